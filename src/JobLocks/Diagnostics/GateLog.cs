@@ -1,0 +1,16 @@
+using Microsoft.Extensions.Logging;
+
+namespace JobLocks.Diagnostics;
+
+/// <summary>What the gate says. Ids from 100.</summary>
+internal static partial class GateLog
+{
+    [LoggerMessage(101, LogLevel.Debug, "Job {JobId} is admitted under {LockName} ({LockKey})")]
+    public static partial void Admitted(this ILogger log, string jobId, string lockName, long lockKey);
+
+    [LoggerMessage(102, LogLevel.Information, "Job {JobId} is refused under {LockName} ({LockKey}). {Reason}")]
+    public static partial void Refused(this ILogger log, string jobId, string lockName, long lockKey, string reason);
+
+    [LoggerMessage(103, LogLevel.Warning, "Job {JobId} is kept for later: its lock {LockName} cannot be asked for")]
+    public static partial void Unavailable(this ILogger log, string jobId, string lockName, Exception cause);
+}

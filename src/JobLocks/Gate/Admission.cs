@@ -1,0 +1,28 @@
+namespace JobLocks.Gate;
+
+/// <summary>The gate's answer: one of the two nested records.</summary>
+internal abstract record Admission
+{
+    private Admission()
+    {
+    }
+
+    /// <summary>The run may go on; whoever asked must dispose this when it is over, however it ends.</summary>
+    /// <param name="Handles">One for each lock, as declared.</param>
+    internal sealed record Admitted(IReadOnlyList<JobLockHandle> Handles) : Admission, IAsyncDisposable
+    {
+        public JobLockHandle First => Handles[0];
+
+        public async ValueTask DisposeAsync()
+        {
+            foreach (var handle in Handles) await handle.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>The run may not go on now.</summary>
+    /// <param name="What">What to do with it.</param>
+    /// <param name="Reason">For the record: which lock, who holds it, since when.</param>
+    /// <param name="RetryAfter">For <see cref="OnConflict.Reschedule"/>: how long until the next try.</param>
+    /// <param name="HolderJobId">The scheduler's name for the run that holds it, where that is known.</param>
+    internal sealed record Refused(OnConflict What, string Reason, TimeSpan RetryAfter, string? HolderJobId) : Admission;
+}

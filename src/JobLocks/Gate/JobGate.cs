@@ -1,0 +1,101 @@
+using JobLocks.Diagnostics;
+using JobLocks.Naming;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace JobLocks.Gate;
+
+/// <summary>Where a run asks to enter. The only place that decides. Thread-safe.</summary>
+internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
+{
+    /// <summary>The gate to locks that were made without a container.</summary>
+    /// <exception cref="ArgumentException">The locks are none of ours.</exception>
+    public static JobGate To(IJobLocks locks, ILoggerFactory? loggers = null)
+    {
+        ArgumentNullException.ThrowIfNull(locks);
+
+        return locks is ILockKeeper keeper
+            ? new(keeper, (loggers ?? NullLoggerFactory.Instance).CreateLogger<JobGate>())
+            : throw new ArgumentException($"A {locks.GetType().Name} cannot lock runs. Use {nameof(AdvisoryLocks)}.{nameof(AdvisoryLocks.Connect)}(connectionString).", nameof(locks));
+    }
+
+    /// <summary>Takes all locks of a run or none of them.</summary>
+    /// <exception cref="JobLockRuleException">A lock name cannot be made for this run: it must fail, never run.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. Nothing is held.</exception>
+    public async Task<Admission> TryEnterAsync(JobCall call, CancellationToken stop)
+    {
+        var requests = LockRequest.AllOf(call, locks.Scope);
+        var handles = new JobLockHandle?[requests.Count];
+        try
+        {
+            // By key, the same order for everybody: two runs that need the same two locks never each take one of them.
+            foreach (var i in Enumerable.Range(0, requests.Count).OrderBy(i => requests[i].Key.Value))
+            {
+                var request = requests[i];
+                var run = new Holder { Run = $"{call.Scheduler} job {call.JobId}", JobId = call.JobId };
+                handles[i] = await locks.TryTakeAsync(request.Name, request.Key, run, stop).ConfigureAwait(false);
+                if (handles[i] is null)
+                {
+                    await GiveBackAsync(handles).ConfigureAwait(false);
+                    return await RefuseAsync(call, request, stop).ConfigureAwait(false);
+                }
+            }
+        }
+        catch (Exception unavailable)
+        {
+            await GiveBackAsync(handles).ConfigureAwait(false);
+            if (unavailable is not JobLocksUnavailableException) throw;
+
+            return Keep(call, requests[0], unavailable);
+        }
+
+        foreach (var request in requests) log.Admitted(call.JobId, request.Name, request.Key.Value);
+        return new Admission.Admitted(handles!);
+    }
+
+    private static async Task GiveBackAsync(JobLockHandle?[] handles)
+    {
+        foreach (var handle in handles)
+        {
+            if (handle is not null) await handle.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    private async Task<Admission> RefuseAsync(JobCall call, LockRequest request, CancellationToken stop)
+    {
+        var holder = await locks.FindHolderAsync(request.Key, stop).ConfigureAwait(false);
+        var conflict = $"{Shortened(request.Name)} is held by {holder?.ToString() ?? "another run, which has let go meanwhile"}";
+        var what = request.Rule.OnConflict;
+        var retryAfter = request.Rule.RetryAfter;
+
+        // Work that has begun once is owed: skipping it would drop it, or abort the very run that it is a second copy of.
+        var owed = what == OnConflict.Skip && call.WasStartedBefore();
+        if (owed) what = OnConflict.Reschedule;
+
+        var reason = what switch
+        {
+            OnConflict.Skip => $"Skipped: {conflict}",
+            OnConflict.Fail => $"Failed: {conflict}",
+            _ when owed => $"Rescheduled, since it had been started before: {conflict}; next try in {retryAfter.TotalSeconds:0} s",
+            _ => $"Rescheduled: {conflict}; next try in {retryAfter.TotalSeconds:0} s",
+        };
+
+        log.Refused(call.JobId, request.Name, request.Key.Value, reason);
+        return new Admission.Refused(what, reason, retryAfter, holder?.JobId);
+    }
+
+    /// <summary>No lock, no run; and no answer is no reason to drop the run.</summary>
+    private Admission.Refused Keep(JobCall call, LockRequest request, Exception unavailable)
+    {
+        var retryAfter = request.Rule.RetryAfter;
+        log.Unavailable(call.JobId, request.Name, unavailable);
+        return new(
+            OnConflict.Reschedule,
+            $"Rescheduled: {Shortened(request.Name)} could not be asked for. {unavailable.Message} Next try in {retryAfter.TotalSeconds:0} s",
+            retryAfter,
+            HolderJobId: null);
+    }
+
+    /// <summary>A reason is read by a person and kept in a store: a name of ten thousand characters serves neither.</summary>
+    private static string Shortened(string name) => name.Length <= 200 ? name : $"{name[..150]}… ({name.Length} characters)";
+}

@@ -1,0 +1,33 @@
+using System.Text;
+using Microsoft.Extensions.Options;
+
+namespace JobLocks;
+
+/// <summary>Says all that is wrong with the options at once, before the first run.</summary>
+internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptions>
+{
+    private static readonly TimeSpan ShortestHeartbeat = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan LongestHeartbeat = TimeSpan.FromHours(1);
+
+    public ValidateOptionsResult Validate(string? name, JobLocksOptions options)
+    {
+        var errors = new ValidateOptionsResultBuilder();
+
+        if (options.Scope is not null && string.IsNullOrWhiteSpace(options.Scope))
+            errors.AddError("is empty. Leave it null for no scope, or name the application, such as \"billing\".", nameof(JobLocksOptions.Scope));
+
+        if (string.IsNullOrWhiteSpace(options.ApplicationName))
+            errors.AddError("is empty. Name the application, or leave the default.", nameof(JobLocksOptions.ApplicationName));
+        else if (Encoding.UTF8.GetByteCount(options.ApplicationName) > ProcessName.MaxBytes)
+            errors.AddError(
+                $"has {Encoding.UTF8.GetByteCount(options.ApplicationName)} bytes, but PostgreSQL keeps only {ProcessName.MaxBytes}: \"{options.ApplicationName}\". Shorten it.",
+                nameof(JobLocksOptions.ApplicationName));
+
+        if (options.HeartbeatInterval < ShortestHeartbeat || options.HeartbeatInterval > LongestHeartbeat)
+            errors.AddError(
+                $"must be from {ShortestHeartbeat} to {LongestHeartbeat}, but is {options.HeartbeatInterval}. Five seconds are a good start.",
+                nameof(JobLocksOptions.HeartbeatInterval));
+
+        return errors.Build();
+    }
+}

@@ -1,0 +1,29 @@
+using JobLocks.Rules;
+
+namespace JobLocks.Naming;
+
+/// <summary>One run as a scheduler hands it over: the job, its arguments, and the rules it was declared with.</summary>
+internal sealed record JobCall
+{
+    /// <summary>Which scheduler, as holders are shown: <c>Hangfire</c>.</summary>
+    public required string Scheduler { get; init; }
+
+    /// <summary>The scheduler's own name for this run.</summary>
+    public required string JobId { get; init; }
+
+    public required JobSignature Job { get; init; }
+
+    /// <summary>In the order of the method's parameters, or of the data map where there is no order.</summary>
+    public required IReadOnlyList<JobArgument> Arguments { get; init; }
+
+    public required IReadOnlyList<LockRule> Rules { get; init; }
+
+    /// <summary>How the scheduler itself writes an argument that is more than a single value.</summary>
+    public required Func<object, string> ToJson { get; init; }
+
+    /// <summary>
+    /// Whether this run was started before and did not end (a recovery, a retry, a second fetch): such a run is not skipped.
+    /// Asked only on a conflict that would skip, since it may cost a look into the store.
+    /// </summary>
+    public Func<bool> WasStartedBefore { get; init; } = static () => false;
+}

@@ -1,0 +1,135 @@
+using System.Collections;
+using System.Globalization;
+using System.Reflection;
+using System.Text.Json;
+
+namespace JobLocks.Naming;
+
+/// <summary>What stands between two braces of a template: an argument, a path into it, a format.</summary>
+/// <param name="Argument">A name, or a position from 0.</param>
+/// <param name="Path">The properties to follow from there: <c>CustomerId</c> in <c>{order.CustomerId}</c>.</param>
+/// <param name="Format">What follows the colon in <c>{day:yyyy-MM-dd}</c>, or null.</param>
+internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, string? Format)
+{
+    private int? Position => int.TryParse(Argument, NumberStyles.None, CultureInfo.InvariantCulture, out var position) ? position : null;
+
+    public override string ToString() => $"{{{string.Join('.', Path.Prepend(Argument))}}}";
+
+    /// <summary>Checks what can be known before a run.</summary>
+    /// <exception cref="FormatException">The job has no such argument or property. The message goes on after "[JobLock(…)] on Job".</exception>
+    public void Check(JobSignature job)
+    {
+        if (job.Parameters is not { } parameters)
+        {
+            if (Position is not null)
+                throw new FormatException($"names {this}, but here arguments have names, no positions. Write a key of the job's data, such as {{clientId}}.");
+            return;
+        }
+
+        var parameter = Position is { } position
+            ? parameters.ElementAtOrDefault(position) ?? throw NoSuchPosition(parameters)
+            : parameters.FirstOrDefault(parameter => string.Equals(parameter.Name, Argument, StringComparison.Ordinal)) ?? throw NoSuchName(parameters);
+
+        if (parameter.IsPlumbing)
+            throw new FormatException($"names {this}, a {parameter.Type.Name} that the scheduler fills in, which never names a lock. {Choice(parameters)}");
+
+        CheckPath(parameter.Type);
+    }
+
+    /// <summary>The value in this run.</summary>
+    /// <exception cref="FormatException">The run has no such argument or property. The message goes on after "[JobLock(…)] on Job".</exception>
+    public object? Resolve(JobCall call)
+    {
+        var argument = Position is { } position && call.Job.Parameters is not null
+            ? call.Arguments.ElementAtOrDefault(position)
+            : call.Arguments.FirstOrDefault(argument => string.Equals(argument.Name, Argument, StringComparison.Ordinal) && !argument.IsPlumbing);
+        if (argument is null) throw NotInThisRun(call);
+
+        var value = argument.Value;
+        foreach (var property in Path) value = Follow(value, property, call.ToJson);
+        return value;
+    }
+
+    private FormatException NoSuchName(IReadOnlyList<JobParameter> parameters) =>
+        new($"names {{{Argument}}}, but the method has {Only(parameters)}. {Choice(parameters)}");
+
+    private FormatException NoSuchPosition(IReadOnlyList<JobParameter> parameters) =>
+        new($"names position {{{Argument}}}, but the method has {Only(parameters)}. {Choice(parameters)} Positions count from 0.");
+
+    private FormatException NotInThisRun(JobCall call)
+    {
+        var names = call.Arguments.Where(static argument => !argument.IsPlumbing).Select(static argument => argument.Name).Order(StringComparer.Ordinal).ToList();
+        var only = names.Count == 0 ? "no entry" : $"only: {string.Join(", ", names)}";
+        return new($"names {{{Argument}}}, but the data of this run has {only}. Put {Argument} into the data of the job or of its trigger.");
+    }
+
+    private static string Only(IReadOnlyList<JobParameter> parameters)
+    {
+        var usable = parameters.Where(static parameter => !parameter.IsPlumbing).Select(static parameter => parameter.Name).ToList();
+        return usable.Count == 0 ? "no arguments" : $"only: {string.Join(", ", usable)}";
+    }
+
+    private static string Choice(IReadOnlyList<JobParameter> parameters)
+    {
+        for (var position = 0; position < parameters.Count; position++)
+        {
+            if (!parameters[position].IsPlumbing) return $"Use one of these, or a position such as {{{position}}}.";
+        }
+
+        return "Write a name without braces.";
+    }
+
+    /// <summary>Follows declared types as far as they are known: what is behind an interface or an object shows only in the run.</summary>
+    private void CheckPath(Type type)
+    {
+        foreach (var property in Path)
+        {
+            if (type == typeof(object) || type.IsInterface || type.IsAbstract || typeof(IEnumerable).IsAssignableFrom(type)) return;
+
+            type = Nullable.GetUnderlyingType(type) ?? type;
+            type = Member(type, property) switch
+            {
+                PropertyInfo found => found.PropertyType,
+                FieldInfo found => found.FieldType,
+                _ => throw NoSuchProperty(type, property),
+            };
+        }
+    }
+
+    private FormatException NoSuchProperty(Type type, string property)
+    {
+        var known = type.GetProperties().Where(static known => known.GetIndexParameters().Length == 0).Select(static known => known.Name).ToList();
+        var only = known.Count == 0 ? "no properties" : $"only: {string.Join(", ", known)}";
+        return new($"names {this}, but {type.Name} has no property {property}; it has {only}. Use one of these.");
+    }
+
+    private object? Follow(object? value, string property, Func<object, string> toJson)
+    {
+        if (value is null or JsonElement { ValueKind: JsonValueKind.Null }) return null;
+
+        // What enumerates is a list or a map, and its own properties (a count, say) are not what the author means.
+        if (value is not JsonElement and not IEnumerable && Member(value.GetType(), property) is { } member) return Read(member, value);
+
+        var json = ArgumentValue.ToJson(value, toJson);
+        if (json.ValueKind == JsonValueKind.Object && json.TryGetProperty(property, out var found)) return found;
+        throw new FormatException($"names {this}, but there is no {property} in the value of this run. Check the spelling; capitals count.");
+    }
+
+    private object? Read(MemberInfo member, object value)
+    {
+        try
+        {
+            return member is PropertyInfo property ? property.GetValue(value) : ((FieldInfo)member).GetValue(value);
+        }
+        catch (TargetInvocationException thrown)
+        {
+            throw new FormatException($"names {this}, but reading {member.Name} threw {thrown.InnerException?.Message}. Name a property that only returns a value.", thrown.InnerException);
+        }
+    }
+
+    private static MemberInfo? Member(Type type, string name)
+    {
+        if (type.GetField(name) is { } field) return field;
+        return Array.Find(type.GetProperties(), property => string.Equals(property.Name, name, StringComparison.Ordinal) && property.CanRead && property.GetIndexParameters().Length == 0);
+    }
+}

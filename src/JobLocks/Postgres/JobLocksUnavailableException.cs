@@ -1,0 +1,20 @@
+namespace JobLocks;
+
+/// <summary>PostgreSQL cannot be asked for a lock. Nothing was taken; a run that needed it is kept and tried again.</summary>
+public sealed class JobLocksUnavailableException : Exception
+{
+    /// <summary>Creates the exception.</summary>
+    /// <param name="message">Server, database and cause.</param>
+    public JobLocksUnavailableException(string message)
+        : base(message)
+    {
+    }
+
+    /// <summary>Creates the exception with what caused it.</summary>
+    /// <param name="message">Server, database and cause.</param>
+    /// <param name="innerException">What went wrong underneath.</param>
+    public JobLocksUnavailableException(string message, Exception? innerException)
+        : base(message, innerException)
+    {
+    }
+}

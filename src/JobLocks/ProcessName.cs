@@ -1,0 +1,23 @@
+using System.Reflection;
+using System.Text;
+
+namespace JobLocks;
+
+/// <summary>How this process is named where nothing else was said.</summary>
+internal static class ProcessName
+{
+    /// <summary>PostgreSQL cuts an application name after NAMEDATALEN - 1 bytes.</summary>
+    public const int MaxBytes = 63;
+
+    public static string Default { get; } = Shortened(
+        Assembly.GetEntryAssembly()?.GetName().Name ?? "dotnet",
+        $"@{Environment.MachineName}:{Environment.ProcessId}");
+
+    private static string Shortened(string application, string place)
+    {
+        // The place tells two processes of one application apart, so it is the application that gives way.
+        while (application.Length > 1 && Encoding.UTF8.GetByteCount(application + place) > MaxBytes) application = application[..^1];
+        while (Encoding.UTF8.GetByteCount(application + place) > MaxBytes) place = place[1..];
+        return application + place;
+    }
+}

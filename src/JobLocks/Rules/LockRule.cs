@@ -1,0 +1,72 @@
+using JobLocks.Naming;
+
+namespace JobLocks.Rules;
+
+/// <summary>A declaration that was checked against its job: it can name the lock of each run. Thread-safe.</summary>
+internal sealed class LockRule
+{
+    private readonly LockDeclaration _declaration;
+    private readonly LockNameTemplate? _template;
+
+    private LockRule(LockDeclaration declaration, LockNameTemplate? template)
+    {
+        _declaration = declaration;
+        _template = template;
+    }
+
+    public OnConflict OnConflict => _declaration.OnConflict;
+
+    public TimeSpan RetryAfter => TimeSpan.FromSeconds(_declaration.RetryAfterSeconds);
+
+    /// <summary>Checks a declaration against its job.</summary>
+    /// <exception cref="JobLockRuleException">It cannot work.</exception>
+    public static LockRule For(LockDeclaration declaration, JobSignature job)
+    {
+        try
+        {
+            if (!Enum.IsDefined(declaration.OnConflict))
+                throw new FormatException($"has an unknown {nameof(OnConflict)}. Use one of {string.Join(", ", Enum.GetNames<OnConflict>())}.");
+            if (declaration.RetryAfterSeconds < 1)
+                throw new FormatException($"has RetryAfterSeconds = {declaration.RetryAfterSeconds}, but a run cannot be tried again in the past or at once. Use 1 or more.");
+
+            var template = declaration.HasName ? LockNameTemplate.Parse(declaration.Name ?? "") : null;
+            template?.Check(job);
+            return new(declaration, template);
+        }
+        catch (FormatException problem)
+        {
+            throw Broken(declaration, job, problem);
+        }
+    }
+
+    /// <summary>The lock name of a run, without the scope.</summary>
+    /// <exception cref="JobLockRuleException">The run lacks what the name is made of.</exception>
+    public string NameFor(JobCall call)
+    {
+        try
+        {
+            return _template is null ? CanonicalName.Of(call) : _template.Fill(call);
+        }
+        catch (FormatException problem)
+        {
+            throw Broken(_declaration, call.Job, problem);
+        }
+    }
+
+    /// <summary>The key of a name that this rule gave.</summary>
+    /// <exception cref="JobLockRuleException">The name is no valid text.</exception>
+    public LockKey KeyFor(string name, JobCall call)
+    {
+        try
+        {
+            return LockKey.Of(name);
+        }
+        catch (ArgumentException problem)
+        {
+            throw Broken(_declaration, call.Job, new FormatException($"gives no usable name for this run: {problem.Message}", problem));
+        }
+    }
+
+    private static JobLockRuleException Broken(LockDeclaration declaration, JobSignature job, FormatException problem) =>
+        new($"{declaration} on {job.DisplayName} {problem.Message}", problem);
+}
