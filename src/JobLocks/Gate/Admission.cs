@@ -23,6 +23,5 @@ internal abstract record Admission
     /// <param name="What">What to do with it.</param>
     /// <param name="Reason">For the record: which lock, who holds it, since when.</param>
     /// <param name="RetryAfter">For <see cref="OnConflict.Reschedule"/>: how long until the next try.</param>
-    /// <param name="HolderJobId">The scheduler's name for the run that holds it, where that is known.</param>
-    internal sealed record Refused(OnConflict What, string Reason, TimeSpan RetryAfter, string? HolderJobId) : Admission;
+    internal sealed record Refused(OnConflict What, string Reason, TimeSpan RetryAfter) : Admission;
 }

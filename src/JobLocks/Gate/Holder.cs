@@ -8,9 +8,6 @@ internal sealed record Holder
     /// <summary>The run, where the holder is one of this process: <c>Hangfire job 1187</c>.</summary>
     public string? Run { get; init; }
 
-    /// <summary>The scheduler's own name for that run.</summary>
-    public string? JobId { get; init; }
-
     /// <summary>The <c>application_name</c> of the session.</summary>
     public string? Application { get; init; }
 

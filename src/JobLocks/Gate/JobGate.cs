@@ -32,8 +32,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
             foreach (var i in Enumerable.Range(0, requests.Count).OrderBy(i => requests[i].Key.Value))
             {
                 var request = requests[i];
-                var run = new Holder { Run = $"{call.Scheduler} job {call.JobId}", JobId = call.JobId };
-                handles[i] = await locks.TryTakeAsync(request.Name, request.Key, run, stop).ConfigureAwait(false);
+                handles[i] = await locks.TryTakeAsync(request.Name, request.Key, new() { Run = RunOf(call) }, stop).ConfigureAwait(false);
                 if (handles[i] is null)
                 {
                     await GiveBackAsync(handles).ConfigureAwait(false);
@@ -68,8 +67,8 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         var what = request.Rule.OnConflict;
         var retryAfter = request.Rule.RetryAfter;
 
-        // Work that has begun once is owed: skipping it would drop it, or abort the very run that it is a second copy of.
-        var owed = what == OnConflict.Skip && call.WasStartedBefore();
+        // Work that has begun once is owed: ending it now would drop it, or abort the very run that it is a second copy of.
+        var owed = what != OnConflict.Reschedule && (string.Equals(holder?.Run, RunOf(call), StringComparison.Ordinal) || call.WasStartedBefore());
         if (owed) what = OnConflict.Reschedule;
 
         var reason = what switch
@@ -81,8 +80,10 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         };
 
         log.Refused(call.JobId, request.Name, request.Key.Value, reason);
-        return new Admission.Refused(what, reason, retryAfter, holder?.JobId);
+        return new Admission.Refused(what, reason, retryAfter);
     }
+
+    private static string RunOf(JobCall call) => $"{call.Scheduler} job {call.JobId}";
 
     /// <summary>No lock, no run; and no answer is no reason to drop the run.</summary>
     private Admission.Refused Keep(JobCall call, LockRequest request, Exception unavailable)
@@ -92,8 +93,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         return new(
             OnConflict.Reschedule,
             $"Rescheduled: {Shortened(request.Name)} could not be asked for. {unavailable.Message} Next try in {retryAfter.TotalSeconds:0} s",
-            retryAfter,
-            HolderJobId: null);
+            retryAfter);
     }
 
     /// <summary>A reason is read by a person and kept in a store: a name of ten thousand characters serves neither.</summary>

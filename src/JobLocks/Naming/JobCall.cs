@@ -22,8 +22,8 @@ internal sealed record JobCall
     public required Func<object, string> ToJson { get; init; }
 
     /// <summary>
-    /// Whether this run was started before and did not end (a recovery, a retry, a second fetch): such a run is not skipped.
-    /// Asked only on a conflict that would skip, since it may cost a look into the store.
+    /// Whether this run was started before and did not end (a recovery, a retry, a second fetch): a conflict only reschedules it.
+    /// Asked only on a conflict that would end it, since it may cost a look into the store.
     /// </summary>
     public Func<bool> WasStartedBefore { get; init; } = static () => false;
 }

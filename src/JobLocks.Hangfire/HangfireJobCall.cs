@@ -1,0 +1,74 @@
+using System.Collections.Concurrent;
+using Hangfire;
+using Hangfire.Common;
+using Hangfire.Server;
+using Hangfire.States;
+using JobLocks.Naming;
+using JobLocks.Rules;
+
+namespace JobLocks.Hangfire;
+
+/// <summary>A run of Hangfire in the words of the core.</summary>
+internal static class HangfireJobCall
+{
+    private static readonly ConcurrentDictionary<(JobLockAttribute Attribute, JobSignature Job), LockRule> Rules = new();
+    private static readonly ConcurrentDictionary<(Type Type, System.Reflection.MethodInfo Method), JobSignature> Signatures = new();
+
+    /// <summary>The run that a worker is about to perform.</summary>
+    /// <param name="context">Hangfire's own view of it.</param>
+    /// <param name="asking">Counts even where it reached Hangfire on a way of its own.</param>
+    /// <exception cref="JobLockRuleException">A rule does not fit the job.</exception>
+    public static JobCall Of(PerformContext context, JobLockAttribute asking)
+    {
+        var job = context.BackgroundJob.Job;
+        // All that apply: of the type, of the method, and those set globally.
+        var attributes = JobFilterProviders.Providers.GetFilters(job).Select(static filter => filter.Instance).OfType<JobLockAttribute>();
+        return Of(job, context.BackgroundJob.Id, attributes.Append(asking).Distinct()) with
+        {
+            WasStartedBefore = () => WasStartedBefore(context.Storage, context.BackgroundJob.Id),
+        };
+    }
+
+    /// <summary>Names the lock of a job that is about to be enqueued, so that a mistake is met here and not mid-run.</summary>
+    /// <exception cref="JobLockRuleException">A rule does not fit the job or its arguments.</exception>
+    public static void Check(JobLockAttribute attribute, Job job)
+    {
+        var call = Of(job, jobId: "", [attribute]);
+        foreach (var rule in call.Rules) rule.KeyFor(rule.NameFor(call), call);
+    }
+
+    private static JobCall Of(Job job, string jobId, IEnumerable<JobLockAttribute> attributes)
+    {
+        var signature = Signatures.GetOrAdd((job.Type, job.Method), static job => SignatureOf(job.Type, job.Method));
+        return new()
+        {
+            Scheduler = "Hangfire",
+            JobId = jobId,
+            Job = signature,
+            Arguments = [.. signature.Parameters!.Select((parameter, i) => new JobArgument(parameter.Name, job.Args[i], parameter.IsPlumbing))],
+            Rules = [.. attributes.Select(attribute => Rules.GetOrAdd((attribute, signature), static key => LockRule.For(key.Attribute.Declaration, key.Job)))],
+            ToJson = static value => SerializationHelper.Serialize(value, value.GetType(), SerializationOption.User),
+        };
+    }
+
+    private static JobSignature SignatureOf(Type type, System.Reflection.MethodInfo method)
+    {
+        var name = method.IsGenericMethod ? $"{method.Name}[{string.Join(',', method.GetGenericArguments().Select(static argument => argument.ToString()))}]" : method.Name;
+        return JobSignature.Of(type, name, [.. method.GetParameters().Select(static parameter => new JobParameter(parameter.Name!, parameter.ParameterType, IsPlumbing(parameter.ParameterType)))]);
+    }
+
+    private static bool IsPlumbing(Type type) =>
+        type == typeof(CancellationToken) || typeof(IJobCancellationToken).IsAssignableFrom(type) || typeof(PerformContext).IsAssignableFrom(type);
+
+    /// <summary>
+    /// True for a run that was fetched a second time: its worker died, or its first run outlived the invisibility timeout
+    /// and may still be alive. Only such a run goes from Processing to Processing.
+    /// </summary>
+    private static bool WasStartedBefore(JobStorage storage, string jobId)
+    {
+        var states = storage.GetMonitoringApi().JobDetails(jobId)?.History.Select(static state => state.StateName).ToList() ?? [];
+        return states.Zip(states.Skip(1)).Any(static pair => IsProcessing(pair.First) && IsProcessing(pair.Second));
+    }
+
+    private static bool IsProcessing(string state) => string.Equals(state, ProcessingState.StateName, StringComparison.OrdinalIgnoreCase);
+}

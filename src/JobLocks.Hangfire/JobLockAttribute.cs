@@ -1,0 +1,104 @@
+using Hangfire.Client;
+using Hangfire.Common;
+using Hangfire.Server;
+using Hangfire.States;
+using JobLocks.Gate;
+using JobLocks.Rules;
+
+namespace JobLocks.Hangfire;
+
+/// <summary>Lets one run at a time through for each lock name, whatever server or scheduler it runs on.</summary>
+/// <remarks>
+/// <para>The lock is a PostgreSQL advisory lock: it is gone when its process dies, and it never expires while the run lasts.</para>
+/// <para>Needs <c>UseJobLocks</c> on Hangfire's configuration; without it, jobs with this attribute are refused at enqueue.</para>
+/// <para>Stands on a class, an interface or a method, by Hangfire's rules: those of the type and method that were enqueued count.
+/// Where several apply, a run needs all of their locks or gets none.</para>
+/// <para>Thread-safe: Hangfire shares one instance between all workers of a process.</para>
+/// </remarks>
+/// <example><code>
+/// [JobLock("sync({clientId})", OnConflict = OnConflict.Skip)]
+/// public Task Run(int clientId, CancellationToken stop) => …
+/// </code></example>
+[AttributeUsage(AttributeTargets.Class | AttributeTargets.Interface | AttributeTargets.Method, AllowMultiple = true)]
+public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServerFilter, IElectStateFilter
+{
+    private readonly bool _hasName;
+
+    /// <summary>Locks on the full type, the method and all arguments that Hangfire does not fill in itself.</summary>
+    public JobLockAttribute()
+    {
+    }
+
+    /// <summary>Locks on a name built from the arguments of the run.</summary>
+    /// <param name="name">
+    /// <c>{clientId}</c> is an argument by name, <c>{0}</c> by position, <c>{order.CustomerId}</c> a property of one,
+    /// <c>{day:yyyy-MM-dd}</c> a format in the invariant culture, <c>{{</c> a brace. A mistake in it is reported at enqueue.
+    /// </param>
+    public JobLockAttribute(string name)
+    {
+        Name = name;
+        _hasName = true;
+    }
+
+    /// <summary>The lock name as written; null for the name made of type, method and arguments.</summary>
+    public string? Name { get; }
+
+    /// <summary>What happens to a run that meets a held lock.</summary>
+    /// <value>Default <see cref="OnConflict.Reschedule"/>.</value>
+    public OnConflict OnConflict { get; set; } = OnConflict.Reschedule;
+
+    /// <summary>For <see cref="OnConflict.Reschedule"/>: how long until the next try.</summary>
+    /// <value>In seconds; default 15, at least 1. Hangfire looks for due jobs every <c>SchedulePollingInterval</c>, which comes on top.</value>
+    public int RetryAfterSeconds { get; set; } = LockDeclaration.DefaultRetryAfterSeconds;
+
+    internal LockDeclaration Declaration => new(Name, OnConflict, RetryAfterSeconds) { HasName = _hasName };
+
+    void IClientFilter.OnCreating(CreatingContext context)
+    {
+        ConfiguredGates.For(context.Storage, context.Job);
+        HangfireJobCall.Check(this, context.Job);
+    }
+
+    void IClientFilter.OnCreated(CreatedContext context)
+    {
+        // Nothing is held before the run.
+    }
+
+    void IServerFilter.OnPerforming(PerformingContext context)
+    {
+        // One attribute asks for all of them, so that the gate decides once.
+        if (context.Items.ContainsKey(EnteredRun.ItemKey)) return;
+
+        var gate = ConfiguredGates.For(context.Storage, context.BackgroundJob.Job);
+        var call = HangfireJobCall.Of(context, this);
+        switch (Blocking.Wait(gate.TryEnterAsync(call, context.CancellationToken.ShutdownToken)))
+        {
+            case Admission.Admitted admitted:
+                context.Items[EnteredRun.ItemKey] = new EnteredRun(this, admitted);
+                JobLockHandle.Current = admitted.First;
+                break;
+            case Admission.Refused refused:
+                // Hangfire now elects Deleted for the run, which OnStateElection turns into what was decided.
+                context.Items[RefusedRun.ItemKey] = new RefusedRun(refused);
+                context.Canceled = true;
+                break;
+        }
+    }
+
+    void IServerFilter.OnPerformed(PerformedContext context)
+    {
+        // Called on every way out of the run: its end, its exception, another filter's veto, shutdown.
+        if (!context.Items.TryGetValue(EnteredRun.ItemKey, out var item) || item is not EnteredRun run || run.EnteredBy != this) return;
+
+        JobLockHandle.Current = null;
+        Blocking.Wait(run.Admitted.DisposeAsync().AsTask());
+    }
+
+    void IElectStateFilter.OnStateElection(ElectStateContext context)
+    {
+        // Elected again each time that Hangfire repeats a state change it could not store: same question, same answer.
+        if (context.CustomData?.TryGetValue(RefusedRun.ItemKey, out var item) != true || item is not RefusedRun refused) return;
+
+        if (context.CandidateState is DeletedState && context.CandidateState != refused.NextState) context.CandidateState = refused.NextState;
+    }
+}
