@@ -16,6 +16,7 @@ internal static class ArgumentValue
     public static JsonElement ToJson(object? value, Func<object, string> schedulersJson) => value switch
     {
         null => JsonSerializer.SerializeToElement<object?>(null),
+        string or char => JsonSerializer.SerializeToElement(Whole(value.ToString()!)),
         JsonElement element => element,
         _ when IsSingle(value.GetType()) => JsonSerializer.SerializeToElement(value, value.GetType(), Json),
         _ => Parse(value, schedulersJson),
@@ -44,7 +45,6 @@ internal static class ArgumentValue
     private static bool IsSingle(Type type) =>
         type.IsPrimitive
         || type.IsEnum
-        || type == typeof(string)
         || type == typeof(decimal)
         || type == typeof(Guid)
         || type == typeof(DateTime)
@@ -55,6 +55,20 @@ internal static class ArgumentValue
         || type == typeof(Half)
         || type == typeof(Int128)
         || type == typeof(UInt128);
+
+    /// <summary>A serializer puts one replacement character for every broken one, which would give different texts one name.</summary>
+    private static string Whole(string text)
+    {
+        for (var i = 0; i < text.Length; i++)
+        {
+            if (!char.IsSurrogate(text[i])) continue;
+            if (i + 1 == text.Length || !char.IsSurrogatePair(text[i], text[i + 1]))
+                throw new FormatException($"its text has half of a surrogate pair at position {i}: somewhere it was cut in the middle of a character");
+            i++;
+        }
+
+        return text;
+    }
 
     private static JsonElement Parse(object value, Func<object, string> schedulersJson)
     {

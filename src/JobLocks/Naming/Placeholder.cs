@@ -84,7 +84,7 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
     {
         foreach (var property in Path)
         {
-            if (type == typeof(object) || type.IsInterface || type.IsAbstract || typeof(IEnumerable).IsAssignableFrom(type)) return;
+            if (IsOpen(type)) return;
 
             type = Nullable.GetUnderlyingType(type) ?? type;
             type = Member(type, property) switch
@@ -95,6 +95,9 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
             };
         }
     }
+
+    private static bool IsOpen(Type type) =>
+        type == typeof(object) || type == typeof(JsonElement) || type.IsInterface || type.IsAbstract || typeof(IEnumerable).IsAssignableFrom(type);
 
     private FormatException NoSuchProperty(Type type, string property)
     {

@@ -1,3 +1,4 @@
+using System.Globalization;
 using JobLocks.Gate;
 using JobLocks.Naming;
 using JobLocks.Postgres;
@@ -161,7 +162,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, ID
     private async Task<TimeoutException> TooLateAsync(string? name, LockKey key, TimeSpan timeout, CancellationToken stop)
     {
         var holder = await ((ILockKeeper)this).FindHolderAsync(key, stop).ConfigureAwait(false);
-        return new($"{name ?? key.ToString()} was not free within {timeout}. It is held by {holder?.ToString() ?? "somebody who has let go meanwhile"}.");
+        return new($"{name ?? key.ToString()} was not free within {timeout.TotalSeconds.ToString("0.###", CultureInfo.InvariantCulture)} s. It is held by {holder?.ToString() ?? "somebody who has let go meanwhile"}.");
     }
 
     private string Scoped(string name)

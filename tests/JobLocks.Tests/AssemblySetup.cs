@@ -1,0 +1,23 @@
+using JobLocks.Testing.Postgres;
+
+[assembly: Parallelizable(ParallelScope.Fixtures)]
+
+namespace JobLocks.Tests;
+
+/// <summary>One PostgreSQL for all fixtures that do not break it.</summary>
+[SetUpFixture]
+public sealed class AssemblySetup
+{
+    private static PostgresServer? _server;
+
+    internal static PostgresServer Server => _server ?? throw new InvalidOperationException("The server was not started.");
+
+    [OneTimeSetUp]
+    public async Task StartServer() => _server = await PostgresServer.StartAsync();
+
+    [OneTimeTearDown]
+    public async Task StopServer()
+    {
+        if (_server is not null) await _server.DisposeAsync();
+    }
+}

@@ -1,0 +1,40 @@
+using System.Diagnostics;
+using Npgsql;
+
+namespace JobLocks.Tests.Support;
+
+/// <summary>What PostgreSQL itself says about advisory locks in a database.</summary>
+internal static class LockTable
+{
+    private const string Held =
+        """
+        SELECT count(*)
+        FROM   pg_locks
+        WHERE  locktype = 'advisory'
+        AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        """;
+
+    /// <summary>How many are held once the last session has ended, or after ten seconds.</summary>
+    public static async Task<long> CountLeftAsync(string connectionString)
+    {
+        var waited = Stopwatch.StartNew();
+        while (true)
+        {
+            var count = await CountAsync(connectionString);
+            if (count == 0 || waited.Elapsed > TimeSpan.FromSeconds(10)) return count;
+
+            await Task.Yield();
+        }
+    }
+
+    public static async Task<long> CountAsync(string connectionString) => (long)(await AskAsync(connectionString, Held))!;
+
+    public static async Task<object?> AskAsync(string connectionString, string sql, params object[] parameters)
+    {
+        await using var connection = new NpgsqlConnection(connectionString + ";Pooling=false");
+        await connection.OpenAsync();
+        await using var command = new NpgsqlCommand(sql, connection);
+        foreach (var parameter in parameters) command.Parameters.Add(new() { Value = parameter });
+        return await command.ExecuteScalarAsync();
+    }
+}

@@ -1,0 +1,56 @@
+using System.Diagnostics;
+
+namespace JobLocks.Tests.Support;
+
+/// <summary>Another process, started from this assembly, that takes a lock by hand and holds it until it is told otherwise.</summary>
+internal sealed class OtherProcess : IDisposable
+{
+    private readonly Process _process;
+
+    private OtherProcess(Process process) => _process = process;
+
+    public int Id => _process.Id;
+
+    /// <summary>What the other process runs: one line for each step, one line read before the end.</summary>
+    public static async Task<int> Main(string[] arguments)
+    {
+        var (connectionString, name, end) = (arguments[0], arguments[1], arguments[2]);
+        await using var locks = AdvisoryLocks.Connect(connectionString);
+        var handle = await locks.TryAcquireAsync(name);
+        Console.WriteLine(handle is null ? "refused" : "held");
+        await Console.In.ReadLineAsync();
+        if (string.Equals(end, "throw", StringComparison.Ordinal)) throw new InvalidOperationException("The work failed.");
+        if (handle is not null) await handle.DisposeAsync();
+        Console.WriteLine("released");
+        await Console.In.ReadLineAsync();
+        return 0;
+    }
+
+    public static OtherProcess Start(string connectionString, string lockName, string end = "release")
+    {
+        var start = new ProcessStartInfo("dotnet") { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach (var argument in new[] { "exec", typeof(OtherProcess).Assembly.Location, connectionString, lockName, end }) start.ArgumentList.Add(argument);
+        var process = Process.Start(start)!;
+        process.ErrorDataReceived += static (_, _) => { };
+        process.BeginErrorReadLine();
+        return new(process);
+    }
+
+    public async Task<string?> SaysAsync(CancellationToken stop) => await _process.StandardOutput.ReadLineAsync(stop);
+
+    public Task GoOnAsync() => _process.StandardInput.WriteLineAsync();
+
+    public async Task KillAsync(CancellationToken stop)
+    {
+        _process.Kill();
+        await _process.WaitForExitAsync(stop);
+    }
+
+    public async Task EndAsync(CancellationToken stop) => await _process.WaitForExitAsync(stop);
+
+    public void Dispose()
+    {
+        if (!_process.HasExited) _process.Kill();
+        _process.Dispose();
+    }
+}
