@@ -13,4 +13,7 @@ internal static partial class GateLog
 
     [LoggerMessage(103, LogLevel.Warning, "Job {JobId} is kept for later: its lock {LockName} cannot be asked for")]
     public static partial void Unavailable(this ILogger log, string jobId, string lockName, Exception cause);
+
+    [LoggerMessage(104, LogLevel.Warning, "Job {JobId} is taken for one that was started before: its store does not say")]
+    public static partial void UnknownPast(this ILogger log, string jobId, Exception cause);
 }

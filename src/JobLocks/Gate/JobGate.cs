@@ -68,7 +68,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         var retryAfter = request.Rule.RetryAfter;
 
         // Work that has begun once is owed: ending it now would drop it, or abort the very run that it is a second copy of.
-        var owed = what != OnConflict.Reschedule && (string.Equals(holder?.Run, RunOf(call), StringComparison.Ordinal) || call.WasStartedBefore());
+        var owed = what != OnConflict.Reschedule && (string.Equals(holder?.Run, RunOf(call), StringComparison.Ordinal) || WasStartedBefore(call));
         if (owed) what = OnConflict.Reschedule;
 
         var reason = what switch
@@ -81,6 +81,20 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
         log.Refused(call.JobId, request.Name, request.Key.Value, reason);
         return new Admission.Refused(what, reason, retryAfter);
+    }
+
+    /// <summary>A store that gives no answer counts as a yes: a run that is put off is not lost.</summary>
+    private bool WasStartedBefore(JobCall call)
+    {
+        try
+        {
+            return call.WasStartedBefore();
+        }
+        catch (Exception unknown)
+        {
+            log.UnknownPast(call.JobId, unknown);
+            return true;
+        }
     }
 
     private static string RunOf(JobCall call) => $"{call.Scheduler} job {call.JobId}";

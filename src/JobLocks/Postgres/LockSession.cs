@@ -129,7 +129,8 @@ internal sealed class LockSession : IAsyncDisposable
         }
         catch (Exception broken) when (broken is not (ObjectDisposedException or OperationCanceledException))
         {
-            await DropAsync(broken).ConfigureAwait(false);
+            // A full lock table refuses this lock and leaves the session whole.
+            if (broken is not PostgresException { SqlState: PostgresErrorCodes.OutOfMemory }) await DropAsync(broken).ConfigureAwait(false);
             throw new JobLocksUnavailableException($"PostgreSQL at {Server} cannot be asked for locks: {broken.Message.TrimEnd('.')}.", broken);
         }
         finally

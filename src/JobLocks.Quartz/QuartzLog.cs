@@ -1,0 +1,40 @@
+using Microsoft.Extensions.Logging;
+
+namespace JobLocks.Quartz;
+
+/// <summary>What the Quartz adapter says. Ids from 320. Refusals are told by the gate.</summary>
+internal static partial class QuartzLog
+{
+    [LoggerMessage(320, LogLevel.Information, "Job {JobId} is tried again at {RetryAt:u} by trigger {TriggerKey}. {Reason}")]
+    public static partial void Rescheduled(this ILogger log, string jobId, DateTimeOffset retryAt, string triggerKey, string reason);
+
+    [LoggerMessage(321, LogLevel.Warning, "Job {JobId} waits in this node to be tried again: the job store did not take its trigger. Next try in {Pause} s")]
+    public static partial void CannotReschedule(this ILogger log, string jobId, double pause, Exception cause);
+
+    [LoggerMessage(322, LogLevel.Information, "Job {JobId} is not tried again: the job was deleted meanwhile. {Reason}")]
+    public static partial void JobIsGone(this ILogger log, string jobId, string reason);
+
+    [LoggerMessage(323, LogLevel.Warning, "Job {JobId} is left to a retry of its own trigger: the scheduler is shutting down. {Reason}")]
+    public static partial void LeftToRetry(this ILogger log, string jobId, string reason);
+
+    [LoggerMessage(324, LogLevel.Error, "Job {JobId} is dropped, since the scheduler is shutting down and takes no trigger any more. {Reason}")]
+    public static partial void Dropped(this ILogger log, string jobId, string reason);
+
+    [LoggerMessage(325, LogLevel.Error, "Job {JobId} fails before it has begun")]
+    public static partial void Failed(this ILogger log, string jobId, Exception cause);
+
+    [LoggerMessage(326, LogLevel.Error, "Job {JobId} is kept for later: asking for its lock broke")]
+    public static partial void Broke(this ILogger log, string jobId, Exception cause);
+
+    [LoggerMessage(327, LogLevel.Error, "Job {JobId} is told to stop: its lock {LockName} ({LockKey}) is lost")]
+    public static partial void Interrupting(this ILogger log, string jobId, string lockName, long lockKey);
+
+    [LoggerMessage(328, LogLevel.Error, "Job {JobId} could not be told to stop")]
+    public static partial void CannotInterrupt(this ILogger log, string jobId, Exception cause);
+
+    [LoggerMessage(329, LogLevel.Warning, "The scheduler listener {Listener} threw when it was told that job {JobId} failed")]
+    public static partial void ListenerThrew(this ILogger log, string listener, string jobId, Exception cause);
+
+    [LoggerMessage(330, LogLevel.Error, "Job {JobKey} was added, but none of its runs will begin")]
+    public static partial void AddedWithBrokenRule(this ILogger log, string jobKey, Exception cause);
+}

@@ -1,0 +1,49 @@
+using System.Collections.Concurrent;
+using JobLocks.Gate;
+using Quartz;
+
+namespace JobLocks.Quartz;
+
+/// <summary>What the runs of one scheduler hold, by Quartz's id of the firing. Thread-safe; releasing is idempotent and never throws.</summary>
+internal sealed class RunningLocks
+{
+    private readonly ConcurrentDictionary<string, Held> _held = new(StringComparer.Ordinal);
+
+    /// <summary>Whether this firing holds its locks, as an immediate refire does. Lost ones are not held.</summary>
+    public bool Holds(string fireInstanceId) =>
+        _held.TryGetValue(fireInstanceId, out var held) && !held.Locks.Handles.Any(static handle => handle.Lost.IsCancellationRequested);
+
+    /// <summary>The lock of a firing that was declared first; null where it holds none.</summary>
+    public JobLockHandle? Find(string fireInstanceId) => _held.TryGetValue(fireInstanceId, out var held) ? held.Locks.First : null;
+
+    public void Remember(string fireInstanceId, Admission.Admitted locks) => _held[fireInstanceId] = new(locks);
+
+    /// <summary>Calls back once when a lock of this firing is lost, at once where it is lost already.</summary>
+    public void WhenLost(IJobExecutionContext context, Action<IJobExecutionContext, JobLockHandle> tell)
+    {
+        if (!_held.TryGetValue(context.FireInstanceId, out var held) || !held.Watch()) return;
+
+        var first = held.Locks.First;
+        // All handles share one session and are lost together.
+        held.Watcher = first.Lost.UnsafeRegister(_ => tell(context, first), state: null);
+    }
+
+    public async ValueTask ReleaseAsync(string? fireInstanceId)
+    {
+        if (fireInstanceId is null || !_held.TryRemove(fireInstanceId, out var held)) return;
+
+        held.Watcher.Unregister();
+        await held.Locks.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private sealed class Held(Admission.Admitted locks)
+    {
+        private bool _watched;
+
+        public Admission.Admitted Locks => locks;
+
+        public CancellationTokenRegistration Watcher { get; set; }
+
+        public bool Watch() => !Interlocked.Exchange(ref _watched, true);
+    }
+}

@@ -1,0 +1,58 @@
+using System.Text.Json;
+using JobLocks.Naming;
+using JobLocks.Rules;
+using Quartz;
+
+namespace JobLocks.Quartz;
+
+/// <summary>
+/// Rules of <c>WithJobLock</c>, kept in a data map as text, since a store may keep nothing else. One entry each, its lock name in the key.
+/// This is a file format: other versions of this library read it.
+/// </summary>
+internal static class StoredRules
+{
+    private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web);
+
+    /// <summary>Checks a rule and writes it as an entry of a data map.</summary>
+    /// <param name="job">The job's class, for the error message.</param>
+    /// <param name="name">The template; null for the canonical name.</param>
+    /// <param name="onConflict">What happens when somebody else holds the lock.</param>
+    /// <param name="retryAfterSeconds">Seconds until the next try.</param>
+    /// <exception cref="JobLockRuleException">It cannot work.</exception>
+    public static KeyValuePair<string, string> Entry(Type job, string? name, OnConflict onConflict, int retryAfterSeconds)
+    {
+        var rule = new StoredRule(name, onConflict.ToString(), retryAfterSeconds);
+        LockRule.For(new(name, onConflict, retryAfterSeconds) { IsAttribute = false }, JobSignature.Of(job));
+        return new(DataKeys.Rule + name, JsonSerializer.Serialize(rule, Json));
+    }
+
+    /// <summary>The rules in a data map, by their keys, since a data map has no order of its own.</summary>
+    /// <exception cref="JobLockRuleException">One of them cannot work, or was not written by this library.</exception>
+    public static IEnumerable<LockRule> In(JobDataMap data, JobSignature job) =>
+        data.Where(static entry => entry.Key.StartsWith(DataKeys.Rule, StringComparison.Ordinal))
+            .OrderBy(static entry => entry.Key, StringComparer.Ordinal)
+            .Select(entry => LockRule.For(Read(entry, job), job));
+
+    private static LockDeclaration Read(KeyValuePair<string, object?> entry, JobSignature job)
+    {
+        try
+        {
+            if (JsonSerializer.Deserialize<StoredRule>(entry.Value as string ?? "", Json) is { } rule)
+                return new(rule.Name, Enum.Parse<OnConflict>(rule.OnConflict), rule.RetryAfterSeconds) { IsAttribute = false };
+        }
+        catch (Exception unreadable) when (unreadable is JsonException or ArgumentException)
+        {
+            throw Unreadable(entry, job, unreadable);
+        }
+
+        throw Unreadable(entry, job, cause: null);
+    }
+
+    private static JobLockRuleException Unreadable(KeyValuePair<string, object?> entry, JobSignature job, Exception? cause) =>
+        new(
+            $"The data of {job.DisplayName} has an entry {entry.Key} that no WithJobLock of this version wrote: \"{entry.Value}\". "
+            + "Build the job or the trigger anew, or bring every node to one version.",
+            cause);
+
+    private sealed record StoredRule(string? Name, string OnConflict, int RetryAfterSeconds);
+}
