@@ -1,0 +1,20 @@
+using Hangfire;
+using JobLocks;
+using JobLocks.Hangfire;
+
+namespace ClientSync;
+
+/// <summary>The job as Hangfire runs it.</summary>
+internal sealed class HangfireSync(StrikeImport import)
+{
+    [JobLock("sync({clientId})", RetryAfterSeconds = 1)]
+    public Task Run(int clientId, CancellationToken stop) => import.SyncAsync(clientId, "Hangfire", stop);
+
+    [JobLock("sync({clientId})", OnConflict = OnConflict.Skip)]
+    public Task RunOrSkip(int clientId, CancellationToken stop) => import.SyncAsync(clientId, "Hangfire", stop);
+
+    [JobLock("sync({clientId})", OnConflict = OnConflict.Fail), AutomaticRetry(Attempts = 0)]
+    public Task RunOrFail(int clientId, CancellationToken stop) => import.SyncAsync(clientId, "Hangfire", stop);
+
+    public Task RunWithoutLock(int clientId, CancellationToken stop) => import.SyncAsync(clientId, "Hangfire", stop);
+}

@@ -1,0 +1,4 @@
+namespace ClientSync;
+
+/// <summary>Which of the server processes this is.</summary>
+internal sealed record ServerName(string Name);

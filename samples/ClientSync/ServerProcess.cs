@@ -1,0 +1,58 @@
+using System.Diagnostics;
+
+namespace ClientSync;
+
+/// <summary>This program once more, as a server in a process of its own.</summary>
+internal sealed class ServerProcess : IAsyncDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
+    private readonly Process _process;
+
+    private ServerProcess(string name, Process process)
+    {
+        Name = name;
+        _process = process;
+    }
+
+    public string Name { get; }
+
+    public int Id => _process.Id;
+
+    public bool HasEnded => _process.HasExited;
+
+    /// <summary>Starts a server and waits until it works.</summary>
+    public static async Task<ServerProcess> StartAsync(string name, string connectionString, string feedFile, CancellationToken stop)
+    {
+        var start = new ProcessStartInfo(Environment.ProcessPath!) { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true };
+        start.Environment[Server.ConnectionVariable] = connectionString;
+
+        // Run as "dotnet ClientSync.dll", the process is dotnet itself.
+        if (string.Equals(Path.GetFileNameWithoutExtension(Environment.ProcessPath), "dotnet", StringComparison.OrdinalIgnoreCase)) start.ArgumentList.Add(typeof(ServerProcess).Assembly.Location);
+        foreach (var argument in new[] { "serve", name, "--feed", Path.GetFullPath(feedFile) }) start.ArgumentList.Add(argument);
+
+        var server = new ServerProcess(name, Process.Start(start)!);
+        var answer = await server._process.StandardOutput.ReadLineAsync(stop).AsTask().WaitAsync(Patience, stop);
+        return string.Equals(answer, Server.Ready, StringComparison.Ordinal) ? server : throw new InvalidOperationException($"{name} did not start; what it said stands above.");
+    }
+
+    /// <summary>Lets the server end its runs, and ends it after a while if it does not.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (!_process.HasExited)
+        {
+            _process.StandardInput.Close();
+            using var patience = new CancellationTokenSource(Patience);
+            try
+            {
+                await _process.WaitForExitAsync(patience.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                _process.Kill();
+            }
+        }
+
+        _process.Dispose();
+    }
+}
