@@ -1,0 +1,63 @@
+using System.Text.RegularExpressions;
+
+namespace JobLocks.Tests;
+
+/// <summary>Docs that tell the truth: each C# example is part of a project that the build compiles, each link leads somewhere.</summary>
+[TestFixture]
+public sealed partial class DocsTests
+{
+    private static readonly string Root = FindRoot();
+
+    private static readonly Lazy<IReadOnlyList<string>> CompiledSources = new(static () =>
+        [.. Directory.EnumerateFiles(Path.Combine(Root, "samples"), "*.cs", SearchOption.AllDirectories).Where(IsSource).Select(static file => Essence(File.ReadAllText(file)))]);
+
+    private static IEnumerable<string> Pages() =>
+        Directory.EnumerateFiles(Root, "*.md", SearchOption.AllDirectories).Where(IsSource).Select(static page => Path.GetRelativePath(Root, page));
+
+    private static IEnumerable<TestCaseData> Examples() =>
+        from page in Pages()
+        from Match block in CSharpBlock().Matches(File.ReadAllText(Path.Combine(Root, page)))
+        let code = block.Groups["code"].Value
+        select new TestCaseData(code).SetArgDisplayNames(page, code.Trim().Split('\n')[0]);
+
+    [TestCaseSource(nameof(Examples))]
+    public void Shows_only_examples_that_are_compiled(string code) =>
+        Assert.That(CompiledSources.Value.Any(source => source.Contains(Essence(code), StringComparison.Ordinal)), Is.True, $"No file under samples/ holds:\n{code}");
+
+    [TestCaseSource(nameof(Pages))]
+    public void Links_to_files_that_exist(string page)
+    {
+        var folder = Path.GetDirectoryName(Path.Combine(Root, page))!;
+        var broken = Link().Matches(File.ReadAllText(Path.Combine(Root, page)))
+            .Select(static link => link.Groups["target"].Value)
+            .Where(target => !target.Contains("://", StringComparison.Ordinal) && !Path.Exists(Path.Combine(folder, target)));
+
+        Assert.That(broken, Is.Empty);
+    }
+
+    [Test]
+    public void Has_examples_to_check() => Assert.That(Examples().Count(), Is.GreaterThan(10));
+
+    /// <summary>Lines without indentation and without empty ones: examples are indented as the page needs it.</summary>
+    private static string Essence(string code) =>
+        string.Join('\n', code.Split('\n').Select(static line => line.Trim()).Where(static line => line.Length > 0));
+
+    private static bool IsSource(string file)
+    {
+        var folders = Path.GetRelativePath(Root, file).Split(Path.DirectorySeparatorChar);
+        return !folders.Any(static folder => folder is "bin" or "obj" or "TestResults");
+    }
+
+    private static string FindRoot()
+    {
+        var folder = new DirectoryInfo(AppContext.BaseDirectory);
+        while (!File.Exists(Path.Combine(folder.FullName, "JobLocks.sln"))) folder = folder.Parent!;
+        return folder.FullName;
+    }
+
+    [GeneratedRegex(@"```csharp\r?\n(?<code>.*?)```", RegexOptions.Singleline | RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex CSharpBlock();
+
+    [GeneratedRegex(@"\]\((?<target>[^)#]+)(#[^)]*)?\)", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex Link();
+}
