@@ -14,20 +14,19 @@ internal static class HangfireJobCall
     private static readonly ConcurrentDictionary<(JobLockAttribute Attribute, JobSignature Job), LockRule> Rules = new();
     private static readonly ConcurrentDictionary<(Type Type, System.Reflection.MethodInfo Method), JobSignature> Signatures = new();
 
-    /// <summary>The run that a worker is about to perform.</summary>
-    /// <param name="context">Hangfire's own view of it.</param>
+    /// <summary>All attributes that apply to a job: of the type, of the method, and those set globally.</summary>
+    /// <param name="job">The job.</param>
     /// <param name="asking">Counts even where it reached Hangfire on a way of its own.</param>
+    public static IReadOnlyList<JobLockAttribute> AttributesOf(Job job, JobLockAttribute asking) =>
+        [.. JobFilterProviders.Providers.GetFilters(job).Select(static filter => filter.Instance).OfType<JobLockAttribute>().Append(asking).Distinct()];
+
+    /// <summary>The run that a worker is about to perform.</summary>
     /// <exception cref="JobLockRuleException">A rule does not fit the job.</exception>
-    public static JobCall Of(PerformContext context, JobLockAttribute asking)
-    {
-        var job = context.BackgroundJob.Job;
-        // All that apply: of the type, of the method, and those set globally.
-        var attributes = JobFilterProviders.Providers.GetFilters(job).Select(static filter => filter.Instance).OfType<JobLockAttribute>();
-        return Of(job, context.BackgroundJob.Id, attributes.Append(asking).Distinct()) with
+    public static JobCall Of(PerformContext context, IReadOnlyList<JobLockAttribute> attributes) =>
+        Of(context.BackgroundJob.Job, context.BackgroundJob.Id, attributes) with
         {
             WasStartedBefore = () => WasStartedBefore(context.Storage, context.BackgroundJob.Id),
         };
-    }
 
     /// <summary>Names the lock of a job that is about to be enqueued, so that a mistake is met here and not mid-run.</summary>
     /// <exception cref="JobLockRuleException">A rule does not fit the job or its arguments.</exception>

@@ -66,16 +66,21 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
 
     void IServerFilter.OnPerforming(PerformingContext context)
     {
-        // One attribute asks for all of them, so that the gate decides once.
-        if (context.Items.ContainsKey(EnteredRun.ItemKey)) return;
+        var entered = EnteredRun.AllOf(context.Items);
+        if (entered.Exists(run => run.AskedFor.Contains(this))) return;
 
-        var gate = ConfiguredGates.For(context.Storage, context.BackgroundJob.Job);
-        var call = HangfireJobCall.Of(context, this);
+        var job = context.BackgroundJob.Job;
+        var gate = ConfiguredGates.For(context.Storage, job);
+        // The first asks for all, so that the gate decides once. One that Hangfire's own providers do not know asks for itself.
+        IReadOnlyList<JobLockAttribute> askedFor = entered.Count == 0 ? HangfireJobCall.AttributesOf(job, this) : [this];
+        var call = HangfireJobCall.Of(context, askedFor);
+        if (entered.Exists(run => run.Holds(call))) return;
+
         switch (Blocking.Wait(gate.TryEnterAsync(call, context.CancellationToken.ShutdownToken)))
         {
             case Admission.Admitted admitted:
-                context.Items[EnteredRun.ItemKey] = new EnteredRun(this, admitted);
-                JobLockHandle.Current = admitted.First;
+                if (entered.Count == 0) JobLockHandle.Current = admitted.First;
+                entered.Add(new(this, askedFor, call, admitted));
                 break;
             case Admission.Refused refused:
                 // Hangfire now elects Deleted for the run, which OnStateElection turns into what was decided.
@@ -88,9 +93,11 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     void IServerFilter.OnPerformed(PerformedContext context)
     {
         // Called on every way out of the run: its end, its exception, another filter's veto, shutdown.
-        if (!context.Items.TryGetValue(EnteredRun.ItemKey, out var item) || item is not EnteredRun run || run.EnteredBy != this) return;
+        var entered = EnteredRun.AllOf(context.Items);
+        if (entered.Find(run => run.EnteredBy == this) is not { } run) return;
 
-        JobLockHandle.Current = null;
+        entered.Remove(run);
+        if (entered.Count == 0) JobLockHandle.Current = null;
         Blocking.Wait(run.Admitted.DisposeAsync().AsTask());
     }
 

@@ -1,0 +1,97 @@
+using Hangfire.States;
+using JobLocks.Hangfire.Tests.Support;
+using JobLocks.Testing.Postgres;
+using Npgsql;
+
+namespace JobLocks.Hangfire.Tests;
+
+/// <summary>The server of jobs and locks breaks down while runs hold locks. Has a server of its own to break.</summary>
+[TestFixture]
+public sealed class OutageTests : RealServers
+{
+    private PostgresServer? _server;
+
+    private PostgresServer Server => _server!;
+
+    // By default Hangfire itself needs up to ten minutes for its locks on jobs, and half an hour for jobs that were just fetched.
+    private protected override HangfireSetup Setup => new() { RecoversAfter = TimeSpan.FromSeconds(5) };
+
+    private protected override async Task<HangfireServers> StartAsync()
+    {
+        _server = await PostgresServer.StartAsync();
+        if (!_server.CanRestart) Assert.Ignore("This server serves others too and may not be restarted.");
+        return HangfireServers.Start(await _server.CreateDatabaseAsync("outage"), Setup);
+    }
+
+    private protected override async ValueTask StoppedAsync()
+    {
+        if (_server is not null) await _server.DisposeAsync();
+    }
+
+    [Test, CancelAfter(120_000)]
+    public async Task Tells_the_holder_before_another_one_enters_and_runs_all_that_waited(CancellationToken stop)
+    {
+        var stage = NewStage();
+        var first = Servers.EnqueueFor<SyncJob>(Servers[0], job => job.RunOn(stage.Id));
+        var held = await stage.EnteredAsync(stop);
+        string[] others = [.. Enumerable.Range(0, 4).Select(i => Servers.EnqueueFor<SyncJob>(Servers[i % 2], job => job.RunSoon(stage.Id)))];
+        foreach (var id in others) await Servers.States.NextAsync<ScheduledState>(id, stop);
+
+        await Server.StopAsync(immediate: true, stop);
+        await stage.LeftAsync(stop);
+        var toldFirst = held.Handle!.Lost.IsCancellationRequested;
+        await Server.StartAgainAsync(stop);
+        var second = await stage.EnteredAsync(stop, nth: 2);
+        stage.LetLeave();
+        string[] all = [first, .. others];
+        var ends = await Task.WhenAll(all.Select(id => Servers.StoredAsync(id, SucceededState.StateName, stop)));
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(toldFirst, Is.True);
+            Assert.That(second.Handle!.Holder.Application, Is.EqualTo("server-1"), "in the first server's process, the run that lost its lock was still at work");
+            Assert.That(
+                ends.Select(static end => end.History[0].StateName), Is.All.EqualTo(SucceededState.StateName), () => string.Join('\n', all.Select(DescribeStored)));
+            Assert.That(stage.MostAtOnce, Is.EqualTo(1));
+            Assert.That(stage.Runs, Is.InRange(5, all.Sum(id => Servers.States.Of(id).OfType<ProcessingState>().Count())));
+        }
+    }
+
+    [Test, CancelAfter(120_000)]
+    public async Task Runs_again_by_Hangfires_rules_what_heeded_the_loss(CancellationToken stop)
+    {
+        var stage = NewStage();
+        var id = Servers.Enqueue<SyncJob>(job => job.RunWhileLocked(stage.Id));
+        var lost = await stage.EnteredAsync(stop);
+
+        await Server.RestartAsync(immediate: true, stop);
+        await stage.LeftAsync(stop);
+        stage.LetLeave();
+        var end = await Servers.StoredAsync(id, SucceededState.StateName, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(end.History[0].StateName, Is.EqualTo(SucceededState.StateName));
+            Assert.That(lost.Handle!.Lost.IsCancellationRequested, Is.True);
+            Assert.That(stage.Runs, Is.EqualTo(2));
+            Assert.That(stage.MostAtOnce, Is.EqualTo(1));
+            Assert.That(Servers.Parameter(id, "RetryCount"), Is.EqualTo("1"));
+        }
+    }
+
+    private string DescribeStored(string jobId)
+    {
+        using var connection = Servers[0].OpenConnection();
+        using var command = new NpgsqlCommand(
+            """
+            SELECT concat(
+                   'Job ', j.id, ' is ', j.statename,
+                   '; in queues: ', (SELECT string_agg(concat(q.queue, ' fetched at ', q.fetchedat), ', ') FROM hangfire.jobqueue q WHERE q.jobid = j.id),
+                   '; locked by Hangfire: ', (SELECT string_agg(concat(k.resource, ' at ', k.acquired), ', ') FROM hangfire.lock k))
+            FROM   hangfire.job j
+            WHERE  j.id = $1::bigint
+            """,
+            connection) { Parameters = { new() { Value = jobId } } };
+        return (string)command.ExecuteScalar()!;
+    }
+}

@@ -1,0 +1,59 @@
+using Hangfire;
+using Hangfire.States;
+using JobLocks.Hangfire.Tests.Support;
+
+namespace JobLocks.Hangfire.Tests;
+
+/// <summary>Hangfire's own retries of a job that threw, and the lock.</summary>
+[TestFixture]
+public sealed class RetryTests : RealServers
+{
+    [Test, CancelAfter(60_000)]
+    public async Task Frees_the_lock_until_the_retry_and_takes_it_again(CancellationToken stop)
+    {
+        var stage = NewStage();
+
+        var id = Servers.Enqueue<ThrowsOnce>(job => job.Run(stage.Id));
+        await Servers.States.NextAsync<ScheduledState>(id, stop);
+        var heldBetween = await Servers.Locks.IsHeldAsync(stage.LockName);
+        await Servers.States.NextAsync<SucceededState>(id, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(heldBetween, Is.False);
+            Assert.That(stage.Entries.Entries.Select(static entry => entry.Handle?.Name), Is.EqualTo([stage.LockName, stage.LockName]));
+            Assert.That(await Servers.Locks.IsHeldAsync(stage.LockName), Is.False);
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Counts_only_what_threw_and_not_what_was_refused(CancellationToken stop)
+    {
+        var stage = NewStage();
+        var id = Servers.EnqueueFor<ThrowsOnce>(Servers[0], job => job.Run(stage.Id));
+        await Servers.States.NextAsync<ScheduledState>(id, stop);
+
+        await using var held = await Servers[1].Locks!.AcquireAsync(stage.LockName, Patience.Limit, stop);
+        var refused = await Servers.States.NextAsync<ScheduledState>(id, stop, nth: 2);
+        await held.DisposeAsync();
+        await Servers.States.NextAsync<SucceededState>(id, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(refused.Reason, Does.StartWith("Rescheduled"));
+            Assert.That(stage.Runs, Is.EqualTo(2));
+            Assert.That(Servers.Parameter(id, "RetryCount"), Is.EqualTo("1"));
+        }
+    }
+
+    [AutomaticRetry(Attempts = 1, DelaysInSeconds = [1])]
+    public class ThrowsOnce
+    {
+        [JobLock("sync({stage})", RetryAfterSeconds = 1)]
+        public void Run(string stage)
+        {
+            Stage.Of(stage).Pass();
+            if (Stage.Of(stage).Runs == 1) throw new InvalidOperationException("The first time.");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+using Hangfire.Common;
+
+namespace JobLocks.Hangfire.Tests.Support;
+
+/// <summary>What differs between the tests.</summary>
+internal sealed record HangfireSetup
+{
+    public int Servers { get; init; } = 2;
+
+    public int Workers { get; init; } = 3;
+
+    /// <summary>False for a process in which <c>UseJobLocks</c> was forgotten.</summary>
+    public bool UsesJobLocks { get; init; } = true;
+
+    /// <summary>Where the locks are, unless in Hangfire's own database.</summary>
+    public string? LockDatabase { get; init; }
+
+    /// <summary>After this long, a job that is not done is fetched again, even from a worker that lives.</summary>
+    public TimeSpan? InvisibilityTimeout { get; init; }
+
+    /// <summary>After this long, Hangfire takes back what a broken connection left in its own tables: fetched jobs, and its own locks on them.</summary>
+    public TimeSpan? RecoversAfter { get; init; }
+
+    /// <summary>Filters of these servers and clients only.</summary>
+    public IJobFilterProvider? Filters { get; init; }
+}

@@ -1,0 +1,36 @@
+using Npgsql;
+
+namespace JobLocks.Hangfire.Tests.Support;
+
+/// <summary>What PostgreSQL itself says about the advisory locks of a database.</summary>
+internal sealed class LockTable(string database) : IAsyncDisposable
+{
+    private const string Held =
+        """
+        SELECT (classid::bigint << 32) | objid::bigint
+        FROM   pg_locks
+        WHERE  locktype = 'advisory'
+        AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        """;
+
+    // Not pooled: a test may have restarted the server meanwhile.
+    private readonly NpgsqlDataSource _source =
+        NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(database) { Pooling = false }.ConnectionString);
+
+    public async Task<IReadOnlyList<LockKey>> HeldAsync()
+    {
+        await using var command = _source.CreateCommand(Held);
+        await using var reader = await command.ExecuteReaderAsync();
+        var keys = new List<LockKey>();
+        while (await reader.ReadAsync()) keys.Add(new(reader.GetInt64(0)));
+        return keys;
+    }
+
+    public async Task<bool> IsHeldAsync(string name) => (await HeldAsync()).Contains(LockKey.Of(name));
+
+    /// <summary>Waits until a lock is free; false when it stays held.</summary>
+    public async Task<bool> IsFreeAtLastAsync(string name, CancellationToken stop) =>
+        !await Patience.UntilAsync(() => IsHeldAsync(name), static held => !held, stop);
+
+    public ValueTask DisposeAsync() => _source.DisposeAsync();
+}
