@@ -39,9 +39,10 @@ internal sealed class Rescheduling(ILogger log)
         {
             try
             {
-                await (wasAway && await WasTidiedAwayAsync(scheduler, context.JobDetail).ConfigureAwait(false)
-                    ? scheduler.ScheduleJob(context.JobDetail, next, cancellationToken: CancellationToken.None)
-                    : scheduler.ScheduleJob(next, cancellationToken: CancellationToken.None)).ConfigureAwait(false);
+                if (wasAway && await WasTidiedAwayAsync(scheduler, context.JobDetail).ConfigureAwait(false))
+                    await scheduler.ScheduleJob(context.JobDetail, next, cancellationToken: CancellationToken.None).ConfigureAwait(false);
+                else
+                    await scheduler.ScheduleJob(next, cancellationToken: CancellationToken.None).ConfigureAwait(false);
                 log.Rescheduled(jobId, next.StartTimeUtc, next.Key.ToString(), refusal.Reason);
                 return Outcome.Done;
             }

@@ -1,0 +1,66 @@
+using JobLocks.Quartz.Tests.Support;
+using JobLocks.Testing.Postgres;
+
+namespace JobLocks.Quartz.Tests;
+
+/// <summary>PostgreSQL goes and comes back.</summary>
+public sealed class RestartTests : QuartzFixture
+{
+    private PostgresServer _server = null!;
+
+    [OneTimeTearDown]
+    public async Task EndServer() => await _server.DisposeAsync();
+
+    [SetUp]
+    public void NeedsAServerOfItsOwn()
+    {
+        if (!_server.CanRestart) Assert.Ignore("This PostgreSQL serves others too and cannot be restarted.");
+    }
+
+    [Test]
+    public async Task Loses_no_run_and_runs_none_unlocked_when_the_database_restarts([Values] bool immediate)
+    {
+        var nodes = new[] { await StartNodeAsync(Store.Ado), await StartNodeAsync(Store.Ado) };
+        Scene.Act = run => Scene.Begun == 1 ? run.UntilToldOrStoppedAsync() : Task.CompletedTask;
+        await nodes[0].RunAsync<ReschedulingJob>(Scene);
+        var held = await Scene.NextRunAsync();
+        await nodes[1].RunAsync<ReschedulingJob>(Scene);
+        await Task.WhenAny(nodes.Select(static node => node.Told.NextVetoAsync()));
+
+        await _server.RestartAsync(immediate);
+        var waited = await Scene.NextRunAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(held.Stop.IsCancellationRequested, Is.True);
+            Assert.That(waited.Handle, Is.Not.Null);
+            Assert.That(Scene.MostAtOnce, Is.EqualTo(1));
+            Assert.That(Scene.Begun, Is.EqualTo(2));
+        }
+    }
+
+    [Test]
+    public async Task Keeps_a_run_while_the_lock_store_cannot_be_reached()
+    {
+        var node = await StartNodeAsync(Store.Ram);
+        await _server.StopAsync();
+
+        await node.RunAsync<SkippingJob>(Scene);
+        var next = await node.Told.NextPutBackAsync();
+        await _server.StartAgainAsync();
+        var run = await Scene.NextRunAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(next.Description, Does.Contain("could not be asked for"));
+            Assert.That(run.Handle, Is.Not.Null);
+            Assert.That(Scene.Begun, Is.EqualTo(1));
+        }
+    }
+
+    private protected override async Task<string> CreateDatabaseAsync()
+    {
+        _server = await PostgresServer.StartAsync();
+        return await _server.CreateDatabaseAsync("restart");
+    }
+}

@@ -1,0 +1,92 @@
+using Npgsql;
+
+namespace JobLocks.Quartz.Tests.Support;
+
+/// <summary>A database of its own, nodes that end with the test, and the proof that no lock is left.</summary>
+public abstract class QuartzFixture
+{
+    private readonly List<Node> _nodes = [];
+    private string _cluster = "";
+
+    internal string Database { get; private set; } = "";
+
+    internal Scene Scene { get; private set; } = null!;
+
+    /// <summary>Somebody else, in another process as far as PostgreSQL can tell.</summary>
+    internal AdvisoryLocks Others { get; private set; } = null!;
+
+    [OneTimeSetUp]
+    public async Task PrepareDatabase()
+    {
+        Database = await CreateDatabaseAsync();
+        // Two nodes that prepare the tables at the same time would be in each other's way.
+        await using var first = await Node.StartAsync(new(Database, "prepare") { Store = Store.Ado, IsStarted = false });
+    }
+
+    [SetUp]
+    public void PrepareTest()
+    {
+        _cluster = Guid.NewGuid().ToString("N");
+        Scene = new();
+        Others = AdvisoryLocks.Connect(Database, static options => options.ApplicationName = "others");
+    }
+
+    [TearDown]
+    public async Task LeavesNoLock()
+    {
+        try
+        {
+            await Others.DisposeAsync();
+            foreach (var node in _nodes) await node.IsIdleAsync();
+            await Eventually.IsTrueOf(CountLocksAsync, static count => count == 0, "locks in the database");
+        }
+        finally
+        {
+            foreach (var node in _nodes) await node.DisposeAsync();
+            _nodes.Clear();
+            Scene.Dispose();
+        }
+    }
+
+    private protected virtual Task<string> CreateDatabaseAsync() => AssemblySetup.Postgres.CreateDatabaseAsync(GetType().Name);
+
+    /// <summary>A node of this test's cluster. Its end is this fixture's business.</summary>
+    private protected async Task<Node> StartNodeAsync(Store store, Func<NodeSettings, NodeSettings>? set = null)
+    {
+        var settings = new NodeSettings(Database, _cluster) { Store = store };
+        var node = await Node.StartAsync(set?.Invoke(settings) ?? settings);
+        _nodes.Add(node);
+        return node;
+    }
+
+    /// <summary>Ends a node inside of a test.</summary>
+    private protected async Task EndAsync(Node node)
+    {
+        _nodes.Remove(node);
+        await node.DisposeAsync();
+    }
+
+    private protected Task<JobLockHandle?> OthersTryAsync() => Others.TryAcquireAsync(Scene.LockName);
+
+    private protected async Task<JobLockHandle> OthersHoldAsync() =>
+        await OthersTryAsync() ?? throw new InvalidOperationException("The lock should be free at the beginning of a test.");
+
+    /// <summary>Waits for the lock to be free, and leaves it so.</summary>
+    private protected async Task LockIsFreeAsync() => await (await Others.AcquireAsync(Scene.LockName, Eventually.Patience)).DisposeAsync();
+
+    private protected async Task<object?> AskAsync(string sql)
+    {
+        await using var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(Database) { Pooling = false }.ConnectionString);
+        await connection.OpenAsync();
+        await using var command = new NpgsqlCommand(sql, connection);
+        return await command.ExecuteScalarAsync();
+    }
+
+    private async Task<long> CountLocksAsync() => (long)(await AskAsync(
+        """
+        SELECT count(*)
+        FROM   pg_locks
+        WHERE  locktype = 'advisory'
+        AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        """))!;
+}
