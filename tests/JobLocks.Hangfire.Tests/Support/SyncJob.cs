@@ -26,9 +26,6 @@ public class SyncJob
     [JobLock("sync({stage})", OnConflict = OnConflict.Skip, RetryAfterSeconds = 1)]
     public Task RunUntilStopped(string stage, CancellationToken stop) => Stage.Of(stage).PlayAsync(stop);
 
-    [JobLock("sync({stage})", RetryAfterSeconds = 1), AutomaticRetry(Attempts = 1, DelaysInSeconds = [1])]
-    public Task RunWhileLocked(string stage) => Stage.Of(stage).PlayWhileLockedAsync();
-
     [JobLock("sync({stage})", RetryAfterSeconds = 1)]
     public Task RunOn(string stage) => Stage.Of(stage).PlayOnAsync();
 
