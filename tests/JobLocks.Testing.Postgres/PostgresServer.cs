@@ -48,6 +48,11 @@ public sealed class PostgresServer : IAsyncDisposable
     /// <exception cref="InvalidOperationException">There is no PostgreSQL here, or it does not start. The message says how to mend it.</exception>
     public static Task<PostgresServer> StartAsync(CancellationToken stop = default) => StartAsync(new Machine(), stop);
 
+    /// <summary>Starts a server that may be restarted: one that <c>JOBLOCKS_POSTGRES</c> names is left alone, since it serves others too.</summary>
+    /// <param name="stop">Gives up, and leaves nothing behind.</param>
+    /// <exception cref="InvalidOperationException">There are no binaries here, or the server does not start. The message says how to mend it.</exception>
+    public static Task<PostgresServer> StartOwnAsync(CancellationToken stop = default) => StartLocalAsync(new Machine(), stop);
+
     internal static Task<PostgresServer> StartAsync(Machine machine, CancellationToken stop = default) =>
         string.IsNullOrWhiteSpace(machine.ForeignServer)
             ? StartLocalAsync(machine, stop)

@@ -170,7 +170,7 @@ public sealed class BothSchedulersTests : IApplyStateFilter, IJobListener
     private async Task<long> CountLocksAsync()
     {
         await using var source = NpgsqlDataSource.Create(_server.ConnectionString);
-        await using var command = source.CreateCommand("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'");
+        await using var command = source.CreateCommand("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())");
         return (long)(await command.ExecuteScalarAsync())!;
     }
 }

@@ -13,7 +13,7 @@ public sealed class LostSessionTests
     private AdvisoryLocks _locks = null!;
 
     [OneTimeSetUp]
-    public async Task StartServer() => _server = await PostgresServer.StartAsync();
+    public async Task StartServer() => _server = await PostgresServer.StartOwnAsync();
 
     [OneTimeTearDown]
     public async Task StopServer() => await _server.DisposeAsync();
