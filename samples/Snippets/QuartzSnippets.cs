@@ -32,12 +32,16 @@ internal static class QuartzSetup
         builder.Build().Run();
     }
 
-    public static async Task WithoutContainer(string connectionString, IScheduler scheduler)
+    public static async Task WithoutContainer(string connectionString)
     {
         await using var locks = AdvisoryLocks.Connect(connectionString);
-        scheduler.UseJobLocks(locks);
+        var scheduler = await QuartzSchedulerBuilder.Create(quartz => quartz.UseJobLocks(locks)).BuildScheduler();
         await scheduler.Start();
+        Console.ReadLine();
+        await scheduler.Shutdown(waitForJobsToComplete: true);
     }
+
+    public static void OnAnExistingScheduler(IScheduler scheduler, IJobLocks locks) => scheduler.UseJobLocks(locks);
 
     public static async Task ForeignJob(IScheduler scheduler)
     {

@@ -22,6 +22,7 @@ namespace JobLocks.Hangfire;
 [AttributeUsage(AttributeTargets.Class | AttributeTargets.Interface | AttributeTargets.Method, AllowMultiple = true)]
 public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServerFilter, IElectStateFilter
 {
+    private readonly string? _name;
     private readonly bool _hasName;
 
     /// <summary>Locks on the full type, the method and all arguments that Hangfire does not fill in itself.</summary>
@@ -36,12 +37,9 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     /// </param>
     public JobLockAttribute(string name)
     {
-        Name = name;
+        _name = name;
         _hasName = true;
     }
-
-    /// <summary>The lock name as written; null for the name made of type, method and arguments.</summary>
-    public string? Name { get; }
 
     /// <summary>What happens to a run that meets a held lock.</summary>
     /// <value>Default <see cref="OnConflict.Reschedule"/>.</value>
@@ -51,7 +49,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     /// <value>In seconds; default 15, at least 1. Hangfire looks for due jobs every <c>SchedulePollingInterval</c>, which comes on top.</value>
     public int RetryAfterSeconds { get; set; } = LockDeclaration.DefaultRetryAfterSeconds;
 
-    internal LockDeclaration Declaration => new(Name, OnConflict, RetryAfterSeconds) { HasName = _hasName };
+    internal LockDeclaration Declaration => new(_name, OnConflict, RetryAfterSeconds) { HasName = _hasName };
 
     void IClientFilter.OnCreating(CreatingContext context)
     {
