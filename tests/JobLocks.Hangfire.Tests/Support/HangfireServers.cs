@@ -54,11 +54,12 @@ internal sealed class HangfireServers : IAsyncDisposable
     public string EnqueueFor<T>(HangfireProcess server, Expression<Action<T>> call) => Client.Enqueue(server.Name, call);
 
     /// <summary>What is stored about a job, once it is in a state: a state is announced a moment before it is committed.</summary>
-    public Task<JobDetailsDto> StoredAsync(string jobId, string state, CancellationToken stop) =>
+    public Task<JobDetailsDto> StoredAsync(string jobId, string state, CancellationToken stop, TimeSpan? atMost = null) =>
         Patience.UntilAsync(
             () => Task.FromResult(this[0].Storage.GetMonitoringApi().JobDetails(jobId)),
             details => string.Equals(details.History[0].StateName, state, StringComparison.Ordinal),
-            stop);
+            stop,
+            atMost);
 
     /// <summary>How many jobs there are, in whatever state.</summary>
     public long CountJobs()

@@ -30,7 +30,7 @@ internal sealed class Journal<T>
     }
 
     /// <summary>The first entry, or the n-th, that fits: at once where it is there already.</summary>
-    public async Task<T> NextAsync(Func<T, bool> fits, CancellationToken stop, int nth = 1)
+    public async Task<T> NextAsync(Func<T, bool> fits, CancellationToken stop, int nth = 1, TimeSpan? atMost = null)
     {
         while (true)
         {
@@ -45,7 +45,7 @@ internal sealed class Journal<T>
 
             try
             {
-                await more.WaitAsync(Patience.Limit, stop);
+                await more.WaitAsync(atMost ?? Patience.Limit, stop);
             }
             catch (Exception tooLate) when (tooLate is TimeoutException or OperationCanceledException)
             {

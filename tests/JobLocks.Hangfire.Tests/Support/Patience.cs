@@ -5,13 +5,16 @@ internal static class Patience
 {
     public static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
 
+    /// <summary>After an outage, Hangfire's own loops pause for longer and longer: 1, 4, 9, 16, 25 seconds after as many errors.</summary>
+    public static readonly TimeSpan AfterOutage = TimeSpan.FromSeconds(100);
+
     private static readonly TimeSpan LookAgainAfter = TimeSpan.FromMilliseconds(20);
 
     /// <summary>Asks until the answer is the wanted one; gives the last answer, so that the test can say what it was instead.</summary>
-    public static async Task<T> UntilAsync<T>(Func<Task<T>> ask, Func<T, bool> isWanted, CancellationToken stop)
+    public static async Task<T> UntilAsync<T>(Func<Task<T>> ask, Func<T, bool> isWanted, CancellationToken stop, TimeSpan? atMost = null)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        limit.CancelAfter(Limit);
+        limit.CancelAfter(atMost ?? Limit);
         while (true)
         {
             var answer = await ask();

@@ -41,7 +41,7 @@ internal sealed class Stage
 
     public static Stage Of(string id) => Stages[id];
 
-    public Task<Entry> EnteredAsync(CancellationToken stop, int nth = 1) => Entries.NextAsync(static _ => true, stop, nth);
+    public Task<Entry> EnteredAsync(CancellationToken stop, int nth = 1, TimeSpan? atMost = null) => Entries.NextAsync(static _ => true, stop, nth, atMost);
 
     public Task<Entry> LeftAsync(CancellationToken stop, int nth = 1) => Exits.NextAsync(static _ => true, stop, nth);
 
