@@ -13,7 +13,8 @@ internal sealed class Demonstration(Settings settings, StrikeFeed feed)
     public async Task<int> RunAsync(CancellationToken stop)
     {
         // A server that the user names is used as it is; otherwise one is started for this run.
-        var given = Environment.GetEnvironmentVariable("JOBLOCKS_POSTGRES");
+        var named = Environment.GetEnvironmentVariable("JOBLOCKS_POSTGRES");
+        var given = string.IsNullOrWhiteSpace(named) ? null : named;
         await using var started = given is null ? await PostgresServer.StartAsync(stop) : null;
         var connectionString = given ?? started!.ConnectionString;
         await using var database = NpgsqlDataSource.Create(connectionString);

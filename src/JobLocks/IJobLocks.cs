@@ -15,7 +15,7 @@ public interface IJobLocks
 {
     /// <summary>Takes the lock of a name if it is free.</summary>
     /// <param name="name">The lock name; <see cref="JobLocksOptions.Scope"/> is put before it.</param>
-    /// <param name="stop">Gives up waiting for the answer of the server.</param>
+    /// <param name="stop">Gives up until the question is sent; its answer is then awaited, so that no grant is left behind.</param>
     /// <returns>The handle that releases it; null when someone else has it.</returns>
     /// <exception cref="ArgumentException">The name is empty, or holds half of a surrogate pair.</exception>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked. Nothing was taken.</exception>
@@ -24,7 +24,7 @@ public interface IJobLocks
 
     /// <summary>Takes the lock of a key if it is free: <c>new LockKey(4)</c> is what <c>pg_try_advisory_lock(4)</c> takes.</summary>
     /// <param name="key">The key, as it is: no scope is put before it.</param>
-    /// <param name="stop">Gives up waiting for the answer of the server.</param>
+    /// <param name="stop">Gives up until the question is sent; its answer is then awaited, so that no grant is left behind.</param>
     /// <returns>The handle that releases it; null when someone else has it.</returns>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked. Nothing was taken.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. Nothing was taken.</exception>

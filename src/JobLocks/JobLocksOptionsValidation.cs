@@ -16,6 +16,9 @@ internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptio
         if (options.Scope is not null && string.IsNullOrWhiteSpace(options.Scope))
             errors.AddError("is empty. Leave it null for no scope, or name the application, such as \"billing\".", nameof(JobLocksOptions.Scope));
 
+        else if (options.Scope?.Contains(':', StringComparison.Ordinal) == true)
+            errors.AddError($"is \"{options.Scope}\", but the colon ends the scope: with one inside, two scopes could give one name. Use another character.", nameof(JobLocksOptions.Scope));
+
         if (string.IsNullOrWhiteSpace(options.ApplicationName))
             errors.AddError("is empty. Name the application, or leave the default.", nameof(JobLocksOptions.ApplicationName));
         else if (Encoding.UTF8.GetByteCount(options.ApplicationName) > ProcessName.MaxBytes)

@@ -43,7 +43,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         catch (Exception unavailable)
         {
             await GiveBackAsync(handles).ConfigureAwait(false);
-            if (unavailable is not JobLocksUnavailableException) throw;
+            if (unavailable is JobLockRuleException || stop.IsCancellationRequested) throw;
 
             return Keep(call, requests[0], unavailable);
         }
@@ -68,14 +68,15 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         var retryAfter = request.Rule.RetryAfter;
 
         // Work that has begun once is owed: ending it now would drop it, or abort the very run that it is a second copy of.
-        var owed = what != OnConflict.Reschedule && (string.Equals(holder?.Run, RunOf(call), StringComparison.Ordinal) || WasStartedBefore(call));
+        // Where nobody holds the lock any more, perhaps nobody ran: the holder may have been asking for it in vain itself.
+        var owed = what != OnConflict.Reschedule && (holder is null || string.Equals(holder?.Run, RunOf(call), StringComparison.Ordinal) || WasStartedBefore(call));
         if (owed) what = OnConflict.Reschedule;
 
         var reason = what switch
         {
             OnConflict.Skip => $"Skipped: {conflict}",
             OnConflict.Fail => $"Failed: {conflict}",
-            _ when owed => $"Rescheduled, since it had been started before: {conflict}; next try in {retryAfter.TotalSeconds:0} s",
+            _ when owed && holder is not null => $"Rescheduled, since it had been started before: {conflict}; next try in {retryAfter.TotalSeconds:0} s",
             _ => $"Rescheduled: {conflict}; next try in {retryAfter.TotalSeconds:0} s",
         };
 

@@ -30,7 +30,7 @@ internal static partial class ArgumentText
                 AppendArray(name, value);
                 break;
             case JsonValueKind.String:
-                AppendText(name, InUtc(value.GetString()!), endsAt, touchesNext);
+                AppendText(name, InUtc(Text(value)), endsAt, touchesNext);
                 break;
             case JsonValueKind.Number:
                 AppendPlainOrQuoted(name, Number(value), endsAt, touchesNext);
@@ -83,7 +83,7 @@ internal static partial class ArgumentText
         foreach (var property in value.EnumerateObject().OrderBy(static property => property.Name, StringComparer.Ordinal))
         {
             name.Append(separator);
-            AppendText(name, property.Name);
+            AppendText(name, property.Name, endsAt: ':');
             name.Append(':');
             Append(name, property.Value);
             separator = ",";
@@ -113,6 +113,18 @@ internal static partial class ArgumentText
 
         var number = value.GetDouble();
         return number == 0 ? "0" : number.ToString("R", CultureInfo.InvariantCulture);
+    }
+
+    private static string Text(JsonElement value)
+    {
+        try
+        {
+            return value.GetString()!;
+        }
+        catch (InvalidOperationException broken)
+        {
+            throw new FormatException("its JSON holds a text with half of a surrogate pair", broken);
+        }
     }
 
     /// <summary>One instant has one text, whatever offset it was written with. Other texts stay as they are.</summary>

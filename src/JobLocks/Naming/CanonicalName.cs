@@ -26,7 +26,7 @@ internal static class CanonicalName
             name.Append(separator);
             if (named)
             {
-                ArgumentText.AppendText(name, argument.Name);
+                ArgumentText.AppendText(name, argument.Name, endsAt: ':');
                 name.Append(':');
             }
 

@@ -55,6 +55,9 @@ internal sealed class LockSession : IAsyncDisposable
     /// <summary>Gives a granted key back. Never throws: where the server cannot be asked, the connection is dropped, and the lock with it.</summary>
     public async Task ReleaseAsync(JobLockHandle handle)
     {
+        // A lost lock has nothing to give back, and must not wait behind those who try to connect.
+        if (handle.Lost.IsCancellationRequested) return;
+
         await _turn.WaitAsync(CancellationToken.None).ConfigureAwait(false);
         try
         {
@@ -159,7 +162,8 @@ internal sealed class LockSession : IAsyncDisposable
         {
             await connection.OpenAsync(stop).ConfigureAwait(false);
             using var prepare = new NpgsqlCommand(LockSql.Prepare, connection);
-            await prepare.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
+            if (await prepare.ExecuteScalarAsync(stop).ConfigureAwait(false) is true)
+                throw new InvalidOperationException("it is a standby, whose locks the primary does not see. Add Target Session Attributes=primary to the connection string.");
         }
         catch
         {
@@ -186,7 +190,7 @@ internal sealed class LockSession : IAsyncDisposable
         {
             await connection.DisposeAsync().ConfigureAwait(false);
         }
-        catch (Exception alsoBroken) when (alsoBroken is NpgsqlException or IOException or InvalidOperationException)
+        catch (Exception alsoBroken)
         {
             Debug.WriteLine(alsoBroken);
         }

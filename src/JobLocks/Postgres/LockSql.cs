@@ -5,10 +5,12 @@ internal static class LockSql
 {
     /// <summary>
     /// Limits that a role or a database may carry would end a statement, or a session that idles while its runs work.
+    /// Answers whether the server is a standby: its locks are its own, and the primary grants the same keys to others.
     /// </summary>
     public const string Prepare =
         """
-        SELECT set_config('statement_timeout', '0', false),
+        SELECT pg_is_in_recovery(),
+               set_config('statement_timeout', '0', false),
                set_config('lock_timeout', '0', false),
                set_config('idle_session_timeout', '0', false)
         """;

@@ -59,6 +59,12 @@ public sealed class CanonicalNameTests
         Assert.That(Calls.NameOf(null, ("a", Numbers)), Is.Not.EqualTo(Calls.NameOf(null, ("a", "[1,2]"))));
 
     [Test]
+    public void Does_not_confuse_a_key_with_the_value_behind_it() =>
+        Assert.That(
+            Calls.NameOf(null, ("a", new Dictionary<string, object>(StringComparer.Ordinal) { ["12:30:45"] = 10 })),
+            Is.Not.EqualTo(Calls.NameOf(null, ("a", new Dictionary<string, object>(StringComparer.Ordinal) { ["12"] = "30:45:10" }))));
+
+    [Test]
     public void Holds_a_text_of_ten_thousand_characters() =>
         Assert.That(LockKey.Of(Calls.NameOf(null, ("a", new string('x', 10_000)))), Is.Not.EqualTo(LockKey.Of(Calls.NameOf(null, ("a", new string('x', 10_001))))));
 }

@@ -1,0 +1,44 @@
+using JobLocks.Gate;
+using JobLocks.Naming;
+using JobLocks.Rules;
+using JobLocks.Tests.Support;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace JobLocks.Tests.Gate;
+
+/// <summary>Answers of the locks that a real server gives only for a moment.</summary>
+[TestFixture]
+public sealed class JobGateTests
+{
+    [TestCase(OnConflict.Skip)]
+    [TestCase(OnConflict.Fail)]
+    public async Task Keeps_the_run_that_was_refused_where_nobody_holds_the_lock_any_more(OnConflict declared)
+    {
+        var admission = await Enter(declared, new Keeper(static () => Task.FromResult<JobLockHandle?>(null)));
+
+        Assert.That(admission, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
+    }
+
+    [Test]
+    public async Task Keeps_the_run_whose_locks_were_disposed()
+    {
+        var admission = await Enter(OnConflict.Skip, new Keeper(static () => throw new ObjectDisposedException(nameof(AdvisoryLocks))));
+
+        Assert.That(admission, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
+    }
+
+    private static Task<Admission> Enter(OnConflict declared, Keeper keeper)
+    {
+        var call = Calls.Call("sync") with { Rules = [LockRule.For(new("sync", declared, 15), JobSignature.Of(typeof(ClientSync)))] };
+        return new JobGate(keeper, NullLogger<JobGate>.Instance).TryEnterAsync(call, CancellationToken.None);
+    }
+
+    private sealed class Keeper(Func<Task<JobLockHandle?>> take) : ILockKeeper
+    {
+        public string? Scope => null;
+
+        public Task<JobLockHandle?> TryTakeAsync(string? name, LockKey key, Holder run, CancellationToken stop) => take();
+
+        public Task<Holder?> FindHolderAsync(LockKey key, CancellationToken stop) => Task.FromResult<Holder?>(null);
+    }
+}
