@@ -11,6 +11,9 @@ namespace JobLocks.Hangfire;
 /// <summary>A run of Hangfire in the words of the core.</summary>
 internal static class HangfireJobCall
 {
+    // AutomaticRetry stands at 20, continuations at 1000: asked before us, they would act on a run that is only put off.
+    private const int LatestOrder = 19;
+
     private static readonly ConcurrentDictionary<(JobLockAttribute Attribute, JobSignature Job), LockRule> Rules = new();
     private static readonly ConcurrentDictionary<(Type Type, System.Reflection.MethodInfo Method), JobSignature> Signatures = new();
 
@@ -33,6 +36,10 @@ internal static class HangfireJobCall
     public static void Check(JobLockAttribute attribute, Job job)
     {
         var call = Of(job, jobId: "", [attribute]);
+        if (attribute.Order > LatestOrder)
+            throw new JobLockRuleException(
+                $"{attribute.Declaration} on {call.Job.DisplayName} has Order = {attribute.Order}, but Hangfire's own filters from {LatestOrder + 1} on must see what became of a refused run. Use {LatestOrder} or less.");
+
         foreach (var rule in call.Rules) rule.KeyFor(rule.NameFor(call), call);
     }
 

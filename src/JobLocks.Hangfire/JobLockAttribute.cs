@@ -83,6 +83,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
             case Admission.Refused refused:
                 // Hangfire now elects Deleted for the run, which OnStateElection turns into what was decided.
                 context.Items[RefusedRun.ItemKey] = new RefusedRun(refused);
+                if (refused.What == OnConflict.Reschedule) KeptQueue.Remember(context);
                 context.Canceled = true;
                 break;
         }
@@ -101,6 +102,8 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
 
     void IElectStateFilter.OnStateElection(ElectStateContext context)
     {
+        KeptQueue.Restore(context);
+
         // Elected again each time that Hangfire repeats a state change it could not store: same question, same answer.
         if (context.CustomData?.TryGetValue(RefusedRun.ItemKey, out var item) != true || item is not RefusedRun refused) return;
 

@@ -36,6 +36,26 @@ public sealed class RescheduleTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Keeps_a_queue_that_only_the_state_named(CancellationToken stop)
+    {
+        var stage = NewStage();
+        stage.LetLeave();
+        var held = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
+
+        var refused = Servers.Client.Create<SyncJob>(job => job.RunSoon(stage.Id), new EnqueuedState("critical"));
+        await Servers.States.NextAsync<ScheduledState>(refused, stop);
+        await held!.DisposeAsync();
+        var again = await Servers.States.NextAsync<EnqueuedState>(refused, stop, nth: 2);
+        await Servers.States.NextAsync<SucceededState>(refused, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(again.Queue, Is.EqualTo("critical"));
+            Assert.That(stage.Runs, Is.EqualTo(1));
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Waits_fifteen_seconds_unless_told_otherwise(CancellationToken stop)
     {
         var stage = NewStage();

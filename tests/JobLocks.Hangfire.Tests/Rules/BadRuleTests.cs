@@ -26,6 +26,7 @@ public sealed class BadRuleTests : RealServers
     [TestCase(nameof(ClientSync.FormatOfAnObject), "[JobLock(\"sync({order:D})\")]", "names {order} with the format \"D\", but only numbers, dates, times, Guids and enums have formats.")]
     [TestCase(nameof(ClientSync.RetryAtOnce), "[JobLock(\"sync({clientId})\", RetryAfterSeconds = 0)]", "has RetryAfterSeconds = 0, but a run cannot be tried again in the past or at once. Use 1 or more.")]
     [TestCase(nameof(ClientSync.RetryInThePast), "[JobLock(\"sync({clientId})\", RetryAfterSeconds = -1)]", "has RetryAfterSeconds = -1, but a run cannot be tried again in the past or at once. Use 1 or more.")]
+    [TestCase(nameof(ClientSync.TooLate), "[JobLock(\"sync({clientId})\")]", "has Order = 20, but Hangfire's own filters from 20 on must see what became of a refused run. Use 19 or less.")]
     [TestCase(nameof(ClientSync.UnknownOutcome), "[JobLock(\"sync({clientId})\", OnConflict = OnConflict.7)]", "has an unknown OnConflict. Use one of ")]
     public void Is_refused_at_enqueue_with_the_attribute_the_job_and_the_fix(string method, string attribute, string expected)
     {
@@ -152,6 +153,9 @@ public sealed class BadRuleTests : RealServers
 
         [JobLock("sync({clientId})", RetryAfterSeconds = -1)]
         public void RetryInThePast(int clientId, Order order, CancellationToken stop) => throw new NotSupportedException();
+
+        [JobLock("sync({clientId})", Order = 20)]
+        public void TooLate(int clientId, Order order, CancellationToken stop) => throw new NotSupportedException();
 
         [JobLock("sync({clientId})", OnConflict = (OnConflict)7)]
         public void UnknownOutcome(int clientId, Order order, CancellationToken stop) => throw new NotSupportedException();

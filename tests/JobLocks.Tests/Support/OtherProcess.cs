@@ -9,11 +9,27 @@ internal sealed class OtherProcess : IDisposable
 
     private OtherProcess(Process process) => _process = process;
 
+    /// <summary>The argument with which the other process prints <see cref="Names"/> and ends.</summary>
+    public const string PrintNames = "names";
+
     public int Id => _process.Id;
+
+    /// <summary>A name from a template and a default name, of values that a culture could touch. Escaped, since a console has an encoding.</summary>
+    public static string Names()
+    {
+        (string, object?)[] values = [("a", 1234.5), ("b", new DateTime(2026, 1, 2, 3, 4, 5, DateTimeKind.Utc)), ("c", 1234.5m), ("d", "Iıİi straße"), ("e", -7L)];
+        return Uri.EscapeDataString($"{Calls.NameOf("Illinois({a},{b:MMM yyyy},{c:N2},{d},{e})", values)} {Calls.NameOf(null, values)}");
+    }
 
     /// <summary>What the other process runs: one line for each step, one line read before the end.</summary>
     public static async Task<int> Main(string[] arguments)
     {
+        if (string.Equals(arguments[0], PrintNames, StringComparison.Ordinal))
+        {
+            Console.WriteLine(Names());
+            return 0;
+        }
+
         var (connectionString, name, end) = (arguments[0], arguments[1], arguments[2]);
         await using var locks = AdvisoryLocks.Connect(connectionString);
         var handle = await locks.TryAcquireAsync(name);

@@ -1,0 +1,34 @@
+using Hangfire.Server;
+using Hangfire.States;
+
+namespace JobLocks.Hangfire;
+
+/// <summary>
+/// The queue of a run that was enqueued into one by its state alone, as with <c>Create(call, new EnqueuedState("critical"))</c>.
+/// A rescheduled run would come back into the default queue, which nobody may serve.
+/// </summary>
+internal static class KeptQueue
+{
+    private const string Parameter = "JobLocks.Queue";
+
+    /// <summary>Writes the queue down beside the job, unless the job carries it itself.</summary>
+    public static void Remember(PerformContext context)
+    {
+        if (context.BackgroundJob.Job.Queue is not null) return;
+
+        var enqueued = context.Storage.GetMonitoringApi().JobDetails(context.BackgroundJob.Id)?.History.FirstOrDefault(
+            static state => string.Equals(state.StateName, EnqueuedState.StateName, StringComparison.OrdinalIgnoreCase));
+        if (enqueued?.Data.TryGetValue("Queue", out var queue) == true && !IsDefault(queue)) context.SetJobParameter(Parameter, queue);
+    }
+
+    /// <summary>Puts the queue back when the run's time has come.</summary>
+    public static void Restore(ElectStateContext context)
+    {
+        if (context.CandidateState is not EnqueuedState enqueued || !IsDefault(enqueued.Queue)) return;
+        if (!string.Equals(context.CurrentState, ScheduledState.StateName, StringComparison.OrdinalIgnoreCase)) return;
+
+        if (context.GetJobParameter<string>(Parameter) is { } queue) enqueued.Queue = queue;
+    }
+
+    private static bool IsDefault(string queue) => string.Equals(queue, EnqueuedState.DefaultQueue, StringComparison.Ordinal);
+}
