@@ -55,8 +55,8 @@ public sealed class RefetchedRunTests : RealServers
         using (Assert.EnterMultipleScope())
         {
             Assert.That(runsMeanwhile, Is.EqualTo(1));
-            // What the first run returned counts no more after the second fetch, so there may be another run, after it.
-            Assert.That(stage.Runs, Is.InRange(1, 2));
+            // What the first run returned counts no more after the second fetch, so there may be others, one after the other.
+            Assert.That(stage.Runs, Is.InRange(1, servers.States.Of(id).OfType<ProcessingState>().Count()));
             Assert.That(stage.MostAtOnce, Is.EqualTo(1));
             Assert.That(servers.States.NamesOf(id), Has.None.EqualTo(DeletedState.StateName).And.None.EqualTo(FailedState.StateName));
             Assert.That(servers.Parameter(id, "RetryCount"), Is.Null);

@@ -22,7 +22,7 @@ internal sealed record JobCall
     public required Func<object, string> ToJson { get; init; }
 
     /// <summary>
-    /// Whether this run was started before and did not end (a recovery, a retry, a second fetch): a conflict only reschedules it.
+    /// Whether this run was started before and did not end (a recovery, a second fetch, a retry of Quartz): a conflict only reschedules it.
     /// Asked only on a conflict that would end it, since it may cost a look into the store.
     /// </summary>
     public Func<bool> WasStartedBefore { get; init; } = static () => false;
