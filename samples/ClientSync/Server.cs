@@ -69,6 +69,8 @@ internal static class Server
     {
         SchemaName = Tables.HangfireSchema,
         QueuePollInterval = TimeSpan.FromMilliseconds(200),
+        // Hangfire's own locks on the state of a job are rows: those of a killed server stay for ten minutes unless told otherwise.
+        DistributedLockTimeout = DeadAfter,
         InvisibilityTimeout = DeadAfter,
         UseSlidingInvisibilityTimeout = true,
     };
