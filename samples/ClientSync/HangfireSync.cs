@@ -10,10 +10,10 @@ internal sealed class HangfireSync(StrikeImport import)
     [JobLock("sync({clientId})", RetryAfterSeconds = 1)]
     public Task Run(int clientId, CancellationToken stop) => import.SyncAsync(clientId, "Hangfire", stop);
 
-    [JobLock("sync({clientId})", OnConflict = OnConflict.Skip)]
+    [JobLock("sync({clientId})", OnConflict = OnConflict.Skip, RetryAfterSeconds = 1)]
     public Task RunOrSkip(int clientId, CancellationToken stop) => import.SyncAsync(clientId, "Hangfire", stop);
 
-    [JobLock("sync({clientId})", OnConflict = OnConflict.Fail), AutomaticRetry(Attempts = 0)]
+    [JobLock("sync({clientId})", OnConflict = OnConflict.Fail, RetryAfterSeconds = 1), AutomaticRetry(Attempts = 0)]
     public Task RunOrFail(int clientId, CancellationToken stop) => import.SyncAsync(clientId, "Hangfire", stop);
 
     public Task RunWithoutLock(int clientId, CancellationToken stop) => import.SyncAsync(clientId, "Hangfire", stop);

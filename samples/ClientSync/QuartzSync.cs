@@ -8,10 +8,10 @@ namespace ClientSync;
 [JobLock("sync({clientId})", RetryAfterSeconds = 1)]
 internal sealed class QuartzSync(StrikeImport import) : UnlockedQuartzSync(import);
 
-[JobLock("sync({clientId})", OnConflict = OnConflict.Skip)]
+[JobLock("sync({clientId})", OnConflict = OnConflict.Skip, RetryAfterSeconds = 1)]
 internal sealed class QuartzSyncOrSkip(StrikeImport import) : UnlockedQuartzSync(import);
 
-[JobLock("sync({clientId})", OnConflict = OnConflict.Fail)]
+[JobLock("sync({clientId})", OnConflict = OnConflict.Fail, RetryAfterSeconds = 1)]
 internal sealed class QuartzSyncOrFail(StrikeImport import) : UnlockedQuartzSync(import);
 
 internal class UnlockedQuartzSync(StrikeImport import) : IJob

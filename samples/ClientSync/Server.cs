@@ -69,7 +69,7 @@ internal static class Server
     {
         SchemaName = Tables.HangfireSchema,
         QueuePollInterval = TimeSpan.FromMilliseconds(200),
-        // Hangfire's own locks on the state of a job are rows: those of a killed server stay for ten minutes unless told otherwise.
+        // Hangfire's own locks are rows. Those of a killed server stay for ten minutes unless told otherwise, and one of them stops all due jobs.
         DistributedLockTimeout = DeadAfter,
         InvisibilityTimeout = DeadAfter,
         UseSlidingInvisibilityTimeout = true,

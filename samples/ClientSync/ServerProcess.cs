@@ -5,7 +5,7 @@ namespace ClientSync;
 /// <summary>This program once more, as a server in a process of its own.</summary>
 internal sealed class ServerProcess : IAsyncDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     private readonly Process _process;
 
@@ -32,8 +32,18 @@ internal sealed class ServerProcess : IAsyncDisposable
         foreach (var argument in new[] { "serve", name, "--feed", Path.GetFullPath(feedFile) }) start.ArgumentList.Add(argument);
 
         var server = new ServerProcess(name, Process.Start(start)!);
-        var answer = await server._process.StandardOutput.ReadLineAsync(stop).AsTask().WaitAsync(Patience, stop);
-        return string.Equals(answer, Server.Ready, StringComparison.Ordinal) ? server : throw new InvalidOperationException($"{name} did not start; what it said stands above.");
+        try
+        {
+            var answer = await server._process.StandardOutput.ReadLineAsync(stop).AsTask().WaitAsync(Patience, stop);
+            return string.Equals(answer, Server.Ready, StringComparison.Ordinal) ? server : throw new InvalidOperationException($"{name} did not start; what it said stands above.");
+        }
+        catch
+        {
+            // Nobody else knows of it yet, and it may wait long for a database that goes away with us.
+            server._process.Kill();
+            server._process.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Lets the server end its runs, and ends it after a while if it does not.</summary>

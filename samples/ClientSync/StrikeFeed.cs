@@ -33,6 +33,7 @@ internal sealed class StrikeFeed
     {
         if (!File.Exists(file)) throw new BadFeedException($"{file}: there is no such file");
 
+        var line = 1;
         using var csv = new CsvReader(new StreamReader(file), new CsvConfiguration(CultureInfo.InvariantCulture) { DetectColumnCountChanges = true });
         try
         {
@@ -42,21 +43,30 @@ internal sealed class StrikeFeed
             if (missing.Count > 0) throw new BadFeedException($"{file}, line 1: the column {missing[0]} is missing");
 
             var reports = new Dictionary<int, StrikeReport>();
-            while (csv.Read())
+            while (Next())
             {
+                if (csv.Parser.RawRecord.AsSpan().ContainsAny('\0', '\uFFFD')) throw new FormatException("the line is no UTF-8 text");
+
                 var report = ReadReport(csv);
-                if (!reports.TryAdd(report.ReportId, report)) throw new BadFeedException($"{file}, line {csv.Parser.RawRow}: report {report.ReportId} stands in the file twice");
+                if (!reports.TryAdd(report.ReportId, report)) throw new BadFeedException($"{file}, line {line}: report {report.ReportId} stands in the file twice");
             }
 
             return reports.Count > 0 ? new([.. reports.Values]) : throw new BadFeedException($"{file}, line 1: the file has no reports");
         }
         catch (FormatException broken)
         {
-            throw new BadFeedException($"{file}, line {csv.Parser.RawRow}: {broken.Message}");
+            throw new BadFeedException($"{file}, line {line}: {broken.Message}");
         }
         catch (CsvHelperException broken)
         {
-            throw new BadFeedException($"{file}, line {csv.Parser.RawRow}: {Cause(broken)}");
+            throw new BadFeedException($"{file}, line {line}: {Cause(broken)}");
+        }
+
+        // A field may run over several lines: what is broken is found where it begins.
+        bool Next()
+        {
+            line = csv.Parser.RawRow + 1;
+            return csv.Read();
         }
     }
 
@@ -71,7 +81,7 @@ internal sealed class StrikeFeed
         ["report_id", "client_id", "client", "flight_date", "airport", "aircraft", "phase", "species", "damage", "total_cost_usd"];
 
     private static StrikeReport ReadReport(CsvReader csv) => new(
-        Whole(csv, "report_id"),
+        ReportId(csv),
         Whole(csv, "client_id"),
         csv.GetField("client")!,
         DateOnly.TryParseExact(csv.GetField("flight_date"), "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out var day) ? day : throw Wrong(csv, "flight_date", "no date such as 1990-01-08"),
@@ -81,6 +91,9 @@ internal sealed class StrikeFeed
         csv.GetField("species")!,
         csv.GetField("damage")!,
         Whole(csv, "total_cost_usd"));
+
+    /// <summary>A watermark of 0 means that nothing is in yet, so that a report 0 would never come in.</summary>
+    private static int ReportId(CsvReader csv) => Whole(csv, "report_id") is > 0 and var id ? id : throw Wrong(csv, "report_id", "below 1");
 
     private static int Whole(CsvReader csv, string column) =>
         int.TryParse(csv.GetField(column), NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : throw Wrong(csv, column, "no whole number");

@@ -132,6 +132,8 @@ public sealed class ClientSyncTests
         Bad(Feeds.Write(Feeds.Header, Feeds.Report(1, 1), "2,1,too,few"), "feed.csv, line 3: the line has not as many fields as the header", "a short line"),
         Bad(Feeds.Write(Feeds.Header, Feeds.Report(1, 1).Replace("1990-01-08", "soon", StringComparison.Ordinal)), "feed.csv, line 2: flight_date is \"soon\", which is no date such as 1990-01-08", "a broken date"),
         Bad(Feeds.Write(Feeds.Header, Feeds.Report(1, 1).Replace("B-737", "\"B\"737", StringComparison.Ordinal)), "feed.csv, line 2: a quote stands where none may stand", "a broken quote"),
+        Bad(Feeds.Write(Feeds.Header, Feeds.Report(0, 1)), "feed.csv, line 2: report_id is \"0\", which is below 1", "a report that no watermark reaches"),
+        Bad(Feeds.Write(Feeds.Header, Feeds.Report(1, 1), Feeds.Report(2, 1).Replace("Gull", "G\0ull", StringComparison.Ordinal)), "feed.csv, line 3: the line is no UTF-8 text", "a broken text"),
         Bad(Feeds.Write(Feeds.Header, Feeds.Report(1, 1), Feeds.Report(1, 2)), "feed.csv, line 3: report 1 stands in the file twice", "a report twice"),
     ];
 
