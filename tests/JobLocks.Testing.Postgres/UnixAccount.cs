@@ -39,7 +39,7 @@ internal sealed class UnixAccount
     public async Task OwnAsync(ServerFolder folder, CancellationToken stop)
     {
         folder.LetOthersPass();
-        var end = await ProgramEnd.OfAsync(["chown", _name, folder.Data], folder.Path, stop);
+        var end = await ProgramEnd.OfAsync(["chown", "-R", _name, folder.Data], folder.Path, stop);
         if (end.Failed)
             throw new InvalidOperationException($"The account {_name} cannot be given its folder: {await end.OutputAsync(stop)}");
     }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 
 namespace JobLocks.Tests.Support;
 
@@ -30,6 +31,8 @@ internal sealed class OtherProcess : IDisposable
             return 0;
         }
 
+        if (string.Equals(arguments[0], WatchedLock.Argument, StringComparison.Ordinal)) return await WatchedLock.RunAsync(arguments[1..]);
+
         var (connectionString, name, end) = (arguments[0], arguments[1], arguments[2]);
         await using var locks = AdvisoryLocks.Connect(connectionString);
         var handle = await locks.TryAcquireAsync(name);
@@ -42,10 +45,19 @@ internal sealed class OtherProcess : IDisposable
         return 0;
     }
 
-    public static OtherProcess Start(string connectionString, string lockName, string end = "release")
+    public static OtherProcess Start(string connectionString, string lockName, string end = "release") => Start([connectionString, lockName, end]);
+
+    /// <summary>A process that takes a lock by hand and says when that was, and when it lost it: see <see cref="WatchedLock"/>.</summary>
+    /// <param name="connectionString">Leads to the database.</param>
+    /// <param name="lockName">Without a scope.</param>
+    /// <param name="options">Settings of <see cref="JobLocksOptions"/>, such as <c>HeartbeatInterval=00:00:01</c>.</param>
+    public static OtherProcess Watch(string connectionString, string lockName, params string[] options) =>
+        Start([WatchedLock.Argument, connectionString, lockName, .. options]);
+
+    private static OtherProcess Start(string[] arguments)
     {
         var start = new ProcessStartInfo("dotnet") { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (var argument in new[] { "exec", typeof(OtherProcess).Assembly.Location, connectionString, lockName, end }) start.ArgumentList.Add(argument);
+        foreach (var argument in (string[])["exec", typeof(OtherProcess).Assembly.Location, .. arguments]) start.ArgumentList.Add(argument);
         var process = Process.Start(start)!;
         process.ErrorDataReceived += static (_, _) => { };
         process.BeginErrorReadLine();
@@ -53,6 +65,20 @@ internal sealed class OtherProcess : IDisposable
     }
 
     public async Task<string?> SaysAsync(CancellationToken stop) => await _process.StandardOutput.ReadLineAsync(stop);
+
+    /// <summary>Waits for the next line, which must be this word and the time at which it came true.</summary>
+    /// <returns>The <see cref="Stopwatch.GetTimestamp"/> of the other process, which runs by the same clock as ours.</returns>
+    public async Task<long> SaysWhenAsync(string word, CancellationToken stop)
+    {
+        var line = await SaysAsync(stop);
+        if (line?.Split(' ') is [var said, var time] && string.Equals(said, word, StringComparison.Ordinal))
+            return long.Parse(time, CultureInfo.InvariantCulture);
+
+        throw new InvalidOperationException($"The other process should say '{word}' and when, but says '{line ?? "nothing any more"}'.");
+    }
+
+    /// <summary>Tells a process that watches its lock what to do: a word of <see cref="WatchedLock"/>.</summary>
+    public Task TellAsync(string word) => _process.StandardInput.WriteLineAsync(word);
 
     public Task GoOnAsync() => _process.StandardInput.WriteLineAsync();
 
