@@ -31,6 +31,11 @@ internal static class HangfireJobCall
             WasStartedBefore = () => WasStartedBefore(context.Storage, context.BackgroundJob.Id),
         };
 
+    /// <summary>A call that is only explained.</summary>
+    /// <exception cref="JobLockRuleException">A rule does not fit the job.</exception>
+    public static JobCall Of(Job job) =>
+        Of(job, jobId: "", JobFilterProviders.Providers.GetFilters(job).Select(static filter => filter.Instance).OfType<JobLockAttribute>().Distinct());
+
     /// <summary>Names the lock of a job that is about to be enqueued, so that a mistake is met here and not mid-run.</summary>
     /// <exception cref="JobLockRuleException">A rule does not fit the job or its arguments.</exception>
     public static void Check(JobLockAttribute attribute, Job job)

@@ -1,3 +1,4 @@
+using System.Linq.Expressions;
 using Hangfire.Client;
 using Hangfire.Common;
 using Hangfire.Server;
@@ -49,7 +50,30 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     /// <value>In seconds; default 15, at least 1. Hangfire looks for due jobs every <c>SchedulePollingInterval</c>, which comes on top.</value>
     public int RetryAfterSeconds { get; set; } = LockDeclaration.DefaultRetryAfterSeconds;
 
-    internal LockDeclaration Declaration => new(_name, OnConflict, RetryAfterSeconds) { HasName = _hasName };
+    /// <summary>Whom the lock keeps out: with <see cref="LockMode.Shared"/>, only runs that take it exclusively.</summary>
+    /// <value>Default <see cref="LockMode.Exclusive"/>.</value>
+    public LockMode Mode { get; set; }
+
+    /// <summary>How many runs may have the lock at once, on all servers together.</summary>
+    /// <value>
+    /// Default 1; from 1 to 1,000. All jobs of one lock name should say the same number: where they do not, up to the largest run at once,
+    /// and a warning names both.
+    /// </value>
+    public int Limit { get; set; } = 1;
+
+    /// <summary>Says which locks a call would ask for, without a server.</summary>
+    /// <typeparam name="T">The class that would be enqueued.</typeparam>
+    /// <param name="call">The call as one would enqueue it: <c>job => job.Run(4, default)</c>.</param>
+    /// <param name="scope">As <see cref="JobLocksOptions.Scope"/>; null for none.</param>
+    /// <exception cref="JobLockRuleException">A rule cannot work for this call.</exception>
+    public static JobLockExplanation Explain<T>(Expression<Action<T>> call, string? scope = null) => Explain(Job.FromExpression(call), scope);
+
+    /// <inheritdoc cref="Explain{T}(Expression{Action{T}}, string?)"/>
+    public static JobLockExplanation Explain<T>(Expression<Func<T, Task>> call, string? scope = null) => Explain(Job.FromExpression(call), scope);
+
+    internal LockDeclaration Declaration => new(_name, OnConflict, RetryAfterSeconds) { HasName = _hasName, Mode = Mode, Limit = Limit };
+
+    private static JobLockExplanation Explain(Job job, string? scope) => JobLockExplanation.Of(HangfireJobCall.Of(job), scope);
 
     void IClientFilter.OnCreating(CreatingContext context)
     {
@@ -74,7 +98,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
         var call = HangfireJobCall.Of(context, askedFor);
         if (entered.Exists(run => run.Holds(call))) return;
 
-        switch (Blocking.Wait(gate.TryEnterAsync(call, context.CancellationToken.ShutdownToken)))
+        switch (gate.TryEnter(call, context.CancellationToken.ShutdownToken))
         {
             case Admission.Admitted admitted:
                 if (entered.Count == 0) JobLockHandle.Current = admitted.First;
@@ -97,7 +121,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
 
         entered.Remove(run);
         if (entered.Count == 0) JobLockHandle.Current = null;
-        Blocking.Wait(run.Admitted.DisposeAsync().AsTask());
+        run.Admitted.Dispose();
     }
 
     void IElectStateFilter.OnStateElection(ElectStateContext context)

@@ -12,8 +12,8 @@ internal static class DeclaredRules
 
     /// <summary>All of them, attributes first.</summary>
     /// <exception cref="JobLockRuleException">One of them cannot work.</exception>
-    public static IReadOnlyList<LockRule> Of(Type type, JobSignature job, IJobDetail detail, ITrigger trigger) =>
-        [.. Of(type), .. StoredRules.In(detail.JobDataMap, job), .. StoredRules.In(trigger.JobDataMap, job)];
+    public static IReadOnlyList<LockRule> Of(Type type, JobSignature job, JobDataMap ofJob, JobDataMap ofTrigger) =>
+        [.. Of(type), .. StoredRules.In(ofJob, job), .. StoredRules.In(ofTrigger, job)];
 
     /// <summary>The attributes of a class, its base classes and its interfaces. Looked up once.</summary>
     /// <exception cref="JobLockRuleException">One of them cannot work.</exception>

@@ -1,4 +1,5 @@
 using JobLocks.Rules;
+using Quartz;
 
 namespace JobLocks.Quartz;
 
@@ -51,5 +52,28 @@ public sealed class JobLockAttribute : Attribute
     /// <value>Default 15. At least 1.</value>
     public int RetryAfterSeconds { get; set; } = LockDeclaration.DefaultRetryAfterSeconds;
 
-    internal LockDeclaration Declaration => new(_name, OnConflict, RetryAfterSeconds) { HasName = _hasName };
+    /// <summary>Whom the lock keeps out: with <see cref="LockMode.Shared"/>, only runs that take it exclusively.</summary>
+    /// <value>Default <see cref="LockMode.Exclusive"/>.</value>
+    public LockMode Mode { get; set; }
+
+    /// <summary>How many runs may have the lock at once, on all nodes together.</summary>
+    /// <value>
+    /// Default 1; from 1 to 1,000. All jobs of one lock name should say the same number: where they do not, up to the largest run at once,
+    /// and a warning names both.
+    /// </value>
+    public int Limit { get; set; } = 1;
+
+    /// <summary>Says which locks a firing would ask for, without a scheduler.</summary>
+    /// <param name="job">The job, as it would be stored.</param>
+    /// <param name="data">The data of the trigger, which come before those of the job; null for none.</param>
+    /// <param name="scope">As <see cref="JobLocksOptions.Scope"/>; null for none.</param>
+    /// <exception cref="JobLockRuleException">A rule cannot work for this firing.</exception>
+    public static JobLockExplanation Explain(IJobDetail job, JobDataMap? data = null, string? scope = null)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+
+        return JobLockExplanation.Of(QuartzJobCall.Of(job, data ?? []), scope);
+    }
+
+    internal LockDeclaration Declaration => new(_name, OnConflict, RetryAfterSeconds) { HasName = _hasName, Mode = Mode, Limit = Limit };
 }

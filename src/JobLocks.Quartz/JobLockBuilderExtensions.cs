@@ -17,32 +17,38 @@ public static class JobLockBuilderExtensions
     /// <param name="name">As in <see cref="JobLockAttribute(string)"/>; null locks on the job's type and all of its data.</param>
     /// <param name="onConflict">What happens to a run that meets a lock somebody else holds.</param>
     /// <param name="retryAfterSeconds">For <see cref="OnConflict.Reschedule"/>: seconds until the next try. At least 1.</param>
+    /// <param name="mode">Whom the lock keeps out: with <see cref="LockMode.Shared"/>, only runs that take it exclusively.</param>
+    /// <param name="limit">How many runs may have the lock at once, on all nodes together. From 1 to 1,000.</param>
     /// <returns><paramref name="job"/>.</returns>
     /// <exception cref="JobLockRuleException">The rule cannot work.</exception>
     public static JobBuilder<TJob> WithJobLock<TJob>(
         this JobBuilder<TJob> job,
         string? name = null,
         OnConflict onConflict = OnConflict.Reschedule,
-        int retryAfterSeconds = LockDeclaration.DefaultRetryAfterSeconds)
+        int retryAfterSeconds = LockDeclaration.DefaultRetryAfterSeconds,
+        LockMode mode = LockMode.Exclusive,
+        int limit = 1)
         where TJob : IJob
     {
         ArgumentNullException.ThrowIfNull(job);
 
-        var (key, rule) = StoredRules.Entry(typeof(TJob), name, onConflict, retryAfterSeconds);
+        var (key, rule) = StoredRules.Entry(typeof(TJob), new(name, onConflict, retryAfterSeconds) { IsAttribute = false, Mode = mode, Limit = limit });
         return job.UsingJobData(key, rule);
     }
 
-    /// <inheritdoc cref="WithJobLock{TJob}(JobBuilder{TJob}, string?, OnConflict, int)"/>
+    /// <inheritdoc cref="WithJobLock{TJob}(JobBuilder{TJob}, string?, OnConflict, int, LockMode, int)"/>
     public static IJobConfigurator<TJob> WithJobLock<TJob>(
         this IJobConfigurator<TJob> job,
         string? name = null,
         OnConflict onConflict = OnConflict.Reschedule,
-        int retryAfterSeconds = LockDeclaration.DefaultRetryAfterSeconds)
+        int retryAfterSeconds = LockDeclaration.DefaultRetryAfterSeconds,
+        LockMode mode = LockMode.Exclusive,
+        int limit = 1)
         where TJob : IJob
     {
         ArgumentNullException.ThrowIfNull(job);
 
-        var (key, rule) = StoredRules.Entry(typeof(TJob), name, onConflict, retryAfterSeconds);
+        var (key, rule) = StoredRules.Entry(typeof(TJob), new(name, onConflict, retryAfterSeconds) { IsAttribute = false, Mode = mode, Limit = limit });
         return job.UsingJobData(key, rule);
     }
 
@@ -52,32 +58,38 @@ public static class JobLockBuilderExtensions
     /// <param name="name">As in <see cref="JobLockAttribute(string)"/>; null locks on the job's type and all of its data.</param>
     /// <param name="onConflict">What happens to a run that meets a lock somebody else holds.</param>
     /// <param name="retryAfterSeconds">For <see cref="OnConflict.Reschedule"/>: seconds until the next try. At least 1.</param>
+    /// <param name="mode">Whom the lock keeps out: with <see cref="LockMode.Shared"/>, only runs that take it exclusively.</param>
+    /// <param name="limit">How many runs may have the lock at once, on all nodes together. From 1 to 1,000.</param>
     /// <returns><paramref name="trigger"/>.</returns>
     /// <exception cref="JobLockRuleException">The rule cannot work.</exception>
     public static TriggerBuilder<TJob> WithJobLock<TJob>(
         this TriggerBuilder<TJob> trigger,
         string? name = null,
         OnConflict onConflict = OnConflict.Reschedule,
-        int retryAfterSeconds = LockDeclaration.DefaultRetryAfterSeconds)
+        int retryAfterSeconds = LockDeclaration.DefaultRetryAfterSeconds,
+        LockMode mode = LockMode.Exclusive,
+        int limit = 1)
         where TJob : IJob
     {
         ArgumentNullException.ThrowIfNull(trigger);
 
-        var (key, rule) = StoredRules.Entry(typeof(TJob), name, onConflict, retryAfterSeconds);
+        var (key, rule) = StoredRules.Entry(typeof(TJob), new(name, onConflict, retryAfterSeconds) { IsAttribute = false, Mode = mode, Limit = limit });
         return trigger.UsingJobData(key, rule);
     }
 
-    /// <inheritdoc cref="WithJobLock{TJob}(TriggerBuilder{TJob}, string?, OnConflict, int)"/>
+    /// <inheritdoc cref="WithJobLock{TJob}(TriggerBuilder{TJob}, string?, OnConflict, int, LockMode, int)"/>
     public static ITriggerConfigurator<TJob> WithJobLock<TJob>(
         this ITriggerConfigurator<TJob> trigger,
         string? name = null,
         OnConflict onConflict = OnConflict.Reschedule,
-        int retryAfterSeconds = LockDeclaration.DefaultRetryAfterSeconds)
+        int retryAfterSeconds = LockDeclaration.DefaultRetryAfterSeconds,
+        LockMode mode = LockMode.Exclusive,
+        int limit = 1)
         where TJob : IJob
     {
         ArgumentNullException.ThrowIfNull(trigger);
 
-        var (key, rule) = StoredRules.Entry(typeof(TJob), name, onConflict, retryAfterSeconds);
+        var (key, rule) = StoredRules.Entry(typeof(TJob), new(name, onConflict, retryAfterSeconds) { IsAttribute = false, Mode = mode, Limit = limit });
         return trigger.UsingJobData(key, rule);
     }
 }

@@ -79,20 +79,29 @@ internal sealed class JobLockListener(JobGate gate, ILogger<JobLockListener> log
         }
         finally
         {
-            if (!isRefired) await _running.ReleaseAsync(context.FireInstanceId).ConfigureAwait(false);
+            if (!isRefired) _running.Release(context.FireInstanceId);
         }
     }
 
     /// <summary>Another listener vetoed a run that we had admitted.</summary>
-    ValueTask IJobListener.JobExecutionVetoed(IJobExecutionContext context, CancellationToken cancellationToken) =>
-        _running.ReleaseAsync(context.FireInstanceId);
+    ValueTask IJobListener.JobExecutionVetoed(IJobExecutionContext context, CancellationToken cancellationToken)
+    {
+        _running.Release(context.FireInstanceId);
+        return default;
+    }
 
-    ValueTask IJobListener.JobWasExecuted(IJobExecutionContext context, JobExecutionException? jobException, CancellationToken cancellationToken) =>
-        _running.ReleaseAsync(context.FireInstanceId);
+    ValueTask IJobListener.JobWasExecuted(IJobExecutionContext context, JobExecutionException? jobException, CancellationToken cancellationToken)
+    {
+        _running.Release(context.FireInstanceId);
+        return default;
+    }
 
     /// <summary>A listener threw, and the run does not happen: nobody else is told.</summary>
-    ValueTask ISchedulerListener.SchedulerError(IScheduler scheduler, SchedulerErrorContext errorContext, CancellationToken cancellationToken) =>
-        _running.ReleaseAsync(errorContext.FireInstanceId);
+    ValueTask ISchedulerListener.SchedulerError(IScheduler scheduler, SchedulerErrorContext errorContext, CancellationToken cancellationToken)
+    {
+        _running.Release(errorContext.FireInstanceId);
+        return default;
+    }
 
     /// <summary>Quartz logs what a listener throws here and goes on, so this can only tell. Jobs known at start-up are checked by <see cref="StartupCheck"/>.</summary>
     ValueTask ISchedulerListener.JobAdded(IScheduler scheduler, IJobDetail jobDetail, CancellationToken cancellationToken)
@@ -116,7 +125,7 @@ internal sealed class JobLockListener(JobGate gate, ILogger<JobLockListener> log
         var id = context.FireInstanceId;
         if (_running.Holds(id)) return null;
 
-        await _running.ReleaseAsync(id).ConfigureAwait(false);
+        _running.Release(id);
         if (QuartzJobCall.From(context) is not { } call) return null;
 
         var admission = await AskAsync(call).ConfigureAwait(false);

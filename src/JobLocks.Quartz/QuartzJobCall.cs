@@ -12,25 +12,18 @@ internal static class QuartzJobCall
 
     /// <summary>The call, or null where no rule asks for a lock.</summary>
     /// <exception cref="JobLockRuleException">A rule cannot work.</exception>
-    public static JobCall? From(IJobExecutionContext context)
-    {
-        // A class that this node cannot load is not ours to report: Quartz says it better.
-        if (!context.JobDetail.JobType.TryResolve(out var type)) return null;
+    public static JobCall? From(IJobExecutionContext context) =>
+        Of(context.JobDetail, context.Trigger.JobDataMap, context.MergedJobDataMap) is { } call
+            ? call with { JobId = IdOf(context), WasStartedBefore = () => WasStartedBefore(context) }
+            : null;
 
-        var job = DeclaredRules.SignatureOf(type, context.JobDetail.Key);
-        var rules = DeclaredRules.Of(type, job, context.JobDetail, context.Trigger);
-        return rules.Count == 0
-            ? null
-            : new()
-            {
-                Scheduler = "Quartz",
-                JobId = IdOf(context),
-                Job = job,
-                Arguments = ArgumentsIn(context.MergedJobDataMap),
-                Rules = rules,
-                ToJson = static value => JsonSerializer.Serialize(value, value.GetType()),
-                WasStartedBefore = () => WasStartedBefore(context),
-            };
+    /// <summary>A firing that is only explained.</summary>
+    /// <exception cref="JobLockRuleException">A rule cannot work.</exception>
+    public static JobCall? Of(IJobDetail job, JobDataMap triggerData)
+    {
+        var merged = new JobDataMap((IDictionary<string, object?>)job.JobDataMap);
+        foreach (var (key, value) in triggerData) merged[key] = value;
+        return Of(job, triggerData, merged);
     }
 
     /// <summary>How a person finds the run: the job, and Quartz's own id of this firing of it.</summary>
@@ -51,6 +44,26 @@ internal static class QuartzJobCall
         }
 
         return arguments;
+    }
+
+    private static JobCall? Of(IJobDetail detail, JobDataMap triggerData, JobDataMap merged)
+    {
+        // A class that this node cannot load is not ours to report: Quartz says it better.
+        if (!detail.JobType.TryResolve(out var type)) return null;
+
+        var job = DeclaredRules.SignatureOf(type, detail.Key);
+        var rules = DeclaredRules.Of(type, job, detail.JobDataMap, triggerData);
+        return rules.Count == 0
+            ? null
+            : new()
+            {
+                Scheduler = "Quartz",
+                JobId = detail.Key.ToString(),
+                Job = job,
+                Arguments = ArgumentsIn(merged),
+                Rules = rules,
+                ToJson = static value => JsonSerializer.Serialize(value, value.GetType()),
+            };
     }
 
     /// <summary>Quartz keeps the input as JSON in every store. An application may have given it another form, which stays a text.</summary>

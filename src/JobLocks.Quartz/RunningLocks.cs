@@ -28,12 +28,12 @@ internal sealed class RunningLocks
         held.Watcher = first.Lost.UnsafeRegister(_ => tell(context, first), state: null);
     }
 
-    public async ValueTask ReleaseAsync(string? fireInstanceId)
+    public void Release(string? fireInstanceId)
     {
         if (fireInstanceId is null || !_held.TryRemove(fireInstanceId, out var held)) return;
 
         held.Watcher.Unregister();
-        await held.Locks.DisposeAsync().ConfigureAwait(false);
+        held.Locks.Dispose();
     }
 
     private sealed class Held(Admission.Admitted locks)

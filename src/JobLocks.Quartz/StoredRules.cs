@@ -15,15 +15,13 @@ internal static class StoredRules
 
     /// <summary>Checks a rule and writes it as an entry of a data map.</summary>
     /// <param name="job">The job's class, for the error message.</param>
-    /// <param name="name">The template; null for the canonical name.</param>
-    /// <param name="onConflict">What happens when somebody else holds the lock.</param>
-    /// <param name="retryAfterSeconds">Seconds until the next try.</param>
+    /// <param name="declared">What was asked for.</param>
     /// <exception cref="JobLockRuleException">It cannot work.</exception>
-    public static KeyValuePair<string, string> Entry(Type job, string? name, OnConflict onConflict, int retryAfterSeconds)
+    public static KeyValuePair<string, string> Entry(Type job, LockDeclaration declared)
     {
-        var rule = new StoredRule(name, onConflict.ToString(), retryAfterSeconds);
-        LockRule.For(new(name, onConflict, retryAfterSeconds) { IsAttribute = false }, JobSignature.Of(job));
-        return new(DataKeys.Rule + name, JsonSerializer.Serialize(rule, Json));
+        LockRule.For(declared, JobSignature.Of(job));
+        var rule = new StoredRule(declared.Name, declared.OnConflict.ToString(), declared.RetryAfterSeconds, declared.Mode.ToString(), declared.Limit);
+        return new(DataKeys.Rule + declared.Name, JsonSerializer.Serialize(rule, Json));
     }
 
     /// <summary>The rules in a data map, by their keys, since a data map has no order of its own.</summary>
@@ -38,7 +36,14 @@ internal static class StoredRules
         try
         {
             if (JsonSerializer.Deserialize<StoredRule>(entry.Value as string ?? "", Json) is { } rule)
-                return new(rule.Name, Enum.Parse<OnConflict>(rule.OnConflict), rule.RetryAfterSeconds) { IsAttribute = false };
+            {
+                return new(rule.Name, Enum.Parse<OnConflict>(rule.OnConflict), rule.RetryAfterSeconds)
+                {
+                    IsAttribute = false,
+                    Mode = Enum.Parse<LockMode>(rule.Mode),
+                    Limit = rule.Limit,
+                };
+            }
         }
         catch (Exception unreadable) when (unreadable is JsonException or ArgumentException)
         {
@@ -54,5 +59,6 @@ internal static class StoredRules
             + "Build the job or the trigger anew, or bring every node to one version.",
             cause);
 
-    private sealed record StoredRule(string? Name, string OnConflict, int RetryAfterSeconds);
+    /// <summary>What older versions did not write has its default.</summary>
+    private sealed record StoredRule(string? Name, string OnConflict, int RetryAfterSeconds, string Mode = nameof(LockMode.Exclusive), int Limit = 1);
 }

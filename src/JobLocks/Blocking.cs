@@ -12,4 +12,9 @@ internal static class Blocking
     public static void Wait(Task task) => task.GetAwaiter().GetResult();
 
     public static T Wait<T>(Task<T> task) => task.GetAwaiter().GetResult();
+
+    /// <summary>False where the task has not ended in time. Does not throw what the task throws.</summary>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled first.</exception>
+    public static bool TryWait(Task task, TimeSpan atMost, CancellationToken stop) =>
+        Task.WaitAny([task], (int)Math.Min(atMost.TotalMilliseconds, int.MaxValue), stop) == 0;
 }

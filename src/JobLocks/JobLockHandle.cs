@@ -1,22 +1,30 @@
 namespace JobLocks;
 
 /// <summary>Proof of a held lock. Disposing it releases the lock.</summary>
-/// <remarks>Thread-safe. Disposing twice is harmless, and releasing never throws: a lock whose connection is gone is gone with it.</remarks>
+/// <remarks>
+/// <para>Thread-safe. Disposing twice is harmless, and releasing never throws: a lock whose connection is gone is gone with it.</para>
+/// <para>
+/// Releasing does not wait for the server. Whatever this process asks for afterwards finds it done; another process finds it done
+/// a moment later.
+/// </para>
+/// </remarks>
 public sealed class JobLockHandle : IDisposable, IAsyncDisposable
 {
     private static readonly AsyncLocal<JobLockHandle?> Ambient = new();
 
-    private readonly CancellationTokenSource _lost = new();
-    private readonly Func<JobLockHandle, Task> _release;
-    private Task? _released;
+    private readonly ILockOwner _owner;
+    private readonly long _token;
+    private CancellationTokenSource? _lost;
+    private volatile bool _isLost;
+    private bool _isReleased;
 
-    internal JobLockHandle(string? name, LockKey key, Holder holder, Func<JobLockHandle, Task> release)
+    internal JobLockHandle(string? name, LockKey key, Holder holder, ILockOwner owner, long token)
     {
         Name = name;
         Key = key;
         Holder = holder;
-        Lost = _lost.Token;
-        _release = release;
+        _owner = owner;
+        _token = token;
     }
 
     /// <summary>The lock of the run that is being executed: inside a job with <c>[JobLock]</c>, otherwise null.</summary>
@@ -30,38 +38,68 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     /// <summary>The lock name, scope included; null where the lock was taken by its key.</summary>
     public string? Name { get; }
 
-    /// <summary>The number PostgreSQL sees.</summary>
+    /// <summary>The number PostgreSQL sees. With a limit, that of the slot: the first slot has the key of the name.</summary>
     public LockKey Key { get; }
 
-    /// <summary>Cancelled when the lock can no longer be proved: stop the work it protects. Releasing does not cancel it.</summary>
-    public CancellationToken Lost { get; }
+    /// <summary>
+    /// Cancelled when the lock can no longer be proved: stop the work it protects. That is before the server can give the lock to others,
+    /// unless it ended the session itself. Releasing does not cancel it.
+    /// </summary>
+    public CancellationToken Lost
+    {
+        get
+        {
+            // In a process that was frozen, the one who looks may be awake before the clock is.
+            _owner.CheckClock();
+            var source = Volatile.Read(ref _lost);
+            if (source is null)
+            {
+                var fresh = new CancellationTokenSource();
+                source = Interlocked.CompareExchange(ref _lost, fresh, null) ?? fresh;
+                // Declared lost between the two: who declares it looks for a source after it has set the flag.
+                if (_isLost) source.Cancel();
+            }
+
+            return source.Token;
+        }
+    }
+
+    /// <summary>
+    /// A number that grows with each grant of this key. Written beside what the lock protects, it lets a table refuse a holder that lost
+    /// the lock without having noticed yet. Readers of one process who share a lock share its number.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">There is none: it comes from the schema, which <see cref="JobLocksOptions.Schema"/> turns
+    /// off, or which this role may not use; and a lock inside a transaction needs none, since a late write fails with the transaction.</exception>
+    public long FencingToken =>
+        _token > 0
+            ? _token
+            : throw new InvalidOperationException(
+                $"The lock {this} has no fencing token. It needs the schema of JobLocks: set {nameof(JobLocksOptions.Schema)}, and see the GRANT lines "
+                + "in docs/schema.sql. A lock in a transaction of the caller has none and needs none.");
 
     /// <summary>This process and run, as others are told about it.</summary>
-    internal Holder Holder { get; private set; }
-
-    /// <summary>False while the server has not yet answered.</summary>
-    internal bool IsGranted { get; private set; }
+    internal Holder Holder { get; }
 
     /// <summary>The lock as a person reads it.</summary>
     public override string ToString() => Name ?? Key.ToString();
 
-    /// <summary>Releases the lock and waits until the server has said so.</summary>
-    public void Dispose() => Blocking.Wait(ReleaseAsync());
+    /// <summary>Releases the lock.</summary>
+    public void Dispose()
+    {
+        if (!Interlocked.Exchange(ref _isReleased, true)) _owner.Release(this);
+    }
 
     /// <summary>Releases the lock.</summary>
-    public ValueTask DisposeAsync() => new(ReleaseAsync());
-
-    internal void Grant(DateTimeOffset since)
+    public ValueTask DisposeAsync()
     {
-        Holder = Holder with { Since = since };
-        IsGranted = true;
+        Dispose();
+        return ValueTask.CompletedTask;
     }
 
     /// <summary>Tells the run, without waiting for what it does about it.</summary>
-    internal void DeclareLost() => _ = _lost.CancelAsync();
-
-    private Task ReleaseAsync()
+    internal void DeclareLost()
     {
-        lock (_lost) return _released ??= _release(this);
+        _isLost = true;
+        _ = Volatile.Read(ref _lost)?.CancelAsync();
     }
 }

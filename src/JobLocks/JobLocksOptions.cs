@@ -7,11 +7,29 @@ public sealed class JobLocksOptions
     /// <value>Default null: no scope. With <c>billing</c>, the name <c>sync(4)</c> becomes <c>billing:sync(4)</c>.</value>
     public string? Scope { get; set; }
 
+    /// <summary>The schema of our few objects: the fencing tokens, the limits that processes declare, the SQL function of the key.</summary>
+    /// <value>Default <c>joblocks</c>. Null: none is created and none is used; locks work all the same.</value>
+    public string? Schema { get; set; } = "joblocks";
+
+    /// <summary>Whether the schema is created or upgraded when the first session opens.</summary>
+    /// <value>Default true. False: <c>docs/schema.sql</c> was run by hand.</value>
+    public bool PrepareSchema { get; set; } = true;
+
+    /// <summary>The server frees the locks of a process that it has not heard from for this long. The process counts them as lost before that.</summary>
+    /// <value>
+    /// Default 30 seconds. From 2 seconds to one hour, and at least three times <see cref="HeartbeatInterval"/>. The last sixth of it is for
+    /// runs to stop in. A server before version 14 cannot do its part.
+    /// </value>
+    public TimeSpan LostAfter { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How often an idle session proves that its connection still stands.</summary>
+    /// <value>Default 5 seconds. From 100 milliseconds to a third of <see cref="LostAfter"/>.</value>
+    public TimeSpan HeartbeatInterval { get; set; } = TimeSpan.FromSeconds(5);
+
     /// <summary>How this process appears to others as the holder of a lock: the <c>application_name</c> of its session.</summary>
     /// <value>Default: entry assembly, host and process id, such as <c>ClientSync@web-3:812</c>. At most 63 bytes.</value>
     public string ApplicationName { get; set; } = ProcessName.Default;
 
-    /// <summary>How often an idle session proves that its connection still stands.</summary>
-    /// <value>Default 5 seconds. From 100 milliseconds to one hour.</value>
-    public TimeSpan HeartbeatInterval { get; set; } = TimeSpan.FromSeconds(5);
+    /// <summary>How long before the server the process counts its locks as lost.</summary>
+    internal TimeSpan LossMargin => LostAfter / 6;
 }

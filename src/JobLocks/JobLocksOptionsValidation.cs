@@ -7,7 +7,8 @@ namespace JobLocks;
 internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptions>
 {
     private static readonly TimeSpan ShortestHeartbeat = TimeSpan.FromMilliseconds(100);
-    private static readonly TimeSpan LongestHeartbeat = TimeSpan.FromHours(1);
+    private static readonly TimeSpan ShortestLostAfter = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LongestLostAfter = TimeSpan.FromHours(1);
 
     public ValidateOptionsResult Validate(string? name, JobLocksOptions options)
     {
@@ -26,9 +27,20 @@ internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptio
                 $"has {Encoding.UTF8.GetByteCount(options.ApplicationName)} bytes, but PostgreSQL keeps only {ProcessName.MaxBytes}: \"{options.ApplicationName}\". Shorten it.",
                 nameof(JobLocksOptions.ApplicationName));
 
-        if (options.HeartbeatInterval < ShortestHeartbeat || options.HeartbeatInterval > LongestHeartbeat)
+        if (options.Schema is not null && string.IsNullOrWhiteSpace(options.Schema))
+            errors.AddError("is empty. Name a schema, or set it to null to use none.", nameof(JobLocksOptions.Schema));
+        else if (options.Schema is not null && Encoding.UTF8.GetByteCount(options.Schema) > ProcessName.MaxBytes)
+            errors.AddError($"is longer than the {ProcessName.MaxBytes} bytes that PostgreSQL keeps: \"{options.Schema}\". Shorten it.", nameof(JobLocksOptions.Schema));
+
+        if (options.LostAfter < ShortestLostAfter || options.LostAfter > LongestLostAfter)
             errors.AddError(
-                $"must be from {ShortestHeartbeat} to {LongestHeartbeat}, but is {options.HeartbeatInterval}. Five seconds are a good start.",
+                $"must be from {ShortestLostAfter} to {LongestLostAfter}, but is {options.LostAfter}. Thirty seconds are a good start.",
+                nameof(JobLocksOptions.LostAfter));
+
+        if (options.HeartbeatInterval < ShortestHeartbeat || options.HeartbeatInterval > options.LostAfter / 3)
+            errors.AddError(
+                $"must be from {ShortestHeartbeat} to a third of {nameof(JobLocksOptions.LostAfter)} ({options.LostAfter}), but is {options.HeartbeatInterval}. "
+                + "Several of them must fit, or one that is late costs all locks.",
                 nameof(JobLocksOptions.HeartbeatInterval));
 
         return errors.Build();

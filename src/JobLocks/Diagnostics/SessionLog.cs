@@ -8,9 +8,33 @@ internal static partial class SessionLog
     [LoggerMessage(201, LogLevel.Information, "The lock session is open: {Server}, backend {Backend}")]
     public static partial void Opened(this ILogger log, string server, int backend);
 
-    [LoggerMessage(202, LogLevel.Error, "The lock session broke, and with it {Count} held locks: their runs are told to stop")]
+    [LoggerMessage(202, LogLevel.Error, "{Count} held locks are lost: their runs are told to stop")]
     public static partial void Broke(this ILogger log, int count, Exception cause);
 
-    [LoggerMessage(203, LogLevel.Warning, "The lock {LockName} ({LockKey}) was no longer held when it was released: its session was interfered with")]
+    [LoggerMessage(203, LogLevel.Error, "The lock {LockName} ({LockKey}) was no longer held when it was released: its session was interfered with")]
     public static partial void ReleasedUnheld(this ILogger log, string? lockName, long lockKey);
+
+    [LoggerMessage(204, LogLevel.Warning, "PostgreSQL at {Server} cannot be asked for locks: runs are kept until it can")]
+    public static partial void CannotOpen(this ILogger log, string server, Exception cause);
+
+    [LoggerMessage(205, LogLevel.Error, "PostgreSQL at {Server} refused a statement: what it asked for is not admitted, and held locks stay")]
+    public static partial void StatementFailed(this ILogger log, string server, Exception cause);
+
+    [LoggerMessage(206, LogLevel.Warning, "PostgreSQL {Version} cannot end an idle session: the locks of a frozen process, or of one behind a dead network, are freed late. From version 14 on it can")]
+    public static partial void OldServer(this ILogger log, int version);
+
+    [LoggerMessage(207, LogLevel.Warning, "Releases by other processes are not heard for now: waiting takes up to a second longer")]
+    public static partial void ListenerBroke(this ILogger log, Exception cause);
+
+    [LoggerMessage(208, LogLevel.Warning, "There are no fencing tokens: this role may not use {Schema}.fence. See the GRANT lines in docs/schema.sql")]
+    public static partial void NoFence(this ILogger log, string schema);
+
+    [LoggerMessage(209, LogLevel.Information, "The schema {Schema} is set up, version {Version}")]
+    public static partial void SchemaReady(this ILogger log, string schema, int version);
+
+    [LoggerMessage(210, LogLevel.Warning, "{Notice}")]
+    public static partial void SchemaNotice(this ILogger log, string notice);
+
+    [LoggerMessage(211, LogLevel.Warning, "{LockName} is limited to {Limit} here, but to {OtherLimit} by {Other}. Up to the larger number may run at once: bring both to one number")]
+    public static partial void LimitsDiffer(this ILogger log, string lockName, int limit, int otherLimit, string other);
 }

@@ -9,13 +9,13 @@ internal abstract record Admission
 
     /// <summary>The run may go on; whoever asked must dispose this when it is over, however it ends.</summary>
     /// <param name="Handles">One for each lock, as declared.</param>
-    internal sealed record Admitted(IReadOnlyList<JobLockHandle> Handles) : Admission, IAsyncDisposable
+    internal sealed record Admitted(IReadOnlyList<JobLockHandle> Handles) : Admission, IDisposable
     {
         public JobLockHandle First => Handles[0];
 
-        public async ValueTask DisposeAsync()
+        public void Dispose()
         {
-            foreach (var handle in Handles) await handle.DisposeAsync().ConfigureAwait(false);
+            foreach (var handle in Handles) handle.Dispose();
         }
     }
 

@@ -25,44 +25,62 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     public async Task<Admission> TryEnterAsync(JobCall call, CancellationToken stop)
     {
         var requests = LockRequest.AllOf(call, locks.Scope);
-        var handles = new JobLockHandle?[requests.Count];
         try
         {
-            // By key, the same order for everybody: two runs that need the same two locks never each take one of them.
-            foreach (var i in Enumerable.Range(0, requests.Count).OrderBy(i => requests[i].Key.Value))
+            for (var isLastTry = false; ; isLastTry = true)
             {
-                var request = requests[i];
-                handles[i] = await locks.TryTakeAsync(request.Name, request.Key, new() { Run = RunOf(call) }, stop).ConfigureAwait(false);
-                if (handles[i] is null)
-                {
-                    await GiveBackAsync(handles).ConfigureAwait(false);
-                    return await RefuseAsync(call, request, stop).ConfigureAwait(false);
-                }
+                var taken = await locks.TryTakeAllAsync(WishesOf(requests), HolderOf(call), stop).ConfigureAwait(false);
+                if (taken.Refused is not { } refused) return Admit(call, requests, taken);
+
+                var holder = await locks.FindHolderAsync(refused, stop).ConfigureAwait(false);
+                if (holder is not null || isLastTry) return Refuse(call, RequestFor(refused, requests), holder);
             }
         }
-        catch (Exception unavailable)
+        catch (Exception unavailable) when (IsNoAnswer(unavailable, stop))
         {
-            await GiveBackAsync(handles).ConfigureAwait(false);
-            if (unavailable is JobLockRuleException || stop.IsCancellationRequested) throw;
-
             return Keep(call, requests[0], unavailable);
         }
-
-        foreach (var request in requests) log.Admitted(call.JobId, request.Name, request.Key.Value);
-        return new Admission.Admitted(handles!);
     }
 
-    private static async Task GiveBackAsync(JobLockHandle?[] handles)
+    /// <summary>The same for a scheduler without an asynchronous way: needs no thread but the caller's and the session's.</summary>
+    /// <exception cref="JobLockRuleException">A lock name cannot be made for this run: it must fail, never run.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. Nothing is held.</exception>
+    public Admission TryEnter(JobCall call, CancellationToken stop)
     {
-        foreach (var handle in handles)
+        var requests = LockRequest.AllOf(call, locks.Scope);
+        try
         {
-            if (handle is not null) await handle.DisposeAsync().ConfigureAwait(false);
+            for (var isLastTry = false; ; isLastTry = true)
+            {
+                var taken = locks.TryTakeAll(WishesOf(requests), HolderOf(call), stop);
+                if (taken.Refused is not { } refused) return Admit(call, requests, taken);
+
+                var holder = locks.FindHolder(refused, stop);
+                if (holder is not null || isLastTry) return Refuse(call, RequestFor(refused, requests), holder);
+            }
+        }
+        catch (Exception unavailable) when (IsNoAnswer(unavailable, stop))
+        {
+            return Keep(call, requests[0], unavailable);
         }
     }
 
-    private async Task<Admission> RefuseAsync(JobCall call, LockRequest request, CancellationToken stop)
+    private static IReadOnlyList<LockWish> WishesOf(IReadOnlyList<LockRequest> requests) => [.. requests.Select(static request => request.Wish)];
+
+    private static Holder HolderOf(JobCall call) => new() { Run = RunOf(call) };
+
+    private static LockRequest RequestFor(LockWish refused, IReadOnlyList<LockRequest> requests) => requests.First(request => request.Key == refused.Key);
+
+    private static bool IsNoAnswer(Exception thrown, CancellationToken stop) => thrown is not JobLockRuleException && !stop.IsCancellationRequested;
+
+    private Admission.Admitted Admit(JobCall call, IReadOnlyList<LockRequest> requests, Taken taken)
     {
-        var holder = await locks.FindHolderAsync(request.Key, stop).ConfigureAwait(false);
+        foreach (var request in requests) log.Admitted(call.JobId, request.Name, request.Key.Value);
+        return new(taken.Handles);
+    }
+
+    private Admission.Refused Refuse(JobCall call, LockRequest request, Holder? holder)
+    {
         var conflict = $"{Shortened(request.Name)} is held by {holder?.ToString() ?? "another run, which has let go meanwhile"}";
         var what = request.Rule.OnConflict;
         var retryAfter = request.Rule.RetryAfter;
@@ -81,7 +99,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         };
 
         log.Refused(call.JobId, request.Name, request.Key.Value, reason);
-        return new Admission.Refused(what, reason, retryAfter);
+        return new(what, reason, retryAfter);
     }
 
     /// <summary>A store that gives no answer counts as a yes: a run that is put off is not lost.</summary>

@@ -5,18 +5,23 @@ namespace JobLocks.Gate;
 
 /// <summary>One lock that a run needs.</summary>
 /// <param name="Name">The lock name, scope included.</param>
-/// <param name="Key">Its key.</param>
+/// <param name="Wish">What is asked for.</param>
 /// <param name="Rule">The rule that asks for it.</param>
-internal sealed record LockRequest(string Name, LockKey Key, LockRule Rule)
+internal sealed record LockRequest(string Name, LockWish Wish, LockRule Rule)
 {
-    /// <summary>All that a run needs, each key once, in the order in which they were declared.</summary>
+    public LockKey Key => Wish.Key;
+
+    /// <summary>All that a run needs, each key once, in the order in which they were declared. Of two rules for one key, the stricter counts.</summary>
     /// <exception cref="JobLockRuleException">A name cannot be made for this run.</exception>
     public static IReadOnlyList<LockRequest> AllOf(JobCall call, string? scope) =>
-        [.. call.Rules.Select(rule => Of(rule, call, scope)).DistinctBy(static request => request.Key)];
+        [.. call.Rules.Select(rule => Of(rule, call, scope)).GroupBy(static request => request.Key).Select(static same => same.MinBy(Width)!)];
 
     private static LockRequest Of(LockRule rule, JobCall call, string? scope)
     {
         var name = LockScope.Apply(scope, rule.NameFor(call));
-        return new(name, rule.KeyFor(name, call), rule);
+        return new(name, new(name, rule.KeyFor(name, call), rule.Mode, rule.Limit), rule);
     }
+
+    /// <summary>How many it lets in at once.</summary>
+    private static int Width(LockRequest request) => request.Wish.Mode == LockMode.Shared ? int.MaxValue : request.Wish.Limit;
 }

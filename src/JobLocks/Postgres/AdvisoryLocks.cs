@@ -1,6 +1,3 @@
-using System.Globalization;
-using JobLocks.Gate;
-using JobLocks.Naming;
 using JobLocks.Postgres;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -11,17 +8,18 @@ namespace JobLocks;
 
 /// <summary>Locks in PostgreSQL's own lock table: seen by every program that takes the same key, gone when this process dies.</summary>
 /// <remarks>
-/// <para>All locks of an instance live on one connection, which is opened at the first use. Have one instance in a process.</para>
+/// <para>
+/// All locks of an instance live on one connection, which is opened at the first use; a second one listens while somebody waits.
+/// Have one instance in a process.
+/// </para>
 /// <para>Thread-safe. Disposing it releases every lock it holds and cancels their <see cref="JobLockHandle.Lost"/>.</para>
 /// </remarks>
 /// <example><code>await using var locks = AdvisoryLocks.Connect(connectionString);</code></example>
-public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, IDisposable
+public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDisposable
 {
-    // Until a release is announced, a waiter looks again this often.
-    private static readonly TimeSpan LookAgainAfter = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan LongestClose = TimeSpan.FromSeconds(3);
 
-    private readonly HeldLocks _held = new();
-    private readonly LockSession _session;
+    private readonly LockDesk _desk;
     private readonly JobLocksOptions _options;
     private readonly NpgsqlDataSource? _ownedSource;
     private readonly TimeProvider _clock;
@@ -32,11 +30,9 @@ public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, ID
         _ownedSource = ownsSource ? source : null;
         _clock = clock ?? TimeProvider.System;
         Loggers = loggers ?? NullLoggerFactory.Instance;
-        _session = new(source, options, _held, _clock, Loggers.CreateLogger<AdvisoryLocks>());
+        var log = Loggers.CreateLogger<AdvisoryLocks>();
+        _desk = new(new SessionOpening(source, options, log), options, _clock, log);
     }
-
-    /// <inheritdoc/>
-    string? ILockKeeper.Scope => _options.Scope;
 
     /// <summary>For those who build on these locks without a container.</summary>
     internal ILoggerFactory Loggers { get; }
@@ -67,110 +63,72 @@ public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, ID
     }
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(string name, CancellationToken stop = default)
+    public Task<JobLockHandle?> TryAcquireAsync(string name, CancellationToken stop = default) => TryTakeAsync(Wish(name), stop);
+
+    /// <inheritdoc/>
+    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, CancellationToken stop = default) => TryTakeAsync(new(null, key), stop);
+
+    /// <inheritdoc/>
+    public Task<JobLockHandle?> TryAcquireAsync(string name, LockMode mode, CancellationToken stop = default) => TryTakeAsync(Wish(name, mode), stop);
+
+    /// <inheritdoc/>
+    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, LockMode mode, CancellationToken stop = default) => TryTakeAsync(new(null, key, Defined(mode)), stop);
+
+    /// <inheritdoc/>
+    public Task<JobLockHandle?> TryAcquireAsync(string name, NpgsqlTransaction transaction, CancellationToken stop = default) =>
+        TransactionLock.TryTakeAsync(Wish(name), transaction, stop);
+
+    /// <inheritdoc/>
+    public async Task<JobLockSet?> TryAcquireAllAsync(IEnumerable<string> names, CancellationToken stop = default)
     {
-        var scoped = Scoped(name);
-        return TryTakeAsync(scoped, LockKey.Of(scoped), ByHand, stop);
+        var taken = await TryTakeAllAsync(Wishes(names), ByHand, stop).ConfigureAwait(false);
+        return taken.Refused is null ? new(taken.Handles) : null;
     }
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, CancellationToken stop = default) => TryTakeAsync(null, key, ByHand, stop);
+    public Task<JobLockHandle> AcquireAsync(string name, TimeSpan timeout, CancellationToken stop = default) => TakeAsync(Wish(name), timeout, stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle> AcquireAsync(string name, TimeSpan timeout, CancellationToken stop = default)
+    public Task<JobLockHandle> AcquireAsync(LockKey key, TimeSpan timeout, CancellationToken stop = default) => TakeAsync(new(null, key), timeout, stop);
+
+    /// <inheritdoc/>
+    public Task<JobLockHandle> AcquireAsync(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => TakeAsync(Wish(name, mode), timeout, stop);
+
+    /// <inheritdoc/>
+    public JobLockHandle? TryAcquire(string name, CancellationToken stop = default) => TryTake(Wish(name), stop);
+
+    /// <inheritdoc/>
+    public JobLockHandle? TryAcquire(LockKey key, CancellationToken stop = default) => TryTake(new(null, key), stop);
+
+    /// <inheritdoc/>
+    public JobLockHandle? TryAcquire(string name, LockMode mode, CancellationToken stop = default) => TryTake(Wish(name, mode), stop);
+
+    /// <inheritdoc/>
+    public JobLockSet? TryAcquireAll(IEnumerable<string> names, CancellationToken stop = default)
     {
-        var scoped = Scoped(name);
-        return TakeAsync(scoped, LockKey.Of(scoped), timeout, stop);
+        var taken = TryTakeAll(Wishes(names), ByHand, stop);
+        return taken.Refused is null ? new(taken.Handles) : null;
     }
 
     /// <inheritdoc/>
-    public Task<JobLockHandle> AcquireAsync(LockKey key, TimeSpan timeout, CancellationToken stop = default) => TakeAsync(null, key, timeout, stop);
+    public JobLockHandle Acquire(string name, TimeSpan timeout, CancellationToken stop = default) => Take(Wish(name), timeout, stop);
 
     /// <inheritdoc/>
-    public JobLockHandle? TryAcquire(string name, CancellationToken stop = default) => Blocking.Wait(TryAcquireAsync(name, stop));
+    public JobLockHandle Acquire(LockKey key, TimeSpan timeout, CancellationToken stop = default) => Take(new(null, key), timeout, stop);
 
     /// <inheritdoc/>
-    public JobLockHandle? TryAcquire(LockKey key, CancellationToken stop = default) => Blocking.Wait(TryAcquireAsync(key, stop));
-
-    /// <inheritdoc/>
-    public JobLockHandle Acquire(string name, TimeSpan timeout, CancellationToken stop = default) => Blocking.Wait(AcquireAsync(name, timeout, stop));
-
-    /// <inheritdoc/>
-    public JobLockHandle Acquire(LockKey key, TimeSpan timeout, CancellationToken stop = default) => Blocking.Wait(AcquireAsync(key, timeout, stop));
+    public JobLockHandle Acquire(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => Take(Wish(name, mode), timeout, stop);
 
     /// <summary>Releases every lock and closes the connection.</summary>
     public async ValueTask DisposeAsync()
     {
-        await _session.DisposeAsync().ConfigureAwait(false);
+        // A connection that hangs is left to end by itself.
+        await _desk.DisposeAsync().AsTask().WaitAsync(LongestClose).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (_ownedSource is not null) await _ownedSource.DisposeAsync().ConfigureAwait(false);
     }
 
     /// <summary>Releases every lock and closes the connection.</summary>
     public void Dispose() => Blocking.Wait(DisposeAsync().AsTask());
-
-    /// <inheritdoc/>
-    Task<JobLockHandle?> ILockKeeper.TryTakeAsync(string? name, LockKey key, Holder run, CancellationToken stop) => TryTakeAsync(name, key, run, stop);
-
-    /// <inheritdoc/>
-    async Task<Holder?> ILockKeeper.FindHolderAsync(LockKey key, CancellationToken stop) =>
-        _held.Find(key)?.Holder ?? await _session.FindHolderAsync(key, stop).ConfigureAwait(false);
-
-    private static Holder ByHand => new() { Run = "code that took it by hand" };
-
-    private async Task<JobLockHandle?> TryTakeAsync(string? name, LockKey key, Holder run, CancellationToken stop)
-    {
-        stop.ThrowIfCancellationRequested();
-
-        var handle = new JobLockHandle(name, key, run with { Application = _options.ApplicationName }, ReleaseAsync);
-        if (!_held.TryReserve(handle)) return null;
-
-        var granted = false;
-        try
-        {
-            granted = await _session.TryTakeAsync(handle, stop).ConfigureAwait(false);
-            return granted ? handle : null;
-        }
-        finally
-        {
-            if (!granted) _held.Free(handle);
-        }
-    }
-
-    private async Task ReleaseAsync(JobLockHandle handle)
-    {
-        await _session.ReleaseAsync(handle).ConfigureAwait(false);
-        _held.Free(handle);
-    }
-
-    private async Task<JobLockHandle> TakeAsync(string? name, LockKey key, TimeSpan timeout, CancellationToken stop)
-    {
-        if (timeout < TimeSpan.Zero && timeout != Timeout.InfiniteTimeSpan)
-            throw new ArgumentOutOfRangeException(nameof(timeout), timeout, "A lock cannot be waited for in the past. Use Timeout.InfiniteTimeSpan to wait without limit.");
-
-        var started = _clock.GetTimestamp();
-        while (true)
-        {
-            if (await TryTakeAsync(name, key, ByHand, stop).ConfigureAwait(false) is { } handle) return handle;
-
-            var left = timeout == Timeout.InfiniteTimeSpan ? LookAgainAfter : timeout - _clock.GetElapsedTime(started);
-            if (left <= TimeSpan.Zero) throw await TooLateAsync(name, key, timeout, stop).ConfigureAwait(false);
-
-            await Task.Delay(left < LookAgainAfter ? left : LookAgainAfter, _clock, stop).ConfigureAwait(false);
-        }
-    }
-
-    private async Task<TimeoutException> TooLateAsync(string? name, LockKey key, TimeSpan timeout, CancellationToken stop)
-    {
-        var holder = await ((ILockKeeper)this).FindHolderAsync(key, stop).ConfigureAwait(false);
-        return new($"{name ?? key.ToString()} was not free within {timeout.TotalSeconds.ToString("0.###", CultureInfo.InvariantCulture)} s. It is held by {holder?.ToString() ?? "somebody who has let go meanwhile"}.");
-    }
-
-    private string Scoped(string name)
-    {
-        ArgumentException.ThrowIfNullOrWhiteSpace(name);
-
-        return LockScope.Apply(_options.Scope, name);
-    }
 
     private static JobLocksOptions Validated(Action<JobLocksOptions>? configure)
     {

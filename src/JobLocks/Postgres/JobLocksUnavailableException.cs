@@ -17,4 +17,7 @@ public sealed class JobLocksUnavailableException : Exception
         : base(message, innerException)
     {
     }
+
+    /// <summary>Whether somebody must change a setting: waiting does not help.</summary>
+    internal bool NeedsChange { get; init; }
 }

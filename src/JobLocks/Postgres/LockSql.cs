@@ -1,30 +1,109 @@
 namespace JobLocks.Postgres;
 
-/// <summary>All that is asked of PostgreSQL about a lock.</summary>
+/// <summary>All that is asked of PostgreSQL about locks.</summary>
 internal static class LockSql
 {
-    /// <summary>
-    /// Limits that a role or a database may carry would end a statement, or a session that idles while its runs work.
-    /// Answers whether the server is a standby: its locks are its own, and the primary grants the same keys to others.
-    /// </summary>
-    public const string Prepare =
+    /// <summary>The first question on a new connection: which backend answers, and what can it do?</summary>
+    public const string Ask =
         """
-        SELECT pg_is_in_recovery(),
-               set_config('statement_timeout', '0', false),
-               set_config('lock_timeout', '0', false),
-               set_config('idle_session_timeout', '0', false)
+        SELECT pg_backend_pid(),
+               pg_is_in_recovery(),
+               current_setting('server_version_num')::int,
+               current_setting('max_locks_per_transaction')::bigint
+                   * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint)
         """;
 
-    /// <summary>Takes the key $1 if no other session has it. Re-entrant: the session's own hold does not refuse.</summary>
-    public const string TryTake = "SELECT pg_try_advisory_lock($1)";
-
-    /// <summary>Gives back one hold of the key $1; false when this session had none.</summary>
-    public const string Release = "SELECT pg_advisory_unlock($1)";
-
-    public const string Heartbeat = "SELECT 1";
+    /// <summary>
+    /// Limits that a role or a database may carry would end a statement, or a session that idles while its runs work.
+    /// The server frees a session it has not heard from for $1 milliseconds (from version 14 on), and its TCP keepalives,
+    /// $2 to $4 in seconds and $5 in milliseconds, do so no earlier. A fencing token must survive a crash: no asynchronous commit.
+    /// </summary>
+    public const string SetUp =
+        """
+        SELECT set_config(s.name, s.value, false)
+        FROM   (VALUES ('idle_session_timeout', $1),
+                       ('tcp_keepalives_idle', $2),
+                       ('tcp_keepalives_interval', $3),
+                       ('tcp_keepalives_count', $4),
+                       ('tcp_user_timeout', $5),
+                       ('statement_timeout', '0'),
+                       ('lock_timeout', '0'),
+                       ('idle_in_transaction_session_timeout', '0'),
+                       ('transaction_timeout', '0'),
+                       ('synchronous_commit', 'on')) AS s (name, value)
+        JOIN   pg_settings USING (name)
+        """;
 
     /// <summary>
-    /// Who holds the key $1 in this database. pg_locks shows a bigint key in two halves (objsubid = 1),
+    /// Does $1[i] (see <see cref="LockVerb"/>) with the key $2[i], row after row. $3 is the sequence of the fencing tokens, 0 for none.
+    /// Lock functions stand in CASE branches of the target list only: in a WHERE, or near a sort, PostgreSQL may call them for other rows.
+    /// A release is followed by the look for those who wait, in this order: they mark first and then try once more, so no wake-up is lost.
+    /// The first numbers of the two-part keys are "JLwt" (somebody waits) and "JLin" (a writer waits) in ASCII.
+    /// </summary>
+    public const string Batch = Cases +
+        """
+
+               END::bigint,
+               pg_backend_pid()
+        FROM   ROWS FROM (unnest($1::int2[]), unnest($2::bigint[])) AS u (o, k)
+        """;
+
+    private const string Cases =
+        """
+        SELECT CASE o
+               WHEN 0 THEN CASE WHEN NOT pg_try_advisory_lock(k) THEN 0
+                                WHEN $3 = 0 THEN 1
+                                ELSE nextval($3::oid::regclass) END
+               WHEN 1 THEN CASE WHEN NOT pg_advisory_unlock(k) THEN 0
+                                WHEN pg_try_advisory_xact_lock(1246525300, (k & 2147483647)::int) THEN 1
+                                ELSE 2 + length(pg_notify('joblocks', k::text)::text) END
+               WHEN 2 THEN CASE WHEN NOT pg_try_advisory_xact_lock_shared(1246521710, (k & 2147483647)::int) THEN 0
+                                WHEN NOT pg_try_advisory_lock_shared(k) THEN 0
+                                WHEN $3 = 0 THEN 1
+                                ELSE nextval($3::oid::regclass) END
+               WHEN 3 THEN CASE WHEN NOT pg_advisory_unlock_shared(k) THEN 0
+                                WHEN pg_try_advisory_xact_lock(1246525300, (k & 2147483647)::int) THEN 1
+                                ELSE 2 + length(pg_notify('joblocks', k::text)::text) END
+               WHEN 4 THEN pg_try_advisory_xact_lock_shared(1246521710, (k & 2147483647)::int)::int
+               WHEN 5 THEN pg_try_advisory_lock_shared(1246525300, (k & 2147483647)::int)::int
+               WHEN 6 THEN pg_advisory_unlock_shared(1246525300, (k & 2147483647)::int)::int
+               WHEN 7 THEN pg_try_advisory_lock(1246521710, (k & 2147483647)::int)::int
+               WHEN 8 THEN pg_advisory_unlock(1246521710, (k & 2147483647)::int)::int
+        """;
+
+    /// <summary>
+    /// The same for rows that take slots: of the keys $4, $6[i] of them from $5[i] on are tried one after the other until one is free.
+    /// The recursion stops at the first that it gets.
+    /// </summary>
+    public const string BatchWithSlots = Cases +
+        """
+
+               WHEN 9 THEN (WITH RECURSIVE t (i, ok) AS (
+                                SELECT 0, false
+                                UNION ALL
+                                SELECT i + 1, pg_try_advisory_lock($4[s + i + 1]) FROM t WHERE NOT ok AND i < n)
+                            SELECT max(i) FILTER (WHERE ok) + 1024 * CASE WHEN NOT bool_or(ok) THEN 0
+                                                                          WHEN $3 = 0 THEN 1
+                                                                          ELSE nextval($3::oid::regclass) END FROM t)
+               END::bigint,
+               pg_backend_pid()
+        FROM   ROWS FROM (unnest($1::int2[]), unnest($2::bigint[]), unnest($5::int[]), unnest($6::int[])) AS u (o, k, s, n)
+        """;
+
+    /// <summary>What this session holds under <c>bigint</c> keys, after a statement of which nobody knows how far it came.</summary>
+    public const string Mine =
+        """
+        SELECT (classid::bigint << 32) | objid::bigint, mode = 'ShareLock'
+        FROM   pg_locks
+        WHERE  locktype = 'advisory'
+        AND    objsubid = 1
+        AND    granted
+        AND    pid = pg_backend_pid()
+        AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        """;
+
+    /// <summary>
+    /// Who holds one of the keys $1 in this database. pg_locks shows a bigint key in two halves (objsubid = 1),
     /// see https://www.postgresql.org/docs/current/view-pg-locks.html
     /// </summary>
     public const string Holder =
@@ -36,8 +115,14 @@ internal static class LockSql
         AND      l.objsubid = 1
         AND      l.granted
         AND      l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND      (l.classid::bigint << 32) | l.objid::bigint = $1
+        AND      (l.classid::bigint << 32) | l.objid::bigint = ANY ($1)
         ORDER BY a.backend_start
         LIMIT    1
         """;
+
+    /// <summary>Takes the key $1 for the caller's own transaction, with which it ends.</summary>
+    public const string TakeInTransaction = "SELECT pg_try_advisory_xact_lock($1)";
+
+    /// <summary>The same for a reader.</summary>
+    public const string TakeSharedInTransaction = "SELECT pg_try_advisory_xact_lock_shared($1)";
 }

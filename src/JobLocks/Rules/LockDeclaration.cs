@@ -10,6 +10,11 @@ internal sealed record LockDeclaration(string? Name, OnConflict OnConflict, int 
 {
     public const int DefaultRetryAfterSeconds = 15;
 
+    public LockMode Mode { get; init; }
+
+    /// <summary>How many runs may have the lock at once.</summary>
+    public int Limit { get; init; } = 1;
+
     /// <summary>Whether a name was given at all: an empty one is a mistake, none is the canonical name.</summary>
     public bool HasName { get; init; } = Name is not null;
 
@@ -22,6 +27,8 @@ internal sealed record LockDeclaration(string? Name, OnConflict OnConflict, int 
         var members = new List<string>();
         if (HasName) members.Add(Name is null ? "null" : $"\"{Name}\"");
         if (OnConflict != OnConflict.Reschedule) members.Add($"{Member(nameof(OnConflict))}OnConflict.{OnConflict}");
+        if (Mode != LockMode.Exclusive) members.Add($"{Member(nameof(Mode))}LockMode.{Mode}");
+        if (Limit != 1) members.Add($"{Member(nameof(Limit))}{Limit}");
         if (RetryAfterSeconds != DefaultRetryAfterSeconds) members.Add($"{Member(nameof(RetryAfterSeconds))}{RetryAfterSeconds}");
 
         var text = new StringBuilder(IsAttribute ? "[JobLock" : "WithJobLock");

@@ -5,6 +5,8 @@ namespace JobLocks.Rules;
 /// <summary>A declaration that was checked against its job: it can name the lock of each run. Thread-safe.</summary>
 internal sealed class LockRule
 {
+    private const int LargestLimit = 1000;
+
     private readonly LockDeclaration _declaration;
     private readonly LockNameTemplate? _template;
 
@@ -13,6 +15,10 @@ internal sealed class LockRule
         _declaration = declaration;
         _template = template;
     }
+
+    public LockMode Mode => _declaration.Mode;
+
+    public int Limit => _declaration.Limit;
 
     public OnConflict OnConflict => _declaration.OnConflict;
 
@@ -29,6 +35,13 @@ internal sealed class LockRule
             if (declaration.RetryAfterSeconds < 1)
                 throw new FormatException($"has RetryAfterSeconds = {declaration.RetryAfterSeconds}, but a run cannot be tried again in the past or at once. Use 1 or more.");
 
+            if (!Enum.IsDefined(declaration.Mode))
+                throw new FormatException($"has an unknown {nameof(Mode)}. Use one of {string.Join(", ", Enum.GetNames<LockMode>())}.");
+            if (declaration.Limit is < 1 or > LargestLimit)
+                throw new FormatException($"has Limit = {declaration.Limit}, but that many runs cannot be let in at once. Use 1 to {LargestLimit}.");
+            if (declaration is { Limit: > 1, Mode: LockMode.Shared })
+                throw new FormatException($"has both Mode = LockMode.Shared and Limit = {declaration.Limit}, but a limit counts runs that exclude each other. Leave one of them out.");
+
             var template = declaration.HasName ? LockNameTemplate.Parse(declaration.Name ?? "") : null;
             template?.Check(job);
             return new(declaration, template);
@@ -38,6 +51,9 @@ internal sealed class LockRule
             throw Broken(declaration, job, problem);
         }
     }
+
+    /// <summary>As its author wrote it.</summary>
+    public override string ToString() => _declaration.ToString();
 
     /// <summary>The lock name of a run, without the scope.</summary>
     /// <exception cref="JobLockRuleException">The run lacks what the name is made of.</exception>

@@ -14,15 +14,21 @@ public sealed class JobGateTests
     [TestCase(OnConflict.Fail)]
     public async Task Keeps_the_run_that_was_refused_where_nobody_holds_the_lock_any_more(OnConflict declared)
     {
-        var admission = await Enter(declared, new Keeper(static () => Task.FromResult<JobLockHandle?>(null)));
+        var keeper = new Keeper(static wish => new([], wish));
 
-        Assert.That(admission, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
+        var admission = await Enter(declared, keeper);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(admission, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
+            Assert.That(keeper.Asked, Is.EqualTo(2));
+        }
     }
 
     [Test]
     public async Task Keeps_the_run_whose_locks_were_disposed()
     {
-        var admission = await Enter(OnConflict.Skip, new Keeper(static () => throw new ObjectDisposedException(nameof(AdvisoryLocks))));
+        var admission = await Enter(OnConflict.Skip, new Keeper(static _ => throw new ObjectDisposedException(nameof(AdvisoryLocks))));
 
         Assert.That(admission, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
     }
@@ -33,12 +39,22 @@ public sealed class JobGateTests
         return new JobGate(keeper, NullLogger<JobGate>.Instance).TryEnterAsync(call, CancellationToken.None);
     }
 
-    private sealed class Keeper(Func<Task<JobLockHandle?>> take) : ILockKeeper
+    private sealed class Keeper(Func<LockWish, Taken> take) : ILockKeeper
     {
+        public int Asked { get; private set; }
+
         public string? Scope => null;
 
-        public Task<JobLockHandle?> TryTakeAsync(string? name, LockKey key, Holder run, CancellationToken stop) => take();
+        public Task<Taken> TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop) => Task.FromResult(TryTakeAll(wishes, run, stop));
 
-        public Task<Holder?> FindHolderAsync(LockKey key, CancellationToken stop) => Task.FromResult<Holder?>(null);
+        public Taken TryTakeAll(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop)
+        {
+            Asked++;
+            return take(wishes[0]);
+        }
+
+        public Task<Holder?> FindHolderAsync(LockWish wish, CancellationToken stop) => Task.FromResult<Holder?>(null);
+
+        public Holder? FindHolder(LockWish wish, CancellationToken stop) => null;
     }
 }

@@ -84,7 +84,7 @@ public sealed class LostSessionTests
 
         await WhenCancelled(held!.Lost).WaitAsync(Patience, stop);
         await held.DisposeAsync();
-        await using var next = await _locks.TryAcquireAsync("restart", stop);
+        await using var next = await _locks.TryAcquireOnceBackAsync("restart", stop);
         Assert.That(next, Is.Not.Null);
     }
 
@@ -96,7 +96,7 @@ public sealed class LostSessionTests
         var error = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => _locks.TryAcquireAsync("away", stop));
 
         await _server.StartAgainAsync(stop);
-        await using var handle = await _locks.TryAcquireAsync("away", stop);
+        await using var handle = await _locks.TryAcquireOnceBackAsync("away", stop);
         using (Assert.EnterMultipleScope())
         {
             Assert.That(error!.Message, Does.StartWith("PostgreSQL at 127.0.0.1:").And.Contain("cannot be asked for locks"));
@@ -110,7 +110,7 @@ public sealed class LostSessionTests
         await LockTable.AskAsync(Unlimited, "ALTER ROLE postgres SET idle_session_timeout = '50ms'");
         try
         {
-            await using var locks = AdvisoryLocks.Connect(_server.ConnectionString, static options => options.HeartbeatInterval = TimeSpan.FromHours(1));
+            await using var locks = AdvisoryLocks.Connect(_server.ConnectionString, static options => options.HeartbeatInterval = TimeSpan.FromSeconds(10));
             await using var held = await locks.TryAcquireAsync("idle", stop);
 
             // A session of the same role without our settings is ended meanwhile: the limit works, and we outlive it.

@@ -1,0 +1,11 @@
+namespace JobLocks;
+
+/// <summary>A lock that a run would ask for.</summary>
+/// <param name="Name">The lock name, scope included.</param>
+/// <param name="Key">The number PostgreSQL would see; with a limit, that of the first slot.</param>
+/// <param name="Rule">The rule that asks for it, as its author wrote it.</param>
+public sealed record ExplainedLock(string Name, LockKey Key, string Rule)
+{
+    /// <summary>Name, key and rule.</summary>
+    public override string ToString() => $"{Name} ({Key}) by {Rule}";
+}

@@ -1,0 +1,158 @@
+using System.Globalization;
+using JobLocks.Gate;
+using JobLocks.Naming;
+using JobLocks.Postgres;
+
+namespace JobLocks;
+
+/// <content>How each of the public members takes its locks, and how the gate does.</content>
+public sealed partial class AdvisoryLocks : ILockKeeper
+{
+    string? ILockKeeper.Scope => _options.Scope;
+
+    private static Holder ByHand { get; } = new() { Run = "code that took it by hand" };
+
+    async Task<Taken> ILockKeeper.TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop) =>
+        await TryTakeAllAsync(wishes, run, stop).ConfigureAwait(false);
+
+    Taken ILockKeeper.TryTakeAll(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop) => TryTakeAll(wishes, run, stop);
+
+    Task<Holder?> ILockKeeper.FindHolderAsync(LockWish wish, CancellationToken stop) => FindHolderAsync(wish).WaitAsync(stop);
+
+    Holder? ILockKeeper.FindHolder(LockWish wish, CancellationToken stop)
+    {
+        var asked = FindHolderAsync(wish);
+        Blocking.TryWait(asked, Timeout.InfiniteTimeSpan, stop);
+        return Blocking.Wait(asked);
+    }
+
+    private static LockMode Defined(LockMode mode) =>
+        Enum.IsDefined(mode) ? mode : throw new ArgumentOutOfRangeException(nameof(mode), mode, $"Use one of {string.Join(", ", Enum.GetNames<LockMode>())}.");
+
+    /// <summary>By key, the same order for everybody, and each key once.</summary>
+    private static IReadOnlyList<LockWish> InOrder(IReadOnlyList<LockWish> wishes) =>
+        wishes.Count == 1 ? wishes : [.. wishes.DistinctBy(static wish => wish.Key).OrderBy(static wish => wish.Key.Value)];
+
+    private static Taken Result(Claim claim, IReadOnlyList<LockWish> wishes, int answer)
+    {
+        if (answer != Claim.Granted) return new([], claim.Wishes[answer]);
+        if (claim.Wishes.Count == 1) return new([claim.Handles[0]!], null);
+
+        var byKey = claim.Wishes.Zip(claim.Handles).ToDictionary(static granted => granted.First.Key, static granted => granted.Second!);
+        return new([.. wishes.DistinctBy(static wish => wish.Key).Select(wish => byKey[wish.Key])], null);
+    }
+
+    private LockWish Wish(string name, LockMode mode = LockMode.Exclusive)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+
+        var scoped = LockScope.Apply(_options.Scope, name);
+        return new(scoped, LockKey.Of(scoped), Defined(mode));
+    }
+
+    private LockWish[] Wishes(IEnumerable<string> names)
+    {
+        ArgumentNullException.ThrowIfNull(names);
+
+        LockWish[] wishes = [.. names.Select(name => Wish(name))];
+        return wishes.Length > 0 ? wishes : throw new ArgumentException("There is no name to take the lock of.", nameof(names));
+    }
+
+    private Claim Enter(IReadOnlyList<LockWish> wishes, Holder run, bool waits, CancellationToken stop)
+    {
+        stop.ThrowIfCancellationRequested();
+        return _desk.Enter(InOrder(wishes), run with { Application = _options.ApplicationName }, waits);
+    }
+
+    private async Task<JobLockHandle?> TryTakeAsync(LockWish wish, CancellationToken stop) =>
+        (await TryTakeAllAsync([wish], ByHand, stop).ConfigureAwait(false)).Handles is [var handle] ? handle : null;
+
+    private JobLockHandle? TryTake(LockWish wish, CancellationToken stop) => TryTakeAll([wish], ByHand, stop).Handles is [var handle] ? handle : null;
+
+    private async Task<Taken> TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop)
+    {
+        var claim = Enter(wishes, run, waits: false, stop);
+        try
+        {
+            return Result(claim, wishes, await claim.Answer.WaitAsync(stop).ConfigureAwait(false));
+        }
+        catch (OperationCanceledException)
+        {
+            _desk.Abandon(claim);
+            throw;
+        }
+    }
+
+    private Taken TryTakeAll(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop)
+    {
+        var claim = Enter(wishes, run, waits: false, stop);
+        try
+        {
+            Blocking.TryWait(claim.Answer, Timeout.InfiniteTimeSpan, stop);
+            return Result(claim, wishes, Blocking.Wait(claim.Answer));
+        }
+        catch (OperationCanceledException)
+        {
+            _desk.Abandon(claim);
+            throw;
+        }
+    }
+
+    private async Task<JobLockHandle> TakeAsync(LockWish wish, TimeSpan timeout, CancellationToken stop)
+    {
+        CheckTimeout(timeout);
+
+        var claim = Enter([wish], ByHand, waits: true, stop);
+        try
+        {
+            await claim.Answer.WaitAsync(timeout, _clock, stop).ConfigureAwait(false);
+            return claim.Handles[0]!;
+        }
+        catch (OperationCanceledException)
+        {
+            _desk.Abandon(claim);
+            throw;
+        }
+        catch (TimeoutException)
+        {
+            _desk.Abandon(claim);
+            throw TooLate(wish, timeout, await FindHolderAsync(wish).WaitAsync(stop).ConfigureAwait(false));
+        }
+    }
+
+    private JobLockHandle Take(LockWish wish, TimeSpan timeout, CancellationToken stop)
+    {
+        CheckTimeout(timeout);
+
+        var claim = Enter([wish], ByHand, waits: true, stop);
+        try
+        {
+            if (Blocking.TryWait(claim.Answer, timeout, stop))
+            {
+                Blocking.Wait(claim.Answer);
+                return claim.Handles[0]!;
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            _desk.Abandon(claim);
+            throw;
+        }
+
+        _desk.Abandon(claim);
+        throw TooLate(wish, timeout, ((ILockKeeper)this).FindHolder(wish, stop));
+    }
+
+    private Task<Holder?> FindHolderAsync(LockWish wish) =>
+        _desk.FindHolder(wish.Slots) is { } here ? Task.FromResult<Holder?>(here) : _desk.AskAsync(connection => ForeignHolder.Read(connection, wish));
+
+    private static void CheckTimeout(TimeSpan timeout)
+    {
+        if ((timeout < TimeSpan.Zero && timeout != Timeout.InfiniteTimeSpan) || timeout.TotalMilliseconds > int.MaxValue)
+            throw new ArgumentOutOfRangeException(nameof(timeout), timeout, "A lock can be waited for from zero to 24 days. Use Timeout.InfiniteTimeSpan to wait without limit.");
+    }
+
+    private static TimeoutException TooLate(LockWish wish, TimeSpan timeout, Holder? holder) => new(
+        $"{wish} was not free within {timeout.TotalSeconds.ToString("0.###", CultureInfo.InvariantCulture)} s. "
+        + $"It is held by {holder?.ToString() ?? "somebody who has let go meanwhile"}.");
+}

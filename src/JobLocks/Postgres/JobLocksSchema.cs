@@ -1,0 +1,67 @@
+using System.Globalization;
+using JobLocks.Diagnostics;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Postgres;
+
+/// <summary>The few objects of ours in the database. Set up by the first process that comes, under a lock, so that many may come at once.</summary>
+internal sealed class JobLocksSchema(JobLocksOptions options, ILogger log)
+{
+    /// <summary>Makes sure that they are there.</summary>
+    /// <returns>The sequence of the fencing tokens; 0 where there is none, or where it is not ours to use.</returns>
+    /// <exception cref="WrongServerException">They are not there, and this role may not create them.</exception>
+    public uint Prepare(NpgsqlConnection connection)
+    {
+        if (options.Schema is not { } schema) return 0;
+
+        var (version, fence, mayUse) = Look(connection, schema);
+        if (version < SchemaSql.Version)
+        {
+            if (!options.PrepareSchema) throw Missing(schema, version, $"{nameof(JobLocksOptions.PrepareSchema)} is false");
+
+            Create(connection, schema, version);
+            (_, fence, mayUse) = Look(connection, schema);
+        }
+
+        if (!mayUse) log.NoFence(schema);
+        return mayUse ? fence : 0;
+    }
+
+    private static (int Version, uint Fence, bool MayUse) Look(NpgsqlConnection connection, string schema)
+    {
+        using var command = new NpgsqlCommand(SchemaSql.Look, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = schema } } };
+        using var reader = command.ExecuteReader();
+        reader.Read();
+        return (reader.GetInt32(0), (uint)reader.GetInt64(1), reader.GetBoolean(2));
+    }
+
+    private void Create(NpgsqlConnection connection, string schema, int version)
+    {
+        try
+        {
+            // In one piece and in one transaction, which the script opens and ends itself.
+            using var command = new NpgsqlCommand(SchemaSql.ScriptFor(schema), connection);
+            connection.Notice += OnNotice;
+            command.ExecuteNonQuery();
+            log.SchemaReady(schema, SchemaSql.Version);
+        }
+        catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
+        {
+            throw Missing(schema, version, $"this role may not create it ({denied.MessageText})");
+        }
+        finally
+        {
+            connection.Notice -= OnNotice;
+        }
+    }
+
+    private void OnNotice(object sender, NpgsqlNoticeEventArgs said)
+    {
+        if (said.Notice.MessageText.StartsWith("JobLocks", StringComparison.Ordinal)) log.SchemaNotice(said.Notice.MessageText);
+    }
+
+    private static WrongServerException Missing(string schema, int version, string why) => new(
+        $"the schema {schema} {(version == 0 ? "is not there" : $"has version {version.ToString(CultureInfo.InvariantCulture)} and not {SchemaSql.Version}")}, and {why}. "
+        + $"Have docs/schema.sql run by a role that may, or set {nameof(JobLocksOptions.Schema)} = null to go without fencing tokens and what else needs it.");
+}

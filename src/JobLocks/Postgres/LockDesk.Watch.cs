@@ -1,0 +1,67 @@
+namespace JobLocks.Postgres;
+
+/// <content>What happens by itself as time passes, on a thread of its own: nothing that the users' jobs do holds it up.</content>
+internal sealed partial class LockDesk
+{
+    private static readonly TimeSpan BetweenLooks = TimeSpan.FromMilliseconds(50);
+
+    private readonly object _rest = new();
+
+    private void Watch()
+    {
+        while (!_closed)
+        {
+            lock (_rest)
+            {
+                if (!_closed) Monitor.Wait(_rest, BetweenLooks);
+            }
+
+            Tick();
+        }
+    }
+
+    private void Tick()
+    {
+        LockSession? late = null;
+        List<Claim> done = [];
+        lock (_door)
+        {
+            var now = BootClock.Now;
+            if (_closed) return;
+
+            if (_session is null)
+            {
+                if (_failure is not null && now >= _tryAgainAt) StartSession();
+            }
+            else if (_isOpen)
+            {
+                if (now > Deadline) late = _session;
+                else done = LookAround(now);
+            }
+        }
+
+        if (late is not null) Broke(late, new TimeoutException($"The server has not answered for {(_options.LostAfter - _options.LossMargin).TotalSeconds:0.#} s."));
+        Complete(done);
+    }
+
+    private List<Claim> LookAround(TimeSpan now)
+    {
+        _pause = ShortestPause;
+        _table.RetryLater(now);
+        if (now - _retriedAt > BetweenRetries)
+        {
+            _retriedAt = now;
+            _table.RetryAll();
+            _listener.StopUnless(_table.WaitsForOthers);
+        }
+
+        // An idle connection does not show by itself that it broke. A busy one is about to.
+        if (_idles && (now - _provedAt >= _options.HeartbeatInterval || _session!.HasNews()))
+        {
+            _beat = true;
+            Monitor.PulseAll(_door);
+        }
+
+        return Send();
+    }
+}

@@ -1,0 +1,124 @@
+using JobLocks.Gate;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Postgres;
+
+/// <summary>
+/// Where all threads of a process put what they want, and from where the one session takes it: whatever is there when it is free goes in one
+/// round trip. No member waits for the server, and none needs the thread pool. Thread-safe.
+/// </summary>
+internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
+{
+    // More in one statement would make the first of them wait for the last.
+    private const int MostInOneStatement = 1000;
+
+    private readonly object _door = new();
+    private readonly LockTable _table;
+    private readonly SessionOpening _opening;
+    private readonly JobLocksOptions _options;
+    private readonly TimeProvider _clock;
+    private readonly ILogger _log;
+    private List<SessionQuestion> _questions = [];
+    private bool _closed;
+
+    public LockDesk(SessionOpening opening, JobLocksOptions options, TimeProvider clock, ILogger log)
+    {
+        _table = new(this);
+        _opening = opening;
+        _options = options;
+        _clock = clock;
+        _log = log;
+        _listener = new(opening, this, log);
+    }
+
+    public DateTimeOffset UtcNow => _clock.GetUtcNow();
+
+    /// <summary>Set by the table when somebody waits for a lock of another process.</summary>
+    public bool NeedsListener { get; set; }
+
+    /// <summary>Asks for all of some locks, or none.</summary>
+    /// <exception cref="JobLocksUnavailableException">The server cannot be asked. Nothing was taken.</exception>
+    /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>
+    public Claim Enter(IReadOnlyList<LockWish> wishes, Holder holder, bool waits)
+    {
+        var claim = new Claim(wishes, holder, waits);
+        List<Claim> done;
+        lock (_door)
+        {
+            EnsureSession();
+            if (_table.Count + wishes.Count > _budget) throw TooManyLocks();
+
+            _table.Enter(claim);
+            done = Send();
+        }
+
+        Complete(done);
+        return claim;
+    }
+
+    /// <summary>The caller has gone: what it was or will be granted is given back.</summary>
+    public void Abandon(Claim claim) => Change(static (table, claim) => table.Abandon(claim), claim);
+
+    /// <summary>Gives a lock back. The server is told by and by, but before anything that is asked after this.</summary>
+    public void Release(JobLockHandle handle) => Change(static (table, handle) => table.Release(handle), handle);
+
+    /// <summary>Somebody in another process has let go of a key, or may have.</summary>
+    public void Retry(LockKey key) => Change(static (table, key) => table.Retry(key), key);
+
+    /// <summary>Asks once more for all that is waited for.</summary>
+    public void RetryAll() => Change(static (table, _) => table.RetryAll(), 0);
+
+    /// <summary>Asks the server a question of another kind, after all that was asked before.</summary>
+    /// <returns>The answer. A thread may block on it: no other thread is needed to complete it.</returns>
+    /// <exception cref="JobLocksUnavailableException">The server cannot be asked.</exception>
+    /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>
+    public Task<T> AskAsync<T>(Func<NpgsqlConnection, T> ask)
+    {
+        var answer = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (_door)
+        {
+            EnsureSession();
+            _questions.Add(new(connection => answer.SetResult(ask(connection)), failure => answer.TrySetException(failure)));
+            Send();
+        }
+
+        return answer.Task;
+    }
+
+    /// <summary>Who in this process has one of these keys.</summary>
+    public Holder? FindHolder(IEnumerable<LockKey> keys)
+    {
+        lock (_door) return _table.FindHolder(keys);
+    }
+
+    private static void Complete(List<Claim> done)
+    {
+        foreach (var claim in done) claim.Complete();
+    }
+
+    private void Change<T>(Action<LockTable, T> change, T what)
+    {
+        List<Claim> done;
+        lock (_door)
+        {
+            change(_table, what);
+            done = Send();
+        }
+
+        Complete(done);
+    }
+
+    /// <summary>Wakes the session where there is something for it.</summary>
+    private List<Claim> Send()
+    {
+        if (_idles && (_table.Orders.Count > 0 || _questions.Count > 0)) Monitor.Pulse(_door);
+        if (NeedsListener) _listener.Start();
+        NeedsListener = false;
+        return _table.TakeDone();
+    }
+
+    private JobLocksUnavailableException TooManyLocks() => new(
+        $"This process has {_table.Count} locks, its share of the lock table of PostgreSQL at {_opening.Server}. "
+        + "A full table would keep everybody from connecting. Raise max_locks_per_transaction there.");
+}

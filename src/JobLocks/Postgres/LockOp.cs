@@ -1,0 +1,23 @@
+namespace JobLocks.Postgres;
+
+/// <summary>One thing that the session is told to do, and the server's answer to it.</summary>
+internal sealed record LockOp(LockVerb Verb, LockKey Key)
+{
+    /// <summary>Who asks, where somebody waits for the answer.</summary>
+    public Claim? Claim { get; init; }
+
+    /// <summary>Which of the claim's wishes this is about.</summary>
+    public int Wish { get; init; }
+
+    /// <summary>The handle that is given back.</summary>
+    public JobLockHandle? Handle { get; init; }
+
+    /// <summary>For <see cref="LockVerb.TakeSlot"/>: the keys to try, in this order.</summary>
+    public IReadOnlyList<LockKey> Slots { get; init; } = [];
+
+    /// <summary>
+    /// 0: refused, or not held. A take: the fencing token, 1 where there are none. A release: 1, or more if somebody was told.
+    /// A slot: 1024 times the token, plus the number of the slot tried, from 1.
+    /// </summary>
+    public long Result { get; set; }
+}

@@ -1,0 +1,114 @@
+namespace JobLocks.Postgres;
+
+/// <content>What becomes of it all when the session is gone, or when nobody knows what it did.</content>
+internal sealed partial class LockTable
+{
+    /// <summary>
+    /// The session is gone, and with it all it held. What it was asked and did not answer is asked of the next one,
+    /// unless there is a failure to be told.
+    /// </summary>
+    /// <param name="sent">What it was told last and did not answer.</param>
+    /// <param name="failure">What those who ask and wait are told; null to ask again.</param>
+    /// <returns>The handles that are lost.</returns>
+    public IReadOnlyList<JobLockHandle> Lose(IReadOnlyList<LockOp> sent, Exception? failure)
+    {
+        var open = sent.Concat(Orders).Where(static op => op.Claim is not null).ToList();
+        Orders.Clear();
+        _later.Clear();
+        foreach (var op in open) Unask(op);
+
+        var lost = new List<JobLockHandle>();
+        foreach (var entry in _entries.Values)
+        {
+            entry.IsMarked = entry.IsIntended = false;
+            if (entry.State != LockEntry.Stand.Held) continue;
+
+            // Its place stays taken until the run has let go: another session must not be granted it here while that run still works.
+            entry.State = LockEntry.Stand.Lost;
+            lost.AddRange(entry.Handles);
+        }
+
+        Count = 0;
+        foreach (var claim in open.Select(static op => op.Claim!).Distinct()) AskAgainOrFail(claim, failure);
+        foreach (var entry in _entries.Values.ToList()) GoOnOrFail(entry, failure);
+        return lost;
+    }
+
+    /// <summary>A statement failed, and nobody knows how far it came: what the server has is compared with what is wanted.</summary>
+    /// <param name="sent">What the statement was told.</param>
+    /// <param name="server">What the session holds, and how.</param>
+    /// <param name="failure">What those who asked are told.</param>
+    /// <returns>Handles whose lock the session does not have.</returns>
+    public IReadOnlyList<JobLockHandle> Compare(IReadOnlyList<LockOp> sent, IReadOnlySet<(LockKey Key, LockMode Mode)> server, Exception failure)
+    {
+        var open = sent.Where(static op => op.Claim is not null).ToList();
+        foreach (var op in open) Unask(op);
+
+        var wanted = _entries.Values.Where(static entry => entry.State == LockEntry.Stand.Held).ToDictionary(static entry => (entry.Key, entry.Mode));
+        var surplus = server.Where(held => !wanted.ContainsKey(held))
+            .Select(static held => new LockOp(held.Mode == LockMode.Shared ? LockVerb.ReleaseShared : LockVerb.Release, held.Key));
+        Orders.InsertRange(0, surplus.ToList());
+
+        var missing = new List<JobLockHandle>();
+        foreach (var (held, entry) in wanted)
+        {
+            if (server.Contains(held)) continue;
+
+            entry.State = LockEntry.Stand.Lost;
+            Count--;
+            missing.AddRange(entry.Handles);
+        }
+
+        foreach (var claim in open.Select(static op => op.Claim!).Distinct()) Fail(claim, failure);
+        foreach (var entry in _entries.Values.ToList()) GoOnOrFail(entry, failure: null);
+        return missing;
+    }
+
+    /// <summary>Fails all that is asked and waited for.</summary>
+    public void FailAll(Exception failure) => Lose([], failure);
+
+    private void AskAgainOrFail(Claim claim, Exception? failure)
+    {
+        GiveBack(claim);
+        if (failure is null && claim is { Waits: true, IsAbandoned: false })
+        {
+            var waiting = EntryOf(claim.Wishes[0].Key).Waiting;
+            if (!waiting.Contains(claim)) waiting.AddFirst(claim);
+            return;
+        }
+
+        // Cut off twice is enough: the third session would hardly do better.
+        if (failure is not null || claim.WasCutOff || claim.IsAbandoned)
+        {
+            Fail(claim, failure ?? new JobLocksUnavailableException("The lock session broke twice before it answered."));
+            return;
+        }
+
+        claim.WasCutOff = true;
+        claim.Refused = Claim.Granted;
+        claim.Open = claim.Wishes.Count;
+        Enter(claim);
+    }
+
+    private void GoOnOrFail(LockEntry entry, Exception? failure)
+    {
+        if (failure is not null)
+        {
+            foreach (var claim in entry.Waiting) Fail(claim, failure);
+            foreach (var (claim, _) in entry.WaitingForSlots) Fail(claim, failure);
+            entry.Waiting.Clear();
+            entry.WaitingForSlots.Clear();
+        }
+
+        AskNextSlot(entry);
+        ServeOrTidy(entry);
+    }
+
+    private void Fail(Claim claim, Exception failure)
+    {
+        claim.Failure = failure;
+        claim.Open = 0;
+        GiveBack(claim);
+        Done.Add(claim);
+    }
+}

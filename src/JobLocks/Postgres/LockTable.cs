@@ -1,0 +1,280 @@
+namespace JobLocks.Postgres;
+
+/// <summary>
+/// What this process holds, asks for and waits for: decides what it can by itself, and writes down what the session must be told.
+/// Not thread-safe: used behind the door of the <see cref="LockDesk"/>.
+/// </summary>
+internal sealed partial class LockTable(LockDesk desk)
+{
+    private readonly Dictionary<LockKey, LockEntry> _entries = [];
+
+    /// <summary>What the session must be told, in this order.</summary>
+    public List<LockOp> Orders { get; private set; } = [];
+
+    /// <summary>Claims that were answered: to be completed outside of the door.</summary>
+    public List<Claim> Done { get; private set; } = [];
+
+    /// <summary>How many locks the session has or is asked for.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>The orders so far, at most so many.</summary>
+    public List<LockOp> TakeOrders(int atMost)
+    {
+        var orders = Orders;
+        Orders = orders.Count <= atMost ? [] : orders.GetRange(atMost, orders.Count - atMost);
+        if (orders.Count > atMost) orders.RemoveRange(atMost, orders.Count - atMost);
+        return orders;
+    }
+
+    /// <summary>The answered claims so far.</summary>
+    public List<Claim> TakeDone()
+    {
+        if (Done.Count == 0) return [];
+
+        var done = Done;
+        Done = [];
+        return done;
+    }
+
+    /// <summary>Puts a new claim: where one of its locks cannot be had it is refused at once, and nothing is asked.</summary>
+    public void Enter(Claim claim)
+    {
+        if (claim.Waits)
+        {
+            var entry = EntryOf(claim.Wishes[0].Key);
+            if (entry.Waiting.Count > 0 || !TryAsk(claim, 0)) entry.Waiting.AddLast(claim);
+            return;
+        }
+
+        var asked = Orders.Count;
+        for (var wish = 0; wish < claim.Wishes.Count; wish++)
+        {
+            if (EntryOf(claim.Wishes[wish].Key).Waiting.Count == 0 && TryAsk(claim, wish)) continue;
+
+            foreach (var order in Orders.Skip(asked)) Unask(order);
+            Orders.RemoveRange(asked, Orders.Count - asked);
+            Refuse(claim, wish);
+            return;
+        }
+    }
+
+    /// <summary>Takes in what the server answered to one order.</summary>
+    public void Answered(LockOp op)
+    {
+        var entry = EntryOf(op.Key);
+        switch (op.Verb)
+        {
+            case LockVerb.Take or LockVerb.TakeShared:
+                Unreserve(entry);
+                Answered(op, entry, op.Result != 0 ? entry : null, op.Result);
+                break;
+            case LockVerb.Join:
+                entry.Joining--;
+                // The take that it joined may have been refused; and no further reader may come while a writer waits.
+                var shares = op.Result != 0 && entry is { State: LockEntry.Stand.Held, Mode: LockMode.Shared };
+                Answered(op, entry, shares ? entry : null, entry.Token);
+                if (!shares) GiveBackIfLast(entry);
+                break;
+            case LockVerb.TakeSlot:
+                Unask(op);
+                Answered(op, entry, op.Result != 0 ? EntryOf(op.Slots[(int)(op.Result % 1024) - 1]) : null, op.Result / 1024);
+                foreach (var slot in op.Slots) ServeOrTidy(EntryOf(slot));
+                AskNextSlot(entry);
+                break;
+            case LockVerb.Release or LockVerb.ReleaseShared:
+                Released(op, entry);
+                break;
+            case LockVerb.Mark:
+                entry.IsMarked = op.Result != 0;
+                break;
+            case LockVerb.Intend:
+                entry.IsIntended = op.Result != 0;
+                break;
+        }
+
+        Tidy(entry);
+    }
+
+    /// <summary>Gives a lock back. A lost one only makes room: its session holds nothing any more.</summary>
+    public void Release(JobLockHandle handle)
+    {
+        if (!_entries.TryGetValue(handle.Key, out var entry) || !entry.Handles.Remove(handle)) return;
+
+        if (entry.State == LockEntry.Stand.Held)
+        {
+            GiveBackIfLast(entry, handle);
+        }
+        else if (entry.Handles.Count == 0)
+        {
+            entry.State = LockEntry.Stand.Free;
+            ServeOrTidy(entry);
+        }
+    }
+
+    /// <summary>Who in this process has one of these keys.</summary>
+    public Holder? FindHolder(IEnumerable<LockKey> keys)
+    {
+        foreach (var key in keys)
+        {
+            if (_entries.TryGetValue(key, out var entry) && entry.Handles.Count > 0) return entry.Handles[0].Holder;
+        }
+
+        return null;
+    }
+
+    private bool TryAsk(Claim claim, int wish)
+    {
+        var wanted = claim.Wishes[wish];
+        var entry = EntryOf(wanted.Key);
+        if (wanted.Limit > 1) return TryAskSlot(claim, wish, entry);
+        if (!entry.IsFreeFor(wanted.Mode)) return false;
+
+        var joins = entry.State != LockEntry.Stand.Free;
+        if (joins) entry.Joining++;
+        else Reserve(entry, wanted.Mode);
+
+        claim.IsAsked = true;
+        Orders.Add(new(joins ? LockVerb.Join : wanted.Mode == LockMode.Shared ? LockVerb.TakeShared : LockVerb.Take, wanted.Key) { Claim = claim, Wish = wish });
+        return true;
+    }
+
+    private bool TryAskSlot(Claim claim, int wish, LockEntry name)
+    {
+        if (name.AsksForSlot)
+        {
+            name.WaitingForSlots.Enqueue((claim, wish));
+            return true;
+        }
+
+        var free = claim.Wishes[wish].Slots.Select(EntryOf).Where(static entry => entry.State == LockEntry.Stand.Free).ToArray();
+        if (free.Length == 0) return false;
+
+        // Each time from another one, so that processes do not all try the same slots first.
+        Random.Shared.Shuffle(free);
+        foreach (var entry in free) Reserve(entry, LockMode.Exclusive);
+        name.AsksForSlot = true;
+        Orders.Add(new(LockVerb.TakeSlot, name.Key) { Claim = claim, Wish = wish, Slots = [.. free.Select(static entry => entry.Key)] });
+        return true;
+    }
+
+    private void AskNextSlot(LockEntry name)
+    {
+        while (!name.AsksForSlot && name.WaitingForSlots.TryDequeue(out var next))
+        {
+            if (next.Claim.Open > 0 && !TryAskSlot(next.Claim, next.Wish, name)) Close(next.Claim, next.Wish, granted: false);
+        }
+    }
+
+    private void Reserve(LockEntry entry, LockMode mode)
+    {
+        entry.State = LockEntry.Stand.Asked;
+        entry.Mode = mode;
+        Count++;
+    }
+
+    private void Unreserve(LockEntry entry)
+    {
+        if (entry.State != LockEntry.Stand.Asked) return;
+
+        entry.State = LockEntry.Stand.Free;
+        Count--;
+    }
+
+    /// <summary>Takes back what an order had reserved.</summary>
+    private void Unask(LockOp op)
+    {
+        op.Claim!.IsAsked = false;
+        var entry = EntryOf(op.Key);
+        if (op.Verb == LockVerb.Join)
+        {
+            entry.Joining--;
+            return;
+        }
+
+        if (op.Verb == LockVerb.TakeSlot) entry.AsksForSlot = false;
+        else Unreserve(entry);
+        foreach (var slot in op.Slots) Unreserve(EntryOf(slot));
+    }
+
+    /// <summary>A claim has the answer to one of its wishes: the entry that it was granted, or none.</summary>
+    private void Answered(LockOp op, LockEntry asked, LockEntry? granted, long token)
+    {
+        var claim = op.Claim!;
+        claim.IsAsked = false;
+        if (granted is not null) Grant(granted, claim, op.Wish, token);
+
+        if (granted is null && claim is { Waits: true, IsAbandoned: false })
+        {
+            Wait(asked, claim);
+            return;
+        }
+
+        asked.Waiting.Remove(claim);
+        Close(claim, op.Wish, granted is not null);
+        Unmark(asked);
+        // Further readers may share what this one has got; a writer lets them wait.
+        Serve(asked);
+    }
+
+    private void Grant(LockEntry entry, Claim claim, int wish, long token)
+    {
+        if (entry.State != LockEntry.Stand.Held) Count++;
+        entry.State = LockEntry.Stand.Held;
+        entry.Token = token;
+        var handle = new JobLockHandle(claim.Wishes[wish].Name, entry.Key, claim.Holder with { Since = desk.UtcNow }, desk, token);
+        entry.Handles.Add(handle);
+        claim.Handles[wish] = handle;
+    }
+
+    private void Close(Claim claim, int wish, bool granted)
+    {
+        if (!granted && claim.Refused == Claim.Granted) claim.Refused = wish;
+        if (--claim.Open > 0) return;
+
+        // All or none, and nothing for one who has gone.
+        if (claim.IsAbandoned || claim.Refused != Claim.Granted || claim.Failure is not null) GiveBack(claim);
+        Done.Add(claim);
+    }
+
+    private void Refuse(Claim claim, int wish)
+    {
+        claim.Refused = wish;
+        claim.Open = 0;
+        Done.Add(claim);
+    }
+
+    private void GiveBack(Claim claim)
+    {
+        for (var wish = 0; wish < claim.Handles.Length; wish++)
+        {
+            if (claim.Handles[wish] is { } handle) Release(handle);
+            claim.Handles[wish] = null;
+        }
+    }
+
+    private void GiveBackIfLast(LockEntry entry, JobLockHandle? handle = null)
+    {
+        if (entry.State != LockEntry.Stand.Held || entry.Handles.Count + entry.Joining > 0) return;
+
+        entry.State = LockEntry.Stand.Free;
+        Count--;
+        Orders.Add(new(entry.Mode == LockMode.Shared ? LockVerb.ReleaseShared : LockVerb.Release, entry.Key) { Handle = handle });
+    }
+
+    private LockEntry EntryOf(LockKey key)
+    {
+        if (!_entries.TryGetValue(key, out var entry)) _entries[key] = entry = new(key);
+        return entry;
+    }
+
+    private void ServeOrTidy(LockEntry entry)
+    {
+        Serve(entry);
+        Tidy(entry);
+    }
+
+    private void Tidy(LockEntry entry)
+    {
+        if (entry.IsUnused) _entries.Remove(entry.Key);
+    }
+}

@@ -1,0 +1,67 @@
+using System.Data;
+using Npgsql;
+
+namespace JobLocks.Postgres;
+
+/// <summary>An open connection that was found fit to hold locks, with its statements. Used by the session's thread alone.</summary>
+internal sealed class OpenedSession : IDisposable
+{
+    private readonly int _backend;
+    private uint _fence;
+    private LockStatement _plain;
+    private LockStatement? _withSlots;
+
+    public OpenedSession(string server, NpgsqlConnection connection, int backend, uint fence, long budget)
+    {
+        Server = server;
+        Connection = connection;
+        Budget = budget;
+        _backend = backend;
+        _fence = fence;
+        _plain = new(connection, backend, fence, takesSlots: false);
+        ProvedAt = BootClock.Now;
+        _plain.Run([]);
+    }
+
+    public string Server { get; }
+
+    public NpgsqlConnection Connection { get; }
+
+    /// <summary>How many locks this process may have: its share of the server's lock table.</summary>
+    public long Budget { get; }
+
+    /// <summary>When the last statement was sent that was answered.</summary>
+    public TimeSpan ProvedAt { get; }
+
+    /// <summary>False after an error that ended the connection.</summary>
+    public bool StillStands => Connection.FullState.HasFlag(ConnectionState.Open) && !Connection.FullState.HasFlag(ConnectionState.Broken);
+
+    public LockStatement StatementFor(IReadOnlyList<LockOp> orders)
+    {
+        foreach (var order in orders)
+        {
+            if (order.Verb == LockVerb.TakeSlot) return _withSlots ??= new(Connection, _backend, _fence, takesSlots: true);
+        }
+
+        return _plain;
+    }
+
+    /// <summary>Goes on without fencing tokens: their sequence is no longer there, or no longer ours to use.</summary>
+    public void ForgetFence()
+    {
+        if (_fence == 0) return;
+
+        _fence = 0;
+        _plain.Dispose();
+        _withSlots?.Dispose();
+        _withSlots = null;
+        _plain = new(Connection, _backend, fence: 0, takesSlots: false);
+    }
+
+    public void Dispose()
+    {
+        _plain.Dispose();
+        _withSlots?.Dispose();
+        Connection.Dispose();
+    }
+}

@@ -1,0 +1,147 @@
+using System.Globalization;
+using JobLocks.Diagnostics;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Postgres;
+
+/// <summary>Opens the connections of this process, and refuses a server that cannot keep locks, with the cure. Thread-safe.</summary>
+internal sealed class SessionOpening
+{
+    // Of the nominal size of the server's lock table: a full one keeps everybody from connecting.
+    private const int ShareOfLockTable = 4;
+
+    private const int OldestVersion = 120_000;
+    private const int FirstWithIdleTimeout = 140_000;
+    private const int LongestConnectSeconds = 10;
+
+    private readonly NpgsqlDataSource _source;
+    private readonly JobLocksOptions _options;
+    private readonly JobLocksSchema _schema;
+    private readonly ILogger _log;
+    private readonly string[] _hosts;
+
+    public SessionOpening(NpgsqlDataSource source, JobLocksOptions options, ILogger log)
+    {
+        _source = source;
+        _options = options;
+        _schema = new(options, log);
+        _log = log;
+        var settings = new NpgsqlConnectionStringBuilder(source.ConnectionString);
+        _hosts = (settings.Host ?? "").Split(',', StringSplitOptions.TrimEntries);
+        Server = $"{settings.Host}:{settings.Port}, database {settings.Database ?? settings.Username}";
+    }
+
+    /// <summary>Where the locks are, without secrets.</summary>
+    public string Server { get; }
+
+    /// <summary>Opens the session that will hold the locks.</summary>
+    /// <exception cref="WrongServerException">The server cannot keep them.</exception>
+    /// <exception cref="NpgsqlException">It cannot be reached, or refuses us.</exception>
+    public OpenedSession Open()
+    {
+        Exception? last = null;
+        foreach (var host in _hosts)
+        {
+            try
+            {
+                return Open(host);
+            }
+            catch (Exception unfit) when (_hosts.Length > 1)
+            {
+                // One of several: another may be the primary now.
+                last = unfit;
+            }
+        }
+
+        throw last!;
+    }
+
+    /// <summary>Opens a connection of our own, outside of every pool: a pooled one would go on to others with our locks on it.</summary>
+    public NpgsqlConnection Connect(string? host = null)
+    {
+        var settings = new NpgsqlConnectionStringBuilder(_source.ConnectionString)
+        {
+            Host = host ?? _hosts[0],
+            ApplicationName = _options.ApplicationName,
+            CommandTimeout = (int)Math.Ceiling(_options.LostAfter.TotalSeconds),
+            Enlist = false,
+            KeepAlive = 0,
+            LoadBalanceHosts = false,
+            MaxAutoPrepare = 0,
+            Multiplexing = false,
+            Pooling = false,
+            TargetSessionAttributes = null,
+        };
+        // Zero would be without a limit.
+        settings.Timeout = settings.Timeout == 0 ? LongestConnectSeconds : Math.Min(settings.Timeout, LongestConnectSeconds);
+
+        var connection = Clone(settings.ConnectionString);
+        try
+        {
+            connection.Open();
+            return connection;
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
+    }
+
+    private OpenedSession Open(string host)
+    {
+        var connection = Connect(host);
+        try
+        {
+            var (backend, version, lockTable) = Ask(connection);
+            // Unequal behind every pooler, whatever its mode.
+            if (backend != connection.ProcessID) PoolerProbe.Check(connection, () => Connect(host));
+            SetUp(connection);
+            var fence = _schema.Prepare(connection);
+            _log.Opened(Server, backend);
+            if (version < FirstWithIdleTimeout) _log.OldServer(version / 10_000);
+            return new(Server, connection, backend, fence, lockTable / ShareOfLockTable);
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
+    }
+
+    private static (int Backend, int Version, long LockTable) Ask(NpgsqlConnection connection)
+    {
+        using var command = new NpgsqlCommand(LockSql.Ask, connection);
+        using var reader = command.ExecuteReader();
+        reader.Read();
+        if (reader.GetBoolean(1)) throw WrongServerException.Standby();
+        var version = reader.GetInt32(2);
+        return version < OldestVersion ? throw WrongServerException.TooOld(version) : (reader.GetInt32(0), version, reader.GetInt64(3));
+    }
+
+    private void SetUp(NpgsqlConnection connection)
+    {
+        var seconds = _options.LostAfter.TotalSeconds;
+        using var command = new NpgsqlCommand(LockSql.SetUp, connection);
+        // Together the keepalives take four thirds of the time after which the server lets go by itself.
+        foreach (var value in new[] { seconds * 1000, Math.Ceiling(seconds * 2 / 3), Math.Ceiling(seconds / 6), 4, seconds * 4 / 3 * 1000 })
+            command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = Math.Ceiling(value).ToString("0", CultureInfo.InvariantCulture) });
+        command.ExecuteNonQuery();
+    }
+
+    /// <summary>The clone takes the data source's password and certificates along.</summary>
+    private NpgsqlConnection Clone(string connectionString)
+    {
+        using var template = _source.CreateConnection();
+        try
+        {
+            return template.CloneWith(connectionString);
+        }
+        catch (NotSupportedException)
+        {
+            // A source whose password can only be had asynchronously.
+            return Blocking.Wait(template.CloneWithAsync(connectionString).AsTask());
+        }
+    }
+}

@@ -1,0 +1,34 @@
+using JobLocks.Gate;
+using Npgsql;
+
+namespace JobLocks.Postgres;
+
+/// <summary>A lock that lives in a transaction of the caller: PostgreSQL itself gives it back at its end.</summary>
+internal sealed class TransactionLock : ILockOwner
+{
+    private static readonly TransactionLock Owner = new();
+
+    public static async Task<JobLockHandle?> TryTakeAsync(LockWish wish, NpgsqlTransaction transaction, CancellationToken stop)
+    {
+        ArgumentNullException.ThrowIfNull(transaction);
+        if (transaction.Connection is not { } connection)
+            throw new ArgumentException($"The transaction is over, so the lock {wish} cannot be taken in it.", nameof(transaction));
+
+        using var command = new NpgsqlCommand(wish.Mode == LockMode.Shared ? LockSql.TakeSharedInTransaction : LockSql.TakeInTransaction, connection, transaction)
+        {
+            Parameters = { new NpgsqlParameter<long> { TypedValue = wish.Key.Value } },
+        };
+        var granted = await command.ExecuteScalarAsync(stop).ConfigureAwait(false) is true;
+        return granted ? new(wish.Name, wish.Key, new() { Run = "a transaction" }, Owner, token: 0) : null;
+    }
+
+    void ILockOwner.Release(JobLockHandle handle)
+    {
+        // The transaction does, at its end.
+    }
+
+    void ILockOwner.CheckClock()
+    {
+        // A transaction that has lost its connection fails by itself.
+    }
+}
