@@ -8,7 +8,8 @@ namespace JobLocks.Hangfire;
 /// <param name="AskedFor">All attributes that this admission answers.</param>
 /// <param name="Call">What was asked.</param>
 /// <param name="Admitted">To be disposed when the run is over.</param>
-internal sealed record EnteredRun(JobLockAttribute EnteredBy, IReadOnlyList<JobLockAttribute> AskedFor, JobCall Call, Admission.Admitted Admitted)
+/// <param name="Watch">Stops the run where it can be stopped; to be disposed first.</param>
+internal sealed record EnteredRun(JobLockAttribute EnteredBy, IReadOnlyList<JobLockAttribute> AskedFor, JobCall Call, Admission.Admitted Admitted, RunWatch? Watch)
 {
     private const string ItemKey = "JobLocks.Entered";
 

@@ -102,7 +102,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
         {
             case Admission.Admitted admitted:
                 if (entered.Count == 0) JobLockHandle.Current = admitted.First;
-                entered.Add(new(this, askedFor, call, admitted));
+                entered.Add(new(this, askedFor, call, admitted, RunWatch.Over(context, admitted.First, gate.Loggers)));
                 break;
             case Admission.Refused refused:
                 // Hangfire now elects Deleted for the run, which OnStateElection turns into what was decided.
@@ -121,12 +121,23 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
 
         entered.Remove(run);
         if (entered.Count == 0) JobLockHandle.Current = null;
+        run.Watch?.Dispose();
+        var handle = run.Admitted.First;
+        var isLost = handle.IsLost;
         run.Admitted.Dispose();
+        if (!isLost) return;
+
+        // Hangfire takes the end of any run for the end of the one that is in Processing, and that may be the retry by now.
+        if (run.Watch is { HasStopped: true }) throw new JobAbortedException();
+
+        new LostRun(handle).Remember(context, ConfiguredGates.For(context.Storage, context.BackgroundJob.Job).Loggers);
     }
 
     void IElectStateFilter.OnStateElection(ElectStateContext context)
     {
         KeptQueue.Restore(context);
+        FetchedRun.Remember(context);
+        LostRun.Tell(context);
 
         // Elected again each time that Hangfire repeats a state change it could not store: same question, same answer.
         if (context.CustomData?.TryGetValue(RefusedRun.ItemKey, out var item) != true || item is not RefusedRun refused) return;

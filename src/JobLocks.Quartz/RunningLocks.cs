@@ -11,7 +11,7 @@ internal sealed class RunningLocks
 
     /// <summary>Whether this firing holds its locks, as an immediate refire does. Lost ones are not held.</summary>
     public bool Holds(string fireInstanceId) =>
-        _held.TryGetValue(fireInstanceId, out var held) && !held.Locks.Handles.Any(static handle => handle.Lost.IsCancellationRequested);
+        _held.TryGetValue(fireInstanceId, out var held) && !held.Locks.Handles.Any(static handle => handle.IsLost);
 
     /// <summary>The lock of a firing that was declared first; null where it holds none.</summary>
     public JobLockHandle? Find(string fireInstanceId) => _held.TryGetValue(fireInstanceId, out var held) ? held.Locks.First : null;

@@ -80,6 +80,19 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     /// <summary>This process and run, as others are told about it.</summary>
     internal Holder Holder { get; }
 
+    /// <summary>Whether <see cref="Lost"/> is cancelled.</summary>
+    internal bool IsLost
+    {
+        get
+        {
+            _owner.CheckClock();
+            return _isLost;
+        }
+    }
+
+    /// <summary>What broke the connection that held the lock, where it is known.</summary>
+    internal Exception? LostBecause { get; private set; }
+
     /// <summary>The lock as a person reads it.</summary>
     public override string ToString() => Name ?? Key.ToString();
 
@@ -97,8 +110,9 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     }
 
     /// <summary>Tells the run, without waiting for what it does about it.</summary>
-    internal void DeclareLost()
+    internal void DeclareLost(Exception? cause = null)
     {
+        LostBecause ??= cause;
         _isLost = true;
         _ = Volatile.Read(ref _lost)?.CancelAsync();
     }

@@ -8,6 +8,9 @@ namespace JobLocks.Gate;
 /// <summary>Where a run asks to enter. The only place that decides. Thread-safe.</summary>
 internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 {
+    /// <summary>For those who carry out what is decided here.</summary>
+    public ILoggerFactory Loggers { get; private init; } = NullLoggerFactory.Instance;
+
     /// <summary>The gate to locks that were made without a container.</summary>
     /// <exception cref="ArgumentException">The locks are none of ours.</exception>
     public static JobGate To(IJobLocks locks, ILoggerFactory? loggers = null)
@@ -15,7 +18,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         ArgumentNullException.ThrowIfNull(locks);
 
         return locks is ILockKeeper keeper
-            ? new(keeper, (loggers ?? NullLoggerFactory.Instance).CreateLogger<JobGate>())
+            ? new(keeper, (loggers ?? NullLoggerFactory.Instance).CreateLogger<JobGate>()) { Loggers = loggers ?? NullLoggerFactory.Instance }
             : throw new ArgumentException($"A {locks.GetType().Name} cannot lock runs. Use {nameof(AdvisoryLocks)}.{nameof(AdvisoryLocks.Connect)}(connectionString).", nameof(locks));
     }
 
@@ -130,5 +133,5 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     }
 
     /// <summary>A reason is read by a person and kept in a store: a name of ten thousand characters serves neither.</summary>
-    private static string Shortened(string name) => name.Length <= 200 ? name : $"{name[..150]}… ({name.Length} characters)";
+    public static string Shortened(string name) => name.Length <= 200 ? name : $"{name[..150]}… ({name.Length} characters)";
 }

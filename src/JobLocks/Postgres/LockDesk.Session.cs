@@ -22,6 +22,7 @@ internal sealed partial class LockDesk
     private TimeSpan _retriedAt;
     private long _budget = long.MaxValue;
     private bool _isOpen;
+    private bool _isWanted;
     private bool _idles;
     private bool _beat;
 
@@ -133,18 +134,19 @@ internal sealed partial class LockDesk
         {
             if (session != _session) return;
 
-            // One that has worked is replaced at once, unless that one too breaks at once. One that has not is tried again later,
-            // and meanwhile nobody waits for it.
-            var isReplaced = _isOpen && BootClock.Now - _brokeAt > BetweenBreaks && cause is not WrongServerException;
-            failure = isReplaced ? null : Unavailable(cause);
+            // One that has worked is replaced at once, or a moment later where that one too breaks at once. One that has not is tried again
+            // later, and meanwhile nobody waits for it.
+            failure = _isOpen && cause is not WrongServerException ? null : Unavailable(cause);
+            var mustPause = failure is not null || BootClock.Now - _brokeAt < BetweenBreaks;
             _brokeAt = BootClock.Now;
             _session = null;
             _isOpen = _idles = _beat = false;
             lost = _table.Lose(_sent, failure);
             _sent = [];
             unanswered = failure is null ? [] : Swap(ref _questions);
-            if (failure is null) StartSession();
-            else TryLater(failure);
+            _failure = failure;
+            if (mustPause) Pause();
+            else StartSession();
             done = Send();
             Monitor.PulseAll(_door);
         }
@@ -211,7 +213,8 @@ internal sealed partial class LockDesk
         ObjectDisposedException.ThrowIf(_closed, typeof(AdvisoryLocks));
         if (_failure is not null) throw new JobLocksUnavailableException(_failure.Message, _failure.InnerException) { NeedsChange = _failure.NeedsChange };
 
-        if (_session is null) StartSession();
+        _isWanted = true;
+        if (_session is null && BootClock.Now >= _tryAgainAt) StartSession();
     }
 
     private void StartSession()
@@ -221,9 +224,8 @@ internal sealed partial class LockDesk
         _watch ??= SessionThread.Start("JobLocks watch", Watch);
     }
 
-    private void TryLater(JobLocksUnavailableException failure)
+    private void Pause()
     {
-        _failure = failure;
         // Not all processes at once, when a server comes back that all of them have lost.
         _tryAgainAt = BootClock.Now + (_pause * (0.5 + Random.Shared.NextDouble()));
         _pause = _pause * 2 < LongestPause ? _pause * 2 : LongestPause;
@@ -235,7 +237,7 @@ internal sealed partial class LockDesk
     {
         if (lost.Count == 0) return;
 
-        foreach (var handle in lost) handle.DeclareLost();
+        foreach (var handle in lost) handle.DeclareLost(cause);
         _log.Broke(lost.Count, cause);
     }
 }

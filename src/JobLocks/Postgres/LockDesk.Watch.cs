@@ -31,7 +31,7 @@ internal sealed partial class LockDesk
 
             if (_session is null)
             {
-                if (_failure is not null && now >= _tryAgainAt) StartSession();
+                if (_isWanted && now >= _tryAgainAt) StartSession();
             }
             else if (_isOpen)
             {

@@ -32,11 +32,14 @@ internal sealed class HangfireProcess : IAsyncDisposable
         Recurring = new(Storage, _filters);
         if (!setup.UsesJobLocks) return;
 
-        Locks = AdvisoryLocks.Connect(setup.LockDatabase ?? database, options =>
-        {
-            options.ApplicationName = name;
-            options.HeartbeatInterval = TimeSpan.FromMilliseconds(100);
-        });
+        Locks = AdvisoryLocks.Connect(
+            setup.LockDatabase ?? database,
+            options =>
+            {
+                options.ApplicationName = name;
+                options.HeartbeatInterval = TimeSpan.FromMilliseconds(100);
+            },
+            setup.Loggers);
         new StorageConfiguration(Storage).UseJobLocks(Locks);
     }
 
@@ -58,7 +61,7 @@ internal sealed class HangfireProcess : IAsyncDisposable
             Queues = ["default", "critical", Name],
             WorkerCount = _setup.Workers,
             SchedulePollingInterval = TimeSpan.FromMilliseconds(200),
-            CancellationCheckInterval = TimeSpan.FromMilliseconds(200),
+            CancellationCheckInterval = _setup.CancellationCheckInterval,
             FilterProvider = _filters,
             Activator = _activator,
         },

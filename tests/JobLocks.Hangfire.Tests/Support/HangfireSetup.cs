@@ -1,4 +1,5 @@
 using Hangfire.Common;
+using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Hangfire.Tests.Support;
 
@@ -20,6 +21,12 @@ internal sealed record HangfireSetup
 
     /// <summary>After this long, Hangfire takes back what a broken connection left in its own tables: fetched jobs, and its own locks on them.</summary>
     public TimeSpan? RecoversAfter { get; init; }
+
+    /// <summary>How soon Hangfire cancels the token of a run whose job is in another state.</summary>
+    public TimeSpan CancellationCheckInterval { get; init; } = TimeSpan.FromMilliseconds(200);
+
+    /// <summary>What is told of the locks; null for nobody.</summary>
+    public ILoggerFactory? Loggers { get; init; }
 
     /// <summary>Filters of these servers and clients only.</summary>
     public IJobFilterProvider? Filters { get; init; }

@@ -13,6 +13,15 @@ internal sealed class LockTable(string database) : IAsyncDisposable
         AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
         """;
 
+    private const string Break =
+        """
+        SELECT pg_terminate_backend(pid)
+        FROM   pg_locks
+        WHERE  locktype = 'advisory'
+        AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND    (classid::bigint << 32) | objid::bigint = $1
+        """;
+
     // Not pooled: a test may have restarted the server meanwhile.
     private readonly NpgsqlDataSource _source =
         NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(database) { Pooling = false }.ConnectionString);
@@ -31,6 +40,14 @@ internal sealed class LockTable(string database) : IAsyncDisposable
     /// <summary>Waits until a lock is free; false when it stays held.</summary>
     public async Task<bool> IsFreeAtLastAsync(string name, CancellationToken stop) =>
         !await Patience.UntilAsync(() => IsHeldAsync(name), static held => !held, stop);
+
+    /// <summary>Ends the session that holds a lock, as an administrator or a broken network does.</summary>
+    public async Task BreakAsync(string name)
+    {
+        await using var command = _source.CreateCommand(Break);
+        command.Parameters.Add(new() { Value = LockKey.Of(name).Value });
+        if (await command.ExecuteScalarAsync() is not true) throw new InvalidOperationException($"Nobody held {name}.");
+    }
 
     public ValueTask DisposeAsync() => _source.DisposeAsync();
 }

@@ -1,0 +1,19 @@
+using Microsoft.Extensions.Logging;
+
+namespace JobLocks.Hangfire;
+
+/// <summary>What the Hangfire adapter says. Ids from 340. Refusals are told by the gate.</summary>
+internal static partial class HangfireLog
+{
+    [LoggerMessage(340, LogLevel.Error, "Job {JobId} is told to stop: its lock {LockName} ({LockKey}) is lost")]
+    public static partial void Stopping(this ILogger log, string jobId, string lockName, long lockKey);
+
+    [LoggerMessage(341, LogLevel.Warning, "Job {JobId} goes on without its lock: Hangfire's storage cannot be told to stop it. Next try in {Pause} s")]
+    public static partial void CannotStop(this ILogger log, string jobId, double pause, Exception cause);
+
+    [LoggerMessage(342, LogLevel.Information, "Job {JobId} is not told to stop, though its lock is lost: it has ended, was told before, or was fetched by another worker")]
+    public static partial void LeftAlone(this ILogger log, string jobId);
+
+    [LoggerMessage(343, LogLevel.Warning, "Job {JobId} ended by itself after its lock {LockName} ({LockKey}) was lost: another run may have been under way")]
+    public static partial void EndedUnlocked(this ILogger log, string jobId, string lockName, long lockKey);
+}
