@@ -32,13 +32,13 @@ internal sealed class LocalServer(ServerFolder folder, PostgresTools tools) : IA
         Database = "postgres",
     }.ConnectionString;
 
-    public static async Task<LocalServer> StartAsync(ServerFolder folder, PostgresTools tools, CancellationToken stop)
+    public static async Task<LocalServer> StartAsync(ServerFolder folder, PostgresTools tools, string settings, CancellationToken stop)
     {
         var server = new LocalServer(folder, tools);
         try
         {
             await tools.InitializeAsync(folder, stop);
-            await server.ConfigureAsync(Settings, stop);
+            await server.ConfigureAsync($"{Settings}{settings}\n", stop);
             await server.StartOnFreePortAsync(stop);
             return server;
         }

@@ -46,17 +46,20 @@ public sealed class PostgresServer : IAsyncDisposable
     /// <summary>Finds a PostgreSQL and waits until it answers.</summary>
     /// <param name="stop">Gives up, and leaves nothing behind.</param>
     /// <exception cref="InvalidOperationException">There is no PostgreSQL here, or it does not start. The message says how to mend it.</exception>
-    public static Task<PostgresServer> StartAsync(CancellationToken stop = default) => StartAsync(new Machine(), stop);
+    public static Task<PostgresServer> StartAsync(CancellationToken stop = default) => StartAsync(new Machine(), settings: "", stop);
+
+    /// <summary>As <see cref="StartAsync(CancellationToken)"/>, with settings. The server of <c>JOBLOCKS_POSTGRES</c> keeps its own.</summary>
+    /// <param name="settings">Lines of <c>postgresql.conf</c>, such as <c>max_connections = 500</c>. They come last, so they win.</param>
+    /// <param name="stop">Gives up, and leaves nothing behind.</param>
+    /// <exception cref="InvalidOperationException">There is no PostgreSQL here, or it does not start. The message says how to mend it.</exception>
+    public static Task<PostgresServer> StartAsync(string settings, CancellationToken stop = default) => StartAsync(new Machine(), settings, stop);
 
     /// <summary>Starts a server that may be restarted: one that <c>JOBLOCKS_POSTGRES</c> names is left alone, since it serves others too.</summary>
     /// <param name="stop">Gives up, and leaves nothing behind.</param>
     /// <exception cref="InvalidOperationException">There are no binaries here, or the server does not start. The message says how to mend it.</exception>
-    public static Task<PostgresServer> StartOwnAsync(CancellationToken stop = default) => StartLocalAsync(new Machine(), stop);
+    public static Task<PostgresServer> StartOwnAsync(CancellationToken stop = default) => StartLocalAsync(new Machine(), settings: "", stop);
 
-    internal static Task<PostgresServer> StartAsync(Machine machine, CancellationToken stop = default) =>
-        string.IsNullOrWhiteSpace(machine.ForeignServer)
-            ? StartLocalAsync(machine, stop)
-            : JoinForeignAsync(machine.ForeignServer, stop);
+    internal static Task<PostgresServer> StartAsync(Machine machine, CancellationToken stop = default) => StartAsync(machine, settings: "", stop);
 
     /// <summary>Creates an empty database with a name that nobody else has.</summary>
     /// <param name="hint">Becomes part of the name, for whoever looks at the server meanwhile.</param>
@@ -98,13 +101,18 @@ public sealed class PostgresServer : IAsyncDisposable
             await _local.DisposeAsync();
     }
 
-    private static async Task<PostgresServer> StartLocalAsync(Machine machine, CancellationToken stop)
+    private static Task<PostgresServer> StartAsync(Machine machine, string settings, CancellationToken stop) =>
+        string.IsNullOrWhiteSpace(machine.ForeignServer)
+            ? StartLocalAsync(machine, settings, stop)
+            : JoinForeignAsync(machine.ForeignServer, stop);
+
+    private static async Task<PostgresServer> StartLocalAsync(Machine machine, string settings, CancellationToken stop)
     {
         var binaries = await machine.FindBinariesAsync(stop);
         var tools = new PostgresTools(binaries, await UnixAccount.InsteadOfRootAsync(stop));
         await Leftovers.ClearAsync(tools, stop);
 
-        var local = await LocalServer.StartAsync(ServerFolder.Create(), tools, stop);
+        var local = await LocalServer.StartAsync(ServerFolder.Create(), tools, settings, stop);
         try
         {
             var databases = new Databases(local.ConnectionString);

@@ -47,7 +47,7 @@ public sealed class ThrowAwayServerTests
     {
         var tools = new PostgresTools(await WithoutForeignServer.FindBinariesAsync(stop), await UnixAccount.InsteadOfRootAsync(stop));
         var folder = ServerFolder.Create();
-        var abandoned = await LocalServer.StartAsync(folder, tools, stop);
+        var abandoned = await LocalServer.StartAsync(folder, tools, settings: "", stop);
         folder.Dispose();
 
         await using var next = await PostgresServer.StartAsync(WithoutForeignServer, stop);
