@@ -1,0 +1,12 @@
+using JobLocks.Benchmarks.Results;
+
+namespace JobLocks.Benchmarks.Cases;
+
+/// <summary>One question, answered by a few rows.</summary>
+internal interface ICase
+{
+    /// <summary>As it is given to <c>--only</c>.</summary>
+    string Name { get; }
+
+    Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop);
+}

@@ -1,0 +1,44 @@
+namespace JobLocks.Benchmarks.Measuring;
+
+/// <summary>How much is measured.</summary>
+internal sealed record Effort
+{
+    /// <summary>For numbers that are to be believed.</summary>
+    public static Effort Full { get; } = new()
+    {
+        Rounds = 5,
+        Turn = TimeSpan.FromSeconds(2),
+        WarmUp = TimeSpan.FromSeconds(1),
+        Handovers = 40,
+        Jobs = 3000,
+        JobRounds = 7,
+    };
+
+    /// <summary>For a look at whether all of it works: under two minutes.</summary>
+    public static Effort Quick { get; } = new()
+    {
+        Rounds = 3,
+        Turn = TimeSpan.FromMilliseconds(300),
+        WarmUp = TimeSpan.FromMilliseconds(150),
+        Handovers = 6,
+        Jobs = 200,
+        JobRounds = 2,
+    };
+
+    public required int Rounds { get; init; }
+
+    /// <summary>How long a contender is measured when it is its turn.</summary>
+    public required TimeSpan Turn { get; init; }
+
+    /// <summary>How long it runs before that, at least.</summary>
+    public required TimeSpan WarmUp { get; init; }
+
+    /// <summary>How many locks change hands in a turn.</summary>
+    public required int Handovers { get; init; }
+
+    /// <summary>How many jobs a scheduler runs in a turn.</summary>
+    public required int Jobs { get; init; }
+
+    /// <summary>How many turns a scheduler gets: in full more than the others, since the differences are small.</summary>
+    public required int JobRounds { get; init; }
+}
