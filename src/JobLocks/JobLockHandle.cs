@@ -13,16 +13,19 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     private static readonly AsyncLocal<JobLockHandle?> Ambient = new();
 
     private readonly ILockOwner _owner;
+    private readonly Holder _holder;
+    private readonly DateTimeOffset _since;
     private readonly long _token;
     private CancellationTokenSource? _lost;
     private volatile bool _isLost;
     private bool _isReleased;
 
-    internal JobLockHandle(string? name, LockKey key, Holder holder, ILockOwner owner, long token)
+    internal JobLockHandle(string? name, LockKey key, Holder holder, DateTimeOffset since, ILockOwner owner, long token)
     {
         Name = name;
         Key = key;
-        Holder = holder;
+        _holder = holder;
+        _since = since;
         _owner = owner;
         _token = token;
     }
@@ -78,7 +81,7 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
                 + "in docs/schema.sql. A lock in a transaction of the caller has none and needs none.");
 
     /// <summary>This process and run, as others are told about it.</summary>
-    internal Holder Holder { get; }
+    internal Holder Holder => _holder with { Since = _since };
 
     /// <summary>Whether <see cref="Lost"/> is cancelled.</summary>
     internal bool IsLost

@@ -10,7 +10,7 @@ public sealed partial class AdvisoryLocks : ILockKeeper
 {
     string? ILockKeeper.Scope => _options.Scope;
 
-    private static Holder ByHand { get; } = new() { Run = "code that took it by hand" };
+    private Holder ByHand { get; }
 
     async Task<Taken> ILockKeeper.TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop) =>
         await TryTakeAllAsync(wishes, run, stop).ConfigureAwait(false);
@@ -58,20 +58,34 @@ public sealed partial class AdvisoryLocks : ILockKeeper
         return wishes.Length > 0 ? wishes : throw new ArgumentException("There is no name to take the lock of.", nameof(names));
     }
 
+    private Holder Named(Holder run) => run with { Application = _options.ApplicationName };
+
     private Claim Enter(IReadOnlyList<LockWish> wishes, Holder run, bool waits, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();
-        return _desk.Enter(InOrder(wishes), run with { Application = _options.ApplicationName }, waits);
+        return _desk.Enter(InOrder(wishes), run, waits);
     }
 
-    private async Task<JobLockHandle?> TryTakeAsync(LockWish wish, CancellationToken stop) =>
-        (await TryTakeAllAsync([wish], ByHand, stop).ConfigureAwait(false)).Handles is [var handle] ? handle : null;
+    private async Task<JobLockHandle?> TryTakeAsync(LockWish wish, CancellationToken stop)
+    {
+        var claim = Enter([wish], ByHand, waits: false, stop);
+        try
+        {
+            await claim.Answer.WaitAsync(stop).ConfigureAwait(false);
+            return claim.Handles[0];
+        }
+        catch (OperationCanceledException)
+        {
+            _desk.Abandon(claim);
+            throw;
+        }
+    }
 
     private JobLockHandle? TryTake(LockWish wish, CancellationToken stop) => TryTakeAll([wish], ByHand, stop).Handles is [var handle] ? handle : null;
 
     private async Task<Taken> TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop)
     {
-        var claim = Enter(wishes, run, waits: false, stop);
+        var claim = Enter(wishes, Named(run), waits: false, stop);
         try
         {
             return Result(claim, wishes, await claim.Answer.WaitAsync(stop).ConfigureAwait(false));
@@ -85,7 +99,7 @@ public sealed partial class AdvisoryLocks : ILockKeeper
 
     private Taken TryTakeAll(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop)
     {
-        var claim = Enter(wishes, run, waits: false, stop);
+        var claim = Enter(wishes, Named(run), waits: false, stop);
         try
         {
             Blocking.TryWait(claim.Answer, Timeout.InfiniteTimeSpan, stop);

@@ -27,6 +27,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     internal AdvisoryLocks(NpgsqlDataSource source, bool ownsSource, JobLocksOptions options, ILoggerFactory? loggers, TimeProvider? clock = null)
     {
         _options = options;
+        ByHand = Named(new() { Run = "code that took it by hand" });
         _ownedSource = ownsSource ? source : null;
         _clock = clock ?? TimeProvider.System;
         Loggers = loggers ?? NullLoggerFactory.Instance;

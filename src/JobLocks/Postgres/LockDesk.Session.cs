@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using JobLocks.Diagnostics;
 
 namespace JobLocks.Postgres;
@@ -6,6 +7,18 @@ namespace JobLocks.Postgres;
 internal sealed partial class LockDesk
 {
     private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(200);
+    // A release and a take of one caller are no crowd.
+    private const int Crowd = 3;
+
+    // A larger crowd keeps the processors busy by itself.
+    private const int LargestGathering = 24;
+
+    private static readonly TimeSpan ShortestGathering = TimeSpan.FromMicroseconds(30);
+    private static readonly TimeSpan LongestGathering = TimeSpan.FromMicroseconds(100);
+    private static readonly TimeSpan Nap = TimeSpan.FromMilliseconds(1);
+    private static readonly TimeSpan StillWarm = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan FastRoundTrip = TimeSpan.FromMilliseconds(0.5);
+    private static readonly TimeSpan Recently = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan BetweenBreaks = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan BetweenRetries = TimeSpan.FromSeconds(1);
@@ -22,7 +35,12 @@ internal sealed partial class LockDesk
     private TimeSpan _retriedAt;
     private long _budget = long.MaxValue;
     private bool _isOpen;
+    private bool _naps;
+    private bool _isCrowded;
+    private int _askedTogether;
+    private TimeSpan _workedAt;
     private bool _isWanted;
+    private TimeSpan _roundTrip;
     private bool _idles;
     private bool _beat;
 
@@ -62,26 +80,45 @@ internal sealed partial class LockDesk
         }
     }
 
-    /// <summary>Waits for something to do. Null where the session is no longer wanted.</summary>
+    /// <summary>Waits for something to do. Null where the session is no longer wanted, and nobody uses its connection.</summary>
     public SessionWork? NextWork(LockSession session)
+    {
+        Gather();
+        lock (_door)
+        {
+            while (true)
+            {
+                if (!session.IsBusy)
+                {
+                    if (session != _session || _closed) return null;
+                    if (HasWork) return TakeWork(session);
+                }
+
+                // Where there was work a moment ago, a lock that is given back does not wake it: the next question takes that along,
+                // or it is sent after this nap.
+                _naps = BootClock.Now - _workedAt < StillWarm;
+                _idles = true;
+                Monitor.Wait(_door, _naps ? Nap : Timeout.InfiniteTimeSpan);
+                _idles = false;
+            }
+        }
+    }
+
+    /// <summary>The session has done its work, and anybody may use it.</summary>
+    public void Rest(LockSession session, TimeSpan roundTrip)
     {
         lock (_door)
         {
-            while (session == _session && !_closed)
-            {
-                if (_table.Orders.Count > 0 || _questions.Count > 0 || _beat) return TakeWork();
-
-                _idles = true;
-                Monitor.Wait(_door);
-                _idles = false;
-            }
-
-            return null;
+            session.IsBusy = false;
+            _workedAt = BootClock.Now;
+            _roundTrip += (roundTrip - _roundTrip) / 8;
+            // The session's own thread looks by itself. Others leave what came meanwhile to it.
+            if (_idles && (HasUrgentWork || session != _session)) Monitor.Pulse(_door);
         }
     }
 
     /// <summary>The server has answered what was sent at a time.</summary>
-    public void Answered(LockSession session, TimeSpan sentAt)
+    public void Answered(LockSession session, TimeSpan sentAt, long token)
     {
         List<Claim> done;
         lock (_door)
@@ -94,7 +131,7 @@ internal sealed partial class LockDesk
                 _provedAt = sentAt;
                 var sent = _sent;
                 _sent = [];
-                foreach (var op in sent) _table.Answered(op);
+                foreach (var op in sent) _table.Answered(op, token);
             }
 
             done = Send();
@@ -140,7 +177,7 @@ internal sealed partial class LockDesk
             var mustPause = failure is not null || BootClock.Now - _brokeAt < BetweenBreaks;
             _brokeAt = BootClock.Now;
             _session = null;
-            _isOpen = _idles = _beat = false;
+            _isOpen = _beat = false;
             lost = _table.Lose(_sent, failure);
             _sent = [];
             unanswered = failure is null ? [] : Swap(ref _questions);
@@ -200,12 +237,44 @@ internal sealed partial class LockDesk
         return taken;
     }
 
-    private SessionWork TakeWork()
+    private bool HasWork => _table.Orders.Count > 0 || _questions.Count > 0 || _beat;
+
+    private bool HasUrgentWork => HasWork && (!_naps || _table.Asks > 0 || _questions.Count > 0 || _beat);
+
+    private SessionWork TakeWork(LockSession session)
     {
+        session.IsBusy = true;
         _beat = false;
         var orders = _table.TakeOrders(MostInOneStatement);
+        _isCrowded = orders.Count > Crowd;
+        _askedTogether = _table.AsksOnce();
         _sent = orders;
         return new(orders, Swap(ref _questions));
+    }
+
+    /// <summary>
+    /// Waking a thread takes as long as a round trip on a fast network. A caller who finds the session idle does the work itself there,
+    /// where the server has just shown that it answers. Where many ask, the session's thread goes on: the more in one round trip, the better.
+    /// </summary>
+    private SessionWork? TakeWorkInPlace() =>
+        _isOpen && !_session!.IsBusy && !_isCrowded && _roundTrip < FastRoundTrip && BootClock.Now - _provedAt < Recently ? TakeWork(_session) : null;
+
+    /// <summary>
+    /// Those who asked together will ask together again: as long as it takes to wake this thread, it looks for them instead of sleeping,
+    /// and sends all at once.
+    /// </summary>
+    private void Gather()
+    {
+        if (!_isCrowded || _askedTogether > LargestGathering) return;
+
+        var since = Stopwatch.GetTimestamp();
+        while (Stopwatch.GetElapsedTime(since) is var waited && waited < LongestGathering)
+        {
+            var asks = _table.Asks;
+            if (asks >= _askedTogether || (asks > 0 && waited > ShortestGathering)) return;
+
+            Thread.SpinWait(20);
+        }
     }
 
     private void EnsureSession()

@@ -44,16 +44,21 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     {
         var claim = new Claim(wishes, holder, waits);
         List<Claim> done;
+        SessionWork? work;
+        LockSession? session;
         lock (_door)
         {
             EnsureSession();
             if (_table.Count + wishes.Count > _budget) throw TooManyLocks();
 
             _table.Enter(claim);
+            session = _session;
+            work = claim.IsAsked ? TakeWorkInPlace() : null;
             done = Send();
         }
 
         Complete(done);
+        if (work is not null) session!.Do(work);
         return claim;
     }
 
@@ -112,7 +117,7 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     /// <summary>Wakes the session where there is something for it.</summary>
     private List<Claim> Send()
     {
-        if (_idles && (_table.Orders.Count > 0 || _questions.Count > 0)) Monitor.Pulse(_door);
+        if (_idles && HasUrgentWork && _session is { IsBusy: false }) Monitor.Pulse(_door);
         if (NeedsListener) _listener.Start();
         NeedsListener = false;
         return _table.TakeDone();

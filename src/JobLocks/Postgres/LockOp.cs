@@ -3,6 +3,8 @@ namespace JobLocks.Postgres;
 /// <summary>One thing that the session is told to do, and the server's answer to it.</summary>
 internal sealed record LockOp(LockVerb Verb, LockKey Key)
 {
+    public bool IsTake => Verb is LockVerb.Take or LockVerb.TakeShared or LockVerb.TakeSlot;
+
     /// <summary>Who asks, where somebody waits for the answer.</summary>
     public Claim? Claim { get; init; }
 
@@ -16,8 +18,8 @@ internal sealed record LockOp(LockVerb Verb, LockKey Key)
     public IReadOnlyList<LockKey> Slots { get; init; } = [];
 
     /// <summary>
-    /// 0: refused, or not held. A take: the fencing token, 1 where there are none. A release: 1, or more if somebody was told.
-    /// A slot: 1024 times the token, plus the number of the slot tried, from 1.
+    /// 0: refused, or not held. A take: 1. A slot: the number of the one that was free, from 1, in the order in which they were tried.
+    /// A release: 1, or more if somebody was told. A draw: the token.
     /// </summary>
     public long Result { get; set; }
 }

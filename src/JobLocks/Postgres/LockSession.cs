@@ -4,13 +4,16 @@ namespace JobLocks.Postgres;
 
 /// <summary>
 /// One connection that holds all locks of this process, from its opening to its end. It is never opened again: the next is another session,
-/// and owns nothing of this one's. Its thread alone touches the connection.
+/// and owns nothing of this one's. Its thread uses the connection, or a caller that has taken the work; never both at once.
 /// </summary>
 internal sealed class LockSession(LockDesk desk, SessionOpening opening)
 {
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile IdleSocket? _socket;
-    private volatile bool _hasSocket;
+    private volatile OpenedSession? _opened;
+
+    /// <summary>Whether somebody uses the connection. Behind the door of the desk.</summary>
+    public bool IsBusy { get; set; }
 
     /// <summary>Ends when the connection is closed.</summary>
     public Task Ended => _ended.Task;
@@ -18,7 +21,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
     public void Start() => SessionThread.Start("JobLocks session", Run);
 
     /// <summary>Whether the idle connection has something to say. Where that cannot be seen, it must be asked.</summary>
-    public bool HasNews() => _hasSocket && (_socket is null || _socket.HasNews());
+    public bool HasNews() => _opened is not null && (_socket is null || _socket.HasNews());
 
     /// <summary>Compares what the server has with what the desk believes.</summary>
     public void CompareHeld(NpgsqlConnection connection) =>
@@ -33,15 +36,33 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
         return held;
     }
 
+    /// <summary>Does some work, and takes in the answers. For the one who has taken the work: this session's thread, or a caller's.</summary>
+    public void Do(SessionWork work)
+    {
+        var since = BootClock.Now;
+        try
+        {
+            Do(_opened!, work);
+        }
+        catch (Exception broken)
+        {
+            desk.Broke(this, broken);
+        }
+        finally
+        {
+            desk.Rest(this, BootClock.Now - since);
+        }
+    }
+
     private void Run()
     {
         try
         {
             using var opened = opening.Open();
+            _opened = opened;
             _socket = IdleSocket.Of(opened.Connection);
-            _hasSocket = true;
             desk.Opened(this, opened.ProvedAt, opened.Budget);
-            while (desk.NextWork(this) is { } work) Do(opened, work);
+            while (desk.NextWork(this) is { } work) Do(work);
         }
         catch (Exception broken)
         {
@@ -56,9 +77,10 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
     private void Do(OpenedSession opened, SessionWork work)
     {
         var sentAt = BootClock.Now;
+        long token;
         try
         {
-            opened.StatementFor(work.Orders).Run(work.Orders);
+            token = opened.Run(work.Orders);
         }
         catch (PostgresException refused) when (opened.StillStands)
         {
@@ -68,7 +90,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
             return;
         }
 
-        desk.Answered(this, sentAt);
+        desk.Answered(this, sentAt, token);
         foreach (var question in work.Questions) Ask(opened, question);
     }
 

@@ -35,7 +35,7 @@ internal static class LockSql
         """;
 
     /// <summary>
-    /// Does $1[i] (see <see cref="LockVerb"/>) with the key $2[i], row after row. $3 is the sequence of the fencing tokens, 0 for none.
+    /// Does $1[i] (see <see cref="LockVerb"/>) with the key $2[i], row after row.
     /// Lock functions stand in CASE branches of the target list only: in a WHERE, or near a sort, PostgreSQL may call them for other rows.
     /// A release is followed by the look for those who wait, in this order: they mark first and then try once more, so no wake-up is lost.
     /// The first numbers of the two-part keys are "JLwt" (somebody waits) and "JLin" (a writer waits) in ASCII.
@@ -51,16 +51,12 @@ internal static class LockSql
     private const string Cases =
         """
         SELECT CASE o
-               WHEN 0 THEN CASE WHEN NOT pg_try_advisory_lock(k) THEN 0
-                                WHEN $3 = 0 THEN 1
-                                ELSE nextval($3::oid::regclass) END
+               WHEN 0 THEN pg_try_advisory_lock(k)::int
                WHEN 1 THEN CASE WHEN NOT pg_advisory_unlock(k) THEN 0
                                 WHEN pg_try_advisory_xact_lock(1246525300, (k & 2147483647)::int) THEN 1
                                 ELSE 2 + length(pg_notify('joblocks', k::text)::text) END
                WHEN 2 THEN CASE WHEN NOT pg_try_advisory_xact_lock_shared(1246521710, (k & 2147483647)::int) THEN 0
-                                WHEN NOT pg_try_advisory_lock_shared(k) THEN 0
-                                WHEN $3 = 0 THEN 1
-                                ELSE nextval($3::oid::regclass) END
+                                ELSE pg_try_advisory_lock_shared(k)::int END
                WHEN 3 THEN CASE WHEN NOT pg_advisory_unlock_shared(k) THEN 0
                                 WHEN pg_try_advisory_xact_lock(1246525300, (k & 2147483647)::int) THEN 1
                                 ELSE 2 + length(pg_notify('joblocks', k::text)::text) END
@@ -69,10 +65,11 @@ internal static class LockSql
                WHEN 6 THEN pg_advisory_unlock_shared(1246525300, (k & 2147483647)::int)::int
                WHEN 7 THEN pg_try_advisory_lock(1246521710, (k & 2147483647)::int)::int
                WHEN 8 THEN pg_advisory_unlock(1246521710, (k & 2147483647)::int)::int
+               WHEN 10 THEN nextval(k::oid::regclass)
         """;
 
     /// <summary>
-    /// The same for rows that take slots: of the keys $4, $6[i] of them from $5[i] on are tried one after the other until one is free.
+    /// The same for rows that take slots: of the keys $3, $5[i] of them from $4[i] on are tried one after the other until one is free.
     /// The recursion stops at the first that it gets.
     /// </summary>
     public const string BatchWithSlots = Cases +
@@ -81,13 +78,11 @@ internal static class LockSql
                WHEN 9 THEN (WITH RECURSIVE t (i, ok) AS (
                                 SELECT 0, false
                                 UNION ALL
-                                SELECT i + 1, pg_try_advisory_lock($4[s + i + 1]) FROM t WHERE NOT ok AND i < n)
-                            SELECT max(i) FILTER (WHERE ok) + 1024 * CASE WHEN NOT bool_or(ok) THEN 0
-                                                                          WHEN $3 = 0 THEN 1
-                                                                          ELSE nextval($3::oid::regclass) END FROM t)
+                                SELECT i + 1, pg_try_advisory_lock($3[s + i + 1]) FROM t WHERE NOT ok AND i < n)
+                            SELECT max(i) FILTER (WHERE ok) FROM t)
                END::bigint,
                pg_backend_pid()
-        FROM   ROWS FROM (unnest($1::int2[]), unnest($2::bigint[]), unnest($5::int[]), unnest($6::int[])) AS u (o, k, s, n)
+        FROM   ROWS FROM (unnest($1::int2[]), unnest($2::bigint[]), unnest($4::int[]), unnest($5::int[])) AS u (o, k, s, n)
         """;
 
     /// <summary>What this session holds under <c>bigint</c> keys, after a statement of which nobody knows how far it came.</summary>

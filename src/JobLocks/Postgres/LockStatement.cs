@@ -16,15 +16,14 @@ internal sealed class LockStatement : IDisposable
 
     /// <param name="connection">Open, and used by nobody else meanwhile.</param>
     /// <param name="backend">Who must answer.</param>
-    /// <param name="fence">The sequence of the fencing tokens; 0 for none.</param>
     /// <param name="takesSlots">Whether it knows <see cref="LockVerb.TakeSlot"/>, which is rare and makes it longer.</param>
-    public LockStatement(NpgsqlConnection connection, int backend, uint fence, bool takesSlots)
+    public LockStatement(NpgsqlConnection connection, int backend, bool takesSlots)
     {
         _backend = backend;
         _takesSlots = takesSlots;
         _command = new(takesSlots ? LockSql.BatchWithSlots : LockSql.Batch, connection)
         {
-            Parameters = { _verbs, _keys, new NpgsqlParameter<long> { TypedValue = fence } },
+            Parameters = { _verbs, _keys },
         };
 
         if (takesSlots) _command.Parameters.AddRange(new[] { _slots, (NpgsqlParameter)_slotsFrom, _slotsCount });

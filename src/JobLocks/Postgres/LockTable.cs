@@ -7,6 +7,7 @@ namespace JobLocks.Postgres;
 internal sealed partial class LockTable(LockDesk desk)
 {
     private readonly Dictionary<LockKey, LockEntry> _entries = [];
+    private int _asks;
 
     /// <summary>What the session must be told, in this order.</summary>
     public List<LockOp> Orders { get; private set; } = [];
@@ -16,6 +17,12 @@ internal sealed partial class LockTable(LockDesk desk)
 
     /// <summary>How many locks the session has or is asked for.</summary>
     public int Count { get; private set; }
+
+    /// <summary>How many of the orders somebody waits for, about: it is read without the door as well.</summary>
+    public int Asks => Volatile.Read(ref _asks);
+
+    /// <summary>The same, counted anew from now on.</summary>
+    public int AsksOnce() => Interlocked.Exchange(ref _asks, 0);
 
     /// <summary>The orders so far, at most so many.</summary>
     public List<LockOp> TakeOrders(int atMost)
@@ -59,14 +66,16 @@ internal sealed partial class LockTable(LockDesk desk)
     }
 
     /// <summary>Takes in what the server answered to one order.</summary>
-    public void Answered(LockOp op)
+    /// <param name="op">The order, with its answer.</param>
+    /// <param name="token">The fencing token of what its statement granted; 0 for none.</param>
+    public void Answered(LockOp op, long token)
     {
         var entry = EntryOf(op.Key);
         switch (op.Verb)
         {
             case LockVerb.Take or LockVerb.TakeShared:
                 Unreserve(entry);
-                Answered(op, entry, op.Result != 0 ? entry : null, op.Result);
+                Answered(op, entry, op.Result != 0 ? entry : null, token);
                 break;
             case LockVerb.Join:
                 entry.Joining--;
@@ -77,7 +86,7 @@ internal sealed partial class LockTable(LockDesk desk)
                 break;
             case LockVerb.TakeSlot:
                 Unask(op);
-                Answered(op, entry, op.Result != 0 ? EntryOf(op.Slots[(int)(op.Result % 1024) - 1]) : null, op.Result / 1024);
+                Answered(op, entry, op.Result != 0 ? EntryOf(op.Slots[(int)op.Result - 1]) : null, token);
                 foreach (var slot in op.Slots) ServeOrTidy(EntryOf(slot));
                 AskNextSlot(entry);
                 break;
@@ -134,6 +143,7 @@ internal sealed partial class LockTable(LockDesk desk)
         else Reserve(entry, wanted.Mode);
 
         claim.IsAsked = true;
+        _asks++;
         Orders.Add(new(joins ? LockVerb.Join : wanted.Mode == LockMode.Shared ? LockVerb.TakeShared : LockVerb.Take, wanted.Key) { Claim = claim, Wish = wish });
         return true;
     }
@@ -153,6 +163,7 @@ internal sealed partial class LockTable(LockDesk desk)
         Random.Shared.Shuffle(free);
         foreach (var entry in free) Reserve(entry, LockMode.Exclusive);
         name.AsksForSlot = true;
+        _asks++;
         Orders.Add(new(LockVerb.TakeSlot, name.Key) { Claim = claim, Wish = wish, Slots = [.. free.Select(static entry => entry.Key)] });
         return true;
     }
@@ -221,7 +232,7 @@ internal sealed partial class LockTable(LockDesk desk)
         if (entry.State != LockEntry.Stand.Held) Count++;
         entry.State = LockEntry.Stand.Held;
         entry.Token = token;
-        var handle = new JobLockHandle(claim.Wishes[wish].Name, entry.Key, claim.Holder with { Since = desk.UtcNow }, desk, token);
+        var handle = new JobLockHandle(claim.Wishes[wish].Name, entry.Key, claim.Holder, desk.UtcNow, desk, token);
         entry.Handles.Add(handle);
         claim.Handles[wish] = handle;
     }

@@ -32,4 +32,10 @@ internal enum LockVerb : short
 
     /// <summary>Take the first free one of some slots.</summary>
     TakeSlot = 9,
+
+    /// <summary>
+    /// Draw the fencing token of all that this statement has granted; the key is its sequence. It comes last: those who had these locks
+    /// before drew in earlier statements, and those who get them next draw in later ones, so it grows with each grant of a key.
+    /// </summary>
+    Draw = 10,
 }

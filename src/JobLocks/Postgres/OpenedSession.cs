@@ -8,7 +8,7 @@ internal sealed class OpenedSession : IDisposable
 {
     private readonly int _backend;
     private uint _fence;
-    private LockStatement _plain;
+    private readonly LockStatement _plain;
     private LockStatement? _withSlots;
 
     public OpenedSession(string server, NpgsqlConnection connection, int backend, uint fence, long budget)
@@ -18,7 +18,7 @@ internal sealed class OpenedSession : IDisposable
         Budget = budget;
         _backend = backend;
         _fence = fence;
-        _plain = new(connection, backend, fence, takesSlots: false);
+        _plain = new(connection, backend, takesSlots: false);
         ProvedAt = BootClock.Now;
         _plain.Run([]);
     }
@@ -36,32 +36,32 @@ internal sealed class OpenedSession : IDisposable
     /// <summary>False after an error that ended the connection.</summary>
     public bool StillStands => Connection.FullState.HasFlag(ConnectionState.Open) && !Connection.FullState.HasFlag(ConnectionState.Broken);
 
-    public LockStatement StatementFor(IReadOnlyList<LockOp> orders)
+    /// <summary>Does the orders in one round trip, and draws the token of what it grants.</summary>
+    /// <returns>The fencing token; 0 where there is none.</returns>
+    public long Run(IReadOnlyList<LockOp> orders)
     {
-        foreach (var order in orders)
-        {
-            if (order.Verb == LockVerb.TakeSlot) return _withSlots ??= new(Connection, _backend, _fence, takesSlots: true);
-        }
-
-        return _plain;
+        var draw = _fence > 0 && orders.Any(static order => order.IsTake) ? new LockOp(LockVerb.Draw, new(_fence)) : null;
+        StatementFor(orders).Run(draw is null ? orders : [.. orders, draw]);
+        return draw?.Result ?? 0;
     }
 
     /// <summary>Goes on without fencing tokens: their sequence is no longer there, or no longer ours to use.</summary>
-    public void ForgetFence()
-    {
-        if (_fence == 0) return;
-
-        _fence = 0;
-        _plain.Dispose();
-        _withSlots?.Dispose();
-        _withSlots = null;
-        _plain = new(Connection, _backend, fence: 0, takesSlots: false);
-    }
+    public void ForgetFence() => _fence = 0;
 
     public void Dispose()
     {
         _plain.Dispose();
         _withSlots?.Dispose();
         Connection.Dispose();
+    }
+
+    private LockStatement StatementFor(IReadOnlyList<LockOp> orders)
+    {
+        foreach (var order in orders)
+        {
+            if (order.Verb == LockVerb.TakeSlot) return _withSlots ??= new(Connection, _backend, takesSlots: true);
+        }
+
+        return _plain;
     }
 }

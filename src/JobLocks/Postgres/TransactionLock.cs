@@ -19,7 +19,7 @@ internal sealed class TransactionLock : ILockOwner
             Parameters = { new NpgsqlParameter<long> { TypedValue = wish.Key.Value } },
         };
         var granted = await command.ExecuteScalarAsync(stop).ConfigureAwait(false) is true;
-        return granted ? new(wish.Name, wish.Key, new() { Run = "a transaction" }, Owner, token: 0) : null;
+        return granted ? new(wish.Name, wish.Key, new() { Run = "a transaction" }, TimeProvider.System.GetUtcNow(), Owner, token: 0) : null;
     }
 
     void ILockOwner.Release(JobLockHandle handle)
