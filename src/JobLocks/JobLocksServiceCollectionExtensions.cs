@@ -1,6 +1,7 @@
 using JobLocks;
 using JobLocks.Gate;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Npgsql;
@@ -63,6 +64,7 @@ public static class JobLocksServiceCollectionExtensions
             ownsSource,
             provider.GetRequiredService<IOptions<JobLocksOptions>>().Value,
             provider.GetService<ILoggerFactory>()));
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, SessionStart>());
         services.TryAddSingleton<IJobLocks>(static provider => provider.GetRequiredService<AdvisoryLocks>());
         services.TryAddSingleton(static provider => JobGate.To(provider.GetRequiredService<IJobLocks>(), provider.GetService<ILoggerFactory>()));
         return services;

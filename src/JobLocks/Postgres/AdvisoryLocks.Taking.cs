@@ -12,6 +12,13 @@ public sealed partial class AdvisoryLocks : ILockKeeper
 
     private Holder ByHand { get; }
 
+    /// <summary>Where the locks are, without secrets.</summary>
+    internal string Server => _desk.Server;
+
+    /// <summary>Opens the session where there is none, and has the server answer on it.</summary>
+    /// <exception cref="JobLocksUnavailableException">It does not.</exception>
+    internal Task ProveAsync(CancellationToken stop) => _desk.AskAsync(static _ => true).WaitAsync(stop);
+
     async Task<Taken> ILockKeeper.TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop) =>
         await TryTakeAllAsync(wishes, run, stop).ConfigureAwait(false);
 

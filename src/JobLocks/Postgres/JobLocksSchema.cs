@@ -41,7 +41,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, ILogger log)
         try
         {
             // In one piece and in one transaction, which the script opens and ends itself.
-            using var command = new NpgsqlCommand(SchemaSql.ScriptFor(schema), connection);
+            using var command = new NpgsqlCommand(SchemaSql.For(schema, SchemaSql.Script), connection);
             connection.Notice += OnNotice;
             command.ExecuteNonQuery();
             log.SchemaReady(schema, SchemaSql.Version);

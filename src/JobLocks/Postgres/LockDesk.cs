@@ -19,6 +19,7 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     private readonly JobLocksOptions _options;
     private readonly TimeProvider _clock;
     private readonly ILogger _log;
+    private readonly DeclaredLimits _limits;
     private List<SessionQuestion> _questions = [];
     private bool _closed;
 
@@ -30,7 +31,11 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
         _clock = clock;
         _log = log;
         _listener = new(opening, this, log);
+        _limits = new(options, log);
     }
+
+    /// <summary>Where the locks are, without secrets.</summary>
+    public string Server => _opening.Server;
 
     public DateTimeOffset UtcNow => _clock.GetUtcNow();
 
@@ -95,6 +100,12 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     public Holder? FindHolder(IEnumerable<LockKey> keys)
     {
         lock (_door) return _table.FindHolder(keys);
+    }
+
+    /// <summary>A slot of a name was granted. Whether other processes say the same number is looked up off the run's path.</summary>
+    public void NoteLimit(LockWish wish)
+    {
+        if (_limits.IsNew(wish)) _questions.Add(new(connection => _limits.Compare(connection, wish), static _ => { }));
     }
 
     private static void Complete(List<Claim> done)

@@ -234,6 +234,7 @@ internal sealed partial class LockTable(LockDesk desk)
         entry.Token = token;
         var handle = new JobLockHandle(claim.Wishes[wish].Name, entry.Key, claim.Holder, desk.UtcNow, desk, token);
         entry.Handles.Add(handle);
+        if (claim.Wishes[wish].Limit > 1) desk.NoteLimit(claim.Wishes[wish]);
         claim.Handles[wish] = handle;
     }
 

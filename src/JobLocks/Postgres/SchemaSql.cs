@@ -71,7 +71,17 @@ internal static class SchemaSql
         COMMIT;
         """;
 
-    /// <summary>The script for a schema of another name.</summary>
-    public static string ScriptFor(string schema) =>
-        Script.Replace("\"joblocks\"", new NpgsqlCommandBuilder().QuoteIdentifier(schema), StringComparison.Ordinal);
+    /// <summary>Says that $2 may have the lock $1 at once, as $3 declares it; answers what was said before.</summary>
+    public const string SayLimit =
+        """
+        WITH said AS (SELECT slots, said_by FROM "joblocks".limits WHERE name = $1)
+        INSERT INTO "joblocks".limits (name, slots, said_by)
+        VALUES      ($1, $2, $3)
+        ON CONFLICT (name) DO UPDATE SET slots = excluded.slots, said_by = excluded.said_by, said_at = now()
+        RETURNING   (SELECT slots FROM said), (SELECT said_by FROM said)
+        """;
+
+    /// <summary>The same text for a schema of another name.</summary>
+    public static string For(string schema, string sql) =>
+        sql.Replace("\"joblocks\"", new NpgsqlCommandBuilder().QuoteIdentifier(schema), StringComparison.Ordinal);
 }
