@@ -5,9 +5,19 @@
 --     GRANT USAGE ON SEQUENCE "joblocks".fence TO its_name;
 --     GRANT SELECT, INSERT, UPDATE ON "joblocks".limits TO its_name;
 BEGIN;
+SET LOCAL lock_timeout = '60s';
 
 -- One at a time: "JLsc" in ASCII.
 SELECT pg_advisory_xact_lock(1246524259, 0);
+
+-- In the caller's own path: others may use it too.
+DO $do$
+BEGIN
+    CREATE EXTENSION IF NOT EXISTS pgcrypto;
+EXCEPTION WHEN OTHERS THEN
+    RAISE NOTICE 'JobLocks: the function key(text) is left out, since pgcrypto cannot be had: %', SQLERRM;
+END
+$do$;
 
 CREATE SCHEMA IF NOT EXISTS "joblocks";
 SET LOCAL search_path TO "joblocks";
@@ -28,11 +38,6 @@ DO $do$
 DECLARE
     home text;
 BEGIN
-    BEGIN
-        CREATE EXTENSION IF NOT EXISTS pgcrypto;
-    EXCEPTION WHEN OTHERS THEN
-        RAISE NOTICE 'JobLocks: the function key(text) is left out, since pgcrypto cannot be had: %', SQLERRM;
-    END;
     SELECT quote_ident(n.nspname) INTO home FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pgcrypto';
     IF home IS NOT NULL THEN
         EXECUTE format($sql$

@@ -60,7 +60,7 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
                 var fresh = new CancellationTokenSource();
                 source = Interlocked.CompareExchange(ref _lost, fresh, null) ?? fresh;
                 // Declared lost between the two: who declares it looks for a source after it has set the flag.
-                if (_isLost) source.Cancel();
+                if (_isLost) _ = source.CancelAsync();
             }
 
             return source.Token;
@@ -117,6 +117,8 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     {
         LostBecause ??= cause;
         _isLost = true;
+        // The flag before the look: who creates the source looks for the flag after it.
+        Interlocked.MemoryBarrier();
         _ = Volatile.Read(ref _lost)?.CancelAsync();
     }
 }

@@ -10,6 +10,8 @@ public sealed partial class AdvisoryLocks : ILockKeeper
 {
     string? ILockKeeper.Scope => _options.Scope;
 
+    private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(1);
+
     private Holder ByHand { get; }
 
     /// <summary>Where the locks are, without secrets.</summary>
@@ -70,7 +72,7 @@ public sealed partial class AdvisoryLocks : ILockKeeper
     private Claim Enter(IReadOnlyList<LockWish> wishes, Holder run, bool waits, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();
-        return _desk.Enter(InOrder(wishes), run, waits);
+        return _desk.Enter(InOrder(wishes), run, waits, mayBlock: !waits && !stop.CanBeCanceled);
     }
 
     private async Task<JobLockHandle?> TryTakeAsync(LockWish wish, CancellationToken stop)
@@ -137,7 +139,10 @@ public sealed partial class AdvisoryLocks : ILockKeeper
         catch (TimeoutException)
         {
             _desk.Abandon(claim);
-            throw TooLate(wish, timeout, await FindHolderAsync(wish).WaitAsync(stop).ConfigureAwait(false));
+            var asked = FindHolderOrNobodyAsync(wish);
+            await ((Task)asked).WaitAsync(LongestLook, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            stop.ThrowIfCancellationRequested();
+            throw TooLate(wish, timeout, asked.IsCompletedSuccessfully ? await asked.ConfigureAwait(false) : null);
         }
     }
 
@@ -161,11 +166,30 @@ public sealed partial class AdvisoryLocks : ILockKeeper
         }
 
         _desk.Abandon(claim);
-        throw TooLate(wish, timeout, ((ILockKeeper)this).FindHolder(wish, stop));
+        var asked = FindHolderOrNobodyAsync(wish);
+        throw TooLate(wish, timeout, Blocking.TryWait(asked, LongestLook, stop) && asked.IsCompletedSuccessfully ? Blocking.Wait(asked) : null);
     }
 
     private Task<Holder?> FindHolderAsync(LockWish wish) =>
-        _desk.FindHolder(wish.Slots) is { } here ? Task.FromResult<Holder?>(here) : _desk.AskAsync(connection => ForeignHolder.Read(connection, wish));
+        _desk.FindHolder(wish.Slots) is { } here ? Task.FromResult<Holder?>(here) : _desk.AskAsync(connection => StillWorking(ForeignHolder.Read(connection, wish), wish));
+
+    private Task<Holder?> FindHolderOrNobodyAsync(LockWish wish)
+    {
+        try
+        {
+            return FindHolderAsync(wish);
+        }
+        catch (Exception away) when (away is JobLocksUnavailableException or ObjectDisposedException)
+        {
+            return Task.FromResult<Holder?>(null);
+        }
+    }
+
+    /// <summary>A lost session of our own is no holder for whom a run would have to be dropped: nobody works for it any more.</summary>
+    private Holder? StillWorking(Holder? holder, LockWish wish) =>
+        holder?.Backend is { } backend && _desk.IsPast(backend)
+            ? throw new JobLocksUnavailableException($"{wish} is still with a lost session of this process (backend {backend}): the server lets go within {_options.LostAfter.TotalSeconds:0} s.")
+            : holder;
 
     private static void CheckTimeout(TimeSpan timeout)
     {

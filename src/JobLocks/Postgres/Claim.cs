@@ -25,6 +25,9 @@ internal sealed class Claim(IReadOnlyList<LockWish> wishes, Holder holder, bool 
     /// <summary>Stands in line instead of being refused. Such a claim has one wish.</summary>
     public bool Waits => waits;
 
+    /// <summary>Its place among those who wait.</summary>
+    public long Arrival { get; set; }
+
     /// <summary>Those granted so far, by wish.</summary>
     public JobLockHandle?[] Handles { get; } = new JobLockHandle?[wishes.Count];
 

@@ -41,6 +41,9 @@ internal sealed class IdleSocket
         }
     }
 
+    /// <summary>Ends whatever reads from it, at once.</summary>
+    public void Close() => _socket.Dispose();
+
 #pragma warning disable NPG9001 // The only way to the socket; a test says when it is gone.
     [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "get_Connector")]
     private static extern NpgsqlConnector? Connector(NpgsqlConnection connection);

@@ -9,6 +9,7 @@ internal sealed partial class LockDesk
     private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(200);
     // A release and a take of one caller are no crowd.
     private const int Crowd = 3;
+    private const int MostPast = 16;
 
     // A larger crowd keeps the processors busy by itself.
     private const int LargestGathering = 24;
@@ -24,6 +25,9 @@ internal sealed partial class LockDesk
     private static readonly TimeSpan BetweenRetries = TimeSpan.FromSeconds(1);
 
     private readonly ReleaseListener _listener;
+
+    // Sessions of this process that are gone for us, but perhaps not yet for the server.
+    private readonly Queue<int> _past = new();
     private LockSession? _session;
     private Thread? _watch;
     private JobLocksUnavailableException? _failure;
@@ -35,13 +39,11 @@ internal sealed partial class LockDesk
     private TimeSpan _retriedAt;
     private long _budget = long.MaxValue;
     private bool _isOpen;
-    private bool _naps;
     private bool _isCrowded;
     private int _askedTogether;
     private TimeSpan _workedAt;
     private bool _isWanted;
     private TimeSpan _roundTrip;
-    private bool _idles;
     private bool _beat;
 
     /// <summary>Why the locks cannot be asked now; null where they can, or where nobody has asked yet.</summary>
@@ -96,10 +98,10 @@ internal sealed partial class LockDesk
 
                 // Where there was work a moment ago, a lock that is given back does not wake it: the next question takes that along,
                 // or it is sent after this nap.
-                _naps = BootClock.Now - _workedAt < StillWarm;
-                _idles = true;
-                Monitor.Wait(_door, _naps ? Nap : Timeout.InfiniteTimeSpan);
-                _idles = false;
+                session.Naps = BootClock.Now - _workedAt < StillWarm;
+                session.Idles = true;
+                Monitor.Wait(_door, session.Naps ? Nap : Timeout.InfiniteTimeSpan);
+                session.Idles = false;
             }
         }
     }
@@ -110,10 +112,12 @@ internal sealed partial class LockDesk
         lock (_door)
         {
             session.IsBusy = false;
+            // The session's own thread looks by itself. Others leave what came meanwhile to it, and the end to it too.
+            if (session.Idles && (session != _session || _closed || HasUrgentWork)) Monitor.PulseAll(_door);
+            if (session != _session) return;
+
             _workedAt = BootClock.Now;
             _roundTrip += (roundTrip - _roundTrip) / 8;
-            // The session's own thread looks by itself. Others leave what came meanwhile to it.
-            if (_idles && (HasUrgentWork || session != _session)) Monitor.Pulse(_door);
         }
     }
 
@@ -123,15 +127,14 @@ internal sealed partial class LockDesk
         List<Claim> done;
         lock (_door)
         {
-            if (session != _session) return;
+            if (session != _session || _closed) return;
 
             // An answer that comes too late proves nothing: the server may have given all away meanwhile.
             if (BootClock.Now <= Deadline)
             {
                 _provedAt = sentAt;
-                var sent = _sent;
+                foreach (var op in _sent) _table.Answered(op, token);
                 _sent = [];
-                foreach (var op in sent) _table.Answered(op, token);
             }
 
             done = Send();
@@ -148,16 +151,17 @@ internal sealed partial class LockDesk
         List<Claim> done;
         lock (_door)
         {
-            if (session != _session) return;
+            if (session != _session || _closed) return;
 
             missing = _table.Compare(_sent, held, Unavailable(cause));
             _sent = [];
+            foreach (var handle in missing) handle.DeclareLost(cause);
             done = Send();
         }
 
-        _log.StatementFailed(_opening.Server, cause);
-        Tell(missing, cause);
         Complete(done);
+        _log.StatementFailed(_opening.Server, cause);
+        if (missing.Count > 0) _log.Broke(missing.Count, cause);
     }
 
     /// <summary>The session could not be opened, or it is gone.</summary>
@@ -169,7 +173,7 @@ internal sealed partial class LockDesk
         JobLocksUnavailableException? failure;
         lock (_door)
         {
-            if (session != _session) return;
+            if (session != _session || _closed) return;
 
             // One that has worked is replaced at once, or a moment later where that one too breaks at once. One that has not is tried again
             // later, and meanwhile nobody waits for it.
@@ -178,8 +182,12 @@ internal sealed partial class LockDesk
             _brokeAt = BootClock.Now;
             _session = null;
             _isOpen = _beat = false;
+            _past.Enqueue(session.Backend);
+            if (_past.Count > MostPast) _past.Dequeue();
             lost = _table.Lose(_sent, failure);
             _sent = [];
+            // The runs are told while the connection still stands, and with it what it holds.
+            foreach (var handle in lost) handle.DeclareLost(cause);
             unanswered = failure is null ? [] : Swap(ref _questions);
             _failure = failure;
             if (mustPause) Pause();
@@ -188,10 +196,11 @@ internal sealed partial class LockDesk
             Monitor.PulseAll(_door);
         }
 
-        if (failure is not null) _log.CannotOpen(_opening.Server, cause);
-        Tell(lost, cause);
+        session.CloseSocket();
         foreach (var question in unanswered) question.Fail(failure!);
         Complete(done);
+        if (failure is not null) _log.CannotOpen(_opening.Server, cause);
+        if (lost.Count > 0) _log.Broke(lost.Count, cause);
     }
 
     /// <summary>The server did not know of a lock that was given back: others may be gone as well.</summary>
@@ -199,9 +208,21 @@ internal sealed partial class LockDesk
     {
         if (op.Handle is null) return;
 
-        _log.ReleasedUnheld(op.Handle.Name, op.Key.Value);
         op.Handle.DeclareLost();
-        _questions.Add(new(_session!.CompareHeld, static _ => { }));
+        var session = _session!;
+        _questions.Add(new(
+            connection =>
+            {
+                _log.ReleasedUnheld(op.Handle.Name, op.Key.Value);
+                session.CompareHeld(connection);
+            },
+            static _ => { }));
+    }
+
+    /// <summary>Whether a backend was a session of this process that is lost. It may hold its locks until the server gives it up.</summary>
+    public bool IsPast(int backend)
+    {
+        lock (_door) return _past.Contains(backend);
     }
 
     /// <summary>Gives back all locks and closes the session.</summary>
@@ -210,7 +231,6 @@ internal sealed partial class LockDesk
     {
         LockSession? session;
         List<Claim> done;
-        IReadOnlyList<JobLockHandle> lost;
         lock (_door)
         {
             if (_closed) return default;
@@ -218,14 +238,14 @@ internal sealed partial class LockDesk
             _closed = true;
             session = _session;
             var failure = new ObjectDisposedException(typeof(AdvisoryLocks).FullName);
-            lost = _table.Lose(_sent, failure);
+            foreach (var handle in _table.Lose(_sent, failure)) handle.DeclareLost();
+            _sent = [];
             foreach (var question in Swap(ref _questions)) question.Fail(failure);
             done = _table.TakeDone();
             Monitor.PulseAll(_door);
         }
 
         lock (_rest) Monitor.PulseAll(_rest);
-        foreach (var handle in lost) handle.DeclareLost();
         Complete(done);
         return new(Task.WhenAll(session?.Ended ?? Task.CompletedTask, _listener.DisposeAsync().AsTask()));
     }
@@ -239,7 +259,7 @@ internal sealed partial class LockDesk
 
     private bool HasWork => _table.Orders.Count > 0 || _questions.Count > 0 || _beat;
 
-    private bool HasUrgentWork => HasWork && (!_naps || _table.Asks > 0 || _questions.Count > 0 || _beat);
+    private bool HasUrgentWork => HasWork && (_session is not { Naps: true } || _table.Asks > 0 || _questions.Count > 0 || _beat);
 
     private SessionWork TakeWork(LockSession session)
     {
@@ -288,9 +308,19 @@ internal sealed partial class LockDesk
 
     private void StartSession()
     {
-        _session = new(this, _opening);
-        _session.Start();
         _watch ??= SessionThread.Start("JobLocks watch", Watch);
+        _session = new(this, _opening);
+        try
+        {
+            _session.Start();
+        }
+        catch (Exception noThread) when (noThread is OutOfMemoryException or ThreadStartException)
+        {
+            // The machine has no thread left for us: later, perhaps.
+            _session = null;
+            _failure = Unavailable(noThread);
+            Pause();
+        }
     }
 
     private void Pause()
@@ -301,12 +331,4 @@ internal sealed partial class LockDesk
     }
 
     private JobLocksUnavailableException Unavailable(Exception cause) => ServerTrouble.Describe(_opening.Server, cause);
-
-    private void Tell(IReadOnlyList<JobLockHandle> lost, Exception cause)
-    {
-        if (lost.Count == 0) return;
-
-        foreach (var handle in lost) handle.DeclareLost(cause);
-        _log.Broke(lost.Count, cause);
-    }
 }

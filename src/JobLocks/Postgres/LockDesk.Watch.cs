@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace JobLocks.Postgres;
 
 /// <content>What happens by itself as time passes, on a thread of its own: nothing that the users' jobs do holds it up.</content>
@@ -16,7 +18,15 @@ internal sealed partial class LockDesk
                 if (!_closed) Monitor.Wait(_rest, BetweenLooks);
             }
 
-            Tick();
+            try
+            {
+                Tick();
+            }
+            catch (Exception unexpected)
+            {
+                // A logger that throws, for example. The watch must go on, or nobody would learn of a loss.
+                Debug.WriteLine(unexpected);
+            }
         }
     }
 
@@ -56,7 +66,7 @@ internal sealed partial class LockDesk
         }
 
         // An idle connection does not show by itself that it broke. A busy one is about to.
-        if (_idles && (now - _provedAt >= _options.HeartbeatInterval || _session!.HasNews()))
+        if (_session!.Idles && (now - _provedAt >= _options.HeartbeatInterval || _session.HasNews()))
         {
             _beat = true;
             Monitor.PulseAll(_door);

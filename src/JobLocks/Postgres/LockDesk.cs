@@ -43,9 +43,13 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     public bool NeedsListener { get; set; }
 
     /// <summary>Asks for all of some locks, or none.</summary>
+    /// <param name="wishes">By key, each once.</param>
+    /// <param name="holder">Whom to name.</param>
+    /// <param name="waits">Whether it stands in line instead of being refused.</param>
+    /// <param name="mayBlock">Whether the caller may do the session's work: one who can be cut short may not, since that cannot.</param>
     /// <exception cref="JobLocksUnavailableException">The server cannot be asked. Nothing was taken.</exception>
     /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>
-    public Claim Enter(IReadOnlyList<LockWish> wishes, Holder holder, bool waits)
+    public Claim Enter(IReadOnlyList<LockWish> wishes, Holder holder, bool waits, bool mayBlock)
     {
         var claim = new Claim(wishes, holder, waits);
         List<Claim> done;
@@ -54,11 +58,11 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
         lock (_door)
         {
             EnsureSession();
-            if (_table.Count + wishes.Count > _budget) throw TooManyLocks();
+            if (_table.Weight + wishes.Count > _budget) throw TooManyLocks();
 
             _table.Enter(claim);
             session = _session;
-            work = claim.IsAsked ? TakeWorkInPlace() : null;
+            work = mayBlock && claim.IsAsked ? TakeWorkInPlace() : null;
             done = Send();
         }
 
@@ -86,13 +90,15 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     public Task<T> AskAsync<T>(Func<NpgsqlConnection, T> ask)
     {
         var answer = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        List<Claim> done;
         lock (_door)
         {
             EnsureSession();
-            _questions.Add(new(connection => answer.SetResult(ask(connection)), failure => answer.TrySetException(failure)));
-            Send();
+            _questions.Add(new(connection => answer.TrySetResult(ask(connection)), failure => answer.TrySetException(failure)));
+            done = Send();
         }
 
+        Complete(done);
         return answer.Task;
     }
 
@@ -128,8 +134,8 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     /// <summary>Wakes the session where there is something for it.</summary>
     private List<Claim> Send()
     {
-        if (_idles && HasUrgentWork && _session is { IsBusy: false }) Monitor.Pulse(_door);
-        if (NeedsListener) _listener.Start();
+        if (_session is { Idles: true, IsBusy: false } && HasUrgentWork) Monitor.PulseAll(_door);
+        if (NeedsListener && !_closed) _listener.Start();
         NeedsListener = false;
         return _table.TakeDone();
     }

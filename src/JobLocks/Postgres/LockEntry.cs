@@ -6,6 +6,19 @@ namespace JobLocks.Postgres;
 /// </summary>
 internal sealed class LockEntry(LockKey key)
 {
+    /// <summary>Something that other processes see.</summary>
+    internal enum Sign
+    {
+        /// <summary>Not there.</summary>
+        None,
+
+        /// <summary>The session has been told to set it.</summary>
+        Asked,
+
+        /// <summary>There.</summary>
+        Set,
+    }
+
     internal enum Stand
     {
         /// <summary>Nobody here has it or asks for it.</summary>
@@ -44,15 +57,15 @@ internal sealed class LockEntry(LockKey key)
     public bool AsksForSlot { get; set; }
 
     /// <summary>Whether other processes see that somebody waits here.</summary>
-    public bool IsMarked { get; set; }
+    public Sign Mark { get; set; }
 
     /// <summary>Whether readers of other processes see that a writer waits here.</summary>
-    public bool IsIntended { get; set; }
+    public Sign Intent { get; set; }
 
     /// <summary>The token of the grant; readers who share one share it.</summary>
     public long Token { get; set; }
 
-    public bool IsUnused => State == Stand.Free && Waiting.Count == 0 && WaitingForSlots.Count == 0 && !AsksForSlot && !IsMarked && !IsIntended && Joining == 0;
+    public bool IsUnused => State == Stand.Free && Waiting.Count == 0 && WaitingForSlots.Count == 0 && !AsksForSlot && Mark == Sign.None && Intent == Sign.None && Joining == 0;
 
     /// <summary>Whether the server may be asked for it: the process itself does not stand in the way.</summary>
     public bool IsFreeFor(LockMode mode) => State == Stand.Free || (mode == LockMode.Shared && Mode == LockMode.Shared && State is Stand.Asked or Stand.Held);

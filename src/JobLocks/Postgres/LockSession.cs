@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Npgsql;
 
 namespace JobLocks.Postgres;
@@ -15,6 +16,15 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
     /// <summary>Whether somebody uses the connection. Behind the door of the desk.</summary>
     public bool IsBusy { get; set; }
 
+    /// <summary>Whether its thread waits for work. Behind the door of the desk.</summary>
+    public bool Idles { get; set; }
+
+    /// <summary>Whether it looks again by itself a moment later. Behind the door of the desk.</summary>
+    public bool Naps { get; set; }
+
+    /// <summary>The server's process; 0 before it is known.</summary>
+    public int Backend => _opened?.Backend ?? 0;
+
     /// <summary>Ends when the connection is closed.</summary>
     public Task Ended => _ended.Task;
 
@@ -25,7 +35,16 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
 
     /// <summary>Compares what the server has with what the desk believes.</summary>
     public void CompareHeld(NpgsqlConnection connection) =>
-        desk.Failed(this, new InvalidOperationException("a lock was given back that the session did not have: somebody else unlocked it"), ReadHeld(connection));
+        CompareHeld(connection, new InvalidOperationException("a lock was given back that the session did not have: somebody else unlocked it"));
+
+    /// <summary>Lets go of a connection that is given up, so that a thread that still reads from it need not wait for a time-out.</summary>
+    public void CloseSocket() => _socket?.Close();
+
+    private void CompareHeld(NpgsqlConnection connection, Exception cause)
+    {
+        using (var command = new NpgsqlCommand(LockSql.TakeBackSigns, connection)) command.ExecuteNonQuery();
+        desk.Failed(this, cause, ReadHeld(connection));
+    }
 
     private static HashSet<(LockKey Key, LockMode Mode)> ReadHeld(NpgsqlConnection connection)
     {
@@ -46,7 +65,10 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
         }
         catch (Exception broken)
         {
-            desk.Broke(this, broken);
+            TryTell(broken);
+            // Those that were answered stay so.
+            var failure = ServerTrouble.Describe(_opened!.Server, broken);
+            foreach (var question in work.Questions) question.Fail(failure);
         }
         finally
         {
@@ -66,7 +88,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
         }
         catch (Exception broken)
         {
-            desk.Broke(this, broken);
+            TryTell(broken);
         }
         finally
         {
@@ -74,23 +96,36 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
         }
     }
 
+    private void TryTell(Exception broken)
+    {
+        try
+        {
+            desk.Broke(this, broken);
+        }
+        catch (Exception unexpected)
+        {
+            // A logger that throws, for example: by then all that matters is done, and this thread has nobody to tell.
+            Debug.WriteLine(unexpected);
+        }
+    }
+
     private void Do(OpenedSession opened, SessionWork work)
     {
         var sentAt = BootClock.Now;
-        long token;
         try
         {
-            token = opened.Run(work.Orders);
+            var token = opened.Run(work.Orders);
+            desk.Answered(this, sentAt, token);
         }
         catch (PostgresException refused) when (opened.StillStands)
         {
             // Without its sequence, a lock is still a lock.
-            if (!string.Equals(refused.SqlState, PostgresErrorCodes.OutOfMemory, StringComparison.Ordinal)) opened.ForgetFence();
-            desk.Failed(this, refused, ReadHeld(opened.Connection));
-            return;
+            if (refused.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InsufficientPrivilege or PostgresErrorCodes.InternalError
+                or PostgresErrorCodes.ObjectNotInPrerequisiteState)
+                opened.ForgetFence();
+            CompareHeld(opened.Connection, refused);
         }
 
-        desk.Answered(this, sentAt, token);
         foreach (var question in work.Questions) Ask(opened, question);
     }
 
@@ -102,7 +137,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
         }
         catch (Exception failed)
         {
-            question.Fail(ServerTrouble.Describe(opened.Server, failed));
+            question.Fail(failed as JobLocksUnavailableException ?? ServerTrouble.Describe(opened.Server, failed));
             if (!opened.StillStands) throw;
         }
     }

@@ -28,7 +28,7 @@ internal static class LockSql
                        ('tcp_keepalives_count', $4),
                        ('tcp_user_timeout', $5),
                        ('statement_timeout', '0'),
-                       ('lock_timeout', '1000'),
+                       ('lock_timeout', '100'),
                        ('idle_in_transaction_session_timeout', '0'),
                        ('transaction_timeout', '0'),
                        ('synchronous_commit', 'on')) AS s (name, value)
@@ -84,6 +84,22 @@ internal static class LockSql
                END::bigint,
                pg_backend_pid()
         FROM   ROWS FROM (unnest($1::int2[]), unnest($2::bigint[]), unnest($4::int[]), unnest($5::int[])) AS u (o, k, s, n)
+        """;
+
+    /// <summary>Takes back all that this session shows to others: that somebody waits, or that a writer does.</summary>
+    public const string TakeBackSigns =
+        """
+        SELECT CASE classid
+               WHEN 1246525300 THEN pg_advisory_unlock_shared(1246525300, objid::int)
+               ELSE pg_advisory_unlock(1246521710, objid::int)
+               END
+        FROM   pg_locks
+        WHERE  locktype = 'advisory'
+        AND    objsubid = 2
+        AND    granted
+        AND    classid IN (1246525300, 1246521710)
+        AND    pid = pg_backend_pid()
+        AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
         """;
 
     /// <summary>What this session holds under <c>bigint</c> keys, after a statement of which nobody knows how far it came.</summary>

@@ -17,19 +17,19 @@ internal sealed partial class LockTable
         _later.Clear();
         foreach (var op in open) Unask(op);
 
+        var claims = open.Select(static op => op.Claim!).Concat(TakeThoseWhoWaitForSlots()).Where(static claim => claim.Open > 0).Distinct().ToList();
         var lost = new List<JobLockHandle>();
         foreach (var entry in _entries.Values)
         {
-            entry.IsMarked = entry.IsIntended = false;
+            entry.Mark = entry.Intent = LockEntry.Sign.None;
             if (entry.State != LockEntry.Stand.Held) continue;
 
-            // Its place stays taken until the run has let go: another session must not be granted it here while that run still works.
-            entry.State = LockEntry.Stand.Lost;
+            MarkLost(entry);
             lost.AddRange(entry.Handles);
         }
 
         Count = 0;
-        foreach (var claim in open.Select(static op => op.Claim!).Distinct()) AskAgainOrFail(claim, failure);
+        foreach (var claim in claims) AskAgainOrFail(claim, failure);
         foreach (var entry in _entries.Values.ToList()) GoOnOrFail(entry, failure);
         return lost;
     }
@@ -43,9 +43,16 @@ internal sealed partial class LockTable
     {
         var open = sent.Where(static op => op.Claim is not null).ToList();
         foreach (var op in open) Unask(op);
+        foreach (var op in open) GiveBackIfLast(EntryOf(op.Key));
+
+        // What others were shown has been taken back on the server; those who wait show it again at the next look.
+        Orders.RemoveAll(static order => order.Verb is LockVerb.Mark or LockVerb.Unmark or LockVerb.Intend or LockVerb.Unintend);
+        foreach (var entry in _entries.Values) entry.Mark = entry.Intent = LockEntry.Sign.None;
 
         var wanted = _entries.Values.Where(static entry => entry.State == LockEntry.Stand.Held).ToDictionary(static entry => (entry.Key, entry.Mode));
-        var surplus = server.Where(held => !wanted.ContainsKey(held))
+        var givenBack = Orders.Where(static order => order.Verb is LockVerb.Release or LockVerb.ReleaseShared)
+            .Select(static order => (order.Key, order.Verb == LockVerb.Release ? LockMode.Exclusive : LockMode.Shared)).ToHashSet();
+        var surplus = server.Where(held => !wanted.ContainsKey(held) && !givenBack.Contains(held))
             .Select(static held => new LockOp(held.Mode == LockMode.Shared ? LockVerb.ReleaseShared : LockVerb.Release, held.Key));
         Orders.InsertRange(0, surplus.ToList());
 
@@ -54,7 +61,7 @@ internal sealed partial class LockTable
         {
             if (server.Contains(held)) continue;
 
-            entry.State = LockEntry.Stand.Lost;
+            MarkLost(entry);
             Count--;
             missing.AddRange(entry.Handles);
         }
@@ -72,8 +79,7 @@ internal sealed partial class LockTable
         GiveBack(claim);
         if (failure is null && claim is { Waits: true, IsAbandoned: false })
         {
-            var waiting = EntryOf(claim.Wishes[0].Key).Waiting;
-            if (!waiting.Contains(claim)) waiting.AddFirst(claim);
+            StandInLine(EntryOf(claim.Wishes[0].Key), claim);
             return;
         }
 
@@ -94,10 +100,7 @@ internal sealed partial class LockTable
     {
         if (failure is not null)
         {
-            foreach (var claim in entry.Waiting) Fail(claim, failure);
-            foreach (var (claim, _) in entry.WaitingForSlots) Fail(claim, failure);
-            entry.Waiting.Clear();
-            entry.WaitingForSlots.Clear();
+            foreach (var claim in entry.Waiting.ToList()) Fail(claim, failure);
         }
 
         AskNextSlot(entry);
@@ -109,6 +112,19 @@ internal sealed partial class LockTable
         claim.Failure = failure;
         claim.Open = 0;
         GiveBack(claim);
+        if (claim.Waits && _entries.TryGetValue(claim.Wishes[0].Key, out var entry)) LeaveLine(entry, claim);
         Done.Add(claim);
+    }
+
+    /// <summary>
+    /// Its place stays taken until the run has let go: another session must not be granted it here while that run still works.
+    /// </summary>
+    private static void MarkLost(LockEntry entry) => entry.State = entry.Handles.Count == 0 ? LockEntry.Stand.Free : LockEntry.Stand.Lost;
+
+    private List<Claim> TakeThoseWhoWaitForSlots()
+    {
+        var claims = _entries.Values.SelectMany(static entry => entry.WaitingForSlots).Select(static waiting => waiting.Claim).ToList();
+        foreach (var entry in _entries.Values) entry.WaitingForSlots.Clear();
+        return claims;
     }
 }

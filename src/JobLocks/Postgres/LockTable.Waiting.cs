@@ -7,16 +7,20 @@ internal sealed partial class LockTable
     private static readonly TimeSpan Courtesy = TimeSpan.FromMilliseconds(5);
 
     private readonly List<(TimeSpan When, LockKey Key)> _later = [];
+    private int _waiting;
 
     /// <summary>Whether somebody waits for a lock that another process has.</summary>
-    public bool WaitsForOthers => _entries.Values.Any(static entry => entry.IsMarked);
+    public bool WaitsForOthers => _entries.Values.Any(static entry => entry.Mark == LockEntry.Sign.Set);
+
+    /// <summary>How many locks of the server's table are in use or may be soon: those who wait, and what shows that they do, count too.</summary>
+    public int Weight => Count + (3 * _waiting);
 
     /// <summary>The caller has gone. What it was granted meanwhile is given back: now, or when the answer comes.</summary>
     public void Abandon(Claim claim)
     {
         claim.IsAbandoned = true;
         if (claim.Open == 0) GiveBack(claim);
-        if (claim.IsAsked || !claim.Waits || !_entries.TryGetValue(claim.Wishes[0].Key, out var entry) || !entry.Waiting.Remove(claim)) return;
+        if (claim.IsAsked || !claim.Waits || !_entries.TryGetValue(claim.Wishes[0].Key, out var entry) || !LeaveLine(entry, claim)) return;
 
         Unmark(entry);
         ServeOrTidy(entry);
@@ -46,15 +50,41 @@ internal sealed partial class LockTable
     /// <summary>Refused to one who waits: it marks, tries once more, and then waits for news.</summary>
     private void Wait(LockEntry entry, Claim claim)
     {
-        if (entry.Waiting.First?.Value != claim) entry.Waiting.AddFirst(claim);
+        StandInLine(entry, claim);
         desk.NeedsListener = true;
 
         // Refused where a writer of another process shows it already, which does as well.
-        if (claim.Wishes[0].Mode == LockMode.Exclusive && !entry.IsIntended) Orders.Add(new(LockVerb.Intend, entry.Key));
-        if (entry.IsMarked) return;
+        if (claim.Wishes[0].Mode == LockMode.Exclusive && entry.Intent == LockEntry.Sign.None)
+        {
+            entry.Intent = LockEntry.Sign.Asked;
+            Orders.Add(new(LockVerb.Intend, entry.Key));
+        }
 
+        if (entry.Mark != LockEntry.Sign.None) return;
+
+        entry.Mark = LockEntry.Sign.Asked;
         Orders.Add(new(LockVerb.Mark, entry.Key));
-        TryAsk(claim, 0);
+        Serve(entry);
+    }
+
+    /// <summary>At the place of its arrival: one that was asked for at once may have come before those who stand there.</summary>
+    private void StandInLine(LockEntry entry, Claim claim)
+    {
+        if (entry.Waiting.Contains(claim)) return;
+
+        var next = entry.Waiting.First;
+        while (next is not null && next.Value.Arrival < claim.Arrival) next = next.Next;
+        if (next is null) entry.Waiting.AddLast(claim);
+        else entry.Waiting.AddBefore(next, claim);
+        _waiting++;
+    }
+
+    private bool LeaveLine(LockEntry entry, Claim claim)
+    {
+        if (!entry.Waiting.Remove(claim)) return false;
+
+        _waiting--;
+        return true;
     }
 
     private void Serve(LockEntry entry)
@@ -72,15 +102,15 @@ internal sealed partial class LockTable
 
     private void Unmark(LockEntry entry)
     {
-        if (entry.IsMarked && entry.Waiting.Count == 0)
+        if (entry.Mark == LockEntry.Sign.Set && entry.Waiting.Count == 0)
         {
-            entry.IsMarked = false;
+            entry.Mark = LockEntry.Sign.None;
             Orders.Add(new(LockVerb.Unmark, entry.Key));
         }
 
-        if (entry.IsIntended && !entry.Waiting.Any(static waiting => waiting.Wishes[0].Mode == LockMode.Exclusive))
+        if (entry.Intent == LockEntry.Sign.Set && !entry.Waiting.Any(static waiting => waiting.Wishes[0].Mode == LockMode.Exclusive))
         {
-            entry.IsIntended = false;
+            entry.Intent = LockEntry.Sign.None;
             Orders.Add(new(LockVerb.Unintend, entry.Key));
         }
     }

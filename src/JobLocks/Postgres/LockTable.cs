@@ -8,6 +8,7 @@ internal sealed partial class LockTable(LockDesk desk)
 {
     private readonly Dictionary<LockKey, LockEntry> _entries = [];
     private int _asks;
+    private long _arrivals;
 
     /// <summary>What the session must be told, in this order.</summary>
     public List<LockOp> Orders { get; private set; } = [];
@@ -48,8 +49,9 @@ internal sealed partial class LockTable(LockDesk desk)
     {
         if (claim.Waits)
         {
+            claim.Arrival = ++_arrivals;
             var entry = EntryOf(claim.Wishes[0].Key);
-            if (entry.Waiting.Count > 0 || !TryAsk(claim, 0)) entry.Waiting.AddLast(claim);
+            if (entry.Waiting.Count > 0 || !TryAsk(claim, 0)) StandInLine(entry, claim);
             return;
         }
 
@@ -58,8 +60,10 @@ internal sealed partial class LockTable(LockDesk desk)
         {
             if (EntryOf(claim.Wishes[wish].Key).Waiting.Count == 0 && TryAsk(claim, wish)) continue;
 
-            foreach (var order in Orders.Skip(asked)) Unask(order);
-            Orders.RemoveRange(asked, Orders.Count - asked);
+            var reserved = Orders.GetRange(asked, Orders.Count - asked);
+            Orders.RemoveRange(asked, reserved.Count);
+            foreach (var order in reserved) UnaskAndTidy(order);
+            Tidy(EntryOf(claim.Wishes[wish].Key));
             Refuse(claim, wish);
             return;
         }
@@ -94,10 +98,12 @@ internal sealed partial class LockTable(LockDesk desk)
                 Released(op, entry);
                 break;
             case LockVerb.Mark:
-                entry.IsMarked = op.Result != 0;
+                entry.Mark = op.Result != 0 ? LockEntry.Sign.Set : LockEntry.Sign.None;
+                Unmark(entry);
                 break;
             case LockVerb.Intend:
-                entry.IsIntended = op.Result != 0;
+                entry.Intent = op.Result != 0 ? LockEntry.Sign.Set : LockEntry.Sign.None;
+                Unmark(entry);
                 break;
         }
 
@@ -162,6 +168,8 @@ internal sealed partial class LockTable(LockDesk desk)
         // Each time from another one, so that processes do not all try the same slots first.
         Random.Shared.Shuffle(free);
         foreach (var entry in free) Reserve(entry, LockMode.Exclusive);
+        // Only one of them will be had.
+        Count -= free.Length - 1;
         name.AsksForSlot = true;
         _asks++;
         Orders.Add(new(LockVerb.TakeSlot, name.Key) { Claim = claim, Wish = wish, Slots = [.. free.Select(static entry => entry.Key)] });
@@ -204,7 +212,15 @@ internal sealed partial class LockTable(LockDesk desk)
 
         if (op.Verb == LockVerb.TakeSlot) entry.AsksForSlot = false;
         else Unreserve(entry);
+        if (op.Slots.Count > 0) Count += op.Slots.Count - 1;
         foreach (var slot in op.Slots) Unreserve(EntryOf(slot));
+    }
+
+    private void UnaskAndTidy(LockOp op)
+    {
+        Unask(op);
+        Tidy(EntryOf(op.Key));
+        foreach (var slot in op.Slots) Tidy(EntryOf(slot));
     }
 
     /// <summary>A claim has the answer to one of its wishes: the entry that it was granted, or none.</summary>
@@ -220,7 +236,7 @@ internal sealed partial class LockTable(LockDesk desk)
             return;
         }
 
-        asked.Waiting.Remove(claim);
+        LeaveLine(asked, claim);
         Close(claim, op.Wish, granted is not null);
         Unmark(asked);
         // Further readers may share what this one has got; a writer lets them wait.

@@ -6,7 +6,6 @@ namespace JobLocks.Postgres;
 /// <summary>An open connection that was found fit to hold locks, with its statements. Used by the session's thread alone.</summary>
 internal sealed class OpenedSession : IDisposable
 {
-    private readonly int _backend;
     private uint _fence;
     private readonly LockStatement _plain;
     private LockStatement? _withSlots;
@@ -16,7 +15,7 @@ internal sealed class OpenedSession : IDisposable
         Server = server;
         Connection = connection;
         Budget = budget;
-        _backend = backend;
+        Backend = backend;
         _fence = fence;
         _plain = new(connection, backend, takesSlots: false);
         ProvedAt = BootClock.Now;
@@ -26,6 +25,9 @@ internal sealed class OpenedSession : IDisposable
     public string Server { get; }
 
     public NpgsqlConnection Connection { get; }
+
+    /// <summary>The server's process behind it.</summary>
+    public int Backend { get; }
 
     /// <summary>How many locks this process may have: its share of the server's lock table.</summary>
     public long Budget { get; }
@@ -59,7 +61,7 @@ internal sealed class OpenedSession : IDisposable
     {
         foreach (var order in orders)
         {
-            if (order.Verb == LockVerb.TakeSlot) return _withSlots ??= new(Connection, _backend, takesSlots: true);
+            if (order.Verb == LockVerb.TakeSlot) return _withSlots ??= new(Connection, Backend, takesSlots: true);
         }
 
         return _plain;

@@ -12,12 +12,15 @@ namespace JobLocks.Postgres;
 internal sealed class ReleaseListener(SessionOpening opening, LockDesk desk, ILogger log) : IAsyncDisposable
 {
     private static readonly TimeSpan KeptOpen = TimeSpan.FromSeconds(30);
+    private const int KeepAliveSeconds = 10;
+
     private static readonly TimeSpan BetweenTries = TimeSpan.FromSeconds(1);
 
     private readonly Lock _door = new();
     private CancellationTokenSource? _stop;
     private Task _listening = Task.CompletedTask;
     private TimeSpan _neededAt;
+    private bool _isDisposed;
 
     /// <summary>Starts to listen, unless it does already.</summary>
     public void Start()
@@ -25,7 +28,7 @@ internal sealed class ReleaseListener(SessionOpening opening, LockDesk desk, ILo
         lock (_door)
         {
             _neededAt = BootClock.Now;
-            if (_stop is not null) return;
+            if (_stop is not null || _isDisposed) return;
 
             _stop = new();
             var stop = _stop.Token;
@@ -47,6 +50,7 @@ internal sealed class ReleaseListener(SessionOpening opening, LockDesk desk, ILo
     {
         lock (_door)
         {
+            _isDisposed = true;
             Stop();
             return new(_listening);
         }
@@ -80,7 +84,7 @@ internal sealed class ReleaseListener(SessionOpening opening, LockDesk desk, ILo
 
     private async Task ListenOnceAsync(CancellationToken stop)
     {
-        var connection = opening.Connect();
+        var connection = opening.Connect(keepAliveSeconds: KeepAliveSeconds);
         await using (connection.ConfigureAwait(false))
         {
             connection.Notification += (_, released) =>

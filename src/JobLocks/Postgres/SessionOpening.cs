@@ -20,6 +20,7 @@ internal sealed class SessionOpening
     private readonly JobLocksSchema _schema;
     private readonly ILogger _log;
     private readonly string[] _hosts;
+    private volatile string _host;
 
     public SessionOpening(NpgsqlDataSource source, JobLocksOptions options, ILogger log)
     {
@@ -29,6 +30,7 @@ internal sealed class SessionOpening
         _log = log;
         var settings = new NpgsqlConnectionStringBuilder(source.ConnectionString);
         _hosts = (settings.Host ?? "").Split(',', StringSplitOptions.TrimEntries);
+        _host = _hosts[0];
         Server = $"{settings.Host}:{settings.Port}, database {settings.Database ?? settings.Username}";
     }
 
@@ -58,15 +60,17 @@ internal sealed class SessionOpening
     }
 
     /// <summary>Opens a connection of our own, outside of every pool: a pooled one would go on to others with our locks on it.</summary>
-    public NpgsqlConnection Connect(string? host = null)
+    /// <param name="host">Null for the one that holds the locks.</param>
+    /// <param name="keepAliveSeconds">How often an idle connection proves itself; 0 where we see to that.</param>
+    public NpgsqlConnection Connect(string? host = null, int keepAliveSeconds = 0)
     {
         var settings = new NpgsqlConnectionStringBuilder(_source.ConnectionString)
         {
-            Host = host ?? _hosts[0],
+            Host = host ?? _host,
             ApplicationName = _options.ApplicationName,
             CommandTimeout = (int)Math.Ceiling(_options.LostAfter.TotalSeconds),
             Enlist = false,
-            KeepAlive = 0,
+            KeepAlive = keepAliveSeconds,
             LoadBalanceHosts = false,
             MaxAutoPrepare = 0,
             Multiplexing = false,
@@ -99,6 +103,7 @@ internal sealed class SessionOpening
             if (backend != connection.ProcessID) PoolerProbe.Check(connection, () => Connect(host));
             SetUp(connection);
             var fence = _schema.Prepare(connection);
+            _host = host;
             _log.Opened(Server, backend);
             if (version < FirstWithIdleTimeout) _log.OldServer(version / 10_000);
             return new(Server, connection, backend, fence, lockTable / ShareOfLockTable);
