@@ -4,7 +4,8 @@ using JobLocks.Hangfire;
 
 namespace ClientSync;
 
-/// <summary>The job as Hangfire runs it.</summary>
+/// <summary>The job as Hangfire runs it. The retries are for a run whose lock was lost: it was stopped half-way.</summary>
+[AutomaticRetry(Attempts = 100, DelaysInSeconds = [1])]
 internal sealed class HangfireSync(StrikeImport import)
 {
     [JobLock("sync({clientId})", RetryAfterSeconds = 1)]

@@ -50,7 +50,9 @@ internal sealed class Offers : IAsyncDisposable
             _ => typeof(QuartzSync),
         };
         var job = JobBuilder.Create().OfType(type).WithIdentity(Guid.NewGuid().ToString("N")).RequestRecovery().Build();
-        await _quartz.ScheduleJob(job, TriggerBuilder.Create().UsingJobData("clientId", clientId).StartNow().Build(), cancellationToken: stop);
+        // For a run whose lock was lost: it was stopped half-way.
+        var trigger = TriggerBuilder.Create().UsingJobData("clientId", clientId).WithRetryPolicy(RetryPolicy.Fixed(100, TimeSpan.FromSeconds(1))).StartNow().Build();
+        await _quartz.ScheduleJob(job, trigger, cancellationToken: stop);
     }
 
     public async ValueTask DisposeAsync()

@@ -14,8 +14,10 @@ internal sealed class StrikeImport(NpgsqlDataSource database, StrikeFeed feed, S
         using var stopOrLost = CancellationTokenSource.CreateLinkedTokenSource(stop, JobLockHandle.Current?.Lost ?? CancellationToken.None);
         await using var connection = await database.OpenConnectionAsync(stopOrLost.Token);
 
+        // The lock keeps others away as long as its connection stands. Should that break unnoticed, this number keeps us from writing late.
+        var fence = JobLockHandle.Current?.FencingToken ?? 0;
+        var watermark = await connection.AskAsync(Tables.TakeOver, stopOrLost.Token, clientId, fence) as int? ?? throw TooLate(clientId);
         var runId = (long)(await connection.AskAsync(Tables.BeginRun, stopOrLost.Token, clientId, scheduler, server.Name))!;
-        var watermark = (int?)await connection.AskAsync(Tables.Watermark, stopOrLost.Token, clientId) ?? 0;
         while (await feed.PageAsync(clientId, watermark, stopOrLost.Token) is { Count: > 0 } page)
         {
             watermark = page[^1].ReportId;
@@ -23,12 +25,23 @@ internal sealed class StrikeImport(NpgsqlDataSource database, StrikeFeed feed, S
             // Rows and watermark move together: a run that is cut off here loses nothing and repeats nothing.
             await using var transaction = await connection.BeginTransactionAsync(stopOrLost.Token);
             await InsertAsync(connection, page, runId, stopOrLost.Token);
-            await connection.AskAsync(Tables.MoveWatermark, stopOrLost.Token, clientId, watermark);
-            await connection.AskAsync(Tables.StillRunning, stopOrLost.Token, runId);
+            if (await MoveWatermarkAsync(connection, clientId, watermark, fence, stopOrLost.Token) == 0) throw TooLate(clientId);
+            await connection.AskAsync(Tables.StillRunning, stopOrLost.Token, runId, fence);
             await transaction.CommitAsync(stopOrLost.Token);
         }
 
-        await connection.AskAsync(Tables.StillRunning, stopOrLost.Token, runId);
+        await connection.AskAsync(Tables.StillRunning, stopOrLost.Token, runId, fence);
+    }
+
+    private static InvalidOperationException TooLate(int clientId) => new($"Client {clientId} is in the hands of a later run.");
+
+    private static async Task<int> MoveWatermarkAsync(NpgsqlConnection connection, int clientId, int watermark, long fence, CancellationToken stop)
+    {
+        await using var command = new NpgsqlCommand(Tables.MoveWatermark, connection)
+        {
+            Parameters = { new() { Value = clientId }, new() { Value = watermark }, new() { Value = fence } },
+        };
+        return await command.ExecuteNonQueryAsync(stop);
     }
 
     private static async Task InsertAsync(NpgsqlConnection connection, IReadOnlyList<StrikeReport> page, long runId, CancellationToken stop)

@@ -35,7 +35,8 @@ internal static class Tables
         CREATE TABLE client_watermarks
         (
             client_id      integer PRIMARY KEY,
-            last_report_id integer NOT NULL
+            last_report_id integer NOT NULL,
+            fence          bigint NOT NULL
         );
         CREATE TABLE strike_reports
         (
@@ -60,17 +61,28 @@ internal static class Tables
         RETURNING run_id
         """;
 
-    public const string StillRunning = "UPDATE client_sync_runs SET ended_at = clock_timestamp() WHERE run_id = $1";
+    /// <summary>A run that came too late has ended before the next one began.</summary>
+    public const string StillRunning =
+        """
+        UPDATE client_sync_runs r SET ended_at = clock_timestamp()
+        FROM   client_watermarks w
+        WHERE  r.run_id = $1 AND w.client_id = r.client_id AND w.fence = $2
+        """;
 
     public const string Refuse = "INSERT INTO client_sync_refusals (client_id, scheduler, server, reason) VALUES ($1, $2, $3, $4)";
 
-    public const string Watermark = "SELECT last_report_id FROM client_watermarks WHERE client_id = $1";
-
-    public const string MoveWatermark =
+    /// <summary>
+    /// How far the last run came. The run leaves the number of its lock: what an earlier holder still writes is refused from here on,
+    /// and what it has written is seen. No answer where a later holder was here before.
+    /// </summary>
+    public const string TakeOver =
         """
-        INSERT INTO client_watermarks (client_id, last_report_id) VALUES ($1, $2)
-        ON CONFLICT (client_id) DO UPDATE SET last_report_id = excluded.last_report_id
+        INSERT INTO client_watermarks AS w (client_id, last_report_id, fence) VALUES ($1, 0, $2)
+        ON CONFLICT (client_id) DO UPDATE SET fence = excluded.fence WHERE w.fence <= excluded.fence
+        RETURNING last_report_id
         """;
+
+    public const string MoveWatermark = "UPDATE client_watermarks SET last_report_id = $2 WHERE client_id = $1 AND fence = $3";
 
     public const string CopyReports =
         """
