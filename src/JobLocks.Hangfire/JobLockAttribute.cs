@@ -73,6 +73,21 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
 
     internal LockDeclaration Declaration => new(_name, OnConflict, RetryAfterSeconds) { HasName = _hasName, Mode = Mode, Limit = Limit };
 
+    /// <summary>OnPerformed is not called for a filter that throws here.</summary>
+    private static RunWatch? WatchOver(PerformContext context, Admission.Admitted admitted, JobGate gate)
+    {
+        try
+        {
+            return RunWatch.Over(context, admitted.First, gate.Loggers);
+        }
+        catch
+        {
+            JobLockHandle.Current = null;
+            admitted.Dispose();
+            throw;
+        }
+    }
+
     private static JobLockExplanation Explain(Job job, string? scope) => JobLockExplanation.Of(HangfireJobCall.Of(job), scope);
 
     void IClientFilter.OnCreating(CreatingContext context)
@@ -102,7 +117,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
         {
             case Admission.Admitted admitted:
                 if (entered.Count == 0) JobLockHandle.Current = admitted.First;
-                entered.Add(new(this, askedFor, call, admitted, RunWatch.Over(context, admitted.First, gate.Loggers)));
+                entered.Add(new(this, askedFor, call, admitted, WatchOver(context, admitted, gate)));
                 break;
             case Admission.Refused refused:
                 // Hangfire now elects Deleted for the run, which OnStateElection turns into what was decided.

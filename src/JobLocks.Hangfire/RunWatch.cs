@@ -28,6 +28,7 @@ internal sealed class RunWatch : IDisposable
     private readonly ILoggerFactory _loggers;
     private CancellationTokenRegistration _lost;
     private bool _isOver;
+    private bool _hasTried;
     private volatile bool _hasStopped;
 
     private RunWatch(PerformContext context, FetchedRun run, JobLockHandle handle, ILoggerFactory loggers)
@@ -108,11 +109,14 @@ internal sealed class RunWatch : IDisposable
         // Whoever changes the state of a job holds this lock: what is asked under it stays true until the commit.
         using var turn = connection.AcquireDistributedJobLock(_job.Id, StateLockTimeout);
         // A run that was told to stop, as its server is shutting down, goes back into its queue and has no retry to lose.
-        if (IsOver || _told.IsCancellationRequested || !_run.IsIn(connection.GetStateData(_job.Id))) return false;
+        if (IsOver || _told.IsCancellationRequested) return false;
+        // Where an earlier try was stored and only its answer was lost, it was us who took the job away.
+        if (!_run.IsIn(connection.GetStateData(_job.Id))) return _hasStopped = _hasTried;
 
         using var transaction = connection.CreateWriteTransaction();
         var failed = new LostRun(_handle).Failure(_run.ServerId);
         _run.States.ApplyState(new(_storage, connection, transaction, _job, failed, ProcessingState.StateName));
+        _hasTried = true;
         transaction.Commit();
         return _hasStopped = true;
     }

@@ -100,6 +100,29 @@ public sealed class ClientSyncTests
     }
 
     [Test, CancelAfter(180_000)]
+    public async Task Stays_clean_while_every_lock_session_is_ended_each_second(CancellationToken stop)
+    {
+        using var sample = SampleRun.Start(_connectionString, "--rounds", "2");
+        await sample.Servers.WaitAsync(Patience, stop);
+        await UntilAsync("SELECT count(*) > 500 FROM strike_reports", stop);
+
+        var ended = 0L;
+        for (var second = 0; second < 20; second++)
+        {
+            ended += (long)(await AskAsync("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'ClientSync%' AND datname = current_database()"))!;
+            await Task.Delay(TimeSpan.FromSeconds(1), stop);
+        }
+
+        var (exitCode, output, _) = await sample.EndAsync(stop);
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(ended, Is.GreaterThan(5));
+            Assert.That(exitCode, Is.Zero);
+            Assert.That(output, Does.Contain("10,000 of 10,000 reports imported, 0 duplicates, 0 overlaps"));
+        }
+    }
+
+    [Test, CancelAfter(180_000)]
     public async Task Starts_no_run_of_a_client_whose_lock_another_program_holds(CancellationToken stop)
     {
         await using var other = await _database.OpenConnectionAsync(stop);

@@ -11,9 +11,6 @@ internal static partial class SessionLog
     [LoggerMessage(202, LogLevel.Error, "{Count} held locks are lost: their runs are told to stop")]
     public static partial void Broke(this ILogger log, int count, Exception cause);
 
-    [LoggerMessage(203, LogLevel.Error, "The lock {LockName} ({LockKey}) was no longer held when it was released: its session was interfered with")]
-    public static partial void ReleasedUnheld(this ILogger log, string? lockName, long lockKey);
-
     [LoggerMessage(204, LogLevel.Warning, "PostgreSQL at {Server} cannot be asked for locks: runs are kept until it can")]
     public static partial void CannotOpen(this ILogger log, string server, Exception cause);
 

@@ -44,6 +44,7 @@ internal sealed partial class LockDesk
     private TimeSpan _workedAt;
     private bool _isWanted;
     private TimeSpan _roundTrip;
+    private InvalidOperationException? _interference;
     private bool _beat;
 
     /// <summary>Why the locks cannot be asked now; null where they can, or where nobody has asked yet.</summary>
@@ -125,6 +126,7 @@ internal sealed partial class LockDesk
     public void Answered(LockSession session, TimeSpan sentAt, long token)
     {
         List<Claim> done;
+        InvalidOperationException? interference;
         lock (_door)
         {
             if (session != _session || _closed) return;
@@ -138,16 +140,18 @@ internal sealed partial class LockDesk
             }
 
             done = Send();
+            (interference, _interference) = (_interference, null);
         }
 
         Complete(done);
-        CheckClock();
+        if (interference is null) CheckClock();
+        else Broke(session, interference);
     }
 
     /// <summary>A statement failed on a connection that still stands.</summary>
     public void Failed(LockSession session, Exception cause, IReadOnlySet<(LockKey Key, LockMode Mode)> held)
     {
-        IReadOnlyList<JobLockHandle> missing;
+        bool missing;
         List<Claim> done;
         lock (_door)
         {
@@ -155,13 +159,12 @@ internal sealed partial class LockDesk
 
             missing = _table.Compare(_sent, held, Unavailable(cause));
             _sent = [];
-            foreach (var handle in missing) handle.DeclareLost(cause);
             done = Send();
         }
 
         Complete(done);
         _log.StatementFailed(_opening.Server, cause);
-        if (missing.Count > 0) _log.Broke(missing.Count, cause);
+        if (missing) Broke(session, new InvalidOperationException("the session does not have all that it was granted: somebody has released its locks from outside"));
     }
 
     /// <summary>The session could not be opened, or it is gone.</summary>
@@ -203,20 +206,13 @@ internal sealed partial class LockDesk
         if (lost.Count > 0) _log.Broke(lost.Count, cause);
     }
 
-    /// <summary>The server did not know of a lock that was given back: others may be gone as well.</summary>
+    /// <summary>The server did not know of a lock that was given back: others are gone as well, and nothing of this session is believed any more.</summary>
     public void ReleaseFailed(LockOp op)
     {
         if (op.Handle is null) return;
 
         op.Handle.DeclareLost();
-        var session = _session!;
-        _questions.Add(new(
-            connection =>
-            {
-                _log.ReleasedUnheld(op.Handle.Name, op.Key.Value);
-                session.CompareHeld(connection);
-            },
-            static _ => { }));
+        _interference = new($"the lock {op.Handle} ({op.Key}) was given back, but the session did not have it: somebody has released its locks from outside");
     }
 
     /// <summary>Whether a backend was a session of this process that is lost. It may hold its locks until the server gives it up.</summary>

@@ -33,10 +33,6 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
     /// <summary>Whether the idle connection has something to say. Where that cannot be seen, it must be asked.</summary>
     public bool HasNews() => _opened is not null && (_socket is null || _socket.HasNews());
 
-    /// <summary>Compares what the server has with what the desk believes.</summary>
-    public void CompareHeld(NpgsqlConnection connection) =>
-        CompareHeld(connection, new InvalidOperationException("a lock was given back that the session did not have: somebody else unlocked it"));
-
     /// <summary>Lets go of a connection that is given up, so that a thread that still reads from it need not wait for a time-out.</summary>
     public void CloseSocket() => _socket?.Close();
 

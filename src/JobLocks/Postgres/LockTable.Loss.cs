@@ -38,8 +38,8 @@ internal sealed partial class LockTable
     /// <param name="sent">What the statement was told.</param>
     /// <param name="server">What the session holds, and how.</param>
     /// <param name="failure">What those who asked are told.</param>
-    /// <returns>Handles whose lock the session does not have.</returns>
-    public IReadOnlyList<JobLockHandle> Compare(IReadOnlyList<LockOp> sent, IReadOnlySet<(LockKey Key, LockMode Mode)> server, Exception failure)
+    /// <returns>Whether something is missing there that was granted.</returns>
+    public bool Compare(IReadOnlyList<LockOp> sent, IReadOnlySet<(LockKey Key, LockMode Mode)> server, Exception failure)
     {
         var open = sent.Where(static op => op.Claim is not null).ToList();
         foreach (var op in open) Unask(op);
@@ -56,19 +56,9 @@ internal sealed partial class LockTable
             .Select(static held => new LockOp(held.Mode == LockMode.Shared ? LockVerb.ReleaseShared : LockVerb.Release, held.Key));
         Orders.InsertRange(0, surplus.ToList());
 
-        var missing = new List<JobLockHandle>();
-        foreach (var (held, entry) in wanted)
-        {
-            if (server.Contains(held)) continue;
-
-            MarkLost(entry);
-            Count--;
-            missing.AddRange(entry.Handles);
-        }
-
         foreach (var claim in open.Select(static op => op.Claim!).Distinct()) Fail(claim, failure);
         foreach (var entry in _entries.Values.ToList()) GoOnOrFail(entry, failure: null);
-        return missing;
+        return !wanted.Keys.All(server.Contains);
     }
 
     /// <summary>Fails all that is asked and waited for.</summary>
