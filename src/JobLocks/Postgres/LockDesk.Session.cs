@@ -199,7 +199,6 @@ internal sealed partial class LockDesk
             Monitor.PulseAll(_door);
         }
 
-        session.CloseSocket();
         foreach (var question in unanswered) question.Fail(failure!);
         Complete(done);
         if (failure is not null) _log.CannotOpen(_opening.Server, cause);

@@ -8,6 +8,7 @@ internal sealed partial class LockDesk
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromMilliseconds(50);
 
     private readonly object _rest = new();
+    private readonly List<(LockSession Session, TimeSpan When)> _late = [];
 
     private void Watch()
     {
@@ -28,6 +29,8 @@ internal sealed partial class LockDesk
                 Debug.WriteLine(unexpected);
             }
         }
+
+        lock (_door) CutLate(TimeSpan.MaxValue);
     }
 
     private void Tick()
@@ -39,19 +42,39 @@ internal sealed partial class LockDesk
             var now = BootClock.Now;
             if (_closed) return;
 
+            CutLate(now);
             if (_session is null)
             {
                 if (_isWanted && now >= _tryAgainAt) StartSession();
             }
             else if (_isOpen)
             {
-                if (now > Deadline) late = _session;
-                else done = LookAround(now);
+                if (now > Deadline)
+                {
+                    late = _session;
+                    late.Stay();
+                    _late.Add((late, Deadline + _options.LossMargin));
+                }
+                else
+                {
+                    done = LookAround(now);
+                }
             }
         }
 
         if (late is not null) Broke(late, new TimeoutException($"The server has not answered for {(_options.LostAfter - _options.LossMargin).TotalSeconds:0.#} s."));
         Complete(done);
+    }
+
+    /// <summary>Ends the connections that stayed for their runs to stop in. Now the server may give their locks away anyhow.</summary>
+    private void CutLate(TimeSpan now)
+    {
+        foreach (var (session, when) in _late)
+        {
+            if (when <= now) session.Cut();
+        }
+
+        _late.RemoveAll(late => late.When <= now);
     }
 
     private List<Claim> LookAround(TimeSpan now)

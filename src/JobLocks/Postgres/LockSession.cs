@@ -9,9 +9,11 @@ namespace JobLocks.Postgres;
 /// </summary>
 internal sealed class LockSession(LockDesk desk, SessionOpening opening)
 {
+    private readonly object _end = new();
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile IdleSocket? _socket;
     private volatile OpenedSession? _opened;
+    private bool _stays;
 
     /// <summary>Whether somebody uses the connection. Behind the door of the desk.</summary>
     public bool IsBusy { get; set; }
@@ -33,8 +35,36 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
     /// <summary>Whether the idle connection has something to say. Where that cannot be seen, it must be asked.</summary>
     public bool HasNews() => _opened is not null && (_socket is null || _socket.HasNews());
 
-    /// <summary>Lets go of a connection that is given up, so that a thread that still reads from it need not wait for a time-out.</summary>
-    public void CloseSocket() => _socket?.Close();
+    /// <summary>
+    /// The connection stays until <see cref="Cut"/>: its locks count as lost, but their runs are still stopping. Where the server hears us,
+    /// closing it would give the locks to others at once.
+    /// </summary>
+    public void Stay()
+    {
+        lock (_end) _stays = true;
+    }
+
+    /// <summary>
+    /// Ends the connection, whoever uses it. A caller who does the work itself would wait for the command's time-out, and then for Npgsql,
+    /// which tries to cancel the command over a connection of its own.
+    /// </summary>
+    public void Cut()
+    {
+        _socket?.Close();
+        lock (_end)
+        {
+            _stays = false;
+            Monitor.PulseAll(_end);
+        }
+    }
+
+    private void WaitForCut()
+    {
+        lock (_end)
+        {
+            while (_stays) Monitor.Wait(_end);
+        }
+    }
 
     private void CompareHeld(NpgsqlConnection connection, Exception cause)
     {
@@ -81,6 +111,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
             _socket = IdleSocket.Of(opened.Connection);
             desk.Opened(this, opened.ProvedAt, opened.Budget);
             while (desk.NextWork(this) is { } work) Do(work);
+            WaitForCut();
         }
         catch (Exception broken)
         {

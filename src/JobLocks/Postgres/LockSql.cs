@@ -35,6 +35,9 @@ internal static class LockSql
         JOIN   pg_settings USING (name)
         """;
 
+    /// <summary>The same for the connection that only listens, and for that idles for as long as nobody releases anything.</summary>
+    public const string SetUpListener = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'";
+
     /// <summary>
     /// Does $1[i] (see <see cref="LockVerb"/>) with the key $2[i], row after row.
     /// Lock functions stand in CASE branches of the target list only: in a WHERE, or near a sort, PostgreSQL may call them for other rows.

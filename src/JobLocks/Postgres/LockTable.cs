@@ -19,6 +19,9 @@ internal sealed partial class LockTable(LockDesk desk)
     /// <summary>How many locks the session has or is asked for.</summary>
     public int Count { get; private set; }
 
+    /// <summary>How many keys it remembers anything of.</summary>
+    public int Known => _entries.Count;
+
     /// <summary>How many of the orders somebody waits for, about: it is read without the door as well.</summary>
     public int Asks => Volatile.Read(ref _asks);
 

@@ -91,6 +91,8 @@ internal sealed class ReleaseListener(SessionOpening opening, LockDesk desk, ILo
             {
                 if (long.TryParse(released.Payload, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var key)) desk.Retry(new(key));
             };
+            using var setUp = new NpgsqlCommand(LockSql.SetUpListener, connection);
+            await setUp.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
             using var listen = new NpgsqlCommand("LISTEN joblocks", connection);
             await listen.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
             // Releases before this moment were not heard.

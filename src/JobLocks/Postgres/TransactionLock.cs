@@ -11,15 +11,28 @@ internal sealed class TransactionLock : ILockOwner
     public static async Task<JobLockHandle?> TryTakeAsync(LockWish wish, NpgsqlTransaction transaction, CancellationToken stop)
     {
         ArgumentNullException.ThrowIfNull(transaction);
-        if (transaction.Connection is not { } connection)
-            throw new ArgumentException($"The transaction is over, so the lock {wish} cannot be taken in it.", nameof(transaction));
 
-        using var command = new NpgsqlCommand(wish.Mode == LockMode.Shared ? LockSql.TakeSharedInTransaction : LockSql.TakeInTransaction, connection, transaction)
-        {
-            Parameters = { new NpgsqlParameter<long> { TypedValue = wish.Key.Value } },
-        };
+        using var command = CommandIn(transaction, wish);
+        command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = wish.Key.Value });
         var granted = await command.ExecuteScalarAsync(stop).ConfigureAwait(false) is true;
         return granted ? new(wish.Name, wish.Key, new() { Run = "a transaction" }, TimeProvider.System.GetUtcNow(), Owner, token: 0) : null;
+    }
+
+    private static NpgsqlCommand CommandIn(NpgsqlTransaction transaction, LockWish wish)
+    {
+        InvalidOperationException? over = null;
+        try
+        {
+            if (transaction.Connection is { } connection)
+                return new(wish.Mode == LockMode.Shared ? LockSql.TakeSharedInTransaction : LockSql.TakeInTransaction, connection, transaction);
+        }
+        catch (InvalidOperationException completed)
+        {
+            // Thrown by the driver for one that was committed, rolled back or disposed.
+            over = completed;
+        }
+
+        throw new ArgumentException($"The transaction is over, so the lock {wish} cannot be taken in it.", nameof(transaction), over);
     }
 
     void ILockOwner.Release(JobLockHandle handle)
