@@ -152,6 +152,10 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
                 opened.ForgetFence();
             CompareHeld(opened.Connection, refused);
         }
+        catch (FullLockTableException full)
+        {
+            CompareHeld(opened.Connection, full);
+        }
 
         foreach (var question in work.Questions) Ask(opened, question);
     }

@@ -89,6 +89,24 @@ internal static class LockSql
         FROM   ROWS FROM (unnest($1::int2[]), unnest($2::bigint[]), unnest($4::int[]), unnest($5::int[])) AS u (o, k, s, n)
         """;
 
+    /// <summary>
+    /// The two statements as functions of this session alone. The driver takes "out of shared memory" for the end of a connection, and with it
+    /// all locks would be gone: so a full lock table is caught here, where session locks survive it, and answered with -1.
+    /// </summary>
+    public const string CreateGuards =
+        "CREATE FUNCTION pg_temp.joblocks_batch(int2[], bigint[]) RETURNS TABLE (r bigint, pid int) LANGUAGE plpgsql AS $guard$ BEGIN RETURN QUERY "
+        + Batch
+        + "; EXCEPTION WHEN out_of_memory THEN RETURN QUERY SELECT -1::bigint, pg_backend_pid(); END $guard$; "
+        + "CREATE FUNCTION pg_temp.joblocks_batch(int2[], bigint[], bigint[], int[], int[]) RETURNS TABLE (r bigint, pid int) LANGUAGE plpgsql AS $guard$ BEGIN RETURN QUERY "
+        + BatchWithSlots
+        + "; EXCEPTION WHEN out_of_memory THEN RETURN QUERY SELECT -1::bigint, pg_backend_pid(); END $guard$";
+
+    /// <summary><see cref="Batch"/>, guarded.</summary>
+    public const string GuardedBatch = "SELECT r, pid FROM pg_temp.joblocks_batch($1, $2)";
+
+    /// <summary><see cref="BatchWithSlots"/>, guarded.</summary>
+    public const string GuardedBatchWithSlots = "SELECT r, pid FROM pg_temp.joblocks_batch($1, $2, $3, $4, $5)";
+
     /// <summary>Takes back all that this session shows to others: that somebody waits, or that a writer does.</summary>
     public const string TakeBackSigns =
         """

@@ -5,6 +5,8 @@ namespace JobLocks.Postgres;
 /// <summary>A prepared statement that does many operations in one round trip. Used by the session's thread alone.</summary>
 internal sealed class LockStatement : IDisposable
 {
+    private const int TableIsFull = -1;
+
     private readonly int _backend;
     private readonly NpgsqlCommand _command;
     private readonly NpgsqlParameter<short[]> _verbs = new() { TypedValue = [] };
@@ -16,12 +18,13 @@ internal sealed class LockStatement : IDisposable
 
     /// <param name="connection">Open, and used by nobody else meanwhile.</param>
     /// <param name="backend">Who must answer.</param>
+    /// <param name="isGuarded">Whether the session has the functions that catch a full lock table.</param>
     /// <param name="takesSlots">Whether it knows <see cref="LockVerb.TakeSlot"/>, which is rare and makes it longer.</param>
-    public LockStatement(NpgsqlConnection connection, int backend, bool takesSlots)
+    public LockStatement(NpgsqlConnection connection, int backend, bool isGuarded, bool takesSlots)
     {
         _backend = backend;
         _takesSlots = takesSlots;
-        _command = new(takesSlots ? LockSql.BatchWithSlots : LockSql.Batch, connection)
+        _command = new(Sql(isGuarded, takesSlots), connection)
         {
             Parameters = { _verbs, _keys },
         };
@@ -32,6 +35,7 @@ internal sealed class LockStatement : IDisposable
 
     /// <summary>Does the operations in their order and writes the answers into them.</summary>
     /// <exception cref="NpgsqlException">The server answered with an error, and nobody knows how far it came; or the connection broke.</exception>
+    /// <exception cref="FullLockTableException">The lock table is full, and nobody knows how far it came.</exception>
     /// <exception cref="WrongServerException">Another backend answered.</exception>
     public void Run(IReadOnlyList<LockOp> ops)
     {
@@ -53,11 +57,20 @@ internal sealed class LockStatement : IDisposable
             reader.Read();
             op.Result = reader.IsDBNull(0) ? 0 : reader.GetInt64(0);
             var answering = reader.GetInt32(1);
+            if (op.Result == TableIsFull) throw new FullLockTableException();
             if (answering != _backend) throw WrongServerException.PoolerChangedBackend(_backend, answering);
         }
     }
 
     public void Dispose() => _command.Dispose();
+
+    private static string Sql(bool isGuarded, bool takesSlots) => (isGuarded, takesSlots) switch
+    {
+        (true, true) => LockSql.GuardedBatchWithSlots,
+        (true, false) => LockSql.GuardedBatch,
+        (false, true) => LockSql.BatchWithSlots,
+        _ => LockSql.Batch,
+    };
 
     private void SetSlots(IReadOnlyList<LockOp> ops)
     {

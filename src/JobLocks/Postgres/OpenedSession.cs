@@ -6,18 +6,20 @@ namespace JobLocks.Postgres;
 /// <summary>An open connection that was found fit to hold locks, with its statements. Used by the session's thread alone.</summary>
 internal sealed class OpenedSession : IDisposable
 {
+    private readonly bool _isGuarded;
     private uint _fence;
     private readonly LockStatement _plain;
     private LockStatement? _withSlots;
 
-    public OpenedSession(string server, NpgsqlConnection connection, int backend, uint fence, long budget)
+    public OpenedSession(string server, NpgsqlConnection connection, int backend, bool isGuarded, uint fence, long budget)
     {
         Server = server;
         Connection = connection;
         Budget = budget;
         Backend = backend;
         _fence = fence;
-        _plain = new(connection, backend, takesSlots: false);
+        _isGuarded = isGuarded;
+        _plain = new(connection, backend, isGuarded, takesSlots: false);
         ProvedAt = BootClock.Now;
         _plain.Run([]);
     }
@@ -61,7 +63,7 @@ internal sealed class OpenedSession : IDisposable
     {
         foreach (var order in orders)
         {
-            if (order.Verb == LockVerb.TakeSlot) return _withSlots ??= new(Connection, Backend, takesSlots: true);
+            if (order.Verb == LockVerb.TakeSlot) return _withSlots ??= new(Connection, Backend, _isGuarded, takesSlots: true);
         }
 
         return _plain;

@@ -107,7 +107,7 @@ internal sealed class SessionOpening
             _host = host;
             _log.Opened(Server, backend);
             if (version < FirstWithIdleTimeout) _log.OldServer(version / 10_000);
-            return new(Server, connection, backend, fence, lockTable / ShareOfLockTable);
+            return new(Server, connection, backend, TryGuard(connection), fence, lockTable / ShareOfLockTable);
         }
         catch
         {
@@ -124,6 +124,21 @@ internal sealed class SessionOpening
         if (reader.GetBoolean(1)) throw WrongServerException.Standby();
         var version = reader.GetInt32(2);
         return version < OldestVersion ? throw WrongServerException.TooOld(version) : (reader.GetInt32(0), version, reader.GetInt64(3));
+    }
+
+    /// <summary>False for a role that may create nothing temporary: a full lock table then ends the session.</summary>
+    private static bool TryGuard(NpgsqlConnection connection)
+    {
+        try
+        {
+            using var command = new NpgsqlCommand(LockSql.CreateGuards, connection);
+            command.ExecuteNonQuery();
+            return true;
+        }
+        catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
+        {
+            return false;
+        }
     }
 
     private void SetUp(NpgsqlConnection connection)
