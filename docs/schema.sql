@@ -5,6 +5,7 @@
 --     GRANT USAGE ON SEQUENCE "joblocks".fence TO its_name;
 --     GRANT SELECT, INSERT, UPDATE ON "joblocks".limits TO its_name;
 BEGIN;
+
 SET LOCAL lock_timeout = '60s';
 
 -- One at a time: "JLsc" in ASCII.
@@ -20,6 +21,7 @@ END
 $do$;
 
 CREATE SCHEMA IF NOT EXISTS "joblocks";
+
 SET LOCAL search_path TO "joblocks";
 
 -- A number for each grant. It grows with each grant of a key, so a table can refuse those who are late.

@@ -40,10 +40,14 @@ internal sealed class JobLocksSchema(JobLocksOptions options, ILogger log)
     {
         try
         {
-            // In one piece and in one transaction, which the script opens and ends itself.
-            using var command = new NpgsqlCommand(SchemaSql.For(schema, SchemaSql.Script), connection);
             connection.Notice += OnNotice;
-            command.ExecuteNonQuery();
+            // In one transaction, which the script opens and ends itself.
+            foreach (var statement in SchemaSql.StatementsFor(schema))
+            {
+                using var command = new NpgsqlCommand(statement, connection);
+                command.ExecuteNonQuery();
+            }
+
             log.SchemaReady(schema, SchemaSql.Version);
         }
         catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))

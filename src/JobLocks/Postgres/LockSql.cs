@@ -90,14 +90,17 @@ internal static class LockSql
         """;
 
     /// <summary>
-    /// The two statements as functions of this session alone. The driver takes "out of shared memory" for the end of a connection, and with it
+    /// The statement as a function of this session alone. The driver takes "out of shared memory" for the end of a connection, and with it
     /// all locks would be gone: so a full lock table is caught here, where session locks survive it, and answered with -1.
     /// </summary>
-    public const string CreateGuards =
+    public const string CreateGuard =
         "CREATE FUNCTION pg_temp.joblocks_batch(int2[], bigint[]) RETURNS TABLE (r bigint, pid int) LANGUAGE plpgsql AS $guard$ BEGIN RETURN QUERY "
         + Batch
-        + "; EXCEPTION WHEN out_of_memory THEN RETURN QUERY SELECT -1::bigint, pg_backend_pid(); END $guard$; "
-        + "CREATE FUNCTION pg_temp.joblocks_batch(int2[], bigint[], bigint[], int[], int[]) RETURNS TABLE (r bigint, pid int) LANGUAGE plpgsql AS $guard$ BEGIN RETURN QUERY "
+        + "; EXCEPTION WHEN out_of_memory THEN RETURN QUERY SELECT -1::bigint, pg_backend_pid(); END $guard$";
+
+    /// <summary>The same for rows that take slots.</summary>
+    public const string CreateGuardWithSlots =
+        "CREATE FUNCTION pg_temp.joblocks_batch(int2[], bigint[], bigint[], int[], int[]) RETURNS TABLE (r bigint, pid int) LANGUAGE plpgsql AS $guard$ BEGIN RETURN QUERY "
         + BatchWithSlots
         + "; EXCEPTION WHEN out_of_memory THEN RETURN QUERY SELECT -1::bigint, pg_backend_pid(); END $guard$";
 

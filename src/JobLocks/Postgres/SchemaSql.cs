@@ -27,6 +27,7 @@ internal static class SchemaSql
         --     GRANT USAGE ON SEQUENCE "joblocks".fence TO its_name;
         --     GRANT SELECT, INSERT, UPDATE ON "joblocks".limits TO its_name;
         BEGIN;
+
         SET LOCAL lock_timeout = '60s';
 
         -- One at a time: "JLsc" in ASCII.
@@ -42,6 +43,7 @@ internal static class SchemaSql
         $do$;
 
         CREATE SCHEMA IF NOT EXISTS "joblocks";
+
         SET LOCAL search_path TO "joblocks";
 
         -- A number for each grant. It grows with each grant of a key, so a table can refuse those who are late.
@@ -85,6 +87,13 @@ internal static class SchemaSql
         ON CONFLICT (name) DO UPDATE SET slots = excluded.slots, said_by = excluded.said_by, said_at = now()
         RETURNING   (SELECT slots FROM said), (SELECT said_by FROM said)
         """;
+
+    /// <summary>
+    /// The statements of the script: each ends with a semicolon and an empty line. Several in one command would be sent by the driver on the
+    /// thread pool, which the users' jobs may have taken; and a socket that was used so once is slower for ever.
+    /// </summary>
+    public static IEnumerable<string> StatementsFor(string schema) =>
+        For(schema, Script).Split(";\n\n", StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
 
     /// <summary>The same text for a schema of another name.</summary>
     public static string For(string schema, string sql) =>

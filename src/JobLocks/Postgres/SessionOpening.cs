@@ -131,8 +131,11 @@ internal sealed class SessionOpening
     {
         try
         {
-            using var command = new NpgsqlCommand(LockSql.CreateGuards, connection);
-            command.ExecuteNonQuery();
+            // One by one, as the driver would send several on the thread pool.
+            using var guard = new NpgsqlCommand(LockSql.CreateGuard, connection);
+            guard.ExecuteNonQuery();
+            using var guardWithSlots = new NpgsqlCommand(LockSql.CreateGuardWithSlots, connection);
+            guardWithSlots.ExecuteNonQuery();
             return true;
         }
         catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))

@@ -1,0 +1,152 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using JobLocks.Testing.Postgres;
+using JobLocks.Tests.Support;
+using Npgsql;
+
+namespace JobLocks.Tests.Faults;
+
+/// <summary>A server with no room left, for connections or for locks. Has a very small server of its own.</summary>
+[TestFixture, CancelAfter(120_000)]
+public sealed class FullServerTests
+{
+    private const int MaxConnections = 10;
+
+    // A quarter of max_locks_per_transaction times max_connections.
+    private const int Share = 25;
+
+    private PostgresServer _server = null!;
+    private LogLines _log = null!;
+    private AdvisoryLocks _locks = null!;
+
+    [OneTimeSetUp]
+    public async Task StartServer()
+    {
+        _server = await PostgresServer.StartAsync(string.Create(
+            CultureInfo.InvariantCulture, $"max_connections = {MaxConnections}\nsuperuser_reserved_connections = 0\nmax_locks_per_transaction = 10\n"));
+        if (!_server.CanRestart) Assert.Ignore("The server is not ours, and has room for more than a test should take.");
+        await LockTable.AskAsync(_server.ConnectionString, "CREATE ROLE plain LOGIN");
+        await LockTable.AskAsync(_server.ConnectionString, "GRANT CREATE ON DATABASE postgres TO plain");
+    }
+
+    [OneTimeTearDown]
+    public async Task StopServer() => await _server.DisposeAsync();
+
+    [SetUp]
+    public void Connect()
+    {
+        _log = new();
+        _locks = AdvisoryLocks.Connect(_server.ConnectionString, loggers: _log);
+    }
+
+    [TearDown]
+    public async Task Leaves_no_lock_behind()
+    {
+        await _locks.DisposeAsync();
+        _log.Dispose();
+
+        Assert.That(await LockTable.CountLeftAsync(_server.ConnectionString), Is.Zero);
+    }
+
+    [Test]
+    public async Task Refuses_while_there_is_no_connection_left_and_works_once_there_is(CancellationToken stop)
+    {
+        var others = new ConcurrentBag<NpgsqlConnection>();
+        while (await TryOpenAsync(stop) is { } other) others.Add(other);
+
+        var error = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => _locks.TryAcquireAsync("crowded", stop));
+
+        foreach (var other in others) await other.DisposeAsync();
+        await using var handle = await _locks.TryAcquireOnceBackAsync("crowded", stop);
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(error!.Message, Does.Contain("53300").And.Contain("Each process needs one connection"));
+            Assert.That(error.NeedsChange, Is.False);
+            Assert.That(handle, Is.Not.Null);
+        }
+    }
+
+    /// <summary>Npgsql takes the error for the end of a connection: so held locks may be lost, but never in silence.</summary>
+    [TestCase("postgres"), TestCase("plain")]
+    public async Task Takes_nothing_and_loses_nothing_in_silence_while_the_lock_table_is_full(string role, CancellationToken stop)
+    {
+        await using var locks = AdvisoryLocks.Connect(new NpgsqlConnectionStringBuilder(_server.ConnectionString) { Username = role }.ConnectionString, loggers: _log);
+        await using var filler = await Raw.OpenAsync(_server.ConnectionString, stop);
+        var held = await locks.TryAcquireAsync("held", stop);
+        await FillAsync(filler, stop);
+
+        var error = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.TryAcquireAsync("no room", stop));
+        var isTold = held!.Lost.IsCancellationRequested;
+        var holders = await filler.AskAsync(
+            $"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND (classid::bigint << 32) | objid::bigint = {held.Key.Value}", stop);
+
+        await filler.AskAsync("SELECT pg_advisory_unlock_all()", stop);
+        await held.DisposeAsync();
+        await using var handle = await locks.TryAcquireOnceBackAsync("no room", stop);
+        await using var again = await locks.TryAcquireOnceBackAsync("held", stop);
+        TestContext.Out.WriteLine($"Held by {holders} on the server, told lost: {isTold}");
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(error!.Message, Does.Contain("max_locks_per_transaction"));
+            Assert.That(isTold || holders is 1L, Is.True);
+            Assert.That(handle, Is.Not.Null);
+            Assert.That(again, Is.Not.Null);
+        }
+    }
+
+    [Test]
+    public async Task Takes_no_more_than_its_share_of_the_lock_table(CancellationToken stop)
+    {
+        var held = new List<JobLockHandle>();
+        for (var number = 0; number < Share; number++) held.Add((await _locks.TryAcquireAsync($"share-{number}", stop))!);
+
+        var error = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => _locks.TryAcquireAsync("too much", stop));
+
+        await held[0].DisposeAsync();
+        await using var handle = await _locks.TryAcquireAsync("in its place", stop);
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(error!.Message, Does.Contain("max_locks_per_transaction"));
+            Assert.That(held.Skip(1).Select(static one => one.Lost.IsCancellationRequested), Is.All.False);
+            Assert.That(handle, Is.Not.Null);
+        }
+
+        foreach (var one in held) await one.DisposeAsync();
+    }
+
+    private async Task<NpgsqlConnection?> TryOpenAsync(CancellationToken stop)
+    {
+        try
+        {
+            return await Raw.OpenAsync(_server.ConnectionString, stop);
+        }
+        catch (PostgresException full) when (string.Equals(full.SqlState, PostgresErrorCodes.TooManyConnections, StringComparison.Ordinal))
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Until not one more goes in.</summary>
+    private static async Task FillAsync(NpgsqlConnection filler, CancellationToken stop)
+    {
+        // Caught on the server: Npgsql takes this error for the end of a connection.
+        await filler.AskAsync(
+            """
+            DO $do$
+            DECLARE
+                refused int := 0;
+            BEGIN
+                FOR number IN 1..1000000 LOOP
+                    BEGIN
+                        PERFORM pg_advisory_lock_shared(number);
+                    EXCEPTION WHEN out_of_memory THEN
+                        refused := refused + 1;
+                    END;
+                    EXIT WHEN refused = 20;
+                END LOOP;
+            END
+            $do$
+            """,
+            stop);
+    }
+}

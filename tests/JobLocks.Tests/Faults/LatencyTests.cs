@@ -1,0 +1,120 @@
+using System.Diagnostics;
+using JobLocks.Testing.Postgres;
+using JobLocks.Tests.Support;
+
+namespace JobLocks.Tests.Faults;
+
+/// <summary>What is slow, but works: nobody may be told that a lock is lost which is not. The last test takes all threads of the pool, so it runs alone.</summary>
+[TestFixture, CancelAfter(120_000), NonParallelizable]
+public sealed class LatencyTests
+{
+    private static readonly TimeSpan LostAfter = TimeSpan.FromSeconds(3);
+
+    private readonly string _me = Sessions.NewName("latency");
+    private string _database = "";
+
+    [OneTimeSetUp]
+    public async Task CreateDatabase() => _database = await AssemblySetup.Server.CreateDatabaseAsync("latency");
+
+    [TearDown]
+    public async Task Leaves_no_lock_behind() => Assert.That(await LockTable.CountLeftAsync(_database), Is.Zero);
+
+    [Test]
+    public async Task Keeps_its_locks_on_a_network_that_takes_300_ms_each_way(CancellationToken stop)
+    {
+        await using var network = await FaultyNetwork.StartAsync(_database);
+        await using var locks = Locks(network.ConnectionString);
+        await using var held = await locks.TryAcquireAsync("slow", stop);
+
+        network.Delay(TimeSpan.FromMilliseconds(300));
+        var asked = Stopwatch.GetTimestamp();
+        await using var next = await locks.TryAcquireAsync("slow-too", stop);
+        TestContext.Out.WriteLine($"Taken in {Stopwatch.GetElapsedTime(asked).TotalMilliseconds:0} ms");
+        await Sessions.WhenHeardAfterAsync(_database, _me, 3 * LostAfter, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(held!.Lost.IsCancellationRequested, Is.False);
+            Assert.That(next?.Lost.IsCancellationRequested, Is.False);
+            Assert.That(await Sessions.IsHeldAsync(_database, "slow"), Is.True);
+            Assert.That(await Sessions.IsHeldAsync(_database, "slow-too"), Is.True);
+        }
+
+        network.Heal();
+    }
+
+    [Test]
+    public async Task Opens_its_session_on_a_network_that_takes_300_ms_each_way(CancellationToken stop)
+    {
+        await using var network = await FaultyNetwork.StartAsync(_database);
+        network.Delay(TimeSpan.FromMilliseconds(300));
+        await using var locks = Locks(network.ConnectionString);
+
+        var asked = Stopwatch.GetTimestamp();
+        await using var held = await locks.TryAcquireAsync("slow-start", stop);
+        TestContext.Out.WriteLine($"Opened and taken in {Stopwatch.GetElapsedTime(asked).TotalMilliseconds:0} ms");
+        await Sessions.WhenHeardAfterAsync(_database, _me, 2 * LostAfter, stop);
+
+        Assert.That(held?.Lost.IsCancellationRequested, Is.False);
+        network.Heal();
+    }
+
+    /// <summary>Without async: a continuation would find no thread.</summary>
+    [Test]
+    public void Keeps_its_locks_while_users_jobs_block_all_threads_of_the_pool()
+    {
+        using var locks = Locks(_database);
+        using var held = locks.TryAcquire("starved");
+        using var mayGoOn = new ManualResetEventSlim();
+        using var connection = new Npgsql.NpgsqlConnection(_database + ";Pooling=false");
+        connection.Open();
+
+        // More than the pool would add in that time.
+        using var left = new CountdownEvent(500);
+        for (var job = 0; job < left.InitialCount; job++)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(
+                _ =>
+                {
+                    mayGoOn.Wait();
+                    left.Signal();
+                },
+                null);
+        }
+
+        try
+        {
+            var waited = Stopwatch.StartNew();
+            while (waited.Elapsed < 2 * LostAfter) Ask(connection, "SELECT pg_sleep(0.2)");
+            var queued = ThreadPool.PendingWorkItemCount;
+            using var next = locks.TryAcquire("starved-too");
+
+            using (Assert.EnterMultipleScope())
+            {
+                Assert.That(queued, Is.Positive, "the pool found threads for all: it was not busy");
+                Assert.That(held!.IsLost, Is.False);
+                Assert.That(held.Lost.IsCancellationRequested, Is.False);
+                Assert.That(next, Is.Not.Null);
+                Assert.That(Ask(connection, $"SELECT pg_try_advisory_lock({held.Key.Value})"), Is.False);
+            }
+        }
+        finally
+        {
+            mayGoOn.Set();
+            left.Wait();
+        }
+    }
+
+    private static object? Ask(Npgsql.NpgsqlConnection connection, string sql)
+    {
+        using var command = new Npgsql.NpgsqlCommand(sql, connection);
+        return command.ExecuteScalar();
+    }
+
+    private AdvisoryLocks Locks(string connectionString) => AdvisoryLocks.Connect(connectionString, options =>
+    {
+        options.LostAfter = LostAfter;
+        options.HeartbeatInterval = TimeSpan.FromSeconds(0.5);
+        options.ApplicationName = _me;
+    });
+}
