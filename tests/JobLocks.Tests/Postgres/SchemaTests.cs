@@ -11,14 +11,19 @@ public sealed class SchemaTests
 {
     private const string Ours = "SELECT count(*) FROM pg_namespace WHERE nspname = 'joblocks'";
 
-    private readonly List<string> _roles = [];
+    private readonly List<(string Database, string Role)> _roles = [];
 
     private sealed record Vector(string Name, long Key);
 
     [OneTimeTearDown]
     public async Task DropRoles()
     {
-        foreach (var role in _roles) await LockTable.AskAsync(AssemblySetup.Server.ConnectionString, $"DROP ROLE IF EXISTS {role}");
+        foreach (var (database, role) in _roles)
+        {
+            // What was granted to it, it has in its database.
+            await LockTable.AskAsync(database, $"DROP OWNED BY {role}");
+            await LockTable.AskAsync(database, $"DROP ROLE {role}");
+        }
     }
 
     [Test]
@@ -237,7 +242,7 @@ public sealed class SchemaTests
         var database = await NewDatabaseAsync(stop);
         var role = $"joblocks_{Guid.NewGuid():N}";
         await LockTable.AskAsync(database, $"CREATE ROLE {role} LOGIN PASSWORD 'secret'");
-        _roles.Add(role);
+        _roles.Add((database, role));
         return (database, role);
     }
 }

@@ -32,6 +32,7 @@ internal sealed class OtherProcess : IDisposable
         }
 
         if (string.Equals(arguments[0], WatchedLock.Argument, StringComparison.Ordinal)) return await WatchedLock.RunAsync(arguments[1..]);
+        if (string.Equals(arguments[0], BlockedPool.Argument, StringComparison.Ordinal)) return BlockedPool.Run(arguments[1], arguments[2]);
 
         var (connectionString, name, end) = (arguments[0], arguments[1], arguments[2]);
         await using var locks = AdvisoryLocks.Connect(connectionString);
@@ -54,6 +55,9 @@ internal sealed class OtherProcess : IDisposable
     public static OtherProcess Watch(string connectionString, string lockName, params string[] options) =>
         Start([WatchedLock.Argument, connectionString, lockName, .. options]);
 
+    /// <summary>A process that takes locks while its thread pool is blocked: see <see cref="BlockedPool"/>.</summary>
+    public static OtherProcess BlockPool(string connectionString, string lockName) => Start([BlockedPool.Argument, connectionString, lockName]);
+
     private static OtherProcess Start(string[] arguments)
     {
         var start = new ProcessStartInfo("dotnet") { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
@@ -71,10 +75,17 @@ internal sealed class OtherProcess : IDisposable
     public async Task<long> SaysWhenAsync(string word, CancellationToken stop)
     {
         var line = await SaysAsync(stop);
-        if (line?.Split(' ') is [var said, var time] && string.Equals(said, word, StringComparison.Ordinal))
-            return long.Parse(time, CultureInfo.InvariantCulture);
+        if (line?.Split(' ') is [var said, var number] && string.Equals(said, word, StringComparison.Ordinal))
+            return long.Parse(number, CultureInfo.InvariantCulture);
 
-        throw new InvalidOperationException($"The other process should say '{word}' and when, but says '{line ?? "nothing any more"}'.");
+        throw new InvalidOperationException($"The other process should say '{word}' and a number, but says '{line ?? "nothing any more"}'.");
+    }
+
+    /// <summary>Asks a process that watches its lock for the fencing token.</summary>
+    public async Task<long> SaysTokenAsync(CancellationToken stop)
+    {
+        await TellAsync(WatchedLock.Token);
+        return await SaysWhenAsync(WatchedLock.Token, stop);
     }
 
     /// <summary>Tells a process that watches its lock what to do: a word of <see cref="WatchedLock"/>.</summary>

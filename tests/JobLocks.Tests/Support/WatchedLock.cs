@@ -24,6 +24,9 @@ internal static class WatchedLock
     /// <summary>Said with the time after the lock was given back.</summary>
     public const string Released = "released";
 
+    /// <summary>Told to say the fencing token of the lock; the same word and the token are the answer.</summary>
+    public const string Token = "token";
+
     /// <summary>Told to end at once, with the lock in hand.</summary>
     public const string Exit = "exit";
 
@@ -38,6 +41,12 @@ internal static class WatchedLock
         // Without a line, the test itself has ended.
         while (await Console.In.ReadLineAsync() is { } told && !string.Equals(told, Exit, StringComparison.Ordinal))
         {
+            if (string.Equals(told, Token, StringComparison.Ordinal))
+            {
+                Say(Token, handle!.FencingToken);
+                continue;
+            }
+
             if (!string.Equals(told, Release, StringComparison.Ordinal)) throw new InvalidOperationException($"Told to '{told}', which means nothing here.");
             if (handle is not null) await handle.DisposeAsync();
             Say(Released);
@@ -48,9 +57,7 @@ internal static class WatchedLock
     }
 
     /// <summary>The time is taken first: the console may keep us waiting.</summary>
-    private static void Say(string word)
-    {
-        var now = Stopwatch.GetTimestamp();
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{word} {now}"));
-    }
+    private static void Say(string word) => Say(word, Stopwatch.GetTimestamp());
+
+    private static void Say(string word, long number) => Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{word} {number}"));
 }
