@@ -68,8 +68,8 @@ internal sealed class SessionOpening
         {
             Host = host ?? _host,
             ApplicationName = _options.ApplicationName,
-            // Later than the session is cut: after a time-out Npgsql tries to cancel the command, for up to twice the time of connecting.
-            CommandTimeout = (int)Math.Ceiling((_options.LostAfter + _options.LossMargin).TotalSeconds),
+            // Long after the session is cut: after a time-out Npgsql tries to cancel the command, for up to twice the time of connecting.
+            CommandTimeout = (int)Math.Ceiling(_options.LostAfter.TotalSeconds * 2) + 30,
             Enlist = false,
             KeepAlive = keepAliveSeconds,
             LoadBalanceHosts = false,
