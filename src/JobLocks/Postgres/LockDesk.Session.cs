@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using JobLocks.Diagnostics;
 
 namespace JobLocks.Postgres;
@@ -6,20 +5,9 @@ namespace JobLocks.Postgres;
 /// <content>The sessions, one after the other: how one is opened, proves itself, is lost, and is followed by the next.</content>
 internal sealed partial class LockDesk
 {
-    private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(200);
-    // A release and a take of one caller are no crowd.
-    private const int Crowd = 3;
     private const int MostPast = 16;
 
-    // A larger crowd keeps the processors busy by itself.
-    private const int LargestGathering = 24;
-
-    private static readonly TimeSpan ShortestGathering = TimeSpan.FromMicroseconds(30);
-    private static readonly TimeSpan LongestGathering = TimeSpan.FromMicroseconds(100);
-    private static readonly TimeSpan Nap = TimeSpan.FromMilliseconds(1);
-    private static readonly TimeSpan StillWarm = TimeSpan.FromMilliseconds(20);
-    private static readonly TimeSpan FastRoundTrip = TimeSpan.FromMilliseconds(0.5);
-    private static readonly TimeSpan Recently = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan BetweenBreaks = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan BetweenRetries = TimeSpan.FromSeconds(1);
@@ -39,22 +27,9 @@ internal sealed partial class LockDesk
     private TimeSpan _retriedAt;
     private long _budget = long.MaxValue;
     private bool _isOpen;
-    private bool _isCrowded;
-    private int _askedTogether;
-    private TimeSpan _workedAt;
     private bool _isWanted;
-    private TimeSpan _roundTrip;
     private InvalidOperationException? _interference;
     private bool _beat;
-
-    /// <summary>Why the locks cannot be asked now; null where they can, or where nobody has asked yet.</summary>
-    public JobLocksUnavailableException? Failure
-    {
-        get
-        {
-            lock (_door) return _failure;
-        }
-    }
 
     /// <summary>
     /// The process counts its locks as lost before the server can give them away: the server hears nothing for LostAfter from the last
@@ -80,45 +55,6 @@ internal sealed partial class LockDesk
             _provedAt = provedAt;
             _budget = budget;
             _failure = null;
-        }
-    }
-
-    /// <summary>Waits for something to do. Null where the session is no longer wanted, and nobody uses its connection.</summary>
-    public SessionWork? NextWork(LockSession session)
-    {
-        Gather();
-        lock (_door)
-        {
-            while (true)
-            {
-                if (!session.IsBusy)
-                {
-                    if (session != _session || _closed) return null;
-                    if (HasWork) return TakeWork(session);
-                }
-
-                // Where there was work a moment ago, a lock that is given back does not wake it: the next question takes that along,
-                // or it is sent after this nap.
-                session.Naps = BootClock.Now - _workedAt < StillWarm;
-                session.Idles = true;
-                Monitor.Wait(_door, session.Naps ? Nap : Timeout.InfiniteTimeSpan);
-                session.Idles = false;
-            }
-        }
-    }
-
-    /// <summary>The session has done its work, and anybody may use it.</summary>
-    public void Rest(LockSession session, TimeSpan roundTrip)
-    {
-        lock (_door)
-        {
-            session.IsBusy = false;
-            // The session's own thread looks by itself. Others leave what came meanwhile to it, and the end to it too.
-            if (session.Idles && (session != _session || _closed || HasUrgentWork)) Monitor.PulseAll(_door);
-            if (session != _session) return;
-
-            _workedAt = BootClock.Now;
-            _roundTrip += (roundTrip - _roundTrip) / 8;
         }
     }
 
@@ -250,46 +186,6 @@ internal sealed partial class LockDesk
         var taken = full;
         full = [];
         return taken;
-    }
-
-    private bool HasWork => _table.Orders.Count > 0 || _questions.Count > 0 || _beat;
-
-    private bool HasUrgentWork => HasWork && (_session is not { Naps: true } || _table.Asks > 0 || _questions.Count > 0 || _beat);
-
-    private SessionWork TakeWork(LockSession session)
-    {
-        session.IsBusy = true;
-        _beat = false;
-        var orders = _table.TakeOrders(MostInOneStatement);
-        _isCrowded = orders.Count > Crowd;
-        _askedTogether = _table.AsksOnce();
-        _sent = orders;
-        return new(orders, Swap(ref _questions));
-    }
-
-    /// <summary>
-    /// Waking a thread takes as long as a round trip on a fast network. A caller who finds the session idle does the work itself there,
-    /// where the server has just shown that it answers. Where many ask, the session's thread goes on: the more in one round trip, the better.
-    /// </summary>
-    private SessionWork? TakeWorkInPlace() =>
-        _isOpen && !_session!.IsBusy && !_isCrowded && _roundTrip < FastRoundTrip && BootClock.Now - _provedAt < Recently ? TakeWork(_session) : null;
-
-    /// <summary>
-    /// Those who asked together will ask together again: as long as it takes to wake this thread, it looks for them instead of sleeping,
-    /// and sends all at once.
-    /// </summary>
-    private void Gather()
-    {
-        if (!_isCrowded || _askedTogether > LargestGathering) return;
-
-        var since = Stopwatch.GetTimestamp();
-        while (Stopwatch.GetElapsedTime(since) is var waited && waited < LongestGathering)
-        {
-            var asks = _table.Asks;
-            if (asks >= _askedTogether || (asks > 0 && waited > ShortestGathering)) return;
-
-            Thread.SpinWait(20);
-        }
     }
 
     private void EnsureSession()

@@ -61,9 +61,6 @@ internal sealed partial class LockTable
         return !wanted.Keys.All(server.Contains);
     }
 
-    /// <summary>Fails all that is asked and waited for.</summary>
-    public void FailAll(Exception failure) => Lose([], failure);
-
     private void AskAgainOrFail(Claim claim, Exception? failure)
     {
         GiveBack(claim);

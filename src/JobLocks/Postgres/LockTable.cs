@@ -157,36 +157,6 @@ internal sealed partial class LockTable(LockDesk desk)
         return true;
     }
 
-    private bool TryAskSlot(Claim claim, int wish, LockEntry name)
-    {
-        if (name.AsksForSlot)
-        {
-            name.WaitingForSlots.Enqueue((claim, wish));
-            return true;
-        }
-
-        var free = claim.Wishes[wish].Slots.Select(EntryOf).Where(static entry => entry.State == LockEntry.Stand.Free).ToArray();
-        if (free.Length == 0) return false;
-
-        // Each time from another one, so that processes do not all try the same slots first.
-        Random.Shared.Shuffle(free);
-        foreach (var entry in free) Reserve(entry, LockMode.Exclusive);
-        // Only one of them will be had.
-        Count -= free.Length - 1;
-        name.AsksForSlot = true;
-        _asks++;
-        Orders.Add(new(LockVerb.TakeSlot, name.Key) { Claim = claim, Wish = wish, Slots = [.. free.Select(static entry => entry.Key)] });
-        return true;
-    }
-
-    private void AskNextSlot(LockEntry name)
-    {
-        while (!name.AsksForSlot && name.WaitingForSlots.TryDequeue(out var next))
-        {
-            if (next.Claim.Open > 0 && !TryAskSlot(next.Claim, next.Wish, name)) Close(next.Claim, next.Wish, granted: false);
-        }
-    }
-
     private void Reserve(LockEntry entry, LockMode mode)
     {
         entry.State = LockEntry.Stand.Asked;
