@@ -8,6 +8,10 @@ namespace JobLocks;
 /// <para>Not re-entrant: a second take of a held name is refused, in this process as in any other.</para>
 /// <para>Those who wait in one process are served in the order of their arrival, and readers do not pass a writer that waits.</para>
 /// <para>
+/// Where the server has just answered within half a millisecond, one who tries does the round trip on its own thread, which is quicker than
+/// waking another one, and which a token cannot cut short: should the server fall silent at that moment, it ends when the session does.
+/// </para>
+/// <para>
 /// Thread-safe. The synchronous members block the calling thread, and need no other thread of the pool; prefer their asynchronous twins.
 /// </para>
 /// </remarks>

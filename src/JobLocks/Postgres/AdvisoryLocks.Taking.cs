@@ -72,7 +72,7 @@ public sealed partial class AdvisoryLocks : ILockKeeper
     private Claim Enter(IReadOnlyList<LockWish> wishes, Holder run, bool waits, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();
-        return _desk.Enter(InOrder(wishes), run, waits, mayBlock: !waits && !stop.CanBeCanceled);
+        return _desk.Enter(InOrder(wishes), run, waits, mayBlock: !waits);
     }
 
     private async Task<JobLockHandle?> TryTakeAsync(LockWish wish, CancellationToken stop)

@@ -47,15 +47,20 @@ internal sealed partial class LockDesk
     /// <summary>The session is open.</summary>
     public void Opened(LockSession session, TimeSpan provedAt, long budget)
     {
+        List<Claim> done;
         lock (_door)
         {
-            if (session != _session) return;
+            if (session != _session || _closed) return;
 
             _isOpen = true;
             _provedAt = provedAt;
             _budget = budget;
             _failure = null;
+            if (_table.Weight > budget) _table.TrimTo(budget, TooManyLocks());
+            done = Send();
         }
+
+        Complete(done);
     }
 
     /// <summary>The server has answered what was sent at a time.</summary>

@@ -5,7 +5,7 @@ namespace JobLocks.Postgres;
 /// <content>What happens by itself as time passes, on a thread of its own: nothing that the users' jobs do holds it up.</content>
 internal sealed partial class LockDesk
 {
-    private static readonly TimeSpan BetweenLooks = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan BetweenLooks = TimeSpan.FromMilliseconds(25);
 
     private readonly object _rest = new();
     private readonly List<(LockSession Session, TimeSpan When)> _late = [];

@@ -46,7 +46,7 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     /// <param name="wishes">By key, each once.</param>
     /// <param name="holder">Whom to name.</param>
     /// <param name="waits">Whether it stands in line instead of being refused.</param>
-    /// <param name="mayBlock">Whether the caller may do the session's work: one who can be cut short may not, since that cannot.</param>
+    /// <param name="mayBlock">Whether the caller may do the session's work: not one who waits, since that cannot be cut short.</param>
     /// <exception cref="JobLocksUnavailableException">The server cannot be asked. Nothing was taken.</exception>
     /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>
     public Claim Enter(IReadOnlyList<LockWish> wishes, Holder holder, bool waits, bool mayBlock)
@@ -141,6 +141,6 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     }
 
     private JobLocksUnavailableException TooManyLocks() => new(
-        $"This process has {_table.Count} locks, its share of the lock table of PostgreSQL at {_opening.Server}. "
+        $"This process has or asks for {_table.Weight} locks, more than its share of the lock table of PostgreSQL at {_opening.Server}. "
         + "A full table would keep everybody from connecting. Raise max_locks_per_transaction there.");
 }

@@ -123,7 +123,6 @@ internal static class LockSql
         AND    granted
         AND    classid IN (1246525300, 1246521710)
         AND    pid = pg_backend_pid()
-        AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
         """;
 
     /// <summary>What this session holds under <c>bigint</c> keys, after a statement of which nobody knows how far it came.</summary>
@@ -135,22 +134,22 @@ internal static class LockSql
         AND    objsubid = 1
         AND    granted
         AND    pid = pg_backend_pid()
-        AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
         """;
 
     /// <summary>
     /// Who holds one of the keys $1 in this database. pg_locks shows a bigint key in two halves (objsubid = 1),
-    /// see https://www.postgresql.org/docs/current/view-pg-locks.html
+    /// see https://www.postgresql.org/docs/current/view-pg-locks.html. The function behind pg_stat_activity is asked, and not the view:
+    /// the view locks shared catalogs, for which a full lock table has no room.
     /// </summary>
     public const string Holder =
         """
-        SELECT   l.pid, a.application_name, host(a.client_addr), a.backend_start
+        SELECT   l.pid, a.application_name, host(a.client_addr::inet), a.backend_start
         FROM     pg_locks l
-        LEFT     JOIN pg_stat_activity a USING (pid)
+        LEFT     JOIN LATERAL pg_stat_get_activity(l.pid) a ON true
         WHERE    l.locktype = 'advisory'
         AND      l.objsubid = 1
         AND      l.granted
-        AND      l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND      l.database = (SELECT datid FROM pg_stat_get_activity(pg_backend_pid()))
         AND      (l.classid::bigint << 32) | l.objid::bigint = ANY ($1)
         ORDER BY a.backend_start
         LIMIT    1

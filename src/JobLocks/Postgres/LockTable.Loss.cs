@@ -61,6 +61,20 @@ internal sealed partial class LockTable
         return !wanted.Keys.All(server.Contains);
     }
 
+    /// <summary>Fails what was asked for last, until the rest fits: before a session is open nobody knows how much may be asked for.</summary>
+    public void TrimTo(long budget, Exception failure)
+    {
+        foreach (var claim in Orders.Select(static order => order.Claim).OfType<Claim>().Reverse().Distinct().ToList())
+        {
+            if (Weight <= budget) return;
+
+            var orders = Orders.FindAll(order => order.Claim == claim);
+            Orders.RemoveAll(order => order.Claim == claim);
+            foreach (var order in orders) UnaskAndTidy(order);
+            Fail(claim, failure);
+        }
+    }
+
     private void AskAgainOrFail(Claim claim, Exception? failure)
     {
         GiveBack(claim);

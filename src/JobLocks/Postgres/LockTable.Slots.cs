@@ -11,7 +11,7 @@ internal sealed partial class LockTable
             return true;
         }
 
-        var free = claim.Wishes[wish].Slots.Select(EntryOf).Where(static entry => entry.State == LockEntry.Stand.Free).ToArray();
+        var free = claim.Wishes[wish].Slots.Select(EntryOf).Where(static entry => entry.State == LockEntry.Stand.Free && entry.Waiting.Count == 0).ToArray();
         if (free.Length == 0) return false;
 
         // Each time from another one, so that processes do not all try the same slots first.

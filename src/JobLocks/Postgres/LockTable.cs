@@ -61,12 +61,14 @@ internal sealed partial class LockTable(LockDesk desk)
         var asked = Orders.Count;
         for (var wish = 0; wish < claim.Wishes.Count; wish++)
         {
-            if (EntryOf(claim.Wishes[wish].Key).Waiting.Count == 0 && TryAsk(claim, wish)) continue;
+            // One who waits for the plain lock is ahead of everybody; for a limit, other slots may be free.
+            var wanted = claim.Wishes[wish];
+            if ((wanted.Limit > 1 || EntryOf(wanted.Key).Waiting.Count == 0) && TryAsk(claim, wish)) continue;
 
             var reserved = Orders.GetRange(asked, Orders.Count - asked);
             Orders.RemoveRange(asked, reserved.Count);
             foreach (var order in reserved) UnaskAndTidy(order);
-            Tidy(EntryOf(claim.Wishes[wish].Key));
+            Tidy(EntryOf(wanted.Key));
             Refuse(claim, wish);
             return;
         }

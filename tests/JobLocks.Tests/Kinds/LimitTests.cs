@@ -33,6 +33,22 @@ public sealed class LimitTests : TwoInstances
     }
 
     [Test]
+    public async Task Warns_with_both_numbers_where_another_process_said_another_one(CancellationToken stop)
+    {
+        using var log = new LogLines();
+        await using var threes = AdvisoryLocks.Connect(Database, static options => options.ApplicationName = "threes");
+        await using var fives = AdvisoryLocks.Connect(Database, loggers: log);
+        (await TryTakeAsync(threes, 3, stop))!.Dispose();
+        // Answered after what was asked before: by then the number is written down.
+        await threes.ProveAsync(stop);
+
+        (await TryTakeAsync(fives, 5, stop))!.Dispose();
+        await fives.ProveAsync(stop);
+
+        Assert.That(log.Text, Does.Contain($"{Name} is limited to 5 here, but to 3 by threes"));
+    }
+
+    [Test]
     public async Task Fills_again_after_it_was_drained(CancellationToken stop)
     {
         for (var round = 0; round < 10; round++)

@@ -134,6 +134,25 @@ public sealed class LockTableTests
         Assert.That(_table.Known, Is.EqualTo(1));
     }
 
+    [Test]
+    public void Asks_for_another_place_while_somebody_waits_for_the_plain_lock()
+    {
+        var first = Enter("a", LockMode.Exclusive, waits: false);
+        AnswerAll(static _ => 1);
+        var waiting = Enter("a", LockMode.Exclusive);
+
+        var limited = Enter("a", LockMode.Exclusive, limit: 3, waits: false);
+        var order = AnswerAll(static order => order.Verb == LockVerb.TakeSlot ? 1 : 0).Single();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(order.Slots, Has.Count.EqualTo(2).And.Not.Member(LockKey.Of("a")));
+            Assert.That(limited.Handles[0], Is.Not.Null);
+            Assert.That(waiting.Handles[0], Is.Null);
+            Assert.That(first.Handles[0], Is.Not.Null);
+        }
+    }
+
     private static LockWish Wish(string name, int limit = 1) => new(name, LockKey.Of(name), LockMode.Exclusive, limit);
 
     private Claim Enter(string name, LockMode mode, int limit = 1, bool waits = true)
