@@ -185,11 +185,19 @@ public sealed partial class AdvisoryLocks : ILockKeeper
         }
     }
 
-    /// <summary>A lost session of our own is no holder for whom a run would have to be dropped: nobody works for it any more.</summary>
-    private Holder? StillWorking(Holder? holder, LockWish wish) =>
-        holder?.Backend is { } backend && _desk.IsPast(backend)
+    /// <summary>
+    /// Our own session holds what a run here was granted meanwhile, and that run is named. A lost one of ours is no holder for whom a run
+    /// would have to be dropped: nobody works for it any more.
+    /// </summary>
+    private Holder? StillWorking(Holder? holder, LockWish wish)
+    {
+        if (holder?.Backend is not { } backend) return holder;
+        if (_desk.IsCurrent(backend)) return _desk.FindHolder(wish.Slots);
+
+        return _desk.IsPast(backend)
             ? throw new JobLocksUnavailableException($"{wish} is still with a lost session of this process (backend {backend}): the server lets go within {_options.LostAfter.TotalSeconds:0} s.")
             : holder;
+    }
 
     private static void CheckTimeout(TimeSpan timeout)
     {

@@ -155,6 +155,12 @@ internal sealed partial class LockDesk
         _interference = new($"the lock {op.Handle} ({op.Key}) was given back, but the session did not have it: somebody has released its locks from outside");
     }
 
+    /// <summary>Whether a backend is the session of this process.</summary>
+    public bool IsCurrent(int backend)
+    {
+        lock (_door) return _session?.Backend == backend;
+    }
+
     /// <summary>Whether a backend was a session of this process that is lost. It may hold its locks until the server gives it up.</summary>
     public bool IsPast(int backend)
     {

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using JobLocks.Gate;
 using JobLocks.Testing.Postgres;
 using JobLocks.Tests.Support;
 
@@ -41,6 +42,28 @@ public sealed class LatencyTests
         }
 
         network.Heal();
+    }
+
+    [Test]
+    public async Task Names_the_run_of_this_process_whose_take_was_still_on_its_way(CancellationToken stop)
+    {
+        await using var network = await FaultyNetwork.StartAsync(_database);
+        await using var locks = Locks(network.ConnectionString);
+        await locks.ProveAsync(stop);
+        var wish = new LockWish("on its way", LockKey.Of("on its way"));
+
+        network.Hold();
+        var first = locks.AcquireAsync("on its way", TimeSpan.FromSeconds(30), stop);
+        var second = await ((ILockKeeper)locks).TryTakeAllAsync([wish], new() { Run = "another run" }, stop);
+        var holder = ((ILockKeeper)locks).FindHolderAsync(wish, stop);
+        network.Heal();
+
+        await using var held = await first;
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(second.Refused, Is.EqualTo(wish));
+            Assert.That((await holder)?.Run, Is.EqualTo("code that took it by hand"));
+        }
     }
 
     [Test]
