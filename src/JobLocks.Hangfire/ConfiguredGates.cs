@@ -12,10 +12,15 @@ namespace JobLocks.Hangfire;
 internal static class ConfiguredGates
 {
     private static readonly ConditionalWeakTable<JobStorage, JobGate> Gates = [];
+    private static readonly ConditionalWeakTable<JobStorage, JobGate> Served = [];
     private static volatile JobGate? _unlessConfigured;
 
     /// <summary>Sets the gate of one storage.</summary>
-    public static void Set(JobStorage storage, JobGate gate) => Gates.AddOrUpdate(storage, gate);
+    public static void Set(JobStorage storage, JobGate gate)
+    {
+        Gates.AddOrUpdate(storage, gate);
+        Serve(storage, gate);
+    }
 
     /// <summary>Sets the gate of storages that are not yet known.</summary>
     public static void SetDefault(JobGate gate) => _unlessConfigured = gate;
@@ -26,9 +31,23 @@ internal static class ConfiguredGates
     {
         if (Gates.TryGetValue(storage, out var gate)) return gate;
 
-        return _unlessConfigured ?? throw new JobLocksNotConfiguredException(
+        if (_unlessConfigured is { } other)
+        {
+            Serve(storage, other);
+            return other;
+        }
+
+        throw new JobLocksNotConfiguredException(
             $"{job.Type.Name}.{job.Method.Name} carries [JobLock], but Hangfire was not told to use JobLocks. "
             + "Add it where Hangfire is set up: services.AddHangfire((services, hangfire) => hangfire.UsePostgreSqlStorage(…).UseJobLocks(services)), "
             + "or GlobalConfiguration.Configuration.UseJobLocks(locks) without a container.");
+    }
+
+    private static void Serve(JobStorage storage, JobGate gate)
+    {
+        if (Served.TryGetValue(storage, out var serving) && serving == gate) return;
+
+        gate.Serve(HangfireRuns.Of(storage));
+        Served.AddOrUpdate(storage, gate);
     }
 }

@@ -9,8 +9,9 @@ namespace JobLocks.Hangfire;
 /// <summary>A run as its worker announced it: which one it is among those of the same job, and with which filters its state is changed.</summary>
 /// <param name="ServerId">The server.</param>
 /// <param name="WorkerId">The worker, which performs nothing else meanwhile.</param>
+/// <param name="WasScheduled">Whether it came from the state Scheduled: it may have been parked there.</param>
 /// <param name="States">Asks the filters of this server, which may have some of its own.</param>
-internal sealed record FetchedRun(string ServerId, string WorkerId, StateMachine States)
+internal sealed record FetchedRun(string ServerId, string WorkerId, bool WasScheduled, StateMachine States)
 {
     // A worker performs the very object that it announced. Nothing else leads from one to the other without asking the storage.
     private static readonly ConditionalWeakTable<BackgroundJob, FetchedRun> Runs = [];
@@ -19,7 +20,7 @@ internal sealed record FetchedRun(string ServerId, string WorkerId, StateMachine
     public static void Remember(ElectStateContext context)
     {
         if (context is { CandidateState: ProcessingState { ServerId: { } server, WorkerId: { } worker }, StateMachine: { } states })
-            Runs.AddOrUpdate(context.BackgroundJob, new(server, worker, states));
+            Runs.AddOrUpdate(context.BackgroundJob, new(server, worker, AreEqual(context.CurrentState, ScheduledState.StateName), states));
     }
 
     /// <summary>The run that is performed; null where the application has its own way to change states, which hides it.</summary>

@@ -29,6 +29,8 @@ internal static class HangfireJobCall
         Of(context.BackgroundJob.Job, context.BackgroundJob.Id, attributes) with
         {
             WasStartedBefore = () => WasStartedBefore(context.Storage, context.BackgroundJob.Id),
+            MayStandInLine = FetchedRun.Of(context) is not { WasScheduled: false },
+            Address = isNewcomer => new(HangfireRuns.Of(context.Storage).Identify(), context.BackgroundJob.Id, isNewcomer ? KeptQueue.Remember(context) : ""),
         };
 
     /// <summary>A call that is only explained.</summary>

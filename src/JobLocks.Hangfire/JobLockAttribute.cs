@@ -43,8 +43,20 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     }
 
     /// <summary>What happens to a run that meets a held lock.</summary>
-    /// <value>Default <see cref="OnConflict.Reschedule"/>.</value>
-    public OnConflict OnConflict { get; set; } = OnConflict.Reschedule;
+    /// <value>Default <see cref="OnConflict.Wait"/>.</value>
+    public OnConflict OnConflict { get; set; }
+
+    /// <summary>For <see cref="OnConflict.Wait"/>: how long a run waits. Then it fails, and the record says why.</summary>
+    /// <value>In seconds; default 0: for as long as it takes.</value>
+    public int WaitAtMostSeconds { get; set; }
+
+    /// <summary>For <see cref="OnConflict.Wait"/>: how many runs may wait under one name. A further one is skipped, and the record says so.</summary>
+    /// <value>Default 0: all. With 1, the one that waits will see the further one's change too.</value>
+    public int KeepWaiting { get; set; }
+
+    /// <summary>For <see cref="KeepWaiting"/>: whether the oldest run that waits is skipped instead, and the further one waits.</summary>
+    /// <value>Default false.</value>
+    public bool KeepNewest { get; set; }
 
     /// <summary>For <see cref="OnConflict.Reschedule"/>: how long until the next try.</summary>
     /// <value>In seconds; default 15, at least 1. Hangfire looks for due jobs every <c>SchedulePollingInterval</c>, which comes on top.</value>
@@ -71,7 +83,15 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     /// <inheritdoc cref="Explain{T}(Expression{Action{T}}, string?)"/>
     public static JobLockExplanation Explain<T>(Expression<Func<T, Task>> call, string? scope = null) => Explain(Job.FromExpression(call), scope);
 
-    internal LockDeclaration Declaration => new(_name, OnConflict, RetryAfterSeconds) { HasName = _hasName, Mode = Mode, Limit = Limit };
+    internal LockDeclaration Declaration => new(_name, OnConflict, RetryAfterSeconds)
+    {
+        HasName = _hasName,
+        Mode = Mode,
+        Limit = Limit,
+        WaitAtMostSeconds = WaitAtMostSeconds,
+        KeepWaiting = KeepWaiting,
+        KeepNewest = KeepNewest,
+    };
 
     /// <summary>OnPerformed is not called for a filter that throws here.</summary>
     private static RunWatch? WatchOver(PerformContext context, Admission.Admitted admitted, JobGate gate)
@@ -86,6 +106,13 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
             admitted.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Hangfire now elects Deleted for the run, which OnStateElection turns into what was decided.</summary>
+    private static void Refuse(PerformingContext context, RefusedRun refused)
+    {
+        context.Items[RefusedRun.ItemKey] = refused;
+        context.Canceled = true;
     }
 
     private static JobLockExplanation Explain(Job job, string? scope) => JobLockExplanation.Of(HangfireJobCall.Of(job), scope);
@@ -119,11 +146,14 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
                 if (entered.Count == 0) JobLockHandle.Current = admitted.First;
                 entered.Add(new(this, askedFor, call, admitted, WatchOver(context, admitted, gate)));
                 break;
+            case Admission.Waits waits:
+                if (ParkedRun.TryPark(context, waits, gate)) throw new JobAbortedException();
+
+                Refuse(context, new(waits));
+                break;
             case Admission.Refused refused:
-                // Hangfire now elects Deleted for the run, which OnStateElection turns into what was decided.
-                context.Items[RefusedRun.ItemKey] = new RefusedRun(refused);
                 if (refused.What == OnConflict.Reschedule) KeptQueue.Remember(context);
-                context.Canceled = true;
+                Refuse(context, new(refused));
                 break;
         }
     }

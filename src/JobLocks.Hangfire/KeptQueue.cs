@@ -11,14 +11,22 @@ internal static class KeptQueue
 {
     private const string Parameter = "JobLocks.Queue";
 
-    /// <summary>Writes the queue down beside the job, unless the job carries it itself.</summary>
-    public static void Remember(PerformContext context)
+    /// <summary>The queue that the run came from.</summary>
+    public static string Of(PerformContext context)
     {
-        if (context.BackgroundJob.Job.Queue is not null) return;
+        if (context.BackgroundJob.Job.Queue is { } own) return own;
 
         var enqueued = context.Storage.GetMonitoringApi().JobDetails(context.BackgroundJob.Id)?.History.FirstOrDefault(
             static state => string.Equals(state.StateName, EnqueuedState.StateName, StringComparison.OrdinalIgnoreCase));
-        if (enqueued?.Data.TryGetValue("Queue", out var queue) == true && !IsDefault(queue)) context.SetJobParameter(Parameter, queue);
+        return enqueued?.Data.TryGetValue("Queue", out var queue) == true ? queue : EnqueuedState.DefaultQueue;
+    }
+
+    /// <summary>Writes the queue down beside the job, unless the job carries it itself.</summary>
+    public static string Remember(PerformContext context)
+    {
+        var queue = Of(context);
+        if (context.BackgroundJob.Job.Queue is null && !IsDefault(queue)) context.SetJobParameter(Parameter, queue);
+        return queue;
     }
 
     /// <summary>Puts the queue back when the run's time has come.</summary>

@@ -16,5 +16,7 @@ internal sealed class RefusedRun
             _ => new ScheduledState(refused.RetryAfter) { Reason = refused.Reason },
         };
 
+    public RefusedRun(Admission.Waits waits) => NextState = ParkedRun.StateOf(waits);
+
     public IState NextState { get; }
 }

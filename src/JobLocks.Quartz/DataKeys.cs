@@ -12,6 +12,9 @@ internal static class DataKeys
     /// <summary>In the data of one firing only: why the run could not be put back into the store.</summary>
     public const string PutOff = Ours + "PUT_OFF";
 
+    /// <summary>In the data of the job that names a store: its name.</summary>
+    public const string Store = Ours + "STORE";
+
     private const string Ours = "JOBLOCKS_";
     private const string Quartz = "QRTZ_";
 

@@ -44,9 +44,22 @@ public sealed class JobLockAttribute : Attribute
 
     /// <summary>What happens to a run that meets a lock somebody else holds.</summary>
     /// <value>
-    /// Default <see cref="JobLocks.OnConflict.Reschedule"/>. A run that was started before (a recovery, a retry) is always rescheduled.
+    /// Default <see cref="JobLocks.OnConflict.Wait"/>. A run that was started before (a recovery, a retry) is never skipped and never failed: it is
+    /// rescheduled.
     /// </value>
     public OnConflict OnConflict { get; set; }
+
+    /// <summary>For <see cref="JobLocks.OnConflict.Wait"/>: how long a run waits. Then it is dropped, and the record says why.</summary>
+    /// <value>In seconds; default 0: for as long as it takes.</value>
+    public int WaitAtMostSeconds { get; set; }
+
+    /// <summary>For <see cref="JobLocks.OnConflict.Wait"/>: how many runs may wait under one name. A further one is skipped, and the log says so.</summary>
+    /// <value>Default 0: all. With 1, the one that waits will see the further one's change too.</value>
+    public int KeepWaiting { get; set; }
+
+    /// <summary>For <see cref="KeepWaiting"/>: whether the oldest run that waits is skipped instead, and the further one waits.</summary>
+    /// <value>Default false.</value>
+    public bool KeepNewest { get; set; }
 
     /// <summary>For <see cref="JobLocks.OnConflict.Reschedule"/>: seconds until the next try.</summary>
     /// <value>Default 15. At least 1.</value>
@@ -75,5 +88,13 @@ public sealed class JobLockAttribute : Attribute
         return JobLockExplanation.Of(QuartzJobCall.Of(job, data ?? []), scope);
     }
 
-    internal LockDeclaration Declaration => new(_name, OnConflict, RetryAfterSeconds) { HasName = _hasName, Mode = Mode, Limit = Limit };
+    internal LockDeclaration Declaration => new(_name, OnConflict, RetryAfterSeconds)
+    {
+        HasName = _hasName,
+        Mode = Mode,
+        Limit = Limit,
+        WaitAtMostSeconds = WaitAtMostSeconds,
+        KeepWaiting = KeepWaiting,
+        KeepNewest = KeepNewest,
+    };
 }

@@ -1,4 +1,5 @@
 using JobLocks.Gate;
+using JobLocks.Line;
 using JobLocks.Naming;
 using Microsoft.Extensions.Logging;
 using Quartz;
@@ -21,6 +22,7 @@ internal sealed class JobLockListener(JobGate gate, ILogger<JobLockListener> log
 
     private readonly RunningLocks _running = new();
     private readonly Rescheduling _rescheduling = new(log);
+    private volatile QuartzRuns? _runs;
 
     string ITriggerListener.Name => Name;
 
@@ -36,6 +38,7 @@ internal sealed class JobLockListener(JobGate gate, ILogger<JobLockListener> log
             return await EnterAsync(context).ConfigureAwait(false) switch
             {
                 null or Admission.Admitted => false,
+                Admission.Waits waits => await ParkAsync(context, waits).ConfigureAwait(false),
                 Admission.Refused { What: OnConflict.Reschedule } refusal => await PutBackAsync(context, refusal).ConfigureAwait(false),
                 Admission.Refused { What: OnConflict.Fail } refusal => await FailAsync(context, new JobLockConflictException(refusal.Reason)).ConfigureAwait(false),
                 _ => true,
@@ -118,6 +121,33 @@ internal sealed class JobLockListener(JobGate gate, ILogger<JobLockListener> log
         return default;
     }
 
+    /// <summary>From here on, this node sees to the runs of its store that wait.</summary>
+    ValueTask ISchedulerListener.SchedulerStarted(IScheduler scheduler, CancellationToken cancellationToken) => ServeAsync(scheduler);
+
+    ValueTask ISchedulerListener.SchedulerShuttingDown(IScheduler scheduler, CancellationToken cancellationToken)
+    {
+        if (_runs is { } runs) gate.Forget(runs);
+        return default;
+    }
+
+    private async ValueTask ServeAsync(IScheduler scheduler)
+    {
+        if (_runs is { Id: not null }) return;
+
+        var runs = _runs ??= new(scheduler);
+        try
+        {
+            await runs.IdentifyAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (Exception broken)
+        {
+            // It is tried again; meanwhile runs that should wait are rescheduled.
+            log.CannotIdentify(scheduler.SchedulerName, broken);
+        }
+
+        gate.Serve(runs);
+    }
+
     /// <summary>Asks the gate, unless the firing holds its locks already. Null where no rule asks for one.</summary>
     /// <exception cref="JobLockRuleException">A rule cannot work for this run.</exception>
     private async ValueTask<Admission?> EnterAsync(IJobExecutionContext context)
@@ -126,7 +156,8 @@ internal sealed class JobLockListener(JobGate gate, ILogger<JobLockListener> log
         if (_running.Holds(id)) return null;
 
         _running.Release(id);
-        if (QuartzJobCall.From(context) is not { } call) return null;
+        await ServeAsync(context.Scheduler).ConfigureAwait(false);
+        if (QuartzJobCall.From(context, _runs!) is not { } call) return null;
 
         var admission = await AskAsync(call).ConfigureAwait(false);
         if (admission is Admission.Admitted admitted) _running.Remember(id, admitted);
@@ -158,20 +189,42 @@ internal sealed class JobLockListener(JobGate gate, ILogger<JobLockListener> log
         }
     }
 
-    private async ValueTask<bool> PutBackAsync(IJobExecutionContext context, Admission.Refused refusal)
+    private async ValueTask<bool> PutBackAsync(IJobExecutionContext context, Admission.Refused refusal) =>
+        IsVetoedAfter(await _rescheduling.PutBackAsync(context, refusal).ConfigureAwait(false), context, refusal.Reason);
+
+    private async ValueTask<bool> ParkAsync(IJobExecutionContext context, Admission.Waits waits)
     {
-        var outcome = await _rescheduling.PutBackAsync(context, refusal).ConfigureAwait(false);
-        if (outcome == Rescheduling.Outcome.JobIsGone) log.JobIsGone(QuartzJobCall.IdOf(context), refusal.Reason);
+        var outcome = await _rescheduling.ParkAsync(context, waits).ConfigureAwait(false);
+        if (outcome == Rescheduling.Outcome.Done) await TellLineAsync(context, waits.Place).ConfigureAwait(false);
+        return IsVetoedAfter(outcome, context, waits.Reason);
+    }
+
+    private async ValueTask TellLineAsync(IJobExecutionContext context, LinePlace place)
+    {
+        try
+        {
+            await gate.ParkedAsync(place).ConfigureAwait(false);
+        }
+        catch (Exception broken)
+        {
+            // A sweep asks the store.
+            log.CannotTellLine(QuartzJobCall.IdOf(context), broken);
+        }
+    }
+
+    private bool IsVetoedAfter(Rescheduling.Outcome outcome, IJobExecutionContext context, string reason)
+    {
+        if (outcome == Rescheduling.Outcome.JobIsGone) log.JobIsGone(QuartzJobCall.IdOf(context), reason);
         if (outcome != Rescheduling.Outcome.ShuttingDown) return true;
 
         if (!isMiddleware)
         {
-            log.Dropped(QuartzJobCall.IdOf(context), refusal.Reason);
+            log.Dropped(QuartzJobCall.IdOf(context), reason);
             return true;
         }
 
         // A veto would delete a one-shot trigger. Let through, the middleware can end the run in the one way that leaves it in the store.
-        context.MergedJobDataMap[DataKeys.PutOff] = refusal.Reason;
+        context.MergedJobDataMap[DataKeys.PutOff] = reason;
         return false;
     }
 

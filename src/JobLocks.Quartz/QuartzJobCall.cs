@@ -12,10 +12,20 @@ internal static class QuartzJobCall
 
     /// <summary>The call, or null where no rule asks for a lock.</summary>
     /// <exception cref="JobLockRuleException">A rule cannot work.</exception>
-    public static JobCall? From(IJobExecutionContext context) =>
-        Of(context.JobDetail, context.Trigger.JobDataMap, context.MergedJobDataMap) is { } call
-            ? call with { JobId = IdOf(context), WasStartedBefore = () => WasStartedBefore(context) }
-            : null;
+    public static JobCall? From(IJobExecutionContext context, QuartzRuns runs)
+    {
+        if (Of(context.JobDetail, context.Trigger.JobDataMap, context.MergedJobDataMap) is not { } call) return null;
+
+        var wasParked = string.Equals(context.Trigger.Key.Group, Rescheduling.Group, StringComparison.Ordinal);
+        var name = wasParked ? context.Trigger.Key.Name : Guid.NewGuid().ToString("N");
+        return call with
+        {
+            JobId = IdOf(context),
+            WasStartedBefore = () => WasStartedBefore(context),
+            MayStandInLine = wasParked,
+            Address = _ => runs.Id is { } store ? new(store, name, Queue: "") : null,
+        };
+    }
 
     /// <summary>A firing that is only explained.</summary>
     /// <exception cref="JobLockRuleException">A rule cannot work.</exception>

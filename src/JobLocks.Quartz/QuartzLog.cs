@@ -35,6 +35,12 @@ internal static partial class QuartzLog
     [LoggerMessage(329, LogLevel.Warning, "The scheduler listener {Listener} threw when it was told that job {JobId} failed")]
     public static partial void ListenerThrew(this ILogger log, string listener, string jobId, Exception cause);
 
+    [LoggerMessage(331, LogLevel.Warning, "Job {JobId} is parked, but the line could not be told: it is woken by a sweep")]
+    public static partial void CannotTellLine(this ILogger log, string jobId, Exception cause);
+
+    [LoggerMessage(332, LogLevel.Warning, "The job store of {Scheduler} could not be asked for its name: its runs cannot wait in line yet")]
+    public static partial void CannotIdentify(this ILogger log, string scheduler, Exception cause);
+
     [LoggerMessage(330, LogLevel.Error, "Job {JobKey} was added, but none of its runs will begin")]
     public static partial void AddedWithBrokenRule(this ILogger log, string jobKey, Exception cause);
 }

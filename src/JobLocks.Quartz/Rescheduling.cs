@@ -28,22 +28,31 @@ internal sealed class Rescheduling(ILogger log)
         ShuttingDown,
     }
 
-    /// <summary>Puts the run back. Waits for a store that cannot be reached, since the run would be lost otherwise.</summary>
-    public async ValueTask<Outcome> PutBackAsync(IJobExecutionContext context, Admission.Refused refusal)
+    /// <summary>Puts a refused run back. Waits for a store that cannot be reached, since the run would be lost otherwise.</summary>
+    public ValueTask<Outcome> PutBackAsync(IJobExecutionContext context, Admission.Refused refusal) =>
+        StoreAsync(context, OneOff(context, Guid.NewGuid().ToString("N"), refusal.Reason, refusal.RetryAfter));
+
+    /// <summary>Parks a run that waits in the line, as <see cref="PutBackAsync"/> does. Its trigger has the name under which the line knows it.</summary>
+    public ValueTask<Outcome> ParkAsync(IJobExecutionContext context, Admission.Waits waits) =>
+        StoreAsync(context, OneOff(context, waits.Address.Run, waits.Reason, waits.AtMost));
+
+    private async ValueTask<Outcome> StoreAsync(IJobExecutionContext context, ITrigger next)
     {
         var scheduler = context.Scheduler;
         var jobId = QuartzJobCall.IdOf(context);
-        var next = OneOff(context, refusal);
         var wasAway = false;
         for (var pause = FirstPause; ; pause = pause * 2 < LongestPause ? pause * 2 : LongestPause)
         {
             try
             {
+                // Parked once more, it keeps its name and with it its place. The store leaves a trigger alone that has a new time when its firing ends.
+                if (next.Key.Equals(context.Trigger.Key) && await scheduler.RescheduleJob(next.Key, next, CancellationToken.None).ConfigureAwait(false) is not null)
+                    return Outcome.Done;
                 if (wasAway && await WasTidiedAwayAsync(scheduler, context.JobDetail).ConfigureAwait(false))
                     await scheduler.ScheduleJob(context.JobDetail, next, cancellationToken: CancellationToken.None).ConfigureAwait(false);
                 else
                     await scheduler.ScheduleJob(next, cancellationToken: CancellationToken.None).ConfigureAwait(false);
-                log.Rescheduled(jobId, next.StartTimeUtc, next.Key.ToString(), refusal.Reason);
+                log.Rescheduled(jobId, next.StartTimeUtc, next.Key.ToString(), next.Description!);
                 return Outcome.Done;
             }
             catch (ObjectAlreadyExistsException)
@@ -64,7 +73,7 @@ internal sealed class Rescheduling(ILogger log)
         }
     }
 
-    private static ITrigger OneOff(IJobExecutionContext context, Admission.Refused refusal)
+    private static ITrigger OneOff(IJobExecutionContext context, string name, string reason, TimeSpan after)
     {
         var refused = context.Trigger;
         var data = new JobDataMap((IDictionary<string, object?>)refused.JobDataMap);
@@ -72,15 +81,15 @@ internal sealed class Rescheduling(ILogger log)
         if (QuartzJobCall.WasStartedBefore(context)) data[DataKeys.StartedBefore] = "true";
 
         var trigger = TriggerBuilder.Create(context.Scheduler.TimeProvider)
-            .WithIdentity(Guid.NewGuid().ToString("N"), Group)
-            .WithDescription(refusal.Reason)
+            .WithIdentity(name, Group)
+            .WithDescription(reason)
             .ForJob(refused.JobKey)
             .UsingJobData(data)
             .WithPriority(refused.Priority)
             .WithExecutionGroup(Literally(refused.ExecutionGroup))
             .WithPreferredNode(refused.PreferredNode)
             .WithRetryPolicy(refused.RetryPolicy)
-            .StartAt(context.Scheduler.TimeProvider.GetUtcNow() + refusal.RetryAfter)
+            .StartAt(context.Scheduler.TimeProvider.GetUtcNow() + after)
             .Build();
 
         // A refusal neither uses up a retry nor gives one back.

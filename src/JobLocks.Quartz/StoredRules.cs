@@ -20,7 +20,7 @@ internal static class StoredRules
     public static KeyValuePair<string, string> Entry(Type job, LockDeclaration declared)
     {
         LockRule.For(declared, JobSignature.Of(job));
-        var rule = new StoredRule(declared.Name, declared.OnConflict.ToString(), declared.RetryAfterSeconds, declared.Mode.ToString(), declared.Limit);
+        var rule = new StoredRule(declared.Name, declared.OnConflict.ToString(), declared.RetryAfterSeconds, declared.Mode.ToString(), declared.Limit, declared.WaitAtMostSeconds, declared.KeepWaiting, declared.KeepNewest);
         return new(DataKeys.Rule + declared.Name, JsonSerializer.Serialize(rule, Json));
     }
 
@@ -42,6 +42,9 @@ internal static class StoredRules
                     IsAttribute = false,
                     Mode = Enum.Parse<LockMode>(rule.Mode),
                     Limit = rule.Limit,
+                    WaitAtMostSeconds = rule.WaitAtMostSeconds,
+                    KeepWaiting = rule.KeepWaiting,
+                    KeepNewest = rule.KeepNewest,
                 };
             }
         }
@@ -60,5 +63,13 @@ internal static class StoredRules
             cause);
 
     /// <summary>What older versions did not write has its default.</summary>
-    private sealed record StoredRule(string? Name, string OnConflict, int RetryAfterSeconds, string Mode = nameof(LockMode.Exclusive), int Limit = 1);
+    private sealed record StoredRule(
+        string? Name,
+        string OnConflict,
+        int RetryAfterSeconds,
+        string Mode = nameof(LockMode.Exclusive),
+        int Limit = 1,
+        int WaitAtMostSeconds = 0,
+        int KeepWaiting = 0,
+        bool KeepNewest = false);
 }

@@ -26,9 +26,20 @@ public sealed class JobLocksOptions
     /// <value>Default 5 seconds. From 100 milliseconds to a third of <see cref="LostAfter"/>.</value>
     public TimeSpan HeartbeatInterval { get; set; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>The latest moment at which a free lock is noticed for which runs wait, where its holder died or a signal was lost.</summary>
+    /// <value>Default 1 second. From 100 milliseconds to one minute.</value>
+    public TimeSpan SweepInterval { get; set; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>How many runs may wait in line under one lock name. A further one is rescheduled, and the record says so.</summary>
+    /// <value>Default 10,000. From 1 to 1,000,000. Each run that comes counts those before it, so a long line makes coming slower.</value>
+    public int LongestLine { get; set; } = 10_000;
+
     /// <summary>How this process appears to others as the holder of a lock: the <c>application_name</c> of its session.</summary>
     /// <value>Default: entry assembly, host and process id, such as <c>ClientSync@web-3:812</c>. At most 63 bytes.</value>
     public string ApplicationName { get; set; } = ProcessName.Default;
+
+    /// <summary>How long a run in the line has time to come when its turn has come. After that it keeps its place, but others may pass.</summary>
+    internal TimeSpan TurnLasts { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>How long before the server the process counts its locks as lost.</summary>
     internal TimeSpan LossMargin => LostAfter / 6;

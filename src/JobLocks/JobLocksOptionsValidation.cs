@@ -9,6 +9,9 @@ internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptio
     private static readonly TimeSpan ShortestHeartbeat = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan ShortestLostAfter = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan LongestLostAfter = TimeSpan.FromHours(1);
+    private static readonly TimeSpan ShortestSweep = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan LongestSweep = TimeSpan.FromMinutes(1);
+    private const int MostInLine = 1_000_000;
 
     public ValidateOptionsResult Validate(string? name, JobLocksOptions options)
     {
@@ -42,6 +45,12 @@ internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptio
                 $"must be from {ShortestHeartbeat} to a third of {nameof(JobLocksOptions.LostAfter)} ({options.LostAfter}), but is {options.HeartbeatInterval}. "
                 + "Several of them must fit, or one that is late costs all locks.",
                 nameof(JobLocksOptions.HeartbeatInterval));
+
+        if (options.SweepInterval < ShortestSweep || options.SweepInterval > LongestSweep)
+            errors.AddError($"must be from {ShortestSweep} to {LongestSweep}, but is {options.SweepInterval}. One second is a good start.", nameof(JobLocksOptions.SweepInterval));
+
+        if (options.LongestLine is < 1 or > MostInLine)
+            errors.AddError($"must be from 1 to 1,000,000, but is {options.LongestLine}.", nameof(JobLocksOptions.LongestLine));
 
         return errors.Build();
     }

@@ -157,7 +157,7 @@ public sealed class OtherFiltersTests : RealServers
         public void Run(string stage) => Stage.Of(stage).Pass();
     }
 
-    [JobLock("sync({stage})", RetryAfterSeconds = 1), AutomaticRetry(Attempts = 0)]
+    [JobLock("sync({stage})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1), AutomaticRetry(Attempts = 0)]
     public class OthersAfter
     {
         [Misbehaves(ThrowsOnPerforming = true)]

@@ -101,13 +101,13 @@ public sealed class OutageTests : RealServers
     [AutomaticRetry(DelaysInSeconds = [1])]
     public class Sturdy
     {
-        [JobLock("sync({stage})", RetryAfterSeconds = 1)]
+        [JobLock("sync({stage})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
         public Task Run(string stage) => Stage.Of(stage).PlayAsync();
 
-        [JobLock("sync({stage})", RetryAfterSeconds = 1)]
+        [JobLock("sync({stage})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
         public Task RunOn(string stage) => Stage.Of(stage).PlayOnAsync();
 
-        [JobLock("sync({stage})", RetryAfterSeconds = 1)]
+        [JobLock("sync({stage})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
         public Task RunWhileLocked(string stage) => Stage.Of(stage).PlayWhileLockedAsync();
     }
 }

@@ -53,7 +53,7 @@ public sealed class RetryTests : RealServers
     [AutomaticRetry(Attempts = 1, DelaysInSeconds = [3600])]
     public class ThrowsOnce
     {
-        [JobLock("sync({stage})", RetryAfterSeconds = 1)]
+        [JobLock("sync({stage})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
         public void Run(string stage)
         {
             Stage.Of(stage).Pass();

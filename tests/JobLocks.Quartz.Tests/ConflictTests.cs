@@ -126,8 +126,8 @@ public sealed class ConflictTests : QuartzFixture
 
         await node.RunAsync<ReschedulingJob>(
             Scene,
-            static trigger => trigger.WithJobLock("trigger({scene})", retryAfterSeconds: 1).WithJobLock("another({scene})"),
-            static job => job.WithJobLock("job({scene})", retryAfterSeconds: 1));
+            static trigger => trigger.WithJobLock("trigger({scene})", OnConflict.Reschedule, retryAfterSeconds: 1).WithJobLock("another({scene})"),
+            static job => job.WithJobLock("job({scene})", OnConflict.Reschedule, retryAfterSeconds: 1));
         var next = await node.Told.NextPutBackAsync();
         Scene.Act = static run => run.UntilToldAsync();
         await others!.DisposeAsync();

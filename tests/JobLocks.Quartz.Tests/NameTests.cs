@@ -98,7 +98,7 @@ public sealed class NameTests : QuartzFixture
         var node = await StartNodeAsync(Store.Ado, static node => node with { KeepsTextsOnly = true });
         var others = await OthersHoldAsync();
 
-        await node.RunAsync<PlainJob>(Scene, static trigger => trigger.WithJobLock("scene({scene})", retryAfterSeconds: 1).UsingJobData(DataKeys.StartedBefore, "true"));
+        await node.RunAsync<PlainJob>(Scene, static trigger => trigger.WithJobLock("scene({scene})", OnConflict.Reschedule, retryAfterSeconds: 1).UsingJobData(DataKeys.StartedBefore, "true"));
         var next = await node.Told.NextPutBackAsync();
         await others.DisposeAsync();
         var run = await Scene.NextRunAsync();

@@ -23,13 +23,13 @@ public sealed class PublicFaceTests
             Is.All.Not.EqualTo("Npgsql"));
 
     [Test]
-    public void Reschedules_after_fifteen_seconds_unless_told_otherwise()
+    public void Waits_unless_told_otherwise_and_reschedules_after_fifteen_seconds_where_told()
     {
         var attribute = new JobLockAttribute("sync");
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(attribute.OnConflict, Is.EqualTo(OnConflict.Reschedule));
+            Assert.That(attribute.OnConflict, Is.EqualTo(OnConflict.Wait));
             Assert.That(attribute.RetryAfterSeconds, Is.EqualTo(15));
         }
     }

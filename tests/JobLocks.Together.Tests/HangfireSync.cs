@@ -8,7 +8,7 @@ public sealed class HangfireSync
     [JobLock("sync({client})", OnConflict = OnConflict.Skip)]
     public Task RunOrSkip(string client) => Work.DoAsync(client, "Hangfire");
 
-    [JobLock("sync({client})", RetryAfterSeconds = 1)]
+    [JobLock("sync({client})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
     [AutomaticRetry(Attempts = 0)]
     public Task RunOrWait(string client) => Work.DoAsync(client, "Hangfire");
 }

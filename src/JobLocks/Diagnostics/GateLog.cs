@@ -16,4 +16,7 @@ internal static partial class GateLog
 
     [LoggerMessage(104, LogLevel.Warning, "Job {JobId} is taken for one that was started before: its store does not say")]
     public static partial void UnknownPast(this ILogger log, string jobId, Exception cause);
+
+    [LoggerMessage(105, LogLevel.Information, "Job {JobId} stands in the line of {LockName} ({LockKey}). {Reason}")]
+    public static partial void Waits(this ILogger log, string jobId, string lockName, long lockKey, string reason);
 }

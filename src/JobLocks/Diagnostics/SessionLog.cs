@@ -34,4 +34,7 @@ internal static partial class SessionLog
 
     [LoggerMessage(211, LogLevel.Warning, "{LockName} is limited to {Limit} here, but to {OtherLimit} by {Other}. Up to the larger number may run at once: bring both to one number")]
     public static partial void LimitsDiffer(this ILogger log, string lockName, int limit, int otherLimit, string other);
+
+    [LoggerMessage(212, LogLevel.Warning, "No run can wait in line, and those that should are rescheduled: this role may not use {Schema}.line. See the GRANT lines in docs/schema.sql")]
+    public static partial void NoLine(this ILogger log, string schema);
 }

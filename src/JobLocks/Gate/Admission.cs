@@ -1,3 +1,5 @@
+using JobLocks.Line;
+
 namespace JobLocks.Gate;
 
 /// <summary>The gate's answer: one of the two nested records.</summary>
@@ -24,4 +26,11 @@ internal abstract record Admission
     /// <param name="Reason">For the record: which lock, who holds it, since when.</param>
     /// <param name="RetryAfter">For <see cref="OnConflict.Reschedule"/>: how long until the next try.</param>
     internal sealed record Refused(OnConflict What, string Reason, TimeSpan RetryAfter) : Admission;
+
+    /// <summary>The run stands in the line. Whoever asked must park it in its store, and then say so to the gate.</summary>
+    /// <param name="Place">Where it stands.</param>
+    /// <param name="Address">How it will be found.</param>
+    /// <param name="Reason">For the record: which lock, who holds it, which place.</param>
+    /// <param name="AtMost">When the store is to start it by itself: the last resort, should nobody be left to wake it.</param>
+    internal sealed record Waits(LinePlace Place, RunAddress Address, string Reason, TimeSpan AtMost) : Admission;
 }

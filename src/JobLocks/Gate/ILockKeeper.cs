@@ -1,26 +1,30 @@
+using JobLocks.Line;
+
 namespace JobLocks.Gate;
 
-/// <summary>What the gate needs of whoever keeps the locks. Each question has a form for callers that have no asynchronous way.</summary>
+/// <summary>
+/// What the gate needs of whoever keeps the locks. A caller without an asynchronous way says that it blocks: then nothing is awaited, and the
+/// task has ended when it is returned.
+/// </summary>
 internal interface ILockKeeper
 {
     /// <summary>Put before every lock name; null for none.</summary>
     string? Scope { get; }
 
+    /// <summary>Where runs wait.</summary>
+    WaitingLine Line { get; }
+
     /// <summary>Takes all of some locks, each key once, or none of them.</summary>
     /// <param name="wishes">What is wanted, in any order.</param>
     /// <param name="run">Whom to name as the holder.</param>
+    /// <param name="place">The place of the run in the line; null for a newcomer, who goes behind all that stand there.</param>
+    /// <param name="blocks">Whether the caller has no asynchronous way.</param>
     /// <param name="stop">Gives up; what is granted all the same is given back.</param>
     /// <exception cref="JobLocksUnavailableException">The locks cannot be asked. Nothing was taken.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. Nothing is held.</exception>
-    Task<Taken> TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop);
-
-    /// <inheritdoc cref="TryTakeAllAsync"/>
-    Taken TryTakeAll(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop);
+    ValueTask<Taken> TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, LinePlace? place, bool blocks, CancellationToken stop);
 
     /// <summary>Who has a lock right now, or one of its slots; null when nobody does any more.</summary>
     /// <exception cref="JobLocksUnavailableException">The locks cannot be asked.</exception>
-    Task<Holder?> FindHolderAsync(LockWish wish, CancellationToken stop);
-
-    /// <inheritdoc cref="FindHolderAsync"/>
-    Holder? FindHolder(LockWish wish, CancellationToken stop);
+    ValueTask<Holder?> FindHolderAsync(LockWish wish, bool blocks, CancellationToken stop);
 }

@@ -1,4 +1,5 @@
 using JobLocks.Diagnostics;
+using JobLocks.Line;
 using JobLocks.Naming;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -8,6 +9,11 @@ namespace JobLocks.Gate;
 /// <summary>Where a run asks to enter. The only place that decides. Thread-safe.</summary>
 internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 {
+    /// <summary>What the reason of a run that waits begins with: the stores know it by that.</summary>
+    public const string WaitReason = "Waiting for ";
+
+    private readonly Queueing _queueing = new(locks, log);
+
     /// <summary>For those who carry out what is decided here.</summary>
     public ILoggerFactory Loggers { get; private init; } = NullLoggerFactory.Instance;
 
@@ -22,44 +28,53 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
             : throw new ArgumentException($"A {locks.GetType().Name} cannot lock runs. Use {nameof(AdvisoryLocks)}.{nameof(AdvisoryLocks.Connect)}(connectionString).", nameof(locks));
     }
 
+    /// <summary>Has runs of a store woken from this process.</summary>
+    public void Serve(IRunStore store) => locks.Line.Serve(store);
+
+    /// <summary>Leaves the runs of a store to other processes.</summary>
+    public void Forget(IRunStore store) => locks.Line.Forget(store);
+
     /// <summary>Takes all locks of a run or none of them.</summary>
     /// <exception cref="JobLockRuleException">A lock name cannot be made for this run: it must fail, never run.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. Nothing is held.</exception>
-    public async Task<Admission> TryEnterAsync(JobCall call, CancellationToken stop)
-    {
-        var requests = LockRequest.AllOf(call, locks.Scope);
-        try
-        {
-            for (var isLastTry = false; ; isLastTry = true)
-            {
-                var taken = await locks.TryTakeAllAsync(WishesOf(requests), HolderOf(call), stop).ConfigureAwait(false);
-                if (taken.Refused is not { } refused) return Admit(call, requests, taken);
-
-                var holder = await locks.FindHolderAsync(refused, stop).ConfigureAwait(false);
-                if (holder is not null || isLastTry) return Refuse(call, RequestFor(refused, requests), holder);
-            }
-        }
-        catch (Exception unavailable) when (IsNoAnswer(unavailable, stop))
-        {
-            return Keep(call, requests[0], unavailable);
-        }
-    }
+    public Task<Admission> TryEnterAsync(JobCall call, CancellationToken stop) => EnterAsync(call, blocks: false, stop).AsTask();
 
     /// <summary>The same for a scheduler without an asynchronous way: needs no thread but the caller's and the session's.</summary>
     /// <exception cref="JobLockRuleException">A lock name cannot be made for this run: it must fail, never run.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. Nothing is held.</exception>
-    public Admission TryEnter(JobCall call, CancellationToken stop)
+    public Admission TryEnter(JobCall call, CancellationToken stop) => Blocking.Wait(EnterAsync(call, blocks: true, stop).AsTask());
+
+    /// <summary>The store of a run that waits keeps it now.</summary>
+    /// <exception cref="Npgsql.NpgsqlException">The line cannot be told; a sweep finds it out.</exception>
+    public Task ParkedAsync(LinePlace place) => locks.Line.ParkAsync(place, blocks: false, CancellationToken.None).AsTask();
+
+    /// <inheritdoc cref="ParkedAsync"/>
+    public void Parked(LinePlace place) => Blocking.Wait(locks.Line.ParkAsync(place, blocks: true, CancellationToken.None).AsTask());
+
+    /// <summary>A reason is read by a person and kept in a store: a name of ten thousand characters serves neither.</summary>
+    public static string Shortened(string name) => name.Length <= 200 ? name : $"{name[..150]}… ({name.Length} characters)";
+
+    private async ValueTask<Admission> EnterAsync(JobCall call, bool blocks, CancellationToken stop)
     {
         var requests = LockRequest.AllOf(call, locks.Scope);
+        var wishes = requests.Select(static request => request.Wish).ToArray();
+        var run = new Holder { Run = RunOf(call) };
         try
         {
+            var place = await _queueing.FindAsync(call, blocks, stop).ConfigureAwait(false);
+            if (place?.Verdict is { } verdict) return await DropAsync(call, requests[0], place, verdict, blocks).ConfigureAwait(false);
+
             for (var isLastTry = false; ; isLastTry = true)
             {
-                var taken = locks.TryTakeAll(WishesOf(requests), HolderOf(call), stop);
-                if (taken.Refused is not { } refused) return Admit(call, requests, taken);
+                var taken = await locks.TryTakeAllAsync(wishes, run, place, blocks, stop).ConfigureAwait(false);
+                if (taken.Refused is null) return await AdmitAsync(call, requests, taken, place, blocks).ConfigureAwait(false);
 
-                var holder = locks.FindHolder(refused, stop);
-                if (holder is not null || isLastTry) return Refuse(call, RequestFor(refused, requests), holder);
+                var refused = RequestFor(taken.Refused, requests);
+                if (_queueing.AddressOf(call, refused, isNewcomer: place is null) is { } address)
+                    return await QueueAsync(call, requests, refused, address, blocks, stop).ConfigureAwait(false);
+
+                var holder = taken.IsBehind ? null : await locks.FindHolderAsync(taken.Refused, blocks, stop).ConfigureAwait(false);
+                if (holder is not null || taken.IsBehind || isLastTry) return Refuse(call, refused, holder, taken.IsBehind);
             }
         }
         catch (Exception unavailable) when (IsNoAnswer(unavailable, stop))
@@ -68,41 +83,113 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         }
     }
 
-    private static IReadOnlyList<LockWish> WishesOf(IReadOnlyList<LockRequest> requests) => [.. requests.Select(static request => request.Wish)];
-
-    private static Holder HolderOf(JobCall call) => new() { Run = RunOf(call) };
-
-    private static LockRequest RequestFor(LockWish refused, IReadOnlyList<LockRequest> requests) => requests.First(request => request.Key == refused.Key);
-
-    private static bool IsNoAnswer(Exception thrown, CancellationToken stop) => thrown is not JobLockRuleException && !stop.IsCancellationRequested;
-
-    private Admission.Admitted Admit(JobCall call, IReadOnlyList<LockRequest> requests, Taken taken)
+    /// <summary>The run stands in the line, and looks at its locks once more: who let go before that could not know of it.</summary>
+    private async ValueTask<Admission> QueueAsync(
+        JobCall call, IReadOnlyList<LockRequest> requests, LockRequest request, RunAddress address, bool blocks, CancellationToken stop)
     {
-        foreach (var request in requests) log.Admitted(call.JobId, request.Name, request.Key.Value);
-        return new(taken.Handles);
+        var wishes = requests.Select(static wanted => wanted.Wish).ToArray();
+        for (var turn = 1; ; turn++)
+        {
+            var standing = await _queueing.StandAsync(address, request, blocks, stop).ConfigureAwait(false);
+            if (standing.Place is not { } place) return RefusePlace(call, request, standing.Ahead);
+            if (place.Verdict is { } verdict) return await DropAsync(call, request, place, verdict, blocks).ConfigureAwait(false);
+
+            var taken = await locks.TryTakeAllAsync(wishes, new() { Run = RunOf(call) }, place, blocks, stop).ConfigureAwait(false);
+            if (taken.Refused is null) return await AdmitAsync(call, requests, taken, place, blocks).ConfigureAwait(false);
+
+            var refused = RequestFor(taken.Refused, requests);
+            if (refused.Key == request.Key || turn > requests.Count)
+            {
+                var holder = taken.IsBehind ? null : await locks.FindHolderAsync(taken.Refused, blocks, stop).ConfigureAwait(false);
+                return place.IsOverdue
+                    ? await GiveUpAsync(call, request, place, Conflict(request, holder, taken.IsBehind), blocks).ConfigureAwait(false)
+                    : Wait(call, request, place, address, standing.Ahead, holder);
+            }
+
+            // It lacks another of its locks, and waits for that one, unless its rule says otherwise.
+            if (refused.Rule.OnConflict != OnConflict.Wait)
+            {
+                await _queueing.LeaveAsync(call, request, place, blocks).ConfigureAwait(false);
+                return Refuse(call, refused, await locks.FindHolderAsync(taken.Refused, blocks, stop).ConfigureAwait(false), taken.IsBehind);
+            }
+
+            request = refused;
+        }
     }
 
-    private Admission.Refused Refuse(JobCall call, LockRequest request, Holder? holder)
+    private async ValueTask<Admission> AdmitAsync(JobCall call, IReadOnlyList<LockRequest> requests, Taken taken, LinePlace? place, bool blocks)
     {
-        var conflict = $"{Shortened(request.Name)} is held by {holder?.ToString() ?? "another run, which has let go meanwhile"}";
-        var what = request.Rule.OnConflict;
-        var retryAfter = request.Rule.RetryAfter;
+        if (place is not null) await _queueing.LeaveAsync(call, requests[0], place, blocks).ConfigureAwait(false);
+        foreach (var request in requests) log.Admitted(call.JobId, request.Name, request.Key.Value);
+        return new Admission.Admitted(taken.Handles);
+    }
+
+    private Admission.Waits Wait(JobCall call, LockRequest request, LinePlace place, RunAddress address, int ahead, Holder? holder)
+    {
+        var by = holder is null ? "" : $", held by {holder}";
+        var reason = $"{WaitReason}{Shortened(request.Name)}{by}, place {ahead + 1}";
+        log.Waits(call.JobId, request.Name, request.Key.Value, reason);
+        return new(place, address, reason, request.Rule.Line.AtMost ?? Queueing.LastResort);
+    }
+
+    /// <summary>It has waited for as long as it may.</summary>
+    private async ValueTask<Admission> GiveUpAsync(JobCall call, LockRequest request, LinePlace place, string conflict, bool blocks)
+    {
+        await _queueing.LeaveAsync(call, request, place, blocks).ConfigureAwait(false);
+        return Refused(call, request, OnConflict.Fail, $"Failed: it waited for {request.Rule.Line.AtMost!.Value.TotalSeconds:0} s, as long as it may; {conflict}");
+    }
+
+    /// <summary>What was decided about it while it waited.</summary>
+    private async ValueTask<Admission> DropAsync(JobCall call, LockRequest request, LinePlace place, string verdict, bool blocks)
+    {
+        await _queueing.LeaveAsync(call, request, place, blocks).ConfigureAwait(false);
+        return Refused(call, request, OnConflict.Skip, verdict);
+    }
+
+    /// <summary>The line takes no more.</summary>
+    private Admission.Refused RefusePlace(JobCall call, LockRequest request, int length)
+    {
+        var waiting = $"{length} {(length == 1 ? "run waits" : "runs wait")} for {Shortened(request.Name)} already";
+        return request.Rule.Line.Keep is var keep and > 0 && length >= keep && !WasStartedBefore(call)
+            ? Refused(call, request, OnConflict.Skip, $"Skipped: {waiting}, and its rule keeps {keep}")
+            : Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {waiting}, as many as may{NextTry(request)}");
+    }
+
+    private Admission.Refused Refuse(JobCall call, LockRequest request, Holder? holder, bool isBehind)
+    {
+        var conflict = Conflict(request, holder, isBehind);
+        // A rule that has its runs wait is carried out so where they cannot.
+        var what = request.Rule.OnConflict == OnConflict.Wait ? OnConflict.Reschedule : request.Rule.OnConflict;
 
         // Work that has begun once is owed: ending it now would drop it, or abort the very run that it is a second copy of.
         // Where nobody holds the lock any more, perhaps nobody ran: the holder may have been asking for it in vain itself.
-        var owed = what != OnConflict.Reschedule && (holder is null || string.Equals(holder?.Run, RunOf(call), StringComparison.Ordinal) || WasStartedBefore(call));
+        var nobody = holder is null && !isBehind;
+        var owed = what != OnConflict.Reschedule && (nobody || string.Equals(holder?.Run, RunOf(call), StringComparison.Ordinal) || WasStartedBefore(call));
         if (owed) what = OnConflict.Reschedule;
 
-        var reason = what switch
+        return Refused(call, request, what, what switch
         {
             OnConflict.Skip => $"Skipped: {conflict}",
             OnConflict.Fail => $"Failed: {conflict}",
-            _ when owed && holder is not null => $"Rescheduled, since it had been started before: {conflict}; next try in {retryAfter.TotalSeconds:0} s",
-            _ => $"Rescheduled: {conflict}; next try in {retryAfter.TotalSeconds:0} s",
-        };
+            _ when owed && !nobody => $"Rescheduled, since it had been started before: {conflict}{NextTry(request)}",
+            _ => $"Rescheduled: {conflict}{NextTry(request)}",
+        });
+    }
 
+    /// <summary>No lock, no run; and no answer is no reason to drop the run.</summary>
+    private Admission.Refused Keep(JobCall call, LockRequest request, Exception unavailable)
+    {
+        log.Unavailable(call.JobId, request.Name, unavailable);
+        return new(
+            OnConflict.Reschedule,
+            $"Rescheduled: {Shortened(request.Name)} could not be asked for. {unavailable.Message} Next try in {request.Rule.RetryAfter.TotalSeconds:0} s",
+            request.Rule.RetryAfter);
+    }
+
+    private Admission.Refused Refused(JobCall call, LockRequest request, OnConflict what, string reason)
+    {
         log.Refused(call.JobId, request.Name, request.Key.Value, reason);
-        return new(what, reason, retryAfter);
+        return new(what, reason, request.Rule.RetryAfter);
     }
 
     /// <summary>A store that gives no answer counts as a yes: a run that is put off is not lost.</summary>
@@ -119,19 +206,15 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         }
     }
 
+    private static string Conflict(LockRequest request, Holder? holder, bool isBehind) => isBehind
+        ? $"other runs wait for {Shortened(request.Name)}, and the first of them comes now"
+        : $"{Shortened(request.Name)} is held by {holder?.ToString() ?? "another run, which has let go meanwhile"}";
+
+    private static string NextTry(LockRequest request) => $"; next try in {request.Rule.RetryAfter.TotalSeconds:0} s";
+
+    private static LockRequest RequestFor(LockWish refused, IReadOnlyList<LockRequest> requests) => requests.First(request => request.Key == refused.Key);
+
+    private static bool IsNoAnswer(Exception thrown, CancellationToken stop) => thrown is not JobLockRuleException && !stop.IsCancellationRequested;
+
     private static string RunOf(JobCall call) => $"{call.Scheduler} job {call.JobId}";
-
-    /// <summary>No lock, no run; and no answer is no reason to drop the run.</summary>
-    private Admission.Refused Keep(JobCall call, LockRequest request, Exception unavailable)
-    {
-        var retryAfter = request.Rule.RetryAfter;
-        log.Unavailable(call.JobId, request.Name, unavailable);
-        return new(
-            OnConflict.Reschedule,
-            $"Rescheduled: {Shortened(request.Name)} could not be asked for. {unavailable.Message} Next try in {retryAfter.TotalSeconds:0} s",
-            retryAfter);
-    }
-
-    /// <summary>A reason is read by a person and kept in a store: a name of ten thousand characters serves neither.</summary>
-    public static string Shortened(string name) => name.Length <= 200 ? name : $"{name[..150]}… ({name.Length} characters)";
 }

@@ -1,3 +1,4 @@
+using JobLocks.Line;
 using JobLocks.Rules;
 
 namespace JobLocks.Naming;
@@ -26,4 +27,13 @@ internal sealed record JobCall
     /// Asked only on a conflict that would end it, since it may cost a look into the store.
     /// </summary>
     public Func<bool> WasStartedBefore { get; init; } = static () => false;
+
+    /// <summary>Whether the run may stand in the line already: it was parked there, or may have been.</summary>
+    public bool MayStandInLine { get; init; }
+
+    /// <summary>
+    /// Where the run is found while it waits; null where it cannot be parked, and is rescheduled instead. Asked only where it may have to wait,
+    /// since it may cost a look into the store. For one that stands in the line already, the queue need not be known.
+    /// </summary>
+    public Func<bool, RunAddress?> Address { get; init; } = static _ => null;
 }

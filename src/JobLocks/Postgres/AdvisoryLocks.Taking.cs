@@ -1,5 +1,6 @@
 using System.Globalization;
 using JobLocks.Gate;
+using JobLocks.Line;
 using JobLocks.Naming;
 using JobLocks.Postgres;
 
@@ -9,6 +10,8 @@ namespace JobLocks;
 public sealed partial class AdvisoryLocks : ILockKeeper
 {
     string? ILockKeeper.Scope => _options.Scope;
+
+    WaitingLine ILockKeeper.Line => _line;
 
     private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(1);
 
@@ -21,18 +24,19 @@ public sealed partial class AdvisoryLocks : ILockKeeper
     /// <exception cref="JobLocksUnavailableException">It does not.</exception>
     internal Task ProveAsync(CancellationToken stop) => _desk.AskAsync(static _ => true).WaitAsync(stop);
 
-    async Task<Taken> ILockKeeper.TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop) =>
-        await TryTakeAllAsync(wishes, run, stop).ConfigureAwait(false);
+    ValueTask<Taken> ILockKeeper.TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, LinePlace? place, bool blocks, CancellationToken stop)
+    {
+        var before = place is null ? Turn.Newcomer : place.IsWoken ? Turn.HasCome : place.Place;
+        return blocks ? new(TryTakeAll(wishes, run, before, stop)) : new(TryTakeAllAsync(wishes, run, before, stop));
+    }
 
-    Taken ILockKeeper.TryTakeAll(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop) => TryTakeAll(wishes, run, stop);
-
-    Task<Holder?> ILockKeeper.FindHolderAsync(LockWish wish, CancellationToken stop) => FindHolderAsync(wish).WaitAsync(stop);
-
-    Holder? ILockKeeper.FindHolder(LockWish wish, CancellationToken stop)
+    ValueTask<Holder?> ILockKeeper.FindHolderAsync(LockWish wish, bool blocks, CancellationToken stop)
     {
         var asked = FindHolderAsync(wish);
+        if (!blocks) return new(asked.WaitAsync(stop));
+
         Blocking.TryWait(asked, Timeout.InfiniteTimeSpan, stop);
-        return Blocking.Wait(asked);
+        return new(Blocking.Wait(asked));
     }
 
     private static LockMode Defined(LockMode mode) =>
@@ -44,7 +48,7 @@ public sealed partial class AdvisoryLocks : ILockKeeper
 
     private static Taken Result(Claim claim, IReadOnlyList<LockWish> wishes, int answer)
     {
-        if (answer != Claim.Granted) return new([], claim.Wishes[answer]);
+        if (answer != Claim.Granted) return new([], claim.Wishes[answer], claim.IsBehind);
         if (claim.Wishes.Count == 1) return new([claim.Handles[0]!], null);
 
         var byKey = claim.Wishes.Zip(claim.Handles).ToDictionary(static granted => granted.First.Key, static granted => granted.Second!);
@@ -69,10 +73,10 @@ public sealed partial class AdvisoryLocks : ILockKeeper
 
     private Holder Named(Holder run) => run with { Application = _options.ApplicationName };
 
-    private Claim Enter(IReadOnlyList<LockWish> wishes, Holder run, bool waits, CancellationToken stop)
+    private Claim Enter(IReadOnlyList<LockWish> wishes, Holder run, bool waits, CancellationToken stop, long before = Turn.Newcomer)
     {
         stop.ThrowIfCancellationRequested();
-        return _desk.Enter(InOrder(wishes), run, waits, mayBlock: !waits);
+        return _desk.Enter(InOrder(wishes), run, waits, waits ? Turn.DrawsPlace : before, mayBlock: !waits);
     }
 
     private async Task<JobLockHandle?> TryTakeAsync(LockWish wish, CancellationToken stop)
@@ -90,11 +94,11 @@ public sealed partial class AdvisoryLocks : ILockKeeper
         }
     }
 
-    private JobLockHandle? TryTake(LockWish wish, CancellationToken stop) => TryTakeAll([wish], ByHand, stop).Handles is [var handle] ? handle : null;
+    private JobLockHandle? TryTake(LockWish wish, CancellationToken stop) => TryTakeAll([wish], ByHand, Turn.Newcomer, stop).Handles is [var handle] ? handle : null;
 
-    private async Task<Taken> TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop)
+    private async Task<Taken> TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, long before, CancellationToken stop)
     {
-        var claim = Enter(wishes, Named(run), waits: false, stop);
+        var claim = Enter(wishes, Named(run), waits: false, stop, before);
         try
         {
             return Result(claim, wishes, await claim.Answer.WaitAsync(stop).ConfigureAwait(false));
@@ -106,9 +110,9 @@ public sealed partial class AdvisoryLocks : ILockKeeper
         }
     }
 
-    private Taken TryTakeAll(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop)
+    private Taken TryTakeAll(IReadOnlyList<LockWish> wishes, Holder run, long before, CancellationToken stop)
     {
-        var claim = Enter(wishes, Named(run), waits: false, stop);
+        var claim = Enter(wishes, Named(run), waits: false, stop, before);
         try
         {
             Blocking.TryWait(claim.Answer, Timeout.InfiniteTimeSpan, stop);

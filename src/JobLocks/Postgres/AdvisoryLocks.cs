@@ -1,3 +1,4 @@
+using JobLocks.Line;
 using JobLocks.Postgres;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -20,6 +21,8 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     private static readonly TimeSpan LongestClose = TimeSpan.FromSeconds(3);
 
     private readonly LockDesk _desk;
+    private readonly LineWatch _watch;
+    private readonly WaitingLine _line;
     private readonly JobLocksOptions _options;
     private readonly NpgsqlDataSource? _ownedSource;
     private readonly TimeProvider _clock;
@@ -32,7 +35,11 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         _clock = clock ?? TimeProvider.System;
         Loggers = loggers ?? NullLoggerFactory.Instance;
         var log = Loggers.CreateLogger<AdvisoryLocks>();
-        _desk = new(new SessionOpening(source, options, log), options, _clock, log);
+        var opening = new SessionOpening(source, options, log);
+        _desk = new(opening, options, _clock, log) { TurnCame = keys => _watch!.TurnCame(keys), Heard = news => _watch!.Hear(news) };
+        var statements = new LineStatements(opening, options);
+        _watch = new(statements, _desk, options, log);
+        _line = new(statements, _watch, options, () => _desk.HasLine);
     }
 
     /// <summary>For those who build on these locks without a container.</summary>
@@ -82,7 +89,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     /// <inheritdoc/>
     public async Task<JobLockSet?> TryAcquireAllAsync(IEnumerable<string> names, CancellationToken stop = default)
     {
-        var taken = await TryTakeAllAsync(Wishes(names), ByHand, stop).ConfigureAwait(false);
+        var taken = await TryTakeAllAsync(Wishes(names), ByHand, Turn.Newcomer, stop).ConfigureAwait(false);
         return taken.Refused is null ? new(taken.Handles) : null;
     }
 
@@ -107,7 +114,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     /// <inheritdoc/>
     public JobLockSet? TryAcquireAll(IEnumerable<string> names, CancellationToken stop = default)
     {
-        var taken = TryTakeAll(Wishes(names), ByHand, stop);
+        var taken = TryTakeAll(Wishes(names), ByHand, Turn.Newcomer, stop);
         return taken.Refused is null ? new(taken.Handles) : null;
     }
 
@@ -125,6 +132,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     {
         // A connection that hangs is left to end by itself.
         await _desk.DisposeAsync().AsTask().WaitAsync(LongestClose).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _watch.Dispose();
         if (_ownedSource is not null) await _ownedSource.DisposeAsync().ConfigureAwait(false);
     }
 

@@ -25,6 +25,12 @@ internal sealed class Claim(IReadOnlyList<LockWish> wishes, Holder holder, bool 
     /// <summary>Stands in line instead of being refused. Such a claim has one wish.</summary>
     public bool Waits => waits;
 
+    /// <summary>Who goes first, of those who stand in the line: see <see cref="Turn"/>.</summary>
+    public long Before { get; set; }
+
+    /// <summary>Whether it was refused for the sake of those who stand in the line, and not because somebody has the lock.</summary>
+    public bool IsBehind { get; set; }
+
     /// <summary>Its place among those who wait.</summary>
     public long Arrival { get; set; }
 

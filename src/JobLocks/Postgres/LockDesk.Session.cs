@@ -45,7 +45,7 @@ internal sealed partial class LockDesk
     }
 
     /// <summary>The session is open.</summary>
-    public void Opened(LockSession session, TimeSpan provedAt, long budget)
+    public void Opened(LockSession session, TimeSpan provedAt, long budget, bool hasLine)
     {
         List<Claim> done;
         lock (_door)
@@ -55,6 +55,7 @@ internal sealed partial class LockDesk
             _isOpen = true;
             _provedAt = provedAt;
             _budget = budget;
+            HasLine = hasLine;
             _failure = null;
             if (_table.Weight > budget) _table.TrimTo(budget, TooManyLocks());
             done = Send();

@@ -39,6 +39,15 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
 
     public DateTimeOffset UtcNow => _clock.GetUtcNow();
 
+    /// <summary>Whether runs may stand in the line, as far as is known.</summary>
+    public bool HasLine { get; private set; }
+
+    /// <summary>Told of the keys in whose lines somebody stands whose turn comes now. Must not wait for anything.</summary>
+    public Action<IReadOnlyList<LockKey>> TurnCame { get; init; } = static _ => { };
+
+    /// <summary>Told what other processes say about the line.</summary>
+    public Action<string> Heard { get; init; } = static _ => { };
+
     /// <summary>Set by the table when somebody waits for a lock of another process.</summary>
     public bool NeedsListener { get; set; }
 
@@ -46,12 +55,13 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     /// <param name="wishes">By key, each once.</param>
     /// <param name="holder">Whom to name.</param>
     /// <param name="waits">Whether it stands in line instead of being refused.</param>
+    /// <param name="before">Who of those who stand in the line goes first, see <see cref="Turn"/>.</param>
     /// <param name="mayBlock">Whether the caller may do the session's work: not one who waits, since that cannot be cut short.</param>
     /// <exception cref="JobLocksUnavailableException">The server cannot be asked. Nothing was taken.</exception>
     /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>
-    public Claim Enter(IReadOnlyList<LockWish> wishes, Holder holder, bool waits, bool mayBlock)
+    public Claim Enter(IReadOnlyList<LockWish> wishes, Holder holder, bool waits, long before, bool mayBlock)
     {
-        var claim = new Claim(wishes, holder, waits);
+        var claim = new Claim(wishes, holder, waits) { Before = before };
         List<Claim> done;
         SessionWork? work;
         LockSession? session;
@@ -82,6 +92,15 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
 
     /// <summary>Asks once more for all that is waited for.</summary>
     public void RetryAll() => Change(static (table, _) => table.RetryAll(), 0);
+
+    /// <summary>Listens to other processes for a while.</summary>
+    public void Listen()
+    {
+        lock (_door)
+        {
+            if (!_closed) _listener.Start();
+        }
+    }
 
     /// <summary>Asks the server a question of another kind, after all that was asked before.</summary>
     /// <returns>The answer. A thread may block on it: no other thread is needed to complete it.</returns>

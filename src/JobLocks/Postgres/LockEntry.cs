@@ -62,6 +62,9 @@ internal sealed class LockEntry(LockKey key)
     /// <summary>Whether readers of other processes see that a writer waits here.</summary>
     public Sign Intent { get; set; }
 
+    /// <summary>The key of the line whose next one may come when it is given back: that of the name, where this is one of its slots.</summary>
+    public LockKey? Line { get; set; }
+
     /// <summary>The token of the grant; readers who share one share it.</summary>
     public long Token { get; set; }
 

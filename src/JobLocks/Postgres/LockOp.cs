@@ -5,6 +5,13 @@ internal sealed record LockOp(LockVerb Verb, LockKey Key)
 {
     public bool IsTake => Verb is LockVerb.Take or LockVerb.TakeShared or LockVerb.TakeSlot;
 
+    public bool IsRelease => Verb is LockVerb.Release or LockVerb.ReleaseShared;
+
+    /// <summary>
+    /// A take: those who stand in the line before this place go first, see <see cref="Turn"/>. A release: the key in whose line the next one stands.
+    /// </summary>
+    public long Line { get; init; }
+
     /// <summary>Who asks, where somebody waits for the answer.</summary>
     public Claim? Claim { get; init; }
 
@@ -18,7 +25,7 @@ internal sealed record LockOp(LockVerb Verb, LockKey Key)
     public IReadOnlyList<LockKey> Slots { get; init; } = [];
 
     /// <summary>
-    /// 0: refused, or not held. A take: 1. A slot: the number of the one that was free, from 1, in the order in which they were tried.
+    /// 0: refused, or not held. A take: 1; -2 or less where others stand in the line, with the place that was drawn below it. A slot: the number of the one that was free, from 1, in the order in which they were tried.
     /// A release: 1, or more if somebody was told. A draw: the token.
     /// </summary>
     public long Result { get; set; }

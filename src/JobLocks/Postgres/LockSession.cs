@@ -109,7 +109,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
             using var opened = opening.Open();
             _opened = opened;
             _socket = IdleSocket.Of(opened.Connection);
-            desk.Opened(this, opened.ProvedAt, opened.Budget);
+            desk.Opened(this, opened.ProvedAt, opened.Budget, opened.HasLine);
             while (desk.NextWork(this) is { } work) Do(work);
             WaitForCut();
         }
@@ -141,8 +141,9 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
         var sentAt = BootClock.Now;
         try
         {
-            var token = opened.Run(work.Orders);
+            var (token, lines) = opened.Run(work.Orders);
             desk.Answered(this, sentAt, token);
+            if (lines.Count > 0) desk.TurnCame(lines);
         }
         catch (PostgresException refused) when (opened.StillStands)
         {

@@ -44,17 +44,56 @@ internal static class LockSql
     /// A release is followed by the look for those who wait, in this order: they mark first and then try once more, so no wake-up is lost.
     /// The first numbers of the two-part keys are "JLwt" (somebody waits) and "JLin" (a writer waits) in ASCII.
     /// </summary>
-    public const string Batch = Cases +
-        """
+    public const string Batch = Select + Acts + End + From;
 
-               END::bigint,
-               pg_backend_pid()
-        FROM   ROWS FROM (unnest($1::int2[]), unnest($2::bigint[])) AS u (o, k)
+    /// <summary>
+    /// The same for rows that take slots: of the keys $4, $6[i] of them from $5[i] on are tried one after the other until one is free.
+    /// The recursion stops at the first that it gets.
+    /// </summary>
+    public const string BatchWithSlots = Select + Acts + SlotAct + End + FromWithSlots;
+
+    /// <summary>
+    /// <see cref="Batch"/> where runs may stand in the line: a take is refused while somebody stands under its key before the place $3[i].
+    /// For 9223372036854775806 the answer holds a new place as well.
+    /// </summary>
+    public const string BatchInLine = SelectInLine + Acts + End + EndInLine + From;
+
+    /// <summary><see cref="BatchWithSlots"/> where runs may stand in the line.</summary>
+    public const string BatchInLineWithSlots = SelectInLine + Acts + SlotAct + End + EndInLine + FromWithSlots;
+
+    /// <summary>
+    /// Of the lines $3[i] of what was released, those in which somebody stands. A statement of its own, since the one that released sees
+    /// the line as it was before: who stood there a moment later has seen the lock still held.
+    /// </summary>
+    public const string LinesOfReleased =
+        """
+        SELECT DISTINCT u.b, 0
+        FROM   ROWS FROM (unnest($1::int2[]), unnest($3::bigint[])) AS u (o, b)
+        JOIN   "joblocks".line AS l ON l.key = u.b
+        WHERE  u.o IN (1, 3)
+        AND    l.woken IS NULL
         """;
 
-    private const string Cases =
+    private const string Select = "SELECT (";
+
+    private const string SelectInLine =
         """
-        SELECT CASE o
+        SELECT CASE WHEN b > 0 AND o IN (0, 2, 4, 9)
+                         AND EXISTS (SELECT
+                                     FROM   "joblocks".line AS l
+                                     WHERE  l.key = u.k
+                                     AND    l.place < u.b
+                                     AND    l.verdict IS NULL
+                                     AND    (l.woken IS NULL OR l.woken > now() - interval '30 s'))
+                    THEN CASE b WHEN 9223372036854775806 THEN -2 - nextval('"joblocks".place') ELSE -2 END
+                    ELSE (
+        """;
+
+    private const string EndInLine = " END";
+
+    private const string Acts =
+        """
+               CASE o
                WHEN 0 THEN pg_try_advisory_lock(k)::int
                WHEN 1 THEN CASE WHEN NOT pg_advisory_unlock(k) THEN 0
                                 WHEN pg_try_advisory_xact_lock(1246525300, (k & 2147483647)::int) THEN 1
@@ -72,43 +111,35 @@ internal static class LockSql
                WHEN 10 THEN nextval(k::oid::regclass)
         """;
 
-    /// <summary>
-    /// The same for rows that take slots: of the keys $3, $5[i] of them from $4[i] on are tried one after the other until one is free.
-    /// The recursion stops at the first that it gets.
-    /// </summary>
-    public const string BatchWithSlots = Cases +
+    private const string SlotAct =
         """
 
                WHEN 9 THEN (WITH RECURSIVE t (i, ok) AS (
                                 SELECT 0, false
                                 UNION ALL
-                                SELECT i + 1, pg_try_advisory_lock($3[s + i + 1]) FROM t WHERE NOT ok AND i < n)
+                                SELECT i + 1, pg_try_advisory_lock($4[s + i + 1]) FROM t WHERE NOT ok AND i < n)
                             SELECT max(i) FILTER (WHERE ok) FROM t)
-               END::bigint,
-               pg_backend_pid()
-        FROM   ROWS FROM (unnest($1::int2[]), unnest($2::bigint[]), unnest($4::int[]), unnest($5::int[])) AS u (o, k, s, n)
         """;
 
-    /// <summary>
-    /// The statement as a function of this session alone. The driver takes "out of shared memory" for the end of a connection, and with it
-    /// all locks would be gone: so a full lock table is caught here, where session locks survive it, and answered with -1.
-    /// </summary>
-    public const string CreateGuard =
-        "CREATE FUNCTION pg_temp.joblocks_batch(int2[], bigint[]) RETURNS TABLE (r bigint, pid int) LANGUAGE plpgsql AS $guard$ BEGIN RETURN QUERY "
-        + Batch
-        + "; EXCEPTION WHEN out_of_memory THEN RETURN QUERY SELECT -1::bigint, pg_backend_pid(); END $guard$";
+    private const string End =
+        """
 
-    /// <summary>The same for rows that take slots.</summary>
-    public const string CreateGuardWithSlots =
-        "CREATE FUNCTION pg_temp.joblocks_batch(int2[], bigint[], bigint[], int[], int[]) RETURNS TABLE (r bigint, pid int) LANGUAGE plpgsql AS $guard$ BEGIN RETURN QUERY "
-        + BatchWithSlots
-        + "; EXCEPTION WHEN out_of_memory THEN RETURN QUERY SELECT -1::bigint, pg_backend_pid(); END $guard$";
+               END)::bigint
+        """;
 
-    /// <summary><see cref="Batch"/>, guarded.</summary>
-    public const string GuardedBatch = "SELECT r, pid FROM pg_temp.joblocks_batch($1, $2)";
+    private const string From =
+        """
+        ,
+               pg_backend_pid()
+        FROM   ROWS FROM (unnest($1::int2[]), unnest($2::bigint[]), unnest($3::bigint[])) AS u (o, k, b)
+        """;
 
-    /// <summary><see cref="BatchWithSlots"/>, guarded.</summary>
-    public const string GuardedBatchWithSlots = "SELECT r, pid FROM pg_temp.joblocks_batch($1, $2, $3, $4, $5)";
+    private const string FromWithSlots =
+        """
+        ,
+               pg_backend_pid()
+        FROM   ROWS FROM (unnest($1::int2[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($5::int[]), unnest($6::int[])) AS u (o, k, b, s, n)
+        """;
 
     /// <summary>Takes back all that this session shows to others: that somebody waits, or that a writer does.</summary>
     public const string TakeBackSigns =

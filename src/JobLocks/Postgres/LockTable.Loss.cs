@@ -53,7 +53,7 @@ internal sealed partial class LockTable
         var givenBack = Orders.Where(static order => order.Verb is LockVerb.Release or LockVerb.ReleaseShared)
             .Select(static order => (order.Key, order.Verb == LockVerb.Release ? LockMode.Exclusive : LockMode.Shared)).ToHashSet();
         var surplus = server.Where(held => !wanted.ContainsKey(held) && !givenBack.Contains(held))
-            .Select(static held => new LockOp(held.Mode == LockMode.Shared ? LockVerb.ReleaseShared : LockVerb.Release, held.Key));
+            .Select(static held => new LockOp(held.Mode == LockMode.Shared ? LockVerb.ReleaseShared : LockVerb.Release, held.Key) { Line = held.Key.Value });
         Orders.InsertRange(0, surplus.ToList());
 
         foreach (var claim in open.Select(static op => op.Claim!).Distinct()) Fail(claim, failure);
@@ -93,6 +93,7 @@ internal sealed partial class LockTable
 
         claim.WasCutOff = true;
         claim.Refused = Claim.Granted;
+        claim.IsBehind = false;
         claim.Open = claim.Wishes.Count;
         Enter(claim);
     }

@@ -6,6 +6,9 @@ namespace JobLocks.Postgres;
 /// </summary>
 internal sealed partial class LockTable(LockDesk desk)
 {
+    // What the server answers where somebody stands in the line.
+    private const long BehindOthers = -2;
+
     private readonly Dictionary<LockKey, LockEntry> _entries = [];
     private int _asks;
     private long _arrivals;
@@ -61,9 +64,10 @@ internal sealed partial class LockTable(LockDesk desk)
         var asked = Orders.Count;
         for (var wish = 0; wish < claim.Wishes.Count; wish++)
         {
-            // One who waits for the plain lock is ahead of everybody; for a limit, other slots may be free.
+            // One who waits here for the plain lock is ahead of everybody but those whose turn has come in the line; for a limit, other slots
+            // may be free.
             var wanted = claim.Wishes[wish];
-            if ((wanted.Limit > 1 || EntryOf(wanted.Key).Waiting.Count == 0) && TryAsk(claim, wish)) continue;
+            if ((wanted.Limit > 1 || claim.Before == Turn.HasCome || EntryOf(wanted.Key).Waiting.Count == 0) && TryAsk(claim, wish)) continue;
 
             var reserved = Orders.GetRange(asked, Orders.Count - asked);
             Orders.RemoveRange(asked, reserved.Count);
@@ -84,18 +88,18 @@ internal sealed partial class LockTable(LockDesk desk)
         {
             case LockVerb.Take or LockVerb.TakeShared:
                 Unreserve(entry);
-                Answered(op, entry, op.Result != 0 ? entry : null, token);
+                Answered(op, entry, op.Result > 0 ? entry : null, token);
                 break;
             case LockVerb.Join:
                 entry.Joining--;
                 // The take that it joined may have been refused; and no further reader may come while a writer waits.
-                var shares = op.Result != 0 && entry is { State: LockEntry.Stand.Held, Mode: LockMode.Shared };
+                var shares = op.Result > 0 && entry is { State: LockEntry.Stand.Held, Mode: LockMode.Shared };
                 Answered(op, entry, shares ? entry : null, entry.Token);
                 if (!shares) GiveBackIfLast(entry);
                 break;
             case LockVerb.TakeSlot:
                 Unask(op);
-                Answered(op, entry, op.Result != 0 ? EntryOf(op.Slots[(int)op.Result - 1]) : null, token);
+                Answered(op, entry, op.Result > 0 ? EntryOf(op.Slots[(int)op.Result - 1]) : null, token);
                 foreach (var slot in op.Slots) ServeOrTidy(EntryOf(slot));
                 AskNextSlot(entry);
                 break;
@@ -155,7 +159,7 @@ internal sealed partial class LockTable(LockDesk desk)
 
         claim.IsAsked = true;
         _asks++;
-        Orders.Add(new(joins ? LockVerb.Join : wanted.Mode == LockMode.Shared ? LockVerb.TakeShared : LockVerb.Take, wanted.Key) { Claim = claim, Wish = wish });
+        Orders.Add(new(joins ? LockVerb.Join : wanted.Mode == LockMode.Shared ? LockVerb.TakeShared : LockVerb.Take, wanted.Key) { Claim = claim, Wish = wish, Line = claim.Before });
         return true;
     }
 
@@ -203,6 +207,7 @@ internal sealed partial class LockTable(LockDesk desk)
     {
         var claim = op.Claim!;
         claim.IsAsked = false;
+        if (op.Result <= BehindOthers) StandBehind(claim, op.Result);
         if (granted is not null) Grant(granted, claim, op.Wish, token);
 
         if (granted is null && claim is { Waits: true, IsAbandoned: false })
@@ -218,11 +223,19 @@ internal sealed partial class LockTable(LockDesk desk)
         Serve(asked);
     }
 
+    /// <summary>Others stand in the line. One who waits here instead goes before all who come to stand there later.</summary>
+    private static void StandBehind(Claim claim, long result)
+    {
+        claim.IsBehind = true;
+        if (result < BehindOthers) claim.Before = BehindOthers - result;
+    }
+
     private void Grant(LockEntry entry, Claim claim, int wish, long token)
     {
         if (entry.State != LockEntry.Stand.Held) Count++;
         entry.State = LockEntry.Stand.Held;
         entry.Token = token;
+        entry.Line = claim.Wishes[wish].Key;
         var handle = new JobLockHandle(claim.Wishes[wish].Name, entry.Key, claim.Holder, desk.UtcNow, desk, token);
         entry.Handles.Add(handle);
         if (claim.Wishes[wish].Limit > 1) desk.NoteLimit(claim.Wishes[wish]);
@@ -261,7 +274,7 @@ internal sealed partial class LockTable(LockDesk desk)
 
         entry.State = LockEntry.Stand.Free;
         Count--;
-        Orders.Add(new(entry.Mode == LockMode.Shared ? LockVerb.ReleaseShared : LockVerb.Release, entry.Key) { Handle = handle });
+        Orders.Add(new(entry.Mode == LockMode.Shared ? LockVerb.ReleaseShared : LockVerb.Release, entry.Key) { Handle = handle, Line = (entry.Line ?? entry.Key).Value });
     }
 
     private LockEntry EntryOf(LockKey key)

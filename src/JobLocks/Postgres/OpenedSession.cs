@@ -6,33 +6,33 @@ namespace JobLocks.Postgres;
 /// <summary>An open connection that was found fit to hold locks, with its statements. Used by the session's thread alone.</summary>
 internal sealed class OpenedSession : IDisposable
 {
-    private readonly bool _isGuarded;
-    private uint _fence;
+    private readonly SessionFacts _facts;
     private readonly LockStatement _plain;
     private LockStatement? _withSlots;
+    private uint _fence;
 
-    public OpenedSession(string server, NpgsqlConnection connection, int backend, bool isGuarded, uint fence, long budget)
+    public OpenedSession(NpgsqlConnection connection, SessionFacts facts)
     {
-        Server = server;
+        _facts = facts;
+        _fence = facts.Fence;
         Connection = connection;
-        Budget = budget;
-        Backend = backend;
-        _fence = fence;
-        _isGuarded = isGuarded;
-        _plain = new(connection, backend, isGuarded, takesSlots: false);
+        _plain = new(connection, facts, takesSlots: false);
         ProvedAt = BootClock.Now;
         _plain.Run([]);
     }
 
-    public string Server { get; }
+    public string Server => _facts.Server;
 
     public NpgsqlConnection Connection { get; }
 
     /// <summary>The server's process behind it.</summary>
-    public int Backend { get; }
+    public int Backend => _facts.Backend;
 
     /// <summary>How many locks this process may have: its share of the server's lock table.</summary>
-    public long Budget { get; }
+    public long Budget => _facts.Budget;
+
+    /// <summary>Whether runs may stand in the line.</summary>
+    public bool HasLine => _facts.HasLine;
 
     /// <summary>When the last statement was sent that was answered.</summary>
     public TimeSpan ProvedAt { get; }
@@ -41,12 +41,12 @@ internal sealed class OpenedSession : IDisposable
     public bool StillStands => Connection.FullState.HasFlag(ConnectionState.Open) && !Connection.FullState.HasFlag(ConnectionState.Broken);
 
     /// <summary>Does the orders in one round trip, and draws the token of what it grants.</summary>
-    /// <returns>The fencing token; 0 where there is none.</returns>
-    public long Run(IReadOnlyList<LockOp> orders)
+    /// <returns>The fencing token, 0 where there is none; and the keys in whose lines somebody stands whose turn comes now.</returns>
+    public (long Token, IReadOnlyList<LockKey> Lines) Run(IReadOnlyList<LockOp> orders)
     {
         var draw = _fence > 0 && orders.Any(static order => order.IsTake) ? new LockOp(LockVerb.Draw, new(_fence)) : null;
-        StatementFor(orders).Run(draw is null ? orders : [.. orders, draw]);
-        return draw?.Result ?? 0;
+        var lines = StatementFor(orders).Run(draw is null ? orders : [.. orders, draw]);
+        return (draw?.Result ?? 0, lines);
     }
 
     /// <summary>Goes on without fencing tokens: their sequence is no longer there, or no longer ours to use.</summary>
@@ -63,7 +63,7 @@ internal sealed class OpenedSession : IDisposable
     {
         foreach (var order in orders)
         {
-            if (order.Verb == LockVerb.TakeSlot) return _withSlots ??= new(Connection, Backend, _isGuarded, takesSlots: true);
+            if (order.Verb == LockVerb.TakeSlot) return _withSlots ??= new(Connection, _facts, takesSlots: true);
         }
 
         return _plain;

@@ -90,6 +90,7 @@ internal sealed class ReleaseListener(SessionOpening opening, LockDesk desk, ILo
             connection.Notification += (_, released) =>
             {
                 if (long.TryParse(released.Payload, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var key)) desk.Retry(new(key));
+                else desk.Heard(released.Payload);
             };
             using var setUp = new NpgsqlCommand(LockSql.SetUpListener, connection);
             await setUp.ExecuteNonQueryAsync(stop).ConfigureAwait(false);

@@ -5,16 +5,23 @@ namespace JobLocks.Postgres;
 /// <summary>The objects of ours in the database.</summary>
 internal static class SchemaSql
 {
-    public const int Version = 1;
+    public const int Version = 2;
 
-    /// <summary>The version of the schema $1, 0 where it is not there; its sequence; and whether this role may draw from it.</summary>
+    /// <summary>
+    /// The version of the schema $1, 0 where it is not there; its sequence; whether this role may draw from it; and whether it may use the line.
+    /// </summary>
     public const string Look =
         """
         WITH s AS (SELECT oid FROM pg_namespace WHERE nspname = $1),
-             f AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'fence' AND c.relkind = 'S')
+             f AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'fence' AND c.relkind = 'S'),
+             l AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'line' AND c.relkind = 'r'),
+             p AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'place' AND c.relkind = 'S')
         SELECT coalesce(substring(obj_description((SELECT oid FROM s), 'pg_namespace') FROM 'version ([0-9]+)')::int, 0),
                coalesce((SELECT oid FROM f), 0)::bigint,
-               coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_sequence_privilege((SELECT oid FROM f), 'USAGE'), false)
+               coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_sequence_privilege((SELECT oid FROM f), 'USAGE'), false),
+               coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_sequence_privilege((SELECT oid FROM p), 'USAGE')
+                        AND has_table_privilege((SELECT oid FROM l), 'SELECT') AND has_table_privilege((SELECT oid FROM l), 'INSERT')
+                        AND has_table_privilege((SELECT oid FROM l), 'UPDATE') AND has_table_privilege((SELECT oid FROM l), 'DELETE'), false)
         """;
 
     /// <summary>Run as it stands in docs/schema.sql, where the name of the schema may be changed.</summary>
@@ -24,8 +31,9 @@ internal static class SchemaSql
         -- For another schema than "joblocks", change its name here and in the option Schema.
         -- A role that is not the owner needs:
         --     GRANT USAGE ON SCHEMA "joblocks" TO its_name;
-        --     GRANT USAGE ON SEQUENCE "joblocks".fence TO its_name;
+        --     GRANT USAGE ON SEQUENCE "joblocks".fence, "joblocks".place TO its_name;
         --     GRANT SELECT, INSERT, UPDATE ON "joblocks".limits TO its_name;
+        --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".line TO its_name;
         BEGIN;
 
         SET LOCAL lock_timeout = '60s';
@@ -57,6 +65,33 @@ internal static class SchemaSql
             said_at timestamptz NOT NULL DEFAULT now()
         );
 
+        -- The runs that wait for a lock, in the order of their places. A sequence, never a clock, says who came first.
+        CREATE SEQUENCE IF NOT EXISTS place;
+
+        CREATE TABLE IF NOT EXISTS line (
+            place   bigint      PRIMARY KEY DEFAULT nextval('place'),
+            key     bigint      NOT NULL,
+            name    text        NOT NULL,
+            mode    smallint    NOT NULL, -- 0 exclusive, 1 shared
+            slots   integer     NOT NULL, -- how many may run at once
+            store   text        NOT NULL, -- which store of which scheduler keeps the run
+            run     text        NOT NULL, -- its name there
+            queue   text        NOT NULL, -- where that store puts it when its turn comes
+            since   timestamptz NOT NULL DEFAULT now(),
+            until   timestamptz,          -- when it has waited long enough
+            parked  boolean     NOT NULL DEFAULT false, -- its store keeps it until it is woken
+            woken   timestamptz,          -- when its turn came
+            told    boolean     NOT NULL DEFAULT false, -- its store knows that it did
+            verdict text,                 -- why it is not to run at all
+            UNIQUE (store, run)
+        ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500, autovacuum_analyze_threshold = 500);
+
+        CREATE INDEX IF NOT EXISTS line_key ON line (key, place);
+
+        CREATE INDEX IF NOT EXISTS line_woken ON line (store, woken) WHERE woken IS NOT NULL;
+
+        CREATE INDEX IF NOT EXISTS line_until ON line (store, until) WHERE until IS NOT NULL;
+
         -- The key of a name, for locks from SQL: SHA-1 of its UTF-8 bytes, the first eight of them, little-endian. Needs pgcrypto.
         DO $do$
         DECLARE
@@ -73,7 +108,7 @@ internal static class SchemaSql
         END
         $do$;
 
-        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 1';
+        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 2';
 
         COMMIT;
         """;
@@ -95,7 +130,12 @@ internal static class SchemaSql
     public static IEnumerable<string> StatementsFor(string schema) =>
         For(schema, Script).Split(";\n\n", StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
 
-    /// <summary>The same text for a schema of another name.</summary>
-    public static string For(string schema, string sql) =>
-        sql.Replace("\"joblocks\"", new NpgsqlCommandBuilder().QuoteIdentifier(schema), StringComparison.Ordinal);
+    /// <summary>The same text for a schema of another name, which may stand in a literal as well.</summary>
+    public static string For(string schema, string sql)
+    {
+        var quoted = new NpgsqlCommandBuilder().QuoteIdentifier(schema);
+        return sql
+            .Replace("'\"joblocks\".", $"'{quoted.Replace("'", "''", StringComparison.Ordinal)}.", StringComparison.Ordinal)
+            .Replace("\"joblocks\"", quoted, StringComparison.Ordinal);
+    }
 }

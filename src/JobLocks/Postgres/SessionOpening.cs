@@ -1,5 +1,6 @@
 using System.Globalization;
 using JobLocks.Diagnostics;
+using JobLocks.Line;
 using Microsoft.Extensions.Logging;
 using Npgsql;
 
@@ -14,6 +15,8 @@ internal sealed class SessionOpening
     private const int OldestVersion = 120_000;
     private const int FirstWithIdleTimeout = 140_000;
     private const int LongestConnectSeconds = 10;
+    private const int MostPooled = 8;
+    private const int PooledIdleSeconds = 30;
 
     private readonly NpgsqlDataSource _source;
     private readonly JobLocksOptions _options;
@@ -64,23 +67,12 @@ internal sealed class SessionOpening
     /// <param name="keepAliveSeconds">How often an idle connection proves itself; 0 where we see to that.</param>
     public NpgsqlConnection Connect(string? host = null, int keepAliveSeconds = 0)
     {
-        var settings = new NpgsqlConnectionStringBuilder(_source.ConnectionString)
-        {
-            Host = host ?? _host,
-            ApplicationName = _options.ApplicationName,
-            // Long after the session is cut: after a time-out Npgsql tries to cancel the command, for up to twice the time of connecting.
-            CommandTimeout = (int)Math.Ceiling(_options.LostAfter.TotalSeconds * 2) + 30,
-            Enlist = false,
-            KeepAlive = keepAliveSeconds,
-            LoadBalanceHosts = false,
-            MaxAutoPrepare = 0,
-            Multiplexing = false,
-            Pooling = false,
-            TargetSessionAttributes = null,
-        };
-        // Zero would be without a limit.
-        settings.Timeout = settings.Timeout == 0 ? LongestConnectSeconds : Math.Min(settings.Timeout, LongestConnectSeconds);
-
+        var settings = Settings(host ?? _host);
+        settings.KeepAlive = keepAliveSeconds;
+        settings.MaxAutoPrepare = 0;
+        settings.Pooling = false;
+        // Long after the session is cut: after a time-out Npgsql tries to cancel the command, for up to twice the time of connecting.
+        settings.CommandTimeout = (int)Math.Ceiling(_options.LostAfter.TotalSeconds * 2) + 30;
         var connection = Clone(settings.ConnectionString);
         try
         {
@@ -94,6 +86,35 @@ internal sealed class SessionOpening
         }
     }
 
+    /// <summary>A connection of a small pool to the server that holds the locks, not yet open: for statements that hold none.</summary>
+    public NpgsqlConnection Pooled()
+    {
+        var settings = Settings(_host);
+        settings.MaxAutoPrepare = 50;
+        settings.Pooling = true;
+        settings.MinPoolSize = 0;
+        settings.MaxPoolSize = MostPooled;
+        settings.ConnectionIdleLifetime = PooledIdleSeconds;
+        settings.ConnectionPruningInterval = PooledIdleSeconds / 3;
+        return Clone(settings.ConnectionString);
+    }
+
+    private NpgsqlConnectionStringBuilder Settings(string host)
+    {
+        var settings = new NpgsqlConnectionStringBuilder(_source.ConnectionString)
+        {
+            Host = host,
+            ApplicationName = _options.ApplicationName,
+            Enlist = false,
+            LoadBalanceHosts = false,
+            Multiplexing = false,
+            TargetSessionAttributes = null,
+        };
+        // Zero would be without a limit.
+        settings.Timeout = settings.Timeout == 0 ? LongestConnectSeconds : Math.Min(settings.Timeout, LongestConnectSeconds);
+        return settings;
+    }
+
     private OpenedSession Open(string host)
     {
         var connection = Connect(host);
@@ -103,11 +124,11 @@ internal sealed class SessionOpening
             // Unequal behind every pooler, whatever its mode.
             if (backend != connection.ProcessID) PoolerProbe.Check(connection, () => Connect(host));
             SetUp(connection);
-            var fence = _schema.Prepare(connection);
+            var (fence, hasLine) = _schema.Prepare(connection);
             _host = host;
             _log.Opened(Server, backend);
             if (version < FirstWithIdleTimeout) _log.OldServer(version / 10_000);
-            return new(Server, connection, backend, TryGuard(connection), fence, lockTable / ShareOfLockTable);
+            return new(connection, new(Server, backend, TryGuard(connection, hasLine), hasLine, fence, lockTable / ShareOfLockTable, _options));
         }
         catch
         {
@@ -127,15 +148,17 @@ internal sealed class SessionOpening
     }
 
     /// <summary>False for a role that may create nothing temporary: a full lock table then ends the session.</summary>
-    private static bool TryGuard(NpgsqlConnection connection)
+    private bool TryGuard(NpgsqlConnection connection, bool hasLine)
     {
         try
         {
             // One by one, as the driver would send several on the thread pool.
-            using var guard = new NpgsqlCommand(LockSql.CreateGuard, connection);
-            guard.ExecuteNonQuery();
-            using var guardWithSlots = new NpgsqlCommand(LockSql.CreateGuardWithSlots, connection);
-            guardWithSlots.ExecuteNonQuery();
+            foreach (var guard in hasLine ? [GuardSql.CreateInLine, GuardSql.CreateInLineWithSlots] : new[] { GuardSql.Create, GuardSql.CreateWithSlots })
+            {
+                using var create = new NpgsqlCommand(hasLine ? LineSql.For(_options, guard) : guard, connection);
+                create.ExecuteNonQuery();
+            }
+
             return true;
         }
         catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))

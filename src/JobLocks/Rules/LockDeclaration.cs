@@ -15,6 +15,15 @@ internal sealed record LockDeclaration(string? Name, OnConflict OnConflict, int 
     /// <summary>How many runs may have the lock at once.</summary>
     public int Limit { get; init; } = 1;
 
+    /// <summary>For <see cref="OnConflict.Wait"/>: how long at most; 0 for as long as it takes.</summary>
+    public int WaitAtMostSeconds { get; init; }
+
+    /// <summary>For <see cref="OnConflict.Wait"/>: how many runs may wait under one name; 0 for all.</summary>
+    public int KeepWaiting { get; init; }
+
+    /// <summary>For <see cref="KeepWaiting"/>: whether the oldest one gives way to a further run.</summary>
+    public bool KeepNewest { get; init; }
+
     /// <summary>Whether a name was given at all: an empty one is a mistake, none is the canonical name.</summary>
     public bool HasName { get; init; } = Name is not null;
 
@@ -26,9 +35,12 @@ internal sealed record LockDeclaration(string? Name, OnConflict OnConflict, int 
     {
         var members = new List<string>();
         if (HasName) members.Add(Name is null ? "null" : $"\"{Name}\"");
-        if (OnConflict != OnConflict.Reschedule) members.Add($"{Member(nameof(OnConflict))}OnConflict.{OnConflict}");
+        if (OnConflict != OnConflict.Wait) members.Add($"{Member(nameof(OnConflict))}OnConflict.{OnConflict}");
         if (Mode != LockMode.Exclusive) members.Add($"{Member(nameof(Mode))}LockMode.{Mode}");
         if (Limit != 1) members.Add($"{Member(nameof(Limit))}{Limit}");
+        if (WaitAtMostSeconds != 0) members.Add($"{Member(nameof(WaitAtMostSeconds))}{WaitAtMostSeconds}");
+        if (KeepWaiting != 0) members.Add($"{Member(nameof(KeepWaiting))}{KeepWaiting}");
+        if (KeepNewest) members.Add($"{Member(nameof(KeepNewest))}true");
         if (RetryAfterSeconds != DefaultRetryAfterSeconds) members.Add($"{Member(nameof(RetryAfterSeconds))}{RetryAfterSeconds}");
 
         var text = new StringBuilder(IsAttribute ? "[JobLock" : "WithJobLock");

@@ -1,3 +1,4 @@
+using JobLocks.Line;
 using JobLocks.Naming;
 
 namespace JobLocks.Rules;
@@ -24,6 +25,9 @@ internal sealed class LockRule
 
     public TimeSpan RetryAfter => TimeSpan.FromSeconds(_declaration.RetryAfterSeconds);
 
+    public LineRules Line => new(
+        _declaration.WaitAtMostSeconds == 0 ? null : TimeSpan.FromSeconds(_declaration.WaitAtMostSeconds), _declaration.KeepWaiting, _declaration.KeepNewest);
+
     /// <summary>Checks a declaration against its job.</summary>
     /// <exception cref="JobLockRuleException">It cannot work.</exception>
     public static LockRule For(LockDeclaration declaration, JobSignature job)
@@ -41,6 +45,15 @@ internal sealed class LockRule
                 throw new FormatException($"has Limit = {declaration.Limit}, but that many runs cannot be let in at once. Use 1 to {LargestLimit}.");
             if (declaration is { Limit: > 1, Mode: LockMode.Shared })
                 throw new FormatException($"has both Mode = LockMode.Shared and Limit = {declaration.Limit}, but a limit counts runs that exclude each other. Leave one of them out.");
+
+            if (declaration.WaitAtMostSeconds < 0)
+                throw new FormatException($"has WaitAtMostSeconds = {declaration.WaitAtMostSeconds}, but a run cannot wait for less than no time. Use 1 or more, or 0 for as long as it takes.");
+            if (declaration.KeepWaiting < 0)
+                throw new FormatException($"has KeepWaiting = {declaration.KeepWaiting}, but that many runs cannot wait. Use 1 or more, or 0 for all.");
+            if (declaration is { KeepNewest: true, KeepWaiting: 0 })
+                throw new FormatException("has KeepNewest, but says not how many runs may wait: all do. Set KeepWaiting too, or leave KeepNewest out.");
+            if (declaration.OnConflict != OnConflict.Wait && WaitSetting(declaration) is { } setting)
+                throw new FormatException($"has {setting}, but OnConflict = OnConflict.{declaration.OnConflict}, with which no run waits. Leave one of them out.");
 
             var template = declaration.HasName ? LockNameTemplate.Parse(declaration.Name ?? "") : null;
             template?.Check(job);
@@ -82,6 +95,9 @@ internal sealed class LockRule
             throw Broken(_declaration, call.Job, new FormatException($"gives no usable name for this run: {problem.Message}", problem));
         }
     }
+
+    private static string? WaitSetting(LockDeclaration declaration) =>
+        declaration.WaitAtMostSeconds != 0 ? nameof(declaration.WaitAtMostSeconds) : declaration.KeepWaiting != 0 ? nameof(declaration.KeepWaiting) : null;
 
     private static JobLockRuleException Broken(LockDeclaration declaration, JobSignature job, FormatException problem) =>
         new($"{declaration} on {job.DisplayName} {problem.Message}", problem);

@@ -10,6 +10,7 @@ internal sealed class LockTable(string database) : IAsyncDisposable
         SELECT (classid::bigint << 32) | objid::bigint
         FROM   pg_locks
         WHERE  locktype = 'advisory'
+        AND    NOT (objsubid = 2 AND classid = 1246524279) -- who sweeps the line
         AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
         """;
 
@@ -33,6 +34,16 @@ internal sealed class LockTable(string database) : IAsyncDisposable
         var keys = new List<LockKey>();
         while (await reader.ReadAsync()) keys.Add(new(reader.GetInt64(0)));
         return keys;
+    }
+
+    /// <summary>Who stands in the line: names of locks and runs, in order.</summary>
+    public async Task<IReadOnlyList<(string Name, string Run)>> LineAsync()
+    {
+        await using var command = _source.CreateCommand("SELECT name, run FROM joblocks.line ORDER BY place");
+        await using var reader = await command.ExecuteReaderAsync();
+        var line = new List<(string, string)>();
+        while (await reader.ReadAsync()) line.Add((reader.GetString(0), reader.GetString(1)));
+        return line;
     }
 
     public async Task<bool> IsHeldAsync(string name) => (await HeldAsync()).Contains(LockKey.Of(name));

@@ -75,11 +75,11 @@ internal sealed class Stage
     }
 
     /// <summary>A run that leaves at once.</summary>
-    public void Pass() => Leave(Enter());
+    public void Pass(int number = 0) => Leave(Enter(number));
 
-    private Entry Enter()
+    private Entry Enter(int number = 0)
     {
-        var entry = new Entry(JobLockHandle.Current);
+        var entry = new Entry(JobLockHandle.Current, number);
         lock (_door)
         {
             _present.Add(entry);
@@ -101,8 +101,11 @@ internal sealed class Stage
     }
 
     /// <summary>One run, and what it finds as its own lock.</summary>
-    internal sealed class Entry(JobLockHandle? handle)
+    internal sealed class Entry(JobLockHandle? handle, int number)
     {
+        /// <summary>Which of the runs it is, where they are told apart.</summary>
+        public int Number => number;
+
         public JobLockHandle? Handle => handle;
     }
 }

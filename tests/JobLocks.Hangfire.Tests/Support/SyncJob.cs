@@ -5,13 +5,13 @@ namespace JobLocks.Hangfire.Tests.Support;
 /// <summary>Jobs that lock on their stage, one for each way out of a conflict.</summary>
 public class SyncJob
 {
-    [JobLock("sync({stage})")]
+    [JobLock("sync({stage})", OnConflict = OnConflict.Reschedule)]
     public Task Run(string stage) => Stage.Of(stage).PlayAsync();
 
-    [JobLock("sync({stage})", RetryAfterSeconds = 1)]
+    [JobLock("sync({stage})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
     public Task RunSoon(string stage) => Stage.Of(stage).PlayAsync();
 
-    [JobLock("sync({stage})", RetryAfterSeconds = 1), Queue("critical")]
+    [JobLock("sync({stage})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1), Queue("critical")]
     public Task RunSoonInCritical(string stage) => Stage.Of(stage).PlayAsync();
 
     [JobLock("sync({stage})", OnConflict = OnConflict.Skip, RetryAfterSeconds = 1)]
@@ -26,7 +26,7 @@ public class SyncJob
     [JobLock("sync({stage})", OnConflict = OnConflict.Skip, RetryAfterSeconds = 1)]
     public Task RunUntilStopped(string stage, CancellationToken stop) => Stage.Of(stage).PlayAsync(stop);
 
-    [JobLock("sync({stage})", RetryAfterSeconds = 1)]
+    [JobLock("sync({stage})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
     public Task RunOn(string stage) => Stage.Of(stage).PlayOnAsync();
 
     [JobLock("sync({stage})")]

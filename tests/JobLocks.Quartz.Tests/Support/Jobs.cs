@@ -7,11 +7,14 @@ public class PlainJob : IJob
     public ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default) => Scene.PlayAsync(context, cancellationToken);
 }
 
-[JobLock("scene({scene})", RetryAfterSeconds = 1)]
+[JobLock("scene({scene})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
 public sealed class ReschedulingJob : PlainJob;
 
 [JobLock("scene({scene})", OnConflict = OnConflict.Skip, RetryAfterSeconds = 1)]
 public sealed class SkippingJob : PlainJob;
+
+[JobLock("scene({scene})")]
+public sealed class WaitingJob : PlainJob;
 
 [JobLock("scene({scene})", OnConflict = OnConflict.Fail)]
 public sealed class FailingJob : PlainJob;
@@ -20,7 +23,7 @@ public sealed class FailingJob : PlainJob;
 public sealed class MissingKeyJob : PlainJob;
 
 /// <summary>Locked on its type and all of its data.</summary>
-[JobLock(RetryAfterSeconds = 1)]
+[JobLock(OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
 public sealed class CanonicalJob : PlainJob;
 
 [JobLock("scene({input.Scene}).{input.Amount}")]

@@ -54,8 +54,8 @@ public sealed class LatencyTests
 
         network.Hold();
         var first = locks.AcquireAsync("on its way", TimeSpan.FromSeconds(30), stop);
-        var second = await ((ILockKeeper)locks).TryTakeAllAsync([wish], new() { Run = "another run" }, stop);
-        var holder = ((ILockKeeper)locks).FindHolderAsync(wish, stop);
+        var second = await ((ILockKeeper)locks).TryTakeAllAsync([wish], new() { Run = "another run" }, null, blocks: false, stop);
+        var holder = ((ILockKeeper)locks).FindHolderAsync(wish, blocks: false, stop);
         network.Heal();
 
         await using var held = await first;

@@ -1,4 +1,5 @@
 using JobLocks.Gate;
+using JobLocks.Line;
 using JobLocks.Naming;
 using JobLocks.Rules;
 using JobLocks.Tests.Support;
@@ -45,16 +46,14 @@ public sealed class JobGateTests
 
         public string? Scope => null;
 
-        public Task<Taken> TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop) => Task.FromResult(TryTakeAll(wishes, run, stop));
+        public WaitingLine Line => throw new NotSupportedException();
 
-        public Taken TryTakeAll(IReadOnlyList<LockWish> wishes, Holder run, CancellationToken stop)
+        public ValueTask<Taken> TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, LinePlace? place, bool blocks, CancellationToken stop)
         {
             Asked++;
-            return take(wishes[0]);
+            return new(take(wishes[0]));
         }
 
-        public Task<Holder?> FindHolderAsync(LockWish wish, CancellationToken stop) => Task.FromResult<Holder?>(null);
-
-        public Holder? FindHolder(LockWish wish, CancellationToken stop) => null;
+        public ValueTask<Holder?> FindHolderAsync(LockWish wish, bool blocks, CancellationToken stop) => default;
     }
 }

@@ -209,14 +209,14 @@ public sealed class LimitTests : TwoInstances
         LockWish[] both = [Wish(Name, 2), Wish(other, 1)];
         await using (await Others.AcquireAsync(other, Patience, stop))
         {
-            var refused = await ((ILockKeeper)Locks).TryTakeAllAsync(both, Run, stop);
+            var refused = await ((ILockKeeper)Locks).TryTakeAllAsync(both, Run, null, blocks: false, stop);
             Assert.That(refused.Refused!.Name, Is.EqualTo(other));
             await SettleAsync(Locks, stop);
             Assert.That(await LockTable.CountAsync(Database), Is.EqualTo(1), "the place was given back");
         }
 
         await SettleAsync(Others, stop);
-        var granted = await ((ILockKeeper)Locks).TryTakeAllAsync(both, Run, stop);
+        var granted = await ((ILockKeeper)Locks).TryTakeAllAsync(both, Run, null, blocks: false, stop);
         Assert.That(granted.Handles.Select(static handle => handle.Name), Is.EqualTo(new[] { Name, other }));
         foreach (var handle in granted.Handles) await handle.DisposeAsync();
     }
@@ -225,15 +225,16 @@ public sealed class LimitTests : TwoInstances
     public async Task Takes_places_synchronously_too(CancellationToken stop)
     {
         var keeper = (ILockKeeper)Locks;
-        var first = keeper.TryTakeAll([Wish(Name, 2)], Run, stop);
-        var second = keeper.TryTakeAll([Wish(Name, 2)], Run, stop);
-        var third = keeper.TryTakeAll([Wish(Name, 2)], Run, stop);
+        Taken Take() => Blocking.Wait(keeper.TryTakeAllAsync([Wish(Name, 2)], Run, null, blocks: true, stop).AsTask());
+        var first = Take();
+        var second = Take();
+        var third = Take();
 
         using (Assert.EnterMultipleScope())
         {
             Assert.That(third.Refused, Is.Not.Null);
-            Assert.That(keeper.FindHolder(Wish(Name, 2), stop)!.ToString(), Does.StartWith("a run of a test on"));
-            Assert.That((await ((ILockKeeper)Others).FindHolderAsync(Wish(Name, 2), stop))!.Backend, Is.Not.Null);
+            Assert.That((await keeper.FindHolderAsync(Wish(Name, 2), blocks: true, stop))!.ToString(), Does.StartWith("a run of a test on"));
+            Assert.That((await ((ILockKeeper)Others).FindHolderAsync(Wish(Name, 2), blocks: false, stop))!.Backend, Is.Not.Null);
         }
 
         first.Handles[0].Dispose();
@@ -243,7 +244,7 @@ public sealed class LimitTests : TwoInstances
     [TestCase(0), TestCase(-1), TestCase(1001)]
     public void Is_refused_where_it_lets_nobody_in_or_too_many(int limit)
     {
-        var error = Assert.Throws<JobLockRuleException>(() => Rule(new("sync", OnConflict.Reschedule, 15) { Limit = limit }));
+        var error = Assert.Throws<JobLockRuleException>(() => Rule(new("sync", OnConflict.Wait, 15) { Limit = limit }));
 
         Assert.That(error!.Message, Does.StartWith($"[JobLock(\"sync\", Limit = {limit})] on ClientSync has Limit = {limit}").And.EndsWith("Use 1 to 1000."));
     }
@@ -251,14 +252,14 @@ public sealed class LimitTests : TwoInstances
     [Test]
     public void Is_refused_for_readers()
     {
-        var error = Assert.Throws<JobLockRuleException>(() => Rule(new("sync", OnConflict.Reschedule, 15) { Limit = 2, Mode = LockMode.Shared }));
+        var error = Assert.Throws<JobLockRuleException>(() => Rule(new("sync", OnConflict.Wait, 15) { Limit = 2, Mode = LockMode.Shared }));
 
         Assert.That(error!.Message, Does.StartWith("[JobLock(\"sync\", Mode = LockMode.Shared, Limit = 2)] on ClientSync").And.EndsWith("Leave one of them out."));
     }
 
     [TestCase(1), TestCase(1000)]
     public void Is_accepted_up_to_a_thousand(int limit) =>
-        Assert.That(Rule(new("sync", OnConflict.Reschedule, 15) { Limit = limit }).Limit, Is.EqualTo(limit));
+        Assert.That(Rule(new("sync", OnConflict.Wait, 15) { Limit = limit }).Limit, Is.EqualTo(limit));
 
     private static LockRule Rule(LockDeclaration declaration) => LockRule.For(declaration, JobSignature.Of(typeof(ClientSync)));
 
@@ -268,7 +269,7 @@ public sealed class LimitTests : TwoInstances
 
     private static async Task<JobLockHandle?> TryTakeAsync(AdvisoryLocks locks, string name, int limit, CancellationToken stop)
     {
-        var taken = await ((ILockKeeper)locks).TryTakeAllAsync([Wish(name, limit)], Run, stop);
+        var taken = await ((ILockKeeper)locks).TryTakeAllAsync([Wish(name, limit)], Run, null, blocks: false, stop);
         return taken.Refused is null ? taken.Handles[0] : null;
     }
 }

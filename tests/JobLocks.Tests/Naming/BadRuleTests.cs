@@ -36,7 +36,7 @@ public sealed class BadRuleTests
     [TestCase("  ", "has an empty name. Write one")]
     public void Is_refused_with_the_declaration_the_job_and_the_fix(string template, string expected)
     {
-        var error = Assert.Throws<JobLockRuleException>(() => LockRule.For(new(template, OnConflict.Reschedule, 15), Run));
+        var error = Assert.Throws<JobLockRuleException>(() => LockRule.For(new(template, OnConflict.Wait, 15), Run));
 
         Assert.That(error!.Message, Does.StartWith($"[JobLock(\"{template}\")] on ClientSync.Run {expected}"));
     }
@@ -44,7 +44,7 @@ public sealed class BadRuleTests
     [Test]
     public void Is_refused_for_a_position_where_arguments_have_names_only()
     {
-        var error = Assert.Throws<JobLockRuleException>(static () => LockRule.For(new("sync({0})", OnConflict.Reschedule, 15) { IsAttribute = false }, NamesOnly));
+        var error = Assert.Throws<JobLockRuleException>(static () => LockRule.For(new("sync({0})", OnConflict.Wait, 15) { IsAttribute = false }, NamesOnly));
 
         Assert.That(error!.Message, Is.EqualTo("WithJobLock(\"sync({0})\") on ClientSync names {0}, but here arguments have names, no positions. Write a key of the job's data, such as {clientId}."));
     }

@@ -102,7 +102,7 @@ public sealed class SchemaTests
 
         await using var handle = await locks.TryAcquireAsync("granted", stop);
 
-        Assert.That(grants, Has.Count.EqualTo(3));
+        Assert.That(grants, Has.Count.EqualTo(4));
         Assert.That(handle!.FencingToken, Is.Positive);
     }
 

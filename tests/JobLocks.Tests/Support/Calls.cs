@@ -29,7 +29,7 @@ internal static class Calls
         JobId = Guid.NewGuid().ToString(),
         Job = job,
         Arguments = [.. arguments.Select(static argument => new JobArgument(argument.Name, argument.Value, argument.Value is CancellationToken))],
-        Rules = [LockRule.For(new(template, OnConflict.Reschedule, 15), job)],
+        Rules = [LockRule.For(new(template, OnConflict.Wait, 15), job)],
         ToJson = static value => JsonSerializer.Serialize(value, value.GetType()),
     };
 

@@ -1,0 +1,91 @@
+using System.Runtime.CompilerServices;
+using Hangfire;
+using Hangfire.States;
+using Hangfire.Storage;
+using JobLocks.Gate;
+using JobLocks.Line;
+
+namespace JobLocks.Hangfire;
+
+/// <summary>The runs of a Hangfire storage that wait in the line: parked as scheduled, for a time so late that nobody reckons with it. Thread-safe.</summary>
+internal sealed class HangfireRuns : IRunStore
+{
+    private const string Hash = "joblocks";
+    private const string Field = "store";
+    private const string ScheduledSet = "schedule";
+
+    private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(10);
+    private static readonly ConditionalWeakTable<JobStorage, HangfireRuns> OfStorages = [];
+
+    private readonly JobStorage _storage;
+    private volatile string? _id;
+
+    private HangfireRuns(JobStorage storage) => _storage = storage;
+
+    public string? Id => _id;
+
+    /// <summary>The one of a storage.</summary>
+    public static HangfireRuns Of(JobStorage storage) => OfStorages.GetValue(storage, static storage => new(storage));
+
+    /// <summary>The storage's own name, which it keeps itself: two connection strings may lead to one storage.</summary>
+    public string Identify()
+    {
+        if (_id is { } known) return known;
+
+        using var connection = _storage.GetConnection();
+        if (Read(connection) is not { } name)
+        {
+            using var alone = connection.AcquireDistributedLock($"{Hash}:{Field}", LongestWait);
+            name = Read(connection) ?? Guid.NewGuid().ToString("N");
+            connection.SetRangeInHash(Hash, [new(Field, name)]);
+        }
+
+        return _id = $"Hangfire {name}";
+    }
+
+    public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(Identify());
+
+    public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    {
+        using var connection = _storage.GetConnection();
+        return new([.. runs.Select(run => FateOf(connection.GetStateData(run.Address.Run)))]);
+    }
+
+    /// <summary>
+    /// Puts them into their queues, as Hangfire itself does with a scheduled job whose time has come. Their state stays until a worker takes
+    /// them: one that is deleted meanwhile is simply not taken. Nor is the job's own lock held, for which a worker would sleep a second.
+    /// </summary>
+    public ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    {
+        using var connection = _storage.GetConnection();
+        var fates = runs.Select(run => FateOf(connection.GetStateData(run.Address.Run))).ToArray();
+        using var transaction = connection.CreateWriteTransaction();
+        for (var i = 0; i < fates.Length; i++)
+        {
+            if (fates[i] != RunFate.Waits) continue;
+
+            var (id, queue) = (runs[i].Address.Run, runs[i].Address.Queue);
+            // Or its time would come as well, while it is still in the queue.
+            transaction.RemoveFromSet(ScheduledSet, id);
+            transaction.RemoveFromSet(ScheduledSet, $"{queue}:{id}");
+            transaction.AddToQueue(queue, id);
+            fates[i] = RunFate.Comes;
+        }
+
+        transaction.Commit();
+        return new(fates);
+    }
+
+    private static string? Read(IStorageConnection connection) =>
+        connection.GetAllEntriesFromHash(Hash) is { } entries && entries.TryGetValue(Field, out var name) ? name : null;
+
+    private static RunFate FateOf(StateData? state) => state?.Name switch
+    {
+        { } name when Is(name, ScheduledState.StateName) =>
+            state.Reason?.StartsWith(JobGate.WaitReason, StringComparison.Ordinal) == true ? RunFate.Waits : RunFate.IsGone,
+        { } name when Is(name, EnqueuedState.StateName) || Is(name, ProcessingState.StateName) => RunFate.Comes,
+        _ => RunFate.IsGone,
+    };
+
+    private static bool Is(string name, string state) => string.Equals(name, state, StringComparison.OrdinalIgnoreCase);
+}

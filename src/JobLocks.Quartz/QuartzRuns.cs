@@ -1,0 +1,89 @@
+using JobLocks.Line;
+using Quartz;
+using Quartz.Extensibility;
+
+namespace JobLocks.Quartz;
+
+/// <summary>
+/// The runs of a Quartz job store that wait in the line: triggers of ours that fire once, at a time so late that nobody reckons with it.
+/// Thread-safe.
+/// </summary>
+internal sealed class QuartzRuns(IScheduler scheduler) : IRunStore
+{
+    private const string IdEntry = DataKeys.Store;
+
+    // A durable job that never runs: all nodes of a cluster find it, and nobody else.
+    private static readonly JobKey Mark = new("store", Rescheduling.Group);
+
+    private volatile string? _id;
+
+    public string? Id => _id;
+
+    /// <summary>Finds the store's own name in it: schedulers of different applications often have the same one.</summary>
+    public async ValueTask<string> IdentifyAsync(CancellationToken stop)
+    {
+        if (_id is { } known) return known;
+
+        if (await ReadAsync(stop).ConfigureAwait(false) is not { } name)
+        {
+            try
+            {
+                await scheduler.AddJob(NewMark(), cancellationToken: stop).ConfigureAwait(false);
+            }
+            catch (ObjectAlreadyExistsException)
+            {
+                // Another node was quicker.
+            }
+
+            name = await ReadAsync(stop).ConfigureAwait(false) ?? throw new SchedulerException($"The job {Mark} was stored, but is not there.");
+        }
+
+        return _id = $"Quartz {name}";
+    }
+
+    public async ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    {
+        var fates = new List<RunFate>(runs.Count);
+        foreach (var run in runs) fates.Add(FateOf(await scheduler.GetTriggerState(KeyOf(run), stop).ConfigureAwait(false)));
+        return fates;
+    }
+
+    public async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    {
+        var fates = new List<RunFate>(runs.Count);
+        foreach (var run in runs) fates.Add(await WakeAsync(KeyOf(run), stop).ConfigureAwait(false));
+        return fates;
+    }
+
+    private static TriggerKey KeyOf(WaitingRun run) => new(run.Address.Run, Rescheduling.Group);
+
+    private static IJobDetail NewMark() => JobBuilder.Create<StoreMark>()
+        .WithIdentity(Mark)
+        .WithDescription("Names this job store for JobLocks, so that the runs of it that wait are found. It never runs.")
+        .UsingJobData(IdEntry, Guid.NewGuid().ToString("N"))
+        .StoreDurably()
+        .Build();
+
+    /// <summary>One that fires right now is left alone: given a new time, it would fire twice.</summary>
+    private static RunFate FateOf(TriggerState state) => state switch
+    {
+        TriggerState.None => RunFate.IsGone,
+        TriggerState.Complete => RunFate.Comes,
+        _ => RunFate.Waits,
+    };
+
+    private async ValueTask<RunFate> WakeAsync(TriggerKey key, CancellationToken stop)
+    {
+        var state = await scheduler.GetTriggerState(key, stop).ConfigureAwait(false);
+        // Somebody has paused it, and wants it to stay so.
+        if (state is TriggerState.Paused or TriggerState.Error || FateOf(state) != RunFate.Waits) return FateOf(state);
+        if (await scheduler.GetTrigger(key, stop).ConfigureAwait(false) is not { } parked) return RunFate.IsGone;
+
+        var now = parked.GetTriggerBuilder().StartAt(scheduler.TimeProvider.GetUtcNow()).Build();
+        if (now is IMutableTrigger counting && parked is IMutableTrigger counted) counting.RetryAttempt = counted.RetryAttempt;
+        return await scheduler.RescheduleJob(key, now, stop).ConfigureAwait(false) is null ? RunFate.IsGone : RunFate.Comes;
+    }
+
+    private async ValueTask<string?> ReadAsync(CancellationToken stop) =>
+        await scheduler.GetJobDetail(Mark, stop).ConfigureAwait(false) is { } mark ? mark.JobDataMap[IdEntry] as string : null;
+}

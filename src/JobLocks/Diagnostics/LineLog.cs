@@ -1,0 +1,28 @@
+using Microsoft.Extensions.Logging;
+
+namespace JobLocks.Diagnostics;
+
+/// <summary>What the line says. Ids from 400.</summary>
+internal static partial class LineLog
+{
+    [LoggerMessage(401, LogLevel.Warning, "The line at {Server} cannot be asked: who waits is woken by a later sweep")]
+    public static partial void LineFailed(this ILogger log, string server, Exception cause);
+
+    [LoggerMessage(402, LogLevel.Warning, "{Count} runs of the store {Store} cannot be woken or asked after: it is tried again")]
+    public static partial void StoreFailed(this ILogger log, string store, int count, Exception cause);
+
+    [LoggerMessage(403, LogLevel.Information, "Job {JobId} leaves the line of {LockName}: its store does not have it parked any more")]
+    public static partial void GaveUp(this ILogger log, string jobId, string lockName);
+
+    [LoggerMessage(404, LogLevel.Debug, "This process sweeps the line for {Store}")]
+    public static partial void Leads(this ILogger log, string store);
+
+    [LoggerMessage(405, LogLevel.Warning, "Somebody sends on the channel joblocks what is none of ours: {News}")]
+    public static partial void UnknownNews(this ILogger log, string news);
+
+    [LoggerMessage(406, LogLevel.Warning, "Job {JobId} cannot stand in the line of {LockName}: it is tried again later")]
+    public static partial void CannotStand(this ILogger log, string jobId, string lockName, Exception cause);
+
+    [LoggerMessage(407, LogLevel.Warning, "Job {JobId} runs, but its place in the line of {LockName} could not be given up: a sweep will")]
+    public static partial void CannotLeave(this ILogger log, string jobId, string lockName, Exception cause);
+}

@@ -1,0 +1,43 @@
+using JobLocks.Diagnostics;
+using JobLocks.Line;
+using JobLocks.Naming;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Gate;
+
+/// <summary>How a run comes to the line, and goes. Thread-safe.</summary>
+internal sealed class Queueing(ILockKeeper locks, ILogger log)
+{
+    /// <summary>When a store starts a run by itself that nobody wakes. Long, since a hundred thousand that wait are not to churn.</summary>
+    public static readonly TimeSpan LastResort = TimeSpan.FromHours(1);
+
+    /// <summary>The place that a run has already; null for a newcomer.</summary>
+    public ValueTask<LinePlace?> FindAsync(JobCall call, bool blocks, CancellationToken stop) =>
+        call.MayStandInLine && locks.Line.IsUsable && call.Address(false) is { } address ? locks.Line.FindAsync(address, blocks, stop) : new((LinePlace?)null);
+
+    /// <summary>Where the run would wait for this lock; null where it does not.</summary>
+    public RunAddress? AddressOf(JobCall call, LockRequest request, bool isNewcomer) =>
+        request.Rule.OnConflict == OnConflict.Wait && locks.Line.IsUsable ? call.Address(isNewcomer) : null;
+
+    /// <summary>Puts the run into the line of a lock. Where it stood in another one, those behind it are told.</summary>
+    public async ValueTask<Standing> StandAsync(RunAddress address, LockRequest request, bool blocks, CancellationToken stop)
+    {
+        var standing = await locks.Line.StandAsync(address, request.Wish, request.Rule.Line, blocks, stop).ConfigureAwait(false);
+        if (standing.LeftKey is { } left) locks.Line.PassOn(left);
+        return standing;
+    }
+
+    /// <summary>Takes the run out of the line. It goes on, whatever comes of that.</summary>
+    public async ValueTask LeaveAsync(JobCall call, LockRequest request, LinePlace place, bool blocks)
+    {
+        try
+        {
+            await locks.Line.LeaveAsync(place, blocks, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (NpgsqlException broken)
+        {
+            log.CannotLeave(call.JobId, request.Name, broken);
+        }
+    }
+}

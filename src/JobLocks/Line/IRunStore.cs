@@ -1,0 +1,22 @@
+namespace JobLocks.Line;
+
+/// <summary>The store of a scheduler, as the line needs it. All that the core knows of runs that wait. Thread-safe.</summary>
+internal interface IRunStore
+{
+    /// <summary>As in <see cref="RunAddress.Store"/>; null until it is known.</summary>
+    string? Id { get; }
+
+    /// <summary>Finds out <see cref="Id"/>, which is kept in the store itself.</summary>
+    /// <exception cref="Exception">The store cannot be asked.</exception>
+    ValueTask<string> IdentifyAsync(CancellationToken stop);
+
+    /// <summary>Has parked runs begin as soon as a worker is free. None is started twice: one that is not parked any more is left alone.</summary>
+    /// <returns>What became of each, in the same order.</returns>
+    /// <exception cref="Exception">The store cannot be asked. Some of them may have been woken.</exception>
+    ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop);
+
+    /// <summary>Asks for the fate of runs, and changes nothing.</summary>
+    /// <returns>That of each, in the same order.</returns>
+    /// <exception cref="Exception">The store cannot be asked.</exception>
+    ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop);
+}

@@ -1,0 +1,9 @@
+namespace JobLocks.Line;
+
+/// <summary>A run's own place in the line.</summary>
+/// <param name="Place">Its place: a number that grows with each arrival.</param>
+/// <param name="Key">The lock that it waits for.</param>
+/// <param name="IsWoken">Whether it is its turn.</param>
+/// <param name="IsOverdue">Whether it has waited for as long as its rule allows.</param>
+/// <param name="Verdict">Why it is not to run at all; null while it may.</param>
+internal sealed record LinePlace(long Place, LockKey Key, bool IsWoken, bool IsOverdue, string? Verdict);

@@ -1,0 +1,232 @@
+using System.Globalization;
+using JobLocks.Postgres;
+
+namespace JobLocks.Line;
+
+/// <summary>
+/// All that is asked of PostgreSQL about the line. A row stands before others while it has no verdict, and while its turn, if it has come,
+/// is not over: a woken run that does not come within that time lets the next one past.
+/// </summary>
+internal static class LineSql
+{
+    /// <summary>The place of the run $2 of the store $1.</summary>
+    public const string Find =
+        """
+        SELECT place, key, woken IS NOT NULL, coalesce(until <= now(), false), verdict
+        FROM   "joblocks".line
+        WHERE  store = $1
+        AND    run = $2
+        """;
+
+    /// <summary>One at a time under the key $1, so that those who wait can be counted. "JLln" in ASCII.</summary>
+    public const string CountAlone = "SELECT pg_advisory_xact_lock(1246522478, ($1 & 2147483647)::int)";
+
+    /// <summary>
+    /// The run $2 of the store $1 stands in the line of the key $4, where no more than $9 stand. One that stands somewhere keeps its place:
+    /// its turn came, and it could not run. Answers how many stand before it, and the place, if there is one.
+    /// </summary>
+    public const string Stand =
+        """
+        WITH was AS (SELECT place, key FROM "joblocks".line WHERE store = $1 AND run = $2),
+             ahead AS (
+                 SELECT count(*)::int AS n
+                 FROM   (SELECT 1
+                         FROM   "joblocks".line
+                         WHERE  key = $4
+                         AND    place < coalesce((SELECT place FROM was), 9223372036854775807)
+                         AND    verdict IS NULL
+                         AND    (woken IS NULL OR woken > now() - interval '30 s')
+                         LIMIT  $9) AS few),
+             stood AS (
+                 INSERT INTO "joblocks".line (store, run, queue, key, name, mode, slots, until)
+                 SELECT $1, $2, $3, $4, $5, $6, $7, now() + $8 * interval '1 ms'
+                 WHERE  EXISTS (SELECT FROM was) OR (SELECT n FROM ahead) < $9
+                 ON CONFLICT (store, run) DO UPDATE
+                 SET    key = excluded.key, name = excluded.name, mode = excluded.mode, slots = excluded.slots,
+                        woken = NULL, told = false, parked = false
+                 RETURNING place, key, coalesce(until <= now(), false), verdict)
+        SELECT (SELECT n FROM ahead), (SELECT key FROM was), stood.*
+        FROM   (SELECT 1) AS always
+        LEFT   JOIN stood ON true
+        """;
+
+    /// <summary>The oldest that waits under the key $1, beside the run $3 of the store $2, is not to run: $4 says why. It is woken to be told.</summary>
+    public const string ReplaceOldest =
+        """
+        UPDATE "joblocks".line
+        SET    verdict = $4, woken = now()
+        WHERE  place = (
+                   SELECT   place
+                   FROM     "joblocks".line
+                   WHERE    key = $1
+                   AND      woken IS NULL
+                   AND      verdict IS NULL
+                   AND      NOT (store = $2 AND run = $3)
+                   ORDER BY place
+                   LIMIT    1
+                   FOR UPDATE)
+        RETURNING place
+        """;
+
+    /// <summary>The run of the place $1 is parked. Answers whether it was woken before that.</summary>
+    public const string Park = """UPDATE "joblocks".line SET parked = true WHERE place = $1 RETURNING woken IS NOT NULL""";
+
+    /// <summary>The places $1 are given up: their runs have begun, or will never.</summary>
+    public const string Leave = """DELETE FROM "joblocks".line WHERE place = ANY ($1)""";
+
+    /// <summary>
+    /// It is the turn of those who may run now under the keys $1, of which $2 more may run than do: of an exclusive lock the first,
+    /// if nobody's turn has come yet; of readers all that stand before a writer; of a limit as many as are free. Where $3 is true, $2 does
+    /// not take into account those whose turn has come already. The rows are locked, so that two who let go at once wake two and not one twice.
+    /// </summary>
+    public const string Wake =
+        """
+        WITH first AS (
+                 SELECT h.*, a.free, a.counts_woken
+                 FROM   (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bool[]) AS a (key, free, counts_woken) ORDER BY key) AS a
+                 CROSS  JOIN LATERAL (
+                            SELECT   place, key, mode, slots, woken IS NOT NULL AS is_woken
+                            FROM     "joblocks".line AS l
+                            WHERE    l.key = a.key
+                            AND      verdict IS NULL
+                            AND      (woken IS NULL OR woken > now() - interval '30 s')
+                            ORDER BY place
+                            LIMIT    (SELECT   CASE WHEN mode = 0 AND slots = 1 THEN 1 ELSE 64 END
+                                      FROM     "joblocks".line AS f
+                                      WHERE    f.key = a.key
+                                      AND      verdict IS NULL
+                                      AND      (woken IS NULL OR woken > now() - interval '30 s')
+                                      ORDER BY place
+                                      LIMIT    1)
+                            FOR UPDATE) AS h),
+             ranked AS (
+                 SELECT *,
+                        row_number() OVER in_order AS nth,
+                        count(*) FILTER (WHERE NOT is_woken) OVER in_order AS nth_that_waits,
+                        count(*) FILTER (WHERE is_woken) OVER (PARTITION BY key) AS woken_before,
+                        count(*) FILTER (WHERE mode = 0) OVER in_order AS writers_until_here,
+                        count(*) FILTER (WHERE slots = 1) OVER in_order AS unlimited_until_here
+                 FROM   first
+                 WINDOW in_order AS (PARTITION BY key ORDER BY place)),
+             chosen AS (
+                 SELECT place
+                 FROM   ranked
+                 WHERE  NOT is_woken
+                 AND    CASE WHEN mode = 1 THEN writers_until_here = 0
+                             WHEN slots = 1 THEN nth = 1
+                             ELSE unlimited_until_here = 0 AND nth_that_waits <= free - CASE WHEN counts_woken THEN woken_before ELSE 0 END
+                        END)
+        UPDATE "joblocks".line AS l
+        SET    woken = now(), told = false
+        FROM   chosen
+        WHERE  l.place = chosen.place
+        RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked
+        """;
+
+    /// <summary>Says to the processes of another store that the turn of one of its runs has come.</summary>
+    public const string Notify = "SELECT pg_notify('joblocks', n) FROM unnest($1::text[]) AS n";
+
+    /// <summary>The stores of the places $1 have been told.</summary>
+    public const string Told = """UPDATE "joblocks".line SET told = true WHERE place = ANY ($1)""";
+
+    /// <summary>Those of the places $1 whose turn has come, and whose stores have not been told yet.</summary>
+    public const string Untold =
+        """
+        SELECT place, key, name, store, run, queue, parked
+        FROM   "joblocks".line
+        WHERE  place = ANY ($1)
+        AND    woken IS NOT NULL
+        AND    parked
+        AND    NOT told
+        """;
+
+    /// <summary>
+    /// The keys that have a line, with what stands first under them, and whether somebody has them: $1 of them from the key $2 on. Goes from key to
+    /// key through the index, so that a long line costs no more than a short one.
+    /// </summary>
+    public const string Heads =
+        """
+        WITH RECURSIVE
+             names AS (
+                 (SELECT key, 1 AS nth FROM "joblocks".line WHERE key >= $2 ORDER BY key LIMIT 1)
+                 UNION ALL
+                 SELECT (SELECT l.key FROM "joblocks".line AS l WHERE l.key > n.key ORDER BY l.key LIMIT 1), n.nth + 1
+                 FROM   names AS n
+                 WHERE  n.key IS NOT NULL AND n.nth < $1),
+             held AS MATERIALIZED (
+                 SELECT   (classid::bigint << 32) | objid::bigint AS key, bool_or(mode = 'ExclusiveLock') AS alone
+                 FROM     pg_locks
+                 WHERE    locktype = 'advisory'
+                 AND      objsubid = 1
+                 AND      granted
+                 AND      database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                 GROUP BY 1)
+        SELECT n.key, h.name, h.mode, h.slots, held.key IS NOT NULL, coalesce(held.alone, false)
+        FROM   names AS n
+        CROSS  JOIN LATERAL (
+                   SELECT   name, mode, slots
+                   FROM     "joblocks".line AS l
+                   WHERE    l.key = n.key
+                   AND      verdict IS NULL
+                   AND      (woken IS NULL OR woken > now() - interval '30 s')
+                   ORDER BY place
+                   LIMIT    1) AS h
+        LEFT   JOIN held ON held.key = n.key
+        ORDER BY n.key
+        """;
+
+    /// <summary>How many of the keys $1 somebody has.</summary>
+    public const string CountHeld =
+        """
+        SELECT count(DISTINCT (classid::bigint << 32) | objid::bigint)::int
+        FROM   pg_locks
+        WHERE  locktype = 'advisory'
+        AND    objsubid = 1
+        AND    granted
+        AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND    (classid::bigint << 32) | objid::bigint = ANY ($1)
+        """;
+
+    /// <summary>Of the store $1: those whose time is over are woken to be told, if their turn has not come.</summary>
+    public const string WakeOverdue =
+        """
+        UPDATE "joblocks".line
+        SET    woken = now(), told = false
+        WHERE  place IN (SELECT place FROM "joblocks".line WHERE store = $1 AND until <= now() AND woken IS NULL ORDER BY until LIMIT 500 FOR UPDATE SKIP LOCKED)
+        RETURNING place, key, name, store, run, queue, parked
+        """;
+
+    /// <summary>Of the store $1: those whose turn came a moment ago, and who have not been told. A signal was lost, or the one who was to tell has died.</summary>
+    public const string Forgotten =
+        """
+        SELECT   place, key, name, store, run, queue, parked
+        FROM     "joblocks".line
+        WHERE    store = $1
+        AND      woken < now() - interval '1 s'
+        AND      NOT told
+        ORDER BY place
+        LIMIT    500
+        """;
+
+    /// <summary>Of the store $1: the next $3 from the place $2 on, to be asked after. Not those that are just being parked.</summary>
+    public const string Next =
+        """
+        SELECT   place, key, name, store, run, queue, parked
+        FROM     "joblocks".line
+        WHERE    store = $1
+        AND      place > $2
+        AND      since < now() - interval '2 s'
+        ORDER BY place
+        LIMIT    $3
+        """;
+
+    /// <summary>This session sweeps the line for the store whose number is $1, if no other does. "JLsw" in ASCII.</summary>
+    public const string Lead = "SELECT pg_try_advisory_lock(1246524279, $1), pg_backend_pid()";
+
+    /// <summary>Another session may sweep for it.</summary>
+    public const string StopLeading = "SELECT pg_advisory_unlock(1246524279, $1), pg_backend_pid()";
+
+    /// <summary>The statement for the schema and the length of a turn that these options say.</summary>
+    public static string For(JobLocksOptions options, string sql) => SchemaSql.For(options.Schema!, sql)
+        .Replace("interval '30 s'", $"interval '{options.TurnLasts.TotalMilliseconds.ToString("0", CultureInfo.InvariantCulture)} ms'", StringComparison.Ordinal);
+}

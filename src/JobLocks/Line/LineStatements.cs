@@ -1,0 +1,88 @@
+using System.Diagnostics.CodeAnalysis;
+using JobLocks.Postgres;
+using Npgsql;
+
+namespace JobLocks.Line;
+
+/// <summary>
+/// Runs the statements of the line on a few pooled connections, which are opened only where runs wait. Each has one form, which blocks where its
+/// caller has no asynchronous way: nothing is awaited then, so the task has ended when it is returned. Thread-safe.
+/// </summary>
+[SuppressMessage("Usage", "VSTHRD103:Call async methods when in an async method", Justification = "The caller says which of the two it needs.")]
+internal sealed class LineStatements(SessionOpening opening, JobLocksOptions options) : IDisposable
+{
+    private NpgsqlConnection? _template;
+
+    /// <summary>Runs one statement and reads all rows.</summary>
+    /// <exception cref="NpgsqlException">The server cannot be asked, or refuses.</exception>
+    public async ValueTask<List<T>> ReadAsync<T>(string sql, Func<NpgsqlDataReader, T> read, bool blocks, CancellationToken stop, params NpgsqlParameter[] parameters)
+    {
+        var connection = await OpenAsync(blocks, stop).ConfigureAwait(false);
+        await using (connection.ConfigureAwait(false)) return await ReadAsync(connection, sql, read, blocks, stop, parameters).ConfigureAwait(false);
+    }
+
+    /// <summary>Runs one statement.</summary>
+    /// <exception cref="NpgsqlException">The server cannot be asked, or refuses.</exception>
+    public async ValueTask RunAsync(string sql, bool blocks, CancellationToken stop, params NpgsqlParameter[] parameters) =>
+        await ReadAsync(sql, static _ => 0, blocks, stop, parameters).ConfigureAwait(false);
+
+    /// <summary>Runs several statements in one transaction: what <paramref name="act"/> asks, each after the other.</summary>
+    /// <exception cref="NpgsqlException">The server cannot be asked, or refuses.</exception>
+    public async ValueTask<T> InTransactionAsync<T>(Func<NpgsqlConnection, ValueTask<T>> act, bool blocks, CancellationToken stop)
+    {
+        var connection = await OpenAsync(blocks, stop).ConfigureAwait(false);
+        await using (connection.ConfigureAwait(false))
+        {
+            var transaction = blocks ? connection.BeginTransaction() : await connection.BeginTransactionAsync(stop).ConfigureAwait(false);
+            await using (transaction.ConfigureAwait(false))
+            {
+                var result = await act(connection).ConfigureAwait(false);
+                if (blocks) transaction.Commit();
+                else await transaction.CommitAsync(stop).ConfigureAwait(false);
+                return result;
+            }
+        }
+    }
+
+    /// <summary>Runs one statement on an open connection and reads all rows.</summary>
+    /// <exception cref="NpgsqlException">The server cannot be asked, or refuses.</exception>
+    public async ValueTask<List<T>> ReadAsync<T>(
+        NpgsqlConnection connection, string sql, Func<NpgsqlDataReader, T> read, bool blocks, CancellationToken stop, params NpgsqlParameter[] parameters)
+    {
+        var command = new NpgsqlCommand(LineSql.For(options, sql), connection);
+        await using (command.ConfigureAwait(false))
+        {
+            foreach (var parameter in parameters) command.Parameters.Add(parameter);
+            var reader = blocks ? command.ExecuteReader() : await command.ExecuteReaderAsync(stop).ConfigureAwait(false);
+            await using (reader.ConfigureAwait(false))
+            {
+                var rows = new List<T>();
+                while (blocks ? reader.Read() : await reader.ReadAsync(stop).ConfigureAwait(false)) rows.Add(read(reader));
+                return rows;
+            }
+        }
+    }
+
+    /// <summary>Closes the idle connections.</summary>
+    public void Dispose()
+    {
+        if (_template is { } template) NpgsqlConnection.ClearPool(template);
+    }
+
+    private async ValueTask<NpgsqlConnection> OpenAsync(bool blocks, CancellationToken stop)
+    {
+        var connection = opening.Pooled();
+        try
+        {
+            if (blocks) connection.Open();
+            else await connection.OpenAsync(stop).ConfigureAwait(false);
+            _template = connection;
+            return connection;
+        }
+        catch
+        {
+            await connection.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+}

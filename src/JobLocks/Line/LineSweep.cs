@@ -1,0 +1,142 @@
+using JobLocks.Diagnostics;
+using JobLocks.Gate;
+using JobLocks.Postgres;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Line;
+
+/// <summary>
+/// Finds what nobody told: a holder that died, a signal that was lost, a process that was killed between two acts, a run that was deleted by hand.
+/// For each store in one process at a time. Used by the thread of the <see cref="LineWatch"/> alone, but for <see cref="Forget"/>.
+/// </summary>
+internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWatch watch, ILogger log)
+{
+    // Bounded, so that a sweep of a long line does not hold up those who are to be woken.
+    private const int MostKeys = 10_000;
+    private const int MostLooks = 100;
+
+    private readonly Dictionary<string, int> _ledBy = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, long> _lookedUntil = new(StringComparer.Ordinal);
+
+    /// <summary>Looks once, if this process is the one that does.</summary>
+    public void Sweep(IRunStore store)
+    {
+        var id = store.Id!;
+        if (!Leads(id) || !desk.HasLine) return;
+
+        watch.Deliver(watch.Ask(LineSql.WakeOverdue, Text(id)));
+        TellForgotten(store);
+        WakeUnderFreeKeys();
+        LookAfter(store);
+    }
+
+    /// <summary>Lets another process do it.</summary>
+    public void Forget(string store)
+    {
+        lock (_ledBy)
+        {
+            if (!_ledBy.Remove(store)) return;
+        }
+
+        _ = desk.AskAsync(connection => Try(connection, LineSql.StopLeading, store));
+    }
+
+    private bool Leads(string store)
+    {
+        lock (_ledBy)
+        {
+            if (_ledBy.TryGetValue(store, out var backend) && desk.IsCurrent(backend)) return true;
+
+            _ledBy.Remove(store);
+            var asked = desk.AskAsync(connection => Try(connection, LineSql.Lead, store));
+            if (Blocking.Wait(asked) is not { } leading) return false;
+
+            _ledBy[store] = leading;
+            log.Leads(store);
+            return true;
+        }
+    }
+
+    /// <returns>The backend that leads now; null for none.</returns>
+    private static int? Try(NpgsqlConnection connection, string sql, string store)
+    {
+        using var command = new NpgsqlCommand(sql, connection) { Parameters = { new NpgsqlParameter<int> { TypedValue = (int)LockKey.Of(store).Value } } };
+        using var reader = command.ExecuteReader();
+        reader.Read();
+        return reader.GetBoolean(0) ? reader.GetInt32(1) : null;
+    }
+
+    private void TellForgotten(IRunStore store)
+    {
+        var forgotten = watch.Ask(LineSql.Forgotten, Text(store.Id!));
+        Park(store, [.. forgotten.Where(static run => !run.IsParked)]);
+        watch.Deliver(forgotten);
+    }
+
+    private void WakeUnderFreeKeys()
+    {
+        var from = long.MinValue;
+        while (true)
+        {
+            var heads = Blocking.Wait(statements.ReadAsync(
+                LineSql.Heads,
+                static row => new LineHead(new(row.GetInt64(0)), row.GetString(1), (LockMode)row.GetInt16(2), row.GetInt32(3), row.GetBoolean(4), row.GetBoolean(5)),
+                blocks: true,
+                CancellationToken.None,
+                new NpgsqlParameter<int> { TypedValue = MostKeys },
+                new NpgsqlParameter<long> { TypedValue = from }).AsTask());
+            watch.Wake([.. heads.Select(FreeUnder).Where(static free => free.Free > 0)]);
+            if (heads.Count < MostKeys || heads[^1].Key.Value == long.MaxValue) return;
+
+            from = heads[^1].Key.Value + 1;
+        }
+    }
+
+    private FreeKey FreeUnder(LineHead head)
+    {
+        if (head is { Slots: > 1, Mode: LockMode.Exclusive }) return new(head.Key, head.Slots - CountHeld(new LockWish(head.Name, head.Key, head.Mode, head.Slots)), CountsWoken: true);
+
+        return new(head.Key, (head.Mode == LockMode.Shared ? head.IsHeldAlone : head.IsHeld) ? 0 : 1);
+    }
+
+    private int CountHeld(LockWish wish) => Blocking.Wait(statements.ReadAsync(
+        LineSql.CountHeld,
+        static row => row.GetInt32(0),
+        blocks: true,
+        CancellationToken.None,
+        new NpgsqlParameter<long[]> { TypedValue = [.. wish.Slots.Select(static slot => slot.Value)] }).AsTask())[0];
+
+    /// <summary>Asks the store after some of its runs, and goes on with the next ones at the next sweep.</summary>
+    private void LookAfter(IRunStore store)
+    {
+        var from = _lookedUntil.GetValueOrDefault(store.Id!);
+        var runs = watch.Ask(LineSql.Next, Text(store.Id!), new NpgsqlParameter<long> { TypedValue = from }, new NpgsqlParameter<int> { TypedValue = MostLooks });
+        _lookedUntil[store.Id!] = runs.Count < MostLooks ? 0 : runs[^1].Place;
+        // Whoever woke them may be another process, which tells us over this connection.
+        if (runs.Count > 0 || from > 0) desk.Listen();
+        Park(store, runs);
+    }
+
+    private void Park(IRunStore store, List<WaitingRun> runs)
+    {
+        if (runs.Count == 0) return;
+
+        var fates = watch.FatesOf(runs, store.LookAsync).ToList();
+        foreach (var (run, fate) in fates)
+        {
+            // Its process died after it had been parked, and before that was written down.
+            if (fate == RunFate.Waits && !run.IsParked)
+            {
+                watch.Run(LineSql.Park, new NpgsqlParameter<long> { TypedValue = run.Place });
+                watch.Tell(run.Place);
+            }
+        }
+
+        watch.GiveUp([.. fates.Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wasTheirTurn: false);
+    }
+
+    private static NpgsqlParameter<string> Text(string value) => new NpgsqlParameter<string> { TypedValue = value };
+
+    private readonly record struct LineHead(LockKey Key, string Name, LockMode Mode, int Slots, bool IsHeld, bool IsHeldAlone);
+}

@@ -1,0 +1,261 @@
+using System.Globalization;
+using JobLocks.Diagnostics;
+using JobLocks.Postgres;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Line;
+
+/// <summary>
+/// Wakes the next ones, on a thread of its own: when a lock is released, when another process says so, and when a sweep finds what was missed.
+/// Thread-safe.
+/// </summary>
+internal sealed class LineWatch : IDisposable
+{
+    private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(3);
+
+    private readonly object _door = new();
+    private readonly LineStatements _statements;
+    private readonly LockDesk _desk;
+    private readonly LineSweep _sweep;
+    private readonly TimeSpan _sweepInterval;
+    private readonly ILogger _log;
+    private readonly Dictionary<string, IRunStore> _stores = new(StringComparer.Ordinal);
+    private readonly List<IRunStore> _unknown = [];
+    private HashSet<LockKey> _keys = [];
+    private HashSet<long> _places = [];
+    private Thread? _thread;
+    private bool _isClosed;
+
+    public LineWatch(LineStatements statements, LockDesk desk, JobLocksOptions options, ILogger log)
+    {
+        _statements = statements;
+        _desk = desk;
+        _sweepInterval = options.SweepInterval;
+        _log = log;
+        _sweep = new(statements, desk, this, log);
+    }
+
+    /// <summary>Has runs of a store woken from here.</summary>
+    public void Serve(IRunStore store)
+    {
+        lock (_door)
+        {
+            if (store.Id is { } id) _stores[id] = store;
+            else if (!_unknown.Contains(store)) _unknown.Add(store);
+            Start();
+        }
+    }
+
+    /// <summary>A store is closed here: other processes may go on with it.</summary>
+    public void Forget(IRunStore store)
+    {
+        lock (_door)
+        {
+            _unknown.Remove(store);
+            if (store.Id is not { } id || !_stores.TryGetValue(id, out var served) || served != store) return;
+
+            _stores.Remove(id);
+        }
+
+        _sweep.Forget(store.Id);
+    }
+
+    /// <summary>Somebody may run now of those who wait for these keys. Waits for nothing.</summary>
+    public void TurnCame(IReadOnlyList<LockKey> keys)
+    {
+        lock (_door)
+        {
+            _keys.UnionWith(keys);
+            Start();
+        }
+    }
+
+    /// <summary>The turn of this place has come, and its store may not know yet. Waits for nothing.</summary>
+    public void Tell(long place)
+    {
+        lock (_door)
+        {
+            _places.Add(place);
+            Start();
+        }
+    }
+
+    /// <summary>What another process says: the place whose turn has come, and its store.</summary>
+    public void Hear(string said)
+    {
+        var store = said.IndexOf(' ', StringComparison.Ordinal);
+        if (store < 0 || !long.TryParse(said.AsSpan(0, store), CultureInfo.InvariantCulture, out var place))
+        {
+            _log.UnknownNews(said.Length > 100 ? said[..100] : said);
+            return;
+        }
+
+        lock (_door)
+        {
+            if (!_stores.ContainsKey(said[(store + 1)..])) return;
+        }
+
+        Tell(place);
+    }
+
+    public void Dispose()
+    {
+        lock (_door)
+        {
+            _isClosed = true;
+            Monitor.PulseAll(_door);
+        }
+
+        _thread?.Join(LongestEnd);
+        _statements.Dispose();
+    }
+
+    /// <summary>Has all whose turn comes under these keys woken, whatever store they are in.</summary>
+    public void Wake(IReadOnlyList<FreeKey> keys)
+    {
+        if (keys.Count == 0) return;
+
+        Deliver(Ask(
+            LineSql.Wake,
+            new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static free => free.Key.Value)] },
+            new NpgsqlParameter<int[]> { TypedValue = [.. keys.Select(static free => free.Free)] },
+            new NpgsqlParameter<bool[]> { TypedValue = [.. keys.Select(static free => free.CountsWoken)] }));
+    }
+
+    /// <summary>Tells the stores of runs whose turn has come: ours at once, others through their processes.</summary>
+    public void Deliver(IReadOnlyList<WaitingRun> woken)
+    {
+        var foreign = new List<string>();
+        foreach (var runs in woken.Where(static run => run.IsParked).GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
+        {
+            if (StoreOf(runs.Key) is { } store) Deliver(store, [.. runs]);
+            else foreign.AddRange(runs.Select(static run => $"{run.Place} {run.Address.Store}"));
+        }
+
+        if (foreign.Count > 0) Run(LineSql.Notify, new NpgsqlParameter<string[]> { TypedValue = [.. foreign] });
+    }
+
+    /// <summary>Gives up the places of runs that will not come.</summary>
+    /// <param name="gone">Whose.</param>
+    /// <param name="wasTheirTurn">Whether others may come instead.</param>
+    public void GiveUp(IReadOnlyList<WaitingRun> gone, bool wasTheirTurn)
+    {
+        if (gone.Count == 0) return;
+
+        foreach (var run in gone) _log.GaveUp(run.Address.Run, run.Name);
+        Run(LineSql.Leave, Places(gone));
+        if (wasTheirTurn) Wake([.. gone.Select(static run => run.Key).Distinct().Select(static key => new FreeKey(key))]);
+    }
+
+    /// <summary>Asks a store after its runs; where it cannot answer for all at once, one by one, so that one of them holds up no other.</summary>
+    public IEnumerable<(WaitingRun Run, RunFate Fate)> FatesOf(
+        IReadOnlyList<WaitingRun> runs, Func<IReadOnlyList<WaitingRun>, CancellationToken, ValueTask<IReadOnlyList<RunFate>>> ask)
+    {
+        try
+        {
+            return [.. runs.Zip(Blocking.Wait(ask(runs, CancellationToken.None).AsTask()))];
+        }
+        catch (Exception broken)
+        {
+            _log.StoreFailed(runs[0].Address.Store, runs.Count, broken);
+            return runs.Count == 1 ? [] : runs.SelectMany(run => FatesOf([run], ask)).ToList();
+        }
+    }
+
+    public List<WaitingRun> Ask(string sql, params NpgsqlParameter[] parameters) =>
+        Blocking.Wait(_statements.ReadAsync(sql, ReadRun, blocks: true, CancellationToken.None, parameters).AsTask());
+
+    public void Run(string sql, params NpgsqlParameter[] parameters) =>
+        Blocking.Wait(_statements.RunAsync(sql, blocks: true, CancellationToken.None, parameters).AsTask());
+
+    public static NpgsqlParameter Places(IEnumerable<WaitingRun> runs) => new NpgsqlParameter<long[]> { TypedValue = [.. runs.Select(static run => run.Place)] };
+
+    private static WaitingRun ReadRun(NpgsqlDataReader row) => new(
+        row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)), row.GetBoolean(6));
+
+    private void Deliver(IRunStore store, IReadOnlyList<WaitingRun> runs)
+    {
+        // Few at a time, so that the first of ten thousand need not wait for the last.
+        foreach (var some in runs.Chunk(100))
+        {
+            var fates = FatesOf(some, store.WakeAsync).ToList();
+            var come = fates.Where(static run => run.Fate == RunFate.Comes).Select(static run => run.Run).ToList();
+            // Written down after the act: who dies between the two has the sweep tell the store once more.
+            if (come.Count > 0) Run(LineSql.Told, Places(come));
+            GiveUp([.. fates.Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wasTheirTurn: true);
+        }
+    }
+
+    private bool Sweeps => _stores.Count + _unknown.Count > 0;
+
+    private IRunStore? StoreOf(string id)
+    {
+        lock (_door) return _stores.GetValueOrDefault(id);
+    }
+
+    /// <summary>Behind the door.</summary>
+    private void Start()
+    {
+        if (_isClosed) return;
+
+        Monitor.PulseAll(_door);
+        _thread ??= SessionThread.Start("JobLocks line", Watch);
+    }
+
+    private void Watch()
+    {
+        var sweepAt = BootClock.Now + _sweepInterval;
+        while (true)
+        {
+            IReadOnlyList<LockKey> keys;
+            long[] places;
+            IRunStore[] stores;
+            IRunStore[] unknown;
+            lock (_door)
+            {
+                while (!_isClosed && _keys.Count + _places.Count == 0 && (!Sweeps || BootClock.Now < sweepAt))
+                    Monitor.Wait(_door, !Sweeps ? Timeout.InfiniteTimeSpan : Shorter(sweepAt - BootClock.Now));
+                if (_isClosed) return;
+
+                (keys, _keys) = ([.. _keys], []);
+                (places, _places) = ([.. _places], []);
+                stores = [.. _stores.Values];
+                unknown = [.. _unknown];
+            }
+
+            Try(() => Wake([.. keys.Select(static key => new FreeKey(key))]));
+            if (places.Length > 0) Try(() => Deliver(Ask(LineSql.Untold, new NpgsqlParameter<long[]> { TypedValue = places })));
+            if (BootClock.Now < sweepAt) continue;
+
+            // Not all processes at the same moment.
+            sweepAt = BootClock.Now + (_sweepInterval * (0.9 + (0.2 * Random.Shared.NextDouble())));
+            foreach (var store in stores) Try(() => _sweep.Sweep(store));
+            foreach (var store in unknown) Try(() => Identify(store));
+        }
+    }
+
+    private void Identify(IRunStore store)
+    {
+        Blocking.Wait(store.IdentifyAsync(CancellationToken.None).AsTask());
+        lock (_door)
+        {
+            if (_unknown.Remove(store)) _stores[store.Id!] = store;
+        }
+    }
+
+    private static TimeSpan Shorter(TimeSpan left) => left > TimeSpan.Zero ? left : TimeSpan.Zero;
+
+    private void Try(Action act)
+    {
+        try
+        {
+            act();
+        }
+        catch (Exception broken)
+        {
+            // What was missed is found by a sweep.
+            _log.LineFailed(_desk.Server, broken);
+        }
+    }
+}

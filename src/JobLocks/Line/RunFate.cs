@@ -1,0 +1,14 @@
+namespace JobLocks.Line;
+
+/// <summary>What a store says of a run that stands in the line.</summary>
+internal enum RunFate
+{
+    /// <summary>It is parked there.</summary>
+    Waits,
+
+    /// <summary>It is on its way to a worker: woken, or put into its queue by hand.</summary>
+    Comes,
+
+    /// <summary>It will not come as the run that was parked: it was deleted, edited, or has ended otherwise.</summary>
+    IsGone,
+}

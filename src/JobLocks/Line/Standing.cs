@@ -1,0 +1,7 @@
+namespace JobLocks.Line;
+
+/// <summary>What came of the wish to stand in the line.</summary>
+/// <param name="Place">The run's place; null where the line takes no more.</param>
+/// <param name="Ahead">How many stand before it; without a place, how many stand there.</param>
+/// <param name="LeftKey">The lock that it waited for before, where that was another one.</param>
+internal sealed record Standing(LinePlace? Place, int Ahead, LockKey? LeftKey = null);

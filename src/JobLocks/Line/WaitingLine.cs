@@ -1,0 +1,120 @@
+using JobLocks.Gate;
+using Npgsql;
+using NpgsqlTypes;
+
+namespace JobLocks.Line;
+
+/// <summary>
+/// The runs that wait for a lock, in the order of their arrival, beside the job stores and the same for all of them: a table of ours.
+/// Always in this order: a run takes its place, looks at the lock once more, and is parked; a lock is released, and then the next is woken.
+/// Woken is not granted: the run asks for the lock itself. Thread-safe.
+/// </summary>
+internal sealed class WaitingLine(LineStatements statements, LineWatch watch, JobLocksOptions options, Func<bool> isUsable)
+{
+    /// <summary>Whether there is a line: it needs the schema.</summary>
+    public bool IsUsable => isUsable();
+
+    /// <summary>Has runs of a store woken from here, as long as this process lives.</summary>
+    public void Serve(IRunStore store) => watch.Serve(store);
+
+    /// <summary>Leaves the runs of a store to other processes.</summary>
+    public void Forget(IRunStore store) => watch.Forget(store);
+
+    /// <summary>The place of a run; null where it stands nowhere.</summary>
+    public async ValueTask<LinePlace?> FindAsync(RunAddress run, bool blocks, CancellationToken stop)
+    {
+        var found = await statements.ReadAsync(
+            LineSql.Find,
+            static row => new LinePlace(row.GetInt64(0), new(row.GetInt64(1)), row.GetBoolean(2), row.GetBoolean(3), row.GetValue(4) as string),
+            blocks,
+            stop,
+            Text(run.Store),
+            Text(run.Run)).ConfigureAwait(false);
+        return found is [var place] ? place : null;
+    }
+
+    /// <summary>Stands in the line, at the old place where it has one. From now on it may be woken, but not before it is parked.</summary>
+    /// <param name="run">Who.</param>
+    /// <param name="wish">What for.</param>
+    /// <param name="rules">How long the line may be, and how long the run waits.</param>
+    /// <param name="blocks">Whether the caller has no asynchronous way.</param>
+    /// <param name="stop">Gives up.</param>
+    public async ValueTask<Standing> StandAsync(RunAddress run, LockWish wish, LineRules rules, bool blocks, CancellationToken stop)
+    {
+        if (rules.Keep == 0) return await StandAsync(run, wish, rules, options.LongestLine, null, blocks, stop).ConfigureAwait(false);
+
+        long? replaced = null;
+        var standing = await statements.InTransactionAsync(
+            async connection =>
+            {
+                await statements.ReadAsync(connection, LineSql.CountAlone, static _ => 0, blocks, stop, Number(wish.Key.Value)).ConfigureAwait(false);
+                var first = await StandAsync(run, wish, rules, Math.Min(rules.Keep, options.LongestLine), connection, blocks, stop).ConfigureAwait(false);
+                if (first.Place is not null || !rules.KeepsNewest) return first;
+
+                replaced = await ReplaceOldestAsync(connection, run, wish, blocks, stop).ConfigureAwait(false);
+                return replaced is null ? first : await StandAsync(run, wish, rules, options.LongestLine, connection, blocks, stop).ConfigureAwait(false);
+            },
+            blocks,
+            stop).ConfigureAwait(false);
+        if (replaced is { } place) watch.Tell(place);
+        return standing;
+    }
+
+    /// <summary>The store keeps the run now: it may be woken, and is if its turn came meanwhile.</summary>
+    public async ValueTask ParkAsync(LinePlace place, bool blocks, CancellationToken stop)
+    {
+        var woken = await statements.ReadAsync(LineSql.Park, static row => row.GetBoolean(0), blocks, stop, Number(place.Place)).ConfigureAwait(false);
+        if (woken is [true]) watch.Tell(place.Place);
+    }
+
+    /// <summary>The run goes: it has its locks, or is not to run.</summary>
+    public ValueTask LeaveAsync(LinePlace place, bool blocks, CancellationToken stop) =>
+        statements.RunAsync(LineSql.Leave, blocks, stop, new NpgsqlParameter<long[]> { TypedValue = [place.Place] });
+
+    /// <summary>Those who stand in the line of a key may have their turn: who had it did not want it.</summary>
+    public void PassOn(LockKey key) => watch.TurnCame([key]);
+
+    private async ValueTask<Standing> StandAsync(
+        RunAddress run, LockWish wish, LineRules rules, int atMost, NpgsqlConnection? connection, bool blocks, CancellationToken stop)
+    {
+        NpgsqlParameter[] parameters =
+        [
+            Text(run.Store), Text(run.Run), Text(run.Queue), Number(wish.Key.Value), Text(wish.ToString()),
+            new NpgsqlParameter<short> { TypedValue = (short)wish.Mode }, new NpgsqlParameter<int> { TypedValue = wish.Limit },
+            new() { NpgsqlDbType = NpgsqlDbType.Double, Value = rules.AtMost?.TotalMilliseconds ?? (object)DBNull.Value },
+            new NpgsqlParameter<int> { TypedValue = atMost },
+        ];
+        var stood = connection is null
+            ? await statements.ReadAsync(LineSql.Stand, ReadStanding, blocks, stop, parameters).ConfigureAwait(false)
+            : await statements.ReadAsync(connection, LineSql.Stand, ReadStanding, blocks, stop, parameters).ConfigureAwait(false);
+        return stood[0];
+    }
+
+    private async ValueTask<long?> ReplaceOldestAsync(NpgsqlConnection connection, RunAddress run, LockWish wish, bool blocks, CancellationToken stop)
+    {
+        var replaced = await statements.ReadAsync(
+            connection,
+            LineSql.ReplaceOldest,
+            static row => row.GetInt64(0),
+            blocks,
+            stop,
+            Number(wish.Key.Value),
+            Text(run.Store),
+            Text(run.Run),
+            Text($"Skipped: a newer run has taken its place in the line of {JobGate.Shortened(wish.ToString())}")).ConfigureAwait(false);
+        return replaced is [var place] ? place : null;
+    }
+
+    private static Standing ReadStanding(NpgsqlDataReader row)
+    {
+        if (row.IsDBNull(2)) return new(null, row.GetInt32(0));
+
+        var place = new LinePlace(row.GetInt64(2), new(row.GetInt64(3)), IsWoken: false, row.GetBoolean(4), row.GetValue(5) as string);
+        var was = row.IsDBNull(1) ? (LockKey?)null : new(row.GetInt64(1));
+        return new(place, row.GetInt32(0), was == place.Key ? null : was);
+    }
+
+    private static NpgsqlParameter<string> Text(string value) => new NpgsqlParameter<string> { TypedValue = value };
+
+    private static NpgsqlParameter<long> Number(long value) => new NpgsqlParameter<long> { TypedValue = value };
+}

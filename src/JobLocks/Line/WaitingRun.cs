@@ -1,0 +1,9 @@
+namespace JobLocks.Line;
+
+/// <summary>A run in the line, as those see it who wake it.</summary>
+/// <param name="Place">Its place: a number that grows with each arrival.</param>
+/// <param name="Key">The lock that it waits for.</param>
+/// <param name="Name">The name of that lock.</param>
+/// <param name="Address">Where it is.</param>
+/// <param name="IsParked">Whether its store is known to keep it until it is woken.</param>
+internal sealed record WaitingRun(long Place, LockKey Key, string Name, RunAddress Address, bool IsParked);

@@ -1,0 +1,47 @@
+namespace JobLocks.Postgres;
+
+/// <summary>
+/// The statement of <see cref="LockSql"/> as a function of this session alone. The driver takes "out of shared memory" for the end of a
+/// connection, and with it all locks would be gone: so a full lock table is caught here, where session locks survive it, and answered with -1.
+/// </summary>
+internal static class GuardSql
+{
+    /// <summary>For operations without slots.</summary>
+    public const string Create = Head + Body + LockSql.Batch + Tail;
+
+    /// <summary>For operations with slots.</summary>
+    public const string CreateWithSlots = HeadWithSlots + Body + LockSql.BatchWithSlots + Tail;
+
+    /// <summary>The same where runs may stand in the line. While nobody does, all that it costs is that look.</summary>
+    public const string CreateInLine = Head + BodyInLine + LockSql.BatchInLine + Otherwise + LockSql.Batch + ThenLines + LockSql.LinesOfReleased + TailInLine;
+
+    /// <inheritdoc cref="CreateInLine"/>
+    public const string CreateInLineWithSlots =
+        HeadWithSlots + BodyInLine + LockSql.BatchInLineWithSlots + Otherwise + LockSql.BatchWithSlots + ThenLines + LockSql.LinesOfReleased + TailInLine;
+
+    /// <summary><see cref="Create"/>, called.</summary>
+    public const string Batch = "SELECT r, pid FROM pg_temp.joblocks_batch($1, $2, $3)";
+
+    /// <summary><see cref="CreateWithSlots"/>, called.</summary>
+    public const string BatchWithSlots = "SELECT r, pid FROM pg_temp.joblocks_batch($1, $2, $3, $4, $5, $6)";
+
+    private const string Head = "CREATE FUNCTION pg_temp.joblocks_batch(int2[], bigint[], bigint[])" + Returns;
+
+    private const string HeadWithSlots = "CREATE FUNCTION pg_temp.joblocks_batch(int2[], bigint[], bigint[], bigint[], int[], int[])" + Returns;
+
+    private const string Returns = " RETURNS TABLE (r bigint, pid int) LANGUAGE plpgsql AS $guard$\n";
+
+    private const string Body = "BEGIN RETURN QUERY ";
+
+    private const string Tail = ";\n" + Caught;
+
+    private const string BodyInLine = "BEGIN IF EXISTS (SELECT FROM \"joblocks\".line) THEN RETURN QUERY ";
+
+    private const string Otherwise = ";\nELSE RETURN QUERY ";
+
+    private const string ThenLines = ";\nEND IF; IF $1 && '{1,3}'::int2[] AND EXISTS (SELECT FROM \"joblocks\".line) THEN RETURN QUERY ";
+
+    private const string TailInLine = ";\nEND IF; " + Caught;
+
+    private const string Caught = "EXCEPTION WHEN out_of_memory THEN RETURN QUERY SELECT -1::bigint, pg_backend_pid(); END $guard$";
+}

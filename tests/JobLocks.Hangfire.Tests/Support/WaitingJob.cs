@@ -1,0 +1,34 @@
+using Hangfire;
+
+namespace JobLocks.Hangfire.Tests.Support;
+
+/// <summary>Jobs that wait in line for their stage.</summary>
+public class WaitingJob
+{
+    [JobLock("sync({stage})")]
+    public Task Run(string stage) => Stage.Of(stage).PlayAsync();
+
+    [JobLock("sync({stage})")]
+    public void Pass(string stage, int number) => Stage.Of(stage).Pass(number);
+
+    [JobLock("sync({stage})"), Queue("critical")]
+    public Task RunInCritical(string stage) => Stage.Of(stage).PlayAsync();
+
+    [JobLock("sync({stage})", WaitAtMostSeconds = 1), AutomaticRetry(Attempts = 0)]
+    public Task RunSoon(string stage) => Stage.Of(stage).PlayAsync();
+
+    [JobLock("sync({stage})", KeepWaiting = 1)]
+    public Task RunOrJoin(string stage, int number) => Stage.Of(stage).PlayAsync();
+
+    [JobLock("sync({stage})", KeepWaiting = 1, KeepNewest = true)]
+    public Task RunOrReplace(string stage, int number) => Stage.Of(stage).PlayAsync();
+
+    [JobLock("sync({stage})", Mode = LockMode.Shared)]
+    public Task Read(string stage) => Stage.Of(stage).PlayAsync();
+
+    [JobLock("sync({stage})", Limit = 2)]
+    public Task RunOfTwo(string stage) => Stage.Of(stage).PlayAsync();
+
+    [JobLock("sync({stage})"), JobLock("also({stage})")]
+    public Task RunUnderBoth(string stage) => Stage.Of(stage).PlayAsync();
+}

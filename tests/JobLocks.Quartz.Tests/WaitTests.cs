@@ -1,0 +1,53 @@
+using JobLocks.Quartz.Tests.Support;
+
+namespace JobLocks.Quartz.Tests;
+
+[TestFixture]
+public sealed class WaitTests : QuartzFixture
+{
+    [Test, CancelAfter(60_000)]
+    public async Task Waits_in_line_and_runs_as_soon_as_the_lock_is_released([Values] Store store)
+    {
+        Scene.Act = static run => run.UntilToldAsync();
+        var node = await StartNodeAsync(store);
+        await node.RunAsync<WaitingJob>(Scene);
+        var first = await Scene.NextRunAsync();
+
+        await node.RunAsync<WaitingJob>(Scene);
+        var parked = await node.Told.NextPutBackAsync();
+        var begunMeanwhile = Scene.Begun;
+        first.Leave();
+        var second = await Scene.NextRunAsync();
+        second.Leave();
+        await node.IsIdleAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(parked.Description, Does.Match(@$"^Waiting for scene\({Scene.Id}\), held by Quartz job \S+ fired \S+ on \S+ since [^,]+, place 1$"));
+            Assert.That(begunMeanwhile, Is.EqualTo(1));
+            Assert.That(Scene.Begun, Is.EqualTo(2));
+            Assert.That(Scene.MostAtOnce, Is.EqualTo(1));
+            Assert.That(await LineAsync(), Is.Zero);
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Runs_each_once_where_two_nodes_share_the_line([Values(Store.Ado)] Store store)
+    {
+        Scene.Act = static _ => Task.Delay(5);
+        var nodes = new[] { await StartNodeAsync(store), await StartNodeAsync(store) };
+
+        for (var i = 0; i < 40; i++) await nodes[i % 2].RunAsync<WaitingJob>(Scene);
+        for (var i = 0; i < 40; i++) await Scene.NextRunAsync();
+        foreach (var node in nodes) await node.IsIdleAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(Scene.Begun, Is.EqualTo(40));
+            Assert.That(Scene.MostAtOnce, Is.EqualTo(1));
+            Assert.That(await LineAsync(), Is.Zero);
+        }
+    }
+
+    private async Task<long> LineAsync() => (long)(await AskAsync("SELECT count(*) FROM joblocks.line"))!;
+}
