@@ -12,6 +12,9 @@ internal static class DataKeys
     /// <summary>In the data of one firing only: why the run could not be put back into the store.</summary>
     public const string PutOff = Ours + "PUT_OFF";
 
+    /// <summary>In the data of a trigger that waits: when its run was due.</summary>
+    public const string DueAt = Ours + "DUE_AT";
+
     /// <summary>In the data of the job that names a store: its name.</summary>
     public const string Store = Ours + "STORE";
 

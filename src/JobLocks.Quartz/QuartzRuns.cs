@@ -1,3 +1,4 @@
+using System.Globalization;
 using JobLocks.Line;
 using Quartz;
 using Quartz.Extensibility;
@@ -79,10 +80,14 @@ internal sealed class QuartzRuns(IScheduler scheduler) : IRunStore
         if (state is TriggerState.Paused or TriggerState.Error || FateOf(state) != RunFate.Waits) return FateOf(state);
         if (await scheduler.GetTrigger(key, stop).ConfigureAwait(false) is not { } parked) return RunFate.IsGone;
 
-        var now = parked.GetTriggerBuilder().StartAt(scheduler.TimeProvider.GetUtcNow()).Build();
+        var now = parked.GetTriggerBuilder().StartAt(DueAt(parked)).WithSimpleSchedule(static once => once.WithMisfireInstruction(SimpleTriggerMisfireInstruction.IgnoreMisfires)).Build();
         if (now is IMutableTrigger counting && parked is IMutableTrigger counted) counting.RetryAttempt = counted.RetryAttempt;
         return await scheduler.RescheduleJob(key, now, stop).ConfigureAwait(false) is null ? RunFate.IsGone : RunFate.Comes;
     }
+
+    /// <summary>When the run was due, and not now: the scheduler takes what was due first, and others may have come since. That it is late is no misfire.</summary>
+    private DateTimeOffset DueAt(ITrigger parked) =>
+        DateTimeOffset.TryParse(parked.JobDataMap[DataKeys.DueAt] as string, CultureInfo.InvariantCulture, out var due) ? due : scheduler.TimeProvider.GetUtcNow();
 
     private async ValueTask<string?> ReadAsync(CancellationToken stop) =>
         await scheduler.GetJobDetail(Mark, stop).ConfigureAwait(false) is { } mark ? mark.JobDataMap[IdEntry] as string : null;

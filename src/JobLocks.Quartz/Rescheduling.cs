@@ -1,3 +1,4 @@
+using System.Globalization;
 using JobLocks.Gate;
 using Microsoft.Extensions.Logging;
 using Quartz;
@@ -30,11 +31,16 @@ internal sealed class Rescheduling(ILogger log)
 
     /// <summary>Puts a refused run back. Waits for a store that cannot be reached, since the run would be lost otherwise.</summary>
     public ValueTask<Outcome> PutBackAsync(IJobExecutionContext context, Admission.Refused refusal) =>
-        StoreAsync(context, OneOff(context, Guid.NewGuid().ToString("N"), refusal.Reason, refusal.RetryAfter));
+        StoreAsync(context, OneOff(context, DataOf(context), Guid.NewGuid().ToString("N"), refusal.Reason, refusal.RetryAfter));
 
     /// <summary>Parks a run that waits in the line, as <see cref="PutBackAsync"/> does. Its trigger has the name under which the line knows it.</summary>
-    public ValueTask<Outcome> ParkAsync(IJobExecutionContext context, Admission.Waits waits) =>
-        StoreAsync(context, OneOff(context, waits.Address.Run, waits.Reason, waits.AtMost));
+    public ValueTask<Outcome> ParkAsync(IJobExecutionContext context, Admission.Waits waits)
+    {
+        var data = DataOf(context);
+        // It is woken for the time at which it was due, or those that were due later would come first. The first of several refusals counts.
+        if (!data.ContainsKey(DataKeys.DueAt)) data[DataKeys.DueAt] = (context.ScheduledFireTimeUtc ?? context.FireTimeUtc).ToString("O", CultureInfo.InvariantCulture);
+        return StoreAsync(context, OneOff(context, data, waits.Address.Run, waits.Reason, waits.AtMost));
+    }
 
     private async ValueTask<Outcome> StoreAsync(IJobExecutionContext context, ITrigger next)
     {
@@ -73,13 +79,17 @@ internal sealed class Rescheduling(ILogger log)
         }
     }
 
-    private static ITrigger OneOff(IJobExecutionContext context, string name, string reason, TimeSpan after)
+    private static JobDataMap DataOf(IJobExecutionContext context)
     {
-        var refused = context.Trigger;
-        var data = new JobDataMap((IDictionary<string, object?>)refused.JobDataMap);
+        var data = new JobDataMap((IDictionary<string, object?>)context.Trigger.JobDataMap);
         // A text, since a store may keep nothing else.
         if (QuartzJobCall.WasStartedBefore(context)) data[DataKeys.StartedBefore] = "true";
+        return data;
+    }
 
+    private static ITrigger OneOff(IJobExecutionContext context, JobDataMap data, string name, string reason, TimeSpan after)
+    {
+        var refused = context.Trigger;
         var trigger = TriggerBuilder.Create(context.Scheduler.TimeProvider)
             .WithIdentity(name, Group)
             .WithDescription(reason)

@@ -3,6 +3,7 @@ using JobLocks.Benchmarks.Cases;
 using JobLocks.Benchmarks.Children;
 using JobLocks.Benchmarks.Measuring;
 using JobLocks.Benchmarks.Results;
+using JobLocks.Benchmarks.Waiting;
 
 namespace JobLocks.Benchmarks;
 
@@ -51,6 +52,7 @@ internal static class Program
             }
         });
         root.Add(ChildVerb());
+        root.Add(ServeVerb());
 
         var command = root.Parse(arguments);
         return command.Errors.Count == 0 ? command.InvokeAsync(Ending) : Task.FromResult(Refuse(command.Errors[0].Message));
@@ -64,12 +66,25 @@ internal static class Program
         verb.Add(side);
         verb.SetAction((parsed, stop) =>
         {
-            var connectionString = Environment.GetEnvironmentVariable(Child.ConnectionVariable) ?? throw new InvalidOperationException($"{Child.ConnectionVariable} is not set.");
             var isOurs = string.Equals(parsed.GetValue(side), Child.Ours, StringComparison.Ordinal);
-            return new Child(new(new(connectionString), Effort.Full), isOurs).RunAsync(stop);
+            return new Child(new(new(Connection), Effort.Full), isOurs).RunAsync(stop);
         });
         return verb;
     }
+
+    private static Command ServeVerb()
+    {
+        var way = new Argument<WaitingWay>("way");
+        var node = new Argument<string>("node");
+        var verb = new Command(WaitingServer.Verb) { Hidden = true };
+        verb.Add(way);
+        verb.Add(node);
+        verb.SetAction((parsed, stop) => WaitingServer.RunAsync(Connection, parsed.GetValue(way), parsed.GetValue(node)!, stop));
+        return verb;
+    }
+
+    private static string Connection =>
+        Environment.GetEnvironmentVariable(Child.ConnectionVariable) ?? throw new InvalidOperationException($"{Child.ConnectionVariable} is not set.");
 
     private static bool Is(ICase one, string name) => string.Equals(one.Name, name, StringComparison.Ordinal);
 

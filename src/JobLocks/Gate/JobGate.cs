@@ -70,7 +70,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
                 if (taken.Refused is null) return await AdmitAsync(call, requests, taken, place, blocks).ConfigureAwait(false);
 
                 var refused = RequestFor(taken.Refused, requests);
-                if (_queueing.AddressOf(call, refused, isNewcomer: place is null) is { } address)
+                if (await _queueing.AddressOfAsync(call, refused, isNewcomer: place is null, blocks, stop).ConfigureAwait(false) is { } address)
                     return await QueueAsync(call, requests, refused, address, blocks, stop).ConfigureAwait(false);
 
                 var holder = taken.IsBehind ? null : await locks.FindHolderAsync(taken.Refused, blocks, stop).ConfigureAwait(false);

@@ -13,12 +13,16 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
     public static readonly TimeSpan LastResort = TimeSpan.FromHours(1);
 
     /// <summary>The place that a run has already; null for a newcomer.</summary>
-    public ValueTask<LinePlace?> FindAsync(JobCall call, bool blocks, CancellationToken stop) =>
-        call.MayStandInLine && locks.Line.IsUsable && call.Address(false) is { } address ? locks.Line.FindAsync(address, blocks, stop) : new((LinePlace?)null);
+    public async ValueTask<LinePlace?> FindAsync(JobCall call, bool blocks, CancellationToken stop)
+    {
+        if (!call.MayStandInLine || !await locks.Line.IsUsableAsync(blocks, stop).ConfigureAwait(false)) return null;
+
+        return call.Address(false) is { } address ? await locks.Line.FindAsync(address, blocks, stop).ConfigureAwait(false) : null;
+    }
 
     /// <summary>Where the run would wait for this lock; null where it does not.</summary>
-    public RunAddress? AddressOf(JobCall call, LockRequest request, bool isNewcomer) =>
-        request.Rule.OnConflict == OnConflict.Wait && locks.Line.IsUsable ? call.Address(isNewcomer) : null;
+    public async ValueTask<RunAddress?> AddressOfAsync(JobCall call, LockRequest request, bool isNewcomer, bool blocks, CancellationToken stop) =>
+        request.Rule.OnConflict == OnConflict.Wait && await locks.Line.IsUsableAsync(blocks, stop).ConfigureAwait(false) ? call.Address(isNewcomer) : null;
 
     /// <summary>Puts the run into the line of a lock. Where it stood in another one, those behind it are told.</summary>
     public async ValueTask<Standing> StandAsync(RunAddress address, LockRequest request, bool blocks, CancellationToken stop)

@@ -23,7 +23,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
     public void Sweep(IRunStore store)
     {
         var id = store.Id!;
-        if (!Leads(id) || !desk.HasLine) return;
+        if (!Leads(id) || desk.HasLine != true) return;
 
         watch.Deliver(watch.Ask(LineSql.WakeOverdue, Text(id)));
         TellForgotten(store);

@@ -1,4 +1,5 @@
 using JobLocks.Gate;
+using JobLocks.Postgres;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -9,10 +10,21 @@ namespace JobLocks.Line;
 /// Always in this order: a run takes its place, looks at the lock once more, and is parked; a lock is released, and then the next is woken.
 /// Woken is not granted: the run asks for the lock itself. Thread-safe.
 /// </summary>
-internal sealed class WaitingLine(LineStatements statements, LineWatch watch, JobLocksOptions options, Func<bool> isUsable)
+internal sealed class WaitingLine(LineStatements statements, LineWatch watch, JobLocksOptions options, LockDesk desk)
 {
-    /// <summary>Whether there is a line: it needs the schema.</summary>
-    public bool IsUsable => isUsable();
+    /// <summary>Whether there is a line: it needs the schema, and is known when a session has been opened.</summary>
+    /// <exception cref="JobLocksUnavailableException">None can be opened.</exception>
+    public async ValueTask<bool> IsUsableAsync(bool blocks, CancellationToken stop)
+    {
+        if (options.Schema is null) return false;
+        if (desk.HasLine is { } known) return known;
+
+        var asked = desk.AskAsync(_ => desk.HasLine == true);
+        if (!blocks) return await asked.WaitAsync(stop).ConfigureAwait(false);
+
+        Blocking.TryWait(asked, Timeout.InfiniteTimeSpan, stop);
+        return Blocking.Wait(asked);
+    }
 
     /// <summary>Has runs of a store woken from here, as long as this process lives.</summary>
     public void Serve(IRunStore store) => watch.Serve(store);

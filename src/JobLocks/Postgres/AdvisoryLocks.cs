@@ -39,7 +39,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         _desk = new(opening, options, _clock, log) { TurnCame = keys => _watch!.TurnCame(keys), Heard = news => _watch!.Hear(news) };
         var statements = new LineStatements(opening, options);
         _watch = new(statements, _desk, options, log);
-        _line = new(statements, _watch, options, () => _desk.HasLine);
+        _line = new(statements, _watch, options, _desk);
     }
 
     /// <summary>For those who build on these locks without a container.</summary>

@@ -39,8 +39,8 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
 
     public DateTimeOffset UtcNow => _clock.GetUtcNow();
 
-    /// <summary>Whether runs may stand in the line, as far as is known.</summary>
-    public bool HasLine { get; private set; }
+    /// <summary>Whether runs may stand in the line; null before the first session is open.</summary>
+    public bool? HasLine { get; private set; }
 
     /// <summary>Told of the keys in whose lines somebody stands whose turn comes now. Must not wait for anything.</summary>
     public Action<IReadOnlyList<LockKey>> TurnCame { get; init; } = static _ => { };

@@ -1,3 +1,5 @@
+using JobLocks.Benchmarks.Waiting;
+
 namespace JobLocks.Benchmarks.Cases;
 
 /// <summary>The cases in the order in which they run.</summary>
@@ -16,6 +18,10 @@ internal static class AllCases
             new HangfireCase(),
             new QuartzCase(),
             new HeldCase(),
+            new WaitingCase("hangfire", WaitingWay.HangfireLine, [("[DisableConcurrentExecution]", WaitingWay.HangfireOwn), ("Reschedule", WaitingWay.HangfireReschedule)], mostMedian: 15),
+            new WaitingCase("quartz", WaitingWay.QuartzLine, [("[DisallowConcurrentExecution]", WaitingWay.QuartzOwn)], mostMedian: 15),
+            new WaitingCase("both", WaitingWay.BothLine, [], mostMedian: 25),
+            new WaitingNamesCase(),
         ];
     }
 }

@@ -14,17 +14,22 @@ internal sealed class ChildProcess : IAsyncDisposable
 
     private ChildProcess(Process process) => _process = process;
 
-    public static ChildProcess Start(Bench bench, bool isOurs)
+    public static ChildProcess Start(Bench bench, bool isOurs) =>
+        Start(bench.Database.ConnectionString(Child.Verb), Child.Verb, isOurs ? Child.Ours : Child.Theirs);
+
+    public static ChildProcess Start(string connectionString, params string[] arguments)
     {
         var start = new ProcessStartInfo(Environment.ProcessPath!) { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true };
-        start.Environment[Child.ConnectionVariable] = bench.Database.ConnectionString(Child.Verb);
+        start.Environment[Child.ConnectionVariable] = connectionString;
 
         // Run as "dotnet JobLocks.Benchmarks.dll", the process is dotnet itself.
         if (string.Equals(Path.GetFileNameWithoutExtension(Environment.ProcessPath), "dotnet", StringComparison.OrdinalIgnoreCase)) start.ArgumentList.Add(typeof(ChildProcess).Assembly.Location);
-        start.ArgumentList.Add(Child.Verb);
-        start.ArgumentList.Add(isOurs ? Child.Ours : Child.Theirs);
+        foreach (var argument in arguments) start.ArgumentList.Add(argument);
         return new(Process.Start(start)!);
     }
+
+    /// <summary>Ends it as nobody should: it can give nothing back.</summary>
+    public void Kill() => _process.Kill();
 
     public Task OrderAsync(string act, object argument) => _process.StandardInput.WriteLineAsync(FormattableString.Invariant($"{act} {argument}"));
 

@@ -12,6 +12,7 @@ internal sealed record Effort
         Handovers = 40,
         Jobs = 3000,
         JobRounds = 7,
+        WaitingRounds = 3,
     };
 
     /// <summary>For a look at whether all of it works: under two minutes.</summary>
@@ -23,6 +24,7 @@ internal sealed record Effort
         Handovers = 6,
         Jobs = 200,
         JobRounds = 2,
+        WaitingRounds = 1,
     };
 
     public required int Rounds { get; init; }
@@ -41,4 +43,7 @@ internal sealed record Effort
 
     /// <summary>How many turns a scheduler gets: in full more than the others, since the differences are small.</summary>
     public required int JobRounds { get; init; }
+
+    /// <summary>How often the runs that wait are measured: some of the peers take half a minute for it.</summary>
+    public required int WaitingRounds { get; init; }
 }

@@ -1,0 +1,19 @@
+namespace JobLocks.Benchmarks.Waiting;
+
+/// <summary>What becomes of a run that meets a held lock.</summary>
+internal enum WaitingWay
+{
+    /// <summary>It waits in line: Hangfire's runs, Quartz's, or half of each under one name.</summary>
+    HangfireLine,
+    QuartzLine,
+    BothLine,
+
+    /// <summary>It is rescheduled for a second later.</summary>
+    HangfireReschedule,
+
+    /// <summary>Hangfire's own <c>[DisableConcurrentExecution]</c>: its worker waits.</summary>
+    HangfireOwn,
+
+    /// <summary>Quartz's own <c>[DisallowConcurrentExecution]</c>, on one job key.</summary>
+    QuartzOwn,
+}
