@@ -3,6 +3,7 @@ namespace ClientSync;
 /// <summary>What a sync does when another one of the same client is under way.</summary>
 internal enum Choice
 {
+    Wait,
     Reschedule,
     Skip,
     Fail,

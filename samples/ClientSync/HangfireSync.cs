@@ -11,6 +11,9 @@ internal sealed class HangfireSync(StrikeImport import)
     [JobLock("sync({clientId})", RetryAfterSeconds = 1)]
     public Task Run(int clientId, CancellationToken stop) => import.SyncAsync(clientId, "Hangfire", stop);
 
+    [JobLock("sync({clientId})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
+    public Task RunOrReschedule(int clientId, CancellationToken stop) => import.SyncAsync(clientId, "Hangfire", stop);
+
     [JobLock("sync({clientId})", OnConflict = OnConflict.Skip, RetryAfterSeconds = 1)]
     public Task RunOrSkip(int clientId, CancellationToken stop) => import.SyncAsync(clientId, "Hangfire", stop);
 

@@ -36,6 +36,7 @@ internal sealed class Offers : IAsyncDisposable
     {
         _ = choice switch
         {
+            Choice.Reschedule => _hangfire.Enqueue<HangfireSync>(sync => sync.RunOrReschedule(clientId, CancellationToken.None)),
             Choice.Skip => _hangfire.Enqueue<HangfireSync>(sync => sync.RunOrSkip(clientId, CancellationToken.None)),
             Choice.Fail => _hangfire.Enqueue<HangfireSync>(sync => sync.RunOrFail(clientId, CancellationToken.None)),
             Choice.WithoutLocks => _hangfire.Enqueue<HangfireSync>(sync => sync.RunWithoutLock(clientId, CancellationToken.None)),
@@ -44,6 +45,7 @@ internal sealed class Offers : IAsyncDisposable
 
         var type = choice switch
         {
+            Choice.Reschedule => typeof(QuartzSyncOrReschedule),
             Choice.Skip => typeof(QuartzSyncOrSkip),
             Choice.Fail => typeof(QuartzSyncOrFail),
             Choice.WithoutLocks => typeof(UnlockedQuartzSync),

@@ -11,8 +11,8 @@ internal static class Program
     public static Task<int> Main(string[] arguments)
     {
         var withoutLocks = new Option<bool>("--without-locks") { Description = "Do the same work without locks, and see the damage." };
-        var conflict = new Option<string>("--conflict") { Description = "What a sync does when the client is being synchronised already.", DefaultValueFactory = static _ => "reschedule" };
-        conflict.AcceptOnlyFromAmong("reschedule", "skip", "fail");
+        var conflict = new Option<string>("--conflict") { Description = "What a sync does when the client is being synchronised already.", DefaultValueFactory = static _ => "wait" };
+        conflict.AcceptOnlyFromAmong("wait", "reschedule", "skip", "fail");
         var rounds = Number("--rounds", "How often each client is offered to each scheduler.", 3, most: 100);
         var servers = Number("--servers", "How many server processes are started.", 2, most: 16);
         var feed = new Option<string>("--feed") { Description = "The reports to import, in the columns of wildlife-strikes.csv.", DefaultValueFactory = static _ => Settings.DefaultFeed };

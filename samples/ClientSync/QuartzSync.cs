@@ -8,6 +8,9 @@ namespace ClientSync;
 [JobLock("sync({clientId})", RetryAfterSeconds = 1)]
 internal sealed class QuartzSync(StrikeImport import) : UnlockedQuartzSync(import);
 
+[JobLock("sync({clientId})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
+internal sealed class QuartzSyncOrReschedule(StrikeImport import) : UnlockedQuartzSync(import);
+
 [JobLock("sync({clientId})", OnConflict = OnConflict.Skip, RetryAfterSeconds = 1)]
 internal sealed class QuartzSyncOrSkip(StrikeImport import) : UnlockedQuartzSync(import);
 

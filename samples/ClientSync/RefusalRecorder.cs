@@ -9,7 +9,7 @@ namespace ClientSync;
 /// <summary>Counts what was refused, for the table at the end: one listener in each scheduler.</summary>
 internal sealed class RefusalRecorder(NpgsqlDataSource database, ServerName server) : IApplyStateFilter, IJobListener
 {
-    private static readonly string[] Refusals = ["Skipped", "Rescheduled", "Failed"];
+    private static readonly string[] Refusals = ["Waiting", "Skipped", "Rescheduled", "Failed"];
 
     public void OnStateApplied(ApplyStateContext context, IWriteOnlyTransaction transaction)
     {
@@ -28,7 +28,7 @@ internal sealed class RefusalRecorder(NpgsqlDataSource database, ServerName serv
     public async ValueTask JobExecutionVetoed(IJobExecutionContext context, CancellationToken cancellationToken = default)
     {
         var declared = (JobLocks.Quartz.JobLockAttribute)context.JobInstance.GetType().GetCustomAttributes(typeof(JobLocks.Quartz.JobLockAttribute), inherit: true)[0];
-        var reason = declared.OnConflict switch { OnConflict.Skip => "Skipped", OnConflict.Fail => "Failed", _ => "Rescheduled" };
+        var reason = declared.OnConflict switch { OnConflict.Skip => "Skipped", OnConflict.Fail => "Failed", OnConflict.Wait => "Waiting", _ => "Rescheduled" };
         await database.AskAsync(Tables.Refuse, cancellationToken, context.MergedJobDataMap.GetInt("clientId"), "Quartz", server.Name, reason);
     }
 }

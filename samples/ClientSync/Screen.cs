@@ -41,7 +41,8 @@ internal static class Screen
     public static void Show(Verdict verdict, StrikeFeed feed)
     {
         var table = new Table { Border = IsTerminal ? TableBorder.Rounded : TableBorder.Ascii };
-        table.AddColumns("client", "reports", "runs", "skipped", "rescheduled", "failed");
+        table.AddColumns("client", "reports", "runs", "waits", "skipped", "rescheduled", "failed");
+        table.Columns[0].NoWrap();
         foreach (var column in table.Columns.Skip(1)) column.RightAligned();
 
         var biggest = verdict.Clients.OrderByDescending(static client => client.Reports).ThenBy(static client => client.ClientId).Take(ShownClients).ToList();
@@ -50,6 +51,7 @@ internal static class Screen
         if (rest.Count > 0) Add(table, $"the other {rest.Count}", rest);
 
         AnsiConsole.Write(table);
+        Line($"From the end of a run to the next one of the same client: {Number((long)verdict.MedianGap.TotalMilliseconds)} ms, in the median.");
         Line(
             $"{Number(verdict.Imported)} of {Number(verdict.Expected)} reports imported, {Number(verdict.Duplicates)} duplicates, {Number(verdict.Overlaps)} overlaps, "
             + $"in {verdict.Time.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture)} s.");
@@ -59,6 +61,7 @@ internal static class Screen
         Markup.Escape(name),
         Number(clients.Sum(static client => client.Reports)),
         Number(clients.Sum(static client => client.Runs)),
+        Number(clients.Sum(static client => client.Waits)),
         Number(clients.Sum(static client => client.Skipped)),
         Number(clients.Sum(static client => client.Rescheduled)),
         Number(clients.Sum(static client => client.Failed)));

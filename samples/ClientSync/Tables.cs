@@ -105,11 +105,20 @@ internal static class Tables
         SELECT   client_id,
                  (SELECT count(*) FROM strike_reports r WHERE r.client_id = c.client_id) AS reports,
                  (SELECT count(*) FROM client_sync_runs r WHERE r.client_id = c.client_id) AS runs,
+                 (SELECT count(*) FROM client_sync_refusals r WHERE r.client_id = c.client_id AND reason LIKE 'Waiting%') AS waits,
                  (SELECT count(*) FROM client_sync_refusals r WHERE r.client_id = c.client_id AND reason LIKE 'Skipped%') AS skipped,
                  (SELECT count(*) FROM client_sync_refusals r WHERE r.client_id = c.client_id AND reason LIKE 'Rescheduled%') AS rescheduled,
                  (SELECT count(*) FROM client_sync_refusals r WHERE r.client_id = c.client_id AND reason LIKE 'Failed%') AS failed
         FROM     (SELECT DISTINCT client_id FROM client_sync_runs) c
         ORDER BY client_id
+        """;
+
+    /// <summary>From the end of a run to the beginning of the next one of the same client, in milliseconds: the median.</summary>
+    public const string MedianGap =
+        """
+        SELECT coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - ended_before) * 1000), 0)
+        FROM   (SELECT started_at, lag(ended_at) OVER (PARTITION BY client_id ORDER BY started_at) AS ended_before FROM client_sync_runs) r
+        WHERE  ended_before IS NOT NULL
         """;
 
     /// <summary>What went wrong: reports imported more than once, and runs that began before an earlier one of the same client had ended.</summary>

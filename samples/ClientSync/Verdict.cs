@@ -3,10 +3,10 @@ using Npgsql;
 namespace ClientSync;
 
 /// <summary>How it went for one client.</summary>
-internal sealed record ClientResult(int ClientId, long Reports, long Runs, long Skipped, long Rescheduled, long Failed);
+internal sealed record ClientResult(int ClientId, long Reports, long Runs, long Waits, long Skipped, long Rescheduled, long Failed);
 
 /// <summary>How it went, read from the tables when all runs have ended.</summary>
-internal sealed record Verdict(IReadOnlyList<ClientResult> Clients, long Imported, long Expected, long Duplicates, long Overlaps, TimeSpan Time)
+internal sealed record Verdict(IReadOnlyList<ClientResult> Clients, long Imported, long Expected, long Duplicates, long Overlaps, TimeSpan MedianGap, TimeSpan Time)
 {
     public bool IsClean => Imported == Expected && Duplicates == 0 && Overlaps == 0;
 
@@ -17,7 +17,7 @@ internal sealed record Verdict(IReadOnlyList<ClientResult> Clients, long Importe
         await using (var reader = await command.ExecuteReaderAsync(stop))
         {
             while (await reader.ReadAsync(stop))
-                clients.Add(new(reader.GetInt32(0), reader.GetInt64(1), reader.GetInt64(2), reader.GetInt64(3), reader.GetInt64(4), reader.GetInt64(5)));
+                clients.Add(new(reader.GetInt32(0), reader.GetInt64(1), reader.GetInt64(2), reader.GetInt64(3), reader.GetInt64(4), reader.GetInt64(5), reader.GetInt64(6)));
         }
 
         return new(
@@ -26,6 +26,7 @@ internal sealed record Verdict(IReadOnlyList<ClientResult> Clients, long Importe
             feed.Count,
             (long)(await database.AskAsync(Tables.CountDuplicates, stop))!,
             (long)(await database.AskAsync(Tables.CountOverlaps, stop))!,
+            TimeSpan.FromMilliseconds((double)(await database.AskAsync(Tables.MedianGap, stop))!),
             time);
     }
 

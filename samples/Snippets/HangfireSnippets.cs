@@ -32,7 +32,7 @@ public class Reports
 
 public class StockImport
 {
-    [JobLock("stock", RetryAfterSeconds = 5)]
+    [JobLock("stock", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 5)]
     public async Task Run(CancellationToken stop)
     {
         var handle = JobLockHandle.Current!;

@@ -36,7 +36,7 @@ public sealed class ClientSyncTests
         Assert.That(left, Is.Zero);
     }
 
-    [TestCase("reschedule"), TestCase("skip"), TestCase("fail"), CancelAfter(180_000)]
+    [TestCase("wait"), TestCase("reschedule"), TestCase("skip"), TestCase("fail"), CancelAfter(180_000)]
     public async Task Imports_every_report_once(string conflict, CancellationToken stop)
     {
         using var sample = SampleRun.Start(_connectionString, "--feed", Feeds.Small(), "--rounds", "2", "--conflict", conflict);
@@ -191,7 +191,7 @@ public sealed class ClientSyncTests
 
     private static TestCaseData Bad(string file, string expected, string name) => new TestCaseData(file, expected).SetArgDisplayNames(name);
 
-    private static string Word(string conflict) => conflict switch { "skip" => "Skipped", "fail" => "Failed", _ => "Rescheduled" };
+    private static string Word(string conflict) => conflict switch { "skip" => "Skipped", "fail" => "Failed", "wait" => "Waiting", _ => "Rescheduled" };
 
     /// <summary>Nobody announces what other processes write: looks until it is so.</summary>
     private async Task UntilAsync(string question, CancellationToken stop)
