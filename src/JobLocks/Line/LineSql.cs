@@ -126,6 +126,17 @@ internal static class LineSql
     /// <summary>Says to the processes of another store that the turn of one of its runs has come.</summary>
     public const string Notify = "SELECT pg_notify('joblocks', n) FROM unnest($1::text[]) AS n";
 
+    /// <summary>
+    /// Those of the places $1 whose stores nobody else tells at this moment; nobody will until the transaction ends. A statement of its own,
+    /// before <see cref="Untold"/>: that sees what was told before the lock was granted. "JLte" in ASCII.
+    /// </summary>
+    public const string TellAlone =
+        """
+        SELECT place
+        FROM   (SELECT p AS place, pg_try_advisory_xact_lock(1246524517, (p & 2147483647)::int) AS is_mine FROM unnest($1::bigint[]) AS p OFFSET 0) AS asked
+        WHERE  is_mine
+        """;
+
     /// <summary>The stores of the places $1 have been told.</summary>
     public const string Told = """UPDATE "joblocks".line SET told = true WHERE place = ANY ($1)""";
 

@@ -169,7 +169,9 @@ internal sealed class LineWatch : IDisposable
     public void Run(string sql, params NpgsqlParameter[] parameters) =>
         Blocking.Wait(_statements.RunAsync(sql, blocks: true, CancellationToken.None, parameters).AsTask());
 
-    public static NpgsqlParameter Places(IEnumerable<WaitingRun> runs) => new NpgsqlParameter<long[]> { TypedValue = [.. runs.Select(static run => run.Place)] };
+    private static NpgsqlParameter<long[]> Places(IEnumerable<WaitingRun> runs) => Places(runs.Select(static run => run.Place));
+
+    private static NpgsqlParameter<long[]> Places(IEnumerable<long> places) => new() { TypedValue = [.. places] };
 
     private static WaitingRun ReadRun(NpgsqlDataReader row) => new(
         row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)), row.GetBoolean(6));
@@ -179,13 +181,30 @@ internal sealed class LineWatch : IDisposable
         // Few at a time, so that the first of ten thousand need not wait for the last.
         foreach (var some in runs.Chunk(100))
         {
-            var fates = FatesOf(some, store.WakeAsync).ToList();
-            var come = fates.Where(static run => run.Fate == RunFate.Comes).Select(static run => run.Run).ToList();
-            // Written down after the act: who dies between the two has the sweep tell the store once more.
-            if (come.Count > 0) Run(LineSql.Told, Places(come));
+            var fates = Blocking.Wait(_statements.InTransactionAsync(connection => TellAsync(connection, store, some), blocks: true, CancellationToken.None).AsTask());
             GiveUp([.. fates.Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wasTheirTurn: true);
         }
     }
+
+    /// <summary>
+    /// Several processes may hear of the same turn, and a sweep may find it too. One of them tells the store, or the run would be put into
+    /// its queue twice, and run twice.
+    /// </summary>
+    private async ValueTask<List<(WaitingRun Run, RunFate Fate)>> TellAsync(NpgsqlConnection connection, IRunStore store, IReadOnlyList<WaitingRun> runs)
+    {
+        var mine = await AskAsync(connection, LineSql.TellAlone, static row => row.GetInt64(0), Places(runs)).ConfigureAwait(false);
+        var untold = await AskAsync(connection, LineSql.Untold, ReadRun, Places(mine)).ConfigureAwait(false);
+        if (untold.Count == 0) return [];
+
+        var fates = FatesOf(untold, store.WakeAsync).ToList();
+        var come = fates.Where(static run => run.Fate == RunFate.Comes).Select(static run => run.Run.Place).ToList();
+        // Written down after the act: who dies between the two has the sweep tell the store once more.
+        await AskAsync(connection, LineSql.Told, static _ => 0, Places(come)).ConfigureAwait(false);
+        return fates;
+    }
+
+    private ValueTask<List<T>> AskAsync<T>(NpgsqlConnection connection, string sql, Func<NpgsqlDataReader, T> read, NpgsqlParameter parameter) =>
+        _statements.ReadAsync(connection, sql, read, blocks: true, CancellationToken.None, parameter);
 
     private bool Sweeps => _stores.Count + _unknown.Count > 0;
 

@@ -38,6 +38,7 @@ internal sealed class HangfireProcess : IAsyncDisposable
             {
                 options.ApplicationName = name;
                 options.HeartbeatInterval = TimeSpan.FromMilliseconds(100);
+                setup.Options?.Invoke(options);
             },
             setup.Loggers);
         new StorageConfiguration(Storage).UseJobLocks(Locks);

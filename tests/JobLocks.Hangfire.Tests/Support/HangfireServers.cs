@@ -25,6 +25,9 @@ internal sealed class HangfireServers : IAsyncDisposable
     /// <summary>What PostgreSQL says about the locks.</summary>
     public LockTable Locks { get; }
 
+    /// <summary>Where the locks are.</summary>
+    public string Database => _setup.LockDatabase ?? _database;
+
     public BackgroundJobClient Client => this[0].Client;
 
     public HangfireProcess this[int index] => _processes[index];

@@ -28,6 +28,9 @@ internal sealed record HangfireSetup
     /// <summary>What is told of the locks; null for nobody.</summary>
     public ILoggerFactory? Loggers { get; init; }
 
+    /// <summary>What else the locks are told.</summary>
+    public Action<JobLocksOptions>? Options { get; init; }
+
     /// <summary>Filters of these servers and clients only.</summary>
     public IJobFilterProvider? Filters { get; init; }
 }

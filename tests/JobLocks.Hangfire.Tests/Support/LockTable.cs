@@ -46,6 +46,18 @@ internal sealed class LockTable(string database) : IAsyncDisposable
         return line;
     }
 
+    /// <summary>Waits until nobody stands in the line; gives who does when it stays so.</summary>
+    public Task<IReadOnlyList<(string Name, string Run)>> LineAtLastAsync(CancellationToken stop) =>
+        Patience.UntilAsync(LineAsync, static line => line.Count == 0, stop);
+
+    /// <summary>Changes the line behind everybody's back.</summary>
+    public async Task RunAsync(string sql, params object[] parameters)
+    {
+        await using var command = _source.CreateCommand(sql);
+        foreach (var parameter in parameters) command.Parameters.Add(new() { Value = parameter });
+        await command.ExecuteNonQueryAsync();
+    }
+
     public async Task<bool> IsHeldAsync(string name) => (await HeldAsync()).Contains(LockKey.Of(name));
 
     /// <summary>Waits until a lock is free; false when it stays held.</summary>

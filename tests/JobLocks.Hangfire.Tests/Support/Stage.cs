@@ -49,12 +49,15 @@ internal sealed class Stage
     public void LetLeave() => _mayLeave.TrySetResult();
 
     /// <summary>A run, until it may leave or is told to stop.</summary>
-    public async Task PlayAsync(CancellationToken stop = default)
+    public Task PlayAsync(CancellationToken stop = default) => PlayAsync(0, stop);
+
+    /// <summary>The same for one of several runs that are told apart.</summary>
+    public async Task PlayAsync(int number, CancellationToken stop = default)
     {
-        var entry = Enter();
+        var entry = Enter(number);
         try
         {
-            await _mayLeave.Task.WaitAsync(stop);
+            await Task.WhenAny(_mayLeave.Task, entry.MayLeave).WaitAsync(stop);
         }
         finally
         {
@@ -103,9 +106,16 @@ internal sealed class Stage
     /// <summary>One run, and what it finds as its own lock.</summary>
     internal sealed class Entry(JobLockHandle? handle, int number)
     {
+        private readonly TaskCompletionSource _mayLeave = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
         /// <summary>Which of the runs it is, where they are told apart.</summary>
         public int Number => number;
 
         public JobLockHandle? Handle => handle;
+
+        public Task MayLeave => _mayLeave.Task;
+
+        /// <summary>Lets this run leave, and no other.</summary>
+        public void LetLeave() => _mayLeave.TrySetResult();
     }
 }

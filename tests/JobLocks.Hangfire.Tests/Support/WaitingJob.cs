@@ -18,17 +18,23 @@ public class WaitingJob
     public Task RunSoon(string stage) => Stage.Of(stage).PlayAsync();
 
     [JobLock("sync({stage})", KeepWaiting = 1)]
-    public Task RunOrJoin(string stage, int number) => Stage.Of(stage).PlayAsync();
+    public Task RunOrJoin(string stage, int number) => Stage.Of(stage).PlayAsync(number);
 
     [JobLock("sync({stage})", KeepWaiting = 1, KeepNewest = true)]
-    public Task RunOrReplace(string stage, int number) => Stage.Of(stage).PlayAsync();
+    public Task RunOrReplace(string stage, int number) => Stage.Of(stage).PlayAsync(number);
 
     [JobLock("sync({stage})", Mode = LockMode.Shared)]
-    public Task Read(string stage) => Stage.Of(stage).PlayAsync();
+    public Task Read(string stage, int number) => Stage.Of(stage).PlayAsync(number);
+
+    [JobLock("sync({stage})")]
+    public Task Write(string stage, int number) => Stage.Of(stage).PlayAsync(number);
+
+    [JobLock("also({stage})")]
+    public Task WriteAlso(string stage, int number) => Stage.Of(stage).PlayAsync(number);
 
     [JobLock("sync({stage})", Limit = 2)]
-    public Task RunOfTwo(string stage) => Stage.Of(stage).PlayAsync();
+    public Task RunOfTwo(string stage, int number) => Stage.Of(stage).PlayAsync(number);
 
     [JobLock("sync({stage})"), JobLock("also({stage})")]
-    public Task RunUnderBoth(string stage) => Stage.Of(stage).PlayAsync();
+    public Task RunUnderBoth(string stage, int number) => Stage.Of(stage).PlayAsync(number);
 }
