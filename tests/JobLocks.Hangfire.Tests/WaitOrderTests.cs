@@ -34,6 +34,30 @@ public sealed class WaitOrderTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Wakes_a_writer_once_when_the_last_reader_has_left(CancellationToken stop)
+    {
+        var stage = NewStage();
+        Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Read(stage.Id, 1));
+        Servers.EnqueueFor<WaitingJob>(Servers[1], job => job.Read(stage.Id, 2));
+        var (one, other) = (await stage.EnteredAsync(stop), await stage.EnteredAsync(stop, nth: 2));
+        var writer = await ParkAsync(Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Write(stage.Id, 3)), stop);
+
+        one.LetLeave();
+        await stage.LeftAsync(stop);
+        // Comes into the line after the release and what it caused: by then the writer would have been woken.
+        await ParkAsync(Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Write(stage.Id, 4)), stop);
+        other.LetLeave();
+        stage.LetLeave();
+        await Servers.States.NextAsync<SucceededState>(writer, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(Servers.States.NamesOf(writer), Is.EqualTo(["Enqueued", "Processing", "Scheduled", "Processing", "Succeeded"]));
+            Assert.That(await Servers.Locks.LineAtLastAsync(stop), Is.Empty);
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Wakes_one_for_each_that_leaves_where_two_may_run(CancellationToken stop)
     {
         var stage = NewStage();

@@ -63,15 +63,22 @@ internal static class LockSql
 
     /// <summary>
     /// Of the lines $3[i] of what was released, those in which somebody stands. A statement of its own, since the one that released sees
-    /// the line as it was before: who stood there a moment later has seen the lock still held.
+    /// the line as it was before: who stood there a moment later has seen the lock still held. While other
+    /// readers are there, nobody's turn comes: the last of them sees to it.
     /// </summary>
     public const string LinesOfReleased =
         """
         SELECT DISTINCT u.b, 0
         FROM   ROWS FROM (unnest($1::int2[]), unnest($3::bigint[])) AS u (o, b)
-        JOIN   "joblocks".line AS l ON l.key = u.b
         WHERE  u.o IN (1, 3)
-        AND    l.woken IS NULL
+        AND    EXISTS (SELECT FROM "joblocks".line AS l WHERE l.key = u.b AND l.woken IS NULL)
+        AND    (u.o = 1 OR NOT EXISTS (SELECT
+                                       FROM   pg_locks AS h
+                                       WHERE  h.locktype = 'advisory'
+                                       AND    h.objsubid = 1
+                                       AND    h.granted
+                                       AND    h.database = (SELECT datid FROM pg_stat_get_activity(pg_backend_pid()))
+                                       AND    (h.classid::bigint << 32) | h.objid::bigint = u.b))
         """;
 
     private const string Select = "SELECT (";
