@@ -91,12 +91,7 @@ internal sealed class LineWatch : IDisposable
             return;
         }
 
-        lock (_door)
-        {
-            if (!_stores.ContainsKey(said[(store + 1)..])) return;
-        }
-
-        Tell(place);
+        if (StoreOf(said[(store + 1)..]) is not null) Tell(place);
     }
 
     public void Dispose()
@@ -208,9 +203,10 @@ internal sealed class LineWatch : IDisposable
 
     private bool Sweeps => _stores.Count + _unknown.Count > 0;
 
+    /// <summary>One that got its name since it was last asked for it is ours as well.</summary>
     private IRunStore? StoreOf(string id)
     {
-        lock (_door) return _stores.GetValueOrDefault(id);
+        lock (_door) return _stores.GetValueOrDefault(id) ?? _unknown.Find(store => string.Equals(store.Id, id, StringComparison.Ordinal));
     }
 
     /// <summary>Behind the door.</summary>
