@@ -15,10 +15,10 @@ public sealed class WaitOrderTests : RealServers
     {
         var stage = NewStage();
         await using var held = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
-        await ParkAsync(Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Read(stage.Id, 1)), stop);
-        await ParkAsync(Servers.EnqueueFor<WaitingJob>(Servers[1], job => job.Read(stage.Id, 2)), stop);
-        var writer = await ParkAsync(Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Write(stage.Id, 3)), stop);
-        var last = await ParkAsync(Servers.EnqueueFor<WaitingJob>(Servers[1], job => job.Read(stage.Id, 4)), stop);
+        await Servers.ParkedAsync(Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Read(stage.Id, 1)), stop);
+        await Servers.ParkedAsync(Servers.EnqueueFor<WaitingJob>(Servers[1], job => job.Read(stage.Id, 2)), stop);
+        var writer = await Servers.ParkedAsync(Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Write(stage.Id, 3)), stop);
+        var last = await Servers.ParkedAsync(Servers.EnqueueFor<WaitingJob>(Servers[1], job => job.Read(stage.Id, 4)), stop);
 
         await held!.DisposeAsync();
         await stage.EnteredAsync(stop, nth: 2);
@@ -43,12 +43,12 @@ public sealed class WaitOrderTests : RealServers
         Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Read(stage.Id, 1));
         Servers.EnqueueFor<WaitingJob>(Servers[1], job => job.Read(stage.Id, 2));
         var (one, other) = (await stage.EnteredAsync(stop), await stage.EnteredAsync(stop, nth: 2));
-        var writer = await ParkAsync(Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Write(stage.Id, 3)), stop);
+        var writer = await Servers.ParkedAsync(Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Write(stage.Id, 3)), stop);
 
         one.LetLeave();
         await stage.LeftAsync(stop);
         // Comes into the line after the release and what it caused: by then the writer would have been woken.
-        await ParkAsync(Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Write(stage.Id, 4)), stop);
+        await Servers.ParkedAsync(Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Write(stage.Id, 4)), stop);
         other.LetLeave();
         stage.LetLeave();
         await Servers.States.NextAsync<SucceededState>(writer, stop);
@@ -69,7 +69,7 @@ public sealed class WaitOrderTests : RealServers
         var (first, second) = (await stage.EnteredAsync(stop), await stage.EnteredAsync(stop, nth: 2));
         var waiting = new List<string>();
         for (var number = 3; number <= 5; number++)
-            waiting.Add(await ParkAsync(Servers.EnqueueFor<WaitingJob>(Servers[number % 2], job => job.RunOfTwo(stage.Id, number)), stop));
+            waiting.Add(await Servers.ParkedAsync(Servers.EnqueueFor<WaitingJob>(Servers[number % 2], job => job.RunOfTwo(stage.Id, number)), stop));
 
         first.LetLeave();
         var third = await stage.EnteredAsync(stop, nth: 3);
@@ -95,11 +95,11 @@ public sealed class WaitOrderTests : RealServers
         var stage = NewStage();
         var sync = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
         var also = await Servers[1].Locks!.TryAcquireAsync($"also({stage.Id})", stop);
-        var needsBoth = await ParkAsync(Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.RunUnderBoth(stage.Id, 1)), stop);
+        var needsBoth = await Servers.ParkedAsync(Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.RunUnderBoth(stage.Id, 1)), stop);
         var first = (await Servers.Locks.LineAsync()).Single().Name;
         var (held, other) = string.Equals(first, stage.LockName, StringComparison.Ordinal) ? (sync, also) : (also, sync);
         // The one behind it needs only the lock that will be free.
-        var behind = await ParkAsync(
+        var behind = await Servers.ParkedAsync(
             held == sync
                 ? Servers.EnqueueFor<WaitingJob>(Servers[1], job => job.Write(stage.Id, 2))
                 : Servers.EnqueueFor<WaitingJob>(Servers[1], job => job.WriteAlso(stage.Id, 2)),
@@ -134,7 +134,7 @@ public sealed class WaitOrderTests : RealServers
         var held = new List<JobLockHandle?>();
         foreach (var stage in stages) held.Add(await other.TryAcquireAsync(stage.LockName, stop));
         var waiting = new List<string>();
-        foreach (var stage in stages) waiting.Add(await ParkAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop));
+        foreach (var stage in stages) waiting.Add(await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop));
 
         foreach (var handle in held) await handle!.DisposeAsync();
         foreach (var stage in stages) await stage.EnteredAsync(stop);
@@ -155,10 +155,4 @@ public sealed class WaitOrderTests : RealServers
     }
 
     private static IEnumerable<int> NumbersOf(Stage stage) => [.. stage.Entries.Entries.Select(static entry => entry.Number)];
-
-    private async Task<string> ParkAsync(string id, CancellationToken stop)
-    {
-        await Servers.States.NextAsync<ScheduledState>(id, stop);
-        return id;
-    }
 }

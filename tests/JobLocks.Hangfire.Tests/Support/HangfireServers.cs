@@ -1,5 +1,6 @@
 using System.Linq.Expressions;
 using Hangfire;
+using Hangfire.States;
 using Hangfire.Storage.Monitoring;
 using Npgsql;
 
@@ -55,6 +56,14 @@ internal sealed class HangfireServers : IAsyncDisposable
     public string EnqueueFor<T>(HangfireProcess server, Expression<Func<T, Task>> call) => Client.Enqueue(server.Name, call);
 
     public string EnqueueFor<T>(HangfireProcess server, Expression<Action<T>> call) => Client.Enqueue(server.Name, call);
+
+    /// <summary>Waits until a run is parked.</summary>
+    /// <returns>Its id.</returns>
+    public async Task<string> ParkedAsync(string jobId, CancellationToken stop, int nth = 1)
+    {
+        await States.NextAsync<ScheduledState>(jobId, stop, nth);
+        return jobId;
+    }
 
     /// <summary>What is stored about a job, once it is in a state: a state is announced a moment before it is committed.</summary>
     public Task<JobDetailsDto> StoredAsync(string jobId, string state, CancellationToken stop, TimeSpan? atMost = null) =>

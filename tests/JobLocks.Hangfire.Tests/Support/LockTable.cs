@@ -50,13 +50,15 @@ internal sealed class LockTable(string database) : IAsyncDisposable
     public Task<IReadOnlyList<(string Name, string Run)>> LineAtLastAsync(CancellationToken stop) =>
         Patience.UntilAsync(LineAsync, static line => line.Count == 0, stop);
 
-    /// <summary>Changes the line behind everybody's back.</summary>
-    public async Task RunAsync(string sql, params object[] parameters)
+    public async Task<object?> AskAsync(string sql, params object[] parameters)
     {
         await using var command = _source.CreateCommand(sql);
         foreach (var parameter in parameters) command.Parameters.Add(new() { Value = parameter });
-        await command.ExecuteNonQueryAsync();
+        return await command.ExecuteScalarAsync();
     }
+
+    /// <summary>Changes the line behind everybody's back.</summary>
+    public Task RunAsync(string sql, params object[] parameters) => AskAsync(sql, parameters);
 
     public async Task<bool> IsHeldAsync(string name) => (await HeldAsync()).Contains(LockKey.Of(name));
 
