@@ -1,0 +1,186 @@
+using Hangfire.States;
+using JobLocks.Hangfire.Tests.Support;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Hangfire.Tests;
+
+/// <summary>What nobody tells is found: the death of a holder, a lost signal, a process that ended between two acts.</summary>
+[TestFixture]
+public sealed class WaitSweepTests : RealServers
+{
+    private readonly LogJournal _log = new();
+
+    private protected override HangfireSetup Setup => new() { Loggers = _log };
+
+    [OneTimeTearDown]
+    public void End() => _log.Dispose();
+
+    [Test, CancelAfter(60_000)]
+    public async Task Wakes_the_next_when_the_session_of_the_holder_is_ended(CancellationToken stop)
+    {
+        var stage = NewStage();
+        stage.LetLeave();
+        await using var other = AdvisoryLocks.Connect(Servers.Database);
+        await other.TryAcquireAsync(stage.LockName, stop);
+        var waiting = await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
+
+        await Servers.Locks.BreakAsync(stage.LockName);
+        await Servers.States.NextAsync<SucceededState>(waiting, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(stage.Runs, Is.EqualTo(1));
+            Assert.That(Servers.States.NamesOf(waiting), Is.EqualTo(["Enqueued", "Processing", "Scheduled", "Processing", "Succeeded"]));
+            Assert.That(await Servers.Locks.LineAsync(), Is.Empty);
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Wakes_the_next_when_the_session_of_the_one_that_sweeps_is_ended(CancellationToken stop)
+    {
+        var stage = NewStage();
+        await using var other = AdvisoryLocks.Connect(Servers.Database);
+        await other.TryAcquireAsync(stage.LockName, stop);
+        var waiting = await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
+        await _log.NextAsync("This process sweeps the line for Hangfire", stop);
+
+        await Servers.Locks.RunAsync("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND classid = 1246524279");
+        await Servers.Locks.BreakAsync(stage.LockName);
+        stage.LetLeave();
+        await Servers.States.NextAsync<SucceededState>(waiting, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(stage.Runs, Is.EqualTo(1));
+            Assert.That(await Servers.Locks.LineAsync(), Is.Empty);
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Wakes_the_next_when_a_foreign_program_lets_go_and_tells_nobody(CancellationToken stop)
+    {
+        var stage = NewStage();
+        stage.LetLeave();
+        await using var foreign = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(Servers.Database) { Pooling = false }.ConnectionString);
+        await foreign.OpenAsync(stop);
+        await AskAsync(foreign, "SELECT pg_advisory_lock($1)", stage.Key.Value, stop);
+        var waiting = await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
+
+        await AskAsync(foreign, "SELECT pg_advisory_unlock($1)", stage.Key.Value, stop);
+        await Servers.States.NextAsync<SucceededState>(waiting, stop);
+
+        Assert.That(stage.Runs, Is.EqualTo(1));
+        Assert.That(await Servers.Locks.LineAsync(), Is.Empty);
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Wakes_a_run_whose_turn_came_and_of_which_its_store_was_never_told(CancellationToken stop)
+    {
+        var stage = NewStage();
+        stage.LetLeave();
+        await using var held = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
+        var waiting = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
+
+        // Its process was killed after it had chosen this one, and before it told the storage: the lock is still held, so nobody else wakes it.
+        await Servers.Locks.RunAsync("UPDATE joblocks.line SET woken = now() - interval '5 s', told = false WHERE run = $1", waiting);
+        await Servers.ParkedAsync(waiting, stop, nth: 2);
+        await held!.DisposeAsync();
+        await Servers.States.NextAsync<SucceededState>(waiting, stop);
+
+        Assert.That(stage.Runs, Is.EqualTo(1));
+        Assert.That(await Servers.Locks.LineAsync(), Is.Empty);
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Wakes_a_run_that_was_parked_and_whose_process_died_before_it_wrote_that_down([Values] bool wasItsTurn, CancellationToken stop)
+    {
+        var stage = NewStage();
+        stage.LetLeave();
+        var held = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
+        var waiting = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
+
+        await Servers.Locks.RunAsync(
+            wasItsTurn
+                ? "UPDATE joblocks.line SET parked = false, woken = now() - interval '5 s', told = false WHERE run = $1"
+                : "UPDATE joblocks.line SET parked = false WHERE run = $1",
+            waiting);
+        await held!.DisposeAsync();
+        await Servers.States.NextAsync<SucceededState>(waiting, stop);
+
+        Assert.That(stage.Runs, Is.EqualTo(1));
+        Assert.That(await Servers.Locks.LineAsync(), Is.Empty);
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Drops_the_place_of_a_run_whose_process_died_before_it_was_parked(CancellationToken stop)
+    {
+        var (stage, done) = (NewStage(), NewStage());
+        stage.LetLeave();
+        done.LetLeave();
+        var held = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
+        var waiting = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
+        var ended = Servers.Enqueue<SyncJob>(job => job.RunUnlocked(done.Id));
+        await Servers.States.NextAsync<SucceededState>(ended, stop);
+        await Servers.StoredAsync(ended, "Succeeded", stop);
+
+        // Fetched again by another worker, it has run meanwhile under no lock of ours: its row is left, before that of the run that waits.
+        await Servers.Locks.RunAsync(
+            """
+            INSERT INTO joblocks.line (place, key, name, mode, slots, store, run, queue, since)
+            SELECT -1, key, name, mode, slots, store, $2, queue, now() - interval '1 h' FROM joblocks.line WHERE run = $1
+            """,
+            waiting,
+            ended);
+        await held!.DisposeAsync();
+        await Servers.States.NextAsync<SucceededState>(waiting, stop);
+
+        Assert.That(stage.Runs, Is.EqualTo(1));
+        Assert.That(await Servers.Locks.LineAtLastAsync(stop), Is.Empty);
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Heeds_nothing_that_a_stranger_sends_on_its_channel(CancellationToken stop)
+    {
+        var stage = NewStage();
+        await using var held = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
+        var waiting = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
+        var place = await Servers.Locks.AskAsync("SELECT place || ' ' || store FROM joblocks.line WHERE run = $1", waiting);
+        // The servers listen from some moment on.
+        var warned = _log.NextAsync("Somebody sends on the channel joblocks what is none of ours: hello", stop);
+        await Patience.UntilAsync(
+            async () =>
+            {
+                await Servers.Locks.RunAsync("SELECT pg_notify('joblocks', n) FROM unnest(ARRAY['hello', '', '4 Hangfire of nobody', '99999999999999999999 x', $1]) AS n", place!);
+                return warned.IsCompleted;
+            },
+            static isWarned => isWarned,
+            stop);
+        var statesMeanwhile = Servers.States.NamesOf(waiting);
+        stage.LetLeave();
+        await held!.DisposeAsync();
+        await Servers.States.NextAsync<SucceededState>(waiting, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That((await warned).Level, Is.EqualTo(LogLevel.Warning));
+            Assert.That(statesMeanwhile, Is.EqualTo(["Enqueued", "Processing", "Scheduled"]));
+            Assert.That(stage.Runs, Is.EqualTo(1));
+            Assert.That(await Servers.Locks.LineAsync(), Is.Empty);
+        }
+    }
+
+    /// <summary>The line knows that it is parked, a moment after Hangfire has said so.</summary>
+    private async Task<string> ParkedInLineAsync(string run, CancellationToken stop)
+    {
+        await Servers.ParkedAsync(run, stop);
+        await Patience.UntilAsync(() => Servers.Locks.AskAsync("SELECT parked FROM joblocks.line WHERE run = $1", run), static parked => parked is true, stop);
+        return run;
+    }
+
+    private static async Task AskAsync(NpgsqlConnection connection, string sql, long key, CancellationToken stop)
+    {
+        await using var command = new NpgsqlCommand(sql, connection) { Parameters = { new() { Value = key } } };
+        await command.ExecuteScalarAsync(stop);
+    }
+}
