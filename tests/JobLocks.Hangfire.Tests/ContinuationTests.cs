@@ -34,6 +34,31 @@ public sealed class ContinuationTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Waits_for_the_run_in_line_to_have_really_happened(CancellationToken stop)
+    {
+        var (parent, child) = (NewStage(), NewStage());
+        child.LetLeave();
+        var held = await Servers[1].Locks!.TryAcquireAsync(parent.LockName, stop);
+
+        var first = Servers.Enqueue<WaitingJob>(job => job.Run(parent.Id));
+        var second = Servers.Client.ContinueJobWith<SyncJob>(first, job => job.RunUnlocked(child.Id), options: JobContinuationOptions.OnAnyFinishedState);
+        await Servers.ParkedAsync(first, stop);
+        await held!.DisposeAsync();
+        await parent.EnteredAsync(stop);
+        var statesMeanwhile = Servers.States.NamesOf(second);
+        parent.LetLeave();
+        await Servers.States.NextAsync<SucceededState>(second, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(statesMeanwhile, Is.EqualTo([AwaitingState.StateName]));
+            Assert.That(child.Runs, Is.EqualTo(1));
+            Assert.That(parent.Runs, Is.EqualTo(1));
+            Assert.That(await Servers.Locks.LineAsync(), Is.Empty);
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Is_deleted_with_the_skipped_run_when_it_needed_its_success(CancellationToken stop)
     {
         var (parent, child) = (NewStage(), NewStage());

@@ -41,6 +41,29 @@ public sealed class RecurringJobTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Keeps_its_next_execution_when_an_occurrence_waits_in_line(CancellationToken stop)
+    {
+        var stage = NewStage();
+        stage.LetLeave();
+        Servers[0].Recurring.AddOrUpdate<WaitingJob>(stage.Id, job => job.Run(stage.Id), Cron.Yearly);
+        var next = NextExecution(stage);
+        var held = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
+
+        var waiting = await Servers.ParkedAsync(Servers[0].Recurring.TriggerJob(stage.Id), stop);
+        var nextMeanwhile = NextExecution(stage);
+        await held!.DisposeAsync();
+        await Servers.States.NextAsync<SucceededState>(waiting, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(nextMeanwhile, Is.Not.Null.And.EqualTo(next));
+            Assert.That(NextExecution(stage), Is.EqualTo(next));
+            Assert.That(stage.Runs, Is.EqualTo(1));
+            Assert.That(await Servers.Locks.LineAsync(), Is.Empty);
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Goes_on_by_its_schedule_while_occurrences_are_skipped(CancellationToken stop)
     {
         var stage = NewStage();
