@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Hangfire;
+using Hangfire.Common;
 using Hangfire.States;
 using Hangfire.Storage;
 using JobLocks.Gate;
@@ -13,6 +14,9 @@ internal sealed class HangfireRuns : IRunStore
     private const string Hash = "joblocks";
     private const string Field = "store";
     private const string ScheduledSet = "schedule";
+
+    // The schedule knows seconds.
+    private const int MostDueAtOnce = 10_000;
 
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(10);
     private static readonly ConditionalWeakTable<JobStorage, HangfireRuns> OfStorages = [];
@@ -48,7 +52,7 @@ internal sealed class HangfireRuns : IRunStore
     public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         using var connection = _storage.GetConnection();
-        return new([.. runs.Select(run => FateOf(connection.GetStateData(run.Address.Run)))]);
+        return new([.. runs.Select(run => LookAt(connection, run.Address.Run))]);
     }
 
     /// <summary>
@@ -78,6 +82,23 @@ internal sealed class HangfireRuns : IRunStore
 
     private static string? Read(IStorageConnection connection) =>
         connection.GetAllEntriesFromHash(Hash) is { } entries && entries.TryGetValue(Field, out var name) ? name : null;
+
+    /// <summary>One that was woken is still in the state Scheduled, but no longer in the schedule.</summary>
+    private static RunFate LookAt(IStorageConnection connection, string id)
+    {
+        var state = connection.GetStateData(id);
+        var fate = FateOf(state);
+        return fate == RunFate.Waits && !IsInSchedule(connection, id, state!) ? RunFate.Comes : fate;
+    }
+
+    private static bool IsInSchedule(IStorageConnection connection, string id, StateData state)
+    {
+        if (connection is not JobStorageConnection schedule || !state.Data.TryGetValue(nameof(ScheduledState.EnqueueAt), out var enqueueAt)) return true;
+
+        var due = JobHelper.ToTimestamp(JobHelper.DeserializeDateTime(enqueueAt));
+        return schedule.GetFirstByLowestScoreFromSet(ScheduledSet, due, due, MostDueAtOnce)
+            .Exists(entry => string.Equals(entry, id, StringComparison.Ordinal) || entry.EndsWith($":{id}", StringComparison.Ordinal));
+    }
 
     private static RunFate FateOf(StateData? state) => state?.Name switch
     {

@@ -45,7 +45,7 @@ internal sealed class QuartzRuns(IScheduler scheduler) : IRunStore
     public async ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         var fates = new List<RunFate>(runs.Count);
-        foreach (var run in runs) fates.Add(FateOf(await scheduler.GetTriggerState(KeyOf(run), stop).ConfigureAwait(false)));
+        foreach (var run in runs) fates.Add(await LookAsync(KeyOf(run), stop).ConfigureAwait(false));
         return fates;
     }
 
@@ -72,6 +72,17 @@ internal sealed class QuartzRuns(IScheduler scheduler) : IRunStore
         TriggerState.Complete => RunFate.Comes,
         _ => RunFate.Waits,
     };
+
+    /// <summary>One that was woken is due already.</summary>
+    private async ValueTask<RunFate> LookAsync(TriggerKey key, CancellationToken stop)
+    {
+        var fate = FateOf(await scheduler.GetTriggerState(key, stop).ConfigureAwait(false));
+        if (fate != RunFate.Waits) return fate;
+
+        return await scheduler.GetTrigger(key, stop).ConfigureAwait(false) is { } trigger
+            ? trigger.NextFireTimeUtc <= scheduler.TimeProvider.GetUtcNow() ? RunFate.Comes : RunFate.Waits
+            : RunFate.IsGone;
+    }
 
     private async ValueTask<RunFate> WakeAsync(TriggerKey key, CancellationToken stop)
     {

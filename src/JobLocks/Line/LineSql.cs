@@ -77,7 +77,8 @@ internal static class LineSql
     /// <summary>
     /// It is the turn of those who may run now under the keys $1, of which $2 more may run than do: of an exclusive lock the first,
     /// if nobody's turn has come yet; of readers all that stand before a writer; of a limit as many as are free. Where $3 is true, $2 does
-    /// not take into account those whose turn has come already. The rows are locked, so that two who let go at once wake two and not one twice.
+    /// not take into account those whose turn has come already. Those of the stores $4 are for the caller to tell. The rows are locked, so that
+    /// two who let go at once wake two and not one twice.
     /// </summary>
     public const string Wake =
         """
@@ -117,38 +118,29 @@ internal static class LineSql
                              ELSE unlimited_until_here = 0 AND nth_that_waits <= free - CASE WHEN counts_woken THEN woken_before ELSE 0 END
                         END)
         UPDATE "joblocks".line AS l
-        SET    woken = now(), told = false
+        SET    woken = now(), told = l.parked AND l.store = ANY ($4)
         FROM   chosen
         WHERE  l.place = chosen.place
-        RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked
+        RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told
         """;
 
     /// <summary>Says to the processes of another store that the turn of one of its runs has come.</summary>
     public const string Notify = "SELECT pg_notify('joblocks', n) FROM unnest($1::text[]) AS n";
 
     /// <summary>
-    /// Those of the places $1 whose stores nobody else tells at this moment; nobody will until the transaction ends. A statement of its own,
-    /// before <see cref="Untold"/>: that sees what was told before the lock was granted. "JLte" in ASCII.
+    /// Those of the places $1 whose turn has come, and whose stores are among $2 and have not been told yet: it is for the caller to tell them.
+    /// Many may hear of a turn, and only one of them gets this answer.
     /// </summary>
-    public const string TellAlone =
+    public const string Tell =
         """
-        SELECT place
-        FROM   (SELECT p AS place, pg_try_advisory_xact_lock(1246524517, (p & 2147483647)::int) AS is_mine FROM unnest($1::bigint[]) AS p OFFSET 0) AS asked
-        WHERE  is_mine
-        """;
-
-    /// <summary>The stores of the places $1 have been told.</summary>
-    public const string Told = """UPDATE "joblocks".line SET told = true WHERE place = ANY ($1)""";
-
-    /// <summary>Those of the places $1 whose turn has come, and whose stores have not been told yet.</summary>
-    public const string Untold =
-        """
-        SELECT place, key, name, store, run, queue, parked
-        FROM   "joblocks".line
+        UPDATE "joblocks".line
+        SET    told = true
         WHERE  place = ANY ($1)
+        AND    store = ANY ($2)
         AND    woken IS NOT NULL
         AND    parked
         AND    NOT told
+        RETURNING place, key, name, store, run, queue, parked, told
         """;
 
     /// <summary>
@@ -202,29 +194,38 @@ internal static class LineSql
     public const string WakeOverdue =
         """
         UPDATE "joblocks".line
-        SET    woken = now(), told = false
+        SET    woken = now(), told = parked
         WHERE  place IN (SELECT place FROM "joblocks".line WHERE store = $1 AND until <= now() AND woken IS NULL ORDER BY until LIMIT 500 FOR UPDATE SKIP LOCKED)
-        RETURNING place, key, name, store, run, queue, parked
+        RETURNING place, key, name, store, run, queue, parked, told
         """;
 
-    /// <summary>Of the store $1: those whose turn came a moment ago, and who have not been told. A signal was lost, or the one who was to tell has died.</summary>
-    public const string Forgotten =
+    /// <summary>Of the store $1: those whose turn came a moment ago, and of which it does not know. A signal was lost.</summary>
+    public const string TellForgotten =
         """
-        SELECT   place, key, name, store, run, queue, parked
+        UPDATE "joblocks".line
+        SET    told = true
+        WHERE  place IN (SELECT place FROM "joblocks".line WHERE store = $1 AND woken < now() - interval '1 s' AND parked AND NOT told ORDER BY place LIMIT 500 FOR UPDATE SKIP LOCKED)
+        RETURNING place, key, name, store, run, queue, parked, told
+        """;
+
+    /// <summary>Of the store $1: those whose turn came and who have not come. Whoever was to park them, or to tell the store, may have died.</summary>
+    public const string Missing =
+        """
+        SELECT   place, key, name, store, run, queue, parked, told
         FROM     "joblocks".line
         WHERE    store = $1
-        AND      woken < now() - interval '1 s'
-        AND      NOT told
-        ORDER BY place
-        LIMIT    500
+        AND      woken < now() - CASE WHEN parked THEN interval '5 s' ELSE interval '1 s' END
+        ORDER BY woken
+        LIMIT    100
         """;
 
     /// <summary>Of the store $1: the next $3 from the place $2 on, to be asked after. Not those that are just being parked.</summary>
     public const string Next =
         """
-        SELECT   place, key, name, store, run, queue, parked
+        SELECT   place, key, name, store, run, queue, parked, false
         FROM     "joblocks".line
         WHERE    store = $1
+        AND      woken IS NULL
         AND      place > $2
         AND      since < now() - interval '2 s'
         ORDER BY place

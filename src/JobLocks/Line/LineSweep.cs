@@ -28,7 +28,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
         watch.Deliver(watch.Ask(LineSql.WakeOverdue, Text(id)));
         TellForgotten(store);
         WakeUnderFreeKeys();
-        LookAfter(store);
+        LookAround(store);
     }
 
     /// <summary>Lets another process do it.</summary>
@@ -69,9 +69,8 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
 
     private void TellForgotten(IRunStore store)
     {
-        var forgotten = watch.Ask(LineSql.Forgotten, Text(store.Id!));
-        Park(store, [.. forgotten.Where(static run => !run.IsParked)]);
-        watch.Deliver(forgotten);
+        watch.Deliver(watch.Ask(LineSql.TellForgotten, Text(store.Id!)));
+        LookAfter(store, watch.Ask(LineSql.Missing, Text(store.Id!)));
     }
 
     private void WakeUnderFreeKeys()
@@ -108,32 +107,32 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
         new NpgsqlParameter<long[]> { TypedValue = [.. wish.Slots.Select(static slot => slot.Value)] }).AsTask())[0];
 
     /// <summary>Asks the store after some of its runs, and goes on with the next ones at the next sweep.</summary>
-    private void LookAfter(IRunStore store)
+    private void LookAround(IRunStore store)
     {
         var from = _lookedUntil.GetValueOrDefault(store.Id!);
         var runs = watch.Ask(LineSql.Next, Text(store.Id!), new NpgsqlParameter<long> { TypedValue = from }, new NpgsqlParameter<int> { TypedValue = MostLooks });
         _lookedUntil[store.Id!] = runs.Count < MostLooks ? 0 : runs[^1].Place;
         // Whoever woke them may be another process, which tells us over this connection.
         if (runs.Count > 0 || from > 0) desk.Listen();
-        Park(store, runs);
+        LookAfter(store, runs);
     }
 
-    private void Park(IRunStore store, List<WaitingRun> runs)
+    private void LookAfter(IRunStore store, List<WaitingRun> runs)
     {
         if (runs.Count == 0) return;
 
         var fates = watch.FatesOf(runs, store.LookAsync).ToList();
-        foreach (var (run, fate) in fates)
+        // Its process died after it had been parked, and before that was written down.
+        foreach (var (run, _) in fates.Where(static of => of is { Fate: RunFate.Waits, Run.IsParked: false }))
         {
-            // Its process died after it had been parked, and before that was written down.
-            if (fate == RunFate.Waits && !run.IsParked)
-            {
-                watch.Run(LineSql.Park, new NpgsqlParameter<long> { TypedValue = run.Place });
-                watch.Tell(run.Place);
-            }
+            watch.Run(LineSql.Park, new NpgsqlParameter<long> { TypedValue = run.Place });
+            watch.Tell(run.Place);
         }
 
-        watch.GiveUp([.. fates.Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wasTheirTurn: false);
+        // Whoever was to wake them has died.
+        watch.Deliver([.. fates.Where(static of => of is { Fate: RunFate.Waits, Run.IsOurs: true }).Select(static of => of.Run)]);
+        foreach (var gone in fates.Where(static of => of.Fate == RunFate.IsGone).GroupBy(static of => of.Run.IsOurs))
+            watch.GiveUp([.. gone.Select(static of => of.Run)], wasTheirTurn: gone.Key);
     }
 
     private static NpgsqlParameter<string> Text(string value) => new NpgsqlParameter<string> { TypedValue = value };

@@ -115,20 +115,22 @@ internal sealed class LineWatch : IDisposable
             LineSql.Wake,
             new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static free => free.Key.Value)] },
             new NpgsqlParameter<int[]> { TypedValue = [.. keys.Select(static free => free.Free)] },
-            new NpgsqlParameter<bool[]> { TypedValue = [.. keys.Select(static free => free.CountsWoken)] }));
+            new NpgsqlParameter<bool[]> { TypedValue = [.. keys.Select(static free => free.CountsWoken)] },
+            Stores()));
     }
 
     /// <summary>Tells the stores of runs whose turn has come: ours at once, others through their processes.</summary>
     public void Deliver(IReadOnlyList<WaitingRun> woken)
     {
-        var foreign = new List<string>();
-        foreach (var runs in woken.Where(static run => run.IsParked).GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
+        foreach (var runs in woken.Where(static run => run.IsOurs).GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
         {
-            if (StoreOf(runs.Key) is { } store) Deliver(store, [.. runs]);
-            else foreign.AddRange(runs.Select(static run => $"{run.Place} {run.Address.Store}"));
+            // Few at a time, so that the first of ten thousand need not wait for the last.
+            foreach (var some in runs.Chunk(100)) Deliver(StoreOf(runs.Key)!, some);
         }
 
-        if (foreign.Count > 0) Run(LineSql.Notify, new NpgsqlParameter<string[]> { TypedValue = [.. foreign] });
+        // One that is not parked yet is told by the process that parks it.
+        var foreign = woken.Where(static run => run is { IsOurs: false, IsParked: true }).Select(static run => $"{run.Place} {run.Address.Store}").ToArray();
+        if (foreign.Length > 0) Run(LineSql.Notify, new NpgsqlParameter<string[]> { TypedValue = foreign });
     }
 
     /// <summary>Gives up the places of runs that will not come.</summary>
@@ -164,42 +166,19 @@ internal sealed class LineWatch : IDisposable
     public void Run(string sql, params NpgsqlParameter[] parameters) =>
         Blocking.Wait(_statements.RunAsync(sql, blocks: true, CancellationToken.None, parameters).AsTask());
 
-    private static NpgsqlParameter<long[]> Places(IEnumerable<WaitingRun> runs) => Places(runs.Select(static run => run.Place));
-
-    private static NpgsqlParameter<long[]> Places(IEnumerable<long> places) => new() { TypedValue = [.. places] };
+    private static NpgsqlParameter<long[]> Places(IEnumerable<WaitingRun> runs) => new() { TypedValue = [.. runs.Select(static run => run.Place)] };
 
     private static WaitingRun ReadRun(NpgsqlDataReader row) => new(
-        row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)), row.GetBoolean(6));
+        row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)), row.GetBoolean(6), row.GetBoolean(7));
 
-    private void Deliver(IRunStore store, IReadOnlyList<WaitingRun> runs)
+    /// <summary>Who dies between the claim and this, or in the middle of it, has a sweep see to it.</summary>
+    private void Deliver(IRunStore store, IReadOnlyList<WaitingRun> runs) =>
+        GiveUp([.. FatesOf(runs, store.WakeAsync).Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wasTheirTurn: true);
+
+    private NpgsqlParameter<string[]> Stores()
     {
-        // Few at a time, so that the first of ten thousand need not wait for the last.
-        foreach (var some in runs.Chunk(100))
-        {
-            var fates = Blocking.Wait(_statements.InTransactionAsync(connection => TellAsync(connection, store, some), blocks: true, CancellationToken.None).AsTask());
-            GiveUp([.. fates.Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wasTheirTurn: true);
-        }
+        lock (_door) return new() { TypedValue = [.. _stores.Keys.Concat(_unknown.Select(static store => store.Id).OfType<string>())] };
     }
-
-    /// <summary>
-    /// Several processes may hear of the same turn, and a sweep may find it too. One of them tells the store, or the run would be put into
-    /// its queue twice, and run twice.
-    /// </summary>
-    private async ValueTask<List<(WaitingRun Run, RunFate Fate)>> TellAsync(NpgsqlConnection connection, IRunStore store, IReadOnlyList<WaitingRun> runs)
-    {
-        var mine = await AskAsync(connection, LineSql.TellAlone, static row => row.GetInt64(0), Places(runs)).ConfigureAwait(false);
-        var untold = await AskAsync(connection, LineSql.Untold, ReadRun, Places(mine)).ConfigureAwait(false);
-        if (untold.Count == 0) return [];
-
-        var fates = FatesOf(untold, store.WakeAsync).ToList();
-        var come = fates.Where(static run => run.Fate == RunFate.Comes).Select(static run => run.Run.Place).ToList();
-        // Written down after the act: who dies between the two has the sweep tell the store once more.
-        await AskAsync(connection, LineSql.Told, static _ => 0, Places(come)).ConfigureAwait(false);
-        return fates;
-    }
-
-    private ValueTask<List<T>> AskAsync<T>(NpgsqlConnection connection, string sql, Func<NpgsqlDataReader, T> read, NpgsqlParameter parameter) =>
-        _statements.ReadAsync(connection, sql, read, blocks: true, CancellationToken.None, parameter);
 
     private bool Sweeps => _stores.Count + _unknown.Count > 0;
 
@@ -240,7 +219,7 @@ internal sealed class LineWatch : IDisposable
             }
 
             Try(() => Wake([.. keys.Select(static key => new FreeKey(key))]));
-            if (places.Length > 0) Try(() => Deliver(Ask(LineSql.Untold, new NpgsqlParameter<long[]> { TypedValue = places })));
+            if (places.Length > 0) Try(() => Deliver(Ask(LineSql.Tell, new NpgsqlParameter<long[]> { TypedValue = places }, Stores())));
             if (BootClock.Now < sweepAt) continue;
 
             // Not all processes at the same moment.

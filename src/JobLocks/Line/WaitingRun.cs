@@ -6,4 +6,5 @@ namespace JobLocks.Line;
 /// <param name="Name">The name of that lock.</param>
 /// <param name="Address">Where it is.</param>
 /// <param name="IsParked">Whether its store is known to keep it until it is woken.</param>
-internal sealed record WaitingRun(long Place, LockKey Key, string Name, RunAddress Address, bool IsParked);
+/// <param name="IsOurs">Whether its turn has come, and it is for this process to tell its store.</param>
+internal sealed record WaitingRun(long Place, LockKey Key, string Name, RunAddress Address, bool IsParked, bool IsOurs);
