@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using JobLocks.Postgres;
 using Npgsql;
@@ -11,6 +12,7 @@ namespace JobLocks.Line;
 [SuppressMessage("Usage", "VSTHRD103:Call async methods when in an async method", Justification = "The caller says which of the two it needs.")]
 internal sealed class LineStatements(SessionOpening opening, JobLocksOptions options) : IDisposable
 {
+    private readonly ConcurrentDictionary<string, string> _texts = new(StringComparer.Ordinal);
     private NpgsqlConnection? _template;
 
     /// <summary>Runs one statement and reads all rows.</summary>
@@ -49,7 +51,7 @@ internal sealed class LineStatements(SessionOpening opening, JobLocksOptions opt
     public async ValueTask<List<T>> ReadAsync<T>(
         NpgsqlConnection connection, string sql, Func<NpgsqlDataReader, T> read, bool blocks, CancellationToken stop, params NpgsqlParameter[] parameters)
     {
-        var command = new NpgsqlCommand(LineSql.For(options, sql), connection);
+        var command = new NpgsqlCommand(_texts.GetOrAdd(sql, static (sql, options) => LineSql.For(options, sql), options), connection);
         await using (command.ConfigureAwait(false))
         {
             foreach (var parameter in parameters) command.Parameters.Add(parameter);

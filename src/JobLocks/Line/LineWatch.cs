@@ -36,6 +36,9 @@ internal sealed class LineWatch : IDisposable
         _sweep = new(statements, desk, this, log);
     }
 
+    /// <summary>Those that were woken from here.</summary>
+    public WokenHere Woken { get; } = new();
+
     /// <summary>Has runs of a store woken from here.</summary>
     public void Serve(IRunStore store)
     {
@@ -111,12 +114,15 @@ internal sealed class LineWatch : IDisposable
     {
         if (keys.Count == 0) return;
 
-        Deliver(Ask(
+        var woken = Ask(
             LineSql.Wake,
             new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static free => free.Key.Value)] },
             new NpgsqlParameter<int[]> { TypedValue = [.. keys.Select(static free => free.Free)] },
             new NpgsqlParameter<bool[]> { TypedValue = [.. keys.Select(static free => free.CountsWoken)] },
-            Stores()));
+            Stores());
+        // Before they are told: a worker may be quicker than that.
+        foreach (var run in woken.Where(static run => run.IsOurs)) Woken.Add(run);
+        Deliver(woken);
     }
 
     /// <summary>Tells the stores of runs whose turn has come: ours at once, others through their processes.</summary>

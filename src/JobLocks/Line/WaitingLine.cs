@@ -35,6 +35,8 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
     /// <summary>The place of a run; null where it stands nowhere.</summary>
     public async ValueTask<LinePlace?> FindAsync(RunAddress run, bool blocks, CancellationToken stop)
     {
+        if (watch.Woken.Take(run) is { } woken) return woken;
+
         var found = await statements.ReadAsync(
             LineSql.Find,
             static row => new LinePlace(row.GetInt64(0), new(row.GetInt64(1)), row.GetBoolean(2), row.GetBoolean(3), row.GetValue(4) as string),

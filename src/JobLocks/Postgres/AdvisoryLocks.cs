@@ -36,7 +36,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         Loggers = loggers ?? NullLoggerFactory.Instance;
         var log = Loggers.CreateLogger<AdvisoryLocks>();
         var opening = new SessionOpening(source, options, log);
-        _desk = new(opening, options, _clock, log) { TurnCame = keys => _watch!.TurnCame(keys), Heard = news => _watch!.Hear(news) };
+        _desk = new(opening, options, _clock, log) { OnTurn = keys => _watch!.TurnCame(keys), Heard = news => _watch!.Hear(news) };
         var statements = new LineStatements(opening, options);
         _watch = new(statements, _desk, options, log);
         _line = new(statements, _watch, options, _desk);

@@ -22,6 +22,7 @@ internal sealed partial class LockDesk
     private int _askedTogether;
     private TimeSpan _workedAt;
     private TimeSpan _roundTrip;
+    private TimeSpan _turnCameAt = TimeSpan.MinValue / 2;
 
     private bool HasWork => _table.Orders.Count > 0 || _questions.Count > 0 || _beat;
 
@@ -42,8 +43,8 @@ internal sealed partial class LockDesk
                 }
 
                 // Where there was work a moment ago, a lock that is given back does not wake it: the next question takes that along,
-                // or it is sent after this nap.
-                session.Naps = BootClock.Now - _workedAt < StillWarm;
+                // or it is sent after this nap. Not while runs stand in line: a nap would make them wait.
+                session.Naps = BootClock.Now - _workedAt < StillWarm && BootClock.Now - _turnCameAt > Recently;
                 session.Idles = true;
                 Monitor.Wait(_door, session.Naps ? Nap : Timeout.InfiniteTimeSpan);
                 session.Idles = false;

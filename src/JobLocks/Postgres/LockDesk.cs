@@ -43,7 +43,7 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     public bool? HasLine { get; private set; }
 
     /// <summary>Told of the keys in whose lines somebody stands whose turn comes now. Must not wait for anything.</summary>
-    public Action<IReadOnlyList<LockKey>> TurnCame { get; init; } = static _ => { };
+    public Action<IReadOnlyList<LockKey>> OnTurn { get; init; } = static _ => { };
 
     /// <summary>Told what other processes say about the line.</summary>
     public Action<string> Heard { get; init; } = static _ => { };
@@ -92,6 +92,13 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
 
     /// <summary>Asks once more for all that is waited for.</summary>
     public void RetryAll() => Change(static (table, _) => table.RetryAll(), 0);
+
+    /// <summary>Somebody stands in the lines of these keys, and their turn comes now.</summary>
+    public void TurnCame(IReadOnlyList<LockKey> keys)
+    {
+        lock (_door) _turnCameAt = BootClock.Now;
+        OnTurn(keys);
+    }
 
     /// <summary>Listens to other processes for a while.</summary>
     public void Listen()

@@ -91,6 +91,9 @@ internal sealed class SessionOpening
     {
         var settings = Settings(_host);
         settings.MaxAutoPrepare = 50;
+        settings.AutoPrepareMinUsages = 1;
+        // The statements of the line are planned once: planning them takes longer than doing them.
+        settings.Options = $"{settings.Options} -c plan_cache_mode=force_generic_plan".TrimStart();
         settings.Pooling = true;
         settings.MinPoolSize = 0;
         settings.MaxPoolSize = MostPooled;
