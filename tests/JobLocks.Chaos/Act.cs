@@ -1,0 +1,20 @@
+namespace JobLocks.Chaos;
+
+/// <summary>What the history knows.</summary>
+internal enum Act
+{
+    Enter,
+    Leave,
+
+    /// <summary>The run was told that its lock is lost, and left.</summary>
+    Lost,
+
+    /// <summary>The process is about to be killed.</summary>
+    Kill,
+
+    /// <summary>The lock session of the process is about to be ended.</summary>
+    Terminate,
+
+    /// <summary>The run was deleted by hand while it waited.</summary>
+    Delete,
+}

@@ -1,0 +1,61 @@
+using System.Globalization;
+
+namespace JobLocks.Chaos;
+
+/// <summary>What went wrong in a history.</summary>
+internal static class Checker
+{
+    /// <param name="events">All that happened, in order.</param>
+    /// <param name="offers">All that was wanted.</param>
+    /// <param name="checksOrder">Whether the order of the line counts: without faults only.</param>
+    public static IReadOnlyList<string> Check(IReadOnlyList<Event> events, IReadOnlyDictionary<int, Offer> offers, bool checksOrder)
+    {
+        var attempts = Attempt.AllOf(events, offers);
+        var deleted = events.Where(static one => one.Act == Act.Delete).Select(static one => one.Run).ToHashSet();
+        return
+        [
+            .. Overlaps(attempts),
+            .. offers.Keys.Except(attempts.Where(static attempt => attempt.IsWhole).Select(static attempt => attempt.Offer.Number)).Except(deleted).Select(static run => Say($"lost: run {run}")),
+            .. Doubles(attempts),
+            .. events.Where(static one => one.Act == Act.Delete).SelectMany(one => attempts.Where(attempt => attempt.Offer.Number == one.Run && attempt.Entered > one.Stamp)).Select(static attempt => Say($"undead: run {attempt.Offer.Number}")),
+            .. checksOrder ? Disorder(attempts) : [],
+        ];
+    }
+
+    private static IEnumerable<string> Overlaps(IReadOnlyList<Attempt> attempts)
+    {
+        foreach (var name in attempts.SelectMany(static attempt => attempt.Names.Select(name => (name, attempt))).GroupBy(static of => of.name, static of => of.attempt, StringComparer.Ordinal))
+        {
+            var present = new List<Attempt>();
+            foreach (var attempt in name.OrderBy(static attempt => attempt.Entered))
+            {
+                present.RemoveAll(other => other.Left < attempt.Entered);
+                if (present.Exists(other => !MayMeet(other, attempt)) || present.Count(static other => other.Offer.Kind == Kind.OfTwo) > 1)
+                    yield return Say($"overlap under {name.Key}: run {attempt.Offer.Number} entered at {attempt.Entered}, where {string.Join(", ", present.Select(static other => Say($"run {other.Offer.Number} had been from {other.Entered}")))}");
+                present.Add(attempt);
+            }
+        }
+    }
+
+    private static bool MayMeet(Attempt one, Attempt other) => one.Offer.Kind == other.Offer.Kind && one.Offer.Kind is Kind.Shared or Kind.OfTwo;
+
+    /// <summary>A run that has ended may be run again only where a fault met it: its scheduler did not learn of the end.</summary>
+    private static IEnumerable<string> Doubles(IReadOnlyList<Attempt> attempts) => attempts
+        .GroupBy(static attempt => attempt.Offer.Number)
+        .Where(static of => of.Count(static attempt => attempt.IsWhole) > 1 && !of.Any(static attempt => attempt.IsHit))
+        .Select(static of => Say($"double: run {of.Key}"));
+
+    private static IEnumerable<string> Disorder(IReadOnlyList<Attempt> attempts)
+    {
+        foreach (var name in attempts.Where(static attempt => attempt.Place > 0 && attempt.Offer.Kind == Kind.Alone).GroupBy(static attempt => attempt.Offer.Name, StringComparer.Ordinal))
+        {
+            var inOrder = name.OrderBy(static attempt => attempt.Entered).ToList();
+            foreach (var (first, second) in inOrder.Zip(inOrder.Skip(1)))
+            {
+                if (first.Place > second.Place) yield return Say($"disorder under {name.Key}: run {first.Offer.Number} with place {first.Place} before run {second.Offer.Number} with place {second.Place}");
+            }
+        }
+    }
+
+    private static string Say(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,14 @@
+namespace JobLocks.Chaos;
+
+/// <summary>How a run locks its name.</summary>
+internal enum Kind
+{
+    Alone,
+    Shared,
+
+    /// <summary>Two at once. Such names have no other runs.</summary>
+    OfTwo,
+
+    /// <summary>Under its name and under the next one.</summary>
+    Both,
+}

@@ -1,0 +1,144 @@
+using System.Diagnostics;
+using JobLocks.Testing.Postgres;
+using Npgsql;
+
+namespace JobLocks.Chaos;
+
+/// <summary>Offers at random, faults at random, and at the end the verdict.</summary>
+internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
+{
+    private const int MostMilliseconds = 30;
+    private const int Storm = 30;
+
+    private const string Open =
+        """
+        SELECT (SELECT count(*) FROM chaos_hangfire.job WHERE statename IN ('Enqueued', 'Scheduled', 'Processing'))
+             + (SELECT count(*) FROM chaos_quartz.qrtz_triggers)
+        """;
+
+    private const string Terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = ";
+
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan Glance = TimeSpan.FromMilliseconds(100);
+
+    // Of a thousand steps.
+    private const int Kills = 4;
+    private const int Terminations = 6;
+    private const int Deletions = 10;
+    private const int Storms = 3;
+
+    private static readonly string[] Names = ["a", "b", "c"];
+
+    private readonly Random _random = new(seed);
+    private int _killed;
+    private int _terminated;
+    private int _deleted;
+
+    public async Task<int> RunAsync(CancellationToken stop)
+    {
+        Console.WriteLine(FormattableString.Invariant($"seed {seed}, {time.TotalSeconds:0} s, {processes} processes{(isCalm ? ", calm" : "")}"));
+        await using var postgres = await PostgresServer.StartAsync(stop);
+        await using var database = NpgsqlDataSource.Create(postgres.ConnectionString);
+        var history = new History(database);
+        await history.PrepareAsync(stop);
+        await using var offers = await Offers.PrepareAsync(postgres.ConnectionString, stop);
+        await history.WatchLineAsync(stop);
+
+        var servers = new List<ServerProcess>();
+        try
+        {
+            for (var i = 1; i <= processes; i++) servers.Add(await ServerProcess.StartAsync($"server-{i}", postgres.ConnectionString, stop));
+            var began = Stopwatch.GetTimestamp();
+            while (Stopwatch.GetElapsedTime(began) < time) await StepAsync(history, offers, servers, postgres.ConnectionString, stop);
+
+            var left = await DrainAsync(history, stop);
+            // What they had to do with the line is over when they are.
+            await Task.WhenAll(servers.Select(static server => server.DisposeAsync().AsTask()));
+            return await JudgeAsync(history, offers, left, stop);
+        }
+        finally
+        {
+            await Task.WhenAll(servers.Select(static server => server.DisposeAsync().AsTask()));
+        }
+    }
+
+    private async Task StepAsync(History history, Offers offers, List<ServerProcess> servers, string connectionString, CancellationToken stop)
+    {
+        var dice = _random.Next(1000);
+        if (!isCalm && dice < Kills) await KillAsync(history, servers, connectionString, stop);
+        else if (!isCalm && dice < Kills + Terminations) await TerminateAsync(history, servers, stop);
+        else if (!isCalm && dice < Kills + Terminations + Deletions) await DeleteAsync(history, offers, stop);
+        else if (dice < Kills + Terminations + Deletions + Storms) await Task.WhenAll(Enumerable.Range(0, Storm).Select(_ => OfferAsync(offers, stop)));
+        else await OfferAsync(offers, stop);
+    }
+
+    private Task OfferAsync(Offers offers, CancellationToken stop)
+    {
+        var kind = _random.Next(10) switch { 0 or 1 => Kind.Shared, 2 => Kind.OfTwo, 3 => Kind.Both, _ => Kind.Alone };
+        var first = _random.Next(Names.Length);
+        var second = kind == Kind.Both ? Names[(first + 1) % Names.Length] : "";
+        return offers.OfferAsync(kind == Kind.OfTwo ? "two" : Names[first], second, kind, _random.Next(2) == 0, _random.Next(1, MostMilliseconds), stop);
+    }
+
+    private async Task KillAsync(History history, List<ServerProcess> servers, string connectionString, CancellationToken stop)
+    {
+        var victim = servers[_random.Next(servers.Count)];
+        history.Add(Act.Kill, victim.Name);
+        await victim.KillAsync();
+        servers.Remove(victim);
+        _killed++;
+        servers.Add(await ServerProcess.StartAsync($"server-{processes + _killed}", connectionString, stop));
+    }
+
+    private async Task TerminateAsync(History history, List<ServerProcess> servers, CancellationToken stop)
+    {
+        var victim = servers[_random.Next(servers.Count)];
+        history.Add(Act.Terminate, victim.Name);
+        await history.AskAsync<long>($"{Terminate}'{victim.Name}'", stop);
+        _terminated++;
+    }
+
+    private async Task DeleteAsync(History history, Offers offers, CancellationToken stop)
+    {
+        var waiting = await history.AskAsync<string>("SELECT coalesce((SELECT run FROM joblocks.line WHERE store LIKE 'Hangfire%' ORDER BY random() LIMIT 1), '')", stop);
+        if (waiting.Length == 0 || offers.Delete(waiting) is not (> 0 and var run)) return;
+
+        history.Add(Act.Delete, "", run);
+        _deleted++;
+    }
+
+    /// <summary>After the faults, everything must come to its end.</summary>
+    private static async Task<long> DrainAsync(History history, CancellationToken stop)
+    {
+        var began = Stopwatch.GetTimestamp();
+        while (true)
+        {
+            var left = await history.AskAsync<long>(Open, stop);
+            if (left == 0 || Stopwatch.GetElapsedTime(began) > Patience) return left;
+
+            await Task.Delay(Glance, stop);
+        }
+    }
+
+    private async Task<int> JudgeAsync(History history, Offers offers, long left, CancellationToken stop)
+    {
+        var events = await history.ReadAsync(stop);
+        var wrong = Checker.Check(events, offers.All, checksOrder: isCalm).ToList();
+        if (left > 0) wrong.Add(FormattableString.Invariant($"{left} runs had not ended after {Patience}"));
+        foreach (var (what, sql) in new[]
+        {
+            ("places left in the line", "SELECT count(*) FROM joblocks.line"),
+            ("locks left", "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE locktype = 'advisory' AND a.application_name <> 'offers'"),
+            ("triggers left", "SELECT count(*) FROM chaos_quartz.qrtz_triggers"),
+            ("fired triggers left", "SELECT count(*) FROM chaos_quartz.qrtz_fired_triggers"),
+        })
+        {
+            if (await history.AskAsync<long>(sql, stop) is > 0 and var count) wrong.Add(FormattableString.Invariant($"{count} {what}"));
+        }
+
+        foreach (var line in wrong) Console.WriteLine(line);
+        Console.WriteLine(FormattableString.Invariant(
+            $"{offers.All.Count} runs, {await history.AskAsync<long>("SELECT count(*) FROM chaos.places", stop)} waits, {_killed} kills, {_terminated} sessions ended, {_deleted} deleted: {wrong.Count} wrong"));
+        return wrong.Count == 0 ? 0 : 1;
+    }
+}
