@@ -48,6 +48,4 @@ public sealed class WaitTests : QuartzFixture
             Assert.That(await LineAsync(), Is.Zero);
         }
     }
-
-    private async Task<long> LineAsync() => (long)(await AskAsync("SELECT count(*) FROM joblocks.line"))!;
 }

@@ -16,6 +16,15 @@ public sealed class SkippingJob : PlainJob;
 [JobLock("scene({scene})")]
 public sealed class WaitingJob : PlainJob;
 
+[JobLock("scene({scene})", WaitAtMostSeconds = 1)]
+public sealed class BriefJob : PlainJob;
+
+[JobLock("scene({scene})", KeepWaiting = 1)]
+public sealed class JoiningJob : PlainJob;
+
+[JobLock("scene({scene})", KeepWaiting = 1, KeepNewest = true)]
+public sealed class ReplacingJob : PlainJob;
+
 [JobLock("scene({scene})", OnConflict = OnConflict.Fail)]
 public sealed class FailingJob : PlainJob;
 

@@ -74,6 +74,17 @@ public abstract class QuartzFixture
     /// <summary>Waits for the lock to be free, and leaves it so.</summary>
     private protected async Task LockIsFreeAsync() => await (await Others.AcquireAsync(Scene.LockName, Eventually.Patience)).DisposeAsync();
 
+    /// <summary>How many stand in the line of the scene.</summary>
+    private protected async Task<long> LineAsync() => (long)(await AskAsync($"SELECT count(*) FROM joblocks.line WHERE name = '{Scene.LockName}'"))!;
+
+    /// <summary>Waits until so many are parked in the line of the scene, whichever node has seen to it.</summary>
+    private protected Task ParkedAsync(long count) => Eventually.IsTrueOf(
+        async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.line WHERE parked AND name = '{Scene.LockName}'"))!,
+        parked => parked == count,
+        "runs in line");
+
+    private protected Task LineEndsAsync() => Eventually.IsTrueOf(LineAsync, static count => count == 0, "runs in line");
+
     private protected async Task<object?> AskAsync(string sql)
     {
         await using var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(Database) { Pooling = false }.ConnectionString);
