@@ -19,6 +19,9 @@ public sealed class BothSchedulersTests : IApplyStateFilter, IJobListener
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
+    // A wake-up takes milliseconds, and where its signal is lost, a sweep or two.
+    private static readonly TimeSpan Soon = TimeSpan.FromSeconds(5);
+
     private readonly ConcurrentDictionary<string, TaskCompletionSource<string>> _hangfireEnds = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, TaskCompletionSource<string>> _quartzEnds = new(StringComparer.Ordinal);
     private PostgresServer _server = null!;
@@ -111,6 +114,59 @@ public sealed class BothSchedulersTests : IApplyStateFilter, IJobListener
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Hangfire_is_woken_when_Quartz_has_done(CancellationToken stop)
+    {
+        var work = Work.Begin();
+        await ScheduleAsync<QuartzInLine>(work);
+        await work.NextAsync(stop).WaitAsync(Patience, stop);
+        var waiting = _client.Enqueue<HangfireSync>(sync => sync.RunInLine(work.Client));
+        await ParkedAsync(work, 1, stop);
+
+        work.LetLeave();
+
+        Assert.That(await work.NextAsync(stop).WaitAsync(Soon, stop), Is.EqualTo("Hangfire"));
+        Assert.That(await HangfireEndOf(waiting).WaitAsync(Patience, stop), Is.EqualTo(SucceededState.StateName));
+        Assert.That(await CountLineAsync(work), Is.Zero);
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Quartz_is_woken_when_Hangfire_has_done(CancellationToken stop)
+    {
+        var work = Work.Begin();
+        var running = _client.Enqueue<HangfireSync>(sync => sync.RunInLine(work.Client));
+        await work.NextAsync(stop).WaitAsync(Patience, stop);
+        await ScheduleAsync<QuartzInLine>(work);
+        await ParkedAsync(work, 1, stop);
+
+        work.LetLeave();
+
+        Assert.That(await work.NextAsync(stop).WaitAsync(Soon, stop), Is.EqualTo("Quartz"));
+        Assert.That(await HangfireEndOf(running).WaitAsync(Patience, stop), Is.EqualTo(SucceededState.StateName));
+        Assert.That(await CountLineAsync(work), Is.Zero);
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Both_run_in_the_order_in_which_they_came(CancellationToken stop)
+    {
+        var work = Work.Begin();
+        _client.Enqueue<HangfireSync>(sync => sync.RunInLine(work.Client));
+        await work.NextAsync(stop).WaitAsync(Patience, stop);
+        string[] order = ["Quartz", "Hangfire", "Hangfire", "Quartz", "Hangfire", "Quartz", "Quartz", "Hangfire"];
+        for (var i = 0; i < order.Length; i++)
+        {
+            if (order[i] is "Quartz") await ScheduleAsync<QuartzInLine>(work);
+            else _client.Enqueue<HangfireSync>(sync => sync.RunInLine(work.Client));
+            await ParkedAsync(work, i + 1, stop);
+        }
+
+        work.LetLeave();
+        for (var i = 0; i < order.Length; i++) await work.NextAsync(stop).WaitAsync(Patience, stop);
+
+        Assert.That(work.Runs, Is.EqualTo(["Hangfire", .. order]));
+        Assert.That(await CountLineAsync(work), Is.Zero);
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Both_run_for_different_clients_at_once(CancellationToken stop)
     {
         var (one, other) = (Work.Begin(), Work.Begin());
@@ -141,11 +197,14 @@ public sealed class BothSchedulersTests : IApplyStateFilter, IJobListener
     ValueTask IJobListener.JobWasExecuted(IJobExecutionContext context, JobExecutionException? jobException, CancellationToken cancellationToken) =>
         EndedInQuartz(context, "executed");
 
-    private async Task<string> ScheduleAsync(Work work)
+    private Task<string> ScheduleAsync(Work work) => ScheduleAsync<QuartzSync>(work);
+
+    private async Task<string> ScheduleAsync<TJob>(Work work)
+        where TJob : IJob
     {
         var id = Guid.NewGuid().ToString("N");
         var trigger = TriggerBuilder.Create().WithIdentity(id).UsingJobData("client", work.Client).StartNow().Build();
-        await _quartz.ScheduleJob(JobBuilder.Create<QuartzSync>().WithIdentity(id).Build(), trigger);
+        await _quartz.ScheduleJob(JobBuilder.Create<TJob>().WithIdentity(id).Build(), trigger);
         return id;
     }
 
@@ -167,10 +226,21 @@ public sealed class BothSchedulersTests : IApplyStateFilter, IJobListener
 
     private static TaskCompletionSource<string> NewSource() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    private async Task<long> CountLocksAsync()
+    private async Task ParkedAsync(Work work, int count, CancellationToken stop)
+    {
+        while (await CountAsync("SELECT count(*) FROM joblocks.line WHERE parked AND name = $1", work.LockName) != count) await Task.Delay(TimeSpan.FromMilliseconds(10), stop);
+    }
+
+    private Task<long> CountLineAsync(Work work) => CountAsync("SELECT count(*) FROM joblocks.line WHERE name = $1", work.LockName);
+
+    private Task<long> CountLocksAsync() =>
+        CountAsync("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())");
+
+    private async Task<long> CountAsync(string sql, params string[] parameters)
     {
         await using var source = NpgsqlDataSource.Create(_server.ConnectionString);
-        await using var command = source.CreateCommand("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())");
+        await using var command = source.CreateCommand(sql);
+        foreach (var parameter in parameters) command.Parameters.Add(new() { Value = parameter });
         return (long)(await command.ExecuteScalarAsync())!;
     }
 }

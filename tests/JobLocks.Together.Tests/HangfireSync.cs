@@ -8,6 +8,9 @@ public sealed class HangfireSync
     [JobLock("sync({client})", OnConflict = OnConflict.Skip)]
     public Task RunOrSkip(string client) => Work.DoAsync(client, "Hangfire");
 
+    [JobLock("sync({client})")]
+    public Task RunInLine(string client) => Work.DoAsync(client, "Hangfire");
+
     [JobLock("sync({client})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
     [AutomaticRetry(Attempts = 0)]
     public Task RunOrWait(string client) => Work.DoAsync(client, "Hangfire");

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Threading.Channels;
 
 namespace JobLocks.Together.Tests;
 
@@ -9,6 +10,7 @@ internal sealed class Work
 
     private readonly TaskCompletionSource<string> _entered = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _mayLeave = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Channel<string> _came = Channel.CreateUnbounded<string>();
     private readonly ConcurrentQueue<string> _runs = new();
 
     public string Client { get; } = Guid.NewGuid().ToString("N");
@@ -17,6 +19,12 @@ internal sealed class Work
     public Task<string> Entered => _entered.Task;
 
     public IReadOnlyCollection<string> Runs => _runs;
+
+    /// <summary>The lock of it.</summary>
+    public string LockName => $"sync({Client})";
+
+    /// <summary>The next run that has come, in order.</summary>
+    public Task<string> NextAsync(CancellationToken stop) => _came.Reader.ReadAsync(stop).AsTask();
 
     public static Work Begin()
     {
@@ -29,6 +37,7 @@ internal sealed class Work
     {
         var work = All[client];
         work._runs.Enqueue(scheduler);
+        work._came.Writer.TryWrite(scheduler);
         work._entered.TrySetResult(scheduler);
         return work._mayLeave.Task;
     }
