@@ -1,0 +1,192 @@
+using System.Diagnostics;
+using System.Globalization;
+using JobLocks.Gate;
+using JobLocks.Line;
+using JobLocks.Tests.Support;
+
+namespace JobLocks.Tests.Line;
+
+/// <summary>The line by itself, with a store that only says whom it was told to start.</summary>
+[TestFixture]
+public sealed class LineTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    private readonly List<AdvisoryLocks> _opened = [];
+    private string _database = "";
+    private string _name = "";
+    private RunsOfTest _store = null!;
+
+    [OneTimeSetUp]
+    public async Task CreateDatabase() => _database = await AssemblySetup.Server.CreateDatabaseAsync(GetType().Name);
+
+    [SetUp]
+    public void Prepare()
+    {
+        _name = $"sync({Guid.NewGuid():N})";
+        _store = new();
+    }
+
+    [TearDown]
+    public async Task Close()
+    {
+        foreach (var locks in _opened) await locks.DisposeAsync();
+        _opened.Clear();
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Wakes_each_run_once_and_in_order_whichever_process_released(CancellationToken stop)
+    {
+        const int Runs = 100;
+        var processes = new[] { Open(), Open() };
+        var holding = await processes[0].TryAcquireAsync(_name, stop);
+        for (var i = 0; i < Runs; i++) await ParkAsync(processes[i % 2], i, stop);
+
+        await holding!.DisposeAsync();
+        var order = new List<string>();
+        for (var i = 0; i < Runs; i++)
+        {
+            var woken = await _store.NextAsync(stop);
+            order.Add(woken.Address.Run);
+            using var admitted = await EnterAsync(processes[i % 2], woken, stop);
+        }
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(order, Is.EqualTo(Enumerable.Range(0, Runs).Select(static i => i.ToString(CultureInfo.InvariantCulture))));
+            Assert.That(_store.Woken, Is.EqualTo(Runs));
+            Assert.That(await LengthAsync(), Is.Zero);
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Wakes_under_ten_thousand_names_once_each_after_the_death_of_a_holder(CancellationToken stop)
+    {
+        const int Names = 10_000;
+        var locks = Open();
+        await ProveAsync(locks, stop);
+        await LockTable.AskAsync(
+            _database,
+            """
+            INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+            SELECT hashtextextended($1 || i, 0), $1 || i, 0, 1, $1, i::text, '', true FROM generate_series(1, 10000) AS i
+            """,
+            _store.Id);
+
+        var waited = Stopwatch.StartNew();
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        for (var i = 0; i < Names; i++) names.Add((await _store.NextAsync(stop)).Name);
+        await LockTable.AskAsync(_database, "DELETE FROM joblocks.line WHERE store = $1", _store.Id);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(names, Has.Count.EqualTo(Names));
+            Assert.That(_store.Woken, Is.EqualTo(Names));
+            Assert.That(waited.Elapsed, Is.LessThan(TimeSpan.FromSeconds(15)));
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Drops_those_who_are_gone_and_wakes_the_first_that_is_there(CancellationToken stop)
+    {
+        _store.Fate = static run => run.Address.Run is "0" or "1" or "2" ? RunFate.IsGone : RunFate.Waits;
+        var locks = Open();
+        var holding = await locks.TryAcquireAsync(_name, stop);
+        for (var i = 0; i < 5; i++) await ParkAsync(locks, i, stop);
+
+        await holding!.DisposeAsync();
+        var woken = await _store.NextAsync(stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(woken.Address.Run, Is.EqualTo("3"));
+            Assert.That(_store.Woken, Is.EqualTo(1));
+            Assert.That(await LengthAsync(), Is.EqualTo(2));
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Is_not_held_up_by_one_run_of_which_the_store_cannot_say_anything(CancellationToken stop)
+    {
+        _store.Fate = static run => run.Address.Run is "0" ? throw new InvalidOperationException("The store cannot read this one.") : RunFate.Waits;
+        var locks = Open(static options => options.TurnLasts = TimeSpan.FromSeconds(1));
+        var holding = await locks.TryAcquireAsync(_name, stop);
+        for (var i = 0; i < 2; i++) await ParkAsync(locks, i, stop);
+
+        await holding!.DisposeAsync();
+
+        Assert.That((await _store.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Lets_code_by_hand_and_runs_in_line_have_their_turn(CancellationToken stop)
+    {
+        const int Runs = 20;
+        var (locks, other) = (Open(), Open());
+        var holding = await locks.TryAcquireAsync(_name, stop);
+        for (var i = 0; i < Runs / 2; i++) await ParkAsync(locks, i, stop);
+        var byHand = Enumerable.Range(0, 5).Select(_ => UseAsync(other.AcquireAsync(_name, Patience, stop))).ToList();
+        for (var i = Runs / 2; i < Runs; i++) await ParkAsync(locks, i, stop);
+
+        await holding!.DisposeAsync();
+        for (var i = 0; i < Runs; i++) (await EnterAsync(locks, await _store.NextAsync(stop), stop)).Dispose();
+        await Task.WhenAll(byHand).WaitAsync(Patience, stop);
+
+        Assert.That(_store.Woken, Is.GreaterThanOrEqualTo(Runs));
+        Assert.That(await LengthAsync(), Is.Zero);
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Takes_nobody_past_those_who_stand_there(CancellationToken stop)
+    {
+        var locks = Open();
+        var holding = await locks.TryAcquireAsync(_name, stop);
+        await ParkAsync(locks, 0, stop);
+        await holding!.DisposeAsync();
+        var woken = await _store.NextAsync(stop);
+
+        var newcomer = await locks.TryAcquireAsync(_name, stop);
+        using var admitted = await EnterAsync(locks, woken, stop);
+
+        Assert.That(newcomer, Is.Null);
+    }
+
+    private static async Task UseAsync(Task<JobLockHandle> acquired) => await (await acquired).DisposeAsync();
+
+    private AdvisoryLocks Open(Action<JobLocksOptions>? configure = null)
+    {
+        var locks = AdvisoryLocks.Connect(_database, configure);
+        _opened.Add(locks);
+        ((ILockKeeper)locks).Line.Serve(_store);
+        return locks;
+    }
+
+    private static async Task ProveAsync(AdvisoryLocks locks, CancellationToken stop) => await (await locks.TryAcquireAsync("proof", stop))!.DisposeAsync();
+
+    private async Task ParkAsync(ILockKeeper locks, int run, CancellationToken stop)
+    {
+        var address = new RunAddress(_store.Id, run.ToString(CultureInfo.InvariantCulture), "");
+        var standing = await locks.Line.StandAsync(address, new(_name, LockKey.Of(_name)), default, blocks: false, stop);
+        await locks.Line.ParkAsync(standing.Place!, blocks: false, stop);
+    }
+
+    /// <summary>As the gate does for a run that was woken: it takes its lock by its place, and gives the place up. One that is refused parks again.</summary>
+    private async Task<IDisposable> EnterAsync(ILockKeeper locks, WaitingRun woken, CancellationToken stop)
+    {
+        while (true)
+        {
+            var place = await locks.Line.FindAsync(woken.Address, blocks: false, stop);
+            var taken = await locks.TryTakeAllAsync([new(_name, woken.Key)], new() { Run = woken.Address.Run }, place, blocks: false, stop);
+            if (taken.Refused is null)
+            {
+                await locks.Line.LeaveAsync(place!, blocks: false, stop);
+                return taken.Handles[0];
+            }
+
+            await ParkAsync((AdvisoryLocks)locks, int.Parse(woken.Address.Run, CultureInfo.InvariantCulture), stop);
+            woken = await _store.NextAsync(stop);
+        }
+    }
+
+    private async Task<long> LengthAsync() => (long)(await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.line WHERE name = $1", _name))!;
+}

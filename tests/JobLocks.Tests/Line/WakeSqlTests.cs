@@ -1,0 +1,140 @@
+using JobLocks.Line;
+using JobLocks.Tests.Support;
+using Npgsql;
+
+namespace JobLocks.Tests.Line;
+
+/// <summary>The one statement that decides whose turn it is, where many let go of one lock at once.</summary>
+[TestFixture]
+public sealed class WakeSqlTests
+{
+    private const int Releases = 8;
+
+    private static readonly JobLocksOptions Options = new();
+
+    private string _database = "";
+    private LockKey _key;
+
+    [OneTimeSetUp]
+    public async Task Prepare()
+    {
+        _database = await AssemblySetup.Server.CreateDatabaseAsync(GetType().Name);
+        await using var locks = AdvisoryLocks.Connect(_database);
+        await (await locks.TryAcquireAsync("prepared"))!.DisposeAsync();
+    }
+
+    [SetUp]
+    public void NewKey() => _key = LockKey.Of(Guid.NewGuid().ToString());
+
+    [Test]
+    public async Task Wakes_one_where_one_may_run([Values] bool countsWoken)
+    {
+        await StandAsync(20);
+
+        Assert.That(await ReleaseAtOnceAsync(free: 1, countsWoken), Is.EqualTo([1]));
+    }
+
+    [Test]
+    public async Task Wakes_one_for_each_that_left_where_several_may_run()
+    {
+        await StandAsync(20, slots: Releases);
+
+        Assert.That(await ReleaseAtOnceAsync(free: 1), Is.EqualTo(Enumerable.Range(1, Releases)));
+    }
+
+    [Test]
+    public async Task Wakes_no_more_than_are_free_where_those_who_were_woken_count()
+    {
+        await StandAsync(20, slots: 5);
+
+        Assert.That(await ReleaseAtOnceAsync(free: 3, countsWoken: true), Is.EqualTo([1, 2, 3]));
+    }
+
+    [Test]
+    public async Task Wakes_the_readers_before_a_writer_once_each()
+    {
+        await StandAsync(10, mode: LockMode.Shared);
+        await StandAsync(1);
+        await StandAsync(10, mode: LockMode.Shared);
+
+        Assert.That(await ReleaseAtOnceAsync(free: 1), Is.EqualTo(Enumerable.Range(1, 10)));
+    }
+
+    [Test]
+    public async Task Wakes_a_writer_alone_before_the_readers_behind_it()
+    {
+        await StandAsync(1);
+        await StandAsync(10, mode: LockMode.Shared);
+
+        Assert.That(await ReleaseAtOnceAsync(free: 1), Is.EqualTo([1]));
+    }
+
+    [Test]
+    public async Task Wakes_the_next_when_the_first_has_had_its_turn_and_did_not_come()
+    {
+        await StandAsync(3);
+        await RunAsync("UPDATE joblocks.line SET woken = now() - interval '31 s', told = true WHERE place = (SELECT min(place) FROM joblocks.line WHERE key = $1)", _key.Value);
+
+        Assert.That(await ReleaseAtOnceAsync(free: 1), Is.EqualTo([2]));
+    }
+
+    [Test]
+    public async Task Wakes_nobody_who_is_not_to_run()
+    {
+        await StandAsync(2);
+        await RunAsync("UPDATE joblocks.line SET verdict = 'Skipped' WHERE place = (SELECT min(place) FROM joblocks.line WHERE key = $1)", _key.Value);
+
+        Assert.That(await ReleaseAtOnceAsync(free: 1), Is.EqualTo([2]));
+    }
+
+    [Test]
+    public async Task Leaves_the_lines_of_other_names_alone()
+    {
+        var other = _key;
+        await StandAsync(1);
+        NewKey();
+        await StandAsync(1);
+
+        await ReleaseAtOnceAsync(free: 1);
+
+        Assert.That(await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.line WHERE key = $1 AND woken IS NOT NULL", other.Value), Is.Zero);
+    }
+
+    /// <summary>So many more stand in the line.</summary>
+    private Task<object?> StandAsync(int count, LockMode mode = LockMode.Exclusive, int slots = 1) => RunAsync(
+        """
+        INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+        SELECT $1, 'name', $2, $3, 'store', gen_random_uuid()::text, '', true FROM generate_series(1, $4)
+        """,
+        _key.Value,
+        (short)mode,
+        slots,
+        count);
+
+    /// <summary>Several processes let go at the same moment.</summary>
+    /// <returns>Who was woken, in order: 1 for the first in the line. One that was woken twice is there twice.</returns>
+    private async Task<IReadOnlyList<int>> ReleaseAtOnceAsync(int free, bool countsWoken = false)
+    {
+        var places = await PlacesAsync("SELECT place FROM joblocks.line WHERE key = $1 ORDER BY place", new NpgsqlParameter<long> { TypedValue = _key.Value });
+        var woken = await Task.WhenAll(Enumerable.Range(0, Releases).Select(_ => Task.Run(() => PlacesAsync(
+            LineSql.For(Options, LineSql.Wake),
+            new NpgsqlParameter<long[]> { TypedValue = [_key.Value] },
+            new NpgsqlParameter<int[]> { TypedValue = [free] },
+            new NpgsqlParameter<bool[]> { TypedValue = [countsWoken] },
+            new NpgsqlParameter<string[]> { TypedValue = [] }))));
+        return [.. woken.SelectMany(static some => some).Select(place => places.IndexOf(place) + 1).Order()];
+    }
+
+    private async Task<List<long>> PlacesAsync(string sql, params NpgsqlParameter[] parameters)
+    {
+        await using var connection = await Raw.OpenAsync(_database, CancellationToken.None);
+        await using var command = new NpgsqlCommand(sql, connection);
+        command.Parameters.AddRange(parameters);
+        await using var reader = await command.ExecuteReaderAsync();
+        var places = new List<long>();
+        while (await reader.ReadAsync()) places.Add(reader.GetInt64(0));
+        return places;
+    }
+
+    private Task<object?> RunAsync(string sql, params object[] parameters) => LockTable.AskAsync(_database, sql, parameters);
+}

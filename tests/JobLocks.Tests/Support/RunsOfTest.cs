@@ -1,0 +1,42 @@
+using System.Threading.Channels;
+using JobLocks.Line;
+
+namespace JobLocks.Tests.Support;
+
+/// <summary>A store of a scheduler as simple as can be: it keeps nothing, and says which runs it was told to start. Thread-safe.</summary>
+internal sealed class RunsOfTest : IRunStore
+{
+    private readonly Channel<WaitingRun> _woken = Channel.CreateUnbounded<WaitingRun>();
+    private int _count;
+
+    public string Id { get; } = $"Test {Guid.NewGuid():N}";
+
+    /// <summary>How often a run was started.</summary>
+    public int Woken => _count;
+
+    /// <summary>What it says of a run.</summary>
+    public Func<WaitingRun, RunFate> Fate { get; set; } = static _ => RunFate.Waits;
+
+    /// <summary>The next run that was started.</summary>
+    public Task<WaitingRun> NextAsync(CancellationToken stop) => _woken.Reader.ReadAsync(stop).AsTask().WaitAsync(TimeSpan.FromSeconds(30), stop);
+
+    public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(Id);
+
+    public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop) => new([.. runs.Select(Fate)]);
+
+    public ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    {
+        var fates = new List<RunFate>();
+        foreach (var run in runs)
+        {
+            var fate = Fate(run);
+            fates.Add(fate == RunFate.Waits ? RunFate.Comes : fate);
+            if (fate != RunFate.Waits) continue;
+
+            Interlocked.Increment(ref _count);
+            _woken.Writer.TryWrite(run);
+        }
+
+        return new(fates);
+    }
+}
