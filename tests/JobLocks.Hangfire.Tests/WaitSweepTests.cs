@@ -75,7 +75,7 @@ public sealed class WaitSweepTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Wakes_a_run_whose_turn_came_and_of_which_its_store_was_never_told(CancellationToken stop)
+    public async Task Wakes_a_run_whose_turn_came_and_of_which_its_store_was_never_told([Values] bool wasAboutToBe, CancellationToken stop)
     {
         var stage = NewStage();
         stage.LetLeave();
@@ -83,7 +83,7 @@ public sealed class WaitSweepTests : RealServers
         var waiting = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
 
         // Its process was killed after it had chosen this one, and before it told the storage: the lock is still held, so nobody else wakes it.
-        await Servers.Locks.RunAsync("UPDATE joblocks.line SET woken = now() - interval '5 s', told = false WHERE run = $1", waiting);
+        await Servers.Locks.RunAsync("UPDATE joblocks.line SET woken = now() - interval '5 s', told = $2 WHERE run = $1", waiting, wasAboutToBe);
         await Servers.ParkedAsync(waiting, stop, nth: 2);
         await held!.DisposeAsync();
         await Servers.States.NextAsync<SucceededState>(waiting, stop);
