@@ -39,7 +39,8 @@ internal sealed class QuartzRuns(IScheduler scheduler) : IRunStore
             name = await ReadAsync(stop).ConfigureAwait(false) ?? throw new SchedulerException($"The job {Mark} was stored, but is not there.");
         }
 
-        return _id = $"Quartz {name}";
+        var store = await scheduler.GetMetadata(stop).ConfigureAwait(false);
+        return _id = store.JobStorePersistent ? $"Quartz {name}" : $"{DeadStores.Volatile}Quartz {name}";
     }
 
     public async ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)

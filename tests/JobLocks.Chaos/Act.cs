@@ -9,11 +9,11 @@ internal enum Act
     /// <summary>The run was told that its lock is lost, and left.</summary>
     Lost,
 
-    /// <summary>The process is about to be killed.</summary>
-    Kill,
+    /// <summary>The process is about to be killed, or its sessions to be ended.</summary>
+    Strike,
 
-    /// <summary>The lock session of the process is about to be ended.</summary>
-    Terminate,
+    /// <summary>It is done.</summary>
+    Struck,
 
     /// <summary>The run was deleted by hand while it waited.</summary>
     Delete,

@@ -14,14 +14,16 @@ internal sealed record Attempt(Offer Offer, string Process, long Entered, long L
 
     public static IReadOnlyList<Attempt> AllOf(IReadOnlyList<Event> events, IReadOnlyDictionary<int, Offer> offers)
     {
-        var faults = events.Where(static one => one.Act is Act.Kill or Act.Terminate).ToLookup(static one => one.Process, StringComparer.Ordinal);
+        var faults = events.Where(static one => one.Act == Act.Strike)
+            .Select(strike => (strike.Process, From: strike.Stamp, Until: events.FirstOrDefault(one => one.Act == Act.Struck && one.Stamp > strike.Stamp)?.Stamp ?? long.MaxValue))
+            .ToLookup(static fault => fault.Process, StringComparer.Ordinal);
         return [.. events.Where(static one => one.Attempt.Length > 0).GroupBy(static one => one.Attempt, StringComparer.Ordinal).Select(of =>
         {
             var entered = of.First(static one => one.Act == Act.Enter);
             var end = of.FirstOrDefault(static one => one.Act is Act.Leave or Act.Lost);
-            var hit = faults[entered.Process].FirstOrDefault(fault => fault.Stamp > entered.Stamp);
+            var hit = faults[entered.Process].Where(fault => fault.Until > entered.Stamp).Select(static fault => (long?)fault.From).FirstOrDefault();
             // Whoever is hit by a fault has its locks no longer, whether it knows or not.
-            var left = Math.Min(end?.Stamp ?? long.MaxValue, hit?.Stamp ?? long.MaxValue);
+            var left = Math.Min(end?.Stamp ?? long.MaxValue, Math.Max(hit ?? long.MaxValue, entered.Stamp));
             return new Attempt(offers[entered.Run], entered.Process, entered.Stamp, left, end?.Act == Act.Leave, hit is not null, entered.Place);
         })];
     }

@@ -43,7 +43,7 @@ internal static class Checker
     private static IEnumerable<string> Doubles(IReadOnlyList<Attempt> attempts) => attempts
         .GroupBy(static attempt => attempt.Offer.Number)
         .Where(static of => of.Count(static attempt => attempt.IsWhole) > 1 && !of.Any(static attempt => attempt.IsHit))
-        .Select(static of => Say($"double: run {of.Key}"));
+        .Select(static of => Say($"double: run {of.Key}, {of.First().Offer.Kind} of {of.First().Offer.Name}: {string.Join(", ", of.Select(static attempt => Say($"{attempt.Entered} to {attempt.Left} in {attempt.Process}, place {attempt.Place}")))}"));
 
     private static IEnumerable<string> Disorder(IReadOnlyList<Attempt> attempts)
     {

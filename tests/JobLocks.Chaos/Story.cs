@@ -83,8 +83,9 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
     private async Task KillAsync(History history, List<ServerProcess> servers, string connectionString, CancellationToken stop)
     {
         var victim = servers[_random.Next(servers.Count)];
-        history.Add(Act.Kill, victim.Name);
+        history.Add(Act.Strike, victim.Name);
         await victim.KillAsync();
+        history.Add(Act.Struck, victim.Name);
         servers.Remove(victim);
         _killed++;
         servers.Add(await ServerProcess.StartAsync($"server-{processes + _killed}", connectionString, stop));
@@ -93,8 +94,9 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
     private async Task TerminateAsync(History history, List<ServerProcess> servers, CancellationToken stop)
     {
         var victim = servers[_random.Next(servers.Count)];
-        history.Add(Act.Terminate, victim.Name);
+        history.Add(Act.Strike, victim.Name);
         await history.AskAsync<long>($"{Terminate}'{victim.Name}'", stop);
+        history.Add(Act.Struck, victim.Name);
         _terminated++;
     }
 

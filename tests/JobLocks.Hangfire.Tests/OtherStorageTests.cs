@@ -28,7 +28,15 @@ public sealed class OtherStorageTests
         JobFilterProviderCollection filters = [JobFilterProviders.Providers, _states];
         _client = new(_storage, filters);
         _server = new(
-            new BackgroundJobServerOptions { WorkerCount = 3, Queues = ["default", "critical"], SchedulePollingInterval = TimeSpan.FromMilliseconds(200), FilterProvider = filters },
+            new BackgroundJobServerOptions
+            {
+                WorkerCount = 3,
+                Queues = ["default", "critical"],
+                SchedulePollingInterval = TimeSpan.FromMilliseconds(200),
+                FilterProvider = filters,
+                // Not the current one, which another fixture's container may have set.
+                Activator = new JobActivator(),
+            },
             _storage);
     }
 

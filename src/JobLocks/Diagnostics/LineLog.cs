@@ -14,6 +14,9 @@ internal static partial class LineLog
     [LoggerMessage(403, LogLevel.Information, "Job {JobId} leaves the line of {LockName}: its store does not have it parked any more")]
     public static partial void GaveUp(this ILogger log, string jobId, string lockName);
 
+    [LoggerMessage(408, LogLevel.Warning, "The job store {Store} lived in a process that has died, and the runs that waited in it are gone: their places are given up")]
+    public static partial void Buried(this ILogger log, string store);
+
     [LoggerMessage(404, LogLevel.Debug, "This process sweeps the line for {Store}")]
     public static partial void Leads(this ILogger log, string store);
 

@@ -235,6 +235,24 @@ internal static class LineSql
     /// <summary>This session sweeps the line for the store whose number is $1, if no other does. "JLsw" in ASCII.</summary>
     public const string Lead = "SELECT pg_try_advisory_lock(1246524279, $1), pg_backend_pid()";
 
+    /// <summary>For the stores of which numbers somebody sweeps.</summary>
+    public const string Leading = "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND classid = 1246524279 AND granted";
+
+    /// <summary>The stores that have runs in line and whose names begin with $1. Goes from store to store through the index.</summary>
+    public const string Stores =
+        """
+        WITH RECURSIVE stores AS (
+                 (SELECT store FROM "joblocks".line WHERE store >= $1 ORDER BY store LIMIT 1)
+                 UNION ALL
+                 SELECT (SELECT l.store FROM "joblocks".line AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
+                 FROM   stores AS s
+                 WHERE  starts_with(s.store, $1))
+        SELECT store FROM stores WHERE starts_with(store, $1)
+        """;
+
+    /// <summary>The store $1 has died.</summary>
+    public const string Bury = """DELETE FROM "joblocks".line WHERE store = $1""";
+
     /// <summary>Another session may sweep for it.</summary>
     public const string StopLeading = "SELECT pg_advisory_unlock(1246524279, $1), pg_backend_pid()";
 

@@ -10,7 +10,7 @@ namespace JobLocks.Line;
 /// Finds what nobody told: a holder that died, a signal that was lost, a process that was killed between two acts, a run that was deleted by hand.
 /// For each store in one process at a time. Used by the thread of the <see cref="LineWatch"/> alone, but for <see cref="Forget"/>.
 /// </summary>
-internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWatch watch, ILogger log)
+internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWatch watch, DeadStores dead, ILogger log)
 {
     // Bounded, so that a sweep of a long line does not hold up those who are to be woken.
     private const int MostKeys = 10_000;
@@ -18,6 +18,9 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
 
     private readonly Dictionary<string, int> _ledBy = new(StringComparer.Ordinal);
     private readonly Dictionary<string, long> _lookedUntil = new(StringComparer.Ordinal);
+
+    /// <summary>The number under which a store is swept.</summary>
+    public static int NumberOf(string store) => (int)LockKey.Of(store).Value;
 
     /// <summary>Looks once, if this process is the one that does.</summary>
     public void Sweep(IRunStore store)
@@ -27,6 +30,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
 
         watch.Deliver(watch.Ask(LineSql.WakeOverdue, Text(id)));
         TellForgotten(store);
+        dead.Bury();
         WakeUnderFreeKeys();
         LookAround(store);
     }
@@ -61,7 +65,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
     /// <returns>The backend that leads now; null for none.</returns>
     private static int? Try(NpgsqlConnection connection, string sql, string store)
     {
-        using var command = new NpgsqlCommand(sql, connection) { Parameters = { new NpgsqlParameter<int> { TypedValue = (int)LockKey.Of(store).Value } } };
+        using var command = new NpgsqlCommand(sql, connection) { Parameters = { new NpgsqlParameter<int> { TypedValue = NumberOf(store) } } };
         using var reader = command.ExecuteReader();
         reader.Read();
         return reader.GetBoolean(0) ? reader.GetInt32(1) : null;

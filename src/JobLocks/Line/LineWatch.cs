@@ -33,7 +33,7 @@ internal sealed class LineWatch : IDisposable
         _desk = desk;
         _sweepInterval = options.SweepInterval;
         _log = log;
-        _sweep = new(statements, desk, this, log);
+        _sweep = new(statements, desk, this, new(statements, options, log), log);
     }
 
     /// <summary>Those that were woken from here.</summary>

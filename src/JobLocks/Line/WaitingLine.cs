@@ -77,6 +77,8 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
     /// <summary>The store keeps the run now: it may be woken, and is if its turn came meanwhile.</summary>
     public async ValueTask ParkAsync(LinePlace place, bool blocks, CancellationToken stop)
     {
+        // Its turn may come from a process that cannot reach its store.
+        desk.Listen();
         var woken = await statements.ReadAsync(LineSql.Park, static row => row.GetBoolean(0), blocks, stop, Number(place.Place)).ConfigureAwait(false);
         if (woken is [true]) watch.Tell(place.Place);
     }
@@ -93,7 +95,7 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
     {
         NpgsqlParameter[] parameters =
         [
-            Text(run.Store), Text(run.Run), Text(run.Queue), Number(wish.Key.Value), Text(wish.ToString()),
+            Text(run.Store), Text(run.Run), Text(run.Queue), Number(wish.Key.Value), Text(Readable(wish)),
             new NpgsqlParameter<short> { TypedValue = (short)wish.Mode }, new NpgsqlParameter<int> { TypedValue = wish.Limit },
             new() { NpgsqlDbType = NpgsqlDbType.Double, Value = rules.AtMost?.TotalMilliseconds ?? (object)DBNull.Value },
             new NpgsqlParameter<int> { TypedValue = atMost },
@@ -126,6 +128,15 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
         var place = new LinePlace(row.GetInt64(2), new(row.GetInt64(3)), IsWoken: false, row.GetBoolean(4), row.GetValue(5) as string);
         var was = row.IsDBNull(1) ? (LockKey?)null : new(row.GetInt64(1));
         return new(place, row.GetInt32(0), was == place.Key ? null : was);
+    }
+
+    /// <summary>
+    /// PostgreSQL keeps no NUL in a text, and nobody reads ten thousand characters. The slots of a limit are made of the whole name.
+    /// </summary>
+    private static string Readable(LockWish wish)
+    {
+        var name = wish.ToString().Replace('\0', '\uFFFD');
+        return wish.Limit > 1 ? name : JobGate.Shortened(name);
     }
 
     private static NpgsqlParameter<string> Text(string value) => new NpgsqlParameter<string> { TypedValue = value };

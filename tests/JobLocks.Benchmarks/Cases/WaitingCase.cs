@@ -16,9 +16,6 @@ internal sealed class WaitingCase(string who, WaitingWay ours, IReadOnlyList<(st
     private const double MostOfNearlyAll = 60;
     private const double MostSeconds = 3.6;
 
-    // Those who try their luck take minutes.
-    private static readonly TimeSpan AtMost = TimeSpan.FromSeconds(40);
-
     public string Name => $"waiting-{who}";
 
     public async Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop)
@@ -26,7 +23,7 @@ internal sealed class WaitingCase(string who, WaitingWay ours, IReadOnlyList<(st
         Bench.Say(Name);
         var turn = new WaitingTurn(bench);
         IReadOnlyList<WaitingWay> ways = [ours, .. peers.Select(static peer => peer.Way)];
-        var turns = ways.Select(way => (Func<Task<Timeline>>)(async () => new(await turn.RunAsync(way, Runs, names: 1, Milliseconds, AtMost, stop)))).ToList();
+        var turns = ways.Select(way => (Func<Task<Timeline>>)(async () => new(await turn.RunAsync(way, Runs, names: 1, Milliseconds, bench.Effort.WaitingAtMost, stop)))).ToList();
         var rounds = await Rounds.InTurnAsync(bench.Effort.WaitingRounds, turns, stop);
         if (rounds[0].Any(static round => round.Overlaps > 0)) throw new WrongAnswerException();
 
@@ -61,5 +58,5 @@ internal sealed class WaitingCase(string who, WaitingWay ours, IReadOnlyList<(st
     }
 
     private static string? Missing(IReadOnlyList<Timeline>? theirs) =>
-        theirs?.Where(static round => round.Runs < Runs).ToList() is { Count: > 0 } cut ? $"the peer had run {cut.Min(static round => round.Runs)} of {Runs} after {AtMost.TotalSeconds:0} s" : null;
+        theirs?.Where(static round => round.Runs < Runs).ToList() is { Count: > 0 } cut ? $"the peer had run {cut.Min(static round => round.Runs)} of {Runs} when its time was over" : null;
 }

@@ -13,6 +13,7 @@ internal sealed record Effort
         Jobs = 3000,
         JobRounds = 7,
         WaitingRounds = 3,
+        WaitingAtMost = TimeSpan.FromSeconds(60),
     };
 
     /// <summary>For a look at whether all of it works: under two minutes.</summary>
@@ -25,6 +26,7 @@ internal sealed record Effort
         Jobs = 200,
         JobRounds = 2,
         WaitingRounds = 1,
+        WaitingAtMost = TimeSpan.FromSeconds(8),
     };
 
     public required int Rounds { get; init; }
@@ -46,4 +48,7 @@ internal sealed record Effort
 
     /// <summary>How often the runs that wait are measured: some of the peers take half a minute for it.</summary>
     public required int WaitingRounds { get; init; }
+
+    /// <summary>After so long, those that wait count as too slow: a peer that tries its luck takes minutes.</summary>
+    public required TimeSpan WaitingAtMost { get; init; }
 }

@@ -151,6 +151,45 @@ public sealed class LineTests
         Assert.That(newcomer, Is.Null);
     }
 
+    [Test, CancelAfter(60_000)]
+    public async Task Gives_up_the_places_of_a_store_whose_process_has_died(CancellationToken stop)
+    {
+        var locks = Open(static options => (options.LostAfter, options.HeartbeatInterval) = (TimeSpan.FromSeconds(2), TimeSpan.FromMilliseconds(200)));
+        var holding = await locks.TryAcquireAsync(_name, stop);
+        await LockTable.AskAsync(
+            _database,
+            """
+            INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+            SELECT $2, $1, 0, 1, 'memory: Quartz of nobody', i::text, '', true FROM generate_series(1, 3) AS i
+            """,
+            _name,
+            LockKey.Of(_name).Value);
+        await ParkAsync(locks, 0, stop);
+
+        await holding!.DisposeAsync();
+        var woken = await _store.NextAsync(stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(woken.Address.Run, Is.EqualTo("0"));
+            Assert.That(await LengthAsync(), Is.EqualTo(1), "only its own place is left");
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Keeps_names_that_no_text_of_the_server_can_hold(CancellationToken stop)
+    {
+        _name = $"sync(\0{new string('x', 20_000)})";
+        var locks = Open();
+        var holding = await locks.TryAcquireAsync(_name, stop);
+        await ParkAsync(locks, 0, stop);
+
+        await holding!.DisposeAsync();
+        using var admitted = await EnterAsync(locks, await _store.NextAsync(stop), stop);
+
+        Assert.That(_store.Woken, Is.EqualTo(1));
+    }
+
     private static async Task UseAsync(Task<JobLockHandle> acquired) => await (await acquired).DisposeAsync();
 
     private AdvisoryLocks Open(Action<JobLocksOptions>? configure = null)

@@ -1,0 +1,149 @@
+using JobLocks.Chaos;
+
+namespace JobLocks.Together.Tests;
+
+/// <summary>The checker of random histories complains where something went wrong, and only there.</summary>
+[TestFixture]
+public sealed class HistoryCheckerTests
+{
+    private readonly List<Event> _events = [];
+    private readonly Dictionary<int, Offer> _offers = [];
+
+    [SetUp]
+    public void Forget()
+    {
+        _events.Clear();
+        _offers.Clear();
+    }
+
+    [Test]
+    public void Finds_nothing_in_a_history_in_which_all_took_turns()
+    {
+        Offer(1);
+        Offer(2);
+        Enter(1, place: 0);
+        Leave(1);
+        Enter(2, place: 7);
+        Leave(2);
+
+        Assert.That(Check(), Is.Empty);
+    }
+
+    [Test]
+    public void Finds_two_runs_at_once()
+    {
+        Offer(1);
+        Offer(2);
+        Enter(1);
+        Enter(2);
+        Leave(1);
+        Leave(2);
+
+        Assert.That(Check(), Is.EqualTo(["overlap under a: run 2 entered at 2, where run 1 had been from 1"]));
+    }
+
+    [Test]
+    public void Finds_two_runs_at_once_of_which_one_has_two_locks()
+    {
+        Offer(1, Kind.Both, second: "b");
+        Offer(2, name: "b");
+        Enter(1);
+        Enter(2);
+        Leave(1);
+        Leave(2);
+
+        Assert.That(Check(), Has.One.StartsWith("overlap under b: run 2"));
+    }
+
+    [Test]
+    public void Lets_readers_meet()
+    {
+        Offer(1, Kind.Shared);
+        Offer(2, Kind.Shared);
+        Enter(1);
+        Enter(2);
+        Leave(1);
+        Leave(2);
+
+        Assert.That(Check(), Is.Empty);
+    }
+
+    [Test]
+    public void Finds_a_writer_among_readers()
+    {
+        Offer(1, Kind.Shared);
+        Offer(2);
+        Enter(1);
+        Enter(2);
+        Leave(1);
+        Leave(2);
+
+        Assert.That(Check(), Has.One.StartsWith("overlap under a: run 2"));
+    }
+
+    [Test]
+    public void Lets_two_of_a_limit_meet_and_finds_the_third()
+    {
+        for (var run = 1; run <= 3; run++) Offer(run, Kind.OfTwo);
+        for (var run = 1; run <= 3; run++) Enter(run);
+        for (var run = 1; run <= 3; run++) Leave(run);
+
+        Assert.That(Check(), Has.One.StartsWith("overlap under a: run 3"));
+    }
+
+    [Test]
+    public void Finds_a_run_that_never_came()
+    {
+        Offer(1);
+
+        Assert.That(Check(), Is.EqualTo(["lost: run 1"]));
+    }
+
+    [Test]
+    public void Finds_a_run_that_came_twice_unless_a_fault_met_it()
+    {
+        Offer(1);
+        Enter(1);
+        Leave(1);
+        Enter(1, attempt: "again");
+        Leave(1, attempt: "again");
+        var without = Check();
+        _events.Add(new(_events.Count + 1, Act.Strike, "one"));
+        _events.Add(new(_events.Count + 1, Act.Struck, "one"));
+
+        Assert.That(without, Has.One.StartsWith("double: run 1"));
+        Assert.That(Check(), Is.Empty);
+    }
+
+    [Test]
+    public void Finds_a_run_that_came_after_it_was_deleted()
+    {
+        Offer(1);
+        _events.Add(new(1, Act.Delete, "", 1));
+        Enter(1);
+        Leave(1);
+
+        Assert.That(Check(), Is.EqualTo(["undead: run 1"]));
+    }
+
+    [Test]
+    public void Finds_a_run_that_came_before_its_turn()
+    {
+        Offer(1);
+        Offer(2);
+        Enter(2, place: 8);
+        Leave(2);
+        Enter(1, place: 7);
+        Leave(1);
+
+        Assert.That(Check(), Is.EqualTo(["disorder under a: run 2 with place 8 before run 1 with place 7"]));
+    }
+
+    private IReadOnlyList<string> Check() => Checker.Check(_events, _offers, checksOrder: true);
+
+    private void Offer(int run, Kind kind = Kind.Alone, string name = "a", string second = "") => _offers[run] = new(run, name, second, kind, 1);
+
+    private void Enter(int run, long place = 0, string attempt = "") => _events.Add(new(_events.Count + 1, Act.Enter, "one", run, $"{run}{attempt}", place));
+
+    private void Leave(int run, string attempt = "") => _events.Add(new(_events.Count + 1, Act.Leave, "one", run, $"{run}{attempt}"));
+}
