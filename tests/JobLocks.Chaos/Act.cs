@@ -9,10 +9,13 @@ internal enum Act
     /// <summary>The run was told that its lock is lost, and left.</summary>
     Lost,
 
-    /// <summary>The process is about to be killed, or its sessions to be ended.</summary>
-    Strike,
+    /// <summary>The process is about to be killed.</summary>
+    Kill,
 
-    /// <summary>It is done.</summary>
+    /// <summary>The lock session of the process is about to be ended.</summary>
+    Terminate,
+
+    /// <summary>Either of them is done.</summary>
     Struck,
 
     /// <summary>The run was deleted by hand while it waited.</summary>

@@ -6,25 +6,35 @@ namespace JobLocks.Chaos;
 /// <param name="Entered">When it had its locks.</param>
 /// <param name="Left">When it was over for all others: its end, or the fault that took its locks.</param>
 /// <param name="IsWhole">Whether it came to its own end.</param>
-/// <param name="IsHit">Whether a fault met its process after it had begun.</param>
+/// <param name="IsHit">Whether a fault met its process while it ran, or so soon after that its scheduler may not have learnt of its end.</param>
 /// <param name="Place">Its place in the line; 0 for none.</param>
 internal sealed record Attempt(Offer Offer, string Process, long Entered, long Left, bool IsWhole, bool IsHit, long Place)
 {
+    /// <summary>In seconds: so long, a run whose session was ended may take to be told and to stop.</summary>
+    public const double ToBeTold = 2;
+
+    /// <summary>In seconds: so long, a scheduler may take to write down the end of a run.</summary>
+    public const double ToBeWritten = 5;
+
     public IEnumerable<string> Names => Offer.Second.Length == 0 ? [Offer.Name] : [Offer.Name, Offer.Second];
 
     public static IReadOnlyList<Attempt> AllOf(IReadOnlyList<Event> events, IReadOnlyDictionary<int, Offer> offers)
     {
-        var faults = events.Where(static one => one.Act == Act.Strike)
-            .Select(strike => (strike.Process, From: strike.Stamp, Until: events.FirstOrDefault(one => one.Act == Act.Struck && one.Stamp > strike.Stamp)?.Stamp ?? long.MaxValue))
-            .ToLookup(static fault => fault.Process, StringComparer.Ordinal);
-        return [.. events.Where(static one => one.Attempt.Length > 0).GroupBy(static one => one.Attempt, StringComparer.Ordinal).Select(of =>
-        {
-            var entered = of.First(static one => one.Act == Act.Enter);
-            var end = of.FirstOrDefault(static one => one.Act is Act.Leave or Act.Lost);
-            var hit = faults[entered.Process].Where(fault => fault.Until > entered.Stamp).Select(static fault => (long?)fault.From).FirstOrDefault();
-            // Whoever is hit by a fault has its locks no longer, whether it knows or not.
-            var left = Math.Min(end?.Stamp ?? long.MaxValue, Math.Max(hit ?? long.MaxValue, entered.Stamp));
-            return new Attempt(offers[entered.Run], entered.Process, entered.Stamp, left, end?.Act == Act.Leave, hit is not null, entered.Place);
-        })];
+        var faults = events.Where(static one => one.Act is Act.Kill or Act.Terminate)
+            .Select(strike => (Strike: strike, Until: events.FirstOrDefault(one => one.Act == Act.Struck && one.Stamp > strike.Stamp)?.Stamp ?? long.MaxValue))
+            .ToLookup(static fault => fault.Strike.Process, StringComparer.Ordinal);
+        return
+        [
+            .. events.Where(static one => one.Attempt.Length > 0).GroupBy(static one => one.Attempt, StringComparer.Ordinal).Select(of =>
+            {
+                var entered = of.First(static one => one.Act == Act.Enter);
+                var end = of.FirstOrDefault(static one => one.Act is Act.Leave or Act.Lost);
+                var after = faults[entered.Process].Where(fault => fault.Until > entered.Stamp).Select(static fault => fault.Strike).ToList();
+                var hit = after.Exists(fault => end is null || fault.At <= end.At + ToBeWritten);
+                var taken = after.Find(fault => end is null || (fault.Stamp < end.Stamp && (fault.Act == Act.Kill || end.At <= fault.At + ToBeTold)));
+                var left = taken is null ? end?.Stamp ?? long.MaxValue : Math.Max(taken.Stamp, entered.Stamp);
+                return new Attempt(offers[entered.Run], entered.Process, entered.Stamp, left, end?.Act == Act.Leave, hit, entered.Place);
+            }),
+        ];
     }
 }

@@ -5,6 +5,11 @@ namespace JobLocks.Chaos;
 /// <summary>What went wrong in a history.</summary>
 internal static class Checker
 {
+    /// <summary>With which word each line begins.</summary>
+    public static readonly IReadOnlyList<string> Kinds = ["overlap", "lost", "double", "undead", "disorder"];
+
+    private const int EnoughToMeet = 20;
+
     /// <param name="events">All that happened, in order.</param>
     /// <param name="offers">All that was wanted.</param>
     /// <param name="checksOrder">Whether the order of the line counts: without faults only.</param>
@@ -19,6 +24,7 @@ internal static class Checker
             .. Doubles(attempts),
             .. events.Where(static one => one.Act == Act.Delete).SelectMany(one => attempts.Where(attempt => attempt.Offer.Number == one.Run && attempt.Entered > one.Stamp)).Select(static attempt => Say($"undead: run {attempt.Offer.Number}")),
             .. checksOrder ? Disorder(attempts) : [],
+            .. checksOrder ? NeverInLine(attempts) : [],
         ];
     }
 
@@ -56,6 +62,12 @@ internal static class Checker
             }
         }
     }
+
+    /// <summary>An order of which nothing is known cannot be wrong: of each scheduler, some must have waited.</summary>
+    private static IEnumerable<string> NeverInLine(IReadOnlyList<Attempt> attempts) => attempts
+        .GroupBy(static attempt => attempt.Offer.IsForHangfire)
+        .Where(static of => of.Count() >= EnoughToMeet && of.All(static attempt => attempt.Place == 0))
+        .Select(static of => Say($"unknown: no run of {(of.Key ? "Hangfire" : "Quartz")} had a place in the line"));
 
     private static string Say(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

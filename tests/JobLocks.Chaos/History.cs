@@ -11,7 +11,7 @@ internal sealed class History(NpgsqlDataSource database)
         CREATE SCHEMA chaos;
         CREATE SCHEMA chaos_quartz;
         CREATE SEQUENCE chaos.stamp;
-        CREATE TABLE chaos.events (stamp bigint PRIMARY KEY DEFAULT nextval('chaos.stamp'), act int, process text, run int, attempt text, id text);
+        CREATE TABLE chaos.events (stamp bigint PRIMARY KEY DEFAULT nextval('chaos.stamp'), act int, process text, run int, attempt text, id text, at timestamptz DEFAULT clock_timestamp());
         CREATE TABLE chaos.places (id text, place bigint);
         CREATE FUNCTION chaos.note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO chaos.places VALUES (new.run, new.place); RETURN new; END';
         """;
@@ -20,7 +20,7 @@ internal sealed class History(NpgsqlDataSource database)
 
     private const string Read =
         """
-        SELECT   stamp, act, process, run, attempt, coalesce((SELECT max(place) FROM chaos.places p WHERE p.id = e.id), 0)
+        SELECT   stamp, extract(epoch FROM at)::float8, act, process, run, attempt, coalesce((SELECT max(place) FROM chaos.places p WHERE p.id = e.id), 0)
         FROM     chaos.events e
         ORDER BY stamp
         """;
@@ -44,7 +44,7 @@ internal sealed class History(NpgsqlDataSource database)
         await using var reader = await command.ExecuteReaderAsync(stop);
         var events = new List<Event>();
         while (await reader.ReadAsync(stop))
-            events.Add(new(reader.GetInt64(0), (Act)reader.GetInt32(1), reader.GetString(2), reader.GetInt32(3), reader.GetString(4), reader.GetInt64(5)));
+            events.Add(new(reader.GetInt64(0), reader.GetDouble(1), (Act)reader.GetInt32(2), reader.GetString(3), reader.GetInt32(4), reader.GetString(5), reader.GetInt64(6)));
         return events;
     }
 

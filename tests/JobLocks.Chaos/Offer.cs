@@ -5,5 +5,6 @@ namespace JobLocks.Chaos;
 /// <param name="Name">The lock.</param>
 /// <param name="Second">Another lock; empty for none.</param>
 /// <param name="Kind">How it locks.</param>
+/// <param name="IsForHangfire">Or for Quartz.</param>
 /// <param name="Milliseconds">How long it takes.</param>
-internal sealed record Offer(int Number, string Name, string Second, Kind Kind, int Milliseconds);
+internal sealed record Offer(int Number, string Name, string Second, Kind Kind, bool IsForHangfire, int Milliseconds);

@@ -44,7 +44,7 @@ internal sealed class Offers : IAsyncDisposable
 
     public Task OfferAsync(string name, string second, Kind kind, bool forHangfire, int milliseconds, CancellationToken stop)
     {
-        var offer = new Offer(_all.Count + 1, name, second, kind, milliseconds);
+        var offer = new Offer(_all.Count + 1, name, second, kind, forHangfire, milliseconds);
         _all[offer.Number] = offer;
         if (!forHangfire) return ScheduleAsync(offer, stop);
 

@@ -16,6 +16,9 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
              + (SELECT count(*) FROM chaos_quartz.qrtz_triggers)
         """;
 
+    /// <summary>Those of runs: who sweeps the line keeps a lock of another kind.</summary>
+    private const string Locked = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1";
+
     private const string Terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = ";
 
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
@@ -51,10 +54,11 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
             var began = Stopwatch.GetTimestamp();
             while (Stopwatch.GetElapsedTime(began) < time) await StepAsync(history, offers, servers, postgres.ConnectionString, stop);
 
-            var left = await DrainAsync(history, stop);
+            var left = await UntilNoneAsync(history, Open, stop);
+            var locked = await UntilNoneAsync(history, Locked, stop);
             // What they had to do with the line is over when they are.
             await Task.WhenAll(servers.Select(static server => server.DisposeAsync().AsTask()));
-            return await JudgeAsync(history, offers, left, stop);
+            return await JudgeAsync(history, offers, left, locked, stop);
         }
         finally
         {
@@ -65,10 +69,10 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
     private async Task StepAsync(History history, Offers offers, List<ServerProcess> servers, string connectionString, CancellationToken stop)
     {
         var dice = _random.Next(1000);
-        if (!isCalm && dice < Kills) await KillAsync(history, servers, connectionString, stop);
+        if (_random.Next(1000) < Storms) await Task.WhenAll(Enumerable.Range(0, Storm).Select(_ => OfferAsync(offers, stop)));
+        else if (!isCalm && dice < Kills) await KillAsync(history, servers, connectionString, stop);
         else if (!isCalm && dice < Kills + Terminations) await TerminateAsync(history, servers, stop);
         else if (!isCalm && dice < Kills + Terminations + Deletions) await DeleteAsync(history, offers, stop);
-        else if (dice < Kills + Terminations + Deletions + Storms) await Task.WhenAll(Enumerable.Range(0, Storm).Select(_ => OfferAsync(offers, stop)));
         else await OfferAsync(offers, stop);
     }
 
@@ -83,7 +87,7 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
     private async Task KillAsync(History history, List<ServerProcess> servers, string connectionString, CancellationToken stop)
     {
         var victim = servers[_random.Next(servers.Count)];
-        history.Add(Act.Strike, victim.Name);
+        history.Add(Act.Kill, victim.Name);
         await victim.KillAsync();
         history.Add(Act.Struck, victim.Name);
         servers.Remove(victim);
@@ -94,7 +98,7 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
     private async Task TerminateAsync(History history, List<ServerProcess> servers, CancellationToken stop)
     {
         var victim = servers[_random.Next(servers.Count)];
-        history.Add(Act.Strike, victim.Name);
+        history.Add(Act.Terminate, victim.Name);
         await history.AskAsync<long>($"{Terminate}'{victim.Name}'", stop);
         history.Add(Act.Struck, victim.Name);
         _terminated++;
@@ -102,7 +106,7 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
 
     private async Task DeleteAsync(History history, Offers offers, CancellationToken stop)
     {
-        var waiting = await history.AskAsync<string>("SELECT coalesce((SELECT run FROM joblocks.line WHERE store LIKE 'Hangfire%' ORDER BY random() LIMIT 1), '')", stop);
+        var waiting = await history.AskAsync<string>("SELECT coalesce((SELECT run FROM joblocks.line WHERE store LIKE 'Hangfire%' ORDER BY place LIMIT 1 OFFSET " + _random.Next(5) + "), '')", stop);
         if (waiting.Length == 0 || offers.Delete(waiting) is not (> 0 and var run)) return;
 
         history.Add(Act.Delete, "", run);
@@ -110,27 +114,27 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
     }
 
     /// <summary>After the faults, everything must come to its end.</summary>
-    private static async Task<long> DrainAsync(History history, CancellationToken stop)
+    private static async Task<long> UntilNoneAsync(History history, string count, CancellationToken stop)
     {
         var began = Stopwatch.GetTimestamp();
         while (true)
         {
-            var left = await history.AskAsync<long>(Open, stop);
+            var left = await history.AskAsync<long>(count, stop);
             if (left == 0 || Stopwatch.GetElapsedTime(began) > Patience) return left;
 
             await Task.Delay(Glance, stop);
         }
     }
 
-    private async Task<int> JudgeAsync(History history, Offers offers, long left, CancellationToken stop)
+    private async Task<int> JudgeAsync(History history, Offers offers, long left, long locked, CancellationToken stop)
     {
         var events = await history.ReadAsync(stop);
         var wrong = Checker.Check(events, offers.All, checksOrder: isCalm).ToList();
+        if (locked > 0) wrong.Add(FormattableString.Invariant($"{locked} locks left"));
         if (left > 0) wrong.Add(FormattableString.Invariant($"{left} runs had not ended after {Patience}"));
         foreach (var (what, sql) in new[]
         {
             ("places left in the line", "SELECT count(*) FROM joblocks.line"),
-            ("locks left", "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE locktype = 'advisory' AND a.application_name <> 'offers'"),
             ("triggers left", "SELECT count(*) FROM chaos_quartz.qrtz_triggers"),
             ("fired triggers left", "SELECT count(*) FROM chaos_quartz.qrtz_fired_triggers"),
         })
@@ -139,6 +143,7 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
         }
 
         foreach (var line in wrong) Console.WriteLine(line);
+        Console.WriteLine(string.Join(", ", Checker.Kinds.Select(kind => FormattableString.Invariant($"{kind} {wrong.Count(line => line.StartsWith(kind, StringComparison.Ordinal))}"))));
         Console.WriteLine(FormattableString.Invariant(
             $"{offers.All.Count} runs, {await history.AskAsync<long>("SELECT count(*) FROM chaos.places", stop)} waits, {_killed} kills, {_terminated} sessions ended, {_deleted} deleted: {wrong.Count} wrong"));
         return wrong.Count == 0 ? 0 : 1;

@@ -108,18 +108,46 @@ public sealed class HistoryCheckerTests
         Enter(1, attempt: "again");
         Leave(1, attempt: "again");
         var without = Check();
-        _events.Add(new(_events.Count + 1, Act.Strike, "one"));
-        _events.Add(new(_events.Count + 1, Act.Struck, "one"));
+        Add(Act.Kill, later: 100);
+        Add(Act.Struck);
+        var late = Check();
+        _events.RemoveRange(_events.Count - 2, 2);
+        Add(Act.Kill);
+        Add(Act.Struck);
 
-        Assert.That(without, Has.One.StartsWith("double: run 1"));
-        Assert.That(Check(), Is.Empty);
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(without, Has.One.StartsWith("double: run 1"));
+            Assert.That(late, Has.One.StartsWith("double: run 1"));
+            Assert.That(Check(), Is.Empty);
+        }
+    }
+
+    [Test]
+    public void Finds_a_run_that_went_on_long_after_its_session_was_ended()
+    {
+        Offer(1);
+        Offer(2);
+        Enter(1);
+        Add(Act.Terminate);
+        Add(Act.Struck);
+        Enter(2);
+        Leave(2);
+        var told = Check(except: 1);
+        Leave(1, later: 100);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(told, Is.Empty);
+            Assert.That(Check(), Has.One.StartsWith("overlap under a: run 2"));
+        }
     }
 
     [Test]
     public void Finds_a_run_that_came_after_it_was_deleted()
     {
         Offer(1);
-        _events.Add(new(1, Act.Delete, "", 1));
+        Add(Act.Delete, run: 1);
         Enter(1);
         Leave(1);
 
@@ -139,11 +167,15 @@ public sealed class HistoryCheckerTests
         Assert.That(Check(), Is.EqualTo(["disorder under a: run 2 with place 8 before run 1 with place 7"]));
     }
 
-    private IReadOnlyList<string> Check() => Checker.Check(_events, _offers, checksOrder: true);
+    private List<string> Check(int except = 0) =>
+        [.. Checker.Check(_events, _offers, checksOrder: true).Where(line => !string.Equals(line, $"lost: run {except}", StringComparison.Ordinal))];
 
-    private void Offer(int run, Kind kind = Kind.Alone, string name = "a", string second = "") => _offers[run] = new(run, name, second, kind, 1);
+    private void Offer(int run, Kind kind = Kind.Alone, string name = "a", string second = "") => _offers[run] = new(run, name, second, kind, IsForHangfire: true, 1);
 
-    private void Enter(int run, long place = 0, string attempt = "") => _events.Add(new(_events.Count + 1, Act.Enter, "one", run, $"{run}{attempt}", place));
+    private void Enter(int run, long place = 0, string attempt = "") => Add(Act.Enter, run, $"{run}{attempt}", place);
 
-    private void Leave(int run, string attempt = "") => _events.Add(new(_events.Count + 1, Act.Leave, "one", run, $"{run}{attempt}"));
+    private void Leave(int run, string attempt = "", double later = 0) => Add(Act.Leave, run, $"{run}{attempt}", later: later);
+
+    private void Add(Act act, int run = 0, string attempt = "", long place = 0, double later = 0) =>
+        _events.Add(new(_events.Count + 1, (_events.Count * 0.01) + later, act, "one", run, attempt, place));
 }

@@ -11,7 +11,7 @@ public sealed class RandomHistoryTests
     public async Task Has_no_overlap_no_lost_run_and_nothing_left(string? calm, CancellationToken stop)
     {
         var start = new ProcessStartInfo("dotnet") { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true };
-        string?[] arguments = [typeof(Checker).Assembly.Location, "--seconds", "8", "--processes", "2", calm];
+        string?[] arguments = [typeof(Checker).Assembly.Location, "--seconds", "5", "--processes", "2", calm];
         foreach (var argument in arguments.OfType<string>()) start.ArgumentList.Add(argument);
         using var story = Process.Start(start)!;
         var said = story.StandardOutput.ReadToEndAsync(stop);

@@ -26,6 +26,7 @@ internal sealed class LineWatch : IDisposable
     private HashSet<long> _places = [];
     private Thread? _thread;
     private bool _isClosed;
+    private bool _isBroken;
 
     public LineWatch(LineStatements statements, LockDesk desk, JobLocksOptions options, ILogger log)
     {
@@ -224,7 +225,7 @@ internal sealed class LineWatch : IDisposable
                 unknown = [.. _unknown];
             }
 
-            Try(() => Wake([.. keys.Select(static key => new FreeKey(key))]));
+            if (keys.Count > 0) Try(() => Wake([.. keys.Select(static key => new FreeKey(key))]));
             if (places.Length > 0) Try(() => Deliver(Ask(LineSql.Tell, new NpgsqlParameter<long[]> { TypedValue = places }, Stores())));
             if (BootClock.Now < sweepAt) continue;
 
@@ -251,11 +252,13 @@ internal sealed class LineWatch : IDisposable
         try
         {
             act();
+            _isBroken = false;
         }
         catch (Exception broken)
         {
-            // What was missed is found by a sweep.
-            _log.LineFailed(_desk.Server, broken);
+            // What was missed is found by a sweep. Said once, and not each second of an outage.
+            if (!_isBroken) _log.LineFailed(_desk.Server, broken);
+            _isBroken = true;
         }
     }
 }

@@ -1,3 +1,6 @@
+using JobLocks.Line;
+using Npgsql;
+
 namespace JobLocks.Postgres;
 
 /// <summary>
@@ -6,8 +9,18 @@ namespace JobLocks.Postgres;
 /// </summary>
 internal static class GuardSql
 {
+    /// <summary>What makes the functions, each in a command of its own: the driver would send several on the thread pool.</summary>
+    public static void Create(NpgsqlConnection connection, JobLocksOptions options, bool hasLine)
+    {
+        foreach (var sql in hasLine ? [CreateInLine, CreateInLineWithSlots] : new[] { CreatePlain, CreateWithSlots })
+        {
+            using var create = new NpgsqlCommand(hasLine ? LineSql.For(options, sql) : sql, connection);
+            create.ExecuteNonQuery();
+        }
+    }
+
     /// <summary>For operations without slots.</summary>
-    public const string Create = Head + Body + LockSql.Batch + Tail;
+    public const string CreatePlain = Head + Body + LockSql.Batch + Tail;
 
     /// <summary>For operations with slots.</summary>
     public const string CreateWithSlots = HeadWithSlots + Body + LockSql.BatchWithSlots + Tail;
@@ -19,15 +32,15 @@ internal static class GuardSql
     public const string CreateInLineWithSlots =
         HeadWithSlots + BodyInLine + LockSql.BatchInLineWithSlots + Otherwise + LockSql.BatchWithSlots + ThenLines + LockSql.LinesOfReleased + TailInLine;
 
-    /// <summary><see cref="Create"/>, called.</summary>
+    /// <summary><see cref="CreatePlain"/>, called.</summary>
     public const string Batch = "SELECT r, pid FROM pg_temp.joblocks_batch($1, $2, $3)";
 
     /// <summary><see cref="CreateWithSlots"/>, called.</summary>
     public const string BatchWithSlots = "SELECT r, pid FROM pg_temp.joblocks_batch($1, $2, $3, $4, $5, $6)";
 
-    private const string Head = "CREATE FUNCTION pg_temp.joblocks_batch(int2[], bigint[], bigint[])" + Returns;
+    private const string Head = "CREATE OR REPLACE FUNCTION pg_temp.joblocks_batch(int2[], bigint[], bigint[])" + Returns;
 
-    private const string HeadWithSlots = "CREATE FUNCTION pg_temp.joblocks_batch(int2[], bigint[], bigint[], bigint[], int[], int[])" + Returns;
+    private const string HeadWithSlots = "CREATE OR REPLACE FUNCTION pg_temp.joblocks_batch(int2[], bigint[], bigint[], bigint[], int[], int[])" + Returns;
 
     private const string Returns = " RETURNS TABLE (r bigint, pid int) LANGUAGE plpgsql AS $guard$\n";
 

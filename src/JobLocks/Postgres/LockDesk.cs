@@ -42,6 +42,9 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     /// <summary>Whether runs may stand in the line; null before the first session is open.</summary>
     public bool? HasLine { get; private set; }
 
+    /// <summary>Runs cannot stand in the line any more: it is gone, or no longer ours to use.</summary>
+    public void ForgetLine() => HasLine = false;
+
     /// <summary>Told of the keys in whose lines somebody stands whose turn comes now. Must not wait for anything.</summary>
     public Action<IReadOnlyList<LockKey>> OnTurn { get; init; } = static _ => { };
 

@@ -147,10 +147,10 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
         }
         catch (PostgresException refused) when (opened.StillStands)
         {
-            // Without its sequence, a lock is still a lock.
+            // Without our schema, a lock is still a lock.
             if (refused.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InsufficientPrivilege or PostgresErrorCodes.InternalError
                 or PostgresErrorCodes.ObjectNotInPrerequisiteState)
-                opened.ForgetFence();
+                ForgetSchema(opened);
             CompareHeld(opened.Connection, refused);
         }
         catch (FullLockTableException full)
@@ -159,6 +159,12 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
         }
 
         foreach (var question in work.Questions) Ask(opened, question);
+    }
+
+    private void ForgetSchema(OpenedSession opened)
+    {
+        opened.ForgetSchema();
+        desk.ForgetLine();
     }
 
     private static void Ask(OpenedSession opened, SessionQuestion question)

@@ -6,8 +6,8 @@ namespace JobLocks.Postgres;
 /// <summary>An open connection that was found fit to hold locks, with its statements. Used by the session's thread alone.</summary>
 internal sealed class OpenedSession : IDisposable
 {
-    private readonly SessionFacts _facts;
-    private readonly LockStatement _plain;
+    private SessionFacts _facts;
+    private LockStatement _plain;
     private LockStatement? _withSlots;
     private uint _fence;
 
@@ -49,8 +49,19 @@ internal sealed class OpenedSession : IDisposable
         return (draw?.Result ?? 0, lines);
     }
 
-    /// <summary>Goes on without fencing tokens: their sequence is no longer there, or no longer ours to use.</summary>
-    public void ForgetFence() => _fence = 0;
+    /// <summary>Goes on without fencing tokens and without the line: they are no longer there, or no longer ours to use.</summary>
+    public void ForgetSchema()
+    {
+        _fence = 0;
+        if (!_facts.HasLine) return;
+
+        _facts = _facts with { HasLine = false };
+        if (_facts.IsGuarded) GuardSql.Create(Connection, _facts.Options, hasLine: false);
+        _plain.Dispose();
+        _withSlots?.Dispose();
+        _plain = new(Connection, _facts, takesSlots: false);
+        _withSlots = null;
+    }
 
     public void Dispose()
     {

@@ -1,6 +1,5 @@
 using System.Globalization;
 using JobLocks.Diagnostics;
-using JobLocks.Line;
 using Microsoft.Extensions.Logging;
 using Npgsql;
 
@@ -155,13 +154,7 @@ internal sealed class SessionOpening
     {
         try
         {
-            // One by one, as the driver would send several on the thread pool.
-            foreach (var guard in hasLine ? [GuardSql.CreateInLine, GuardSql.CreateInLineWithSlots] : new[] { GuardSql.Create, GuardSql.CreateWithSlots })
-            {
-                using var create = new NpgsqlCommand(hasLine ? LineSql.For(_options, guard) : guard, connection);
-                create.ExecuteNonQuery();
-            }
-
+            GuardSql.Create(connection, _options, hasLine);
             return true;
         }
         catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))

@@ -177,6 +177,26 @@ public sealed class LineTests
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Goes_on_with_locks_where_the_line_is_gone(CancellationToken stop)
+    {
+        var database = await AssemblySetup.Server.CreateDatabaseAsync("line_is_gone", stop);
+        await using var locks = AdvisoryLocks.Connect(database);
+        await using var held = await locks.TryAcquireAsync("held", stop);
+        await LockTable.AskAsync(database, "DROP TABLE joblocks.line");
+
+        var refused = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.TryAcquireAsync(_name, stop));
+        await using var taken = await locks.TryAcquireAsync(_name, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(refused, Is.Not.Null);
+            Assert.That(taken, Is.Not.Null);
+            Assert.That(held!.Lost.IsCancellationRequested, Is.False);
+            Assert.That(await ((ILockKeeper)locks).Line.IsUsableAsync(blocks: false, stop), Is.False);
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Keeps_names_that_no_text_of_the_server_can_hold(CancellationToken stop)
     {
         _name = $"sync(\0{new string('x', 20_000)})";
