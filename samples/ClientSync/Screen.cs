@@ -41,7 +41,7 @@ internal static class Screen
     public static void Show(Verdict verdict, StrikeFeed feed)
     {
         var table = new Table { Border = IsTerminal ? TableBorder.Rounded : TableBorder.Ascii };
-        table.AddColumns("client", "reports", "runs", "waits", "skipped", "rescheduled", "failed");
+        table.AddColumns("client", "reports", "runs", "waits", "skipped", "later", "failed");
         table.Columns[0].NoWrap();
         foreach (var column in table.Columns.Skip(1)) column.RightAligned();
 
