@@ -35,7 +35,7 @@ internal sealed class JobLockListener(JobGate gate, ILogger<JobLockListener> log
     {
         try
         {
-            return await EnterAsync(context).ConfigureAwait(false) switch
+            return await EnterAsync(context, mayWait: true).ConfigureAwait(false) switch
             {
                 null or Admission.Admitted => false,
                 Admission.Waits waits => await ParkAsync(context, waits).ConfigureAwait(false),
@@ -150,7 +150,7 @@ internal sealed class JobLockListener(JobGate gate, ILogger<JobLockListener> log
 
     /// <summary>Asks the gate, unless the firing holds its locks already. Null where no rule asks for one.</summary>
     /// <exception cref="JobLockRuleException">A rule cannot work for this run.</exception>
-    private async ValueTask<Admission?> EnterAsync(IJobExecutionContext context)
+    private async ValueTask<Admission?> EnterAsync(IJobExecutionContext context, bool mayWait)
     {
         var id = context.FireInstanceId;
         if (_running.Holds(id)) return null;
@@ -159,15 +159,15 @@ internal sealed class JobLockListener(JobGate gate, ILogger<JobLockListener> log
         await ServeAsync(context.Scheduler).ConfigureAwait(false);
         if (QuartzJobCall.From(context, _runs!) is not { } call) return null;
 
-        var admission = await AskAsync(call).ConfigureAwait(false);
+        var admission = await AskAsync(mayWait ? call : call with { Address = static _ => null }).ConfigureAwait(false);
         if (admission is Admission.Admitted admitted) _running.Remember(id, admitted);
         return admission;
     }
 
-    /// <summary>For the second call within one firing, and for a lock that was lost before the run began.</summary>
+    /// <summary>For the second call within one firing, and for a lock that was lost before the run began: neither can be parked any more.</summary>
     private async ValueTask EnterAgainAsync(IJobExecutionContext context)
     {
-        if (await EnterAsync(context).ConfigureAwait(false) is Admission.Refused refusal)
+        if (await EnterAsync(context, mayWait: false).ConfigureAwait(false) is Admission.Refused refusal)
             throw new JobExecutionException(refusal.Reason, new JobLockConflictException(refusal.Reason));
 
         _running.WhenLost(context, Interrupt);

@@ -115,6 +115,25 @@ public sealed class ListenerTests : QuartzFixture
         }
     }
 
+    [Test]
+    public async Task Fails_the_second_attempt_of_a_run_that_would_have_to_wait_and_leaves_nothing_in_line()
+    {
+        JobLockHandle? others = null;
+        var twice = new Twice { Between = async () => others = await OthersHoldAsync() };
+        var node = await StartNodeAsync(Store.Ram, node => node with { Before = quartz => quartz.AddJobMiddleware(twice) });
+
+        await node.RunAsync<WaitingJob>(Scene);
+        var (_, thrown) = await node.Told.NextEndAsync();
+        await others!.DisposeAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(thrown?.InnerException, Is.TypeOf<JobLockConflictException>());
+            Assert.That(Scene.Begun, Is.EqualTo(1));
+            Assert.That(await AskAsync("SELECT count(*) FROM joblocks.line"), Is.Zero);
+        }
+    }
+
     private static NodeSettings With(NodeSettings settings, Meddler meddler, bool before) => before
         ? settings with { Before = quartz => quartz.AddTriggerListener(meddler).AddJobListener(meddler) }
         : settings with { After = quartz => quartz.AddTriggerListener(meddler).AddJobListener(meddler) };
