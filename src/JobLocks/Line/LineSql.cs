@@ -145,7 +145,7 @@ internal static class LineSql
 
     /// <summary>
     /// The keys that have a line, with what stands first under them, and whether somebody has them: $1 of them from the key $2 on. Goes from key to
-    /// key through the index, so that a long line costs no more than a short one.
+    /// key through the index, so that a long line costs no more than a short one. Where the turn of all is over, the first has 0 slots.
     /// </summary>
     public const string Heads =
         """
@@ -164,17 +164,18 @@ internal static class LineSql
                  AND      granted
                  AND      database = (SELECT oid FROM pg_database WHERE datname = current_database())
                  GROUP BY 1)
-        SELECT n.key, h.name, h.mode, h.slots, held.key IS NOT NULL, coalesce(held.alone, false)
+        SELECT n.key, coalesce(h.name, ''), coalesce(h.mode, 0::smallint), coalesce(h.slots, 0), held.key IS NOT NULL, coalesce(held.alone, false)
         FROM   names AS n
-        CROSS  JOIN LATERAL (
+        LEFT   JOIN LATERAL (
                    SELECT   name, mode, slots
                    FROM     "joblocks".line AS l
                    WHERE    l.key = n.key
                    AND      verdict IS NULL
                    AND      (woken IS NULL OR woken > now() - interval '30 s')
                    ORDER BY place
-                   LIMIT    1) AS h
+                   LIMIT    1) AS h ON true
         LEFT   JOIN held ON held.key = n.key
+        WHERE  n.key IS NOT NULL
         ORDER BY n.key
         """;
 

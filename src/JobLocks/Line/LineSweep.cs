@@ -98,6 +98,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
 
     private FreeKey FreeUnder(LineHead head)
     {
+        if (head.Slots == 0) return new(head.Key, 0);
         if (head is { Slots: > 1, Mode: LockMode.Exclusive }) return new(head.Key, head.Slots - CountHeld(new LockWish(head.Name, head.Key, head.Mode, head.Slots)), CountsWoken: true);
 
         return new(head.Key, (head.Mode == LockMode.Shared ? head.IsHeldAlone : head.IsHeld) ? 0 : 1);

@@ -87,6 +87,30 @@ public sealed class LineTests
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Sweeps_beyond_ten_thousand_names_under_which_nobody_is_to_be_woken(CancellationToken stop)
+    {
+        var locks = Open();
+        await ProveAsync(locks, stop);
+        await LockTable.AskAsync(
+            _database,
+            """
+            INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked, told, woken)
+            SELECT i, 'late', 0, 1, 'of nobody ' || $1, i::text, '', true, true, now() - interval '1 hour' FROM generate_series(-9223372036854775807, -9223372036854765000) AS i
+            """,
+            _store.Id);
+        await LockTable.AskAsync(
+            _database,
+            "INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked) VALUES (9223372036854775806, $2, 0, 1, $1, 'last', '', true)",
+            _store.Id,
+            _name);
+
+        var woken = await _store.NextAsync(stop);
+        await LockTable.AskAsync(_database, "DELETE FROM joblocks.line WHERE store LIKE '%' || $1", _store.Id);
+
+        Assert.That(woken.Address.Run, Is.EqualTo("last"));
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Drops_those_who_are_gone_and_wakes_the_first_that_is_there(CancellationToken stop)
     {
         _store.Fate = static run => run.Address.Run is "0" or "1" or "2" ? RunFate.IsGone : RunFate.Waits;
