@@ -2,7 +2,6 @@ using JobLocks.Diagnostics;
 using JobLocks.Line;
 using JobLocks.Naming;
 using Microsoft.Extensions.Logging;
-using Npgsql;
 
 namespace JobLocks.Gate;
 
@@ -32,14 +31,14 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
         return standing;
     }
 
-    /// <summary>Takes the run out of the line. It goes on, whatever comes of that.</summary>
+    /// <summary>Takes the run out of the line. It has its locks and goes on, whatever comes of that.</summary>
     public async ValueTask LeaveAsync(JobCall call, LockRequest request, LinePlace place, bool blocks)
     {
         try
         {
             await locks.Line.LeaveAsync(place, blocks, CancellationToken.None).ConfigureAwait(false);
         }
-        catch (NpgsqlException broken)
+        catch (Exception broken)
         {
             log.CannotLeave(call.JobId, request.Name, broken);
         }
