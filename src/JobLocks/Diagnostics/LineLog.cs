@@ -23,9 +23,6 @@ internal static partial class LineLog
     [LoggerMessage(405, LogLevel.Warning, "Somebody sends on the channel joblocks what is none of ours: {News}")]
     public static partial void UnknownNews(this ILogger log, string news);
 
-    [LoggerMessage(406, LogLevel.Warning, "Job {JobId} cannot stand in the line of {LockName}: it is tried again later")]
-    public static partial void CannotStand(this ILogger log, string jobId, string lockName, Exception cause);
-
     [LoggerMessage(407, LogLevel.Warning, "Job {JobId} runs, but its place in the line of {LockName} could not be given up: a sweep will")]
     public static partial void CannotLeave(this ILogger log, string jobId, string lockName, Exception cause);
 }
