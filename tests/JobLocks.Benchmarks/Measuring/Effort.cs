@@ -13,6 +13,7 @@ internal sealed record Effort
         Jobs = 3000,
         JobRounds = 7,
         WaitingRounds = 3,
+        WaitingWarmUp = 400,
         WaitingAtMost = TimeSpan.FromSeconds(60),
     };
 
@@ -26,6 +27,7 @@ internal sealed record Effort
         Jobs = 200,
         JobRounds = 2,
         WaitingRounds = 1,
+        WaitingWarmUp = 40,
         WaitingAtMost = TimeSpan.FromSeconds(8),
     };
 
@@ -48,6 +50,9 @@ internal sealed record Effort
 
     /// <summary>How often the runs that wait are measured: some of the peers take half a minute for it.</summary>
     public required int WaitingRounds { get; init; }
+
+    /// <summary>How many runs come before them, so that what is measured has been compiled.</summary>
+    public required int WaitingWarmUp { get; init; }
 
     /// <summary>After so long, those that wait count as too slow: a peer that tries its luck takes minutes.</summary>
     public required TimeSpan WaitingAtMost { get; init; }

@@ -15,34 +15,40 @@ internal static class WaitingServer
 {
     public const string Verb = "serve";
     public const string Ready = "ready";
+    public const string Offer = "offer";
 
     public static async Task<int> RunAsync(string connectionString, WaitingWay way, string node, CancellationToken stop)
     {
         await using var locks = AdvisoryLocks.Connect(connectionString, options => options.ApplicationName = node);
-        using var hangfire = UsesHangfire(way) ? StartHangfire(connectionString, locks, node) : null;
+        var storage = UsesHangfire(way) ? Storage(connectionString, locks) : null;
+        using var hangfire = storage is null ? null : new BackgroundJobServer(new() { ServerName = node }, storage);
         await using var services = UsesQuartz(way) ? QuartzServices(connectionString, locks, node) : null;
         var scheduler = services is null ? null : await services.GetRequiredService<ISchedulerFactory>().GetScheduler(stop);
         if (scheduler is not null) await scheduler.Start(stop);
         Console.WriteLine(Ready);
 
-        // The parent holds the other end.
-        await Console.In.ReadToEndAsync(stop);
+        var supply = new WaitingSupply(way, storage is null ? null : new BackgroundJobClient(storage), scheduler);
+        while (await Console.In.ReadLineAsync(stop) is { } order) await supply.OfferAsync(WaitingOffer.Read(order[(Offer.Length + 1)..]), stop);
+
+        // The parent has closed the other end.
         if (scheduler is not null) await scheduler.Shutdown(waitForJobsToComplete: true, CancellationToken.None);
         hangfire?.SendStop();
         return 0;
     }
 
-    public static bool UsesHangfire(WaitingWay way) => way is not (WaitingWay.QuartzLine or WaitingWay.QuartzOwn);
+    private static bool UsesHangfire(WaitingWay way) => way is not (WaitingWay.QuartzLine or WaitingWay.QuartzOwn);
 
-    public static bool UsesQuartz(WaitingWay way) => way is WaitingWay.QuartzLine or WaitingWay.QuartzOwn or WaitingWay.BothLine;
+    private static bool UsesQuartz(WaitingWay way) => way is WaitingWay.QuartzLine or WaitingWay.QuartzOwn or WaitingWay.BothLine;
 
-    public static PostgreSqlStorage Storage(string connectionString)
+    private static PostgreSqlStorage Storage(string connectionString, IJobLocks locks)
     {
         var options = new PostgreSqlStorageOptions { SchemaName = new NpgsqlConnectionStringBuilder(connectionString).SearchPath! };
-        return new(new NpgsqlConnectionFactory(connectionString, options), options);
+        var storage = new PostgreSqlStorage(new NpgsqlConnectionFactory(connectionString, options), options);
+        new StorageConfiguration(storage).UseJobLocks(locks);
+        return storage;
     }
 
-    public static ServiceProvider QuartzServices(string connectionString, IJobLocks locks, string node)
+    private static ServiceProvider QuartzServices(string connectionString, IJobLocks locks, string node)
     {
         var services = new ServiceCollection();
         services.AddLogging(static logging => logging.SetMinimumLevel(LogLevel.None));
@@ -60,12 +66,5 @@ internal static class WaitingServer
         return services.BuildServiceProvider();
     }
 
-    private static BackgroundJobServer StartHangfire(string connectionString, AdvisoryLocks locks, string node)
-    {
-        var storage = Storage(connectionString);
-        new StorageConfiguration(storage).UseJobLocks(locks);
-        return new(new() { ServerName = node }, storage);
-    }
-
-    internal sealed record StorageConfiguration(PostgreSqlStorage Entry) : IGlobalConfiguration<PostgreSqlStorage>;
+    private sealed record StorageConfiguration(PostgreSqlStorage Entry) : IGlobalConfiguration<PostgreSqlStorage>;
 }

@@ -1,17 +1,17 @@
-using System.Globalization;
-using Hangfire;
+using System.Threading.Channels;
 using JobLocks.Benchmarks.Children;
 using JobLocks.Benchmarks.Schedulers;
-using JobLocks.Hangfire;
-using Microsoft.Extensions.DependencyInjection;
-using Quartz;
 
 namespace JobLocks.Benchmarks.Waiting;
 
-/// <summary>Offers runs of a few names to two processes, and collects who had which lock from when to when.</summary>
+/// <summary>Offers runs of a few names to two processes, which have warmed up on others, and collects who had which lock from when to when.</summary>
 internal sealed class WaitingTurn(Bench bench)
 {
     private const int Processes = 2;
+    private const int NamesToWarmUp = 8;
+    private const int MillisecondsToWarmUp = 5;
+    private const string WarmUp = "warm-up-";
+
 
     /// <param name="way">Who works, and what becomes of those that meet a held lock.</param>
     /// <param name="runs">How many.</param>
@@ -22,97 +22,71 @@ internal sealed class WaitingTurn(Bench bench)
     public async Task<IReadOnlyList<Held>> RunAsync(WaitingWay way, int runs, int names, int milliseconds, TimeSpan atMost, CancellationToken stop)
     {
         await using var schema = await Schema.CreateAsync(bench.Database, "waiting", stop);
-        await OfferAsync(schema.ConnectionString, way, runs, names, milliseconds, stop);
-
-        var servers = Enumerable.Range(0, Processes).Select(i => ChildProcess.Start(schema.ConnectionString, WaitingServer.Verb, way.ToString(), $"node-{i}")).ToList();
+        var told = Channel.CreateUnbounded<Held>();
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        var servers = new List<ChildProcess>();
+        var reading = new List<Task>();
         try
         {
-            using var patience = CancellationTokenSource.CreateLinkedTokenSource(stop);
-            var held = new List<Held>();
-            var all = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            var reading = servers.Select(server => ReadAsync(server, held, runs, all, patience.Token)).ToList();
-            await Task.WhenAny(all.Task, Task.Delay(atMost, stop));
-            await patience.CancelAsync();
-            await Task.WhenAll(reading);
-            return held;
+            while (servers.Count < Processes)
+            {
+                servers.Add(ChildProcess.Start(schema.ConnectionString, WaitingServer.Verb, way.ToString(), $"node-{servers.Count}"));
+                await servers[^1].ExpectAsync(WaitingServer.Ready, stop);
+                reading.Add(ReadAsync(servers[^1], told.Writer, end.Token));
+            }
+
+            await OfferAsync(servers, new(WarmUp, bench.Effort.WaitingWarmUp, NamesToWarmUp, MillisecondsToWarmUp));
+            await CollectAsync(told.Reader, isWarmUp: true, bench.Effort.WaitingWarmUp, bench.Effort.WaitingAtMost / 3, stop);
+            await OfferAsync(servers, new("name-", runs, names, milliseconds));
+            return await CollectAsync(told.Reader, isWarmUp: false, runs, atMost, stop);
         }
         finally
         {
+            await end.CancelAsync();
+            await Task.WhenAll(reading);
             foreach (var server in servers) await server.DisposeAsync();
         }
     }
 
-    private static async Task ReadAsync(ChildProcess server, List<Held> held, int runs, TaskCompletionSource all, CancellationToken stop)
+    private static async Task ReadAsync(ChildProcess server, ChannelWriter<Held> told, CancellationToken stop)
     {
         try
         {
             while (await server.AnswerAsync(stop) is { } line)
             {
-                if (!line.StartsWith("out ", StringComparison.Ordinal)) continue;
-
-                lock (held)
-                {
-                    held.Add(Held.Read(line));
-                    if (held.Count == runs) all.TrySetResult();
-                }
+                if (line.StartsWith("out ", StringComparison.Ordinal)) told.TryWrite(Held.Read(line));
             }
         }
         catch (OperationCanceledException)
         {
-            // All have run, or it took too long.
+            // Nobody wants to know any more.
         }
     }
 
-    private static async Task OfferAsync(string connectionString, WaitingWay way, int runs, int names, int milliseconds, CancellationToken stop)
+    private static async Task<IReadOnlyList<Held>> CollectAsync(ChannelReader<Held> told, bool isWarmUp, int runs, TimeSpan atMost, CancellationToken stop)
     {
-        await using var locks = AdvisoryLocks.Connect(connectionString);
-        var storage = WaitingServer.UsesHangfire(way) ? WaitingServer.Storage(connectionString) : null;
-        if (storage is not null) new WaitingServer.StorageConfiguration(storage).UseJobLocks(locks);
-        var client = storage is null ? null : new BackgroundJobClient(storage);
-        await using var services = WaitingServer.UsesQuartz(way) ? WaitingServer.QuartzServices(connectionString, locks, "parent") : null;
-        var scheduler = services is null ? null : await services.GetRequiredService<ISchedulerFactory>().GetScheduler(stop);
-
-        foreach (var byName in Enumerable.Range(0, runs).GroupBy(i => (i % names).ToString(CultureInfo.InvariantCulture), StringComparer.Ordinal))
+        var held = new List<Held>();
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        patience.CancelAfter(atMost);
+        try
         {
-            var forHangfire = byName.Where(number => way == WaitingWay.BothLine ? number / names % 2 == 0 : client is not null).ToList();
-            foreach (var number in forHangfire) Enqueue(client!, way, byName.Key, number, milliseconds);
-            var forQuartz = byName.Except(forHangfire).ToList();
-            if (way == WaitingWay.QuartzOwn) await ScheduleAsync<OwnQuartzJob>(scheduler!, byName.Key, forQuartz, milliseconds, stop);
-            else if (forQuartz.Count > 0) await ScheduleAsync<WaitingQuartzJob>(scheduler!, byName.Key, forQuartz, milliseconds, stop);
+            while (held.Count < runs)
+            {
+                var one = await told.ReadAsync(patience.Token);
+                if (one.Name.StartsWith(WarmUp, StringComparison.Ordinal) == isWarmUp) held.Add(one);
+            }
         }
-
-        if (scheduler is not null) await scheduler.Shutdown(waitForJobsToComplete: false, stop);
-    }
-
-    private static void Enqueue(BackgroundJobClient client, WaitingWay way, string name, int number, int milliseconds)
-    {
-        switch (way)
+        catch (OperationCanceledException) when (!stop.IsCancellationRequested)
         {
-            case WaitingWay.HangfireOwn:
-                client.Enqueue<WaitingJobs>(jobs => jobs.Block(name, number, milliseconds));
-                break;
-            case WaitingWay.HangfireReschedule:
-                client.Enqueue<WaitingJobs>(jobs => jobs.Reschedule(name, number, milliseconds));
-                break;
-            default:
-                client.Enqueue<WaitingJobs>(jobs => jobs.Wait(name, number, milliseconds));
-                break;
+            // It took too long.
         }
+
+        return held;
     }
 
-    /// <summary>Quartz itself keeps apart the runs of one job key: those of one name share a job.</summary>
-    private static async Task ScheduleAsync<TJob>(IScheduler scheduler, string name, IReadOnlyList<int> numbers, int milliseconds, CancellationToken stop)
-        where TJob : IJob
+    /// <summary>Each node offers a part: its own workers see that at once, as they would in an application.</summary>
+    private static async Task OfferAsync(List<ChildProcess> servers, WaitingOffer offer)
     {
-        var job = JobBuilder.Create<TJob>().WithIdentity($"job-{name}").StoreDurably().Build();
-        var triggers = numbers.Select(number => TriggerBuilder.Create<TJob>()
-            .WithIdentity(string.Create(CultureInfo.InvariantCulture, $"{number}"))
-            .ForJob(job)
-            .UsingJobData("name", name)
-            .UsingJobData("number", number)
-            .UsingJobData("milliseconds", milliseconds)
-            .StartNow()
-            .Build());
-        await scheduler.ScheduleJob(job, triggers.ToList(), cancellationToken: stop);
+        for (var node = 0; node < servers.Count; node++) await servers[node].OrderAsync(WaitingServer.Offer, offer with { Part = node, Parts = servers.Count });
     }
 }

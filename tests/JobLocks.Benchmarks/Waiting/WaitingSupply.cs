@@ -1,0 +1,58 @@
+using System.Globalization;
+using Hangfire;
+using Quartz;
+
+namespace JobLocks.Benchmarks.Waiting;
+
+/// <summary>Gives runs to the schedulers of a process.</summary>
+internal sealed class WaitingSupply(WaitingWay way, IBackgroundJobClient? hangfire, IScheduler? quartz)
+{
+    public async Task OfferAsync(WaitingOffer offer, CancellationToken stop)
+    {
+        foreach (var name in offer.ByName)
+        {
+            var forHangfire = name.Where(number => quartz is null || (hangfire is not null && number / offer.Names % 2 == 0)).ToList();
+            foreach (var number in forHangfire) Enqueue(name.Key, number, offer.Milliseconds);
+            var forQuartz = name.Except(forHangfire).ToList();
+            if (way == WaitingWay.QuartzOwn) await ScheduleAsync<OwnQuartzJob>(name.Key, forQuartz, offer.Milliseconds, stop);
+            else if (forQuartz.Count > 0) await ScheduleAsync<WaitingQuartzJob>(name.Key, forQuartz, offer.Milliseconds, stop);
+        }
+    }
+
+    private void Enqueue(string name, int number, int milliseconds)
+    {
+        switch (way)
+        {
+            case WaitingWay.HangfireOwn:
+                hangfire!.Enqueue<WaitingJobs>(jobs => jobs.Block(name, number, milliseconds));
+                break;
+            case WaitingWay.HangfireReschedule:
+                hangfire!.Enqueue<WaitingJobs>(jobs => jobs.Reschedule(name, number, milliseconds));
+                break;
+            default:
+                hangfire!.Enqueue<WaitingJobs>(jobs => jobs.Wait(name, number, milliseconds));
+                break;
+        }
+    }
+
+    /// <summary>Quartz itself keeps apart the runs of one job key: those of one name share a job.</summary>
+    private async Task ScheduleAsync<TJob>(string name, IReadOnlyList<int> numbers, int milliseconds, CancellationToken stop)
+        where TJob : IJob
+    {
+        var job = JobBuilder.Create<TJob>().WithIdentity($"job-{name}").StoreDurably().Build();
+        await quartz!.AddJob(job, new AddJobOptions { Replace = true }, stop);
+        foreach (var number in numbers)
+        {
+            await quartz!.ScheduleJob(
+                TriggerBuilder.Create<TJob>()
+                    .WithIdentity(string.Create(CultureInfo.InvariantCulture, $"{name}-{number}"))
+                    .ForJob(job)
+                    .UsingJobData("name", name)
+                    .UsingJobData("number", number)
+                    .UsingJobData("milliseconds", milliseconds)
+                    .StartNow()
+                    .Build(),
+                cancellationToken: stop);
+        }
+    }
+}
