@@ -5,6 +5,8 @@
 --     GRANT USAGE ON SEQUENCE "joblocks".fence, "joblocks".place TO its_name;
 --     GRANT SELECT, INSERT, UPDATE ON "joblocks".limits TO its_name;
 --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".line TO its_name;
+--     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO its_name;
+-- One that only looks needs SELECT on the tables, and nothing else.
 BEGIN;
 
 SET LOCAL lock_timeout = '60s';
@@ -63,6 +65,58 @@ CREATE INDEX IF NOT EXISTS line_woken ON line (store, woken) WHERE woken IS NOT 
 
 CREATE INDEX IF NOT EXISTS line_until ON line (store, until) WHERE until IS NOT NULL;
 
+-- For those who look. PostgreSQL's own lock table is the truth: what is written here and does not stand there, is over.
+-- Not logged, since no session outlives a crash of the server.
+CREATE UNLOGGED TABLE IF NOT EXISTS sessions (
+    backend     integer     PRIMARY KEY, -- the server's process behind it
+    connected   timestamptz NOT NULL,    -- since when: another may get the same number later
+    application text        NOT NULL
+);
+
+-- Who has a lock that is held for longer than a moment.
+CREATE UNLOGGED TABLE IF NOT EXISTS held (
+    backend   integer     NOT NULL,
+    nth       bigint      NOT NULL, -- of those of this session
+    connected timestamptz NOT NULL,
+    key       bigint      NOT NULL, -- of the lock, or of its slot
+    line      bigint      NOT NULL, -- of the name
+    name      text        NOT NULL,
+    run       text        NOT NULL,
+    since     timestamptz NOT NULL,
+    asked     text,                 -- who wants it to be let go
+    PRIMARY KEY (backend, nth)
+);
+
+CREATE INDEX IF NOT EXISTS held_key ON held (key);
+
+CREATE INDEX IF NOT EXISTS held_line ON held (line);
+
+-- What happened under a name since it was first seen. The ten thousand names seen last are kept.
+CREATE TABLE IF NOT EXISTS names (
+    key     bigint           PRIMARY KEY,
+    name    text             NOT NULL,
+    seen    timestamptz      NOT NULL,
+    runs    bigint           NOT NULL, -- how often it was held and let go
+    held    double precision NOT NULL, -- for how many seconds altogether
+    refused bigint           NOT NULL, -- how many runs were refused and did not wait
+    waited  bigint           NOT NULL  -- how many stood in its line
+);
+
+CREATE INDEX IF NOT EXISTS names_seen ON names (seen);
+
+-- The same for each minute of the last hour.
+CREATE TABLE IF NOT EXISTS minutes (
+    key     bigint           NOT NULL,
+    minute  timestamptz      NOT NULL,
+    runs    bigint           NOT NULL,
+    held    double precision NOT NULL,
+    refused bigint           NOT NULL,
+    waited  bigint           NOT NULL,
+    PRIMARY KEY (key, minute)
+);
+
+CREATE INDEX IF NOT EXISTS minutes_minute ON minutes (minute);
+
 -- The key of a name, for locks from SQL: SHA-1 of its UTF-8 bytes, the first eight of them, little-endian. Needs pgcrypto.
 DO $do$
 DECLARE
@@ -79,6 +133,6 @@ BEGIN
 END
 $do$;
 
-COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 2';
+COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 3';
 
 COMMIT;

@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using Hangfire.Server;
 using Hangfire.States;
-using JobLocks.Gate;
 using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Hangfire;
@@ -14,8 +13,7 @@ internal sealed class LostRun(JobLockHandle handle)
     // After a failure Hangfire elects a state without what the run carried along; the exception is all that is left of it.
     private static readonly ConditionalWeakTable<Exception, LostRun> Failures = [];
 
-    private string Reason { get; } =
-        $"The lock {JobGate.Shortened(handle.ToString())} was lost with the connection that held it{(handle.LostBecause is { } cause ? $": {cause.Message.TrimEnd('.')}" : "")}.";
+    private string Reason { get; } = handle.LostReason;
 
     /// <summary>The state of a run that is stopped.</summary>
     public FailedState Failure(string? serverId) => new(new JobLockLostException(Reason, handle.LostBecause), serverId) { Reason = Reason };

@@ -78,7 +78,7 @@ internal sealed class JobLockListener(JobGate gate, ILogger<JobLockListener> log
         catch (OperationCanceledException stopped) when (handle is { Lost.IsCancellationRequested: true })
         {
             // A cancelled run counts as done for Quartz. This one is not done, and a retry policy may have it run again.
-            throw new JobExecutionException($"The run was stopped, since its lock {handle} was lost with the connection that held it.", stopped);
+            throw new JobExecutionException($"The run was stopped. {handle.LostReason}", stopped);
         }
         finally
         {

@@ -1,3 +1,6 @@
+using JobLocks.Gate;
+using JobLocks.Inspection;
+
 namespace JobLocks;
 
 /// <summary>Proof of a held lock. Disposing it releases the lock.</summary>
@@ -14,18 +17,18 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
 
     private readonly ILockOwner _owner;
     private readonly Holder _holder;
-    private readonly DateTimeOffset _since;
     private readonly long _token;
     private CancellationTokenSource? _lost;
     private volatile bool _isLost;
     private bool _isReleased;
 
-    internal JobLockHandle(string? name, LockKey key, Holder holder, DateTimeOffset since, ILockOwner owner, long token)
+    internal JobLockHandle(string? name, LockKey key, LockKey line, Holder holder, DateTimeOffset since, ILockOwner owner, long token)
     {
         Name = name;
         Key = key;
+        Line = line;
+        Since = since;
         _holder = holder;
-        _since = since;
         _owner = owner;
         _token = token;
     }
@@ -81,7 +84,13 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
                 + "in docs/schema.sql. A lock in a transaction of the caller has none and needs none.");
 
     /// <summary>This process and run, as others are told about it.</summary>
-    internal Holder Holder => _holder with { Since = _since };
+    internal Holder Holder => _holder with { Since = Since };
+
+    /// <summary>The key of the name, where this is one of its slots.</summary>
+    internal LockKey Line { get; }
+
+    /// <summary>When it was granted.</summary>
+    internal DateTimeOffset Since { get; }
 
     /// <summary>Whether <see cref="Lost"/> is cancelled.</summary>
     internal bool IsLost
@@ -93,8 +102,16 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
         }
     }
 
-    /// <summary>What broke the connection that held the lock, where it is known.</summary>
+    /// <summary>What broke the connection that held the lock, where it is known; or who asked for it.</summary>
     internal Exception? LostBecause { get; private set; }
+
+    /// <summary>How the lock was lost, as the record of a run says it.</summary>
+    internal string LostReason => LostBecause switch
+    {
+        ReleaseRequestedException asked => $"The lock {JobGate.Shortened(ToString())} is given up, since {asked.Message}.",
+        { } cause => $"The lock {JobGate.Shortened(ToString())} was lost with the connection that held it: {cause.Message.TrimEnd('.')}.",
+        null => $"The lock {JobGate.Shortened(ToString())} was lost with the connection that held it.",
+    };
 
     /// <summary>The lock as a person reads it.</summary>
     public override string ToString() => Name ?? Key.ToString();

@@ -66,6 +66,7 @@ public static class JobLocksServiceCollectionExtensions
             provider.GetService<ILoggerFactory>()));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, SessionStart>());
         services.TryAddSingleton<IJobLocks>(static provider => provider.GetRequiredService<AdvisoryLocks>());
+        services.TryAddSingleton(static provider => provider.GetRequiredService<AdvisoryLocks>().Inspector);
         services.TryAddSingleton(static provider => JobGate.To(provider.GetRequiredService<IJobLocks>(), provider.GetService<ILoggerFactory>()));
         return services;
     }

@@ -37,4 +37,7 @@ internal static partial class SessionLog
 
     [LoggerMessage(212, LogLevel.Warning, "No run can wait in line, and those that should are rescheduled: this role may not use {Schema}.line. See the GRANT lines in docs/schema.sql")]
     public static partial void NoLine(this ILogger log, string schema);
+
+    [LoggerMessage(213, LogLevel.Warning, "Nobody will see who holds a lock of this process: this role may not use {Schema}.held and what belongs to it. See the GRANT lines in docs/schema.sql")]
+    public static partial void NoLedger(this ILogger log, string schema);
 }

@@ -1,3 +1,4 @@
+using JobLocks.Inspection;
 using JobLocks.Line;
 
 namespace JobLocks.Gate;
@@ -13,6 +14,9 @@ internal interface ILockKeeper
 
     /// <summary>Where runs wait.</summary>
     WaitingLine Line { get; }
+
+    /// <summary>Counts what happens under each name.</summary>
+    RunLedger Ledger { get; }
 
     /// <summary>Takes all of some locks, each key once, or none of them.</summary>
     /// <param name="wishes">What is wanted, in any order.</param>

@@ -189,6 +189,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     private Admission.Refused Refused(JobCall call, LockRequest request, OnConflict what, string reason)
     {
         log.Refused(call.JobId, request.Name, request.Key.Value, reason);
+        locks.Ledger.Refused(request);
         return new(what, reason, request.Rule.RetryAfter);
     }
 

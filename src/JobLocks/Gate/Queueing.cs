@@ -27,6 +27,7 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
     public async ValueTask<Standing> StandAsync(RunAddress address, LockRequest request, bool blocks, CancellationToken stop)
     {
         var standing = await locks.Line.StandAsync(address, request.Wish, request.Rule.Line, blocks, stop).ConfigureAwait(false);
+        if (standing.IsNew) locks.Ledger.Waited(request);
         if (standing.LeftKey is { } left) locks.Line.PassOn(left);
         return standing;
     }

@@ -4,4 +4,5 @@ namespace JobLocks.Line;
 /// <param name="Place">The run's place; null where the line takes no more.</param>
 /// <param name="Ahead">How many stand before it; without a place, how many stand there.</param>
 /// <param name="LeftKey">The lock that it waited for before, where that was another one.</param>
-internal sealed record Standing(LinePlace? Place, int Ahead, LockKey? LeftKey = null);
+/// <param name="IsNew">Whether it stood nowhere before.</param>
+internal sealed record Standing(LinePlace? Place, int Ahead, LockKey? LeftKey = null, bool IsNew = false);

@@ -127,7 +127,7 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
 
         var place = new LinePlace(row.GetInt64(2), new(row.GetInt64(3)), IsWoken: false, row.GetBoolean(4), row.GetValue(5) as string);
         var was = row.IsDBNull(1) ? (LockKey?)null : new(row.GetInt64(1));
-        return new(place, row.GetInt32(0), was == place.Key ? null : was);
+        return new(place, row.GetInt32(0), was == place.Key ? null : was, IsNew: was is null);
     }
 
     /// <summary>

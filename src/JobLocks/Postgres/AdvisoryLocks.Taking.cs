@@ -1,5 +1,6 @@
 using System.Globalization;
 using JobLocks.Gate;
+using JobLocks.Inspection;
 using JobLocks.Line;
 using JobLocks.Naming;
 using JobLocks.Postgres;
@@ -12,6 +13,8 @@ public sealed partial class AdvisoryLocks : ILockKeeper
     string? ILockKeeper.Scope => _options.Scope;
 
     WaitingLine ILockKeeper.Line => _line;
+
+    RunLedger ILockKeeper.Ledger => _desk.Ledger;
 
     private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(1);
 

@@ -1,3 +1,4 @@
+using JobLocks.Inspection;
 using JobLocks.Line;
 using JobLocks.Postgres;
 using Microsoft.Extensions.Logging;
@@ -23,6 +24,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     private readonly LockDesk _desk;
     private readonly LineWatch _watch;
     private readonly WaitingLine _line;
+    private readonly LedgerWriter _ledger;
     private readonly JobLocksOptions _options;
     private readonly NpgsqlDataSource? _ownedSource;
     private readonly TimeProvider _clock;
@@ -36,11 +38,19 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         Loggers = loggers ?? NullLoggerFactory.Instance;
         var log = Loggers.CreateLogger<AdvisoryLocks>();
         var opening = new SessionOpening(source, options, log);
-        _desk = new(opening, options, _clock, log) { OnTurn = keys => _watch!.TurnCame(keys), Heard = news => _watch!.Hear(news) };
+        _desk = new(opening, options, _clock, log) { OnTurn = keys => _watch!.TurnCame(keys), Heard = news => _watch!.Hear(news), OnOpened = () => _ledger!.Start() };
         var statements = new LineStatements(opening, options);
         _watch = new(statements, _desk, options, log);
         _line = new(statements, _watch, options, _desk);
+        _ledger = new(_desk, _desk.Ledger, statements, options, log);
+        Inspection = new(_desk, statements, options, log);
     }
+
+    /// <summary>Looks at the locks of all processes. Needs no session of its own, and none of these locks.</summary>
+    public IJobLockInspector Inspector => Inspection;
+
+    /// <summary>The same, for the dashboards.</summary>
+    internal LockInspector Inspection { get; }
 
     /// <summary>For those who build on these locks without a container.</summary>
     internal ILoggerFactory Loggers { get; }
@@ -132,6 +142,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     {
         // A connection that hangs is left to end by itself.
         await _desk.DisposeAsync().AsTask().WaitAsync(LongestClose).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _ledger.Dispose();
         _watch.Dispose();
         if (_ownedSource is not null) await _ownedSource.DisposeAsync().ConfigureAwait(false);
     }

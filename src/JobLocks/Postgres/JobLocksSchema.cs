@@ -10,33 +10,35 @@ internal sealed class JobLocksSchema(JobLocksOptions options, ILogger log)
 {
     /// <summary>Makes sure that they are there.</summary>
     /// <returns>
-    /// The sequence of the fencing tokens, 0 where there is none, or where it is not ours to use; and whether runs can stand in the line.
+    /// The sequence of the fencing tokens, 0 where there is none, or where it is not ours to use; whether runs can stand in the line;
+    /// and whether it can be written down who holds what.
     /// </returns>
     /// <exception cref="WrongServerException">They are not there, and this role may not create them.</exception>
-    public (uint Fence, bool HasLine) Prepare(NpgsqlConnection connection)
+    public (uint Fence, bool HasLine, bool HasLedger) Prepare(NpgsqlConnection connection)
     {
-        if (options.Schema is not { } schema) return (0, false);
+        if (options.Schema is not { } schema) return (0, false, false);
 
-        var (version, fence, mayUse, mayWait) = Look(connection, schema);
+        var (version, fence, mayUse, mayWait, mayRecord) = Look(connection, schema);
         if (version < SchemaSql.Version)
         {
             if (!options.PrepareSchema) throw Missing(schema, version, $"{nameof(JobLocksOptions.PrepareSchema)} is false");
 
             Create(connection, schema, version);
-            (_, fence, mayUse, mayWait) = Look(connection, schema);
+            (_, fence, mayUse, mayWait, mayRecord) = Look(connection, schema);
         }
 
         if (!mayUse) log.NoFence(schema);
         if (!mayWait) log.NoLine(schema);
-        return (mayUse ? fence : 0, mayWait);
+        if (!mayRecord) log.NoLedger(schema);
+        return (mayUse ? fence : 0, mayWait, mayRecord);
     }
 
-    private static (int Version, uint Fence, bool MayUse, bool MayWait) Look(NpgsqlConnection connection, string schema)
+    private static (int Version, uint Fence, bool MayUse, bool MayWait, bool MayRecord) Look(NpgsqlConnection connection, string schema)
     {
         using var command = new NpgsqlCommand(SchemaSql.Look, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = schema } } };
         using var reader = command.ExecuteReader();
         reader.Read();
-        return (reader.GetInt32(0), (uint)reader.GetInt64(1), reader.GetBoolean(2), reader.GetBoolean(3));
+        return (reader.GetInt32(0), (uint)reader.GetInt64(1), reader.GetBoolean(2), reader.GetBoolean(3), reader.GetBoolean(4));
     }
 
     private void Create(NpgsqlConnection connection, string schema, int version)

@@ -45,7 +45,7 @@ internal sealed partial class LockDesk
     }
 
     /// <summary>The session is open.</summary>
-    public void Opened(LockSession session, TimeSpan provedAt, long budget, bool hasLine)
+    public void Opened(LockSession session, TimeSpan provedAt, long budget, bool hasLine, bool hasLedger)
     {
         List<Claim> done;
         lock (_door)
@@ -56,12 +56,14 @@ internal sealed partial class LockDesk
             _provedAt = provedAt;
             _budget = budget;
             HasLine = hasLine;
+            HasLedger = hasLedger;
             _failure = null;
             if (_table.Weight > budget) _table.TrimTo(budget, TooManyLocks());
             done = Send();
         }
 
         Complete(done);
+        OnOpened();
     }
 
     /// <summary>The server has answered what was sent at a time.</summary>
@@ -154,6 +156,15 @@ internal sealed partial class LockDesk
 
         op.Handle.DeclareLost();
         _interference = new($"the lock {op.Handle} ({op.Key}) was given back, but the session did not have it: somebody has released its locks from outside");
+    }
+
+    /// <summary>The server's process behind the open session; null while there is none.</summary>
+    public int? CurrentBackend
+    {
+        get
+        {
+            lock (_door) return _isOpen ? _session?.Backend : null;
+        }
     }
 
     /// <summary>Whether a backend is the session of this process.</summary>

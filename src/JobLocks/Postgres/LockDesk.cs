@@ -1,4 +1,5 @@
 using JobLocks.Gate;
+using JobLocks.Inspection;
 using Microsoft.Extensions.Logging;
 using Npgsql;
 
@@ -45,6 +46,15 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     /// <summary>Runs cannot stand in the line any more: it is gone, or no longer ours to use.</summary>
     public void ForgetLine() => HasLine = false;
 
+    /// <summary>Whether it can be written down who holds what.</summary>
+    public bool HasLedger { get; private set; }
+
+    /// <summary>Counts what is held and let go.</summary>
+    public RunLedger Ledger { get; } = new();
+
+    /// <summary>Told that a session is open. Must not wait for anything.</summary>
+    public Action OnOpened { get; init; } = static () => { };
+
     /// <summary>Told of the keys in whose lines somebody stands whose turn comes now. Must not wait for anything.</summary>
     public Action<IReadOnlyList<LockKey>> OnTurn { get; init; } = static _ => { };
 
@@ -88,7 +98,11 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     public void Abandon(Claim claim) => Change(static (table, claim) => table.Abandon(claim), claim);
 
     /// <summary>Gives a lock back. The server is told by and by, but before anything that is asked after this.</summary>
-    public void Release(JobLockHandle handle) => Change(static (table, handle) => table.Release(handle), handle);
+    public void Release(JobLockHandle handle)
+    {
+        Change(static (table, handle) => table.Release(handle), handle);
+        Ledger.Ran(handle.Line, handle.Name, UtcNow - handle.Since);
+    }
 
     /// <summary>Somebody in another process has let go of a key, or may have.</summary>
     public void Retry(LockKey key) => Change(static (table, key) => table.Retry(key), key);
@@ -129,6 +143,12 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
 
         Complete(done);
         return answer.Task;
+    }
+
+    /// <summary>What the session holds since a time or longer.</summary>
+    public List<JobLockHandle> HeldSince(DateTimeOffset since)
+    {
+        lock (_door) return _table.HeldSince(since);
     }
 
     /// <summary>Who in this process has one of these keys.</summary>

@@ -109,7 +109,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
             using var opened = opening.Open();
             _opened = opened;
             _socket = IdleSocket.Of(opened.Connection);
-            desk.Opened(this, opened.ProvedAt, opened.Budget, opened.HasLine);
+            desk.Opened(this, opened.ProvedAt, opened.Budget, opened.HasLine, opened.HasLedger);
             while (desk.NextWork(this) is { } work) Do(work);
             WaitForCut();
         }

@@ -135,6 +135,23 @@ internal sealed partial class LockTable(LockDesk desk)
         }
     }
 
+    /// <summary>What is held since a time or longer.</summary>
+    public List<JobLockHandle> HeldSince(DateTimeOffset since)
+    {
+        var held = new List<JobLockHandle>();
+        foreach (var entry in _entries.Values)
+        {
+            if (entry.State != LockEntry.Stand.Held) continue;
+
+            foreach (var handle in entry.Handles)
+            {
+                if (handle.Since <= since) held.Add(handle);
+            }
+        }
+
+        return held;
+    }
+
     /// <summary>Who in this process has one of these keys.</summary>
     public Holder? FindHolder(IEnumerable<LockKey> keys)
     {
@@ -236,7 +253,7 @@ internal sealed partial class LockTable(LockDesk desk)
         entry.State = LockEntry.Stand.Held;
         entry.Token = token;
         entry.Line = claim.Wishes[wish].Key;
-        var handle = new JobLockHandle(claim.Wishes[wish].Name, entry.Key, claim.Holder, desk.UtcNow, desk, token);
+        var handle = new JobLockHandle(claim.Wishes[wish].Name, entry.Key, claim.Wishes[wish].Key, claim.Holder, desk.UtcNow, desk, token);
         entry.Handles.Add(handle);
         if (claim.Wishes[wish].Limit > 1) desk.NoteLimit(claim.Wishes[wish]);
         claim.Handles[wish] = handle;

@@ -34,6 +34,9 @@ internal sealed class OpenedSession : IDisposable
     /// <summary>Whether runs may stand in the line.</summary>
     public bool HasLine => _facts.HasLine;
 
+    /// <summary>Whether it can be written down who holds what.</summary>
+    public bool HasLedger => _facts.HasLedger;
+
     /// <summary>When the last statement was sent that was answered.</summary>
     public TimeSpan ProvedAt { get; }
 

@@ -5,10 +5,11 @@ namespace JobLocks.Postgres;
 /// <summary>The objects of ours in the database.</summary>
 internal static class SchemaSql
 {
-    public const int Version = 2;
+    public const int Version = 3;
 
     /// <summary>
-    /// The version of the schema $1, 0 where it is not there; its sequence; whether this role may draw from it; and whether it may use the line.
+    /// The version of the schema $1, 0 where it is not there; its sequence; whether this role may draw from it; whether it may use the line;
+    /// and whether it may write down who holds what.
     /// </summary>
     public const string Look =
         """
@@ -21,7 +22,11 @@ internal static class SchemaSql
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_sequence_privilege((SELECT oid FROM f), 'USAGE'), false),
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_sequence_privilege((SELECT oid FROM p), 'USAGE')
                         AND has_table_privilege((SELECT oid FROM l), 'SELECT') AND has_table_privilege((SELECT oid FROM l), 'INSERT')
-                        AND has_table_privilege((SELECT oid FROM l), 'UPDATE') AND has_table_privilege((SELECT oid FROM l), 'DELETE'), false)
+                        AND has_table_privilege((SELECT oid FROM l), 'UPDATE') AND has_table_privilege((SELECT oid FROM l), 'DELETE'), false),
+               coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE')
+                        AND (SELECT count(DISTINCT c.oid) = 4 AND bool_and(has_table_privilege(c.oid, p.privilege))
+                             FROM   pg_class c CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS p (privilege)
+                             WHERE  c.relnamespace = (SELECT oid FROM s) AND c.relname IN ('sessions', 'held', 'names', 'minutes') AND c.relkind = 'r'), false)
         """;
 
     /// <summary>Run as it stands in docs/schema.sql, where the name of the schema may be changed.</summary>
@@ -34,6 +39,8 @@ internal static class SchemaSql
         --     GRANT USAGE ON SEQUENCE "joblocks".fence, "joblocks".place TO its_name;
         --     GRANT SELECT, INSERT, UPDATE ON "joblocks".limits TO its_name;
         --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".line TO its_name;
+        --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO its_name;
+        -- One that only looks needs SELECT on the tables, and nothing else.
         BEGIN;
 
         SET LOCAL lock_timeout = '60s';
@@ -92,6 +99,58 @@ internal static class SchemaSql
 
         CREATE INDEX IF NOT EXISTS line_until ON line (store, until) WHERE until IS NOT NULL;
 
+        -- For those who look. PostgreSQL's own lock table is the truth: what is written here and does not stand there, is over.
+        -- Not logged, since no session outlives a crash of the server.
+        CREATE UNLOGGED TABLE IF NOT EXISTS sessions (
+            backend     integer     PRIMARY KEY, -- the server's process behind it
+            connected   timestamptz NOT NULL,    -- since when: another may get the same number later
+            application text        NOT NULL
+        );
+
+        -- Who has a lock that is held for longer than a moment.
+        CREATE UNLOGGED TABLE IF NOT EXISTS held (
+            backend   integer     NOT NULL,
+            nth       bigint      NOT NULL, -- of those of this session
+            connected timestamptz NOT NULL,
+            key       bigint      NOT NULL, -- of the lock, or of its slot
+            line      bigint      NOT NULL, -- of the name
+            name      text        NOT NULL,
+            run       text        NOT NULL,
+            since     timestamptz NOT NULL,
+            asked     text,                 -- who wants it to be let go
+            PRIMARY KEY (backend, nth)
+        );
+
+        CREATE INDEX IF NOT EXISTS held_key ON held (key);
+
+        CREATE INDEX IF NOT EXISTS held_line ON held (line);
+
+        -- What happened under a name since it was first seen. The ten thousand names seen last are kept.
+        CREATE TABLE IF NOT EXISTS names (
+            key     bigint           PRIMARY KEY,
+            name    text             NOT NULL,
+            seen    timestamptz      NOT NULL,
+            runs    bigint           NOT NULL, -- how often it was held and let go
+            held    double precision NOT NULL, -- for how many seconds altogether
+            refused bigint           NOT NULL, -- how many runs were refused and did not wait
+            waited  bigint           NOT NULL  -- how many stood in its line
+        );
+
+        CREATE INDEX IF NOT EXISTS names_seen ON names (seen);
+
+        -- The same for each minute of the last hour.
+        CREATE TABLE IF NOT EXISTS minutes (
+            key     bigint           NOT NULL,
+            minute  timestamptz      NOT NULL,
+            runs    bigint           NOT NULL,
+            held    double precision NOT NULL,
+            refused bigint           NOT NULL,
+            waited  bigint           NOT NULL,
+            PRIMARY KEY (key, minute)
+        );
+
+        CREATE INDEX IF NOT EXISTS minutes_minute ON minutes (minute);
+
         -- The key of a name, for locks from SQL: SHA-1 of its UTF-8 bytes, the first eight of them, little-endian. Needs pgcrypto.
         DO $do$
         DECLARE
@@ -108,7 +167,7 @@ internal static class SchemaSql
         END
         $do$;
 
-        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 2';
+        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 3';
 
         COMMIT;
         """;

@@ -5,7 +5,8 @@ namespace JobLocks.Postgres;
 /// <param name="Backend">The server's process behind it.</param>
 /// <param name="IsGuarded">Whether it has the functions that catch a full lock table.</param>
 /// <param name="HasLine">Whether runs may stand in the line.</param>
+/// <param name="HasLedger">Whether it can be written down who holds what.</param>
 /// <param name="Fence">The sequence of the fencing tokens; 0 for none.</param>
 /// <param name="Budget">How many locks this process may have: its share of the server's lock table.</param>
 /// <param name="Options">What the process was told.</param>
-internal sealed record SessionFacts(string Server, int Backend, bool IsGuarded, bool HasLine, uint Fence, long Budget, JobLocksOptions Options);
+internal sealed record SessionFacts(string Server, int Backend, bool IsGuarded, bool HasLine, bool HasLedger, uint Fence, long Budget, JobLocksOptions Options);

@@ -126,11 +126,11 @@ internal sealed class SessionOpening
             // Unequal behind every pooler, whatever its mode.
             if (backend != connection.ProcessID) PoolerProbe.Check(connection, () => Connect(host));
             SetUp(connection);
-            var (fence, hasLine) = _schema.Prepare(connection);
+            var (fence, hasLine, hasLedger) = _schema.Prepare(connection);
             _host = host;
             _log.Opened(Server, backend);
             if (version < FirstWithIdleTimeout) _log.OldServer(version / 10_000);
-            return new(connection, new(Server, backend, TryGuard(connection, hasLine), hasLine, fence, lockTable / ShareOfLockTable, _options));
+            return new(connection, new(Server, backend, TryGuard(connection, hasLine), hasLine, hasLedger, fence, lockTable / ShareOfLockTable, _options));
         }
         catch
         {

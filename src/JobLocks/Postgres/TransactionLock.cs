@@ -15,7 +15,7 @@ internal sealed class TransactionLock : ILockOwner
         using var command = CommandIn(transaction, wish);
         command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = wish.Key.Value });
         var granted = await command.ExecuteScalarAsync(stop).ConfigureAwait(false) is true;
-        return granted ? new(wish.Name, wish.Key, new() { Run = "a transaction" }, TimeProvider.System.GetUtcNow(), Owner, token: 0) : null;
+        return granted ? new(wish.Name, wish.Key, wish.Key, new() { Run = "a transaction" }, TimeProvider.System.GetUtcNow(), Owner, token: 0) : null;
     }
 
     private static NpgsqlCommand CommandIn(NpgsqlTransaction transaction, LockWish wish)

@@ -1,4 +1,5 @@
 using JobLocks.Gate;
+using JobLocks.Inspection;
 using JobLocks.Line;
 using JobLocks.Naming;
 using JobLocks.Rules;
@@ -47,6 +48,8 @@ public sealed class JobGateTests
         public string? Scope => null;
 
         public WaitingLine Line => throw new NotSupportedException();
+
+        public RunLedger Ledger { get; } = new();
 
         public ValueTask<Taken> TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, LinePlace? place, bool blocks, CancellationToken stop)
         {

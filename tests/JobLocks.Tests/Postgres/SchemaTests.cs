@@ -91,7 +91,7 @@ public sealed class SchemaTests
         }
     }
 
-    [Test]
+    [Test, CancelAfter(60_000)]
     public async Task Gives_tokens_to_a_role_with_the_grants_of_the_docs(CancellationToken stop)
     {
         var (database, role) = await DatabaseOfAnotherAsync(stop);
@@ -102,8 +102,36 @@ public sealed class SchemaTests
 
         await using var handle = await locks.TryAcquireAsync("granted", stop);
 
-        Assert.That(grants, Has.Count.EqualTo(4));
+        Assert.That(grants, Has.Count.EqualTo(5));
         Assert.That(handle!.FencingToken, Is.Positive);
+        await WrittenDownAsync(database, stop);
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Lets_a_role_look_that_may_only_read_the_tables(CancellationToken stop)
+    {
+        var (database, role) = await DatabaseOfAnotherAsync(stop);
+        await RunDocsAsync(database, stop);
+        await LockTable.AskAsync(database, $"GRANT USAGE ON SCHEMA joblocks TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA joblocks TO {role}");
+        await using var locks = AdvisoryLocks.Connect(database);
+        await using var held = await locks.TryAcquireAsync("held", stop);
+        await WrittenDownAsync(database, stop);
+        await using var looking = AdvisoryLocks.Connect(Login(database, role), static options => options.PrepareSchema = false);
+
+        var page = await looking.Inspector.GetHeldAsync(stop: stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(page.Items.Select(static one => (one.Name, one.Holder.Run)), Is.EqualTo([("held", "code that took it by hand")]));
+            await Assert.ThatAsync(
+                () => looking.Inspector.EndSessionAsync(page.Items[0].Holder.Backend, "ops", stop), Throws.TypeOf<UnauthorizedAccessException>().With.Message.Contains("pg_signal_backend"));
+            Assert.That(held!.Lost.IsCancellationRequested, Is.False);
+        }
+    }
+
+    private static async Task WrittenDownAsync(string database, CancellationToken stop)
+    {
+        while (await LockTable.AskAsync(database, "SELECT count(*) FROM joblocks.held") is 0L) stop.ThrowIfCancellationRequested();
     }
 
     [Test]

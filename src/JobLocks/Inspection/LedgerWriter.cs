@@ -1,0 +1,183 @@
+using JobLocks.Diagnostics;
+using JobLocks.Gate;
+using JobLocks.Line;
+using JobLocks.Postgres;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Inspection;
+
+/// <summary>
+/// Writes down in bulk who holds what for longer than a moment, and what happened under each name, on a thread of its own: no run waits for it.
+/// Thread-safe.
+/// </summary>
+internal sealed class LedgerWriter(LockDesk desk, RunLedger ledger, LineStatements statements, JobLocksOptions options, ILogger log) : IDisposable
+{
+    /// <summary>What is held for a shorter time is not written down.</summary>
+    public static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(250);
+
+    private const int MostNames = 10_000;
+
+    private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan BetweenTallies = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan BetweenTrims = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(3);
+
+    private readonly object _door = new();
+    private readonly Dictionary<JobLockHandle, long> _written = [];
+    private Thread? _thread;
+    private long _lastNumber;
+    private int _backend;
+    private TimeSpan _askedAt;
+    private TimeSpan _talliedAt;
+    private TimeSpan _trimmedAt;
+    private bool _isClosed;
+    private bool _isBroken;
+
+    /// <summary>Begins, where it has not yet: a session is open.</summary>
+    public void Start()
+    {
+        lock (_door)
+        {
+            if (!_isClosed) _thread ??= SessionThread.Start("JobLocks ledger", Run);
+        }
+    }
+
+    public void Dispose()
+    {
+        lock (_door)
+        {
+            _isClosed = true;
+            Monitor.PulseAll(_door);
+        }
+
+        _thread?.Join(LongestEnd);
+    }
+
+    private void Run()
+    {
+        while (true)
+        {
+            lock (_door)
+            {
+                if (!_isClosed) Monitor.Wait(_door, Moment);
+                if (_isClosed) break;
+            }
+
+            Try(Look);
+        }
+
+        // What the session held is gone with it.
+        if (desk.HasLedger) Try(Count);
+    }
+
+    private void Look()
+    {
+        if (!desk.HasLedger) return;
+
+        var now = BootClock.Now;
+        if (desk.CurrentBackend is { } backend) Note(backend, now);
+        if (now - _talliedAt >= BetweenTallies)
+        {
+            _talliedAt = now;
+            Count();
+        }
+
+        if (now - _trimmedAt < BetweenTrims) return;
+
+        _trimmedAt = now;
+        Say(LedgerSql.ForgetNames, new NpgsqlParameter<int> { TypedValue = MostNames });
+        Say(LedgerSql.ForgetMinutes);
+    }
+
+    private void Note(int backend, TimeSpan now)
+    {
+        if (backend != _backend)
+        {
+            _written.Clear();
+            Say(LedgerSql.Begin, Number(backend), Text(options.ApplicationName));
+            _backend = backend;
+        }
+
+        var held = desk.HeldSince(desk.UtcNow - Moment);
+        var gone = _written.Keys.Except(held).ToList();
+        var fresh = held.Where(handle => !_written.ContainsKey(handle)).ToList();
+        if (gone.Count + fresh.Count > 0) Note(gone, fresh);
+        if (_written.Count == 0 || now - _askedAt < BetweenLooks) return;
+
+        _askedAt = now;
+        LetGoOfThoseAskedFor();
+    }
+
+    private void Note(List<JobLockHandle> gone, List<JobLockHandle> fresh)
+    {
+        var numbers = fresh.Select(_ => ++_lastNumber).ToArray();
+        Say(
+            LedgerSql.Note,
+            Number(_backend),
+            new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(handle => _written[handle])] },
+            new NpgsqlParameter<long[]> { TypedValue = numbers },
+            new NpgsqlParameter<long[]> { TypedValue = [.. fresh.Select(static handle => handle.Key.Value)] },
+            new NpgsqlParameter<long[]> { TypedValue = [.. fresh.Select(static handle => handle.Line.Value)] },
+            new NpgsqlParameter<string[]> { TypedValue = [.. fresh.Select(static handle => Readable(handle.Name ?? ""))] },
+            new NpgsqlParameter<string[]> { TypedValue = [.. fresh.Select(static handle => Readable(handle.Holder.Run ?? ""))] },
+            new NpgsqlParameter<DateTime[]> { TypedValue = [.. fresh.Select(static handle => handle.Since.UtcDateTime)] });
+        foreach (var handle in gone) _written.Remove(handle);
+        foreach (var (handle, number) in fresh.Zip(numbers)) _written[handle] = number;
+    }
+
+    private void LetGoOfThoseAskedFor()
+    {
+        var asked = Blocking.Wait(statements.ReadAsync(
+            LedgerSql.Asked, static row => (Number: row.GetInt64(0), By: row.GetString(1)), blocks: true, CancellationToken.None, Number(_backend)).AsTask());
+        foreach (var (number, by) in asked)
+        {
+            if (_written.FirstOrDefault(one => one.Value == number).Key is not { IsLost: false } handle) continue;
+
+            log.LetsGo(handle.ToString(), handle.Key.Value, handle.Holder.Run ?? "", by);
+            handle.DeclareLost(new ReleaseRequestedException(by));
+        }
+    }
+
+    private void Count()
+    {
+        var tallies = ledger.Take();
+        if (tallies.Count == 0) return;
+
+        Say(
+            LedgerSql.Add,
+            new NpgsqlParameter<long[]> { TypedValue = [.. tallies.Select(static tally => tally.Key.Value)] },
+            new NpgsqlParameter<string[]> { TypedValue = [.. tallies.Select(static tally => Readable(tally.Name))] },
+            new NpgsqlParameter<long[]> { TypedValue = [.. tallies.Select(static tally => tally.Runs)] },
+            new NpgsqlParameter<double[]> { TypedValue = [.. tallies.Select(static tally => tally.Held.TotalSeconds)] },
+            new NpgsqlParameter<long[]> { TypedValue = [.. tallies.Select(static tally => tally.Refused)] },
+            new NpgsqlParameter<long[]> { TypedValue = [.. tallies.Select(static tally => tally.Waited)] });
+    }
+
+    private void Say(string sql, params NpgsqlParameter[] parameters) =>
+        Blocking.Wait(statements.RunAsync(sql, blocks: true, CancellationToken.None, parameters).AsTask());
+
+    private void Try(Action act)
+    {
+        try
+        {
+            act();
+            _isBroken = false;
+        }
+        catch (Exception broken)
+        {
+            // Those who look see less for a while, and no run is held up by that. Said once, and not four times a second.
+            if (!_isBroken) log.LedgerFailed(desk.Server, broken);
+            _isBroken = true;
+            // Nobody knows what was written before it broke.
+            _backend = 0;
+        }
+    }
+
+    /// <summary>PostgreSQL keeps no NUL in a text, and nobody reads ten thousand characters.</summary>
+    private static string Readable(string text) => JobGate.Shortened(text.Replace('\0', '\uFFFD'));
+
+    private static NpgsqlParameter<int> Number(int value) => new NpgsqlParameter<int> { TypedValue = value };
+
+    private static NpgsqlParameter<string> Text(string value) => new NpgsqlParameter<string> { TypedValue = value };
+}

@@ -1,0 +1,297 @@
+using System.Globalization;
+using JobLocks.Diagnostics;
+using JobLocks.Line;
+using JobLocks.Postgres;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Inspection;
+
+/// <inheritdoc/>
+internal sealed class LockInspector(LockDesk desk, LineStatements statements, JobLocksOptions options, ILogger log) : IJobLockInspector
+{
+    private const int LargestPage = 100;
+
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan NotYetKnown = LedgerWriter.Moment * 4;
+    private static readonly TimeSpan BetweenLooks = TimeSpan.FromMilliseconds(100);
+
+    public async Task<LockOverview> GetOverviewAsync(CancellationToken stop = default)
+    {
+        var (counts, hasNames) = await AskAsync(
+            LookSql.Counts, static row => (At: Instant(row, 0)!.Value, Held: row.GetInt64(1), Waiting: row.GetInt64(2)), stop).ConfigureAwait(false);
+        var (processes, _) = await AskAsync(LookSql.Processes, ReadProcess, stop).ConfigureAwait(false);
+        var pressed = await GetWaitingAsync(0, 10, stop).ConfigureAwait(false);
+        return new(counts[0].At, counts[0].Held, counts[0].Waiting, processes, pressed.Items, hasNames);
+    }
+
+    public async Task<LockPage<HeldLock>> GetHeldAsync(int skip = 0, int take = LargestPage, CancellationToken stop = default)
+    {
+        CheckPage(skip, take);
+        return Page(await AskAsync(LookSql.Held, ReadHeld, stop, Number(skip), Number(take)).ConfigureAwait(false));
+    }
+
+    public async Task<LockPage<WaitingName>> GetWaitingAsync(int skip = 0, int take = LargestPage, CancellationToken stop = default)
+    {
+        CheckPage(skip, take);
+        return Page(await AskAsync(LookSql.Waiting, ReadWaiting, stop, Number(skip), Number(take)).ConfigureAwait(false));
+    }
+
+    public async Task<LockPage<RunInLine>> GetWaitingAsync(LockKey key, int skip = 0, int take = LargestPage, CancellationToken stop = default)
+    {
+        CheckPage(skip, take);
+        return Page(await AskSchemaAsync(LookSql.Line, row => ReadJob(row, key), stop, Key(key), Number(skip), Number(take)).ConfigureAwait(false));
+    }
+
+    public async Task<NamedLock> GetNameAsync(LockKey key, CancellationToken stop = default)
+    {
+        var held = Page(await AskAsync(LookSql.HeldUnder, ReadHeld, stop, Key(key)).ConfigureAwait(false)).Items;
+        var waiting = await GetWaitingAsync(key, 0, LargestPage, stop).ConfigureAwait(false);
+        var (names, _) = await AskSchemaAsync(
+            LookSql.Name,
+            static row => (Name: row.GetString(0), Runs: row.GetInt64(1), Usual: Usual(row, 1), Refused: row.GetInt64(3), Waited: row.GetInt64(4)),
+            stop,
+            Key(key)).ConfigureAwait(false);
+        var (minutes, _) = await AskSchemaAsync(
+            LookSql.Minutes,
+            static row => new LockMinute(Instant(row, 0)!.Value, row.GetInt64(1), TimeSpan.FromSeconds(row.GetDouble(2)), row.GetInt64(3), row.GetInt64(4)),
+            stop,
+            Key(key)).ConfigureAwait(false);
+        var known = names.FirstOrDefault();
+        var name = known.Name ?? held.Select(static one => one.Name).OfType<string>().FirstOrDefault() ?? waiting.Items.Select(static one => one.Name).FirstOrDefault();
+        return new(key, name, held, waiting, known.Runs, known.Usual, known.Refused, known.Waited, minutes);
+    }
+
+    public async Task<IReadOnlyList<LockMatch>> FindAsync(string text, CancellationToken stop = default)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+
+        var wanted = text.Trim().Replace('\0', '\uFFFD');
+        if (wanted.Length == 0) return [];
+
+        var pattern = Escaped(wanted);
+        var number = long.TryParse(wanted, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var parsed) ? parsed : (long?)null;
+        var (found, _) = await AskSchemaAsync(
+            LookSql.Find,
+            static row => new LockMatch(new(row.GetInt64(0)), row.GetValue(1) as string, row.GetString(2)),
+            stop,
+            Text($"%{pattern}%"),
+            Key(number is { } given ? new(given) : KeyOf(wanted)),
+            Key(KeyOf(wanted)),
+            Text(wanted),
+            Text(pattern)).ConfigureAwait(false);
+        // A key is worth a look even where nobody has written down its name.
+        return number is { } key && found.TrueForAll(match => match.Key.Value != key) ? [new(new(key), null, "key"), .. found] : found;
+    }
+
+    public Task<string?> ExplainAsync(string run, CancellationToken stop = default) => ExplainAsync(run, store: null, stop);
+
+    /// <inheritdoc cref="IJobLockInspector.ExplainAsync"/>
+    /// <param name="run">The run as its store names it.</param>
+    /// <param name="store">The store; null where it is not known.</param>
+    /// <param name="stop">Gives up.</param>
+    public async Task<string?> ExplainAsync(string run, string? store, CancellationToken stop)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(run);
+
+        var wanted = run.Replace('\0', '\uFFFD');
+        var (stands, _) = await AskSchemaAsync(
+            LookSql.Stands,
+            static row => new StandingRun(
+                new(row.GetInt64(0)), row.GetString(1), Instant(row, 2)!.Value, Instant(row, 3), row.GetInt64(4) + 1, row.GetInt64(5), Usual(row, 6)),
+            stop,
+            Text(wanted),
+            new NpgsqlParameter { NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text, Value = store ?? (object)DBNull.Value }).ConfigureAwait(false);
+        if (stands is [var standing])
+            return standing.Explain(Page(await AskAsync(LookSql.HeldUnder, ReadHeld, stop, Key(standing.Key)).ConfigureAwait(false)).Items);
+
+        var (has, _) = await AskAsync(LookSql.Has, static row => (Name: row.GetString(0), Since: Instant(row, 1)!.Value), stop, Text(Escaped(wanted))).ConfigureAwait(false);
+        return has is [var held] ? $"holds {held.Name} since {StandingRun.At(held.Since)}" : null;
+    }
+
+    public async Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, string by, TimeSpan? atMost = null, CancellationToken stop = default)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(by);
+
+        var answer = await RequestAsync(key, by, BootClock.Now + (atMost ?? Patience), stop).ConfigureAwait(false);
+        log.ReleaseAsked(by, key.Value, answer);
+        return answer;
+    }
+
+    public async Task<bool> EndSessionAsync(int backend, string by, CancellationToken stop = default)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(by);
+
+        var (ended, _) = await AskAsync(LookSql.End, static row => row.GetBoolean(0), stop, Number(backend)).ConfigureAwait(false);
+        log.SessionEnded(by, backend, ended is [true]);
+        return ended is [true];
+    }
+
+    private async Task<ReleaseAnswer> RequestAsync(LockKey key, string by, TimeSpan deadline, CancellationToken stop)
+    {
+        var begun = BootClock.Now;
+        for (var isAsked = false; ; )
+        {
+            var (look, _) = await AskAsync(
+                LookSql.StillHeld, static row => (Holders: row.GetInt64(0), Foreign: row.GetInt64(1), Asked: row.GetInt64(2)), stop, Key(key)).ConfigureAwait(false);
+            var (holders, foreign, asked) = look[0];
+            if (isAsked && asked == 0) return ReleaseAnswer.Released;
+            if (!isAsked && holders == 0) return ReleaseAnswer.WasFree;
+            // A session of ours that has just been opened is not yet known as one.
+            if (!isAsked && foreign == holders && BootClock.Now - begun > NotYetKnown) return ReleaseAnswer.IsForeign;
+
+            // What has been held for a moment only is not yet written down.
+            if (!isAsked)
+            {
+                var (told, _) = await AskSchemaAsync(LookSql.Ask, static row => row.GetInt32(0), stop, Key(key), Text(by)).ConfigureAwait(false);
+                isAsked = told.Count > 0 || asked > 0;
+            }
+
+            if (BootClock.Now >= deadline) return ReleaseAnswer.StillHeld;
+            await Task.Delay(BetweenLooks, stop).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Asks, and says whether the schema could be read.</summary>
+    private async Task<(List<T> Rows, bool HasSchema)> AskAsync<T>(string sql, Func<NpgsqlDataReader, T> read, CancellationToken stop, params NpgsqlParameter[] parameters)
+    {
+        if (options.Schema is not null)
+        {
+            try
+            {
+                return (await ReadAsync(sql, read, parameters, stop).ConfigureAwait(false), true);
+            }
+            catch (PostgresException unread) when (IsAboutSchema(unread))
+            {
+                // It is not there yet, or not ours to read.
+            }
+        }
+
+        try
+        {
+            return (await ReadAsync(LookSql.WithoutSchema(sql), read, [.. parameters.Select(static one => one.Clone())], stop).ConfigureAwait(false), false);
+        }
+        catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
+        {
+            throw new UnauthorizedAccessException($"This role may not do that: {denied.MessageText}. Ending a session of another role needs pg_signal_backend.", denied);
+        }
+    }
+
+    /// <summary>Asks what only the schema knows: nothing where it cannot be read.</summary>
+    private async Task<(List<T> Rows, bool HasSchema)> AskSchemaAsync<T>(string sql, Func<NpgsqlDataReader, T> read, CancellationToken stop, params NpgsqlParameter[] parameters)
+    {
+        if (options.Schema is null) return ([], false);
+
+        try
+        {
+            return (await ReadAsync(sql, read, parameters, stop).ConfigureAwait(false), true);
+        }
+        catch (PostgresException unread) when (IsAboutSchema(unread))
+        {
+            return ([], false);
+        }
+    }
+
+    private async Task<List<T>> ReadAsync<T>(string sql, Func<NpgsqlDataReader, T> read, NpgsqlParameter[] parameters, CancellationToken stop)
+    {
+        try
+        {
+            return await statements.ReadAsync(sql, read, blocks: false, stop, parameters).ConfigureAwait(false);
+        }
+        catch (Exception trouble) when (trouble is NpgsqlException and not PostgresException or PostgresException { IsTransient: true } or TimeoutException)
+        {
+            throw ServerTrouble.Describe(desk.Server, trouble);
+        }
+    }
+
+    private static bool IsAboutSchema(PostgresException thrown) => thrown.SqlState
+        is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InvalidSchemaName or PostgresErrorCodes.InsufficientPrivilege or PostgresErrorCodes.UndefinedColumn;
+
+    private static void CheckPage(int skip, int take)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(skip);
+        ArgumentOutOfRangeException.ThrowIfLessThan(take, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(take, LargestPage);
+    }
+
+    private static LockPage<T> Page<T>((List<(long Total, T? Item)> Rows, bool HasSchema) read)
+        where T : class => read.Rows.Count == 0 ? new([], 0) : new([.. read.Rows.Select(static row => row.Item).OfType<T>()], read.Rows[0].Total);
+
+    private (long Total, HeldLock? Item) ReadHeld(NpgsqlDataReader row)
+    {
+        if (row.IsDBNull(1)) return (row.GetInt64(0), null);
+
+        var key = new LockKey(row.GetInt64(1));
+        var here = row.GetInt32(5) == desk.CurrentBackend ? desk.HeldSince(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
+        var line = row.IsDBNull(2) ? here?.Line ?? key : new(row.GetInt64(2));
+        var holder = ReadHolder(row, 5);
+        return (row.GetInt64(0), new(
+            key,
+            line,
+            row.GetValue(3) as string ?? here?.Name,
+            (LockMode)row.GetInt32(4),
+            here is null || holder.Run is not null ? holder : holder with { Run = here.Holder.Run, Since = here.Since },
+            Usual(row, 12)));
+    }
+
+    private (long Total, WaitingName? Item) ReadWaiting(NpgsqlDataReader row) => row.IsDBNull(14)
+        ? (row.GetInt64(0), null)
+        : (row.GetInt64(0), new(
+            new(row.GetInt64(14)), row.GetString(15), row.GetInt64(16), Instant(row, 17)!.Value, row.IsDBNull(1) ? null : ReadHolder(row, 5), Usual(row, 12)));
+
+    private static (long Total, RunInLine? Item) ReadJob(NpgsqlDataReader row, LockKey key)
+    {
+        if (row.IsDBNull(1)) return (row.GetInt64(0), null);
+
+        var store = row.GetString(4);
+        return (row.GetInt64(0), new(
+            key, row.GetString(1), row.GetInt64(2), (LockMode)row.GetInt16(3), store.Split(' ')[0], store, row.GetString(5), row.GetString(6), Instant(row, 7)!.Value, Instant(row, 8)));
+    }
+
+    private LockHolder ReadHolder(NpgsqlDataReader row, int at)
+    {
+        var holder = new LockHolder
+        {
+            Backend = row.GetInt32(at),
+            Run = row.GetValue(at + 1) is string { Length: > 0 } run ? run : null,
+            Since = Instant(row, at + 2),
+            Address = row.GetValue(at + 4) as string,
+            ConnectedSince = Instant(row, at + 5),
+            IsForeign = false,
+        }.Named(row.GetValue(at + 3) as string);
+        return holder with { IsForeign = row.GetBoolean(at + 6) && holder.Host is null && holder.Backend != desk.CurrentBackend };
+    }
+
+    private LockProcess ReadProcess(NpgsqlDataReader row)
+    {
+        var session = new LockHolder { Backend = row.GetInt32(0), Address = row.GetValue(2) as string, ConnectedSince = Instant(row, 3), IsForeign = false }.Named(row.GetValue(1) as string);
+        return new(session with { IsForeign = row.GetBoolean(4) && session.Host is null && session.Backend != desk.CurrentBackend }, row.GetInt64(5));
+    }
+
+    private LockKey KeyOf(string text)
+    {
+        try
+        {
+            return LockKey.Of(Naming.LockScope.Apply(options.Scope, text));
+        }
+        catch (ArgumentException)
+        {
+            // Half of a surrogate pair is no name.
+            return default;
+        }
+    }
+
+    private static TimeSpan? Usual(NpgsqlDataReader row, int at) =>
+        !row.IsDBNull(at) && row.GetInt64(at) is var runs and > 0 ? TimeSpan.FromSeconds(row.GetDouble(at + 1) / runs) : null;
+
+    private static DateTimeOffset? Instant(NpgsqlDataReader row, int at) => row.IsDBNull(at) ? null : new(row.GetDateTime(at));
+
+    private static string Escaped(string text) => text
+        .Replace(@"\", @"\\", StringComparison.Ordinal).Replace("%", @"\%", StringComparison.Ordinal).Replace("_", @"\_", StringComparison.Ordinal);
+
+    private static NpgsqlParameter<int> Number(int value) => new NpgsqlParameter<int> { TypedValue = value };
+
+    private static NpgsqlParameter<long> Key(LockKey key) => new NpgsqlParameter<long> { TypedValue = key.Value };
+
+    private static NpgsqlParameter<string> Text(string value) => new NpgsqlParameter<string> { TypedValue = value };
+}

@@ -1,0 +1,214 @@
+namespace JobLocks.Inspection;
+
+/// <summary>
+/// All that is asked for those who look. PostgreSQL's own lock table is the truth; what is written down beside it only says more about it.
+/// Where the schema cannot be read, the same questions are asked of empty tables.
+/// </summary>
+internal static class LookSql
+{
+    /// <summary>What is held: $1 left out, $2 read. The first column is how many there are.</summary>
+    public const string Held =
+        Locks + Tables +
+        """
+        ,
+             sorted AS (
+                 SELECT l.*, h.line, h.name, h.run, h.since
+                 FROM   locks AS l
+                 LEFT   JOIN held AS h ON h.backend = l.pid AND h.key = l.key
+                 ORDER  BY h.since NULLS LAST, l.pid, l.key
+                 OFFSET $1 LIMIT $2)
+        """
+        + Holder + "FROM (SELECT count(*) AS total FROM locks) AS t LEFT JOIN sorted AS l ON true" + AboutHolder + "ORDER BY l.since NULLS LAST, l.pid, l.key";
+
+    /// <summary>What is held under the key $1, or under a slot of it.</summary>
+    public const string HeldUnder =
+        Locks + Tables +
+        """
+        ,
+             sorted AS (
+                 SELECT l.*, h.line, h.name, h.run, h.since
+                 FROM   locks AS l
+                 LEFT   JOIN held AS h ON h.backend = l.pid AND h.key = l.key
+                 WHERE  l.key = $1 OR h.line = $1
+                 ORDER  BY h.since NULLS LAST, l.pid, l.key
+                 LIMIT  100)
+        """
+        + Holder + "FROM (SELECT count(*) AS total FROM sorted) AS t LEFT JOIN sorted AS l ON true" + AboutHolder + "ORDER BY l.since NULLS LAST, l.pid, l.key";
+
+    /// <summary>The names for which runs wait: $1 left out, $2 read. The first column is how many there are.</summary>
+    public const string Waiting =
+        Locks + Tables +
+        """
+        ,
+             lines AS MATERIALIZED (SELECT key, count(*) AS length, min(place) AS first FROM line WHERE verdict IS NULL GROUP BY key),
+             page AS MATERIALIZED (SELECT * FROM lines ORDER BY length DESC, key OFFSET $1 LIMIT $2),
+             sorted AS (
+                 SELECT DISTINCT ON (p.key) p.key AS waited, l.*, h.line, h.name, h.run, h.since
+                 FROM   locks AS l
+                 LEFT   JOIN held AS h ON h.backend = l.pid AND h.key = l.key
+                 JOIN   page AS p ON p.key = coalesce(h.line, l.key)
+                 ORDER  BY p.key, h.since NULLS LAST)
+        SELECT t.total, l.key, l.line, l.name, l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL,
+               n.runs, n.held, p.key, f.name, p.length, f.since
+        FROM   (SELECT count(*) AS total FROM lines) AS t
+        LEFT   JOIN page AS p ON true
+        LEFT   JOIN line AS f ON f.place = p.first
+        LEFT   JOIN sorted AS l ON l.waited = p.key
+        LEFT   JOIN alive AS a ON a.pid = l.pid
+        LEFT   JOIN sessions AS s ON s.backend = l.pid
+        LEFT   JOIN names AS n ON n.key = p.key
+        ORDER  BY p.length DESC, p.key
+        """;
+
+    /// <summary>Who waits under the key $1: $2 left out, $3 read. The first column is how many there are.</summary>
+    public const string Line =
+        """
+        SELECT t.total, l.*
+        FROM   (SELECT count(*) AS total FROM "joblocks".line WHERE key = $1 AND verdict IS NULL) AS t
+        LEFT   JOIN (SELECT name, $2 + row_number() OVER (ORDER BY place) AS nth, mode, store, run, queue, since, woken
+                     FROM   (SELECT * FROM "joblocks".line WHERE key = $1 AND verdict IS NULL ORDER BY place OFFSET $2 LIMIT $3) AS page) AS l ON true
+        ORDER  BY l.nth
+        """;
+
+    /// <summary>What happened under the key $1.</summary>
+    public const string Name = """SELECT name, runs, held, refused, waited FROM "joblocks".names WHERE key = $1""";
+
+    /// <summary>What happened under the key $1 in the last hour.</summary>
+    public const string Minutes =
+        """
+        SELECT minute, runs, held, refused, waited FROM "joblocks".minutes WHERE key = $1 AND minute > now() - interval '1 hour' ORDER BY minute
+        """;
+
+    /// <summary>How many locks are held, how many runs wait, and the time.</summary>
+    public const string Counts = Locks + Tables + " SELECT now(), (SELECT count(*) FROM locks), (SELECT count(*) FROM line WHERE verdict IS NULL)";
+
+    /// <summary>Those who take locks.</summary>
+    public const string Processes =
+        Locks + Tables +
+        """
+        ,
+             many AS (SELECT pid, count(*) AS held FROM locks GROUP BY pid)
+        SELECT a.pid, a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL, coalesce(m.held, 0)
+        FROM   alive AS a
+        LEFT   JOIN sessions AS s ON s.backend = a.pid
+        LEFT   JOIN many AS m ON m.pid = a.pid
+        WHERE  s.backend IS NOT NULL OR m.held > 0
+        ORDER  BY coalesce(m.held, 0) DESC, a.pid
+        LIMIT  100
+        """;
+
+    /// <summary>Names that are like $1, or have the key $2 or $3, or are waited for or held by the run $4.</summary>
+    public const string Find =
+        """
+        SELECT * FROM (SELECT key, name, 'name' FROM "joblocks".names WHERE name ILIKE $1 ORDER BY seen DESC LIMIT 100) AS by_name
+        UNION ALL
+        SELECT key, name, 'key' FROM "joblocks".names WHERE key IN ($2, $3) AND name NOT ILIKE $1
+        UNION ALL
+        SELECT * FROM (SELECT key, name, split_part(store, ' ', 1) || ' run ' || run FROM "joblocks".line WHERE run = $4 LIMIT 100) AS by_run
+        UNION ALL
+        SELECT * FROM (SELECT line, name, run FROM "joblocks".held WHERE run LIKE '% job ' || $5 LIMIT 100) AS by_holder
+        LIMIT 100
+        """;
+
+    /// <summary>Where the run $1 stands, in the store $2 where that is known: key, name, since, turn, how many before it, how many in all, what is usual.</summary>
+    public const string Stands =
+        """
+        SELECT w.key, w.name, w.since, w.woken,
+               (SELECT count(*) FROM "joblocks".line AS l WHERE l.key = w.key AND l.verdict IS NULL AND l.place < w.place),
+               (SELECT count(*) FROM "joblocks".line AS l WHERE l.key = w.key AND l.verdict IS NULL),
+               n.runs, n.held
+        FROM   "joblocks".line AS w
+        LEFT   JOIN "joblocks".names AS n ON n.key = w.key
+        WHERE  w.run = $1
+        AND    ($2 IS NULL OR w.store = $2)
+        AND    w.verdict IS NULL
+        ORDER  BY w.place
+        LIMIT  1
+        """;
+
+    /// <summary>What a run whose text ends like $1 has.</summary>
+    public const string Has =
+        Locks + Tables +
+        """
+
+        SELECT   h.name, h.since
+        FROM     held AS h
+        JOIN     locks AS l ON l.pid = h.backend AND l.key = h.key
+        WHERE    h.run LIKE '%job ' || $1
+        ORDER BY h.since
+        LIMIT    1
+        """;
+
+    /// <summary>Asks for the key $1, as $2 wants it. Once: whoever has it next is not meant.</summary>
+    public const string Ask = """UPDATE "joblocks".held SET asked = $2 WHERE key = $1 AND asked IS NULL RETURNING backend""";
+
+    /// <summary>Who has the key $1: how many, how many of them are none of ours, and how many were asked and have it still.</summary>
+    public const string StillHeld =
+        Locks + Tables +
+        """
+
+        SELECT count(DISTINCT l.pid), count(DISTINCT l.pid) FILTER (WHERE s.backend IS NULL), count(*) FILTER (WHERE h.asked IS NOT NULL)
+        FROM   locks AS l
+        LEFT   JOIN sessions AS s ON s.backend = l.pid
+        LEFT   JOIN held AS h ON h.backend = l.pid AND h.key = l.key
+        WHERE  l.key = $1
+        """;
+
+    /// <summary>Ends the session of the backend $1, if it has a lock.</summary>
+    public const string End = Locks + " SELECT pg_terminate_backend(pid) FROM locks WHERE pid = $1 LIMIT 1";
+
+    private const string Locks =
+        """
+        WITH alive AS MATERIALIZED (SELECT pid, application_name, client_addr, backend_start FROM pg_stat_get_activity(NULL)),
+             locks AS MATERIALIZED (
+                 SELECT (classid::bigint << 32) | objid::bigint AS key, CASE mode WHEN 'ShareLock' THEN 1 ELSE 0 END AS mode, pid
+                 FROM   pg_locks
+                 WHERE  locktype = 'advisory'
+                 AND    objsubid = 1
+                 AND    granted
+                 AND    database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+        """;
+
+    // Of a backend whose number another had before, nothing is believed. A role that may not see when the sessions of others began believes all.
+    private const string Tables =
+        """
+        ,
+             sessions AS (
+                 SELECT s.backend, s.connected
+                 FROM   "joblocks".sessions AS s
+                 JOIN   alive AS a ON a.pid = s.backend AND coalesce(a.backend_start, s.connected) = s.connected),
+             held AS (SELECT h.* FROM "joblocks".held AS h JOIN sessions AS s ON s.backend = h.backend AND s.connected = h.connected),
+             names AS NOT MATERIALIZED (SELECT * FROM "joblocks".names),
+             line AS NOT MATERIALIZED (SELECT * FROM "joblocks".line)
+        """;
+
+    private const string NoTables =
+        """
+        ,
+             sessions AS (SELECT NULL::int AS backend, NULL::timestamptz AS connected WHERE false),
+             held AS (SELECT NULL::int AS backend, NULL::bigint AS nth, NULL::bigint AS key, NULL::bigint AS line, NULL::text AS name, NULL::text AS run,
+                             NULL::timestamptz AS since, NULL::text AS asked WHERE false),
+             names AS (SELECT NULL::bigint AS key, NULL::text AS name, NULL::bigint AS runs, NULL::float8 AS held WHERE false),
+             line AS (SELECT NULL::bigint AS key, NULL::bigint AS place, NULL::text AS name, NULL::text AS verdict, NULL::timestamptz AS since WHERE false)
+        """;
+
+    private const string Holder =
+        """
+
+        SELECT t.total, l.key, l.line, coalesce(nullif(l.name, ''), n.name), l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start,
+               s.backend IS NULL, n.runs, n.held
+
+        """;
+
+    private const string AboutHolder =
+        """
+
+        LEFT JOIN alive AS a ON a.pid = l.pid
+        LEFT JOIN sessions AS s ON s.backend = l.pid
+        LEFT JOIN names AS n ON n.key = coalesce(l.line, l.key)
+
+        """;
+
+    /// <summary>The same question where the schema cannot be read.</summary>
+    public static string WithoutSchema(string sql) => sql.Replace(Tables, NoTables, StringComparison.Ordinal);
+}

@@ -1,0 +1,17 @@
+namespace JobLocks;
+
+/// <summary>What came of the wish that a lock is let go.</summary>
+public enum ReleaseAnswer
+{
+    /// <summary>Nobody has it any more.</summary>
+    Released,
+
+    /// <summary>Nobody had it.</summary>
+    WasFree,
+
+    /// <summary>Its holder was told, and has it still: a run ends when it looks at its token, or by itself.</summary>
+    StillHeld,
+
+    /// <summary>Its holder is none of ours, and cannot be asked.</summary>
+    IsForeign,
+}

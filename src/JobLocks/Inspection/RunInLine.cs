@@ -1,0 +1,15 @@
+namespace JobLocks;
+
+/// <summary>A run that waits for a lock.</summary>
+/// <param name="Key">The key of the name that it waits for.</param>
+/// <param name="Name">The name.</param>
+/// <param name="Place">Its place in the line: 1 for the first.</param>
+/// <param name="Mode">Whom it would keep out.</param>
+/// <param name="Scheduler">Whose run it is: <c>Hangfire</c> or <c>Quartz</c>.</param>
+/// <param name="Store">Which store of that scheduler keeps it.</param>
+/// <param name="Run">Its name there: in Hangfire the id of the job, in Quartz the name of a trigger in the group <c>JobLocks</c>.</param>
+/// <param name="Queue">Where it goes when its turn comes; empty for Quartz.</param>
+/// <param name="Since">Since when it waits.</param>
+/// <param name="TurnCame">When its turn came; null while it has not. A run that does not come within half a minute lets others past.</param>
+public sealed record RunInLine(
+    LockKey Key, string Name, long Place, LockMode Mode, string Scheduler, string Store, string Run, string Queue, DateTimeOffset Since, DateTimeOffset? TurnCame);

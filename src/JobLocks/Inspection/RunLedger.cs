@@ -1,0 +1,67 @@
+using System.Runtime.InteropServices;
+using JobLocks.Gate;
+
+namespace JobLocks.Inspection;
+
+/// <summary>Counts what happens under each name, off the path of the run but for an addition. Thread-safe.</summary>
+internal sealed class RunLedger
+{
+    // Between two times that it is written down. Beyond it, new names are not counted.
+    private const int MostNames = 10_000;
+
+    private readonly Lock _door = new();
+    private Dictionary<LockKey, Tally?> _tallies = [];
+
+    /// <summary>A lock was held and is let go.</summary>
+    public void Ran(LockKey key, string? name, TimeSpan held)
+    {
+        if (name is null) return;
+
+        lock (_door)
+        {
+            if (TallyOf(key, name) is not { } tally) return;
+
+            tally.Runs++;
+            tally.Held += held;
+        }
+    }
+
+    /// <summary>A run was refused and does not wait.</summary>
+    public void Refused(LockRequest request)
+    {
+        lock (_door)
+        {
+            if (TallyOf(request.Key, request.Name) is { } tally) tally.Refused++;
+        }
+    }
+
+    /// <summary>A run stands in the line.</summary>
+    public void Waited(LockRequest request)
+    {
+        lock (_door)
+        {
+            if (TallyOf(request.Key, request.Name) is { } tally) tally.Waited++;
+        }
+    }
+
+    /// <summary>What was counted since the last time; for the caller alone from now on.</summary>
+    public IReadOnlyCollection<Tally> Take()
+    {
+        lock (_door)
+        {
+            if (_tallies.Count == 0) return [];
+
+            var taken = _tallies;
+            _tallies = [];
+            return [.. taken.Values.OfType<Tally>().OrderBy(static tally => tally.Key.Value)];
+        }
+    }
+
+    private Tally? TallyOf(LockKey key, string name)
+    {
+        if (_tallies.Count >= MostNames) return _tallies.GetValueOrDefault(key);
+
+        ref var tally = ref CollectionsMarshal.GetValueRefOrAddDefault(_tallies, key, out _);
+        return tally ??= new(key, name);
+    }
+}
