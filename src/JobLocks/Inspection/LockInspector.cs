@@ -106,7 +106,7 @@ internal sealed class LockInspector(LockDesk desk, LineStatements statements, Jo
             return standing.Explain(Page(await AskAsync(LookSql.HeldUnder, ReadHeld, stop, Key(standing.Key)).ConfigureAwait(false)).Items);
 
         var (has, _) = await AskAsync(LookSql.Has, static row => (Name: row.GetString(0), Since: Instant(row, 1)!.Value), stop, Text(Escaped(wanted))).ConfigureAwait(false);
-        return has is [var held] ? $"holds {held.Name} since {StandingRun.At(held.Since)}" : null;
+        return has is [var held] ? $"holds {Shown.Name(held.Name)} since {Shown.Instant(held.Since)}" : null;
     }
 
     public async Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, string by, TimeSpan? atMost = null, CancellationToken stop = default)

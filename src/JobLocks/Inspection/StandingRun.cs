@@ -15,21 +15,14 @@ internal sealed record StandingRun(LockKey Key, string Name, DateTimeOffset Sinc
             [var one] => $"held by {one.Holder}{SinceOf(one.Holder)}",
             [var one, ..] => $"held by {one.Holder}{SinceOf(one.Holder)} and {held.Count - 1} more",
         };
-        var usual = UsualHold is { } time ? $", usual hold {Seconds(time)}" : "";
-        return string.Create(CultureInfo.InvariantCulture, $"waiting for {Name}, {by}, place {Place} of {Length}{usual}");
+        var usual = UsualHold is { } time ? $", usual hold {Shown.Time(time)}" : "";
+        return string.Create(CultureInfo.InvariantCulture, $"waiting for {Shown.Name(Name)}, {by}, place {Place} of {Length}{usual}");
     }
-
-    /// <summary>An instant as it stands in a sentence.</summary>
-    public static string At(DateTimeOffset instant) => instant.ToUniversalTime().ToString("yyyy-MM-dd HH:mm:ss'Z'", CultureInfo.InvariantCulture);
 
     private static string SinceOf(LockHolder holder) => holder switch
     {
-        { Since: { } since } => $" since {At(since)}",
-        { ConnectedSince: { } connected } => $", connected since {At(connected)}",
+        { Since: { } since } => $" since {Shown.Instant(since)}",
+        { ConnectedSince: { } connected } => $", connected since {Shown.Instant(connected)}",
         _ => "",
     };
-
-    private static string Seconds(TimeSpan time) => time.TotalSeconds < 10
-        ? string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0.0} s")
-        : string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0} s");
 }

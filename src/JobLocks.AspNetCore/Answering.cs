@@ -1,0 +1,30 @@
+using Microsoft.AspNetCore.Http;
+
+namespace JobLocks.AspNetCore;
+
+/// <summary>What every answer says, and what is answered where the server cannot be asked.</summary>
+internal static class Answering
+{
+    /// <summary>Nothing from outside, nothing inline, in no foreign frame.</summary>
+    private const string Policy =
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'self'; base-uri 'none'";
+
+    public static async ValueTask<object?> TellAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next)
+    {
+        var headers = context.HttpContext.Response.Headers;
+        headers.ContentSecurityPolicy = Policy;
+        headers.XContentTypeOptions = "nosniff";
+        headers["Referrer-Policy"] = "same-origin";
+        try
+        {
+            return await next(context).ConfigureAwait(false);
+        }
+        catch (JobLocksUnavailableException unavailable)
+        {
+            return Results.Problem(
+                title: "PostgreSQL cannot be asked for its locks",
+                detail: $"{unavailable.Message} Check that the server runs and that this application reaches it; the page goes on by itself.",
+                statusCode: StatusCodes.Status503ServiceUnavailable);
+        }
+    }
+}

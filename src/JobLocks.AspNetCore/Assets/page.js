@@ -1,0 +1,63 @@
+// Shows times in the viewer's zone, and keeps the page up to date while it is visible. Without it, the page shows the moment it was loaded at.
+(() => {
+  'use strict';
+  const betweenLooks = 2000;
+  const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' });
+  const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
+  const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+  const said = new WeakMap();
+  const state = document.getElementById('state');
+
+  const ago = (seconds) =>
+    seconds < 100 ? `${Math.max(0, Math.round(seconds))} s` : seconds < 6000 ? `${Math.round(seconds / 60)} min` : seconds < 172800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86400)} d`;
+
+  const showTimes = (within) => {
+    for (const time of within.querySelectorAll('time')) {
+      const instant = new Date(time.dateTime);
+      const seconds = (Date.now() - instant) / 1000;
+      time.title = `${exact.format(instant)} (${time.dateTime})`;
+      time.textContent = `${(seconds < 43200 ? clock : day).format(instant)}, ${ago(seconds)} ago`;
+    }
+  };
+
+  const takeOver = (fresh) => {
+    for (const part of document.querySelectorAll('[data-live]')) {
+      const next = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
+      if (!next) continue;
+      // Times grow older on their own: only what the server says anew is put in place, so that nothing flickers and a selection stays.
+      if (next.innerHTML === said.get(part)) {
+        showTimes(part);
+        continue;
+      }
+      said.set(part, next.innerHTML);
+      showTimes(next);
+      const focused = part.contains(document.activeElement) ? document.activeElement.id : '';
+      part.replaceChildren(...next.childNodes);
+      if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+    }
+  };
+
+  const look = async () => {
+    if (document.visibilityState !== 'visible' || document.querySelectorAll('[data-live]').length === 0) return;
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: 'text/html' }, cache: 'no-store' });
+      if (!answer.ok) throw new Error(`The server answers ${answer.status}`);
+      takeOver(new DOMParser().parseFromString(await answer.text(), 'text/html'));
+      if (state) state.textContent = 'Up to date';
+    } catch (broken) {
+      if (state) state.textContent = `Not up to date since ${clock.format(new Date())}: ${broken.message}. It is tried again.`;
+    }
+  };
+
+  for (const part of document.querySelectorAll('[data-live]')) said.set(part, part.innerHTML);
+  showTimes(document);
+  if (state) state.textContent = '';
+  let looking = false;
+  const lookOnce = async () => {
+    if (looking) return;
+    looking = true;
+    try { await look(); } finally { looking = false; }
+  };
+  setInterval(lookOnce, betweenLooks);
+  document.addEventListener('visibilitychange', lookOnce);
+})();

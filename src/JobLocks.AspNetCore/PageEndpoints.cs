@@ -1,0 +1,100 @@
+using System.Globalization;
+using System.Reflection;
+using JobLocks.AspNetCore.Pages;
+using JobLocks.Inspection;
+using Microsoft.AspNetCore.Antiforgery;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Mvc;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace JobLocks.AspNetCore;
+
+/// <summary>The pages, and the one thing that can be done on them.</summary>
+internal sealed class PageEndpoints(JobLocksPageOptions options)
+{
+    private const int OnOnePage = 100;
+
+    private const string Start = "/";
+    private const string OfName = "/names/{key:long}";
+    private const string Search = "/search";
+    private const string Release = "/names/{key:long}/release";
+
+    private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(5);
+
+    public void Map(RouteGroupBuilder group)
+    {
+        group.MapGet(Start, OverviewAsync).ExcludeFromDescription();
+        group.MapGet(OfName, NameAsync).ExcludeFromDescription();
+        group.MapGet(Search, SearchAsync).ExcludeFromDescription();
+        group.MapPost(Release, ReleaseAsync).ExcludeFromDescription();
+        group.MapGet("/page.css", static (HttpContext http) => Asset(http, "page.css", "text/css; charset=utf-8")).ExcludeFromDescription();
+        group.MapGet("/page.js", static (HttpContext http) => Asset(http, "page.js", "text/javascript; charset=utf-8")).ExcludeFromDescription();
+    }
+
+    private async Task<IResult> OverviewAsync(HttpContext http, IJobLockInspector locks, CancellationToken stop, [FromQuery] int held = 0, [FromQuery] int waiting = 0)
+    {
+        var overview = await locks.GetOverviewAsync(stop).ConfigureAwait(false);
+        var heldPage = await locks.GetHeldAsync(Math.Max(0, held), OnOnePage, stop).ConfigureAwait(false);
+        var waitingPage = await locks.GetWaitingAsync(Math.Max(0, waiting), OnOnePage, stop).ConfigureAwait(false);
+        var at = BaseOf(http, Start);
+        return Page(http, at, options.Title, new OverviewPage(at, overview, heldPage, Math.Max(0, held), waitingPage, Math.Max(0, waiting)).Render());
+    }
+
+    private async Task<IResult> NameAsync(HttpContext http, IJobLockInspector locks, long key, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] string? told = null)
+    {
+        var name = await locks.GetNameAsync(new(key), stop).ConfigureAwait(false);
+        var line = skip > 0 ? await locks.GetWaitingAsync(new(key), skip, OnOnePage, stop).ConfigureAwait(false) : name.Waiting;
+        var token = MayAct(http) ? http.RequestServices.GetService<IAntiforgery>()?.GetAndStoreTokens(http) : null;
+        var shown = name.Name is null ? name.Key.ToString() : Shown.Short(Shown.Name(name.Name));
+        var at = BaseOf(http, OfName);
+        return Page(http, at, $"{shown} · {options.Title}", new NamePage(at, name, line, Math.Max(0, skip), token, told).Render());
+    }
+
+    private async Task<IResult> SearchAsync(HttpContext http, IJobLockInspector locks, CancellationToken stop, [FromQuery] string? q = null)
+    {
+        var found = await locks.FindAsync(q ?? "", stop).ConfigureAwait(false);
+        var at = BaseOf(http, Search);
+        return found is [var one]
+            ? Results.Redirect($"{at}/names/{one.Key}")
+            : Page(http, at, $"Search · {options.Title}", new SearchPage(at, q ?? "", found).Render(), q);
+    }
+
+    private async Task<IResult> ReleaseAsync(HttpContext http, IJobLockInspector locks, long key, CancellationToken stop)
+    {
+        if (!MayAct(http)) return Results.Text("You may look at the locks, but not ask for them.", statusCode: StatusCodes.Status403Forbidden);
+        if (http.RequestServices.GetService<IAntiforgery>() is not { } antiforgery)
+            return Results.Text("Nothing can be asked for here before builder.Services.AddAntiforgery() is called.", statusCode: StatusCodes.Status403Forbidden);
+        if (!await antiforgery.IsRequestValidAsync(http).ConfigureAwait(false))
+            return Results.Text("The form is too old, or not from this page. Load the page again and press the button once more.", statusCode: StatusCodes.Status400BadRequest);
+
+        // The key of a slot is asked for, and the page of its name is gone back to.
+        var form = await http.Request.ReadFormAsync(stop).ConfigureAwait(false);
+        var wanted = long.TryParse(form["key"], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var slot) ? slot : key;
+        var by = http.User.Identity?.Name is { Length: > 0 } name ? Shown.Short(Shown.Name(name)) : $"somebody at {http.Connection.RemoteIpAddress?.ToString() ?? "this machine"}";
+        var answer = await locks.RequestReleaseAsync(new(wanted), by, LongestWait, stop).ConfigureAwait(false);
+        return Results.Redirect($"{BaseOf(http, Release)}/names/{key.ToString(CultureInfo.InvariantCulture)}?told={answer}");
+    }
+
+    private bool MayAct(HttpContext http) => !options.IsReadOnly(http);
+
+    private IResult Page(HttpContext http, string at, string title, Html content, string? search = null)
+    {
+        http.Response.Headers.CacheControl = "no-store";
+        return Results.Content(new Layout(at, options.Title, title, search ?? "").Render(content).ToString(), "text/html; charset=utf-8");
+    }
+
+    /// <summary>Where the pages are, as the browser sees it.</summary>
+    private static string BaseOf(HttpContext http, string own)
+    {
+        var pattern = (http.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? own;
+        return $"{http.Request.PathBase}/{pattern[..^own.Length].Trim('/')}".TrimEnd('/');
+    }
+
+    private static IResult Asset(HttpContext http, string name, string type)
+    {
+        http.Response.Headers.CacheControl = "public, max-age=3600";
+        return Results.Stream(Assembly.GetExecutingAssembly().GetManifestResourceStream(name)!, type);
+    }
+}

@@ -1,0 +1,37 @@
+using JobLocks.Inspection;
+
+namespace JobLocks.AspNetCore.Pages;
+
+/// <summary>What surrounds every page.</summary>
+internal sealed class Layout(string at, string heading, string title, string search)
+{
+    public Html Render(Html content) => Html.Of(
+        $"""
+        <!DOCTYPE html>
+        <html lang="en">
+        <head>
+        <meta charset="utf-8">
+        <meta name="viewport" content="width=device-width, initial-scale=1">
+        <meta name="color-scheme" content="light dark">
+        <title>{title}</title>
+        <link rel="stylesheet" href="{at}/page.css">
+        <script src="{at}/page.js" defer></script>
+        </head>
+        <body>
+        <a class="skip" href="#content">Skip to the content</a>
+        <header>
+        <a class="home" href="{at}/" id="home">{heading}</a>
+        <form role="search" action="{at}/search" method="get">
+        <label for="q" class="unseen">Name, key or job id</label>
+        <input id="q" name="q" type="search" placeholder="Name, key or job id" value="{Shown.Name(search)}" maxlength="500">
+        <button id="find">Find</button>
+        </form>
+        </header>
+        <main id="content" tabindex="-1">
+        {content}
+        </main>
+        <footer><p id="state" role="status">All times are UTC where the page cannot show them in your zone.</p></footer>
+        </body>
+        </html>
+        """);
+}

@@ -1,0 +1,18 @@
+using JobLocks.Testing.Postgres;
+
+[assembly: Parallelizable(ParallelScope.Fixtures)]
+[assembly: FixtureLifeCycle(LifeCycle.SingleInstance)]
+
+namespace JobLocks.AspNetCore.Tests;
+
+[SetUpFixture]
+public sealed class AssemblySetup
+{
+    public static PostgresServer Postgres { get; private set; } = null!;
+
+    [OneTimeSetUp]
+    public async Task StartPostgres() => Postgres = await PostgresServer.StartAsync();
+
+    [OneTimeTearDown]
+    public async Task EndPostgres() => await Postgres.DisposeAsync();
+}

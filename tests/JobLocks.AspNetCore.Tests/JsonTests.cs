@@ -1,0 +1,56 @@
+using System.Net;
+using System.Text.Json;
+
+namespace JobLocks.AspNetCore.Tests;
+
+/// <summary>The JSON behind the page.</summary>
+[TestFixture, CancelAfter(60_000)]
+public sealed class JsonTests
+{
+    private const string Name = "order:42";
+
+    [Test]
+    public async Task Tells_what_is_held_and_what_waits(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync();
+        using var held = await site.HoldAsync(Name);
+        await site.ParkAsync(Name, "4711");
+        await site.WrittenDownAsync(stop);
+
+        var overview = await ReadAsync(site, "overview");
+        var lockHeld = (await ReadAsync(site, "held")).GetProperty("items")[0];
+        var name = await ReadAsync(site, $"names/{LockKey.Of(Name)}");
+        var line = await ReadAsync(site, $"names/{LockKey.Of(Name)}/waiting?take=1");
+        var run = await ReadAsync(site, "runs/4711");
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That((overview.GetProperty("held").GetInt64(), overview.GetProperty("waiting").GetInt64()), Is.EqualTo((1L, 1L)));
+            Assert.That(lockHeld.GetProperty("key").GetString(), Is.EqualTo(LockKey.Of(Name).ToString()), "as text: a number of JavaScript has 53 bits");
+            Assert.That(lockHeld.GetProperty("mode").GetString(), Is.EqualTo("exclusive"));
+            Assert.That(lockHeld.GetProperty("holder").GetProperty("run").GetString(), Is.EqualTo("Hangfire job 1187"));
+            Assert.That(name.GetProperty("name").GetString(), Is.EqualTo(Name));
+            Assert.That(line.GetProperty("items")[0].GetProperty("place").GetInt64(), Is.EqualTo(1));
+            Assert.That(run.GetProperty("sentence").GetString(), Does.StartWith("waiting for order:42, held by Hangfire job 1187 of billing on web-3 (pid 812) since "));
+        }
+    }
+
+    [TestCase("held?take=101")]
+    [TestCase("waiting?skip=-1")]
+    public async Task Refuses_a_page_that_is_too_large(string path)
+    {
+        await using var site = await Site.StartAsync();
+
+        Assert.That(await site.GetAsync($"/joblocks/api/v1/{path}", HttpStatusCode.BadRequest), Does.Contain("take from 1 to 100"));
+    }
+
+    [Test]
+    public async Task Knows_nothing_of_a_run_that_neither_waits_nor_runs()
+    {
+        await using var site = await Site.StartAsync();
+
+        await site.GetAsync("/joblocks/api/v1/runs/unknown", HttpStatusCode.NotFound);
+    }
+
+    private static async Task<JsonElement> ReadAsync(Site site, string path) => JsonDocument.Parse(await site.GetAsync($"/joblocks/api/v1/{path}")).RootElement;
+}

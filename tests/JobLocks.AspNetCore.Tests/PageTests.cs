@@ -1,0 +1,228 @@
+using System.Net;
+using Microsoft.AspNetCore.Builder;
+
+namespace JobLocks.AspNetCore.Tests;
+
+/// <summary>What a person sees on the page, and may do there.</summary>
+[TestFixture, CancelAfter(60_000)]
+public sealed class PageTests
+{
+    private const string Name = "order:42";
+
+    private static readonly string[] Poisons = ["<script>alert", "\" onmouseover", "<img", "\u202E", "\u2066", "\u200F", "\0"];
+
+    private static readonly string NamePage = $"/joblocks/names/{LockKey.Of(Name)}";
+
+    [Test]
+    public async Task Shows_what_is_held_by_whom_and_who_waits(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync();
+        using var held = await site.HoldAsync(Name);
+        await site.ParkAsync(Name, "4711");
+        await site.WrittenDownAsync(stop);
+
+        var overview = await site.GetAsync("/joblocks");
+        var name = await site.GetAsync(NamePage);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(overview, Does.Contain("<b>1</b> held").And.Contain("<b>1</b> waiting"));
+            Assert.That(overview, Does.Contain("Hangfire job 1187 of billing on web-3 (pid 812)").And.Contain($"href=\"{NamePage}\""));
+            Assert.That(name, Does.Contain("<h1><bdi>order:42</bdi></h1>").And.Contain("Hangfire 4711"));
+            Assert.That(name, Does.Contain("Ask to let go"));
+        }
+    }
+
+    [Test]
+    public async Task Says_what_will_appear_where_there_is_nothing()
+    {
+        await using var site = await Site.StartAsync();
+
+        var overview = await site.GetAsync("/joblocks/");
+        var name = await site.GetAsync("/joblocks/names/-5");
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(overview, Does.Contain("No run waits.").And.Contain("Nothing is held."));
+            Assert.That(name, Does.Contain("key -5").And.Contain("Nobody.").And.Contain("No run waits for it.").And.Contain("Nothing happened."));
+        }
+    }
+
+    [Test]
+    public async Task Finds_a_name_and_goes_to_the_only_one(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync();
+        using (await site.HoldAsync(Name)) await site.WrittenDownAsync(stop);
+        while ((await site.Locks.Inspector.FindAsync("order", stop)).Count == 0) stop.ThrowIfCancellationRequested();
+
+        var found = await site.Client.GetAsync(new Uri("/joblocks/search?q=rder:4", UriKind.Relative), stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(found.Headers.Location?.ToString(), Is.EqualTo(NamePage));
+            Assert.That(await site.GetAsync("/joblocks/search?q=nothing-like-it"), Does.Contain("Nothing found for <bdi>nothing-like-it</bdi>"));
+        }
+    }
+
+    [Test]
+    public async Task Asks_the_holder_to_let_go_and_says_what_came_of_it(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync(static page => page.RequireAuthorization());
+        site.Client.DefaultRequestHeaders.Add(HeaderAuthentication.Header, "alice");
+        var held = await site.HoldAsync(Name);
+        held.Lost.UnsafeRegister(static handle => ((JobLockHandle)handle!).Dispose(), held);
+        var page = await site.GetAsync(NamePage);
+
+        var answer = await site.Client.PostAsync(new Uri($"{NamePage}/release", UriKind.Relative), Site.FormOn(page), stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(answer.Headers.Location?.ToString(), Is.EqualTo($"{NamePage}?told=Released"));
+            Assert.That(held.LostReason, Does.Contain("alice asked for it"));
+            Assert.That(await site.GetAsync($"{NamePage}?told=Released"), Does.Contain("It was let go."));
+        }
+    }
+
+    [Test]
+    public async Task Lets_nobody_ask_without_the_token_of_the_page(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync();
+        using var held = await site.HoldAsync(Name);
+        await site.WrittenDownAsync(stop);
+
+        var posted = await site.Client.PostAsync(new Uri($"{NamePage}/release", UriKind.Relative), new FormUrlEncodedContent([KeyValuePair.Create("key", LockKey.Of(Name).ToString())]), stop);
+        var got = await site.Client.GetAsync(new Uri($"{NamePage}/release", UriKind.Relative), stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(posted.StatusCode, Is.EqualTo(HttpStatusCode.BadRequest));
+            Assert.That(got.StatusCode, Is.EqualTo(HttpStatusCode.MethodNotAllowed));
+            Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.held WHERE asked IS NOT NULL"), Is.Zero);
+        }
+    }
+
+    [Test]
+    public async Task Shows_no_button_to_who_may_only_look_and_refuses_the_act(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync(options: static options => options.IsReadOnly = static _ => true);
+        using var held = await site.HoldAsync(Name);
+        await site.WrittenDownAsync(stop);
+
+        var page = await site.GetAsync(NamePage);
+        var posted = await site.Client.PostAsync(new Uri($"{NamePage}/release", UriKind.Relative), content: null, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(page, Does.Not.Contain("Ask to let go"));
+            Assert.That(posted.StatusCode, Is.EqualTo(HttpStatusCode.Forbidden));
+            Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.held WHERE asked IS NOT NULL"), Is.Zero);
+        }
+    }
+
+    [Test]
+    public async Task Only_shows_where_the_application_has_no_antiforgery(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync(hasAntiforgery: false);
+        using var held = await site.HoldAsync(Name);
+        await site.WrittenDownAsync(stop);
+
+        Assert.That(await site.GetAsync(NamePage), Does.Not.Contain("Ask to let go"));
+        Assert.That((await site.Client.PostAsync(new Uri($"{NamePage}/release", UriKind.Relative), content: null, stop)).StatusCode, Is.EqualTo(HttpStatusCode.Forbidden));
+    }
+
+    [TestCase("X-From", "203.0.113.7")]
+    [TestCase("X-Forwarded-For", "203.0.113.7")]
+    public async Task Answers_its_own_machine_only_where_nothing_is_said_about_authorisation(string header, string from)
+    {
+        await using var site = await Site.StartAsync();
+        Assert.That(await site.GetAsync("/joblocks"), Does.Contain("<h2 id=\"h-held\">Held</h2>"));
+
+        site.Client.DefaultRequestHeaders.Add(header, from);
+
+        foreach (var path in new[] { "/joblocks", NamePage, "/joblocks/search?q=x", "/joblocks/page.js", "/joblocks/api/v1/held", "/joblocks/api/v1/overview" })
+            Assert.That(await site.GetAsync(path, HttpStatusCode.Forbidden), Does.Contain("RequireAuthorization"));
+    }
+
+    [Test]
+    public async Task Keeps_to_what_the_application_says_about_authorisation()
+    {
+        await using var guarded = await Site.StartAsync(static page => page.RequireAuthorization());
+        await using var open = await Site.StartAsync(static page => page.AllowAnonymous());
+        open.Client.DefaultRequestHeaders.Add("X-From", "203.0.113.7");
+
+        using (Assert.EnterMultipleScope())
+        {
+            await guarded.GetAsync("/joblocks", HttpStatusCode.Unauthorized);
+            await guarded.GetAsync("/joblocks/api/v1/held", HttpStatusCode.Unauthorized);
+            await open.GetAsync("/joblocks");
+        }
+
+        guarded.Client.DefaultRequestHeaders.Add("X-From", "203.0.113.7");
+        guarded.Client.DefaultRequestHeaders.Add(HeaderAuthentication.Header, "alice");
+        await guarded.GetAsync("/joblocks");
+    }
+
+    [TestCase("<script>alert(1)</script>")]
+    [TestCase("\" onmouseover=\"alert(1)")]
+    [TestCase("'><img src=x onerror=alert(1)>")]
+    [TestCase("line\r\nbreak\tand\0nul")]
+    [TestCase("right\u202Eto\u2066left\u200F")]
+    public async Task Executes_nothing_of_a_hostile_name(string hostile, CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync();
+        using var held = await site.HoldAsync(hostile, run: $"Hangfire job {hostile}");
+        await site.ParkAsync(hostile, hostile.Replace('\0', 'x'));
+        await site.WrittenDownAsync(stop);
+
+        foreach (var path in new[] { "/joblocks", $"/joblocks/names/{LockKey.Of(hostile)}", $"/joblocks/search?q={Uri.EscapeDataString(hostile + "?")}" })
+        {
+            var page = await site.GetAsync(path);
+            Assert.That(Poisons.Where(poison => page.Contains(poison, StringComparison.Ordinal)), Is.Empty, path);
+        }
+    }
+
+    [Test]
+    public async Task Shortens_a_long_name_and_shows_more_of_it_on_hover(CancellationToken stop)
+    {
+        var name = new string('x', 10_000);
+        await using var site = await Site.StartAsync();
+        using var held = await site.HoldAsync(name);
+        await site.WrittenDownAsync(stop);
+
+        var page = await site.GetAsync("/joblocks");
+
+        Assert.That(page, Does.Contain($"<bdi>{new string('x', 79)}…</bdi>"));
+        Assert.That(page.Length, Is.LessThan(50_000));
+    }
+
+    [Test]
+    public async Task Allows_nothing_from_outside_and_nothing_inline()
+    {
+        await using var site = await Site.StartAsync();
+
+        var answer = await site.Client.GetAsync(new Uri("/joblocks", UriKind.Relative));
+        var page = await answer.Content.ReadAsStringAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(answer.Headers.GetValues("Content-Security-Policy").Single(), Does.Contain("default-src 'none'").And.Not.Contain("unsafe"));
+            Assert.That(page, Does.Not.Contain(" style=").And.Not.Contain("<style").And.Not.Contain("http://").And.Not.Contain("https://"));
+            Assert.That(await site.GetAsync("/joblocks/page.css"), Does.Contain("prefers-color-scheme: dark"));
+            Assert.That(await site.GetAsync("/joblocks/page.js"), Does.Contain("visibilityState"));
+        }
+    }
+
+    [Test]
+    public async Task Finds_its_way_wherever_it_is_mapped(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync(pattern: "/ops/locks/");
+        using var held = await site.HoldAsync(Name);
+        await site.WrittenDownAsync(stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(await site.GetAsync("/ops/locks"), Does.Contain($"href=\"/ops/locks/names/{LockKey.Of(Name)}\"").And.Contain("href=\"/ops/locks/page.css\""));
+            Assert.That(await site.GetAsync($"/ops/locks/names/{LockKey.Of(Name)}"), Does.Contain("href=\"/ops/locks/\"").And.Contain($"action=\"/ops/locks/names/{LockKey.Of(Name)}/release\""));
+        }
+    }
+}
