@@ -79,7 +79,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
 
     private bool MayAct(HttpContext http) => !options.IsReadOnly(http);
 
-    private IResult Page(HttpContext http, string at, string title, Html content, string? search = null)
+    private IResult Page(HttpContext http, string at, string title, Markup content, string? search = null)
     {
         http.Response.Headers.CacheControl = "no-store";
         return Results.Content(new Layout(at, options.Title, title, search ?? "").Render(content).ToString(), "text/html; charset=utf-8");

@@ -43,6 +43,9 @@ internal static class ConfiguredGates
             + "or GlobalConfiguration.Configuration.UseJobLocks(locks) without a container.");
     }
 
+    /// <summary>The gate of a storage; null where none was set.</summary>
+    public static JobGate? Find(JobStorage storage) => Gates.TryGetValue(storage, out var gate) ? gate : _unlessConfigured;
+
     private static void Serve(JobStorage storage, JobGate gate)
     {
         if (Served.TryGetValue(storage, out var serving) && serving == gate) return;

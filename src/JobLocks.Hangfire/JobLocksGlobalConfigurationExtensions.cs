@@ -1,5 +1,6 @@
 using Hangfire;
 using JobLocks.Gate;
+using JobLocks.Hangfire.Dashboard;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace JobLocks.Hangfire;
@@ -42,6 +43,7 @@ public static class JobLocksGlobalConfigurationExtensions
 
     private static IGlobalConfiguration Use(IGlobalConfiguration configuration, JobGate gate)
     {
+        LocksDashboard.AddTo(configuration);
         if (configuration is IGlobalConfiguration<JobStorage> { Entry: { } storage })
         {
             ConfiguredGates.Set(storage, gate);

@@ -9,35 +9,35 @@ internal static class HourPlot
     private const int Width = 10;
     private const int Height = 80;
 
-    public static Html Render(IReadOnlyList<LockMinute> hour, DateTimeOffset now)
+    public static Markup Render(IReadOnlyList<LockMinute> hour, DateTimeOffset now)
     {
-        if (hour.Count == 0) return Html.Of($"<p class=\"empty\">Nothing happened. Each minute in which a run has it, waits or is refused appears here.</p>");
+        if (hour.Count == 0) return Markup.Of($"<p class=\"empty\">Nothing happened. Each minute in which a run has it, waits or is refused appears here.</p>");
 
         var first = new DateTimeOffset(now.UtcDateTime.Date, TimeSpan.Zero).AddMinutes(Math.Floor(now.UtcDateTime.TimeOfDay.TotalMinutes) - Minutes + 1);
         var most = hour.Max(static minute => minute.Runs + minute.Waited + minute.Refused);
         var runs = hour.Sum(static minute => minute.Runs);
         var waited = hour.Sum(static minute => minute.Waited);
         var refused = hour.Sum(static minute => minute.Refused);
-        return Html.Of(
+        return Markup.Of(
             $"""
             <figure>
             <svg viewBox="0 0 {Minutes * Width} {Height}" role="img" aria-label="In the last hour: {runs} runs, {waited} waited, {refused} refused. At most {most} in a minute." preserveAspectRatio="none">
-            {Html.Join(hour.Select(minute => Bars(minute, (int)(minute.Minute - first).TotalMinutes, most)))}
+            {Markup.Join(hour.Select(minute => Bars(minute, (int)(minute.Minute - first).TotalMinutes, most)))}
             </svg>
             <figcaption><span class="key runs">{runs} runs</span> <span class="key waits">{waited} waited</span> <span class="key refusals">{refused} refused</span></figcaption>
             </figure>
             """);
     }
 
-    private static Html Bars(LockMinute minute, int at, long most)
+    private static Markup Bars(LockMinute minute, int at, long most)
     {
-        if (at is < 0 or >= Minutes) return Html.None;
+        if (at is < 0 or >= Minutes) return Markup.None;
 
         var usual = minute.Runs > 0 ? $", held {Shown.Time(minute.Held / minute.Runs)} each" : "";
         var runs = Size(minute.Runs, most);
         var waits = Size(minute.Waited, most);
         var refusals = Size(minute.Refused, most);
-        return Html.Of(
+        return Markup.Of(
             $"""
             <g><title>{Shown.Instant(minute.Minute)}: {minute.Runs} runs{usual}, {minute.Waited} waited, {minute.Refused} refused</title>
             <rect class="runs" x="{at * Width}" y="{Height - runs}" width="{Width - 1}" height="{runs}"/><rect class="waits" x="{at * Width}" y="{Height - runs - waits}" width="{Width - 1}" height="{waits}"/><rect class="refusals" x="{at * Width}" y="{Height - runs - waits - refusals}" width="{Width - 1}" height="{refusals}"/></g>

@@ -5,7 +5,7 @@ namespace JobLocks.AspNetCore.Pages;
 /// <summary>What surrounds every page.</summary>
 internal sealed class Layout(string at, string heading, string title, string search)
 {
-    public Html Render(Html content) => Html.Of(
+    public Markup Render(Markup content) => Markup.Of(
         $"""
         <!DOCTYPE html>
         <html lang="en">

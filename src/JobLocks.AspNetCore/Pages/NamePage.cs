@@ -12,7 +12,7 @@ namespace JobLocks.AspNetCore.Pages;
 /// <param name="told">What came of the last time.</param>
 internal sealed class NamePage(string at, NamedLock name, LockPage<RunInLine> line, int from, AntiforgeryTokenSet? token, string? told)
 {
-    public Html Render() => Html.Of(
+    public Markup Render() => Markup.Of(
         $"""
         <h1><bdi>{(name.Name is null ? $"key {name.Key}" : Shown.Name(name.Name))}</bdi></h1>
         <p class="faint">Key <code>{name.Key.Value}</code></p>
@@ -32,24 +32,24 @@ internal sealed class NamePage(string at, NamedLock name, LockPage<RunInLine> li
         </section>
         """);
 
-    private Html Told() => told switch
+    private Markup Told() => told switch
     {
         nameof(ReleaseAnswer.Released) => Note("It was let go."),
         nameof(ReleaseAnswer.WasFree) => Note("Nobody had it any more."),
         nameof(ReleaseAnswer.StillHeld) => Note("Its holder was told to stop, and has it still: a run ends when it looks at its token, or by itself."),
         nameof(ReleaseAnswer.IsForeign) => Note("Its holder is none of ours, and cannot be asked. Whoever may can end its session in PostgreSQL."),
-        _ => Html.None,
+        _ => Markup.None,
     };
 
-    private static Html Note(string text) => Html.Of($"<p class=\"note\" role=\"alert\">{text}</p>");
+    private static Markup Note(string text) => Markup.Of($"<p class=\"note\" role=\"alert\">{text}</p>");
 
-    private Html Held() => name.Held.Count == 0
-        ? Html.Of($"<p class=\"empty\">Nobody. Whoever takes it appears here.</p>")
-        : Html.Of(
+    private Markup Held() => name.Held.Count == 0
+        ? Markup.Of($"<p class=\"empty\">Nobody. Whoever takes it appears here.</p>")
+        : Markup.Of(
             $"""
             <table>
             <thead><tr><th scope="col">Holder</th><th scope="col">Since</th><th scope="col">Mode</th><th scope="col"><span class="unseen">What can be done</span></th></tr></thead>
-            <tbody>{Html.Join(name.Held.Select(one => Html.Of(
+            <tbody>{Markup.Join(name.Held.Select(one => Markup.Of(
                 $"""
                 <tr><td data-label="Holder">{Parts.Holder(one.Holder)}</td><td data-label="Since">{Parts.Since(one.Holder)}</td><td data-label="Mode" class="word">{(one.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td>{Release(one)}</td></tr>
 
@@ -57,22 +57,22 @@ internal sealed class NamePage(string at, NamedLock name, LockPage<RunInLine> li
             </table>
             """);
 
-    private Html Release(HeldLock one) => token is null || one.Holder.IsForeign
-        ? Html.None
-        : Html.Of(
+    private Markup Release(HeldLock one) => token is null || one.Holder.IsForeign
+        ? Markup.None
+        : Markup.Of(
             $"""
             <form method="post" action="{at}/names/{name.Key.Value}/release"><input type="hidden" name="{token.FormFieldName}" value="{token.RequestToken}"><input type="hidden" name="key" value="{one.Key.Value}"><button id="release-{one.Key.Value}-{one.Holder.Backend}" title="The run is cancelled; the lock is free when it has ended">Ask to let go</button></form>
             """);
 
-    private Html Line() => line.Items.Count == 0
-        ? Html.Of($"<p class=\"empty\">No run waits for it.</p>")
-        : Html.Of(
+    private Markup Line() => line.Items.Count == 0
+        ? Markup.Of($"<p class=\"empty\">No run waits for it.</p>")
+        : Markup.Of(
             $"""
             <table>
             <thead><tr><th scope="col">Place</th><th scope="col">Run</th><th scope="col">Since</th><th scope="col">Mode</th><th scope="col">Its turn</th></tr></thead>
-            <tbody>{Html.Join(line.Items.Select(static one => Html.Of(
+            <tbody>{Markup.Join(line.Items.Select(static one => Markup.Of(
                 $"""
-                <tr><td data-label="Place" class="number">{one.Place}</td><td data-label="Run"><bdi>{Shown.Name($"{one.Scheduler} {one.Run}")}</bdi></td><td data-label="Since">{Parts.Time(one.Since)}</td><td data-label="Mode" class="word">{(one.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Its turn">{(one.TurnCame is { } turn ? Html.Of($"came {Parts.Time(turn)}") : Html.Of($"<span class=\"faint\">not yet</span>"))}</td></tr>
+                <tr><td data-label="Place" class="number">{one.Place}</td><td data-label="Run"><bdi>{Shown.Name($"{one.Scheduler} {one.Run}")}</bdi></td><td data-label="Since">{Parts.Time(one.Since)}</td><td data-label="Mode" class="word">{(one.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Its turn">{(one.TurnCame is { } turn ? Markup.Of($"came {Parts.Time(turn)}") : Markup.Of($"<span class=\"faint\">not yet</span>"))}</td></tr>
 
                 """)))}</tbody>
             </table>

@@ -5,7 +5,7 @@ namespace JobLocks.AspNetCore.Pages;
 /// <summary>What is held, what waits, who takes locks.</summary>
 internal sealed class OverviewPage(string at, LockOverview overview, LockPage<HeldLock> held, int heldFrom, LockPage<WaitingName> waiting, int waitingFrom)
 {
-    public Html Render() => Html.Of(
+    public Markup Render() => Markup.Of(
         $"""
         <h1 class="unseen">Overview</h1>
         <section class="numbers" data-live="numbers">
@@ -28,32 +28,32 @@ internal sealed class OverviewPage(string at, LockOverview overview, LockPage<He
         </section>
         """);
 
-    private Html NoNames() => overview.HasNames
-        ? Html.None
-        : Html.Of($"<p class=\"note\">Names, runs and lines cannot be read here: the schema of JobLocks is not there, or this role may not read it. See the GRANT lines in docs/schema.sql.</p>");
+    private Markup NoNames() => overview.HasNames
+        ? Markup.None
+        : Markup.Of($"<p class=\"note\">Names, runs and lines cannot be read here: the schema of JobLocks is not there, or this role may not read it. See the GRANT lines in docs/schema.sql.</p>");
 
-    private Html Waiting() => waiting.Items.Count == 0
-        ? Html.Of($"<p class=\"empty\">No run waits. A run that meets a held lock appears here, with its place in the line.</p>")
-        : Html.Of(
+    private Markup Waiting() => waiting.Items.Count == 0
+        ? Markup.Of($"<p class=\"empty\">No run waits. A run that meets a held lock appears here, with its place in the line.</p>")
+        : Markup.Of(
             $"""
             <table>
             <thead><tr><th scope="col">Name</th><th scope="col">Runs</th><th scope="col">First since</th><th scope="col">Held by</th><th scope="col">Usual hold</th></tr></thead>
-            <tbody>{Html.Join(waiting.Items.Select(one => Html.Of(
+            <tbody>{Markup.Join(waiting.Items.Select(one => Markup.Of(
                 $"""
-                <tr><td data-label="Name">{Parts.Link(at, $"waiting-{one.Key}", one.Key, one.Name)}</td><td data-label="Runs" class="number">{one.Length}</td><td data-label="First since">{Parts.Time(one.Since)}</td><td data-label="Held by">{(one.Holder is { } holder ? Parts.Holder(holder) : Html.Of($"<span class=\"faint\">nobody at the moment</span>"))}</td><td data-label="Usual hold">{Parts.Usual(one.UsualHold)}</td></tr>
+                <tr><td data-label="Name">{Parts.Link(at, $"waiting-{one.Key}", one.Key, one.Name)}</td><td data-label="Runs" class="number">{one.Length}</td><td data-label="First since">{Parts.Time(one.Since)}</td><td data-label="Held by">{(one.Holder is { } holder ? Parts.Holder(holder) : Markup.Of($"<span class=\"faint\">nobody at the moment</span>"))}</td><td data-label="Usual hold">{Parts.Usual(one.UsualHold)}</td></tr>
 
                 """)))}</tbody>
             </table>
             {Parts.Pager($"{at}/", "waiting", waitingFrom, waiting.Items.Count, waiting.Total)}
             """);
 
-    private Html Held() => held.Items.Count == 0
-        ? Html.Of($"<p class=\"empty\">Nothing is held. A lock appears here while a run, or a program in any language, has it.</p>")
-        : Html.Of(
+    private Markup Held() => held.Items.Count == 0
+        ? Markup.Of($"<p class=\"empty\">Nothing is held. A lock appears here while a run, or a program in any language, has it.</p>")
+        : Markup.Of(
             $"""
             <table>
             <thead><tr><th scope="col">Name</th><th scope="col">Held by</th><th scope="col">Since</th><th scope="col">Mode</th><th scope="col">Usual hold</th></tr></thead>
-            <tbody>{Html.Join(held.Items.Select(one => Html.Of(
+            <tbody>{Markup.Join(held.Items.Select(one => Markup.Of(
                 $"""
                 <tr><td data-label="Name">{Parts.Link(at, $"held-{one.Key}-{one.Holder.Backend}", one.Line, one.Name)}</td><td data-label="Held by">{Parts.Holder(one.Holder)}</td><td data-label="Since">{Parts.Since(one.Holder)}</td><td data-label="Mode" class="word">{(one.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Usual hold">{Parts.Usual(one.UsualHold)}</td></tr>
 
@@ -62,13 +62,13 @@ internal sealed class OverviewPage(string at, LockOverview overview, LockPage<He
             {Parts.Pager($"{at}/", "held", heldFrom, held.Items.Count, held.Total)}
             """);
 
-    private Html Processes() => overview.Processes.Count == 0
-        ? Html.Of($"<p class=\"empty\">No process has a session. One opens it with its first lock.</p>")
-        : Html.Of(
+    private Markup Processes() => overview.Processes.Count == 0
+        ? Markup.Of($"<p class=\"empty\">No process has a session. One opens it with its first lock.</p>")
+        : Markup.Of(
             $"""
             <table>
             <thead><tr><th scope="col">Process</th><th scope="col">Locks</th><th scope="col">Connected since</th><th scope="col">Backend</th></tr></thead>
-            <tbody>{Html.Join(overview.Processes.Select(static one => Html.Of(
+            <tbody>{Markup.Join(overview.Processes.Select(static one => Markup.Of(
                 $"""
                 <tr><td data-label="Process">{Parts.Holder(one.Session)}</td><td data-label="Locks" class="number">{one.Locks}</td><td data-label="Connected since">{Parts.Time(one.Session.ConnectedSince)}</td><td data-label="Backend" class="number">{one.Session.Backend}</td></tr>
 

@@ -7,38 +7,38 @@ namespace JobLocks.AspNetCore.Pages;
 internal static class Parts
 {
     /// <summary>A name that leads to its page.</summary>
-    public static Html Link(string at, string id, LockKey key, string? name)
+    public static Markup Link(string at, string id, LockKey key, string? name)
     {
         var shown = name is null ? $"key {key}" : Shown.Name(name);
-        return Html.Of($"<a id=\"{id}\" href=\"{at}/names/{key.Value}\" title=\"{shown}\"><bdi>{Shown.Short(shown)}</bdi></a>");
+        return Markup.Of($"<a id=\"{id}\" href=\"{at}/names/{key.Value}\" title=\"{shown}\"><bdi>{Shown.Short(shown)}</bdi></a>");
     }
 
     /// <summary>An instant: the script shows it in the viewer's zone, and how long ago it was.</summary>
-    public static Html Time(DateTimeOffset? instant) => instant is { } at
-        ? Html.Of($"<time datetime=\"{at.UtcDateTime.ToString("O", CultureInfo.InvariantCulture)}\" title=\"{Shown.Instant(at)}\">{Shown.Instant(at)}</time>")
-        : Html.Of($"<span class=\"faint\">not known</span>");
+    public static Markup Time(DateTimeOffset? instant) => instant is { } at
+        ? Markup.Of($"<time datetime=\"{at.UtcDateTime.ToString("O", CultureInfo.InvariantCulture)}\" title=\"{Shown.Instant(at)}\">{Shown.Instant(at)}</time>")
+        : Markup.Of($"<span class=\"faint\">not known</span>");
 
-    public static Html Holder(LockHolder holder) => holder.IsForeign
-        ? Html.Of($"<bdi>{Shown.Name(holder.ToString())}</bdi> <span class=\"tag\">foreign</span>")
-        : Html.Of($"<bdi>{Shown.Name(holder.ToString())}</bdi>");
+    public static Markup Holder(LockHolder holder) => holder.IsForeign
+        ? Markup.Of($"<bdi>{Shown.Name(holder.ToString())}</bdi> <span class=\"tag\">foreign</span>")
+        : Markup.Of($"<bdi>{Shown.Name(holder.ToString())}</bdi>");
 
-    public static Html Since(LockHolder holder) => holder switch
+    public static Markup Since(LockHolder holder) => holder switch
     {
         { Since: { } since } => Time(since),
-        { ConnectedSince: { } connected } => Html.Of($"connected {Time(connected)}"),
+        { ConnectedSince: { } connected } => Markup.Of($"connected {Time(connected)}"),
         _ => Time(null),
     };
 
-    public static Html Usual(TimeSpan? usual) => usual is { } time ? Html.Of($"{Shown.Time(time)}") : Html.Of($"<span class=\"faint\">none yet</span>");
+    public static Markup Usual(TimeSpan? usual) => usual is { } time ? Markup.Of($"{Shown.Time(time)}") : Markup.Of($"<span class=\"faint\">none yet</span>");
 
     /// <summary>The way to the other parts of a list.</summary>
-    public static Html Pager(string address, string parameter, int skip, int shown, long total)
+    public static Markup Pager(string address, string parameter, int skip, int shown, long total)
     {
         const int Size = 100;
-        if (skip == 0 && shown >= total) return Html.None;
+        if (skip == 0 && shown >= total) return Markup.None;
 
-        var back = skip > 0 ? Html.Of($"<a id=\"{parameter}-back\" rel=\"prev\" href=\"{address}?{parameter}={Math.Max(0, skip - Size)}\">Before</a> ") : Html.None;
-        var on = skip + shown < total ? Html.Of($" <a id=\"{parameter}-on\" rel=\"next\" href=\"{address}?{parameter}={skip + Size}\">After</a>") : Html.None;
-        return Html.Of($"<nav class=\"pager\" aria-label=\"Parts of the list\">{back}{skip + 1} to {skip + shown} of {total}{on}</nav>");
+        var back = skip > 0 ? Markup.Of($"<a id=\"{parameter}-back\" rel=\"prev\" href=\"{address}?{parameter}={Math.Max(0, skip - Size)}\">Before</a> ") : Markup.None;
+        var on = skip + shown < total ? Markup.Of($" <a id=\"{parameter}-on\" rel=\"next\" href=\"{address}?{parameter}={skip + Size}\">After</a>") : Markup.None;
+        return Markup.Of($"<nav class=\"pager\" aria-label=\"Parts of the list\">{back}{skip + 1} to {skip + shown} of {total}{on}</nav>");
     }
 }

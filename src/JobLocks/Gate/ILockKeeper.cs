@@ -15,6 +15,9 @@ internal interface ILockKeeper
     /// <summary>Where runs wait.</summary>
     WaitingLine Line { get; }
 
+    /// <summary>Looks at locks, of whatever process.</summary>
+    LockInspector Inspection { get; }
+
     /// <summary>Counts what happens under each name.</summary>
     RunLedger Ledger { get; }
 

@@ -1,4 +1,5 @@
 using JobLocks.Diagnostics;
+using JobLocks.Inspection;
 using JobLocks.Line;
 using JobLocks.Naming;
 using Microsoft.Extensions.Logging;
@@ -16,6 +17,9 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
     /// <summary>For those who carry out what is decided here.</summary>
     public ILoggerFactory Loggers { get; private init; } = NullLoggerFactory.Instance;
+
+    /// <summary>Looks at the locks, for a dashboard.</summary>
+    public LockInspector Inspection => locks.Inspection;
 
     /// <summary>The gate to locks that were made without a container.</summary>
     /// <exception cref="ArgumentException">The locks are none of ours.</exception>

@@ -14,6 +14,8 @@ public sealed partial class AdvisoryLocks : ILockKeeper
 
     WaitingLine ILockKeeper.Line => _line;
 
+    LockInspector ILockKeeper.Inspection => Inspection;
+
     RunLedger ILockKeeper.Ledger => _desk.Ledger;
 
     private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(1);

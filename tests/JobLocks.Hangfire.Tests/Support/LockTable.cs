@@ -36,6 +36,14 @@ internal sealed class LockTable(string database) : IAsyncDisposable
         return keys;
     }
 
+    /// <summary>Waits until other processes see who has a lock.</summary>
+    public async Task WrittenDownAsync(LockKey key, CancellationToken stop)
+    {
+        await using var command = _source.CreateCommand("SELECT count(*) FROM joblocks.held WHERE key = $1");
+        command.Parameters.Add(new() { Value = key.Value });
+        while (await command.ExecuteScalarAsync(stop) is 0L) stop.ThrowIfCancellationRequested();
+    }
+
     /// <summary>Who stands in the line: names of locks and runs, in order.</summary>
     public async Task<IReadOnlyList<(string Name, string Run)>> LineAsync()
     {

@@ -49,6 +49,8 @@ public sealed class JobGateTests
 
         public WaitingLine Line => throw new NotSupportedException();
 
+        public LockInspector Inspection => throw new NotSupportedException();
+
         public RunLedger Ledger { get; } = new();
 
         public ValueTask<Taken> TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, LinePlace? place, bool blocks, CancellationToken stop)

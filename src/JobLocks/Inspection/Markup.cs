@@ -7,18 +7,18 @@ using System.Text.Unicode;
 namespace JobLocks.Inspection;
 
 /// <summary>Text of a page. What is put into its holes is encoded, whatever it is, unless it is such text itself.</summary>
-internal readonly struct Html(string? text)
+internal readonly struct Markup(string? text)
 {
     private static readonly HtmlEncoder Encoder = HtmlEncoder.Create(UnicodeRanges.All);
 
     /// <summary>Nothing.</summary>
-    public static Html None => default;
+    public static Markup None => default;
 
-    /// <summary>Text with holes: <c>Html.Of($"&lt;b&gt;{name}&lt;/b&gt;")</c>.</summary>
-    public static Html Of(Handler text) => new(text.ToString());
+    /// <summary>Text with holes: <c>Markup.Of($"&lt;b&gt;{name}&lt;/b&gt;")</c>.</summary>
+    public static Markup Of(Handler text) => new(text.ToString());
 
     /// <summary>One after the other.</summary>
-    public static Html Join(IEnumerable<Html> parts) => new(string.Concat(parts));
+    public static Markup Join(IEnumerable<Markup> parts) => new(string.Concat(parts));
 
     public override string ToString() => text ?? "";
 
@@ -30,7 +30,7 @@ internal readonly struct Html(string? text)
 
         public void AppendLiteral(string literal) => _text.Append(literal);
 
-        public void AppendFormatted(Html html) => _text.Append(html.ToString());
+        public void AppendFormatted(Markup html) => _text.Append(html.ToString());
 
         public void AppendFormatted(string? hole) => _text.Append(Encoder.Encode(hole ?? ""));
 

@@ -1,0 +1,72 @@
+using System.Globalization;
+using Hangfire.Dashboard;
+using Hangfire.Dashboard.Pages;
+using JobLocks.Inspection;
+
+namespace JobLocks.Hangfire.Dashboard;
+
+/// <summary>A page in Hangfire's own look.</summary>
+internal abstract class DashboardPage(string title) : RazorPage
+{
+    protected const int OnOnePage = 100;
+
+    public override void Execute()
+    {
+        Layout = new LayoutPage(title);
+        WriteLiteral(Markup.Of($"<div class=\"row\"><div class=\"col-md-12\">{Content()}</div></div>").ToString());
+    }
+
+    protected abstract Markup Render(LockInspector locks);
+
+    protected int From(string parameter) => int.TryParse(Query(parameter), NumberStyles.None, CultureInfo.InvariantCulture, out var from) ? from : 0;
+
+    protected Markup Link(LockKey key, string? name)
+    {
+        var shown = name is null ? $"key {key}" : Shown.Name(name);
+        return Markup.Of($"<a href=\"{Url.To($"{LocksDashboard.Path}/names/{key}")}\" title=\"{shown}\"><bdi>{Shown.Short(shown)}</bdi></a>");
+    }
+
+    /// <summary>A holder; where it is a job of this storage, it leads to its page.</summary>
+    protected Markup Holder(LockHolder holder)
+    {
+        const string Job = "Hangfire job ";
+        var shown = Shown.Name(holder.ToString());
+        if (holder.IsForeign) return Markup.Of($"<bdi>{shown}</bdi> <span class=\"label label-warning\">foreign</span>");
+        if (holder.Run?.StartsWith(Job, StringComparison.Ordinal) != true) return Markup.Of($"<bdi>{shown}</bdi>");
+
+        var id = holder.Run[Job.Length..];
+        return Markup.Of($"<a href=\"{Url.JobDetails(id)}\">job <bdi>{Shown.Name(id)}</bdi></a> <bdi>{Shown.Name((holder with { Run = null }).ToString())}</bdi>");
+    }
+
+    protected Markup Time(DateTimeOffset? instant) => instant is { } at ? new(Html.RelativeTime(at.UtcDateTime).ToString()) : Markup.Of($"<em>not known</em>");
+
+    protected Markup Since(LockHolder holder) => holder.Since is null && holder.ConnectedSince is { } connected ? Markup.Of($"connected {Time(connected)}") : Time(holder.Since);
+
+    protected static Markup Mode(LockMode mode) => Markup.Of($"{(mode == LockMode.Shared ? "shared" : "exclusive")}");
+
+    protected static Markup Usual(TimeSpan? usual) => usual is { } time ? Markup.Of($"{Shown.Time(time)}") : Markup.Of($"<em>none yet</em>");
+
+    /// <summary>The way to the other parts of a list.</summary>
+    protected Markup Pager(string path, string parameter, int from, int shown, long total)
+    {
+        if (from == 0 && shown >= total) return Markup.None;
+
+        var back = from > 0 ? Markup.Of($"<a href=\"{Url.To(path)}?{parameter}={Math.Max(0, from - OnOnePage)}\">Before</a> ") : Markup.None;
+        var on = from + shown < total ? Markup.Of($" <a href=\"{Url.To(path)}?{parameter}={from + OnOnePage}\">After</a>") : Markup.None;
+        return Markup.Of($"<p>{back}{from + 1} to {from + shown} of {total}{on}</p>");
+    }
+
+    private Markup Content()
+    {
+        if (LocksDashboard.Of(Storage) is not { } locks) return Markup.Of($"<div class=\"alert alert-warning\">No locks belong to this storage. Call UseJobLocks after it is configured.</div>");
+
+        try
+        {
+            return Render(locks);
+        }
+        catch (JobLocksUnavailableException unavailable)
+        {
+            return Markup.Of($"<div class=\"alert alert-danger\">PostgreSQL cannot be asked for its locks. {unavailable.Message} Check that the server runs and that this application reaches it.</div>");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+using System.Globalization;
+using Hangfire;
+using Hangfire.Dashboard;
+using JobLocks.Inspection;
+
+namespace JobLocks.Hangfire.Dashboard;
+
+/// <summary>The page of the locks in Hangfire's dashboard, and the one sentence on the page of a job. Hangfire keeps all of this once in a process.</summary>
+internal static class LocksDashboard
+{
+    public const string Path = "/joblocks";
+
+    private const string OfName = Path + "/names/(?<key>-?[0-9]+)";
+    private const int BelowTheJob = 100;
+
+    private static readonly TimeSpan CountLasts = TimeSpan.FromSeconds(2);
+
+    private static int _isAdded;
+    private static (long At, long Held, JobStorage? Storage) _count;
+
+    public static void AddTo(IGlobalConfiguration configuration)
+    {
+        if (Interlocked.Exchange(ref _isAdded, 1) != 0) return;
+
+        DashboardRoutes.Routes.AddRazorPage(Path, static _ => new LocksPage());
+        DashboardRoutes.Routes.AddRazorPage(OfName, static match => new NamePage(new(KeyIn(match.Groups["key"].Value))));
+        DashboardRoutes.Routes.AddCommand(OfName + "/release/(?<slot>-?[0-9]+)", Release);
+        DashboardRoutes.Routes.Add(Path + "/runs/(?<run>.+)", new SentenceDispatcher());
+        NavigationMenu.Items.Add(static page => new("Locks", page.Url.To(Path))
+        {
+            Active = page.RequestPath.StartsWith(Path, StringComparison.Ordinal),
+            Metric = new("joblocks:held", "Locks held", static page => new(Count(page.Storage))),
+        });
+        configuration.UseJobDetailsRenderer(BelowTheJob, static job => new(SentenceDispatcher.Render(job)));
+        configuration.UseDashboardJavaScript(typeof(LocksDashboard).Assembly, "JobLocks.Hangfire.locks.js");
+    }
+
+    /// <summary>Looks at the locks of a storage; null where none belong to it.</summary>
+    public static LockInspector? Of(JobStorage storage) => ConfiguredGates.Find(storage)?.Inspection;
+
+    private static long KeyIn(string digits) => long.TryParse(digits, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var key) ? key : 0;
+
+    /// <summary>Hangfire has refused already who may only look, and who does not come from the page.</summary>
+    private static bool Release(DashboardContext context)
+    {
+        if (Of(context.Storage) is not { } locks) return false;
+
+        var slot = new LockKey(KeyIn(context.UriMatch.Groups["slot"].Value));
+        var by = $"somebody at {context.Request.RemoteIpAddress ?? "this machine"}";
+        return Blocking.Wait(locks.RequestReleaseAsync(slot, by, TimeSpan.FromSeconds(5), CancellationToken.None)) is ReleaseAnswer.Released or ReleaseAnswer.WasFree or ReleaseAnswer.StillHeld;
+    }
+
+    /// <summary>It stands on every page, and is not asked for anew by each of them.</summary>
+    private static long Count(JobStorage storage)
+    {
+        var (at, held, of) = _count;
+        if (of == storage && Environment.TickCount64 - at < CountLasts.TotalMilliseconds) return held;
+
+        try
+        {
+            held = Of(storage) is { } locks ? Blocking.Wait(locks.GetHeldAsync(0, 1)).Total : 0;
+        }
+        catch (JobLocksUnavailableException)
+        {
+            // The other pages do not need it.
+            held = 0;
+        }
+
+        _count = (Environment.TickCount64, held, storage);
+        return held;
+    }
+}

@@ -1,0 +1,44 @@
+using JobLocks.Inspection;
+
+namespace JobLocks.Hangfire.Dashboard;
+
+/// <summary>What is held, and what waits.</summary>
+internal sealed class LocksPage() : DashboardPage("Locks")
+{
+    protected override Markup Render(LockInspector locks)
+    {
+        var (heldFrom, waitingFrom) = (From("held"), From("waiting"));
+        var held = Blocking.Wait(locks.GetHeldAsync(heldFrom, OnOnePage));
+        var waiting = Blocking.Wait(locks.GetWaitingAsync(waitingFrom, OnOnePage));
+        return Markup.Of(
+            $"""
+            <h1 class="page-header">Locks</h1>
+            <h3>Waiting</h3>
+            {Waiting(waiting)}{Pager(LocksDashboard.Path, "waiting", waitingFrom, waiting.Items.Count, waiting.Total)}
+            <h3>Held</h3>
+            {Held(held)}{Pager(LocksDashboard.Path, "held", heldFrom, held.Items.Count, held.Total)}
+            """);
+    }
+
+    private Markup Waiting(LockPage<WaitingName> waiting) => waiting.Items.Count == 0
+        ? Markup.Of($"<div class=\"alert alert-success\">No run waits. A run that meets a held lock appears here, with its place in the line.</div>")
+        : Markup.Of(
+            $"""
+            <div class="table-responsive"><table class="table">
+            <thead><tr><th>Name</th><th class="min-width">Runs</th><th class="min-width">First since</th><th>Held by</th><th class="min-width">Usual hold</th></tr></thead>
+            <tbody>{Markup.Join(waiting.Items.Select(one => Markup.Of(
+                $"<tr><td class=\"word-break\">{Link(one.Key, one.Name)}</td><td class=\"min-width\">{one.Length}</td><td class=\"min-width\">{Time(one.Since)}</td><td>{(one.Holder is { } holder ? Holder(holder) : Markup.Of($"<em>nobody at the moment</em>"))}</td><td class=\"min-width\">{Usual(one.UsualHold)}</td></tr>")))}</tbody>
+            </table></div>
+            """);
+
+    private Markup Held(LockPage<HeldLock> held) => held.Items.Count == 0
+        ? Markup.Of($"<div class=\"alert alert-success\">Nothing is held. A lock appears here while a run, or a program in any language, has it.</div>")
+        : Markup.Of(
+            $"""
+            <div class="table-responsive"><table class="table">
+            <thead><tr><th>Name</th><th>Held by</th><th class="min-width">Since</th><th class="min-width">Mode</th><th class="min-width">Usual hold</th></tr></thead>
+            <tbody>{Markup.Join(held.Items.Select(one => Markup.Of(
+                $"<tr><td class=\"word-break\">{Link(one.Line, one.Name)}</td><td>{Holder(one.Holder)}</td><td class=\"min-width\">{Since(one.Holder)}</td><td class=\"min-width\">{Mode(one.Mode)}</td><td class=\"min-width\">{Usual(one.UsualHold)}</td></tr>")))}</tbody>
+            </table></div>
+            """);
+}

@@ -1,0 +1,48 @@
+using Hangfire.Dashboard;
+using JobLocks.Inspection;
+
+namespace JobLocks.Hangfire.Dashboard;
+
+/// <summary>Why a job does not run, in one sentence: on its page, and for the script that keeps it up to date there.</summary>
+internal sealed class SentenceDispatcher : IDashboardDispatcher
+{
+    public static string Render(JobDetailsRendererDto job)
+    {
+        var sentence = Blocking.Wait(SentenceAsync(job.Page.Storage, job.JobId));
+        var url = job.Page.Url.To($"{LocksDashboard.Path}/runs/{Uri.EscapeDataString(job.JobId)}");
+        return Markup.Of(
+            $"""
+            <div class="js-joblocks" data-url="{url}"{(sentence is null ? Markup.Of($" hidden") : Markup.None)}>
+            <h3>Lock</h3>
+            <p class="alert alert-info" role="status">{sentence}</p>
+            </div>
+            """).ToString();
+    }
+
+    public async Task Dispatch(DashboardContext context)
+    {
+        if (!"GET".Equals(context.Request.Method, StringComparison.OrdinalIgnoreCase))
+        {
+            context.Response.StatusCode = 405;
+            return;
+        }
+
+        context.Response.ContentType = "text/plain; charset=utf-8";
+        await context.Response.WriteAsync(await SentenceAsync(context.Storage, Uri.UnescapeDataString(context.UriMatch.Groups["run"].Value)).ConfigureAwait(false) ?? "").ConfigureAwait(false);
+    }
+
+    private static async Task<string?> SentenceAsync(global::Hangfire.JobStorage storage, string job)
+    {
+        if (LocksDashboard.Of(storage) is not { } locks) return null;
+
+        try
+        {
+            var store = await HangfireRuns.Of(storage).IdentifyAsync(CancellationToken.None).ConfigureAwait(false);
+            return await locks.ExplainAsync(job, store, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (JobLocksUnavailableException unavailable)
+        {
+            return unavailable.Message;
+        }
+    }
+}

@@ -1,0 +1,99 @@
+using Hangfire.States;
+using JobLocks.Hangfire.Tests.Support;
+
+namespace JobLocks.Hangfire.Tests;
+
+/// <summary>The locks in Hangfire's own dashboard.</summary>
+[TestFixture]
+public sealed class DashboardTests : RealServers
+{
+    [Test, CancelAfter(60_000)]
+    public async Task Shows_who_holds_a_lock_and_who_waits_with_links_to_their_jobs(CancellationToken stop)
+    {
+        var stage = NewStage();
+        var (held, waiting) = await HoldAndWaitAsync(stage, stop);
+        await using var site = await DashboardSite.StartAsync(Servers[0].Storage);
+
+        var locks = await site.GetAsync("/hangfire/joblocks");
+        var name = await site.GetAsync($"/hangfire/joblocks/names/{stage.Key}");
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(locks, Does.Contain($"<bdi>{stage.LockName}</bdi>").And.Contain($"<a href=\"/hangfire/jobs/details/{held}\">job <bdi>{held}</bdi></a>"));
+            Assert.That(name, Does.Contain($"<a href=\"/hangfire/jobs/details/{waiting}\">job <bdi>{waiting}</bdi></a>").And.Contain("Ask to let go"));
+            Assert.That(await site.GetAsync("/hangfire/"), Does.Contain("href=\"/hangfire/joblocks\"").And.Contain("data-metric=\"joblocks:held\""));
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Says_on_the_page_of_a_job_why_it_waits(CancellationToken stop)
+    {
+        var stage = NewStage();
+        var (held, waiting) = await HoldAndWaitAsync(stage, stop);
+        await using var site = await DashboardSite.StartAsync(Servers[0].Storage);
+
+        var page = await site.GetAsync($"/hangfire/jobs/details/{waiting}");
+        var sentence = await site.GetAsync($"/hangfire/joblocks/runs/{waiting}");
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(sentence, Does.StartWith($"waiting for {stage.LockName}, held by Hangfire job {held} of server-0 (backend ").And.Contain(", place 1 of 1"));
+            Assert.That(page, Does.Contain("js-joblocks").And.Contain($"waiting for {stage.LockName}, held by Hangfire job {held}"));
+            Assert.That(await site.GetAsync("/hangfire/joblocks/runs/unknown"), Is.Empty);
+        }
+
+        stage.LetLeave();
+        await Servers.States.NextAsync<SucceededState>(waiting, stop);
+        while ((await site.GetAsync($"/hangfire/joblocks/runs/{waiting}")).Length > 0) stop.ThrowIfCancellationRequested();
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Has_a_run_stopped_that_is_asked_to_let_go_and_says_so_in_its_state(CancellationToken stop)
+    {
+        var stage = NewStage();
+        var id = Servers.EnqueueFor<StoppableJob>(Servers[0], job => job.Run(stage.Id, CancellationToken.None));
+        await stage.EnteredAsync(stop);
+        await using var site = await DashboardSite.StartAsync(Servers[0].Storage);
+
+        var posted = await site.PostAsync($"/hangfire/joblocks/names/{stage.Key}/release/{stage.Key}", stop);
+        var failed = await Servers.States.NextAsync<FailedState>(id, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(posted, Is.EqualTo(204));
+            Assert.That(failed.Reason, Does.StartWith($"The lock {stage.LockName} is given up, since somebody at 127.0.0.1 asked for it."));
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Lets_those_do_nothing_who_may_only_look_or_not_even_that(CancellationToken stop)
+    {
+        var stage = NewStage();
+        await HoldAndWaitAsync(stage, stop);
+        await using var allowed = await DashboardSite.StartAsync(Servers[0].Storage);
+        await using var readOnly = await DashboardSite.StartAsync(Servers[0].Storage, isReadOnly: true);
+        await using var foreign = await DashboardSite.StartAsync(Servers[0].Storage, isAllowed: false);
+        var release = $"/hangfire/joblocks/names/{stage.Key}/release/{stage.Key}";
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(await readOnly.GetAsync($"/hangfire/joblocks/names/{stage.Key}"), Does.Not.Contain("Ask to let go"));
+            Assert.That(await readOnly.PostAsync(release, stop), Is.EqualTo(401));
+            Assert.That(await foreign.PostAsync(release, stop), Is.EqualTo(401));
+            foreach (var path in new[] { "/hangfire/joblocks", $"/hangfire/joblocks/names/{stage.Key}", "/hangfire/joblocks/runs/1" })
+                Assert.That((int)(await foreign.Client.GetAsync(new Uri(path, UriKind.Relative), stop)).StatusCode, Is.EqualTo(401), path);
+            Assert.That((int)(await allowed.Client.GetAsync(new Uri(release, UriKind.Relative), stop)).StatusCode, Is.EqualTo(405));
+            Assert.That(stage.Entries.Entries[0].Handle!.Lost.IsCancellationRequested, Is.False);
+        }
+    }
+
+    private async Task<(string Held, string Waiting)> HoldAndWaitAsync(Stage stage, CancellationToken stop)
+    {
+        var held = Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Run(stage.Id));
+        await stage.EnteredAsync(stop);
+        var waiting = Servers.EnqueueFor<WaitingJob>(Servers[1], job => job.Run(stage.Id));
+        await Servers.ParkedAsync(waiting, stop);
+        await Servers.Locks.WrittenDownAsync(stage.Key, stop);
+        return (held, waiting);
+    }
+}

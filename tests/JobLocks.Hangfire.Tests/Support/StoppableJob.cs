@@ -1,0 +1,10 @@
+using Hangfire;
+
+namespace JobLocks.Hangfire.Tests.Support;
+
+/// <summary>A job that stops when it is told to.</summary>
+public class StoppableJob
+{
+    [JobLock("sync({stage})"), AutomaticRetry(Attempts = 0)]
+    public Task Run(string stage, CancellationToken stop) => Stage.Of(stage).PlayAsync(stop);
+}
