@@ -11,6 +11,7 @@ namespace JobLocks.Inspection;
 internal sealed class LockInspector(LockDesk desk, LineStatements statements, JobLocksOptions options, ILogger log) : IJobLockInspector
 {
     private const int LargestPage = 100;
+    private const int MostPressed = 10;
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan NotYetKnown = LedgerWriter.Moment * 4;
@@ -18,11 +19,18 @@ internal sealed class LockInspector(LockDesk desk, LineStatements statements, Jo
 
     public async Task<LockOverview> GetOverviewAsync(CancellationToken stop = default)
     {
-        var (counts, hasNames) = await AskAsync(
-            LookSql.Counts, static row => (At: Instant(row, 0)!.Value, Held: row.GetInt64(1), Waiting: row.GetInt64(2)), stop).ConfigureAwait(false);
-        var (processes, _) = await AskAsync(LookSql.Processes, ReadProcess, stop).ConfigureAwait(false);
-        var pressed = await GetWaitingAsync(0, 10, stop).ConfigureAwait(false);
-        return new(counts[0].At, counts[0].Held, counts[0].Waiting, processes, pressed.Items, hasNames);
+        var processes = AskAsync(
+            LookSql.Processes, row => (At: Instant(row, 0)!.Value, Held: row.GetInt64(1), Process: row.IsDBNull(2) ? null : ReadProcess(row)), stop);
+        var waiting = AskAsync(LookSql.Waiting, row => (Name: ReadWaiting(row), Runs: row.GetInt64(18)), stop, Number(0), Number(MostPressed));
+        var (seen, hasNames) = await processes.ConfigureAwait(false);
+        var (lines, _) = await waiting.ConfigureAwait(false);
+        return new(
+            seen[0].At,
+            seen[0].Held,
+            lines[0].Runs,
+            [.. seen.Select(static one => one.Process).OfType<LockProcess>()],
+            [.. lines.Select(static one => one.Name.Item).OfType<WaitingName>()],
+            hasNames);
     }
 
     public async Task<LockPage<HeldLock>> GetHeldAsync(int skip = 0, int take = LargestPage, CancellationToken stop = default)
@@ -264,8 +272,8 @@ internal sealed class LockInspector(LockDesk desk, LineStatements statements, Jo
 
     private LockProcess ReadProcess(NpgsqlDataReader row)
     {
-        var session = new LockHolder { Backend = row.GetInt32(0), Address = row.GetValue(2) as string, ConnectedSince = Instant(row, 3), IsForeign = false }.Named(row.GetValue(1) as string);
-        return new(session with { IsForeign = row.GetBoolean(4) && session.Host is null && session.Backend != desk.CurrentBackend }, row.GetInt64(5));
+        var session = new LockHolder { Backend = row.GetInt32(2), Address = row.GetValue(4) as string, ConnectedSince = Instant(row, 5), IsForeign = false }.Named(row.GetValue(3) as string);
+        return new(session with { IsForeign = row.GetBoolean(6) && session.Host is null && session.Backend != desk.CurrentBackend }, row.GetInt64(7));
     }
 
     private LockKey KeyOf(string text)

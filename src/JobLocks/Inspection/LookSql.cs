@@ -35,7 +35,7 @@ internal static class LookSql
         """
         + Holder + "FROM (SELECT count(*) AS total FROM sorted) AS t LEFT JOIN sorted AS l ON true" + AboutHolder + "ORDER BY l.since NULLS LAST, l.pid, l.key";
 
-    /// <summary>The names for which runs wait: $1 left out, $2 read. The first column is how many there are.</summary>
+    /// <summary>The names for which runs wait: $1 left out, $2 read. The first column is how many there are, the last how many runs.</summary>
     public const string Waiting =
         Locks + Tables +
         """
@@ -49,8 +49,8 @@ internal static class LookSql
                  JOIN   page AS p ON p.key = coalesce(h.line, l.key)
                  ORDER  BY p.key, h.since NULLS LAST)
         SELECT t.total, l.key, l.line, l.name, l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL,
-               n.runs, n.held, p.key, f.name, p.length, f.since
-        FROM   (SELECT count(*) AS total FROM lines) AS t
+               n.runs, n.held, p.key, f.name, p.length, f.since, t.runs
+        FROM   (SELECT count(*) AS total, coalesce(sum(length), 0)::bigint AS runs FROM lines) AS t
         LEFT   JOIN page AS p ON true
         LEFT   JOIN line AS f ON f.place = p.first
         LEFT   JOIN sorted AS l ON l.waited = p.key
@@ -79,32 +79,33 @@ internal static class LookSql
         SELECT minute, runs, held, refused, waited FROM "joblocks".minutes WHERE key = $1 AND minute > now() - interval '1 hour' ORDER BY minute
         """;
 
-    /// <summary>How many locks are held, how many runs wait, and the time.</summary>
-    public const string Counts = Locks + Tables + " SELECT now(), (SELECT count(*) FROM locks), (SELECT count(*) FROM line WHERE verdict IS NULL)";
-
-    /// <summary>Those who take locks.</summary>
+    /// <summary>The time, how many locks are held, and those who take them.</summary>
     public const string Processes =
         Locks + Tables +
         """
         ,
              many AS (SELECT pid, count(*) AS held FROM locks GROUP BY pid)
-        SELECT a.pid, a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL, coalesce(m.held, 0)
-        FROM   alive AS a
-        LEFT   JOIN sessions AS s ON s.backend = a.pid
-        LEFT   JOIN many AS m ON m.pid = a.pid
-        WHERE  s.backend IS NOT NULL OR m.held > 0
-        ORDER  BY coalesce(m.held, 0) DESC, a.pid
-        LIMIT  100
+        SELECT now(), (SELECT count(*) FROM locks), p.*
+        FROM   (SELECT 1) AS always
+        LEFT   JOIN (SELECT a.pid, a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL, coalesce(m.held, 0) AS held
+                     FROM   alive AS a
+                     LEFT   JOIN sessions AS s ON s.backend = a.pid
+                     LEFT   JOIN many AS m ON m.pid = a.pid
+                     WHERE  s.backend IS NOT NULL OR m.held > 0
+                     ORDER  BY coalesce(m.held, 0) DESC, a.pid
+                     LIMIT  100) AS p ON true
         """;
 
     /// <summary>Names that are like $1, or have the key $2 or $3, or are waited for or held by the run $4.</summary>
     public const string Find =
+        "WITH RECURSIVE " + Stores +
         """
+
         SELECT * FROM (SELECT key, name, 'name' FROM "joblocks".names WHERE name ILIKE $1 ORDER BY seen DESC LIMIT 100) AS by_name
         UNION ALL
         SELECT key, name, 'key' FROM "joblocks".names WHERE key IN ($2, $3) AND name NOT ILIKE $1
         UNION ALL
-        SELECT * FROM (SELECT key, name, split_part(store, ' ', 1) || ' run ' || run FROM "joblocks".line WHERE run = $4 LIMIT 100) AS by_run
+        SELECT l.key, l.name, split_part(l.store, ' ', 1) || ' run ' || l.run FROM stores AS s JOIN "joblocks".line AS l ON l.store = s.store AND l.run = $4
         UNION ALL
         SELECT * FROM (SELECT line, name, run FROM "joblocks".held WHERE run LIKE '% job ' || $5 LIMIT 100) AS by_holder
         LIMIT 100
@@ -112,15 +113,19 @@ internal static class LookSql
 
     /// <summary>Where the run $1 stands, in the store $2 where that is known: key, name, since, turn, how many before it, how many in all, what is usual.</summary>
     public const string Stands =
+        "WITH RECURSIVE " + Stores +
         """
-        SELECT w.key, w.name, w.since, w.woken,
-               (SELECT count(*) FROM "joblocks".line AS l WHERE l.key = w.key AND l.verdict IS NULL AND l.place < w.place),
-               (SELECT count(*) FROM "joblocks".line AS l WHERE l.key = w.key AND l.verdict IS NULL),
-               n.runs, n.held
-        FROM   "joblocks".line AS w
+
+        SELECT w.key, w.name, w.since, w.woken, c.before, c.total, n.runs, n.held
+        FROM   stores AS s
+        JOIN   "joblocks".line AS w ON w.store = s.store AND w.run = $1
+        CROSS  JOIN LATERAL (
+                   SELECT count(*) FILTER (WHERE l.place < w.place) AS before, count(*) AS total
+                   FROM   "joblocks".line AS l
+                   WHERE  l.key = w.key
+                   AND    l.verdict IS NULL) AS c
         LEFT   JOIN "joblocks".names AS n ON n.key = w.key
-        WHERE  w.run = $1
-        AND    ($2 IS NULL OR w.store = $2)
+        WHERE  ($2 IS NULL OR s.store = $2)
         AND    w.verdict IS NULL
         ORDER  BY w.place
         LIMIT  1
@@ -156,6 +161,17 @@ internal static class LookSql
 
     /// <summary>Ends the session of the backend $1, if it has a lock.</summary>
     public const string End = Locks + " SELECT pg_terminate_backend(pid) FROM locks WHERE pid = $1 LIMIT 1";
+
+    // Goes from store to store through the index: a run is found by its store and its name there.
+    private const string Stores =
+        """
+        stores AS (
+            (SELECT store FROM "joblocks".line ORDER BY store LIMIT 1)
+            UNION ALL
+            SELECT (SELECT l.store FROM "joblocks".line AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
+            FROM   stores AS s
+            WHERE  s.store IS NOT NULL)
+        """;
 
     private const string Locks =
         """
