@@ -27,6 +27,8 @@ internal sealed class Demonstration(Settings settings, StrikeFeed feed)
         {
             for (var i = 1; i <= settings.Servers; i++) servers.Add(await ServerProcess.StartAsync($"server-{i}", connectionString, settings.FeedFile, stop));
             Screen.Present(servers);
+            await using var dashboards = settings.HasDashboards ? await Dashboards.StartAsync(connectionString, stop) : null;
+            if (dashboards is not null) Screen.Invite(dashboards.Addresses);
 
             var time = Stopwatch.StartNew();
             await Screen.WatchAsync(feed.Count, Offered, async progress =>
@@ -36,6 +38,7 @@ internal sealed class Demonstration(Settings settings, StrikeFeed feed)
             });
             var verdict = await Verdict.ReadAsync(database, feed, time.Elapsed, stop);
             Screen.Show(verdict, feed);
+            if (dashboards is not null && settings.Stays) await Screen.StayAsync(stop);
             return verdict.ExitCode(expectDamage: settings.Choice == Choice.WithoutLocks);
         }
         finally

@@ -17,13 +17,18 @@ internal static class Program
         var servers = Number("--servers", "How many server processes are started.", 2, most: 16);
         var feed = new Option<string>("--feed") { Description = "The reports to import, in the columns of wildlife-strikes.csv.", DefaultValueFactory = static _ => Settings.DefaultFeed };
 
-        var root = new RootCommand("Synchronises clients through Hangfire and Quartz at once, under [JobLock(\"sync({clientId})\")].") { withoutLocks, conflict, rounds, servers, feed };
+        var dashboards = new Option<bool>("--dashboards") { Description = "Serve Hangfire's dashboard and the page of the locks meanwhile." };
+        var stay = new Option<bool>("--stay") { Description = "With --dashboards: go on serving them until Ctrl+C." };
+
+        var root = new RootCommand("Synchronises clients through Hangfire and Quartz at once, under [JobLock(\"sync({clientId})\")].") { withoutLocks, conflict, rounds, servers, feed, dashboards, stay };
         root.SetAction((parsed, stop) => DemonstrateAsync(
             new(
                 parsed.GetValue(withoutLocks) ? Choice.WithoutLocks : Enum.Parse<Choice>(parsed.GetValue(conflict)!, ignoreCase: true),
                 parsed.GetValue(rounds),
                 parsed.GetValue(servers),
-                parsed.GetValue(feed)!),
+                parsed.GetValue(feed)!,
+                parsed.GetValue(dashboards),
+                parsed.GetValue(stay)),
             stop));
 
         // The sample starts itself again as a server.

@@ -21,6 +21,18 @@ internal static class Screen
     public static void Present(IEnumerable<ServerProcess> servers) =>
         Line($"Servers: {string.Join(", ", servers.Select(static server => $"{server.Name} (process {server.Id})"))}.");
 
+    public static void Invite(IEnumerable<string> addresses)
+    {
+        foreach (var address in addresses) Line($"Look at {address}");
+    }
+
+    /// <summary>Until Ctrl+C.</summary>
+    public static async Task StayAsync(CancellationToken stop)
+    {
+        Line("The dashboards stay until Ctrl+C.");
+        await Task.Delay(Timeout.InfiniteTimeSpan, stop).ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+    }
+
     /// <summary>Shows progress while work goes on. The work says how many reports are in and how many runs have ended.</summary>
     public static async Task WatchAsync(int reports, int runs, Func<Action<long, long>, Task> work)
     {

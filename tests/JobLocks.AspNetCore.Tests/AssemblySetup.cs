@@ -1,7 +1,8 @@
 using JobLocks.Testing.Postgres;
 
-[assembly: Parallelizable(ParallelScope.Fixtures)]
-[assembly: FixtureLifeCycle(LifeCycle.SingleInstance)]
+[assembly: Parallelizable(ParallelScope.All)]
+[assembly: LevelOfParallelism(4)]
+[assembly: FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 
 namespace JobLocks.AspNetCore.Tests;
 

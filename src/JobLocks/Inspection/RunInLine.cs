@@ -7,7 +7,7 @@ namespace JobLocks;
 /// <param name="Mode">Whom it would keep out.</param>
 /// <param name="Scheduler">Whose run it is: <c>Hangfire</c> or <c>Quartz</c>.</param>
 /// <param name="Store">Which store of that scheduler keeps it.</param>
-/// <param name="Run">Its name there: in Hangfire the id of the job, in Quartz the name of a trigger in the group <c>JobLocks</c>.</param>
+/// <param name="Run">Its name there: in Hangfire the id of the job, in Quartz the name of a trigger in the group <c>joblocks</c>.</param>
 /// <param name="Queue">Where it goes when its turn comes; empty for Quartz.</param>
 /// <param name="Since">Since when it waits.</param>
 /// <param name="TurnCame">When its turn came; null while it has not. A run that does not come within half a minute lets others past.</param>

@@ -1,0 +1,39 @@
+using Hangfire;
+using Hangfire.PostgreSql;
+using JobLocks.Hangfire;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace ClientSync;
+
+/// <summary>Hangfire's dashboard and the page of the locks, on a port of this machine, while the servers work.</summary>
+internal sealed class Dashboards : IAsyncDisposable
+{
+    private readonly WebApplication _app;
+
+    private Dashboards(WebApplication app) => _app = app;
+
+    /// <summary>Where to look.</summary>
+    public IReadOnlyList<string> Addresses => [$"{_app.Urls.First()}/joblocks", $"{_app.Urls.First()}/hangfire/joblocks"];
+
+    public static async Task<Dashboards> StartAsync(string connectionString, CancellationToken stop)
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        builder.Services.AddJobLocks(connectionString, static options => options.ApplicationName = "ClientSync dashboards");
+        builder.Services.AddAntiforgery();
+        builder.Services.AddHangfire((services, hangfire) => hangfire
+            .UsePostgreSqlStorage(postgres => postgres.UseNpgsqlConnection(connectionString), Server.HangfireStorage)
+            .UseJobLocks(services));
+        var app = builder.Build();
+        app.UseHangfireDashboard("/hangfire");
+        app.MapJobLocks("/joblocks");
+        await app.StartAsync(stop);
+        return new(app);
+    }
+
+    public ValueTask DisposeAsync() => _app.DisposeAsync();
+}
