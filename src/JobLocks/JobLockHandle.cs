@@ -89,6 +89,9 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     /// <summary>The key of the name, where this is one of its slots.</summary>
     internal LockKey Line { get; }
 
+    /// <summary>The template of the rule that asked for it; null for code that took it by hand.</summary>
+    internal string? Template { get; init; }
+
     /// <summary>When it was granted.</summary>
     internal DateTimeOffset Since { get; }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using JobLocks;
 using JobLocks.Gate;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -63,7 +64,8 @@ public static class JobLocksServiceCollectionExtensions
             source(provider),
             ownsSource,
             provider.GetRequiredService<IOptions<JobLocksOptions>>().Value,
-            provider.GetService<ILoggerFactory>()));
+            provider.GetService<ILoggerFactory>(),
+            meters: provider.GetService<IMeterFactory>()));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, SessionStart>());
         services.TryAddSingleton<IJobLocks>(static provider => provider.GetRequiredService<AdvisoryLocks>());
         services.TryAddSingleton(static provider => provider.GetRequiredService<AdvisoryLocks>().Inspector);

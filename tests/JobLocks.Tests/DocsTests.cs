@@ -11,6 +11,9 @@ public sealed partial class DocsTests
     private static readonly Lazy<IReadOnlyList<string>> CompiledSources = new(static () =>
         [.. Directory.EnumerateFiles(Path.Combine(Root, "samples"), "*.cs", SearchOption.AllDirectories).Where(IsSource).Select(static file => Essence(File.ReadAllText(file)))]);
 
+    /// <summary>A page of docs/.</summary>
+    public static string Read(string page) => File.ReadAllText(Path.Combine(Root, "docs", page));
+
     private static IEnumerable<string> Pages() =>
         Directory.EnumerateFiles(Root, "*.md", SearchOption.AllDirectories).Where(IsSource).Select(static page => Path.GetRelativePath(Root, page));
 

@@ -9,11 +9,16 @@ internal abstract record Admission
     {
     }
 
+    /// <summary>What came of it, as it is counted.</summary>
+    public abstract string Outcome { get; }
+
     /// <summary>The run may go on; whoever asked must dispose this when it is over, however it ends.</summary>
     /// <param name="Handles">One for each lock, as declared.</param>
     internal sealed record Admitted(IReadOnlyList<JobLockHandle> Handles) : Admission, IDisposable
     {
         public JobLockHandle First => Handles[0];
+
+        public override string Outcome => "admitted";
 
         public void Dispose()
         {
@@ -25,12 +30,26 @@ internal abstract record Admission
     /// <param name="What">What to do with it.</param>
     /// <param name="Reason">For the record: which lock, who holds it, since when.</param>
     /// <param name="RetryAfter">For <see cref="OnConflict.Reschedule"/>: how long until the next try.</param>
-    internal sealed record Refused(OnConflict What, string Reason, TimeSpan RetryAfter) : Admission;
+    internal sealed record Refused(OnConflict What, string Reason, TimeSpan RetryAfter) : Admission
+    {
+        /// <summary>Whether there was no answer: nobody is known to stand in the way.</summary>
+        public bool IsUnavailable { get; init; }
+
+        public override string Outcome => IsUnavailable ? "unavailable" : What switch
+        {
+            OnConflict.Skip => "skipped",
+            OnConflict.Fail => "failed",
+            _ => "rescheduled",
+        };
+    }
 
     /// <summary>The run stands in the line. Whoever asked must park it in its store, and then say so to the gate.</summary>
     /// <param name="Place">Where it stands.</param>
     /// <param name="Address">How it will be found.</param>
     /// <param name="Reason">For the record: which lock, who holds it, which place.</param>
     /// <param name="AtMost">When the store is to start it by itself: the last resort, should nobody be left to wake it.</param>
-    internal sealed record Waits(LinePlace Place, RunAddress Address, string Reason, TimeSpan AtMost) : Admission;
+    internal sealed record Waits(LinePlace Place, RunAddress Address, string Reason, TimeSpan AtMost) : Admission
+    {
+        public override string Outcome => "waits";
+    }
 }

@@ -1,3 +1,4 @@
+using JobLocks.Diagnostics;
 using JobLocks.Inspection;
 using JobLocks.Line;
 
@@ -17,6 +18,9 @@ internal interface ILockKeeper
 
     /// <summary>Looks at locks, of whatever process.</summary>
     LockInspector Inspection { get; }
+
+    /// <summary>What is measured.</summary>
+    LockMeter Meter { get; }
 
     /// <summary>Counts what happens under each name.</summary>
     RunLedger Ledger { get; }

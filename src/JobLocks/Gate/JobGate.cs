@@ -60,6 +60,14 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
     private async ValueTask<Admission> EnterAsync(JobCall call, bool blocks, CancellationToken stop)
     {
+        var since = LockMeter.Now;
+        var admission = await DecideAsync(call, blocks, stop).ConfigureAwait(false);
+        locks.Meter.Answered(call.Scheduler, call.Rules[0].Template, admission.Outcome, since);
+        return admission;
+    }
+
+    private async ValueTask<Admission> DecideAsync(JobCall call, bool blocks, CancellationToken stop)
+    {
         var requests = LockRequest.AllOf(call, locks.Scope);
         var wishes = requests.Select(static request => request.Wish).ToArray();
         var run = new Holder { Run = RunOf(call) };
@@ -123,7 +131,12 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
     private async ValueTask<Admission> AdmitAsync(JobCall call, IReadOnlyList<LockRequest> requests, Taken taken, LinePlace? place, bool blocks)
     {
-        if (place is not null) await _queueing.LeaveAsync(call, requests[0], place, blocks).ConfigureAwait(false);
+        if (place is not null)
+        {
+            await _queueing.LeaveAsync(call, requests[0], place, blocks).ConfigureAwait(false);
+            locks.Meter.Waited(call.Scheduler, requests[0].Rule.Template, DateTimeOffset.UtcNow - place.Since);
+        }
+
         foreach (var request in requests) log.Admitted(call.JobId, request.Name, request.Key.Value);
         return new Admission.Admitted(taken.Handles);
     }
@@ -187,7 +200,10 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         return new(
             OnConflict.Reschedule,
             $"Rescheduled: {Shortened(request.Name)} could not be asked for. {unavailable.Message} Next try in {request.Rule.RetryAfter.TotalSeconds:0} s",
-            request.Rule.RetryAfter);
+            request.Rule.RetryAfter)
+        {
+            IsUnavailable = true,
+        };
     }
 
     private Admission.Refused Refused(JobCall call, LockRequest request, OnConflict what, string reason)

@@ -19,7 +19,7 @@ internal sealed record LockRequest(string Name, LockWish Wish, LockRule Rule)
     private static LockRequest Of(LockRule rule, JobCall call, string? scope)
     {
         var name = LockScope.Apply(scope, rule.NameFor(call));
-        return new(name, new(name, rule.KeyFor(name, call), rule.Mode, rule.Limit), rule);
+        return new(name, new(name, rule.KeyFor(name, call), rule.Mode, rule.Limit) { Template = rule.Template }, rule);
     }
 
     /// <summary>How many it lets in at once.</summary>

@@ -11,6 +11,9 @@ internal sealed record LockWish(string? Name, LockKey Key, LockMode Mode = LockM
 {
     private LockKey[]? _slots;
 
+    /// <summary>The template of the rule that asks for it; null for code that takes it by hand.</summary>
+    public string? Template { get; init; }
+
     /// <summary>
     /// A key for each of those who may have it at once. Slot 0 is the name's own key, so that every limit, a plain lock and a foreign
     /// program exclude each other. The others are keys of their own: neighbouring numbers may belong to other names.

@@ -138,7 +138,8 @@ internal sealed class LockInspector(LockDesk desk, LineStatements statements, Jo
     private async Task<ReleaseAnswer> RequestAsync(LockKey key, string by, TimeSpan deadline, CancellationToken stop)
     {
         var begun = BootClock.Now;
-        for (var isAsked = false; ; )
+        var isAsked = false;
+        while (true)
         {
             var (look, _) = await AskAsync(
                 LookSql.StillHeld, static row => (Holders: row.GetInt64(0), Foreign: row.GetInt64(1), Asked: row.GetInt64(2)), stop, Key(key)).ConfigureAwait(false);

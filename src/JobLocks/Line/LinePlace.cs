@@ -5,5 +5,6 @@ namespace JobLocks.Line;
 /// <param name="Key">The lock that it waits for.</param>
 /// <param name="IsWoken">Whether it is its turn.</param>
 /// <param name="IsOverdue">Whether it has waited for as long as its rule allows.</param>
+/// <param name="Since">Since when it stands there, by the clock of the server.</param>
 /// <param name="Verdict">Why it is not to run at all; null while it may.</param>
-internal sealed record LinePlace(long Place, LockKey Key, bool IsWoken, bool IsOverdue, string? Verdict);
+internal sealed record LinePlace(long Place, LockKey Key, bool IsWoken, bool IsOverdue, string? Verdict, DateTimeOffset Since);

@@ -12,7 +12,7 @@ internal static class LineSql
     /// <summary>The place of the run $2 of the store $1.</summary>
     public const string Find =
         """
-        SELECT place, key, woken IS NOT NULL, coalesce(until <= now(), false), verdict
+        SELECT place, key, woken IS NOT NULL, coalesce(until <= now(), false), verdict, since
         FROM   "joblocks".line
         WHERE  store = $1
         AND    run = $2
@@ -44,7 +44,7 @@ internal static class LineSql
                  ON CONFLICT (store, run) DO UPDATE
                  SET    key = excluded.key, name = excluded.name, mode = excluded.mode, slots = excluded.slots,
                         woken = NULL, told = false, parked = false
-                 RETURNING place, key, coalesce(until <= now(), false), verdict)
+                 RETURNING place, key, coalesce(until <= now(), false), verdict, since)
         SELECT (SELECT n FROM ahead), (SELECT key FROM was), stood.*
         FROM   (SELECT 1) AS always
         LEFT   JOIN stood ON true
@@ -121,7 +121,7 @@ internal static class LineSql
         SET    woken = now(), told = l.parked AND l.store = ANY ($4)
         FROM   chosen
         WHERE  l.place = chosen.place
-        RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told
+        RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told, l.since
         """;
 
     /// <summary>Says to the processes of another store that the turn of one of its runs has come.</summary>
@@ -140,7 +140,7 @@ internal static class LineSql
         AND    woken IS NOT NULL
         AND    parked
         AND    NOT told
-        RETURNING place, key, name, store, run, queue, parked, told
+        RETURNING place, key, name, store, run, queue, parked, told, since
         """;
 
     /// <summary>
@@ -197,7 +197,7 @@ internal static class LineSql
         UPDATE "joblocks".line
         SET    woken = now(), told = parked
         WHERE  place IN (SELECT place FROM "joblocks".line WHERE store = $1 AND until <= now() AND woken IS NULL ORDER BY until LIMIT 500 FOR UPDATE SKIP LOCKED)
-        RETURNING place, key, name, store, run, queue, parked, told
+        RETURNING place, key, name, store, run, queue, parked, told, since
         """;
 
     /// <summary>Of the store $1: those whose turn came a moment ago, and of which it does not know. A signal was lost.</summary>
@@ -206,13 +206,13 @@ internal static class LineSql
         UPDATE "joblocks".line
         SET    told = true
         WHERE  place IN (SELECT place FROM "joblocks".line WHERE store = $1 AND woken < now() - interval '1 s' AND parked AND NOT told ORDER BY place LIMIT 500 FOR UPDATE SKIP LOCKED)
-        RETURNING place, key, name, store, run, queue, parked, told
+        RETURNING place, key, name, store, run, queue, parked, told, since
         """;
 
     /// <summary>Of the store $1: those whose turn came and who have not come. Whoever was to park them, or to tell the store, may have died.</summary>
     public const string Missing =
         """
-        SELECT   place, key, name, store, run, queue, parked, told
+        SELECT   place, key, name, store, run, queue, parked, told, since
         FROM     "joblocks".line
         WHERE    store = $1
         AND      woken < now() - CASE WHEN parked THEN interval '5 s' ELSE interval '1 s' END
@@ -223,7 +223,7 @@ internal static class LineSql
     /// <summary>Of the store $1: the next $3 from the place $2 on, to be asked after. Not those that are just being parked.</summary>
     public const string Next =
         """
-        SELECT   place, key, name, store, run, queue, parked, false
+        SELECT   place, key, name, store, run, queue, parked, false, since
         FROM     "joblocks".line
         WHERE    store = $1
         AND      woken IS NULL

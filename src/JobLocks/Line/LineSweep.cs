@@ -89,7 +89,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
                 CancellationToken.None,
                 new NpgsqlParameter<int> { TypedValue = MostKeys },
                 new NpgsqlParameter<long> { TypedValue = from }).AsTask());
-            watch.Wake([.. heads.Select(FreeUnder).Where(static free => free.Free > 0)]);
+            desk.Meter.WokeBySweep(watch.Wake([.. heads.Select(FreeUnder).Where(static free => free.Free > 0)]));
             if (heads.Count < MostKeys || heads[^1].Key.Value == long.MaxValue) return;
 
             from = heads[^1].Key.Value + 1;

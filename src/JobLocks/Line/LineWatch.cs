@@ -111,9 +111,10 @@ internal sealed class LineWatch : IDisposable
     }
 
     /// <summary>Has all whose turn comes under these keys woken, whatever store they are in.</summary>
-    public void Wake(IReadOnlyList<FreeKey> keys)
+    /// <returns>How many.</returns>
+    public int Wake(IReadOnlyList<FreeKey> keys)
     {
-        if (keys.Count == 0) return;
+        if (keys.Count == 0) return 0;
 
         var woken = Ask(
             LineSql.Wake,
@@ -124,6 +125,7 @@ internal sealed class LineWatch : IDisposable
         // Before they are told: a worker may be quicker than that.
         foreach (var run in woken.Where(static run => run.IsOurs)) Woken.Add(run);
         Deliver(woken);
+        return woken.Count;
     }
 
     /// <summary>Tells the stores of runs whose turn has come: ours at once, others through their processes.</summary>
@@ -176,7 +178,7 @@ internal sealed class LineWatch : IDisposable
     private static NpgsqlParameter<long[]> Places(IEnumerable<WaitingRun> runs) => new() { TypedValue = [.. runs.Select(static run => run.Place)] };
 
     private static WaitingRun ReadRun(NpgsqlDataReader row) => new(
-        row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)), row.GetBoolean(6), row.GetBoolean(7));
+        row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)), row.GetBoolean(6), row.GetBoolean(7), row.GetFieldValue<DateTimeOffset>(8));
 
     /// <summary>Who dies between the claim and this, or in the middle of it, has a sweep see to it.</summary>
     private void Deliver(IRunStore store, IReadOnlyList<WaitingRun> runs) =>

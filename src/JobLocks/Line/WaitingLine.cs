@@ -39,7 +39,7 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
 
         var found = await statements.ReadAsync(
             LineSql.Find,
-            static row => new LinePlace(row.GetInt64(0), new(row.GetInt64(1)), row.GetBoolean(2), row.GetBoolean(3), row.GetValue(4) as string),
+            static row => new LinePlace(row.GetInt64(0), new(row.GetInt64(1)), row.GetBoolean(2), row.GetBoolean(3), row.GetValue(4) as string, row.GetFieldValue<DateTimeOffset>(5)),
             blocks,
             stop,
             Text(run.Store),
@@ -125,7 +125,7 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
     {
         if (row.IsDBNull(2)) return new(null, row.GetInt32(0));
 
-        var place = new LinePlace(row.GetInt64(2), new(row.GetInt64(3)), IsWoken: false, row.GetBoolean(4), row.GetValue(5) as string);
+        var place = new LinePlace(row.GetInt64(2), new(row.GetInt64(3)), IsWoken: false, row.GetBoolean(4), row.GetValue(5) as string, row.GetFieldValue<DateTimeOffset>(6));
         var was = row.IsDBNull(1) ? (LockKey?)null : new(row.GetInt64(1));
         return new(place, row.GetInt32(0), was == place.Key ? null : was, IsNew: was is null);
     }

@@ -6,5 +6,6 @@ namespace JobLocks.Line;
 /// <param name="Name">The name of that lock.</param>
 /// <param name="Address">Where it is.</param>
 /// <param name="IsParked">Whether its store is known to keep it until it is woken.</param>
+/// <param name="Since">Since when it stands there, by the clock of the server.</param>
 /// <param name="IsOurs">Whether its turn has come, and it is for this process to tell its store.</param>
-internal sealed record WaitingRun(long Place, LockKey Key, string Name, RunAddress Address, bool IsParked, bool IsOurs);
+internal sealed record WaitingRun(long Place, LockKey Key, string Name, RunAddress Address, bool IsParked, bool IsOurs, DateTimeOffset Since);

@@ -19,7 +19,7 @@ internal sealed class WokenHere
     public void Add(WaitingRun run)
     {
         if (_places.Count >= Most) _places.Clear();
-        _places[(run.Address.Store, run.Address.Run)] = (new(run.Place, run.Key, IsWoken: true, IsOverdue: false, Verdict: null), BootClock.Now);
+        _places[(run.Address.Store, run.Address.Run)] = (new(run.Place, run.Key, IsWoken: true, IsOverdue: false, Verdict: null, run.Since), BootClock.Now);
     }
 
     /// <summary>The place of a run, once; null where it must be looked up.</summary>

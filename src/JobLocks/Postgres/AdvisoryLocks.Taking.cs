@@ -1,4 +1,5 @@
 using System.Globalization;
+using JobLocks.Diagnostics;
 using JobLocks.Gate;
 using JobLocks.Inspection;
 using JobLocks.Line;
@@ -15,6 +16,8 @@ public sealed partial class AdvisoryLocks : ILockKeeper
     WaitingLine ILockKeeper.Line => _line;
 
     LockInspector ILockKeeper.Inspection => Inspection;
+
+    LockMeter ILockKeeper.Meter => _desk.Meter;
 
     RunLedger ILockKeeper.Ledger => _desk.Ledger;
 

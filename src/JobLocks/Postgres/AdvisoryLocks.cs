@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using JobLocks.Inspection;
 using JobLocks.Line;
 using JobLocks.Postgres;
@@ -29,7 +30,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     private readonly NpgsqlDataSource? _ownedSource;
     private readonly TimeProvider _clock;
 
-    internal AdvisoryLocks(NpgsqlDataSource source, bool ownsSource, JobLocksOptions options, ILoggerFactory? loggers, TimeProvider? clock = null)
+    internal AdvisoryLocks(NpgsqlDataSource source, bool ownsSource, JobLocksOptions options, ILoggerFactory? loggers, TimeProvider? clock = null, IMeterFactory? meters = null)
     {
         _options = options;
         ByHand = Named(new() { Run = "code that took it by hand" });
@@ -38,7 +39,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         Loggers = loggers ?? NullLoggerFactory.Instance;
         var log = Loggers.CreateLogger<AdvisoryLocks>();
         var opening = new SessionOpening(source, options, log);
-        _desk = new(opening, options, _clock, log) { OnTurn = keys => _watch!.TurnCame(keys), Heard = news => _watch!.Hear(news), OnOpened = () => _ledger!.Start() };
+        _desk = new(opening, options, _clock, log, meters) { OnTurn = keys => _watch!.TurnCame(keys), Heard = news => _watch!.Hear(news), OnOpened = () => _ledger!.Start() };
         var statements = new LineStatements(opening, options);
         _watch = new(statements, _desk, options, log);
         _line = new(statements, _watch, options, _desk);

@@ -146,7 +146,10 @@ internal sealed partial class LockDesk
         foreach (var question in unanswered) question.Fail(failure!);
         Complete(done);
         if (failure is not null) _log.CannotOpen(_opening.Server, cause);
-        if (lost.Count > 0) _log.Broke(lost.Count, cause);
+        if (lost.Count == 0) return;
+
+        Meter.Lost(lost.Count);
+        _log.Broke(lost.Count, cause);
     }
 
     /// <summary>The server did not know of a lock that was given back: others are gone as well, and nothing of this session is believed any more.</summary>
@@ -201,6 +204,7 @@ internal sealed partial class LockDesk
 
         lock (_rest) Monitor.PulseAll(_rest);
         Complete(done);
+        Meter.Dispose();
         return new(Task.WhenAll(session?.Ended ?? Task.CompletedTask, _listener.DisposeAsync().AsTask()));
     }
 

@@ -1,3 +1,5 @@
+using System.Diagnostics.Metrics;
+using JobLocks.Diagnostics;
 using JobLocks.Gate;
 using JobLocks.Inspection;
 using Microsoft.Extensions.Logging;
@@ -24,9 +26,10 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     private List<SessionQuestion> _questions = [];
     private bool _closed;
 
-    public LockDesk(SessionOpening opening, JobLocksOptions options, TimeProvider clock, ILogger log)
+    public LockDesk(SessionOpening opening, JobLocksOptions options, TimeProvider clock, ILogger log, IMeterFactory? meters = null)
     {
         _table = new(this);
+        Meter = new(meters, () => _table.Count, () => _isOpen);
         _opening = opening;
         _options = options;
         _clock = clock;
@@ -51,6 +54,9 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
 
     /// <summary>Counts what is held and let go.</summary>
     public RunLedger Ledger { get; } = new();
+
+    /// <summary>What is measured.</summary>
+    public LockMeter Meter { get; }
 
     /// <summary>Told that a session is open. Must not wait for anything.</summary>
     public Action OnOpened { get; init; } = static () => { };
@@ -101,7 +107,9 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     public void Release(JobLockHandle handle)
     {
         Change(static (table, handle) => table.Release(handle), handle);
-        Ledger.Ran(handle.Line, handle.Name, UtcNow - handle.Since);
+        var held = UtcNow - handle.Since;
+        Ledger.Ran(handle.Line, handle.Name, held);
+        Meter.Held(handle.Template, held);
     }
 
     /// <summary>Somebody in another process has let go of a key, or may have.</summary>

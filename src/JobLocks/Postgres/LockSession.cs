@@ -141,6 +141,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
         var sentAt = BootClock.Now;
         try
         {
+            if (work.Orders.Count > 0) desk.Meter.Sent(work.Orders.Count);
             var (token, lines) = opened.Run(work.Orders);
             desk.Answered(this, sentAt, token);
             if (lines.Count > 0) desk.TurnCame(lines);

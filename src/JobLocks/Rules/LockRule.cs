@@ -11,11 +11,15 @@ internal sealed class LockRule
     private readonly LockDeclaration _declaration;
     private readonly LockNameTemplate? _template;
 
-    private LockRule(LockDeclaration declaration, LockNameTemplate? template)
+    private LockRule(LockDeclaration declaration, LockNameTemplate? template, JobSignature job)
     {
+        Template = template is null ? job.DisplayName : declaration.Name!;
         _declaration = declaration;
         _template = template;
     }
+
+    /// <summary>What all its names have in common: the template as it was written, or the method.</summary>
+    public string Template { get; }
 
     public LockMode Mode => _declaration.Mode;
 
@@ -57,7 +61,7 @@ internal sealed class LockRule
 
             var template = declaration.HasName ? LockNameTemplate.Parse(declaration.Name ?? "") : null;
             template?.Check(job);
-            return new(declaration, template);
+            return new(declaration, template, job);
         }
         catch (FormatException problem)
         {

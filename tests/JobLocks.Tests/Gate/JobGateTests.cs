@@ -1,3 +1,4 @@
+using JobLocks.Diagnostics;
 using JobLocks.Gate;
 using JobLocks.Inspection;
 using JobLocks.Line;
@@ -50,6 +51,8 @@ public sealed class JobGateTests
         public WaitingLine Line => throw new NotSupportedException();
 
         public LockInspector Inspection => throw new NotSupportedException();
+
+        public LockMeter Meter { get; } = new(factory: null, static () => 0, static () => true);
 
         public RunLedger Ledger { get; } = new();
 

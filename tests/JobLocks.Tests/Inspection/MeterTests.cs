@@ -1,0 +1,152 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.Metrics;
+using System.Globalization;
+using JobLocks.Diagnostics;
+using JobLocks.Gate;
+using JobLocks.Line;
+using JobLocks.Naming;
+using JobLocks.Rules;
+using JobLocks.Tests.Support;
+
+namespace JobLocks.Tests.Inspection;
+
+/// <summary>What an application that listens is told.</summary>
+[TestFixture, CancelAfter(60_000)]
+public sealed class MeterTests
+{
+    private readonly ConcurrentQueue<(string Instrument, double Value, string Tags)> _measured = new();
+    private readonly ConcurrentDictionary<string, Instrument> _instruments = new(StringComparer.Ordinal);
+    private readonly string _template = $"order-{Guid.NewGuid():N}({{client}})";
+    private string _database = "";
+    private AdvisoryLocks _locks = null!;
+    private MeterListener _listener = null!;
+
+    [SetUp]
+    public async Task Listen()
+    {
+        _database = await AssemblySetup.Server.CreateDatabaseAsync("meter");
+        _locks = AdvisoryLocks.Connect(_database);
+        _listener = new()
+        {
+            InstrumentPublished = (instrument, listener) =>
+            {
+                if (!string.Equals(instrument.Meter.Name, LockMeter.Name, StringComparison.Ordinal)) return;
+
+                _instruments[instrument.Name] = instrument;
+                listener.EnableMeasurementEvents(instrument);
+            },
+        };
+        _listener.SetMeasurementEventCallback<long>((instrument, value, tags, _) => Note(instrument, value, tags));
+        _listener.SetMeasurementEventCallback<int>((instrument, value, tags, _) => Note(instrument, value, tags));
+        _listener.SetMeasurementEventCallback<double>((instrument, value, tags, _) => Note(instrument, value, tags));
+        _listener.Start();
+    }
+
+    [TearDown]
+    public async Task Close()
+    {
+        _listener.Dispose();
+        await _locks.DisposeAsync();
+    }
+
+    [Test]
+    public async Task Counts_runs_by_what_came_of_them_under_their_template_and_never_by_name(CancellationToken stop)
+    {
+        var gate = JobGate.To(_locks);
+        var admitted = (Admission.Admitted)await gate.TryEnterAsync(Call(OnConflict.Skip), stop);
+        var refused = await gate.TryEnterAsync(Call(OnConflict.Skip) with { JobId = "2" }, stop);
+        admitted.Dispose();
+
+        var ours = _measured.Where(one => one.Tags.Contains(_template, StringComparison.Ordinal)).ToList();
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(refused, Is.TypeOf<Admission.Refused>());
+            Assert.That(ours.Where(static one => one.Instrument is "joblocks.takes").Select(static one => one.Tags), Has.One.Contains("joblocks.outcome=admitted").And.One.Contains("joblocks.outcome=skipped"));
+            Assert.That(ours.Count(static one => one is { Instrument: "joblocks.take.duration", Value: > 0 }), Is.EqualTo(2));
+            Assert.That(ours.Count(static one => one is { Instrument: "joblocks.hold.duration", Value: > 0 }), Is.EqualTo(1));
+            Assert.That(_measured.Select(static one => one.Tags), Has.None.Contains("(4)"));
+        }
+    }
+
+    [Test]
+    public async Task Measures_how_long_a_run_stood_in_line(CancellationToken stop)
+    {
+        var gate = JobGate.To(_locks);
+        var address = new RunAddress("Test store", "1", "");
+        var admitted = (Admission.Admitted)await gate.TryEnterAsync(Call(OnConflict.Wait), stop);
+        var waits = await gate.TryEnterAsync(Call(OnConflict.Wait) with { Address = _ => address }, stop);
+        admitted.Dispose();
+        using var later = (Admission.Admitted)await gate.TryEnterAsync(Call(OnConflict.Wait) with { Address = _ => address, MayStandInLine = true }, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(waits, Is.TypeOf<Admission.Waits>());
+            Assert.That(_measured.Count(one => one.Instrument is "joblocks.wait.duration" && one.Tags.Contains(_template, StringComparison.Ordinal)), Is.EqualTo(1));
+            Assert.That(_measured.Select(static one => one.Tags), Has.Some.Contains("joblocks.outcome=waits"));
+        }
+    }
+
+    [Test]
+    public async Task Tells_how_many_locks_are_held_and_whether_the_session_is_open(CancellationToken stop)
+    {
+        await using var held = await _locks.TryAcquireAsync(_template, stop);
+
+        _listener.RecordObservableInstruments();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(_measured.Where(static one => one.Instrument is "joblocks.locks.held").Select(static one => one.Value), Has.Some.EqualTo(1));
+            Assert.That(_measured.Where(static one => one.Instrument is "joblocks.session.open").Select(static one => one.Value), Has.Some.EqualTo(1));
+            Assert.That(_measured.Where(static one => one.Instrument is "joblocks.statement.operations").Select(static one => one.Value), Has.Some.GreaterThanOrEqualTo(1));
+        }
+    }
+
+    [Test]
+    public async Task Counts_the_locks_that_are_lost(CancellationToken stop)
+    {
+        await using var held = await _locks.TryAcquireAsync(_template, stop);
+        var lost = held!.WhenLost();
+
+        await LockTable.AskAsync(_database, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1");
+        await lost.WaitAsync(stop);
+        while (_measured.All(static one => one.Instrument is not "joblocks.losses")) stop.ThrowIfCancellationRequested();
+
+        Assert.That(_measured.Where(static one => one.Instrument is "joblocks.losses").Select(static one => one.Value), Is.EqualTo([1d]));
+    }
+
+    [Test]
+    public void Is_described_in_the_docs_as_it_is()
+    {
+        var described = DocsTests.Read("metrics-and-logs.md").Split('\n')
+            .Where(static line => line.StartsWith("| `joblocks.", StringComparison.Ordinal) && line.Count(static letter => letter == '|') == 6)
+            .Select(static line => line.Split('|')[1..4].Select(static cell => cell.Trim().Trim('`')).ToList())
+            .Select(static cells => $"{cells[0]} {cells[1]} {cells[2]}");
+
+        Assert.That(described, Is.EquivalentTo(_instruments.Values.Select(static one => $"{one.Name} {Kind(one)} {one.Unit}")));
+    }
+
+    private static string Kind(Instrument instrument) => instrument.GetType().Name.Split('`')[0] switch
+    {
+        "ObservableUpDownCounter" => "up-down counter",
+        "ObservableGauge" => "gauge",
+        var name => name.ToLowerInvariant(),
+    };
+
+    private JobCall Call(OnConflict what)
+    {
+        var job = new JobSignature("Orders", "Ship", null);
+        return new()
+        {
+            Scheduler = "Test",
+            JobId = "1",
+            Job = job,
+            Arguments = [new("client", 4)],
+            Rules = [LockRule.For(new(_template, what, 15), job)],
+            ToJson = static value => Convert.ToString(value, CultureInfo.InvariantCulture)!,
+        };
+    }
+
+    private void Note<T>(Instrument instrument, T value, ReadOnlySpan<KeyValuePair<string, object?>> tags)
+        where T : struct, IConvertible =>
+        _measured.Enqueue((instrument.Name, value.ToDouble(CultureInfo.InvariantCulture), string.Join(';', tags.ToArray().Select(static tag => $"{tag.Key}={tag.Value}"))));
+}
