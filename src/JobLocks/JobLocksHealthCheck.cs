@@ -2,7 +2,10 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 
 namespace JobLocks;
 
-/// <summary>Healthy where the server answers on the very session that holds the locks.</summary>
+/// <summary>
+/// Healthy where the server answers on the very session that holds the locks. Degraded where it does, but runs cannot stand in line, or nobody
+/// sees who holds what.
+/// </summary>
 internal sealed class JobLocksHealthCheck(AdvisoryLocks locks) : IHealthCheck
 {
     public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
@@ -10,11 +13,20 @@ internal sealed class JobLocksHealthCheck(AdvisoryLocks locks) : IHealthCheck
         try
         {
             await locks.ProveAsync(cancellationToken).ConfigureAwait(false);
-            return HealthCheckResult.Healthy($"PostgreSQL at {locks.Server} keeps the locks.");
+            return locks.Lacks is { } lacks
+                ? HealthCheckResult.Degraded($"PostgreSQL at {locks.Server} keeps the locks, but {lacks}", data: Data(isOpen: true))
+                : HealthCheckResult.Healthy($"PostgreSQL at {locks.Server} keeps the locks.", Data(isOpen: true));
         }
         catch (Exception trouble) when (trouble is JobLocksUnavailableException or ObjectDisposedException)
         {
-            return new(context.Registration.FailureStatus, trouble.Message, trouble);
+            return new(context.Registration.FailureStatus, trouble.Message, trouble, Data(isOpen: false));
         }
     }
+
+    private Dictionary<string, object> Data(bool isOpen) => new(StringComparer.Ordinal)
+    {
+        ["server"] = locks.Server,
+        ["sessionOpen"] = isOpen,
+        ["locksHeld"] = locks.CountHeld,
+    };
 }

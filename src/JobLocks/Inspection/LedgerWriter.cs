@@ -8,10 +8,10 @@ using Npgsql;
 namespace JobLocks.Inspection;
 
 /// <summary>
-/// Writes down in bulk who holds what for longer than a moment, and what happened under each name, on a thread of its own: no run waits for it.
-/// Thread-safe.
+/// Has the session write down in bulk who holds what for longer than a moment, and what happened under each name, when it is not busy with locks:
+/// no run waits for it, and no connection is opened for it. Thread-safe.
 /// </summary>
-internal sealed class LedgerWriter(LockDesk desk, RunLedger ledger, LineStatements statements, JobLocksOptions options, ILogger log) : IDisposable
+internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogger log) : IDisposable
 {
     /// <summary>What is held for a shorter time is not written down.</summary>
     public static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(250);
@@ -21,7 +21,7 @@ internal sealed class LedgerWriter(LockDesk desk, RunLedger ledger, LineStatemen
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan BetweenTallies = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan BetweenTrims = TimeSpan.FromMinutes(1);
-    private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(1);
 
     private readonly object _door = new();
     private readonly Dictionary<JobLockHandle, long> _written = [];
@@ -67,16 +67,16 @@ internal sealed class LedgerWriter(LockDesk desk, RunLedger ledger, LineStatemen
             Try(Look);
         }
 
-        // What the session held is gone with it.
+        // What the session has is gone with it, a moment later.
         if (desk.HasLedger) Try(Count);
     }
 
     private void Look()
     {
-        if (!desk.HasLedger) return;
+        if (!desk.HasLedger || desk.CurrentBackend is not { } backend) return;
 
         var now = BootClock.Now;
-        if (desk.CurrentBackend is { } backend) Note(backend, now);
+        Note(backend, now);
         if (now - _talliedAt >= BetweenTallies)
         {
             _talliedAt = now;
@@ -128,8 +128,13 @@ internal sealed class LedgerWriter(LockDesk desk, RunLedger ledger, LineStatemen
 
     private void LetGoOfThoseAskedFor()
     {
-        var asked = Blocking.Wait(statements.ReadAsync(
-            LedgerSql.Asked, static row => (Number: row.GetInt64(0), By: row.GetString(1)), blocks: true, CancellationToken.None, Number(_backend)).AsTask());
+        var asked = Ask(LedgerSql.Asked, static command =>
+        {
+            using var row = command.ExecuteReader();
+            var asked = new List<(long Number, string By)>();
+            while (row.Read()) asked.Add((row.GetInt64(0), row.GetString(1)));
+            return asked;
+        }, Number(_backend));
         foreach (var (number, by) in asked)
         {
             if (_written.FirstOrDefault(one => one.Value == number).Key is not { IsLost: false } handle) continue;
@@ -141,7 +146,9 @@ internal sealed class LedgerWriter(LockDesk desk, RunLedger ledger, LineStatemen
 
     private void Count()
     {
-        var tallies = ledger.Take();
+        if (desk.CurrentBackend is null) return;
+
+        var tallies = desk.Ledger.Take();
         if (tallies.Count == 0) return;
 
         Say(
@@ -154,8 +161,14 @@ internal sealed class LedgerWriter(LockDesk desk, RunLedger ledger, LineStatemen
             new NpgsqlParameter<long[]> { TypedValue = [.. tallies.Select(static tally => tally.Waited)] });
     }
 
-    private void Say(string sql, params NpgsqlParameter[] parameters) =>
-        Blocking.Wait(statements.RunAsync(sql, blocks: true, CancellationToken.None, parameters).AsTask());
+    private void Say(string sql, params NpgsqlParameter[] parameters) => Ask(sql, static command => command.ExecuteNonQuery(), parameters);
+
+    private T Ask<T>(string sql, Func<NpgsqlCommand, T> ask, params NpgsqlParameter[] parameters) => Blocking.Wait(desk.AskAsync(connection =>
+    {
+        using var command = new NpgsqlCommand(LineSql.For(options, sql), connection);
+        command.Parameters.AddRange(parameters);
+        return ask(command);
+    }));
 
     private void Try(Action act)
     {

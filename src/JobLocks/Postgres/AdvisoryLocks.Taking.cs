@@ -28,6 +28,15 @@ public sealed partial class AdvisoryLocks : ILockKeeper
     /// <summary>Where the locks are, without secrets.</summary>
     internal string Server => _desk.Server;
 
+    /// <summary>How many locks this process has.</summary>
+    internal int CountHeld => _desk.HeldSince(DateTimeOffset.MaxValue).Count;
+
+    /// <summary>What cannot be used of the schema that it was told to use, as the end of a sentence; null for nothing.</summary>
+    internal string? Lacks => _options.Schema is not { } schema ? null
+        : _desk.HasLine == false ? $"no run can wait in line: this role may not use {schema}.line. See the GRANT lines in docs/schema.sql."
+        : !_desk.HasLedger ? $"nobody sees who holds what: this role may not use {schema}.held. See the GRANT lines in docs/schema.sql."
+        : null;
+
     /// <summary>Opens the session where there is none, and has the server answer on it.</summary>
     /// <exception cref="JobLocksUnavailableException">It does not.</exception>
     internal Task ProveAsync(CancellationToken stop) => _desk.AskAsync(static _ => true).WaitAsync(stop);

@@ -43,7 +43,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         var statements = new LineStatements(opening, options);
         _watch = new(statements, _desk, options, log);
         _line = new(statements, _watch, options, _desk);
-        _ledger = new(_desk, _desk.Ledger, statements, options, log);
+        _ledger = new(_desk, options, log);
         Inspection = new(_desk, statements, options, log);
     }
 
@@ -141,9 +141,9 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     /// <summary>Releases every lock and closes the connection.</summary>
     public async ValueTask DisposeAsync()
     {
+        _ledger.Dispose();
         // A connection that hangs is left to end by itself.
         await _desk.DisposeAsync().AsTask().WaitAsync(LongestClose).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        _ledger.Dispose();
         _watch.Dispose();
         if (_ownedSource is not null) await _ownedSource.DisposeAsync().ConfigureAwait(false);
     }

@@ -90,7 +90,7 @@ public sealed class InspectorTests
     {
         using var held = await HoldAsync(stop);
         await WrittenDownAsync(stop);
-        await LockTable.AskAsync(_database, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1");
+        await LockTable.EndSessionsAsync(_database);
         await held.WhenLost().WaitAsync(stop);
         await UntilAsync(async () => await LockTable.CountAsync(_database) == 0, stop);
 

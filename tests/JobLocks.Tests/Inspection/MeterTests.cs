@@ -64,7 +64,7 @@ public sealed class MeterTests
             Assert.That(ours.Where(static one => one.Instrument is "joblocks.takes").Select(static one => one.Tags), Has.One.Contains("joblocks.outcome=admitted").And.One.Contains("joblocks.outcome=skipped"));
             Assert.That(ours.Count(static one => one is { Instrument: "joblocks.take.duration", Value: > 0 }), Is.EqualTo(2));
             Assert.That(ours.Count(static one => one is { Instrument: "joblocks.hold.duration", Value: > 0 }), Is.EqualTo(1));
-            Assert.That(_measured.Select(static one => one.Tags), Has.None.Contains("(4)"));
+            Assert.That(_measured.Select(static one => one.Tags), Has.None.Contains(_template.Replace("{client}", "4", StringComparison.Ordinal)));
         }
     }
 
@@ -107,11 +107,11 @@ public sealed class MeterTests
         await using var held = await _locks.TryAcquireAsync(_template, stop);
         var lost = held!.WhenLost();
 
-        await LockTable.AskAsync(_database, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1");
+        await LockTable.EndSessionsAsync(_database);
         await lost.WaitAsync(stop);
         while (_measured.All(static one => one.Instrument is not "joblocks.losses")) stop.ThrowIfCancellationRequested();
 
-        Assert.That(_measured.Where(static one => one.Instrument is "joblocks.losses").Select(static one => one.Value), Is.EqualTo([1d]));
+        Assert.That(_measured.Where(static one => one.Instrument is "joblocks.losses").Select(static one => one.Value), Has.Some.EqualTo(1));
     }
 
     [Test]

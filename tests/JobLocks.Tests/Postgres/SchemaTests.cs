@@ -1,5 +1,7 @@
 using System.Text.Json;
 using JobLocks.Postgres;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Npgsql;
 using LockTable = JobLocks.Tests.Support.LockTable;
 
@@ -126,6 +128,26 @@ public sealed class SchemaTests
             await Assert.ThatAsync(
                 () => looking.Inspector.EndSessionAsync(page.Items[0].Holder.Backend, "ops", stop), Throws.TypeOf<UnauthorizedAccessException>().With.Message.Contains("pg_signal_backend"));
             Assert.That(held!.Lost.IsCancellationRequested, Is.False);
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Is_degraded_where_its_role_lets_no_run_wait(CancellationToken stop)
+    {
+        var (database, role) = await DatabaseOfAnotherAsync(stop);
+        await RunDocsAsync(database, stop);
+        await LockTable.AskAsync(database, $"GRANT USAGE ON SCHEMA joblocks TO {role}; GRANT USAGE ON SEQUENCE joblocks.fence TO {role}");
+        var services = new ServiceCollection().AddLogging().AddJobLocks(Login(database, role), static options => options.PrepareSchema = false);
+        await using var container = services.AddHealthChecks().AddJobLocks().Services.BuildServiceProvider();
+
+        var report = await container.GetRequiredService<HealthCheckService>().CheckHealthAsync(stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(report.Status, Is.EqualTo(HealthStatus.Degraded));
+            Assert.That(report.Entries["joblocks"].Description, Does.Contain("keeps the locks, but no run can wait in line").And.Contain("GRANT"));
+            Assert.That(report.Entries["joblocks"].Data["sessionOpen"], Is.True);
+            Assert.That(report.Entries["joblocks"].Data["locksHeld"], Is.Zero);
         }
     }
 

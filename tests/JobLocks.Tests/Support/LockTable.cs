@@ -14,6 +14,10 @@ internal static class LockTable
         AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
         """;
 
+    /// <summary>Ends the sessions that hold locks in a database, and no others.</summary>
+    public static Task EndSessionsAsync(string connectionString) =>
+        AskAsync(connectionString, Held.Replace("count(*)", "count(pg_terminate_backend(pid))", StringComparison.Ordinal));
+
     /// <summary>How many are held once the last session has ended, or after ten seconds.</summary>
     public static async Task<long> CountLeftAsync(string connectionString)
     {
