@@ -208,12 +208,11 @@ public sealed class LineTests
         await using var held = await locks.TryAcquireAsync("held", stop);
         await LockTable.AskAsync(database, "DROP TABLE joblocks.line");
 
-        var refused = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.TryAcquireAsync(_name, stop));
-        await using var taken = await locks.TryAcquireAsync(_name, stop);
+        // The first to notice is refused, whoever that is.
+        await using var taken = await locks.TryAcquireOnceBackAsync(_name, stop);
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(refused, Is.Not.Null);
             Assert.That(taken, Is.Not.Null);
             Assert.That(held!.Lost.IsCancellationRequested, Is.False);
             Assert.That(await ((ILockKeeper)locks).Line.IsUsableAsync(blocks: false, stop), Is.False);
