@@ -13,7 +13,12 @@ public sealed class AssemblySetup
     internal static PostgresServer Server => _server ?? throw new InvalidOperationException("The server was not started.");
 
     [OneTimeSetUp]
-    public async Task StartServer() => _server = await PostgresServer.StartAsync();
+    public async Task StartServer()
+    {
+        // Some tests block the threads they run on. The pool gives new ones slowly, and what others measure meanwhile would be that.
+        ThreadPool.SetMinThreads(workerThreads: 64, completionPortThreads: 64);
+        _server = await PostgresServer.StartAsync();
+    }
 
     [OneTimeTearDown]
     public async Task StopServer()
