@@ -74,6 +74,12 @@ public abstract class QuartzFixture
     /// <summary>Waits for the lock to be free, and leaves it so.</summary>
     private protected async Task LockIsFreeAsync() => await (await Others.AcquireAsync(Scene.LockName, Eventually.Patience)).DisposeAsync();
 
+    /// <summary>Waits until the server has no lock of the scene: releasing does not wait for it.</summary>
+    private protected Task NothingIsHeldAsync() => Eventually.IsTrueOf(
+        async () => (long)(await AskAsync($"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND (classid::bigint << 32) | objid::bigint = {LockKey.Of(Scene.LockName)}"))!,
+        static held => held == 0,
+        "the lock is free");
+
     /// <summary>How many stand in the line of the scene.</summary>
     private protected async Task<long> LineAsync() => (long)(await AskAsync($"SELECT count(*) FROM joblocks.line WHERE name = '{Scene.LockName}'"))!;
 
