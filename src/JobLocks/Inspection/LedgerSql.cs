@@ -1,10 +1,12 @@
 namespace JobLocks.Inspection;
 
-/// <summary>All that is written down for those who look.</summary>
+/// <summary>
+/// All that is written down for those who look. Over the session, and so behind its guard: $1 is JSON, and so is what is answered.
+/// </summary>
 internal static class LedgerSql
 {
     /// <summary>
-    /// The session of the backend $1 belongs to the application $2. What sessions left behind that are no more is swept away: a role that may not
+    /// The session of a backend belongs to an application. What sessions left behind that are no more is swept away: a role that may not
     /// see when the sessions of others began takes them for the same.
     /// </summary>
     public const string Begin =
@@ -12,37 +14,40 @@ internal static class LedgerSql
         WITH alive AS MATERIALIZED (SELECT pid, backend_start FROM pg_stat_get_activity(NULL)),
              dead AS (
                  DELETE FROM "joblocks".sessions AS s
-                 WHERE  s.backend <> $1
+                 WHERE  s.backend <> ($1 -> 'backend')::int
                  AND    NOT EXISTS (SELECT FROM alive AS a WHERE a.pid = s.backend AND coalesce(a.backend_start, s.connected) = s.connected)),
              left_behind AS (
                  DELETE FROM "joblocks".held AS h
-                 WHERE  h.backend = $1
+                 WHERE  h.backend = ($1 -> 'backend')::int
                  OR     NOT EXISTS (SELECT FROM alive AS a WHERE a.pid = h.backend AND coalesce(a.backend_start, h.connected) = h.connected))
         INSERT INTO "joblocks".sessions (backend, connected, application)
-        SELECT pid, backend_start, $2 FROM alive WHERE pid = $1
+        SELECT pid, backend_start, $1 ->> 'application' FROM alive WHERE pid = ($1 -> 'backend')::int
         ON CONFLICT (backend) DO UPDATE SET connected = excluded.connected, application = excluded.application
+        RETURNING NULL::jsonb
         """;
 
-    /// <summary>Of the locks of the backend $1, the numbers $2 are let go. The others have been held for a moment: number, key, line, name, run, since.</summary>
+    /// <summary>Of the locks of a backend, some numbers are let go, and others have been held for a moment.</summary>
     public const string Note =
         """
-        WITH gone AS (DELETE FROM "joblocks".held WHERE backend = $1 AND nth = ANY ($2))
+        WITH gone AS (DELETE FROM "joblocks".held WHERE backend = ($1 -> 'backend')::int AND nth IN (SELECT jsonb_array_elements($1 -> 'gone')::bigint))
         INSERT INTO "joblocks".held (backend, connected, nth, key, line, name, run, since)
         SELECT s.backend, s.connected, n.*
         FROM   "joblocks".sessions AS s,
-               unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::timestamptz[]) AS n
-        WHERE  s.backend = $1
+               jsonb_to_recordset($1 -> 'fresh') AS n (nth bigint, key bigint, line bigint, name text, run text, since timestamptz)
+        WHERE  s.backend = ($1 -> 'backend')::int
+        RETURNING NULL::jsonb
         """;
 
     /// <summary>Which locks of the backend $1 are to be let go, and who wants it.</summary>
-    public const string Asked = """SELECT nth, asked FROM "joblocks".held WHERE backend = $1 AND asked IS NOT NULL""";
+    public const string Asked =
+        """SELECT jsonb_build_object('Number', nth, 'By', asked) FROM "joblocks".held WHERE backend = $1::int AND asked IS NOT NULL""";
 
     /// <summary>Adds what happened under names: by key, so that two who add do not wait for each other in a circle.</summary>
     public const string Add =
         """
         WITH new AS MATERIALIZED (
                  SELECT *
-                 FROM   unnest($1::bigint[], $2::text[], $3::bigint[], $4::float8[], $5::bigint[], $6::bigint[]) AS t (key, name, runs, held, refused, waited)
+                 FROM   jsonb_to_recordset($1) AS t (key bigint, name text, runs bigint, held float8, refused bigint, waited bigint)
                  ORDER  BY key),
              of_minute AS (
                  INSERT INTO "joblocks".minutes AS m (key, minute, runs, held, refused, waited)
@@ -55,12 +60,19 @@ internal static class LedgerSql
         ON CONFLICT (key) DO UPDATE
         SET    name = excluded.name, seen = excluded.seen, runs = n.runs + excluded.runs, held = n.held + excluded.held,
                refused = n.refused + excluded.refused, waited = n.waited + excluded.waited
+        RETURNING NULL::jsonb
         """;
 
     /// <summary>Forgets the names that were not seen for longest, all but $1 of them.</summary>
     public const string ForgetNames =
-        """DELETE FROM "joblocks".names WHERE seen < (SELECT seen FROM "joblocks".names ORDER BY seen DESC OFFSET $1 LIMIT 1)""";
+        
+        """
+        DELETE FROM "joblocks".names
+        WHERE seen < (SELECT seen FROM "joblocks".names ORDER BY seen DESC OFFSET $1::int LIMIT 1)
+        RETURNING NULL::jsonb
+        """;
 
     /// <summary>Forgets what is longer ago than an hour.</summary>
-    public const string ForgetMinutes = """DELETE FROM "joblocks".minutes WHERE minute < now() - interval '1 hour'""";
+    public const string ForgetMinutes =
+        """DELETE FROM "joblocks".minutes WHERE minute < now() - interval '1 hour' RETURNING NULL::jsonb""";
 }

@@ -3,7 +3,6 @@ using JobLocks.Gate;
 using JobLocks.Line;
 using JobLocks.Postgres;
 using Microsoft.Extensions.Logging;
-using Npgsql;
 
 namespace JobLocks.Inspection;
 
@@ -86,8 +85,8 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
         if (now - _trimmedAt < BetweenTrims) return;
 
         _trimmedAt = now;
-        Say(LedgerSql.ForgetNames, new NpgsqlParameter<int> { TypedValue = MostNames });
-        Say(LedgerSql.ForgetMinutes);
+        Say(LedgerSql.ForgetNames, MostNames);
+        Say(LedgerSql.ForgetMinutes, 0);
     }
 
     private void Note(int backend, TimeSpan now)
@@ -95,7 +94,7 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
         if (backend != _backend)
         {
             _written.Clear();
-            Say(LedgerSql.Begin, Number(backend), Text(options.ApplicationName));
+            Say(LedgerSql.Begin, new { backend, application = options.ApplicationName });
             _backend = backend;
         }
 
@@ -112,30 +111,27 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
     private void Note(List<JobLockHandle> gone, List<JobLockHandle> fresh)
     {
         var numbers = fresh.Select(_ => ++_lastNumber).ToArray();
-        Say(
-            LedgerSql.Note,
-            Number(_backend),
-            new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(handle => _written[handle])] },
-            new NpgsqlParameter<long[]> { TypedValue = numbers },
-            new NpgsqlParameter<long[]> { TypedValue = [.. fresh.Select(static handle => handle.Key.Value)] },
-            new NpgsqlParameter<long[]> { TypedValue = [.. fresh.Select(static handle => handle.Line.Value)] },
-            new NpgsqlParameter<string[]> { TypedValue = [.. fresh.Select(static handle => Readable(handle.Name ?? ""))] },
-            new NpgsqlParameter<string[]> { TypedValue = [.. fresh.Select(static handle => Readable(handle.Holder.Run ?? ""))] },
-            new NpgsqlParameter<DateTime[]> { TypedValue = [.. fresh.Select(static handle => handle.Since.UtcDateTime)] });
+        Say(LedgerSql.Note, new
+        {
+            backend = _backend,
+            gone = gone.Select(handle => _written[handle]),
+            fresh = fresh.Zip(numbers, static (handle, nth) => new
+            {
+                nth,
+                key = handle.Key.Value,
+                line = handle.Line.Value,
+                name = Readable(handle.Name ?? ""),
+                run = Readable(handle.Holder.Run ?? ""),
+                since = handle.Since.UtcDateTime,
+            }),
+        });
         foreach (var handle in gone) _written.Remove(handle);
         foreach (var (handle, number) in fresh.Zip(numbers)) _written[handle] = number;
     }
 
     private void LetGoOfThoseAskedFor()
     {
-        var asked = Ask(LedgerSql.Asked, static command =>
-        {
-            using var row = command.ExecuteReader();
-            var asked = new List<(long Number, string By)>();
-            while (row.Read()) asked.Add((row.GetInt64(0), row.GetString(1)));
-            return asked;
-        }, Number(_backend));
-        foreach (var (number, by) in asked)
+        foreach (var (number, by) in Ask<Request>(LedgerSql.Asked, _backend).OfType<Request>())
         {
             if (_written.FirstOrDefault(one => one.Value == number).Key is not { IsLost: false } handle) continue;
 
@@ -151,24 +147,20 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
         var tallies = desk.Ledger.Take();
         if (tallies.Count == 0) return;
 
-        Say(
-            LedgerSql.Add,
-            new NpgsqlParameter<long[]> { TypedValue = [.. tallies.Select(static tally => tally.Key.Value)] },
-            new NpgsqlParameter<string[]> { TypedValue = [.. tallies.Select(static tally => Readable(tally.Name))] },
-            new NpgsqlParameter<long[]> { TypedValue = [.. tallies.Select(static tally => tally.Runs)] },
-            new NpgsqlParameter<double[]> { TypedValue = [.. tallies.Select(static tally => tally.Held.TotalSeconds)] },
-            new NpgsqlParameter<long[]> { TypedValue = [.. tallies.Select(static tally => tally.Refused)] },
-            new NpgsqlParameter<long[]> { TypedValue = [.. tallies.Select(static tally => tally.Waited)] });
+        Say(LedgerSql.Add, tallies.Select(static tally => new
+        {
+            key = tally.Key.Value,
+            name = Readable(tally.Name),
+            runs = tally.Runs,
+            held = tally.Held.TotalSeconds,
+            refused = tally.Refused,
+            waited = tally.Waited,
+        }));
     }
 
-    private void Say(string sql, params NpgsqlParameter[] parameters) => Ask(sql, static command => command.ExecuteNonQuery(), parameters);
+    private void Say(string sql, object given) => Ask<object>(sql, given);
 
-    private T Ask<T>(string sql, Func<NpgsqlCommand, T> ask, params NpgsqlParameter[] parameters) => Blocking.Wait(desk.AskAsync(connection =>
-    {
-        using var command = new NpgsqlCommand(LineSql.For(options, sql), connection);
-        command.Parameters.AddRange(parameters);
-        return ask(command);
-    }));
+    private List<T?> Ask<T>(string sql, object given) => Blocking.Wait(desk.AskAsync(session => session.Ask<T>(LineSql.For(options, sql), given)));
 
     private void Try(Action act)
     {
@@ -190,7 +182,5 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
     /// <summary>PostgreSQL keeps no NUL in a text, and nobody reads ten thousand characters.</summary>
     private static string Readable(string text) => JobGate.Shortened(text.Replace('\0', '\uFFFD'));
 
-    private static NpgsqlParameter<int> Number(int value) => new NpgsqlParameter<int> { TypedValue = value };
-
-    private static NpgsqlParameter<string> Text(string value) => new NpgsqlParameter<string> { TypedValue = value };
+    private sealed record Request(long Number, string By);
 }

@@ -234,7 +234,7 @@ internal static class LineSql
         """;
 
     /// <summary>This session sweeps the line for the store whose number is $1, if no other does. "JLsw" in ASCII.</summary>
-    public const string Lead = "SELECT pg_try_advisory_lock(1246524279, $1), pg_backend_pid()";
+    public const string Lead = "SELECT to_jsonb(CASE WHEN pg_try_advisory_lock(1246524279, $1::int) THEN pg_backend_pid() END)";
 
     /// <summary>For the stores of which numbers somebody sweeps.</summary>
     public const string Leading = "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND classid = 1246524279 AND granted";
@@ -255,7 +255,7 @@ internal static class LineSql
     public const string Bury = """DELETE FROM "joblocks".line WHERE store = $1""";
 
     /// <summary>Another session may sweep for it.</summary>
-    public const string StopLeading = "SELECT pg_advisory_unlock(1246524279, $1), pg_backend_pid()";
+    public const string StopLeading = "SELECT to_jsonb(pg_advisory_unlock(1246524279, $1::int)::int)";
 
     /// <summary>The statement for the schema and the length of a turn that these options say.</summary>
     public static string For(JobLocksOptions options, string sql) => SchemaSql.For(options.Schema!, sql)

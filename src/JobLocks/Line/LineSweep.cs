@@ -43,7 +43,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
             if (!_ledBy.Remove(store)) return;
         }
 
-        _ = desk.AskAsync(connection => Try(connection, LineSql.StopLeading, store));
+        _ = desk.AskAsync(session => session.Ask<int?>(LineSql.StopLeading, NumberOf(store)));
     }
 
     private bool Leads(string store)
@@ -53,22 +53,13 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
             if (_ledBy.TryGetValue(store, out var backend) && desk.IsCurrent(backend)) return true;
 
             _ledBy.Remove(store);
-            var asked = desk.AskAsync(connection => Try(connection, LineSql.Lead, store));
-            if (Blocking.Wait(asked) is not { } leading) return false;
+            var asked = desk.AskAsync(session => session.Ask<int?>(LineSql.Lead, NumberOf(store)));
+            if (Blocking.Wait(asked) is not [{ } leading]) return false;
 
             _ledBy[store] = leading;
             log.Leads(store);
             return true;
         }
-    }
-
-    /// <returns>The backend that leads now; null for none.</returns>
-    private static int? Try(NpgsqlConnection connection, string sql, string store)
-    {
-        using var command = new NpgsqlCommand(sql, connection) { Parameters = { new NpgsqlParameter<int> { TypedValue = NumberOf(store) } } };
-        using var reader = command.ExecuteReader();
-        reader.Read();
-        return reader.GetBoolean(0) ? reader.GetInt32(1) : null;
     }
 
     private void TellForgotten(IRunStore store)

@@ -1,7 +1,6 @@
 using JobLocks.Diagnostics;
 using JobLocks.Gate;
 using Microsoft.Extensions.Logging;
-using Npgsql;
 
 namespace JobLocks.Postgres;
 
@@ -20,21 +19,14 @@ internal sealed class DeclaredLimits(JobLocksOptions options, ILogger log)
     public bool IsNew(LockWish wish) => options.Schema is not null && _known.Count < MostNames && _known.Add(wish.Key);
 
     /// <summary>Says our number and reads the one that was said before.</summary>
-    public void Compare(NpgsqlConnection connection, LockWish wish)
+    public void Compare(OpenedSession session, LockWish wish)
     {
-        using var command = new NpgsqlCommand(SchemaSql.For(options.Schema!, SchemaSql.SayLimit), connection)
+        var given = new { name = wish.ToString(), slots = wish.Limit, by = options.ApplicationName };
+        foreach (var said in session.Ask<Said>(SchemaSql.For(options.Schema!, SchemaSql.SayLimit), given).OfType<Said>())
         {
-            Parameters =
-            {
-                new NpgsqlParameter<string> { TypedValue = wish.ToString() },
-                new NpgsqlParameter<int> { TypedValue = wish.Limit },
-                new NpgsqlParameter<string> { TypedValue = options.ApplicationName },
-            },
-        };
-        using var reader = command.ExecuteReader();
-        if (!reader.Read() || reader.IsDBNull(0)) return;
-
-        var said = reader.GetInt32(0);
-        if (said != wish.Limit) log.LimitsDiffer(wish.ToString(), wish.Limit, said, reader.GetString(1));
+            if (said.Slots != wish.Limit) log.LimitsDiffer(wish.ToString(), wish.Limit, said.Slots, said.By);
+        }
     }
+
+    private sealed record Said(int Slots, string By);
 }

@@ -12,7 +12,7 @@ internal static class GuardSql
     /// <summary>What makes the functions, each in a command of its own: the driver would send several on the thread pool.</summary>
     public static void Create(NpgsqlConnection connection, JobLocksOptions options, bool hasLine)
     {
-        foreach (var sql in hasLine ? [CreateInLine, CreateInLineWithSlots] : new[] { CreatePlain, CreateWithSlots })
+        foreach (var sql in hasLine ? [CreateInLine, CreateInLineWithSlots, CreateAsk] : new[] { CreatePlain, CreateWithSlots, CreateAsk })
         {
             using var create = new NpgsqlCommand(hasLine ? LineSql.For(options, sql) : sql, connection);
             create.ExecuteNonQuery();
@@ -31,6 +31,23 @@ internal static class GuardSql
     /// <inheritdoc cref="CreateInLine"/>
     public const string CreateInLineWithSlots =
         HeadWithSlots + BodyInLine + LockSql.BatchInLineWithSlots + Otherwise + LockSql.BatchWithSlots + ThenLines + LockSql.LinesOfReleased + TailInLine;
+
+    /// <summary>
+    /// For what is no operation on locks, but needs room in the lock table all the same: whatever writes does, for its transaction. There the
+    /// full table is an error of another kind, which ends no connection.
+    /// </summary>
+    public const string CreateAsk =
+        """
+        CREATE OR REPLACE FUNCTION pg_temp.joblocks_ask(question text, given jsonb) RETURNS SETOF jsonb LANGUAGE plpgsql AS $guard$
+        BEGIN
+            RETURN QUERY EXECUTE question USING given;
+        EXCEPTION WHEN out_of_memory THEN
+            RAISE program_limit_exceeded USING MESSAGE = 'the lock table is full', HINT = 'Raise max_locks_per_transaction.';
+        END $guard$
+        """;
+
+    /// <summary><see cref="CreateAsk"/>, called.</summary>
+    public const string Ask = "SELECT * FROM pg_temp.joblocks_ask($2, $1)";
 
     /// <summary><see cref="CreatePlain"/>, called.</summary>
     public const string Batch = "SELECT r, pid FROM pg_temp.joblocks_batch($1, $2, $3)";

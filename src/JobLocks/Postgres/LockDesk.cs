@@ -3,7 +3,6 @@ using JobLocks.Diagnostics;
 using JobLocks.Gate;
 using JobLocks.Inspection;
 using Microsoft.Extensions.Logging;
-using Npgsql;
 
 namespace JobLocks.Postgres;
 
@@ -138,14 +137,14 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     /// <returns>The answer. A thread may block on it: no other thread is needed to complete it.</returns>
     /// <exception cref="JobLocksUnavailableException">The server cannot be asked.</exception>
     /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>
-    public Task<T> AskAsync<T>(Func<NpgsqlConnection, T> ask)
+    public Task<T> AskAsync<T>(Func<OpenedSession, T> ask)
     {
         var answer = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
         List<Claim> done;
         lock (_door)
         {
             EnsureSession();
-            _questions.Add(new(connection => answer.TrySetResult(ask(connection)), failure => answer.TrySetException(failure)));
+            _questions.Add(new(session => answer.TrySetResult(ask(session)), failure => answer.TrySetException(failure)));
             done = Send();
         }
 
@@ -168,7 +167,7 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     /// <summary>A slot of a name was granted. Whether other processes say the same number is looked up off the run's path.</summary>
     public void NoteLimit(LockWish wish)
     {
-        if (_limits.IsNew(wish)) _questions.Add(new(connection => _limits.Compare(connection, wish), static _ => { }));
+        if (_limits.IsNew(wish)) _questions.Add(new(session => _limits.Compare(session, wish), static _ => { }));
     }
 
     private static void Complete(List<Claim> done)

@@ -172,7 +172,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
     {
         try
         {
-            question.Ask(opened.Connection);
+            question.Ask(opened);
         }
         catch (Exception failed)
         {

@@ -1,5 +1,7 @@
 using System.Data;
+using System.Text.Json;
 using Npgsql;
+using NpgsqlTypes;
 
 namespace JobLocks.Postgres;
 
@@ -50,6 +52,24 @@ internal sealed class OpenedSession : IDisposable
         var draw = _fence > 0 && orders.Any(static order => order.IsTake) ? new LockOp(LockVerb.Draw, new(_fence)) : null;
         var lines = StatementFor(orders).Run(draw is null ? orders : [.. orders, draw]);
         return (draw?.Result ?? 0, lines);
+    }
+
+    /// <summary>
+    /// Asks something of another kind, which may write: behind the guard where there is one. The statement has one parameter and one column,
+    /// both in JSON, since the guard does not know what is asked.
+    /// </summary>
+    /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
+    public List<T?> Ask<T>(string sql, object given)
+    {
+        using var command = new NpgsqlCommand(_facts.IsGuarded ? GuardSql.Ask : sql, Connection)
+        {
+            Parameters = { new NpgsqlParameter<string> { TypedValue = JsonSerializer.Serialize(given), NpgsqlDbType = NpgsqlDbType.Jsonb } },
+        };
+        if (_facts.IsGuarded) command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = sql });
+        using var reader = command.ExecuteReader();
+        var answers = new List<T?>();
+        while (reader.Read()) answers.Add(reader.IsDBNull(0) ? default : JsonSerializer.Deserialize<T>(reader.GetString(0)));
+        return answers;
     }
 
     /// <summary>Goes on without fencing tokens and without the line: they are no longer there, or no longer ours to use.</summary>

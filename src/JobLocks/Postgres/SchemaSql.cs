@@ -172,14 +172,14 @@ internal static class SchemaSql
         COMMIT;
         """;
 
-    /// <summary>Says that $2 may have the lock $1 at once, as $3 declares it; answers what was said before.</summary>
+    /// <summary>Says how many may have a lock at once, and who declares it; answers what was said before, if anything.</summary>
     public const string SayLimit =
         """
-        WITH said AS (SELECT slots, said_by FROM "joblocks".limits WHERE name = $1)
+        WITH said AS (SELECT slots, said_by FROM "joblocks".limits WHERE name = $1 ->> 'name')
         INSERT INTO "joblocks".limits (name, slots, said_by)
-        VALUES      ($1, $2, $3)
+        VALUES      ($1 ->> 'name', ($1 ->> 'slots')::int, $1 ->> 'by')
         ON CONFLICT (name) DO UPDATE SET slots = excluded.slots, said_by = excluded.said_by, said_at = now()
-        RETURNING   (SELECT slots FROM said), (SELECT said_by FROM said)
+        RETURNING   (SELECT jsonb_build_object('Slots', slots, 'By', said_by) FROM said)
         """;
 
     /// <summary>

@@ -1,8 +1,6 @@
-using Npgsql;
-
 namespace JobLocks.Postgres;
 
 /// <summary>A question of another kind than locks.</summary>
 /// <param name="Ask">Asks it on the session's thread.</param>
 /// <param name="Fail">Tells the one who waits that there is no answer.</param>
-internal sealed record SessionQuestion(Action<NpgsqlConnection> Ask, Action<Exception> Fail);
+internal sealed record SessionQuestion(Action<OpenedSession> Ask, Action<Exception> Fail);

@@ -97,6 +97,28 @@ public sealed class FullServerTests
     }
 
     [Test]
+    public async Task Writes_nothing_down_and_keeps_what_is_held_while_the_lock_table_is_full(CancellationToken stop)
+    {
+        await using var filler = await Raw.OpenAsync(_server.ConnectionString, stop);
+        var held = (await _locks.TryAcquireAsync("held for long", stop))!;
+        await FillAsync(filler, stop);
+
+        // What is held for a moment is written down, and that is a transaction, which needs room in the table.
+        await _log.WhenSaidAsync("Who holds what cannot be written down", stop);
+        var isLost = held.Lost.IsCancellationRequested;
+
+        await filler.AskAsync("SELECT pg_advisory_unlock_all()", stop);
+        var holders = await filler.AskAsync(
+            $"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND (classid::bigint << 32) | objid::bigint = {held.Key.Value}", stop);
+        await held.DisposeAsync();
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(isLost, Is.False);
+            Assert.That(holders, Is.EqualTo(1L));
+        }
+    }
+
+    [Test]
     public async Task Takes_no_more_than_its_share_of_the_lock_table(CancellationToken stop)
     {
         var held = new List<JobLockHandle>();

@@ -20,7 +20,7 @@ public sealed class InterferenceTests
         var first = await TakeAsync(desk, "first", stop);
         var second = await TakeAsync(desk, "second", stop);
         var told = second.WhenLost();
-        await desk.AskAsync(static connection => new NpgsqlCommand("SELECT pg_advisory_unlock_all()", connection).ExecuteNonQuery()).WaitAsync(stop);
+        await desk.AskAsync(static session => new NpgsqlCommand("SELECT pg_advisory_unlock_all()", session.Connection).ExecuteNonQuery()).WaitAsync(stop);
 
         first.Dispose();
 

@@ -105,6 +105,7 @@ public sealed class LossTests
         var holders = new ConcurrentDictionary<string, int>(StringComparer.Ordinal);
         var outcomes = new ConcurrentDictionary<string, int>(StringComparer.Ordinal);
         var overlaps = 0;
+        var granted = new TaskCompletionSource();
         using var enough = CancellationTokenSource.CreateLinkedTokenSource(stop);
 
         void Use(JobLockHandle? handle)
@@ -112,6 +113,7 @@ public sealed class LossTests
             outcomes.AddOrUpdate(handle is null ? "refused" : "granted", 1, static (_, count) => count + 1);
             if (handle is null) return;
 
+            granted.TrySetResult();
             if (holders.AddOrUpdate(handle.Name!, 1, static (_, count) => count + 1) > 1) Interlocked.Increment(ref overlaps);
             holders.AddOrUpdate(handle.Name!, 0, static (_, count) => count - 1);
             handle.Dispose();
@@ -129,7 +131,7 @@ public sealed class LossTests
                 catch (JobLocksUnavailableException)
                 {
                     outcomes.AddOrUpdate("unavailable", 1, static (_, count) => count + 1);
-                    await Task.Yield();
+                    await Task.Delay(TimeSpan.FromMilliseconds(1), CancellationToken.None);
                 }
             }
         }
@@ -137,6 +139,9 @@ public sealed class LossTests
         var callers = Enumerable.Range(0, 24).Select(caller => Task.Run(() => Call(caller), CancellationToken.None)).ToList();
         for (var ending = 0; ending < Endings; ending++)
         {
+            // On a busy machine a session may end before it has granted anything: it works first, and then it ends in the middle of that.
+            granted = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            await granted.Task.WaitAsync(stop);
             await Sessions.WhenOpenAsync(_server.ConnectionString, _me, stop);
             await Sessions.EndAsync(_server.ConnectionString, _me);
         }

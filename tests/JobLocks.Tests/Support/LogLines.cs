@@ -7,9 +7,19 @@ namespace JobLocks.Tests.Support;
 internal sealed class LogLines : ILoggerFactory, ILogger
 {
     private readonly ConcurrentQueue<string> _lines = new();
+    private readonly ConcurrentQueue<(string Text, TaskCompletionSource Said)> _awaited = new();
 
     /// <summary>All of it.</summary>
     public string Text => string.Join('\n', _lines);
+
+    /// <summary>Waits until something with this text is said, or has been.</summary>
+    public Task WhenSaidAsync(string text, CancellationToken stop)
+    {
+        var said = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _awaited.Enqueue((text, said));
+        if (Text.Contains(text, StringComparison.Ordinal)) said.TrySetResult();
+        return said.Task.WaitAsync(stop);
+    }
 
     public ILogger CreateLogger(string categoryName) => this;
 
@@ -20,8 +30,15 @@ internal sealed class LogLines : ILoggerFactory, ILogger
 
     public bool IsEnabled(LogLevel logLevel) => true;
 
-    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-        _lines.Enqueue($"{logLevel} {formatter(state, exception)} {exception}");
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    {
+        var line = $"{logLevel} {formatter(state, exception)} {exception}";
+        _lines.Enqueue(line);
+        foreach (var (text, said) in _awaited)
+        {
+            if (line.Contains(text, StringComparison.Ordinal)) said.TrySetResult();
+        }
+    }
 
     public void Dispose()
     {
