@@ -65,7 +65,6 @@ internal static class LedgerSql
 
     /// <summary>Forgets the names that were not seen for longest, all but $1 of them.</summary>
     public const string ForgetNames =
-        
         """
         DELETE FROM "joblocks".names
         WHERE seen < (SELECT seen FROM "joblocks".names ORDER BY seen DESC OFFSET $1::int LIMIT 1)
