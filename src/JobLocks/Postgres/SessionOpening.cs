@@ -177,6 +177,13 @@ internal sealed class SessionOpening
     private NpgsqlConnection Clone(string connectionString)
     {
         using var template = _source.CreateConnection();
+        var clone = Clone(template, connectionString);
+        TrustedRoots.Bring(_source, clone);
+        return clone;
+    }
+
+    private static NpgsqlConnection Clone(NpgsqlConnection template, string connectionString)
+    {
         try
         {
             return template.CloneWith(connectionString);
