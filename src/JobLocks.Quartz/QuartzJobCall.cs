@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using JobLocks.Naming;
 using Quartz;
@@ -43,6 +44,13 @@ internal static class QuartzJobCall
     public static bool WasStartedBefore(IJobExecutionContext context) =>
         context.Recovering || context.RetryAttempt > 0 || context.Trigger.JobDataMap.ContainsKey(DataKeys.StartedBefore);
 
+    /// <summary>The activity in which a trigger was made, where Quartz has kept it.</summary>
+    public static ActivityContext? TraceIn(JobDataMap data) =>
+        data.TryGetValue(SchedulerConstants.TraceParent, out var parent)
+        && ActivityContext.TryParse(parent as string, data.GetValueOrDefault(SchedulerConstants.TraceState) as string, isRemote: true, out var trace)
+            ? trace
+            : null;
+
     internal static IReadOnlyList<JobArgument> ArgumentsIn(JobDataMap data)
     {
         var arguments = new List<JobArgument>(data.Count);
@@ -72,6 +80,7 @@ internal static class QuartzJobCall
                 Job = job,
                 Arguments = ArgumentsIn(merged),
                 Rules = rules,
+                Trace = TraceIn(triggerData),
                 ToJson = static value => JsonSerializer.Serialize(value, value.GetType()),
             };
     }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using JobLocks.Diagnostics;
 using JobLocks.Line;
 using Quartz;
 using Quartz.Extensibility;
@@ -94,6 +95,7 @@ internal sealed class QuartzRuns(IScheduler scheduler) : IRunStore
 
         var now = parked.GetTriggerBuilder().StartAt(DueAt(parked)).WithSimpleSchedule(static once => once.WithMisfireInstruction(SimpleTriggerMisfireInstruction.IgnoreMisfires)).Build();
         if (now is IMutableTrigger counting && parked is IMutableTrigger counted) counting.RetryAttempt = counted.RetryAttempt;
+        using var store = LockTraces.Store(QuartzJobCall.TraceIn(parked.JobDataMap));
         return await scheduler.RescheduleJob(key, now, stop).ConfigureAwait(false) is null ? RunFate.IsGone : RunFate.Comes;
     }
 

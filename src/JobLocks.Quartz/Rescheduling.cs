@@ -1,4 +1,5 @@
 using System.Globalization;
+using JobLocks.Diagnostics;
 using JobLocks.Gate;
 using Microsoft.Extensions.Logging;
 using Quartz;
@@ -47,6 +48,7 @@ internal sealed class Rescheduling(ILogger log)
         var scheduler = context.Scheduler;
         var jobId = QuartzJobCall.IdOf(context);
         var wasAway = false;
+        using var store = LockTraces.Store(QuartzJobCall.TraceIn(context.Trigger.JobDataMap));
         for (var pause = FirstPause; ; pause = pause * 2 < LongestPause ? pause * 2 : LongestPause)
         {
             try

@@ -38,6 +38,10 @@ public sealed class JobLocksOptions
     /// <value>Default: entry assembly, host and process id, such as <c>ClientSync@web-3:812</c>. At most 63 bytes.</value>
     public string ApplicationName { get; set; } = ProcessName.Default;
 
+    /// <summary>Whether metrics and traces carry the name of a lock, as the tag <c>joblocks.lock.name</c>, besides the template of its rule.</summary>
+    /// <value>Default false: where names hold arguments there is no end of them, and each is a time series of its own in most stores of metrics.</value>
+    public bool NamesInTelemetry { get; set; }
+
     /// <summary>How long a run in the line has time to come when its turn has come. After that it keeps its place, but others may pass.</summary>
     internal TimeSpan TurnLasts { get; set; } = TimeSpan.FromSeconds(30);
 

@@ -18,6 +18,9 @@ internal abstract record Admission
     {
         public JobLockHandle First => Handles[0];
 
+        /// <summary>Since when it stood in line, by the clock of the server; null where it did not.</summary>
+        public DateTimeOffset? StoodSince { get; init; }
+
         public override string Outcome => "admitted";
 
         public void Dispose()

@@ -22,6 +22,9 @@ internal interface ILockKeeper
     /// <summary>What is measured.</summary>
     LockMeter Meter { get; }
 
+    /// <summary>What traces show.</summary>
+    LockTraces Traces { get; }
+
     /// <summary>Counts what happens under each name.</summary>
     RunLedger Ledger { get; }
 

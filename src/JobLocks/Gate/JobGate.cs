@@ -60,15 +60,27 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
     private async ValueTask<Admission> EnterAsync(JobCall call, bool blocks, CancellationToken stop)
     {
+        var requests = LockRequest.AllOf(call, locks.Scope);
         var since = LockMeter.Now;
-        var admission = await DecideAsync(call, blocks, stop).ConfigureAwait(false);
-        locks.Meter.Answered(call.Scheduler, call.Rules[0].Template, admission.Outcome, since);
+        Admission admission;
+        using (var take = locks.Traces.Begin(call, requests[0]))
+        {
+            admission = await DecideAsync(call, requests, blocks, stop).ConfigureAwait(false);
+            LockTraces.Answered(take, admission);
+        }
+
+        locks.Meter.Answered(call.Scheduler, requests[0], admission.Outcome, since);
+        if (admission is Admission.Admitted { StoodSince: { } stoodSince })
+        {
+            locks.Meter.Waited(call.Scheduler, requests[0], stoodSince);
+            locks.Traces.Waited(call, requests[0], stoodSince);
+        }
+
         return admission;
     }
 
-    private async ValueTask<Admission> DecideAsync(JobCall call, bool blocks, CancellationToken stop)
+    private async ValueTask<Admission> DecideAsync(JobCall call, IReadOnlyList<LockRequest> requests, bool blocks, CancellationToken stop)
     {
-        var requests = LockRequest.AllOf(call, locks.Scope);
         var wishes = requests.Select(static request => request.Wish).ToArray();
         var run = new Holder { Run = RunOf(call) };
         try
@@ -102,7 +114,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         var wishes = requests.Select(static wanted => wanted.Wish).ToArray();
         for (var turn = 1; ; turn++)
         {
-            var standing = await _queueing.StandAsync(address, request, blocks, stop).ConfigureAwait(false);
+            var standing = await _queueing.StandAsync(call, address, request, blocks, stop).ConfigureAwait(false);
             if (standing.Place is not { } place) return RefusePlace(call, request, standing.Ahead);
             if (place.Verdict is { } verdict) return await DropAsync(call, request, place, verdict, blocks).ConfigureAwait(false);
 
@@ -131,14 +143,9 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
     private async ValueTask<Admission> AdmitAsync(JobCall call, IReadOnlyList<LockRequest> requests, Taken taken, LinePlace? place, bool blocks)
     {
-        if (place is not null)
-        {
-            await _queueing.LeaveAsync(call, requests[0], place, blocks).ConfigureAwait(false);
-            locks.Meter.Waited(call.Scheduler, requests[0].Rule.Template, DateTimeOffset.UtcNow - place.Since);
-        }
-
+        if (place is not null) await _queueing.LeaveAsync(call, requests[0], place, blocks).ConfigureAwait(false);
         foreach (var request in requests) log.Admitted(call.JobId, request.Name, request.Key.Value);
-        return new Admission.Admitted(taken.Handles);
+        return new Admission.Admitted(taken.Handles) { StoodSince = place?.Since };
     }
 
     private Admission.Waits Wait(JobCall call, LockRequest request, LinePlace place, RunAddress address, int ahead, Holder? holder)

@@ -24,10 +24,15 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
         request.Rule.OnConflict == OnConflict.Wait && await locks.Line.IsUsableAsync(blocks, stop).ConfigureAwait(false) ? call.Address(isNewcomer) : null;
 
     /// <summary>Puts the run into the line of a lock. Where it stood in another one, those behind it are told.</summary>
-    public async ValueTask<Standing> StandAsync(RunAddress address, LockRequest request, bool blocks, CancellationToken stop)
+    public async ValueTask<Standing> StandAsync(JobCall call, RunAddress address, LockRequest request, bool blocks, CancellationToken stop)
     {
         var standing = await locks.Line.StandAsync(address, request.Wish, request.Rule.Line, blocks, stop).ConfigureAwait(false);
-        if (standing.IsNew) locks.Ledger.Waited(request);
+        if (standing.IsNew)
+        {
+            locks.Ledger.Waited(request);
+            locks.Meter.Stands(call.Scheduler, request, standing.Ahead + 1);
+        }
+
         if (standing.LeftKey is { } left) locks.Line.PassOn(left);
         return standing;
     }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using JobLocks.Line;
 using JobLocks.Rules;
 
@@ -21,6 +22,9 @@ internal sealed record JobCall
 
     /// <summary>How the scheduler itself writes an argument that is more than a single value.</summary>
     public required Func<object, string> ToJson { get; init; }
+
+    /// <summary>The activity that made the job, where the scheduler keeps it: the run is linked to it.</summary>
+    public ActivityContext? Trace { get; init; }
 
     /// <summary>
     /// Whether this run was started before and did not end (a recovery, a second fetch, a retry of Quartz): a conflict only reschedules it.

@@ -19,6 +19,8 @@ public sealed partial class AdvisoryLocks : ILockKeeper
 
     LockMeter ILockKeeper.Meter => _desk.Meter;
 
+    LockTraces ILockKeeper.Traces => _traces;
+
     RunLedger ILockKeeper.Ledger => _desk.Ledger;
 
     private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(1);

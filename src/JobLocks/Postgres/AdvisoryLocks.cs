@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using JobLocks.Diagnostics;
 using JobLocks.Inspection;
 using JobLocks.Line;
 using JobLocks.Postgres;
@@ -26,6 +27,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     private readonly LineWatch _watch;
     private readonly WaitingLine _line;
     private readonly LedgerWriter _ledger;
+    private readonly LockTraces _traces;
     private readonly JobLocksOptions _options;
     private readonly NpgsqlDataSource? _ownedSource;
     private readonly TimeProvider _clock;
@@ -44,6 +46,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         _watch = new(statements, _desk, options, log);
         _line = new(statements, _watch, options, _desk);
         _ledger = new(_desk, options, log);
+        _traces = new(options.NamesInTelemetry);
         Inspection = new(_desk, statements, options, log);
     }
 

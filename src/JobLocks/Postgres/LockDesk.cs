@@ -28,7 +28,7 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     public LockDesk(SessionOpening opening, JobLocksOptions options, TimeProvider clock, ILogger log, IMeterFactory? meters = null)
     {
         _table = new(this);
-        Meter = new(meters, () => _table.Count, () => _isOpen);
+        Meter = new(meters, () => _table.Count, () => _isOpen, options.NamesInTelemetry);
         _opening = opening;
         _options = options;
         _clock = clock;
@@ -108,7 +108,7 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
         Change(static (table, handle) => table.Release(handle), handle);
         var held = UtcNow - handle.Since;
         Ledger.Ran(handle.Line, handle.Name, held);
-        Meter.Held(handle.Template, held);
+        Meter.Held(handle.Template, handle.Name, held);
     }
 
     /// <summary>Somebody in another process has let go of a key, or may have.</summary>

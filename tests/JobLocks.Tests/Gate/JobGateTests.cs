@@ -52,7 +52,9 @@ public sealed class JobGateTests
 
         public LockInspector Inspection => throw new NotSupportedException();
 
-        public LockMeter Meter { get; } = new(factory: null, static () => 0, static () => true);
+        public LockMeter Meter { get; } = new(factory: null, static () => 0, static () => true, tagsNames: false);
+
+        public LockTraces Traces { get; } = new(tagsNames: false);
 
         public RunLedger Ledger { get; } = new();
 

@@ -16,7 +16,7 @@ public sealed class MeterTests
 {
     private readonly ConcurrentQueue<(string Instrument, double Value, string Tags)> _measured = new();
     private readonly ConcurrentDictionary<string, Instrument> _instruments = new(StringComparer.Ordinal);
-    private readonly string _template = $"order-{Guid.NewGuid():N}({{client}})";
+    private string _template = "";
     private string _database = "";
     private AdvisoryLocks _locks = null!;
     private MeterListener _listener = null!;
@@ -24,6 +24,8 @@ public sealed class MeterTests
     [SetUp]
     public async Task Listen()
     {
+        _measured.Clear();
+        _template = $"order-{Guid.NewGuid():N}({{client}})";
         _database = await AssemblySetup.Server.CreateDatabaseAsync("meter");
         _locks = AdvisoryLocks.Connect(_database);
         _listener = new()
@@ -81,9 +83,24 @@ public sealed class MeterTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(waits, Is.TypeOf<Admission.Waits>());
+            Assert.That(_measured.Where(static one => one.Instrument is "joblocks.line.length").Select(static one => one.Value), Has.Exactly(1).Items.And.All.EqualTo(1));
             Assert.That(_measured.Count(one => one.Instrument is "joblocks.wait.duration" && one.Tags.Contains(_template, StringComparison.Ordinal)), Is.EqualTo(1));
             Assert.That(_measured.Select(static one => one.Tags), Has.Some.Contains("joblocks.outcome=waits"));
         }
+    }
+
+    [Test]
+    public async Task Names_the_lock_only_where_an_option_asks_for_it(CancellationToken stop)
+    {
+        await using var locks = AdvisoryLocks.Connect(_database, static options => options.NamesInTelemetry = true);
+        var name = _template.Replace("{client}", "4", StringComparison.Ordinal);
+
+        using (await JobGate.To(locks).TryEnterAsync(Call(OnConflict.Skip), stop) as IDisposable)
+        {
+        }
+
+        var named = _measured.Where(one => one.Tags.Contains($"joblocks.lock.name={name}", StringComparison.Ordinal)).Select(static one => one.Instrument);
+        Assert.That(string.Join(", ", named), Is.EqualTo("joblocks.takes, joblocks.take.duration, joblocks.hold.duration"));
     }
 
     [Test]
