@@ -19,6 +19,10 @@ internal static class Answering
         {
             return await next(context).ConfigureAwait(false);
         }
+        catch (UnauthorizedAccessException denied)
+        {
+            return Results.Problem(title: "The database role of this application may not do that", detail: denied.Message, statusCode: StatusCodes.Status403Forbidden);
+        }
         catch (JobLocksUnavailableException unavailable)
         {
             return Results.Problem(

@@ -21,6 +21,7 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     private CancellationTokenSource? _lost;
     private volatile bool _isLost;
     private bool _isReleased;
+    private long _written;
 
     internal JobLockHandle(string? name, LockKey key, LockKey line, Holder holder, DateTimeOffset since, ILockOwner owner, long token)
     {
@@ -95,6 +96,9 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     /// <summary>When it was granted.</summary>
     internal DateTimeOffset Since { get; }
 
+    /// <summary>Under which number it is written down for those who look; 0 where it is not.</summary>
+    internal long Written => Volatile.Read(ref _written);
+
     /// <summary>Whether <see cref="Lost"/> is cancelled.</summary>
     internal bool IsLost
     {
@@ -117,7 +121,7 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     };
 
     /// <summary>The lock as a person reads it.</summary>
-    public override string ToString() => Name ?? Key.ToString();
+    public override string ToString() => Name is null ? Key.ToString() : Shown.Name(Name);
 
     /// <summary>Releases the lock.</summary>
     public void Dispose()
@@ -130,6 +134,14 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     {
         Dispose();
         return ValueTask.CompletedTask;
+    }
+
+    /// <summary>It is about to be written down. False where it was given back meanwhile: then it must not be.</summary>
+    internal bool TryWrite(long number)
+    {
+        // The number before the look: who gives it back looks for the number after it has set the flag.
+        Interlocked.Exchange(ref _written, number);
+        return !Volatile.Read(ref _isReleased);
     }
 
     /// <summary>Tells the run, without waiting for what it does about it.</summary>

@@ -6,14 +6,15 @@ namespace JobLocks.Chaos;
 internal static class Checker
 {
     /// <summary>With which word each line begins.</summary>
-    public static readonly IReadOnlyList<string> Kinds = ["overlap", "lost", "double", "undead", "disorder"];
+    public static readonly IReadOnlyList<string> Kinds = ["overlap", "lost", "double", "undead", "disorder", "untrue"];
 
     private const int EnoughToMeet = 20;
 
     /// <param name="events">All that happened, in order.</param>
     /// <param name="offers">All that was wanted.</param>
+    /// <param name="looks">What was shown meanwhile to somebody who looked at the locks.</param>
     /// <param name="checksOrder">Whether the order of the line counts: without faults only.</param>
-    public static IReadOnlyList<string> Check(IReadOnlyList<Event> events, IReadOnlyDictionary<int, Offer> offers, bool checksOrder)
+    public static IReadOnlyList<string> Check(IReadOnlyList<Event> events, IReadOnlyDictionary<int, Offer> offers, IReadOnlyList<Look> looks, bool checksOrder)
     {
         var attempts = Attempt.AllOf(events, offers);
         var deleted = events.Where(static one => one.Act == Act.Delete).Select(static one => one.Run).ToHashSet();
@@ -23,6 +24,7 @@ internal static class Checker
             .. offers.Keys.Except(attempts.Where(static attempt => attempt.IsWhole).Select(static attempt => attempt.Offer.Number)).Except(deleted).Select(static run => Say($"lost: run {run}")),
             .. Doubles(attempts),
             .. events.Where(static one => one.Act == Act.Delete).SelectMany(one => attempts.Where(attempt => attempt.Offer.Number == one.Run && attempt.Entered > one.Stamp)).Select(static attempt => Say($"undead: run {attempt.Offer.Number}")),
+            .. Truth.Check(looks, attempts),
             .. checksOrder ? Disorder(attempts) : [],
             .. checksOrder ? NeverInLine(attempts) : [],
         ];

@@ -18,6 +18,15 @@ internal sealed class History(NpgsqlDataSource database)
 
     private const string Watch = "CREATE TRIGGER note AFTER INSERT ON joblocks.line FOR EACH ROW EXECUTE FUNCTION chaos.note()";
 
+    private const string Locks =
+        """
+        SELECT (classid::bigint << 32) | objid::bigint, pid
+        FROM   pg_locks
+        WHERE  locktype = 'advisory'
+        AND    objsubid = 1
+        AND    granted
+        """;
+
     private const string Read =
         """
         SELECT   stamp, extract(epoch FROM at)::float8, act, process, run, attempt, coalesce((SELECT max(place) FROM chaos.places p WHERE p.id = e.id), 0)
@@ -46,6 +55,19 @@ internal sealed class History(NpgsqlDataSource database)
         while (await reader.ReadAsync(stop))
             events.Add(new(reader.GetInt64(0), reader.GetDouble(1), (Act)reader.GetInt32(2), reader.GetString(3), reader.GetInt32(4), reader.GetString(5), reader.GetInt64(6)));
         return events;
+    }
+
+    /// <summary>The last stamp.</summary>
+    public Task<long> StampAsync(CancellationToken stop) => AskAsync<long>("SELECT last_value FROM chaos.stamp", stop);
+
+    /// <summary>The key and the backend of each lock of a run.</summary>
+    public async Task<IReadOnlySet<(long Key, int Backend)>> LocksAsync(CancellationToken stop)
+    {
+        await using var command = database.CreateCommand(Locks);
+        await using var reader = await command.ExecuteReaderAsync(stop);
+        var locks = new HashSet<(long, int)>();
+        while (await reader.ReadAsync(stop)) locks.Add((reader.GetInt64(0), reader.GetInt32(1)));
+        return locks;
     }
 
     public async Task<T> AskAsync<T>(string sql, CancellationToken stop)

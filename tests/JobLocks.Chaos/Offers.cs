@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using Hangfire;
 using Hangfire.PostgreSql;
 using Hangfire.States;
@@ -15,7 +16,7 @@ internal sealed class Offers : IAsyncDisposable
     private readonly IScheduler _quartz;
     private readonly IBackgroundJobClient _hangfire;
     private readonly ConcurrentDictionary<int, Offer> _all = new();
-    private readonly Dictionary<string, int> _hangfireRuns = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, int> _hangfireRuns = new(StringComparer.Ordinal);
 
     private Offers(ServiceProvider services, IScheduler quartz)
     {
@@ -25,6 +26,18 @@ internal sealed class Offers : IAsyncDisposable
     }
 
     public IReadOnlyDictionary<int, Offer> All => _all;
+
+    /// <summary>Looks at the locks of all processes.</summary>
+    public IJobLockInspector Inspector => _services.GetRequiredService<IJobLockInspector>();
+
+    /// <summary>The run that is shown so as a holder; 0 for none.</summary>
+    public int RunOf(string holder)
+    {
+        var id = holder.Split(' ')[2];
+        if (holder.StartsWith("Hangfire", StringComparison.Ordinal)) return _hangfireRuns.GetValueOrDefault(id);
+
+        return int.TryParse(id.Split('-')[^1], CultureInfo.InvariantCulture, out var number) ? number : 0;
+    }
 
     public static async Task<Offers> PrepareAsync(string connectionString, CancellationToken stop)
     {
@@ -74,7 +87,7 @@ internal sealed class Offers : IAsyncDisposable
     private async Task ScheduleAsync(Offer offer, CancellationToken stop)
     {
         var type = offer.Kind switch { Kind.Shared => typeof(QuartzShared), Kind.OfTwo => typeof(QuartzOfTwo), Kind.Both => typeof(QuartzBoth), _ => typeof(QuartzAlone) };
-        var job = JobBuilder.Create().OfType(type).WithIdentity(Guid.NewGuid().ToString("N")).RequestRecovery().Build();
+        var job = JobBuilder.Create().OfType(type).WithIdentity(string.Create(CultureInfo.InvariantCulture, $"run-{offer.Number}")).RequestRecovery().Build();
         var trigger = TriggerBuilder.Create()
             .UsingJobData("run", offer.Number)
             .UsingJobData("name", offer.Name)

@@ -8,6 +8,11 @@ namespace JobLocks.Chaos;
 internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
 {
     private const int MostMilliseconds = 30;
+
+    // One of so many takes long enough to be written down as a holder.
+    private const int Long = 25;
+    private const int LongMilliseconds = 400;
+
     private const int Storm = 30;
 
     private const string Open =
@@ -47,6 +52,9 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
         await using var offers = await Offers.PrepareAsync(postgres.ConnectionString, stop);
         await history.WatchLineAsync(stop);
 
+        var onlooker = new Onlooker(offers.Inspector, history, offers.RunOf);
+        using var seenEnough = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        var watching = onlooker.WatchAsync(seenEnough.Token);
         var servers = new List<ServerProcess>();
         try
         {
@@ -58,7 +66,9 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
             var locked = await UntilNoneAsync(history, Locked, stop);
             // What they had to do with the line is over when they are.
             await Task.WhenAll(servers.Select(static server => server.DisposeAsync().AsTask()));
-            return await JudgeAsync(history, offers, left, locked, stop);
+            await seenEnough.CancelAsync();
+            await watching;
+            return await JudgeAsync(history, offers, onlooker.Looks, left, locked, stop);
         }
         finally
         {
@@ -81,7 +91,7 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
         var kind = _random.Next(10) switch { 0 or 1 => Kind.Shared, 2 => Kind.OfTwo, 3 => Kind.Both, _ => Kind.Alone };
         var first = _random.Next(Names.Length);
         var second = kind == Kind.Both ? Names[(first + 1) % Names.Length] : "";
-        return offers.OfferAsync(kind == Kind.OfTwo ? "two" : Names[first], second, kind, _random.Next(2) == 0, _random.Next(1, MostMilliseconds), stop);
+        return offers.OfferAsync(kind == Kind.OfTwo ? "two" : Names[first], second, kind, _random.Next(2) == 0, _random.Next(Long) == 0 ? LongMilliseconds : _random.Next(1, MostMilliseconds), stop);
     }
 
     private async Task KillAsync(History history, List<ServerProcess> servers, string connectionString, CancellationToken stop)
@@ -126,10 +136,10 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
         }
     }
 
-    private async Task<int> JudgeAsync(History history, Offers offers, long left, long locked, CancellationToken stop)
+    private async Task<int> JudgeAsync(History history, Offers offers, IReadOnlyList<Look> looks, long left, long locked, CancellationToken stop)
     {
         var events = await history.ReadAsync(stop);
-        var wrong = Checker.Check(events, offers.All, checksOrder: isCalm).ToList();
+        var wrong = Checker.Check(events, offers.All, looks, checksOrder: isCalm).ToList();
         if (locked > 0) wrong.Add(FormattableString.Invariant($"{locked} locks left"));
         if (left > 0) wrong.Add(FormattableString.Invariant($"{left} runs had not ended after {Patience}"));
         foreach (var (what, sql) in new[]
@@ -145,7 +155,7 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
         foreach (var line in wrong) Console.WriteLine(line);
         Console.WriteLine(string.Join(", ", Checker.Kinds.Select(kind => FormattableString.Invariant($"{kind} {wrong.Count(line => line.StartsWith(kind, StringComparison.Ordinal))}"))));
         Console.WriteLine(FormattableString.Invariant(
-            $"{offers.All.Count} runs, {await history.AskAsync<long>("SELECT count(*) FROM chaos.places", stop)} waits, {_killed} kills, {_terminated} sessions ended, {_deleted} deleted: {wrong.Count} wrong"));
+            $"{offers.All.Count} runs, {await history.AskAsync<long>("SELECT count(*) FROM chaos.places", stop)} waits, {_killed} kills, {_terminated} sessions ended, {_deleted} deleted, {looks.Sum(static look => look.Shown.Count)} holders shown, {looks.Sum(static look => look.Shown.Count(static shown => shown.Run > 0))} with their runs: {wrong.Count} wrong"));
         return wrong.Count == 0 ? 0 : 1;
     }
 }

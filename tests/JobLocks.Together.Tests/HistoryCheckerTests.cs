@@ -8,12 +8,14 @@ public sealed class HistoryCheckerTests
 {
     private readonly List<Event> _events = [];
     private readonly Dictionary<int, Offer> _offers = [];
+    private readonly List<Look> _looks = [];
 
     [SetUp]
     public void Forget()
     {
         _events.Clear();
         _offers.Clear();
+        _looks.Clear();
     }
 
     [Test]
@@ -167,14 +169,69 @@ public sealed class HistoryCheckerTests
         Assert.That(Check(), Is.EqualTo(["disorder under a: run 2 with place 8 before run 1 with place 7"]));
     }
 
+    [Test]
+    public void Believes_somebody_who_was_shown_a_run_that_had_its_lock()
+    {
+        Offer(1);
+        Enter(1);
+        LookAt(run: 1, isHeld: true);
+        Leave(1);
+
+        Assert.That(Check(), Is.Empty);
+    }
+
+    [Test]
+    public void Believes_somebody_who_was_shown_a_lock_that_was_taken_and_given_back_meanwhile()
+    {
+        Offer(1);
+        var since = _events.Count;
+        Enter(1);
+        Leave(1);
+        LookAt(run: 1, isHeld: false, since);
+
+        Assert.That(Check(), Is.Empty);
+    }
+
+    [Test]
+    public void Finds_a_lock_that_was_shown_and_that_nobody_had()
+    {
+        Offer(1);
+        Enter(1);
+        Leave(1);
+        LookAt(run: 0, isHeld: false);
+
+        Assert.That(Check(), Has.Exactly(1).Items.And.All.StartsWith("untrue: ").And.All.Contains("held by backend 7"));
+    }
+
+    [Test]
+    public void Finds_a_run_that_was_shown_when_another_one_had_come_after_it()
+    {
+        Offer(1);
+        Offer(2);
+        Enter(1);
+        Leave(1);
+        Enter(2);
+        LookAt(run: 1, isHeld: true);
+        Leave(2);
+
+        Assert.That(Check(), Has.Exactly(1).Items.And.All.StartsWith("untrue: run 1 was shown"));
+    }
+
     private List<string> Check(int except = 0) =>
-        [.. Checker.Check(_events, _offers, checksOrder: true).Where(line => !string.Equals(line, $"lost: run {except}", StringComparison.Ordinal))];
+        [.. Checker.Check(_events, _offers, _looks, checksOrder: true).Where(line => !string.Equals(line, $"lost: run {except}", StringComparison.Ordinal))];
 
     private void Offer(int run, Kind kind = Kind.Alone, string name = "a", string second = "") => _offers[run] = new(run, name, second, kind, IsForHangfire: true, 1);
 
     private void Enter(int run, long place = 0, string attempt = "") => Add(Act.Enter, run, $"{run}{attempt}", place);
 
     private void Leave(int run, string attempt = "", double later = 0) => Add(Act.Leave, run, $"{run}{attempt}", later: later);
+
+    private void LookAt(int run, bool isHeld, int? since = null)
+    {
+        var key = LockKey.Of("a").Value;
+        HashSet<(long, int)> held = isHeld ? [(key, 7)] : [];
+        _looks.Add(new(since ?? _events.Count, _events.Count, held, held, [(key, key, 7, run)]));
+    }
 
     private void Add(Act act, int run = 0, string attempt = "", long place = 0, double later = 0) =>
         _events.Add(new(_events.Count + 1, (_events.Count * 0.01) + later, act, "one", run, attempt, place));

@@ -47,7 +47,15 @@ internal static class LocksDashboard
 
         var slot = new LockKey(KeyIn(context.UriMatch.Groups["slot"].Value));
         var by = $"somebody at {context.Request.RemoteIpAddress ?? "this machine"}";
-        return Blocking.Wait(locks.RequestReleaseAsync(slot, by, TimeSpan.FromSeconds(5), CancellationToken.None)) is ReleaseAnswer.Released or ReleaseAnswer.WasFree or ReleaseAnswer.StillHeld;
+        try
+        {
+            return Blocking.Wait(locks.RequestReleaseAsync(slot, by, TimeSpan.FromSeconds(5), CancellationToken.None)) is ReleaseAnswer.Released or ReleaseAnswer.WasFree or ReleaseAnswer.StillHeld;
+        }
+        catch (UnauthorizedAccessException)
+        {
+            // The database role of this application may not.
+            return false;
+        }
     }
 
     /// <summary>It stands on every page, and is not asked for anew by each of them.</summary>

@@ -50,6 +50,13 @@ internal sealed class LockMeter : IDisposable
     /// <summary>When something begins that is measured.</summary>
     public static long Now => Stopwatch.GetTimestamp();
 
+    /// <summary>Begins the series that are to stay at zero: who watches them wants to see that they are there.</summary>
+    public void Begin()
+    {
+        _losses.Add(0);
+        _sweepWakes.Add(0);
+    }
+
     /// <summary>A run was given an answer.</summary>
     public void Answered(string scheduler, LockRequest request, string outcome, long since)
     {

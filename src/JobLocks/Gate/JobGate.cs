@@ -144,15 +144,15 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     private async ValueTask<Admission> AdmitAsync(JobCall call, IReadOnlyList<LockRequest> requests, Taken taken, LinePlace? place, bool blocks)
     {
         if (place is not null) await _queueing.LeaveAsync(call, requests[0], place, blocks).ConfigureAwait(false);
-        foreach (var request in requests) log.Admitted(call.JobId, request.Name, request.Key.Value);
+        foreach (var request in requests) log.Admitted(call.JobId, request.ShownName, request.Key.Value);
         return new Admission.Admitted(taken.Handles) { StoodSince = place?.Since };
     }
 
     private Admission.Waits Wait(JobCall call, LockRequest request, LinePlace place, RunAddress address, int ahead, Holder? holder)
     {
         var by = holder is null ? "" : $", held by {holder}";
-        var reason = $"{WaitReason}{Shortened(request.Name)}{by}, place {ahead + 1}";
-        log.Waits(call.JobId, request.Name, request.Key.Value, reason);
+        var reason = $"{WaitReason}{request.ShownName}{by}, place {ahead + 1}";
+        log.Waits(call.JobId, request.ShownName, request.Key.Value, reason);
         return new(place, address, reason, request.Rule.Line.AtMost ?? Queueing.LastResort);
     }
 
@@ -173,7 +173,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     /// <summary>The line takes no more.</summary>
     private Admission.Refused RefusePlace(JobCall call, LockRequest request, int length)
     {
-        var waiting = $"{length} {(length == 1 ? "run waits" : "runs wait")} for {Shortened(request.Name)} already";
+        var waiting = $"{length} {(length == 1 ? "run waits" : "runs wait")} for {request.ShownName} already";
         return request.Rule.Line.Keep is var keep and > 0 && length >= keep && !WasStartedBefore(call)
             ? Refused(call, request, OnConflict.Skip, $"Skipped: {waiting}, and its rule keeps {keep}")
             : Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {waiting}, as many as may{NextTry(request)}");
@@ -203,10 +203,10 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     /// <summary>No lock, no run; and no answer is no reason to drop the run.</summary>
     private Admission.Refused Keep(JobCall call, LockRequest request, Exception unavailable)
     {
-        log.Unavailable(call.JobId, request.Name, unavailable);
+        log.Unavailable(call.JobId, request.ShownName, unavailable);
         return new(
             OnConflict.Reschedule,
-            $"Rescheduled: {Shortened(request.Name)} could not be asked for. {unavailable.Message} Next try in {request.Rule.RetryAfter.TotalSeconds:0} s",
+            $"Rescheduled: {request.ShownName} could not be asked for. {unavailable.Message} Next try in {request.Rule.RetryAfter.TotalSeconds:0} s",
             request.Rule.RetryAfter)
         {
             IsUnavailable = true,
@@ -215,7 +215,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
     private Admission.Refused Refused(JobCall call, LockRequest request, OnConflict what, string reason)
     {
-        log.Refused(call.JobId, request.Name, request.Key.Value, reason);
+        log.Refused(call.JobId, request.ShownName, request.Key.Value, reason);
         locks.Ledger.Refused(request);
         return new(what, reason, request.Rule.RetryAfter);
     }
@@ -235,8 +235,8 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     }
 
     private static string Conflict(LockRequest request, Holder? holder, bool isBehind) => isBehind
-        ? $"other runs wait for {Shortened(request.Name)}, and the first of them comes now"
-        : $"{Shortened(request.Name)} is held by {holder?.ToString() ?? "another run, which has let go meanwhile"}";
+        ? $"other runs wait for {request.ShownName}, and the first of them comes now"
+        : $"{request.ShownName} is held by {holder?.ToString() ?? "another run, which has let go meanwhile"}";
 
     private static string NextTry(LockRequest request) => $"; next try in {request.Rule.RetryAfter.TotalSeconds:0} s";
 

@@ -1,3 +1,4 @@
+using JobLocks.Inspection;
 using JobLocks.Naming;
 using JobLocks.Rules;
 
@@ -10,6 +11,9 @@ namespace JobLocks.Gate;
 internal sealed record LockRequest(string Name, LockWish Wish, LockRule Rule)
 {
     public LockKey Key => Wish.Key;
+
+    /// <summary>The name as a log or a record shows it.</summary>
+    public string ShownName => Shown.Brief(Name);
 
     /// <summary>All that a run needs, each key once, in the order in which they were declared. Of two rules for one key, the stricter counts.</summary>
     /// <exception cref="JobLockRuleException">A name cannot be made for this run.</exception>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using JobLocks.Inspection;
 
 namespace JobLocks.Gate;
 
@@ -22,5 +23,5 @@ internal sealed record LockWish(string? Name, LockKey Key, LockMode Mode = LockM
     public IReadOnlyList<LockKey> Slots =>
         _slots ??= [Key, .. Enumerable.Range(1, Limit - 1).Select(slot => LockKey.Of($"{Name}\u001f{slot.ToString(CultureInfo.InvariantCulture)}"))];
 
-    public override string ToString() => Name ?? Key.ToString();
+    public override string ToString() => Name is null ? Key.ToString() : Shown.Name(Name);
 }

@@ -46,7 +46,7 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
         }
         catch (Exception broken)
         {
-            log.CannotLeave(call.JobId, request.Name, broken);
+            log.CannotLeave(call.JobId, request.ShownName, broken);
         }
     }
 }

@@ -73,7 +73,8 @@ public interface IJobLockInspector
     /// <param name="atMost">How long to wait; null for ten seconds.</param>
     /// <param name="stop">Gives up waiting; what was asked stays asked.</param>
     /// <exception cref="ArgumentException"><paramref name="by"/> is empty.</exception>
-    /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked, or this role may not ask.</exception>
+    /// <exception cref="UnauthorizedAccessException">This role may not ask for locks.</exception>
+    /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, string by, TimeSpan? atMost = null, CancellationToken stop = default);
 
     /// <summary>

@@ -38,6 +38,15 @@ internal static class LedgerSql
         RETURNING NULL::jsonb
         """;
 
+    /// <summary>Some numbers of a backend are let go now.</summary>
+    public const string StrikeOut =
+        """
+        DELETE FROM "joblocks".held
+        WHERE  backend = ($1 -> 'backend')::int
+        AND    nth IN (SELECT jsonb_array_elements($1 -> 'gone')::bigint)
+        RETURNING NULL::jsonb
+        """;
+
     /// <summary>Which locks of the backend $1 are to be let go, and who wants it.</summary>
     public const string Asked =
         """SELECT jsonb_build_object('Number', nth, 'By', asked) FROM "joblocks".held WHERE backend = $1::int AND asked IS NOT NULL""";

@@ -110,23 +110,27 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
 
     private void Note(List<JobLockHandle> gone, List<JobLockHandle> fresh)
     {
-        var numbers = fresh.Select(_ => ++_lastNumber).ToArray();
-        Say(LedgerSql.Note, new
+        Blocking.Wait(desk.AskAsync(session =>
         {
-            backend = _backend,
-            gone = gone.Select(handle => _written[handle]),
-            fresh = fresh.Zip(numbers, static (handle, nth) => new
+            // One that is given back meanwhile is not written down any more, and one that is given back later is struck out before that.
+            fresh.RemoveAll(handle => !handle.TryWrite(++_lastNumber));
+            return session.Ask<object>(LineSql.For(options, LedgerSql.Note), new
             {
-                nth,
-                key = handle.Key.Value,
-                line = handle.Line.Value,
-                name = Readable(handle.Name ?? ""),
-                run = Readable(handle.Holder.Run ?? ""),
-                since = handle.Since.UtcDateTime,
-            }),
-        });
+                backend = _backend,
+                gone = gone.Select(handle => _written[handle]),
+                fresh = fresh.Select(static handle => new
+                {
+                    nth = handle.Written,
+                    key = handle.Key.Value,
+                    line = handle.Line.Value,
+                    name = Readable(handle.Name ?? ""),
+                    run = Readable(handle.Holder.Run ?? ""),
+                    since = handle.Since.UtcDateTime,
+                }),
+            });
+        }));
         foreach (var handle in gone) _written.Remove(handle);
-        foreach (var (handle, number) in fresh.Zip(numbers)) _written[handle] = number;
+        foreach (var handle in fresh) _written[handle] = handle.Written;
     }
 
     private void LetGoOfThoseAskedFor()

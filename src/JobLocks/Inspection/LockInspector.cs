@@ -8,7 +8,7 @@ using Npgsql;
 namespace JobLocks.Inspection;
 
 /// <inheritdoc/>
-internal sealed class LockInspector(LockDesk desk, LineStatements statements, JobLocksOptions options, ILogger log) : IJobLockInspector
+internal sealed partial class LockInspector(LockDesk desk, LineStatements statements, JobLocksOptions options, ILogger log) : IJobLockInspector
 {
     private const int LargestPage = 100;
     private const int MostPressed = 10;
@@ -121,6 +121,7 @@ internal sealed class LockInspector(LockDesk desk, LineStatements statements, Jo
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(by);
 
+        by = Shown.Brief(by);
         var answer = await RequestAsync(key, by, BootClock.Now + (atMost ?? Patience), stop).ConfigureAwait(false);
         log.ReleaseAsked(by, key.Value, answer);
         return answer;
@@ -131,7 +132,7 @@ internal sealed class LockInspector(LockDesk desk, LineStatements statements, Jo
         ArgumentException.ThrowIfNullOrWhiteSpace(by);
 
         var (ended, _) = await AskAsync(LookSql.End, static row => row.GetBoolean(0), stop, Number(backend)).ConfigureAwait(false);
-        log.SessionEnded(by, backend, ended is [true]);
+        log.SessionEnded(Shown.Brief(by), backend, ended is [true]);
         return ended is [true];
     }
 
@@ -152,12 +153,27 @@ internal sealed class LockInspector(LockDesk desk, LineStatements statements, Jo
             // What has been held for a moment only is not yet written down.
             if (!isAsked)
             {
-                var (told, _) = await AskSchemaAsync(LookSql.Ask, static row => row.GetInt32(0), stop, Key(key), Text(by)).ConfigureAwait(false);
-                isAsked = told.Count > 0 || asked > 0;
+                isAsked = await TellHoldersAsync(key, by, stop).ConfigureAwait(false) || asked > 0;
             }
 
             if (BootClock.Now >= deadline) return ReleaseAnswer.StillHeld;
             await Task.Delay(BetweenLooks, stop).ConfigureAwait(false);
+        }
+    }
+
+    private async Task<bool> TellHoldersAsync(LockKey key, string by, CancellationToken stop)
+    {
+        try
+        {
+            return options.Schema is not null && (await ReadAsync(LookSql.Ask, static row => row.GetInt32(0), [Key(key), Text(by)], stop).ConfigureAwait(false)).Count > 0;
+        }
+        catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
+        {
+            throw new UnauthorizedAccessException($"This role may not ask for locks: {denied.MessageText}. It needs GRANT UPDATE (asked) ON {options.Schema}.held, see docs/grants.sql.", denied);
+        }
+        catch (PostgresException unread) when (IsAboutSchema(unread))
+        {
+            return false;
         }
     }
 
@@ -226,57 +242,6 @@ internal sealed class LockInspector(LockDesk desk, LineStatements statements, Jo
     private static LockPage<T> Page<T>((List<(long Total, T? Item)> Rows, bool HasSchema) read)
         where T : class => read.Rows.Count == 0 ? new([], 0) : new([.. read.Rows.Select(static row => row.Item).OfType<T>()], read.Rows[0].Total);
 
-    private (long Total, HeldLock? Item) ReadHeld(NpgsqlDataReader row)
-    {
-        if (row.IsDBNull(1)) return (row.GetInt64(0), null);
-
-        var key = new LockKey(row.GetInt64(1));
-        var here = row.GetInt32(5) == desk.CurrentBackend ? desk.HeldSince(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
-        var line = row.IsDBNull(2) ? here?.Line ?? key : new(row.GetInt64(2));
-        var holder = ReadHolder(row, 5);
-        return (row.GetInt64(0), new(
-            key,
-            line,
-            row.GetValue(3) as string ?? here?.Name,
-            (LockMode)row.GetInt32(4),
-            here is null || holder.Run is not null ? holder : holder with { Run = here.Holder.Run, Since = here.Since },
-            Usual(row, 12)));
-    }
-
-    private (long Total, WaitingName? Item) ReadWaiting(NpgsqlDataReader row) => row.IsDBNull(14)
-        ? (row.GetInt64(0), null)
-        : (row.GetInt64(0), new(
-            new(row.GetInt64(14)), row.GetString(15), row.GetInt64(16), Instant(row, 17)!.Value, row.IsDBNull(1) ? null : ReadHolder(row, 5), Usual(row, 12)));
-
-    private static (long Total, RunInLine? Item) ReadJob(NpgsqlDataReader row, LockKey key)
-    {
-        if (row.IsDBNull(1)) return (row.GetInt64(0), null);
-
-        var store = row.GetString(4);
-        return (row.GetInt64(0), new(
-            key, row.GetString(1), row.GetInt64(2), (LockMode)row.GetInt16(3), store.Split(' ')[0], store, row.GetString(5), row.GetString(6), Instant(row, 7)!.Value, Instant(row, 8)));
-    }
-
-    private LockHolder ReadHolder(NpgsqlDataReader row, int at)
-    {
-        var holder = new LockHolder
-        {
-            Backend = row.GetInt32(at),
-            Run = row.GetValue(at + 1) is string { Length: > 0 } run ? run : null,
-            Since = Instant(row, at + 2),
-            Address = row.GetValue(at + 4) as string,
-            ConnectedSince = Instant(row, at + 5),
-            IsForeign = false,
-        }.Named(row.GetValue(at + 3) as string);
-        return holder with { IsForeign = row.GetBoolean(at + 6) && holder.Host is null && holder.Backend != desk.CurrentBackend };
-    }
-
-    private LockProcess ReadProcess(NpgsqlDataReader row)
-    {
-        var session = new LockHolder { Backend = row.GetInt32(2), Address = row.GetValue(4) as string, ConnectedSince = Instant(row, 5), IsForeign = false }.Named(row.GetValue(3) as string);
-        return new(session with { IsForeign = row.GetBoolean(6) && session.Host is null && session.Backend != desk.CurrentBackend }, row.GetInt64(7));
-    }
-
     private LockKey KeyOf(string text)
     {
         try
@@ -289,11 +254,6 @@ internal sealed class LockInspector(LockDesk desk, LineStatements statements, Jo
             return default;
         }
     }
-
-    private static TimeSpan? Usual(NpgsqlDataReader row, int at) =>
-        !row.IsDBNull(at) && row.GetInt64(at) is var runs and > 0 ? TimeSpan.FromSeconds(row.GetDouble(at + 1) / runs) : null;
-
-    private static DateTimeOffset? Instant(NpgsqlDataReader row, int at) => row.IsDBNull(at) ? null : new(row.GetDateTime(at));
 
     private static string Escaped(string text) => text
         .Replace(@"\", @"\\", StringComparison.Ordinal).Replace("%", @"\%", StringComparison.Ordinal).Replace("_", @"\_", StringComparison.Ordinal);

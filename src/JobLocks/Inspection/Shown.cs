@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using JobLocks.Gate;
 
 namespace JobLocks.Inspection;
 
@@ -16,18 +17,21 @@ internal static class Shown
     public static string Name(string? name)
     {
         if (name is null) return "";
+        if (!name.Any(BreaksLine)) return name;
 
         var shown = new StringBuilder(name.Length);
         foreach (var letter in name)
         {
             if (letter < ' ') shown.Append((char)(FirstControlPicture + letter));
-            else if (char.IsControl(letter) || CharUnicodeInfo.GetUnicodeCategory(letter) is UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator)
-                shown.Append(CultureInfo.InvariantCulture, $"<U+{(int)letter:X4}>");
+            else if (BreaksLine(letter)) shown.Append(CultureInfo.InvariantCulture, $"<U+{(int)letter:X4}>");
             else shown.Append(letter);
         }
 
         return shown.ToString();
     }
+
+    /// <summary>A name of whatever length and content within one line of a log or a record.</summary>
+    public static string Brief(string name) => Name(JobGate.Shortened(name));
 
     /// <summary>The beginning of a name that is long.</summary>
     public static string Short(string name) => name.Length <= LongestName ? name : string.Concat(name.AsSpan(0, LongestName - 1), "…");
@@ -44,4 +48,7 @@ internal static class Shown
 
     /// <summary>An instant, in UTC.</summary>
     public static string Instant(DateTimeOffset instant) => instant.ToUniversalTime().ToString("yyyy-MM-dd HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+
+    private static bool BreaksLine(char letter) =>
+        char.IsControl(letter) || CharUnicodeInfo.GetUnicodeCategory(letter) is UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator;
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using JobLocks.Diagnostics;
+using JobLocks.Inspection;
 using JobLocks.Postgres;
 using Microsoft.Extensions.Logging;
 using Npgsql;
@@ -149,7 +150,7 @@ internal sealed class LineWatch : IDisposable
     {
         if (gone.Count == 0) return;
 
-        foreach (var run in gone) _log.GaveUp(run.Address.Run, run.Name);
+        foreach (var run in gone) _log.GaveUp(run.Address.Run, Shown.Brief(run.Name));
         Run(LineSql.Leave, Places(gone));
         if (wasTheirTurn) Wake([.. gone.Select(static run => run.Key).Distinct().Select(static key => new FreeKey(key))]);
     }

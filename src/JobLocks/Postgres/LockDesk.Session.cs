@@ -63,6 +63,7 @@ internal sealed partial class LockDesk
         }
 
         Complete(done);
+        Meter.Begin();
         OnOpened();
     }
 

@@ -170,6 +170,9 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
         if (_limits.IsNew(wish)) _questions.Add(new(session => _limits.Compare(session, wish), static _ => { }));
     }
 
+    /// <summary>A reader has let go of what others here still share.</summary>
+    public void StrikeOut(LockOp release) => _questions.Add(new(session => session.StrikeOut([release]), static _ => { }));
+
     private static void Complete(List<Claim> done)
     {
         foreach (var claim in done) claim.Complete();

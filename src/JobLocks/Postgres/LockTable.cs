@@ -127,6 +127,7 @@ internal sealed partial class LockTable(LockDesk desk)
         if (entry.State == LockEntry.Stand.Held)
         {
             GiveBackIfLast(entry, handle);
+            if (handle.Written > 0 && entry.State == LockEntry.Stand.Held) desk.StrikeOut(new(LockVerb.ReleaseShared, handle.Key) { Handle = handle });
         }
         else if (entry.Handles.Count == 0)
         {

@@ -1,5 +1,7 @@
 using System.Data;
 using System.Text.Json;
+using JobLocks.Inspection;
+using JobLocks.Line;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -49,9 +51,34 @@ internal sealed class OpenedSession : IDisposable
     /// <returns>The fencing token, 0 where there is none; and the keys in whose lines somebody stands whose turn comes now.</returns>
     public (long Token, IReadOnlyList<LockKey> Lines) Run(IReadOnlyList<LockOp> orders)
     {
+        StrikeOut(orders);
         var draw = _fence > 0 && orders.Any(static order => order.IsTake) ? new LockOp(LockVerb.Draw, new(_fence)) : null;
         var lines = StatementFor(orders).Run(draw is null ? orders : [.. orders, draw]);
         return (draw?.Result ?? 0, lines);
+    }
+
+    /// <summary>
+    /// What is written down of a lock goes before the lock does: nobody is shown as a holder who has let go. Costs nothing for locks that were
+    /// held for a moment only, for they are not written down.
+    /// </summary>
+    public void StrikeOut(IReadOnlyList<LockOp> releases)
+    {
+        List<long>? gone = null;
+        foreach (var release in releases)
+        {
+            if (release.Handle is { Written: > 0 } handle) (gone ??= []).Add(handle.Written);
+        }
+
+        if (gone is null || !HasLedger) return;
+
+        try
+        {
+            Ask<object>(LineSql.For(_facts.Options, LedgerSql.StrikeOut), new { backend = Backend, gone });
+        }
+        catch (PostgresException) when (StillStands)
+        {
+            // A full server, or no longer ours to write to. The next look at what is held strikes it out.
+        }
     }
 
     /// <summary>

@@ -22,6 +22,11 @@ internal static class AllCases
             new WaitingCase("quartz", WaitingWay.QuartzLine, [("[DisallowConcurrentExecution]", WaitingWay.QuartzOwn)], mostMedian: 15),
             new WaitingCase("both", WaitingWay.BothLine, [], mostMedian: 25),
             new WaitingNamesCase(),
+            new KillCase(),
+            new LongLineCase(),
+            new ManyNamesCase(),
+            new WorkersCase(),
+            new LookCase(),
         ];
     }
 }

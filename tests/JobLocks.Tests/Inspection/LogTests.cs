@@ -1,28 +1,36 @@
-using System.Reflection;
-using Microsoft.Extensions.Logging;
+using JobLocks.Gate;
+using JobLocks.Line;
+using JobLocks.Rules;
+using JobLocks.Tests.Support;
 
 namespace JobLocks.Tests.Inspection;
 
-/// <summary>What is logged, as the docs list it.</summary>
+/// <summary>What is logged.</summary>
 [TestFixture]
 public sealed class LogTests
 {
-    [Test]
-    public void Lists_each_message_of_the_core_in_the_docs()
+    [Test, CancelAfter(60_000)]
+    public async Task Keeps_to_one_line_whatever_a_lock_name_or_somebody_who_asks_says(CancellationToken stop)
     {
-        var described = DocsTests.Read("metrics-and-logs.md").Split('\n').ToHashSet(StringComparer.Ordinal);
+        const string Hostile = "order:\n2026-01-01 Error all is lost\r\u202E\u2028\0";
+        using var log = new LogLines();
+        await using var locks = AdvisoryLocks.Connect(await AssemblySetup.Server.CreateDatabaseAsync("hostile", stop), loggers: log);
+        var gate = JobGate.To(locks, log);
+        var call = Calls.Call("{0}", ("name", Hostile));
 
-        var missing = Messages().Select(static message => $"| {message.EventId} | {message.Level} | {message.Message} |").Where(line => !described.Contains(line));
+        var admitted = (Admission.Admitted)await gate.TryEnterAsync(call, stop);
+        var waits = (Admission.Waits)await gate.TryEnterAsync(call with { Address = static _ => new RunAddress("Test store", "1", "") }, stop);
+        var refused = (Admission.Refused)await gate.TryEnterAsync(call with { Rules = [LockRule.For(new("{0}", OnConflict.Fail, 15), call.Job)] }, stop);
+        await locks.Inspector.RequestReleaseAsync(admitted.First.Key, Hostile, TimeSpan.Zero, stop);
+        admitted.Dispose();
 
-        Assert.That(missing, Is.Empty);
+        var said = log.Text.Split('\n');
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(said.Count(static line => line.Contains("order:", StringComparison.Ordinal)), Is.EqualTo(4));
+            Assert.That(said, Has.None.StartsWith("2026-01-01"));
+            Assert.That((log.Text + waits.Reason + refused.Reason).Where(static letter => letter is '\r' or '\u202E' or '\u2028' or '\0'), Is.Empty);
+            Assert.That(refused.Reason, Does.Contain("\"order:\\u000A2026-01-01 Error all is lost\\u000D<U+202E>"));
+        }
     }
-
-    [Test]
-    public void Has_one_message_for_each_id() => Assert.That(Messages().Select(static message => message.EventId), Is.Unique.And.Not.Empty);
-
-    private static IEnumerable<LoggerMessageAttribute> Messages() =>
-        from type in typeof(AdvisoryLocks).Assembly.GetTypes()
-        from method in type.GetMethods(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic)
-        from message in method.GetCustomAttributes<LoggerMessageAttribute>()
-        select message;
 }

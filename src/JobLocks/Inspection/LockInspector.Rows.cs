@@ -1,0 +1,63 @@
+using Npgsql;
+
+namespace JobLocks.Inspection;
+
+/// <content>What stands in the rows that PostgreSQL answers.</content>
+internal sealed partial class LockInspector
+{
+    private (long Total, HeldLock? Item) ReadHeld(NpgsqlDataReader row)
+    {
+        if (row.IsDBNull(1)) return (row.GetInt64(0), null);
+
+        var key = new LockKey(row.GetInt64(1));
+        var here = row.GetInt32(5) == desk.CurrentBackend ? desk.HeldSince(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
+        var line = row.IsDBNull(2) ? here?.Line ?? key : new(row.GetInt64(2));
+        var holder = ReadHolder(row, 5);
+        return (row.GetInt64(0), new(
+            key,
+            line,
+            row.GetValue(3) as string ?? here?.Name,
+            (LockMode)row.GetInt32(4),
+            here is null || holder.Run is not null ? holder : holder with { Run = here.Holder.Run, Since = here.Since },
+            Usual(row, 12)));
+    }
+
+    private (long Total, WaitingName? Item) ReadWaiting(NpgsqlDataReader row) => row.IsDBNull(14)
+        ? (row.GetInt64(0), null)
+        : (row.GetInt64(0), new(
+            new(row.GetInt64(14)), row.GetString(15), row.GetInt64(16), Instant(row, 17)!.Value, row.IsDBNull(1) ? null : ReadHolder(row, 5), Usual(row, 12)));
+
+    private static (long Total, RunInLine? Item) ReadJob(NpgsqlDataReader row, LockKey key)
+    {
+        if (row.IsDBNull(1)) return (row.GetInt64(0), null);
+
+        var store = row.GetString(4);
+        return (row.GetInt64(0), new(
+            key, row.GetString(1), row.GetInt64(2), (LockMode)row.GetInt16(3), store.Split(' ')[0], store, row.GetString(5), row.GetString(6), Instant(row, 7)!.Value, Instant(row, 8)));
+    }
+
+    private LockHolder ReadHolder(NpgsqlDataReader row, int at)
+    {
+        var holder = new LockHolder
+        {
+            Backend = row.GetInt32(at),
+            Run = row.GetValue(at + 1) is string { Length: > 0 } run ? run : null,
+            Since = Instant(row, at + 2),
+            Address = row.GetValue(at + 4) as string,
+            ConnectedSince = Instant(row, at + 5),
+            IsForeign = false,
+        }.Named(row.GetValue(at + 3) as string);
+        return holder with { IsForeign = row.GetBoolean(at + 6) && holder.Host is null && holder.Backend != desk.CurrentBackend };
+    }
+
+    private LockProcess ReadProcess(NpgsqlDataReader row)
+    {
+        var session = new LockHolder { Backend = row.GetInt32(2), Address = row.GetValue(4) as string, ConnectedSince = Instant(row, 5), IsForeign = false }.Named(row.GetValue(3) as string);
+        return new(session with { IsForeign = row.GetBoolean(6) && session.Host is null && session.Backend != desk.CurrentBackend }, row.GetInt64(7));
+    }
+
+    private static TimeSpan? Usual(NpgsqlDataReader row, int at) =>
+        !row.IsDBNull(at) && row.GetInt64(at) is var runs and > 0 ? TimeSpan.FromSeconds(row.GetDouble(at + 1) / runs) : null;
+
+    private static DateTimeOffset? Instant(NpgsqlDataReader row, int at) => row.IsDBNull(at) ? null : new(row.GetDateTime(at));
+}

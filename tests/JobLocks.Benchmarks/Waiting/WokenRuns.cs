@@ -1,0 +1,25 @@
+using System.Threading.Channels;
+using JobLocks.Line;
+
+namespace JobLocks.Benchmarks.Waiting;
+
+/// <summary>A store that starts nothing and only says when it was told to: what is measured is the line, and no scheduler.</summary>
+internal sealed class WokenRuns : IRunStore
+{
+    private readonly Channel<WaitingRun> _woken = Channel.CreateUnbounded<WaitingRun>();
+
+    public string Id { get; } = $"Benchmark {Guid.NewGuid():N}";
+
+    /// <summary>The next run that was woken.</summary>
+    public ValueTask<WaitingRun> NextAsync(CancellationToken stop) => _woken.Reader.ReadAsync(stop);
+
+    public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(Id);
+
+    public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop) => new([.. runs.Select(static _ => RunFate.Waits)]);
+
+    public ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    {
+        foreach (var run in runs) _woken.Writer.TryWrite(run);
+        return new([.. runs.Select(static _ => RunFate.Comes)]);
+    }
+}

@@ -1,0 +1,136 @@
+using JobLocks.Gate;
+using JobLocks.Line;
+using JobLocks.Naming;
+using JobLocks.Rules;
+using JobLocks.Tests.Support;
+using Npgsql;
+
+namespace JobLocks.Tests.Postgres;
+
+/// <summary>The roles of docs/grants.sql: each can do what it is for, and nothing else.</summary>
+[TestFixture, CancelAfter(60_000)]
+public sealed class GrantsTests
+{
+    private const string Roles = "worker, viewer, operator";
+
+    private static readonly TimeSpan AtMost = TimeSpan.FromSeconds(30);
+
+    // A server knows roles for all of its databases, and other tests may run on it.
+    private readonly string _prefix = $"joblocks_{Guid.NewGuid():N}";
+    private string _database = "";
+    private AdvisoryLocks _owner = null!;
+
+    [SetUp]
+    public async Task Grant()
+    {
+        _database = await AssemblySetup.Server.CreateDatabaseAsync("grants");
+        _owner = AdvisoryLocks.Connect(_database);
+        await _owner.ProveAsync(CancellationToken.None);
+        await RevokeFromEverybodyAsync();
+        // Twice, since it may be run again.
+        foreach (var _ in Enumerable.Range(0, 2)) await RunAsync(DocsTests.Read("grants.sql").Replace("joblocks_", $"{_prefix}_", StringComparison.Ordinal));
+        foreach (var role in Roles.Split(", ")) await RunAsync($"CREATE ROLE {Login(role)} LOGIN PASSWORD 'secret' IN ROLE {_prefix}_{role}");
+    }
+
+    [TearDown]
+    public async Task Revoke()
+    {
+        await _owner.DisposeAsync();
+        foreach (var role in Roles.Split(", ").SelectMany(role => new[] { Login(role), $"{_prefix}_{role}" })) await RunAsync($"DROP OWNED BY {role}; DROP ROLE {role}");
+    }
+
+    [Test]
+    public async Task Let_a_worker_take_locks_wait_in_line_and_write_down_who_holds_what(CancellationToken stop)
+    {
+        using var log = new LogLines();
+        await using var locks = As("worker", log);
+        var gate = JobGate.To(locks);
+        var address = new RunAddress("Test store", "2", "");
+        var held = (Admission.Admitted)await gate.TryEnterAsync(Calls.Call("granted"), stop);
+        var waits = await gate.TryEnterAsync(Calls.Call("granted") with { Address = _ => address }, stop);
+        var limited = (Admission.Admitted)await gate.TryEnterAsync(Calls.Call("limited") with { Rules = [Limited] }, stop);
+        while (await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.held") is not 2L) stop.ThrowIfCancellationRequested();
+        var token = held.First.FencingToken;
+        held.Dispose();
+        using var later = (Admission.Admitted)await gate.TryEnterAsync(Calls.Call("granted") with { Address = _ => address, MayStandInLine = true }, stop);
+        limited.Dispose();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(waits, Is.TypeOf<Admission.Waits>());
+            Assert.That(token, Is.Positive);
+            Assert.That(locks.Lacks, Is.Null);
+            Assert.That(log.Text, Does.Not.Contain("Warning").And.Not.Contain("Error"));
+        }
+    }
+
+    [Test]
+    public async Task Let_a_viewer_see_everything_and_change_nothing(CancellationToken stop)
+    {
+        await using var held = (await _owner.TryAcquireAsync("seen", stop))!;
+        await WrittenDownAsync(stop);
+        await using var locks = As("viewer");
+
+        var overview = await locks.Inspector.GetOverviewAsync(stop);
+        var name = await locks.Inspector.GetNameAsync(held.Key, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(overview.Held, Is.EqualTo(1));
+            Assert.That(name.Name, Is.EqualTo("seen"));
+            Assert.That(name.Held.Single().Holder.ConnectedSince, Is.Not.Null);
+            await Assert.ThatAsync(
+                () => locks.Inspector.RequestReleaseAsync(held.Key, "a viewer", AtMost, stop),
+                Throws.TypeOf<UnauthorizedAccessException>().With.Message.Contains("GRANT UPDATE (asked) ON joblocks.held"));
+            await Assert.ThatAsync(() => locks.Inspector.EndSessionAsync(name.Held.Single().Holder.Backend, "a viewer", stop), Throws.TypeOf<UnauthorizedAccessException>());
+            foreach (var change in new[] { "DELETE FROM joblocks.line", "UPDATE joblocks.held SET asked = 'x'", "DELETE FROM joblocks.names", "SELECT nextval('joblocks.fence')", "INSERT INTO joblocks.limits VALUES ('x', 1, 'x')" })
+                Assert.That(async () => await RunAsync(change, "viewer"), Throws.TypeOf<PostgresException>().With.Property("SqlState").EqualTo(PostgresErrorCodes.InsufficientPrivilege), change);
+            Assert.That(held.Lost.IsCancellationRequested, Is.False);
+        }
+    }
+
+    [Test]
+    public async Task Let_an_operator_ask_holders_to_let_go_and_change_nothing_else(CancellationToken stop)
+    {
+        var held = (await _owner.TryAcquireAsync("asked for", stop))!;
+        held.Lost.Register(held.Dispose);
+        await WrittenDownAsync(stop);
+        await using var locks = As("operator");
+
+        var answer = await locks.Inspector.RequestReleaseAsync(held.Key, "an operator", AtMost, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(answer, Is.EqualTo(ReleaseAnswer.Released));
+            Assert.That(held.LostReason, Does.Contain("an operator"));
+            foreach (var change in new[] { "UPDATE joblocks.held SET name = 'x'", "DELETE FROM joblocks.held", "DELETE FROM joblocks.line" })
+                Assert.That(async () => await RunAsync(change, "operator"), Throws.TypeOf<PostgresException>().With.Property("SqlState").EqualTo(PostgresErrorCodes.InsufficientPrivilege), change);
+        }
+    }
+
+    private static LockRule Limited => LockRule.For(new("limited", OnConflict.Skip, 15) { Limit = 3 }, JobSignature.Of(typeof(ClientSync)));
+
+    private string Login(string role) => $"{_prefix}_{role}_login";
+
+    private AdvisoryLocks As(string role, LogLines? log = null) => AdvisoryLocks.Connect(ConnectionOf(role), static options => options.PrepareSchema = false, log);
+
+    private string ConnectionOf(string role) =>
+        new NpgsqlConnectionStringBuilder(_database) { Username = Login(role), Password = "secret" }.ConnectionString;
+
+    /// <summary>What every role has in a new database, so that only the script's own grants count.</summary>
+    private Task RevokeFromEverybodyAsync() =>
+        RunAsync($"REVOKE ALL ON DATABASE {new NpgsqlCommandBuilder().QuoteIdentifier(new NpgsqlConnectionStringBuilder(_database).Database!)} FROM PUBLIC");
+
+    private async Task RunAsync(string sql, string? role = null)
+    {
+        await using var connection = new NpgsqlConnection((role is null ? _database : ConnectionOf(role)) + ";Pooling=false");
+        await connection.OpenAsync();
+        await using var command = new NpgsqlCommand(sql, connection);
+        await command.ExecuteNonQueryAsync();
+    }
+
+    private async Task WrittenDownAsync(CancellationToken stop)
+    {
+        while (await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.held") is 0L) stop.ThrowIfCancellationRequested();
+    }
+}
