@@ -1,3 +1,4 @@
+using System.Globalization;
 using Hangfire;
 using Hangfire.PostgreSql;
 using JobLocks.Hangfire;
@@ -18,11 +19,11 @@ internal sealed class Dashboards : IAsyncDisposable
     /// <summary>Where to look.</summary>
     public IReadOnlyList<string> Addresses => [$"{_app.Urls.First()}/joblocks", $"{_app.Urls.First()}/hangfire/joblocks"];
 
-    public static async Task<Dashboards> StartAsync(string connectionString, CancellationToken stop)
+    public static async Task<Dashboards> StartAsync(string connectionString, int port, CancellationToken stop)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        builder.WebHost.UseUrls(string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{port}"));
         builder.Services.AddJobLocks(connectionString, static options => options.ApplicationName = "ClientSync dashboards");
         builder.Services.AddAntiforgery();
         builder.Services.AddHangfire((services, hangfire) => hangfire

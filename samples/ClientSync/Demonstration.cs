@@ -27,8 +27,8 @@ internal sealed class Demonstration(Settings settings, StrikeFeed feed)
         {
             for (var i = 1; i <= settings.Servers; i++) servers.Add(await ServerProcess.StartAsync($"server-{i}", connectionString, settings.FeedFile, stop));
             Screen.Present(servers);
-            await using var dashboards = settings.HasDashboards ? await Dashboards.StartAsync(connectionString, stop) : null;
-            if (dashboards is not null) Screen.Invite(dashboards.Addresses);
+            await using var dashboards = settings.HasDashboards ? await Dashboards.StartAsync(connectionString, settings.Port, stop) : null;
+            if (dashboards is not null) Screen.Invite([.. dashboards.Addresses, .. servers.Select(static server => server.Metrics)]);
 
             var time = Stopwatch.StartNew();
             await Screen.WatchAsync(feed.Count, Offered, async progress =>

@@ -20,7 +20,9 @@ internal static class Program
         var dashboards = new Option<bool>("--dashboards") { Description = "Serve Hangfire's dashboard and the page of the locks meanwhile." };
         var stay = new Option<bool>("--stay") { Description = "With --dashboards: go on serving them until Ctrl+C." };
 
-        var root = new RootCommand("Synchronises clients through Hangfire and Quartz at once, under [JobLock(\"sync({clientId})\")].") { withoutLocks, conflict, rounds, servers, feed, dashboards, stay };
+        var port = new Option<int>("--port") { Description = "With --dashboards: where to serve them; 0 for a port that is free." };
+
+        var root = new RootCommand("Synchronises clients through Hangfire and Quartz at once, under [JobLock(\"sync({clientId})\")].") { withoutLocks, conflict, rounds, servers, feed, dashboards, stay, port };
         root.SetAction((parsed, stop) => DemonstrateAsync(
             new(
                 parsed.GetValue(withoutLocks) ? Choice.WithoutLocks : Enum.Parse<Choice>(parsed.GetValue(conflict)!, ignoreCase: true),
@@ -28,7 +30,8 @@ internal static class Program
                 parsed.GetValue(servers),
                 parsed.GetValue(feed)!,
                 parsed.GetValue(dashboards),
-                parsed.GetValue(stay)),
+                parsed.GetValue(stay),
+                parsed.GetValue(port)),
             stop));
 
         // The sample starts itself again as a server.

@@ -2,10 +2,12 @@ using Hangfire;
 using Hangfire.PostgreSql;
 using JobLocks.Hangfire;
 using JobLocks.Quartz;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Npgsql;
+using OpenTelemetry.Metrics;
 using Quartz;
 
 namespace ClientSync;
@@ -16,8 +18,8 @@ internal static class Server
     /// <summary>Environment variable with the connection string: a command line would show its password.</summary>
     public const string ConnectionVariable = "CLIENT_SYNC_CONNECTION";
 
-    /// <summary>What the process prints when both schedulers are up.</summary>
-    public const string Ready = "ready";
+    /// <summary>What the process prints when both schedulers are up, and after it where its metrics are.</summary>
+    public const string Ready = "ready ";
 
     private const int WorkersOfEachScheduler = 4;
 
@@ -27,7 +29,8 @@ internal static class Server
     public static async Task<int> RunAsync(string name, StrikeFeed feed, CancellationToken stop)
     {
         var connectionString = Environment.GetEnvironmentVariable(ConnectionVariable) ?? throw new InvalidOperationException($"{ConnectionVariable} is not set.");
-        var builder = Host.CreateApplicationBuilder();
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Logging.ClearProviders().AddConsole(static console => console.LogToStandardErrorThreshold = LogLevel.Trace).SetMinimumLevel(LogLevel.Critical);
         builder.Services.AddSingleton(new ServerName(name));
         builder.Services.AddSingleton(feed);
@@ -36,6 +39,7 @@ internal static class Server
         builder.Services.AddTransient<StrikeImport>();
         builder.Services.AddTransient<HangfireSync>();
 
+        builder.Services.AddOpenTelemetry().WithMetrics(static metrics => metrics.AddMeter("JobLocks").AddPrometheusExporter());
         builder.Services.AddJobLocks(connectionString, options => options.ApplicationName = $"ClientSync {name}, process {Environment.ProcessId}");
 
         builder.Services.AddHangfire((services, hangfire) => hangfire
@@ -54,13 +58,14 @@ internal static class Server
             .AddJobListener(static services => services.GetRequiredService<RefusalRecorder>()));
         builder.Services.AddQuartzHostedService();
 
-        using var host = builder.Build();
-        await host.StartAsync(stop);
-        Console.WriteLine(Ready);
+        await using var app = builder.Build();
+        app.MapPrometheusScrapingEndpoint("/metrics");
+        await app.StartAsync(stop);
+        Console.WriteLine($"{Ready}{app.Urls.First()}/metrics");
 
         // The parent holds the other end: it closes it to stop us, and the system does when the parent is killed.
         await Console.In.ReadToEndAsync(stop);
-        await host.StopAsync(stop);
+        await app.StopAsync(stop);
         return 0;
     }
 

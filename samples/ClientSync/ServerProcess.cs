@@ -19,6 +19,9 @@ internal sealed class ServerProcess : IAsyncDisposable
 
     public int Id => _process.Id;
 
+    /// <summary>Where its metrics are, for Prometheus.</summary>
+    public string Metrics { get; private set; } = "";
+
     public bool HasEnded => _process.HasExited;
 
     /// <summary>Starts a server and waits until it works.</summary>
@@ -35,7 +38,10 @@ internal sealed class ServerProcess : IAsyncDisposable
         try
         {
             var answer = await server._process.StandardOutput.ReadLineAsync(stop).AsTask().WaitAsync(Patience, stop);
-            return string.Equals(answer, Server.Ready, StringComparison.Ordinal) ? server : throw new InvalidOperationException($"{name} did not start; what it said stands above.");
+            if (answer?.StartsWith(Server.Ready, StringComparison.Ordinal) != true) throw new InvalidOperationException($"{name} did not start; what it said stands above.");
+
+            server.Metrics = answer[Server.Ready.Length..];
+            return server;
         }
         catch
         {

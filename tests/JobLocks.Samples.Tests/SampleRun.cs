@@ -10,6 +10,8 @@ internal sealed partial class SampleRun : IDisposable
 
     private readonly Process _process;
     private readonly TaskCompletionSource<IReadOnlyList<int>> _servers = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _stays = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly List<Uri> _addresses = [];
     private readonly Task<string> _errors;
     private readonly Task<string> _output;
 
@@ -22,6 +24,12 @@ internal sealed partial class SampleRun : IDisposable
 
     /// <summary>The process ids of its servers, once they are up.</summary>
     public Task<IReadOnlyList<int>> Servers => _servers.Task;
+
+    /// <summary>Ends when its work is done and it only stays for its dashboards; fails when it ends before.</summary>
+    public Task Stays => _stays.Task;
+
+    /// <summary>Where to look, once it <see cref="Stays"/>.</summary>
+    public IReadOnlyList<Uri> Addresses => _addresses;
 
     public static SampleRun Start(string connectionString, params string[] arguments)
     {
@@ -52,10 +60,13 @@ internal sealed partial class SampleRun : IDisposable
         while (await _process.StandardOutput.ReadLineAsync() is { } line)
         {
             lines.Add(line);
+            if (line.StartsWith("Look at ", StringComparison.Ordinal)) _addresses.Add(new(line["Look at ".Length..]));
+            if (line.Contains("stay until Ctrl+C", StringComparison.Ordinal)) _stays.TrySetResult();
             if (line.StartsWith("Servers:", StringComparison.Ordinal))
                 _servers.TrySetResult([.. ProcessId().Matches(line).Select(static match => int.Parse(match.Groups["id"].Value, System.Globalization.CultureInfo.InvariantCulture))]);
         }
 
+        _stays.TrySetException(new InvalidOperationException(string.Join('\n', lines)));
         return string.Join('\n', lines);
     }
 
