@@ -25,10 +25,16 @@ internal sealed class Browser : IAsyncDisposable
         var path = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator)
             .SelectMany(static folder => Names.Select(name => Path.Combine(folder, OperatingSystem.IsWindows() ? $"{name}.exe" : name)))
             .FirstOrDefault(File.Exists);
-        if (path is null) Assert.Ignore($"No browser is installed: none of {string.Join(", ", Names)} is in the path.");
+        if (path is null) Miss($"No browser is installed: none of {string.Join(", ", Names)} is in the path.");
 
         var playwright = await Playwright.CreateAsync();
         return new(playwright, await playwright.Chromium.LaunchAsync(new() { ExecutablePath = path, Args = Arguments }));
+    }
+
+    private static void Miss(string why)
+    {
+        if (string.Equals(Environment.GetEnvironmentVariable("JOBLOCKS_BROWSER"), "required", StringComparison.Ordinal)) Assert.Fail(why);
+        Assert.Ignore(why);
     }
 
     public async Task<IPage> OpenAsync(Uri address, BrowserNewContextOptions? options = null)
