@@ -30,6 +30,43 @@ public sealed class WithoutSchemaTests : RealServers
     }
 }
 
+/// <summary>The server has no room left to write down who waits.</summary>
+[TestFixture]
+public sealed class FullDiskTests : RealServers
+{
+    private const string Fill =
+        """
+        CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE disk_full; END';
+        CREATE TRIGGER full_disk BEFORE INSERT ON joblocks.line FOR EACH ROW EXECUTE FUNCTION full_disk();
+        """;
+
+    [Test, CancelAfter(60_000)]
+    public async Task Reschedules_a_run_that_should_wait_and_keeps_what_is_held(CancellationToken stop)
+    {
+        var stage = NewStage();
+        stage.LetLeave();
+        var held = await Servers[0].Locks!.TryAcquireAsync(stage.LockName, stop);
+        await using var database = NpgsqlDataSource.Create(Servers.Database);
+        await database.CreateCommand(Fill).ExecuteNonQueryAsync(stop);
+
+        var refused = Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id));
+        var later = await Servers.States.NextAsync<ScheduledState>(refused, stop);
+        var isLost = held!.Lost.IsCancellationRequested;
+        await database.CreateCommand("DROP FUNCTION full_disk CASCADE").ExecuteNonQueryAsync(stop);
+        Servers.Client.Requeue(refused);
+        await Servers.ParkedAsync(refused, stop, nth: 2);
+        await held.DisposeAsync();
+        await Servers.States.NextAsync<SucceededState>(refused, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(later.Reason, Does.StartWith($"Rescheduled: {stage.LockName} could not be asked for. ").And.Contain("53100"));
+            Assert.That(isLost, Is.False);
+            Assert.That(stage.Runs, Is.EqualTo(1));
+        }
+    }
+}
+
 /// <summary>A role that may not use the table of the line.</summary>
 [TestFixture]
 public sealed class WithoutRightsTests : RealServers

@@ -34,6 +34,33 @@ public sealed class RestartTests : QuartzFixture
     }
 
     [Test]
+    public async Task Keeps_the_line_and_runs_all_that_wait_in_their_order_when_the_database_restarts([Values] bool immediate)
+    {
+        var nodes = new[] { await StartNodeAsync(Store.Ado), await StartNodeAsync(Store.Ado) };
+        Scene.Act = run => Scene.Begun == 1 ? run.UntilToldOrStoppedAsync() : Task.CompletedTask;
+        await nodes[0].RunAsync<WaitingJob>(Scene);
+        var held = await Scene.NextRunAsync();
+        for (var waiting = 1; waiting <= 3; waiting++)
+        {
+            await nodes[waiting % 2].RunAsync<WaitingJob>(Scene, trigger => trigger.UsingJobData("number", waiting));
+            await ParkedAsync(waiting);
+        }
+
+        await _server.RestartAsync(immediate);
+        var order = new List<object?>();
+        for (var waiting = 1; waiting <= 3; waiting++) order.Add((await Scene.NextRunAsync()).Context.MergedJobDataMap["number"]);
+        await LineEndsAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(held.Stop.IsCancellationRequested, Is.True);
+            Assert.That(order, Is.EqualTo(Enumerable.Range(1, 3)));
+            Assert.That(Scene.MostAtOnce, Is.EqualTo(1));
+            Assert.That(Scene.Begun, Is.EqualTo(4));
+        }
+    }
+
+    [Test]
     public async Task Keeps_a_run_while_the_lock_store_cannot_be_reached()
     {
         var node = await StartNodeAsync(Store.Ram);

@@ -32,6 +32,28 @@ public sealed class WaitTests : QuartzFixture
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Waits_with_all_its_data_in_a_store_that_keeps_texts_only()
+    {
+        var node = await StartNodeAsync(Store.Ado, static node => node with { KeepsTextsOnly = true });
+        var others = await OthersHoldAsync();
+
+        await node.RunAsync<WaitingJob>(Scene, static trigger => trigger.UsingJobData("colour", "green").WithPriority(7));
+        var parked = await node.Told.NextPutBackAsync();
+        await ParkedAsync(1);
+        await others.DisposeAsync();
+        var run = await Scene.NextRunAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(parked.Description, Does.StartWith($"Waiting for {Scene.LockName}, held by "));
+            Assert.That(run.Handle?.Name, Is.EqualTo(Scene.LockName));
+            Assert.That(run.Context.MergedJobDataMap["colour"], Is.EqualTo("green"));
+            Assert.That(run.Context.Trigger.Priority, Is.EqualTo(7));
+            Assert.That(Scene.Begun, Is.EqualTo(1));
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Runs_each_once_where_two_nodes_share_the_line([Values(Store.Ado)] Store store)
     {
         Scene.Act = static _ => Task.Delay(5);
