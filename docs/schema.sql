@@ -61,6 +61,9 @@ CREATE TABLE IF NOT EXISTS line (
 
 CREATE INDEX IF NOT EXISTS line_key ON line (key, place);
 
+-- However many wait under one key, those of another are found through the index: no statistics may say that every key has them all.
+ALTER TABLE line ALTER COLUMN key SET (n_distinct = -1);
+
 CREATE INDEX IF NOT EXISTS line_woken ON line (store, woken) WHERE woken IS NOT NULL;
 
 CREATE INDEX IF NOT EXISTS line_until ON line (store, until) WHERE until IS NOT NULL;

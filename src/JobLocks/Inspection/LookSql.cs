@@ -8,46 +8,43 @@ internal static class LookSql
 {
     /// <summary>What is held: $1 left out, $2 read. The first column is how many there are.</summary>
     public const string Held =
-        Locks + Tables +
+        Locks + Tables + Holding +
         """
         ,
              sorted AS (
-                 SELECT l.*, h.line, h.name, h.run, h.since
-                 FROM   locks AS l
-                 LEFT   JOIN held AS h ON h.backend = l.pid AND h.key = l.key
-                 ORDER  BY h.since NULLS LAST, l.pid, l.key
+                 SELECT *
+                 FROM   holding AS l
+                 ORDER  BY since NULLS LAST, pid, key
                  OFFSET $1 LIMIT $2)
         """
         + Holder + "FROM (SELECT count(*) AS total FROM locks) AS t LEFT JOIN sorted AS l ON true" + AboutHolder + "ORDER BY l.since NULLS LAST, l.pid, l.key";
 
     /// <summary>What is held under the key $1, or under a slot of it.</summary>
     public const string HeldUnder =
-        Locks + Tables +
+        Locks + Tables + Holding +
         """
         ,
              sorted AS (
-                 SELECT l.*, h.line, h.name, h.run, h.since
-                 FROM   locks AS l
-                 LEFT   JOIN held AS h ON h.backend = l.pid AND h.key = l.key
-                 WHERE  l.key = $1 OR h.line = $1
-                 ORDER  BY h.since NULLS LAST, l.pid, l.key
+                 SELECT *
+                 FROM   holding AS l
+                 WHERE  key = $1 OR line = $1
+                 ORDER  BY since NULLS LAST, pid, key
                  LIMIT  100)
         """
         + Holder + "FROM (SELECT count(*) AS total FROM sorted) AS t LEFT JOIN sorted AS l ON true" + AboutHolder + "ORDER BY l.since NULLS LAST, l.pid, l.key";
 
     /// <summary>The names for which runs wait: $1 left out, $2 read. The first column is how many there are, the last how many runs.</summary>
     public const string Waiting =
-        Locks + Tables +
+        Locks + Tables + Holding +
         """
         ,
              lines AS MATERIALIZED (SELECT key, count(*) AS length, min(place) AS first FROM line WHERE verdict IS NULL GROUP BY key),
              page AS MATERIALIZED (SELECT * FROM lines ORDER BY length DESC, key OFFSET $1 LIMIT $2),
              sorted AS (
-                 SELECT DISTINCT ON (p.key) p.key AS waited, l.*, h.line, h.name, h.run, h.since
-                 FROM   locks AS l
-                 LEFT   JOIN held AS h ON h.backend = l.pid AND h.key = l.key
-                 JOIN   page AS p ON p.key = coalesce(h.line, l.key)
-                 ORDER  BY p.key, h.since NULLS LAST)
+                 SELECT DISTINCT ON (p.key) p.key AS waited, l.*
+                 FROM   holding AS l
+                 JOIN   page AS p ON p.key = coalesce(l.line, l.key)
+                 ORDER  BY p.key, l.since NULLS LAST)
         SELECT t.total, l.key, l.line, l.name, l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL,
                n.runs, n.held, p.key, f.name, p.length, f.since, t.runs
         FROM   (SELECT count(*) AS total, coalesce(sum(length), 0)::bigint AS runs FROM lines) AS t
@@ -196,6 +193,17 @@ internal static class LookSql
              held AS (SELECT h.* FROM "joblocks".held AS h JOIN sessions AS s ON s.backend = h.backend AND s.connected = h.connected),
              names AS NOT MATERIALIZED (SELECT * FROM "joblocks".names),
              line AS NOT MATERIALIZED (SELECT * FROM "joblocks".line)
+        """;
+
+    // A full join is hashed, whatever the planner believes of tables that have grown since it was last told: thousands of loops otherwise.
+    private const string Holding =
+        """
+        ,
+             holding AS (
+                 SELECT l.*, h.line, h.name, h.run, h.since
+                 FROM   locks AS l
+                 FULL   JOIN held AS h ON h.backend = l.pid AND h.key = l.key
+                 WHERE  coalesce(l.pid, 0) > 0)
         """;
 
     private const string NoTables =

@@ -17,7 +17,8 @@ internal static class LockSql
     /// Limits that a role or a database may carry would end a statement, or a session that idles while its runs work.
     /// The server frees a session it has not heard from for $1 milliseconds (from version 14 on), and its TCP keepalives,
     /// $2 to $4 in seconds and $5 in milliseconds, do so no earlier. A fencing token must survive a crash: no asynchronous commit.
-    /// The same few statements come again and again, and planning them takes longer than doing them: once is enough.
+    /// The same few statements come again and again, and planning them takes longer than doing them: once is enough. All tables are looked into
+    /// through their indexes, however small they were when that was planned.
     /// No lock is waited for, save that of a table of ours which somebody changes: that must not hold up the heartbeat.
     /// </summary>
     public const string SetUp =
@@ -33,6 +34,7 @@ internal static class LockSql
                        ('idle_in_transaction_session_timeout', '0'),
                        ('transaction_timeout', '0'),
                        ('plan_cache_mode', 'force_generic_plan'),
+                       ('enable_seqscan', 'off'),
                        ('synchronous_commit', 'on')) AS s (name, value)
         JOIN   pg_settings USING (name)
         """;

@@ -33,6 +33,8 @@ internal sealed class BareLine : IAsyncDisposable
         var line = new BareLine(database, application);
         await line.Locks.ProveAsync(stop);
         await database.AskAsync("DELETE FROM joblocks.line", stop);
+        // As the server does by itself within a minute.
+        await database.AskAsync("VACUUM ANALYZE joblocks.line", stop);
         return line;
     }
 

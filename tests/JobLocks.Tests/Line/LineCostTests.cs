@@ -1,0 +1,71 @@
+using System.Text.Json;
+using JobLocks.Line;
+using JobLocks.Postgres;
+using JobLocks.Tests.Support;
+using Npgsql;
+
+namespace JobLocks.Tests.Line;
+
+/// <summary>However long the line of one name is, nobody reads more of it than his own part.</summary>
+[TestFixture, CancelAfter(60_000)]
+public sealed class LineCostTests
+{
+    // Down an index and to a row, a few times over.
+    private const int FewBlocks = 60;
+
+    private const string Fill =
+        """
+        INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+        SELECT 42, 'long', 0, 1, 'Test store', i::text, '', true FROM generate_series(1, 100000) AS i
+        """;
+
+    private NpgsqlConnection _connection = null!;
+
+    [OneTimeSetUp]
+    public async Task FillLine()
+    {
+        var database = await AssemblySetup.Server.CreateDatabaseAsync(GetType().Name);
+        await using var locks = AdvisoryLocks.Connect(database);
+        await locks.ProveAsync(CancellationToken.None);
+        _connection = await Raw.OpenAsync(database, CancellationToken.None);
+        await _connection.AskAsync(Fill, CancellationToken.None);
+        await _connection.AskAsync("VACUUM ANALYZE joblocks.line", CancellationToken.None);
+    }
+
+    [OneTimeTearDown]
+    public async Task Close() => await _connection.DisposeAsync();
+
+    [TestCase(42), TestCase(43)]
+    public async Task Reads_a_few_blocks_to_take_a_lock(long key) =>
+        Assert.That(await BlocksOfAsync(LockSql.BatchInLine, Verbs(LockVerb.Take), Keys(key), Keys(long.MaxValue)), Is.InRange(1, FewBlocks));
+
+    [TestCase(42), TestCase(43)]
+    public async Task Reads_a_few_blocks_to_see_whether_somebody_waits_for_what_is_released(long key) =>
+        Assert.That(await BlocksOfAsync(LockSql.LinesOfReleased, Verbs(LockVerb.Release), Keys(key), Keys(key)), Is.InRange(1, FewBlocks));
+
+    [Test]
+    public async Task Reads_a_few_blocks_to_choose_who_is_next() =>
+        Assert.That(
+            await BlocksOfAsync(
+                LineSql.Wake, Keys(42), new NpgsqlParameter<int[]> { TypedValue = [1] }, new NpgsqlParameter<bool[]> { TypedValue = [false] }, new NpgsqlParameter<string[]> { TypedValue = ["Test store"] }),
+            Is.InRange(1, FewBlocks));
+
+    [Test]
+    public async Task Reads_a_few_blocks_to_see_whether_anybody_waits() => Assert.That(await BlocksOfAsync($"SELECT {GuardSql.SomebodyStands}"), Is.InRange(1, FewBlocks));
+
+    private static NpgsqlParameter<short[]> Verbs(LockVerb verb) => new() { TypedValue = [(short)verb] };
+
+    private static NpgsqlParameter<long[]> Keys(long key) => new() { TypedValue = [key] };
+
+    /// <summary>How much of the database a statement reads. What it does is undone.</summary>
+    private async Task<int> BlocksOfAsync(string sql, params NpgsqlParameter[] parameters)
+    {
+        await using var undone = await _connection.BeginTransactionAsync();
+        await using var explain = new NpgsqlCommand($"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {LineSql.For(new(), sql)}", _connection, undone);
+        explain.Parameters.AddRange(parameters);
+        using var plan = JsonDocument.Parse((string)(await explain.ExecuteScalarAsync())!);
+        await TestContext.Out.WriteLineAsync(plan.RootElement.ToString());
+        var top = plan.RootElement[0].GetProperty("Plan");
+        return top.GetProperty("Shared Hit Blocks").GetInt32() + top.GetProperty("Shared Read Blocks").GetInt32();
+    }
+}
