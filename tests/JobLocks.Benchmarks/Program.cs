@@ -25,7 +25,7 @@ internal static class Program
         {
             foreach (var unknown in result.Tokens.Where(token => !cases.Any(one => Is(one, token.Value)))) result.AddError($"There is no case \"{unknown.Value}\". Use one of: {names}.");
         });
-        var quick = new Option<bool>("--quick") { Description = "Under two minutes, for a look at whether all of it works." };
+        var quick = new Option<bool>("--quick") { Description = "Some minutes, for a look at whether all of it works." };
         var json = new Option<string>("--json") { Description = "Write the rows to this file too." };
         json.Validators.Add(static result =>
         {

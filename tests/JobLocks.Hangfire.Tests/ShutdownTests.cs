@@ -16,7 +16,7 @@ public sealed class ShutdownTests : RealServers
         await stage.EnteredAsync(stop);
 
         await Servers[0].StopServerAsync(stop);
-        var heldAfterTheEnd = await Servers.Locks.IsHeldAsync(stage.LockName);
+        var freeAfterTheEnd = await Servers.Locks.IsFreeAtLastAsync(stage.LockName, stop);
         Servers.Add().StartServer();
         var second = await stage.EnteredAsync(stop, nth: 2);
         stage.LetLeave();
@@ -24,13 +24,13 @@ public sealed class ShutdownTests : RealServers
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(heldAfterTheEnd, Is.False);
+            Assert.That(freeAfterTheEnd, Is.True);
             Assert.That(second.Handle!.Holder.Application, Is.EqualTo("server-1"));
             Assert.That(stage.Runs, Is.EqualTo(2));
             Assert.That(stage.MostAtOnce, Is.EqualTo(1));
             Assert.That(Servers.States.NamesOf(id), Has.None.EqualTo(DeletedState.StateName).And.None.EqualTo(FailedState.StateName));
             Assert.That(Servers.Parameter(id, "RetryCount"), Is.Null);
-            Assert.That(await Servers.Locks.IsHeldAsync(stage.LockName), Is.False);
+            Assert.That(await Servers.Locks.IsFreeAtLastAsync(stage.LockName, stop), Is.True);
         }
     }
 }

@@ -17,7 +17,7 @@ internal sealed record Effort
         WaitingAtMost = TimeSpan.FromSeconds(60),
     };
 
-    /// <summary>For a look at whether all of it works: under two minutes.</summary>
+    /// <summary>For a look at whether all of it works: some minutes.</summary>
     public static Effort Quick { get; } = new()
     {
         Rounds = 3,
