@@ -1,5 +1,6 @@
 using Hangfire.PostgreSql;
 using Hangfire.PostgreSql.Factories;
+using Hangfire.Storage.Monitoring;
 using JobLocks.Benchmarks.Children;
 using JobLocks.Benchmarks.Results;
 using JobLocks.Benchmarks.Schedulers;
@@ -46,17 +47,18 @@ internal sealed class WorkersCase : ICase
         var options = new PostgreSqlStorageOptions { SchemaName = schema.Name };
         var monitor = new PostgreSqlStorage(new NpgsqlConnectionFactory(schema.ConnectionString, options), options).GetMonitoringApi();
         // Until nothing changes any more: all wait, or nobody is left to fetch the rest.
-        long last;
+        var now = monitor.GetStatistics();
+        StatisticsDto last;
         do
         {
-            last = monitor.EnqueuedCount("default");
+            last = now;
             await Task.Delay(LookAgainAfter, stop);
+            now = monitor.GetStatistics();
         }
-        while (monitor.EnqueuedCount("default") != last);
+        while ((now.Enqueued, now.Scheduled, now.Processing) != (last.Enqueued, last.Scheduled, last.Processing));
 
-        var working = monitor.ProcessingCount();
         // It would hold its lock for ten minutes.
         server.Kill();
-        return working - 1;
+        return now.Processing - 1;
     }
 }
