@@ -93,6 +93,15 @@ internal sealed partial class LockDesk
         else Broke(session, interference);
     }
 
+    /// <summary>The server has answered something else that was sent at a time: on a slow network, several questions take as long as a heartbeat may.</summary>
+    public void Proved(LockSession session, TimeSpan sentAt)
+    {
+        lock (_door)
+        {
+            if (session == _session && !_closed && sentAt > _provedAt && BootClock.Now <= Deadline) _provedAt = sentAt;
+        }
+    }
+
     /// <summary>A statement failed on a connection that still stands.</summary>
     public void Failed(LockSession session, Exception cause, IReadOnlySet<(LockKey Key, LockMode Mode)> held)
     {

@@ -159,7 +159,11 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
             CompareHeld(opened.Connection, full);
         }
 
-        foreach (var question in work.Questions) Ask(opened, question);
+        foreach (var question in work.Questions)
+        {
+            Ask(opened, question);
+            desk.Proved(this, opened.ProvedAt);
+        }
     }
 
     private void ForgetSchema(OpenedSession opened)

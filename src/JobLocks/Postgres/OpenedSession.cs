@@ -41,8 +41,8 @@ internal sealed class OpenedSession : IDisposable
     /// <summary>Whether it can be written down who holds what.</summary>
     public bool HasLedger => _facts.HasLedger;
 
-    /// <summary>When the last statement was sent that was answered.</summary>
-    public TimeSpan ProvedAt { get; }
+    /// <summary>When the last statement was sent that was answered: when it was opened, or by a question.</summary>
+    public TimeSpan ProvedAt { get; private set; }
 
     /// <summary>False after an error that ended the connection.</summary>
     public bool StillStands => Connection.FullState.HasFlag(ConnectionState.Open) && !Connection.FullState.HasFlag(ConnectionState.Broken);
@@ -93,9 +93,11 @@ internal sealed class OpenedSession : IDisposable
             Parameters = { new NpgsqlParameter<string> { TypedValue = JsonSerializer.Serialize(given), NpgsqlDbType = NpgsqlDbType.Jsonb } },
         };
         if (_facts.IsGuarded) command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = sql });
+        var sentAt = BootClock.Now;
         using var reader = command.ExecuteReader();
         var answers = new List<T?>();
         while (reader.Read()) answers.Add(reader.IsDBNull(0) ? default : JsonSerializer.Deserialize<T>(reader.GetString(0)));
+        ProvedAt = sentAt;
         return answers;
     }
 
