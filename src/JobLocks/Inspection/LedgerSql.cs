@@ -7,7 +7,7 @@ internal static class LedgerSql
 {
     /// <summary>
     /// The session of a backend belongs to an application. What sessions left behind that are no more is swept away: a role that may not
-    /// see when the sessions of others began takes them for the same.
+    /// see when the sessions of others began takes them for the same. Of its own, what is known stays: somebody may have asked for it.
     /// </summary>
     public const string Begin =
         """
@@ -18,7 +18,7 @@ internal static class LedgerSql
                  AND    NOT EXISTS (SELECT FROM alive AS a WHERE a.pid = s.backend AND coalesce(a.backend_start, s.connected) = s.connected)),
              left_behind AS (
                  DELETE FROM "joblocks".held AS h
-                 WHERE  h.backend = ($1 -> 'backend')::int
+                 WHERE  (h.backend = ($1 -> 'backend')::int AND h.nth <> ALL (ARRAY(SELECT jsonb_array_elements($1 -> 'known')::bigint)))
                  OR     NOT EXISTS (SELECT FROM alive AS a WHERE a.pid = h.backend AND coalesce(a.backend_start, h.connected) = h.connected))
         INSERT INTO "joblocks".sessions (backend, connected, application)
         SELECT pid, backend_start, $1 ->> 'application' FROM alive WHERE pid = ($1 -> 'backend')::int
@@ -35,6 +35,7 @@ internal static class LedgerSql
         FROM   "joblocks".sessions AS s,
                jsonb_to_recordset($1 -> 'fresh') AS n (nth bigint, key bigint, line bigint, name text, run text, since timestamptz)
         WHERE  s.backend = ($1 -> 'backend')::int
+        ON CONFLICT (backend, nth) DO NOTHING
         RETURNING NULL::jsonb
         """;
 

@@ -30,15 +30,20 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
     private TimeSpan _askedAt;
     private TimeSpan _talliedAt;
     private TimeSpan _trimmedAt;
+    private bool _isNew;
     private bool _isClosed;
     private bool _isBroken;
 
-    /// <summary>Begins, where it has not yet: a session is open.</summary>
+    /// <summary>A session is open: it is written down at once, so that nobody takes it for a foreign one.</summary>
     public void Start()
     {
         lock (_door)
         {
-            if (!_isClosed) _thread ??= SessionThread.Start("JobLocks ledger", Run);
+            if (_isClosed) return;
+
+            _isNew = true;
+            _thread ??= SessionThread.Start("JobLocks ledger", Run);
+            Monitor.PulseAll(_door);
         }
     }
 
@@ -59,8 +64,10 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
         {
             lock (_door)
             {
-                if (!_isClosed) Monitor.Wait(_door, Moment);
+                if (!_isClosed && !_isNew) Monitor.Wait(_door, Moment);
                 if (_isClosed) break;
+
+                _isNew = false;
             }
 
             Try(Look);
@@ -91,14 +98,14 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
 
     private void Note(int backend, TimeSpan now)
     {
+        var held = desk.HeldSince(desk.UtcNow - Moment);
         if (backend != _backend)
         {
             _written.Clear();
-            Say(LedgerSql.Begin, new { backend, application = options.ApplicationName });
+            Say(LedgerSql.Begin, new { backend, application = options.ApplicationName, known = held.Select(static handle => handle.Written) });
             _backend = backend;
         }
 
-        var held = desk.HeldSince(desk.UtcNow - Moment);
         var gone = _written.Keys.Except(held).ToList();
         var fresh = held.Where(handle => !_written.ContainsKey(handle)).ToList();
         if (gone.Count + fresh.Count > 0) Note(gone, fresh);
@@ -113,7 +120,7 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
         Blocking.Wait(desk.AskAsync(session =>
         {
             // One that is given back meanwhile is not written down any more, and one that is given back later is struck out before that.
-            fresh.RemoveAll(handle => !handle.TryWrite(++_lastNumber));
+            fresh.RemoveAll(handle => !handle.TryWrite(handle.Written > 0 ? handle.Written : ++_lastNumber));
             return session.Ask<object>(LineSql.For(options, LedgerSql.Note), new
             {
                 backend = _backend,

@@ -14,7 +14,7 @@ internal sealed partial class LockInspector(LockDesk desk, LineStatements statem
     private const int MostPressed = 10;
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan NotYetKnown = LedgerWriter.Moment * 4;
+    private static readonly TimeSpan NotYetKnown = LedgerWriter.Moment * 8;
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromMilliseconds(100);
 
     public async Task<LockOverview> GetOverviewAsync(CancellationToken stop = default)

@@ -222,6 +222,25 @@ public sealed class InspectorTests
     }
 
     [Test]
+    public async Task Keeps_what_was_asked_while_nothing_could_be_written_down(CancellationToken stop)
+    {
+        using var log = new LogLines();
+        await using var locks = AdvisoryLocks.Connect(_database, loggers: log);
+        await using var admin = new NpgsqlConnection(_database);
+        await admin.OpenAsync(stop);
+        using var held = (await locks.TryAcquireAsync(_name, stop))!;
+        var lost = held.WhenLost();
+        await UntilAsync(async () => (await _looking.Inspector.GetHeldAsync(stop: stop)).Items.Any(static one => one.Name is not null), stop);
+
+        await DoAsync("ALTER TABLE joblocks.held RENAME TO away", admin, stop);
+        await log.WhenSaidAsync("held\" does not exist", stop);
+        await DoAsync("BEGIN; UPDATE joblocks.away SET asked = 'ops'; ALTER TABLE joblocks.away RENAME TO held; COMMIT", admin, stop);
+        await lost.WaitAsync(stop);
+
+        Assert.That(held.LostReason, Is.EqualTo($"The lock {_name} is given up, since ops asked for it."));
+    }
+
+    [Test]
     public async Task Tells_that_a_holder_does_not_let_go_and_asks_nothing_of_a_foreign_one(CancellationToken stop)
     {
         using var held = await HoldAsync(stop);
@@ -293,10 +312,12 @@ public sealed class InspectorTests
         }
     }
 
-    private static async Task TakeAsync(NpgsqlConnection connection, CancellationToken stop, string sql = "SELECT pg_advisory_lock(42)")
+    private static Task TakeAsync(NpgsqlConnection connection, CancellationToken stop, string sql = "SELECT pg_advisory_lock(42)") => DoAsync(sql, connection, stop);
+
+    private static async Task DoAsync(string sql, NpgsqlConnection connection, CancellationToken stop)
     {
-        await using var take = new NpgsqlCommand(sql, connection);
-        await take.ExecuteNonQueryAsync(stop);
+        await using var command = new NpgsqlCommand(sql, connection);
+        await command.ExecuteNonQueryAsync(stop);
     }
 
     private static async Task UntilAsync(Func<Task<bool>> isSo, CancellationToken stop)
