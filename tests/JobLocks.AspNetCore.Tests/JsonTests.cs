@@ -35,6 +35,49 @@ public sealed class JsonTests
         }
     }
 
+    [Test]
+    public async Task Is_described_by_OpenAPI_as_it_is(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync();
+        using var held = await site.HoldAsync(Name);
+        await site.ParkAsync(Name, "4711");
+        await site.WrittenDownAsync(stop);
+
+        var description = JsonDocument.Parse(await site.GetAsync("/openapi/v1.json")).RootElement;
+        var paths = description.GetProperty("paths").EnumerateObject().Where(static path => path.Name.StartsWith("/joblocks/api/v1/", StringComparison.Ordinal)).ToList();
+
+        Assert.That(paths, Has.Count.EqualTo(7));
+        foreach (var path in paths)
+        {
+            var asked = path.Name.Replace("{key}", LockKey.Of(Name).ToString(), StringComparison.Ordinal).Replace("{run}", "4711", StringComparison.Ordinal).Replace("search", "search?q=4711", StringComparison.Ordinal);
+            var answers = path.Value.GetProperty("get").GetProperty("responses");
+            var described = answers.GetProperty("200").GetProperty("content").GetProperty("application/json").GetProperty("schema");
+            using (Assert.EnterMultipleScope())
+            {
+                Assert.That(Unlike(JsonDocument.Parse(await site.GetAsync(asked)).RootElement, described, "$"), Is.Empty, asked);
+                Assert.That(answers.TryGetProperty("503", out _), Is.True, asked);
+            }
+        }
+
+        IEnumerable<string> Unlike(JsonElement value, JsonElement described, string at)
+        {
+            var schema = Resolve(described);
+            return value.ValueKind switch
+            {
+                JsonValueKind.Object => schema.GetProperty("properties").EnumerateObject().SelectMany(of => value.TryGetProperty(of.Name, out var inner) ? Unlike(inner, of.Value, $"{at}.{of.Name}") : [$"{at}.{of.Name} is missing"])
+                    .Concat(value.EnumerateObject().Where(of => !schema.GetProperty("properties").TryGetProperty(of.Name, out _)).Select(of => $"{at}.{of.Name} is not described")),
+                JsonValueKind.Array => value.EnumerateArray().SelectMany((of, i) => Unlike(of, schema.GetProperty("items"), $"{at}[{i}]")),
+                JsonValueKind.Null => described.GetRawText().Contains("\"null\"", StringComparison.Ordinal) ? [] : [$"{at} is null"],
+                var kind => schema.GetProperty("type").GetRawText().Contains(kind switch { JsonValueKind.String => "\"string\"", JsonValueKind.Number => value.TryGetInt64(out _) ? "\"integer\"" : "\"number\"", _ => "\"boolean\"" }, StringComparison.Ordinal)
+                    || (kind == JsonValueKind.Number && schema.GetProperty("type").GetRawText().Contains("\"number\"", StringComparison.Ordinal)) ? [] : [$"{at} is {value}, and described as {schema}"],
+            };
+        }
+
+        JsonElement Resolve(JsonElement schema) => schema.TryGetProperty("$ref", out var name)
+            ? description.GetProperty("components").GetProperty("schemas").GetProperty(name.GetString()!.Split('/')[^1])
+            : schema.TryGetProperty("oneOf", out var some) ? Resolve(some.EnumerateArray().Last()) : schema;
+    }
+
     [TestCase("held?take=101")]
     [TestCase("waiting?skip=-1")]
     public async Task Refuses_a_page_that_is_too_large(string path)

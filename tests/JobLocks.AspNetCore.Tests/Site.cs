@@ -42,6 +42,7 @@ internal sealed partial class Site : IAsyncDisposable
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Services.AddJobLocks(database);
         if (hasAntiforgery) builder.Services.AddAntiforgery();
+        builder.Services.AddOpenApi();
         builder.Services.AddAuthorization();
         builder.Services.AddAuthentication("header").AddScheme<AuthenticationSchemeOptions, HeaderAuthentication>("header", null);
         var app = builder.Build();
@@ -53,6 +54,7 @@ internal sealed partial class Site : IAsyncDisposable
         });
         app.UseAuthentication();
         app.UseAuthorization();
+        app.MapOpenApi();
         var page = app.MapJobLocks(pattern, options);
         conventions?.Invoke(page);
         await app.StartAsync();
