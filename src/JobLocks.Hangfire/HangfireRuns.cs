@@ -62,7 +62,8 @@ internal sealed class HangfireRuns : IRunStore
     public ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         using var connection = _storage.GetConnection();
-        var fates = runs.Select(run => FateOf(connection.GetStateData(run.Address.Run))).ToArray();
+        // One that is told twice, since an answer was lost, is in its queue already.
+        var fates = runs.Select(run => LookAt(connection, run.Address.Run)).ToArray();
         using var transaction = connection.CreateWriteTransaction();
         for (var i = 0; i < fates.Length; i++)
         {
@@ -103,7 +104,7 @@ internal sealed class HangfireRuns : IRunStore
     private static RunFate FateOf(StateData? state) => state?.Name switch
     {
         { } name when Is(name, ScheduledState.StateName) =>
-            state.Reason?.StartsWith(JobGate.WaitReason, StringComparison.Ordinal) == true ? RunFate.Waits : RunFate.IsGone,
+            state.Reason is { } reason && (reason.StartsWith(JobGate.WaitReason, StringComparison.Ordinal) || reason.StartsWith(JobGate.PutOffReason, StringComparison.Ordinal)) ? RunFate.Waits : RunFate.IsGone,
         { } name when Is(name, EnqueuedState.StateName) || Is(name, ProcessingState.StateName) => RunFate.Comes,
         _ => RunFate.IsGone,
     };

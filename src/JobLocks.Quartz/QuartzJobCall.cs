@@ -17,13 +17,13 @@ internal static class QuartzJobCall
     {
         if (Of(context.JobDetail, context.Trigger.JobDataMap, context.MergedJobDataMap) is not { } call) return null;
 
-        var wasParked = string.Equals(context.Trigger.Key.Group, Rescheduling.Group, StringComparison.Ordinal);
-        var name = wasParked ? context.Trigger.Key.Name : Guid.NewGuid().ToString("N");
+        var parked = ParkedNameOf(context);
+        var name = parked ?? Guid.NewGuid().ToString("N");
         return call with
         {
             JobId = IdOf(context),
             WasStartedBefore = () => WasStartedBefore(context),
-            MayStandInLine = wasParked,
+            MayStandInLine = parked is not null,
             Address = _ => runs.Id is { } store ? new(store, name, Queue: "") : null,
         };
     }
@@ -39,6 +39,10 @@ internal static class QuartzJobCall
 
     /// <summary>How a person finds the run: the job, and Quartz's own id of this firing of it.</summary>
     public static string IdOf(IJobExecutionContext context) => $"{context.JobDetail.Key} fired {context.FireInstanceId}";
+
+    /// <summary>The name under which a run was put back by us, and may stand in the line; null for any other firing.</summary>
+    public static string? ParkedNameOf(IJobExecutionContext context) =>
+        string.Equals(context.Trigger.Key.Group, Rescheduling.Group, StringComparison.Ordinal) ? context.Trigger.Key.Name : null;
 
     /// <summary>A recovery, a retry, or either of them put back by us.</summary>
     public static bool WasStartedBefore(IJobExecutionContext context) =>

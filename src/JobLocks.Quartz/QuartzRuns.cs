@@ -71,18 +71,18 @@ internal sealed class QuartzRuns(IScheduler scheduler) : IRunStore
     private static RunFate FateOf(TriggerState state) => state switch
     {
         TriggerState.None => RunFate.IsGone,
-        TriggerState.Complete => RunFate.Comes,
+        TriggerState.Executing or TriggerState.Complete => RunFate.Comes,
         _ => RunFate.Waits,
     };
 
-    /// <summary>One that was woken is due already.</summary>
+    /// <summary>One that was woken is due already, and one that has fired has no further time.</summary>
     private async ValueTask<RunFate> LookAsync(TriggerKey key, CancellationToken stop)
     {
         var fate = FateOf(await scheduler.GetTriggerState(key, stop).ConfigureAwait(false));
         if (fate != RunFate.Waits) return fate;
 
         return await scheduler.GetTrigger(key, stop).ConfigureAwait(false) is { } trigger
-            ? trigger.NextFireTimeUtc <= scheduler.TimeProvider.GetUtcNow() ? RunFate.Comes : RunFate.Waits
+            ? trigger.NextFireTimeUtc > scheduler.TimeProvider.GetUtcNow() ? RunFate.Waits : RunFate.Comes
             : RunFate.IsGone;
     }
 

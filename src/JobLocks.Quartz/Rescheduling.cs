@@ -30,9 +30,12 @@ internal sealed class Rescheduling(ILogger log)
         ShuttingDown,
     }
 
-    /// <summary>Puts a refused run back. Waits for a store that cannot be reached, since the run would be lost otherwise.</summary>
+    /// <summary>
+    /// Puts a refused run back. Waits for a store that cannot be reached, since the run would be lost otherwise. One that stands in the line keeps
+    /// its name, and with it its place.
+    /// </summary>
     public ValueTask<Outcome> PutBackAsync(IJobExecutionContext context, Admission.Refused refusal) =>
-        StoreAsync(context, OneOff(context, DataOf(context), Guid.NewGuid().ToString("N"), refusal.Reason, refusal.RetryAfter));
+        StoreAsync(context, OneOff(context, DataOf(context), QuartzJobCall.ParkedNameOf(context) ?? Guid.NewGuid().ToString("N"), refusal.Reason, refusal.RetryAfter));
 
     /// <summary>Parks a run that waits in the line, as <see cref="PutBackAsync"/> does. Its trigger has the name under which the line knows it.</summary>
     public ValueTask<Outcome> ParkAsync(IJobExecutionContext context, Admission.Waits waits)

@@ -13,6 +13,9 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     /// <summary>What the reason of a run that waits begins with: the stores know it by that.</summary>
     public const string WaitReason = "Waiting for ";
 
+    /// <summary>What the reason of a run begins with that was put off: if it stood in the line, it stands there still.</summary>
+    public const string PutOffReason = "Rescheduled";
+
     private readonly Queueing _queueing = new(locks, log);
 
     /// <summary>For those who carry out what is decided here.</summary>
@@ -88,6 +91,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
             var place = await _queueing.FindAsync(call, blocks, stop).ConfigureAwait(false);
             if (place?.Verdict is { } verdict) return await DropAsync(call, requests[0], place, verdict, blocks).ConfigureAwait(false);
 
+            var atMost = requests.Min(static request => request.Rule.Line.AtMost);
             for (var isLastTry = false; ; isLastTry = true)
             {
                 var taken = await locks.TryTakeAllAsync(wishes, run, place, blocks, stop).ConfigureAwait(false);
@@ -95,7 +99,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
                 var refused = RequestFor(taken.Refused, requests);
                 if (await _queueing.AddressOfAsync(call, refused, isNewcomer: place is null, blocks, stop).ConfigureAwait(false) is { } address)
-                    return await QueueAsync(call, requests, refused, address, blocks, stop).ConfigureAwait(false);
+                    return await QueueAsync(call, requests, refused, address, atMost, blocks, stop).ConfigureAwait(false);
 
                 var holder = taken.IsBehind ? null : await locks.FindHolderAsync(taken.Refused, blocks, stop).ConfigureAwait(false);
                 if (holder is not null || taken.IsBehind || isLastTry) return Refuse(call, refused, holder, taken.IsBehind);
@@ -109,12 +113,12 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
     /// <summary>The run stands in the line, and looks at its locks once more: who let go before that could not know of it.</summary>
     private async ValueTask<Admission> QueueAsync(
-        JobCall call, IReadOnlyList<LockRequest> requests, LockRequest request, RunAddress address, bool blocks, CancellationToken stop)
+        JobCall call, IReadOnlyList<LockRequest> requests, LockRequest request, RunAddress address, TimeSpan? atMost, bool blocks, CancellationToken stop)
     {
         var wishes = requests.Select(static wanted => wanted.Wish).ToArray();
         for (var turn = 1; ; turn++)
         {
-            var standing = await _queueing.StandAsync(call, address, request, blocks, stop).ConfigureAwait(false);
+            var standing = await _queueing.StandAsync(call, address, request, atMost, blocks, stop).ConfigureAwait(false);
             if (standing.Place is not { } place) return RefusePlace(call, request, standing.Ahead);
             if (place.Verdict is { } verdict) return await DropAsync(call, request, place, verdict, blocks).ConfigureAwait(false);
 
@@ -126,14 +130,14 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
             {
                 var holder = taken.IsBehind ? null : await locks.FindHolderAsync(taken.Refused, blocks, stop).ConfigureAwait(false);
                 return place.IsOverdue
-                    ? await GiveUpAsync(call, request, place, Conflict(request, holder, taken.IsBehind), blocks).ConfigureAwait(false)
-                    : Wait(call, request, place, address, standing.Ahead, holder);
+                    ? await GiveUpAsync(call, request, place, atMost!.Value, Conflict(request, holder, taken.IsBehind), blocks).ConfigureAwait(false)
+                    : Wait(call, request, place, address, atMost, standing.Ahead, holder);
             }
 
             // It lacks another of its locks, and waits for that one, unless its rule says otherwise.
             if (refused.Rule.OnConflict != OnConflict.Wait)
             {
-                await _queueing.LeaveAsync(call, request, place, blocks).ConfigureAwait(false);
+                await _queueing.StepBackAsync(call, request, place, blocks).ConfigureAwait(false);
                 return Refuse(call, refused, await locks.FindHolderAsync(taken.Refused, blocks, stop).ConfigureAwait(false), taken.IsBehind);
             }
 
@@ -148,27 +152,32 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         return new Admission.Admitted(taken.Handles) { StoodSince = place?.Since };
     }
 
-    private Admission.Waits Wait(JobCall call, LockRequest request, LinePlace place, RunAddress address, int ahead, Holder? holder)
+    private Admission.Waits Wait(JobCall call, LockRequest request, LinePlace place, RunAddress address, TimeSpan? atMost, int ahead, Holder? holder)
     {
         var by = holder is null ? "" : $", held by {holder}";
         var reason = $"{WaitReason}{request.ShownName}{by}, place {ahead + 1}";
         log.Waits(call.JobId, request.ShownName, request.Key.Value, reason);
-        return new(place, address, reason, request.Rule.Line.AtMost ?? Queueing.LastResort);
+        return new(place, address, reason, atMost + Queueing.Grace ?? Queueing.LastResort);
     }
 
     /// <summary>It has waited for as long as it may.</summary>
-    private async ValueTask<Admission> GiveUpAsync(JobCall call, LockRequest request, LinePlace place, string conflict, bool blocks)
+    private async ValueTask<Admission> GiveUpAsync(JobCall call, LockRequest request, LinePlace place, TimeSpan atMost, string conflict, bool blocks)
     {
-        await _queueing.LeaveAsync(call, request, place, blocks).ConfigureAwait(false);
-        return Refused(call, request, OnConflict.Fail, $"Failed: it waited for {request.Rule.Line.AtMost!.Value.TotalSeconds:0} s, as long as it may; {conflict}");
+        await _queueing.StepBackAsync(call, request, place, blocks).ConfigureAwait(false);
+        var waited = $"it waited for {atMost.TotalSeconds:0} s, as long as it may; {conflict}";
+        return WasStartedBefore(call) ? Owe(call, request, waited) : Refused(call, request, OnConflict.Fail, $"Failed: {waited}");
     }
 
     /// <summary>What was decided about it while it waited.</summary>
     private async ValueTask<Admission> DropAsync(JobCall call, LockRequest request, LinePlace place, string verdict, bool blocks)
     {
-        await _queueing.LeaveAsync(call, request, place, blocks).ConfigureAwait(false);
-        return Refused(call, request, OnConflict.Skip, verdict);
+        await _queueing.StepBackAsync(call, request, place, blocks).ConfigureAwait(false);
+        return WasStartedBefore(call) ? Owe(call, request, verdict) : Refused(call, request, OnConflict.Skip, verdict);
     }
+
+    /// <summary>Work that has begun once is owed.</summary>
+    private Admission.Refused Owe(JobCall call, LockRequest request, string conflict) =>
+        Refused(call, request, OnConflict.Reschedule, $"Rescheduled, since it had been started before: {conflict}{NextTry(request)}");
 
     /// <summary>The line takes no more.</summary>
     private Admission.Refused RefusePlace(JobCall call, LockRequest request, int length)

@@ -11,6 +11,9 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
     /// <summary>When a store starts a run by itself that nobody wakes. Long, since a hundred thousand that wait are not to churn.</summary>
     public static readonly TimeSpan LastResort = TimeSpan.FromHours(1);
 
+    /// <summary>How much later than its time is over: a run is told by us, and would be started a second time if its store came at the same moment.</summary>
+    public static readonly TimeSpan Grace = TimeSpan.FromSeconds(10);
+
     /// <summary>The place that a run has already; null for a newcomer.</summary>
     public async ValueTask<LinePlace?> FindAsync(JobCall call, bool blocks, CancellationToken stop)
     {
@@ -24,9 +27,10 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
         request.Rule.OnConflict == OnConflict.Wait && await locks.Line.IsUsableAsync(blocks, stop).ConfigureAwait(false) ? call.Address(isNewcomer) : null;
 
     /// <summary>Puts the run into the line of a lock. Where it stood in another one, those behind it are told.</summary>
-    public async ValueTask<Standing> StandAsync(JobCall call, RunAddress address, LockRequest request, bool blocks, CancellationToken stop)
+    public async ValueTask<Standing> StandAsync(JobCall call, RunAddress address, LockRequest request, TimeSpan? atMost, bool blocks, CancellationToken stop)
     {
-        var standing = await locks.Line.StandAsync(address, request.Wish, request.Rule.Line, blocks, stop).ConfigureAwait(false);
+        // A run waits for so long, whichever of its locks it lacks.
+        var standing = await locks.Line.StandAsync(address, request.Wish, request.Rule.Line with { AtMost = atMost }, blocks, stop).ConfigureAwait(false);
         if (standing.IsNew)
         {
             locks.Ledger.Waited(request);
@@ -35,6 +39,13 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
 
         if (standing.LeftKey is { } left) locks.Line.PassOn(left);
         return standing;
+    }
+
+    /// <summary>Takes a run out of the line that goes without its lock: if it was its turn, it is that of another one.</summary>
+    public async ValueTask StepBackAsync(JobCall call, LockRequest request, LinePlace place, bool blocks)
+    {
+        await LeaveAsync(call, request, place, blocks).ConfigureAwait(false);
+        locks.Line.PassOn(place.Key);
     }
 
     /// <summary>Takes the run out of the line. It has its locks and goes on, whatever comes of that.</summary>

@@ -7,4 +7,8 @@ namespace JobLocks.Line;
 /// <param name="IsOverdue">Whether it has waited for as long as its rule allows.</param>
 /// <param name="Since">Since when it stands there, by the clock of the server.</param>
 /// <param name="Verdict">Why it is not to run at all; null while it may.</param>
-internal sealed record LinePlace(long Place, LockKey Key, bool IsWoken, bool IsOverdue, string? Verdict, DateTimeOffset Since);
+internal sealed record LinePlace(long Place, LockKey Key, bool IsWoken, bool IsOverdue, string? Verdict, DateTimeOffset Since)
+{
+    /// <summary>Who stands there, what for, and for how long; null where it was only looked up.</summary>
+    public Stance? Stance { get; init; }
+}

@@ -12,7 +12,7 @@ internal static class LineSql
     /// <summary>The place of the run $2 of the store $1.</summary>
     public const string Find =
         """
-        SELECT place, key, woken IS NOT NULL, coalesce(until <= now(), false), verdict, since
+        SELECT place, key, woken IS NOT NULL AND coalesce(until > now(), true), coalesce(until <= now(), false), verdict, since
         FROM   "joblocks".line
         WHERE  store = $1
         AND    run = $2
@@ -38,13 +38,14 @@ internal static class LineSql
                          AND    (woken IS NULL OR woken > now() - interval '30 s')
                          LIMIT  $9) AS few),
              stood AS (
-                 INSERT INTO "joblocks".line (store, run, queue, key, name, mode, slots, until)
+                 INSERT INTO "joblocks".line AS l (store, run, queue, key, name, mode, slots, until)
                  SELECT $1, $2, $3, $4, $5, $6, $7, now() + $8 * interval '1 ms'
                  WHERE  EXISTS (SELECT FROM was) OR (SELECT n FROM ahead) < $9
                  ON CONFLICT (store, run) DO UPDATE
                  SET    key = excluded.key, name = excluded.name, mode = excluded.mode, slots = excluded.slots,
+                        until = CASE WHEN excluded.until IS NOT NULL THEN coalesce(l.until, excluded.until) END,
                         woken = NULL, told = false, parked = false
-                 RETURNING place, key, coalesce(until <= now(), false), verdict, since)
+                 RETURNING l.place, l.key, coalesce(l.until <= now(), false), l.verdict, l.since)
         SELECT (SELECT n FROM ahead), (SELECT key FROM was), stood.*
         FROM   (SELECT 1) AS always
         LEFT   JOIN stood ON true
@@ -68,8 +69,20 @@ internal static class LineSql
         RETURNING place
         """;
 
-    /// <summary>The run of the place $1 is parked. Answers whether it was woken before that.</summary>
-    public const string Park = """UPDATE "joblocks".line SET parked = true WHERE place = $1 RETURNING woken IS NOT NULL""";
+    /// <summary>
+    /// The run of the place $1 is parked. Answers whether it was woken before that. Where its place was given up meanwhile, since its store took
+    /// long to keep it, it has it back.
+    /// </summary>
+    public const string Park =
+        """
+        INSERT INTO "joblocks".line AS l (place, store, run, queue, key, name, mode, slots, since, until, parked)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9 + $10 * interval '1 ms', true)
+        ON CONFLICT (store, run) DO UPDATE SET parked = true
+        RETURNING l.woken IS NOT NULL
+        """;
+
+    /// <summary>The store of the run of the place $1 has kept it, though nobody has said so.</summary>
+    public const string WasParked = """UPDATE "joblocks".line SET parked = true WHERE place = $1""";
 
     /// <summary>The places $1 are given up: their runs have begun, or will never.</summary>
     public const string Leave = """DELETE FROM "joblocks".line WHERE place = ANY ($1)""";
@@ -92,7 +105,7 @@ internal static class LineSql
                             AND      verdict IS NULL
                             AND      (woken IS NULL OR woken > now() - interval '30 s')
                             ORDER BY place
-                            LIMIT    (SELECT   CASE WHEN mode = 0 AND slots = 1 THEN 1 ELSE 64 END
+                            LIMIT    (SELECT   CASE WHEN mode = 1 THEN 10000 WHEN slots = 1 THEN 1 ELSE slots + a.free END
                                       FROM     "joblocks".line AS f
                                       WHERE    f.key = a.key
                                       AND      verdict IS NULL
@@ -179,16 +192,18 @@ internal static class LineSql
         ORDER BY n.key
         """;
 
-    /// <summary>How many of the keys $1 somebody has.</summary>
+    /// <summary>For each of the names $1[i], how many of its slots $2[i] somebody has; names with none are left out.</summary>
     public const string CountHeld =
         """
-        SELECT count(DISTINCT (classid::bigint << 32) | objid::bigint)::int
-        FROM   pg_locks
-        WHERE  locktype = 'advisory'
-        AND    objsubid = 1
-        AND    granted
-        AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND    (classid::bigint << 32) | objid::bigint = ANY ($1)
+        SELECT   u.name, count(DISTINCT u.slot)::int
+        FROM     ROWS FROM (unnest($1::int[]), unnest($2::bigint[])) AS u (name, slot)
+        JOIN     (SELECT (classid::bigint << 32) | objid::bigint AS key
+                  FROM   pg_locks
+                  WHERE  locktype = 'advisory'
+                  AND    objsubid = 1
+                  AND    granted
+                  AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS h ON h.key = u.slot
+        GROUP BY u.name
         """;
 
     /// <summary>Of the store $1: those whose time is over are woken to be told, if their turn has not come.</summary>
@@ -209,15 +224,19 @@ internal static class LineSql
         RETURNING place, key, name, store, run, queue, parked, told, since
         """;
 
-    /// <summary>Of the store $1: those whose turn came and who have not come. Whoever was to park them, or to tell the store, may have died.</summary>
+    /// <summary>
+    /// Of the store $1: the next $3 from the place $2 on whose turn came and who have not come. Whoever was to park them, or to tell the store,
+    /// may have died.
+    /// </summary>
     public const string Missing =
         """
         SELECT   place, key, name, store, run, queue, parked, told, since
         FROM     "joblocks".line
         WHERE    store = $1
+        AND      place > $2
         AND      woken < now() - CASE WHEN parked THEN interval '5 s' ELSE interval '1 s' END
-        ORDER BY woken
-        LIMIT    100
+        ORDER BY place
+        LIMIT    $3
         """;
 
     /// <summary>Of the store $1: the next $3 from the place $2 on, to be asked after. Not those that are just being parked.</summary>

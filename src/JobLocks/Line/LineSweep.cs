@@ -18,6 +18,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
 
     private readonly Dictionary<string, int> _ledBy = new(StringComparer.Ordinal);
     private readonly Dictionary<string, long> _lookedUntil = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, long> _missedUntil = new(StringComparer.Ordinal);
 
     /// <summary>The number under which a store is swept.</summary>
     public static int NumberOf(string store) => (int)LockKey.Of(store).Value;
@@ -26,7 +27,12 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
     public void Sweep(IRunStore store)
     {
         var id = store.Id!;
-        if (!Leads(id) || desk.HasLine != true) return;
+        // Who sees no line must not keep those from sweeping who do. Whether there is one is known when a session is open, and that opens it.
+        if (desk.HasLine == false || !Leads(id) || desk.HasLine != true)
+        {
+            Forget(id);
+            return;
+        }
 
         watch.Deliver(watch.Ask(LineSql.WakeOverdue, Text(id)));
         TellForgotten(store);
@@ -43,7 +49,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
             if (!_ledBy.Remove(store)) return;
         }
 
-        _ = desk.AskAsync(session => session.Ask<int?>(LineSql.StopLeading, NumberOf(store)));
+        StopLeading(store);
     }
 
     private bool Leads(string store)
@@ -53,19 +59,42 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
             if (_ledBy.TryGetValue(store, out var backend) && desk.IsCurrent(backend)) return true;
 
             _ledBy.Remove(store);
-            var asked = desk.AskAsync(session => session.Ask<int?>(LineSql.Lead, NumberOf(store)));
-            if (Blocking.Wait(asked) is not [{ } leading]) return false;
+        }
 
-            _ledBy[store] = leading;
-            log.Leads(store);
-            return true;
+        // Not behind the lock: a server that is slow to answer must not hold up a scheduler that shuts down.
+        if (Blocking.Wait(desk.AskAsync(session => session.Ask<int?>(LineSql.Lead, NumberOf(store)))) is not [{ } leading]) return false;
+
+        lock (_ledBy)
+        {
+            if (watch.Serves(store)) _ledBy[store] = leading;
+        }
+
+        if (!watch.Serves(store))
+        {
+            StopLeading(store);
+            return false;
+        }
+
+        log.Leads(store);
+        return true;
+    }
+
+    private void StopLeading(string store)
+    {
+        try
+        {
+            _ = desk.AskAsync(session => session.Ask<int?>(LineSql.StopLeading, NumberOf(store)));
+        }
+        catch (Exception away) when (away is JobLocksUnavailableException or ObjectDisposedException)
+        {
+            // Whatever led is gone with its session.
         }
     }
 
     private void TellForgotten(IRunStore store)
     {
         watch.Deliver(watch.Ask(LineSql.TellForgotten, Text(store.Id!)));
-        LookAfter(store, watch.Ask(LineSql.Missing, Text(store.Id!)));
+        LookAfter(store, Next(LineSql.Missing, store.Id!, _missedUntil));
     }
 
     private void WakeUnderFreeKeys()
@@ -80,37 +109,48 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
                 CancellationToken.None,
                 new NpgsqlParameter<int> { TypedValue = MostKeys },
                 new NpgsqlParameter<long> { TypedValue = from }).AsTask());
-            desk.Meter.WokeBySweep(watch.Wake([.. heads.Select(FreeUnder).Where(static free => free.Free > 0)]));
+            desk.Meter.WokeBySweep(watch.Wake([.. FreeUnder(heads).Where(static free => free.Free > 0)]));
             if (heads.Count < MostKeys || heads[^1].Key.Value == long.MaxValue) return;
 
             from = heads[^1].Key.Value + 1;
         }
     }
 
-    private FreeKey FreeUnder(LineHead head)
+    private IEnumerable<FreeKey> FreeUnder(IReadOnlyList<LineHead> heads)
     {
-        if (head.Slots == 0) return new(head.Key, 0);
-        if (head is { Slots: > 1, Mode: LockMode.Exclusive }) return new(head.Key, head.Slots - CountHeld(new LockWish(head.Name, head.Key, head.Mode, head.Slots)), CountsWoken: true);
-
-        return new(head.Key, (head.Mode == LockMode.Shared ? head.IsHeldAlone : head.IsHeld) ? 0 : 1);
+        var free = heads.Where(static head => !head.IsLimited && head.Slots > 0)
+            .Select(static head => new FreeKey(head.Key, (head.Mode == LockMode.Shared ? head.IsHeldAlone : head.IsHeld) ? 0 : 1));
+        return free.Concat(heads.Where(static head => head.IsLimited).Chunk(MostLooks).SelectMany(FreeSlots));
     }
 
-    private int CountHeld(LockWish wish) => Blocking.Wait(statements.ReadAsync(
-        LineSql.CountHeld,
-        static row => row.GetInt32(0),
-        blocks: true,
-        CancellationToken.None,
-        new NpgsqlParameter<long[]> { TypedValue = [.. wish.Slots.Select(static slot => slot.Value)] }).AsTask())[0];
+    private IEnumerable<FreeKey> FreeSlots(LineHead[] heads)
+    {
+        var slots = heads.SelectMany(static (head, nth) => new LockWish(head.Name, head.Key, head.Mode, head.Slots).Slots.Select(slot => (Nth: nth, Slot: slot.Value))).ToList();
+        var held = Blocking.Wait(statements.ReadAsync(
+            LineSql.CountHeld,
+            static row => (Nth: row.GetInt32(0), Count: row.GetInt32(1)),
+            blocks: true,
+            CancellationToken.None,
+            new NpgsqlParameter<int[]> { TypedValue = [.. slots.Select(static one => one.Nth)] },
+            new NpgsqlParameter<long[]> { TypedValue = [.. slots.Select(static one => one.Slot)] }).AsTask()).ToDictionary(static one => one.Nth, static one => one.Count);
+        return heads.Select((head, nth) => new FreeKey(head.Key, head.Slots - held.GetValueOrDefault(nth), CountsWoken: true));
+    }
 
     /// <summary>Asks the store after some of its runs, and goes on with the next ones at the next sweep.</summary>
     private void LookAround(IRunStore store)
     {
-        var from = _lookedUntil.GetValueOrDefault(store.Id!);
-        var runs = watch.Ask(LineSql.Next, Text(store.Id!), new NpgsqlParameter<long> { TypedValue = from }, new NpgsqlParameter<int> { TypedValue = MostLooks });
-        _lookedUntil[store.Id!] = runs.Count < MostLooks ? 0 : runs[^1].Place;
+        var runs = Next(LineSql.Next, store.Id!, _lookedUntil);
         // Whoever woke them may be another process, which tells us over this connection.
-        if (runs.Count > 0 || from > 0) desk.Listen();
+        if (runs.Count > 0) desk.Listen();
         LookAfter(store, runs);
+    }
+
+    /// <summary>Some runs, and at the next sweep those behind them: however many never come, the others are seen too.</summary>
+    private List<WaitingRun> Next(string sql, string store, Dictionary<string, long> until)
+    {
+        var runs = watch.Ask(sql, Text(store), new NpgsqlParameter<long> { TypedValue = until.GetValueOrDefault(store) }, new NpgsqlParameter<int> { TypedValue = MostLooks });
+        until[store] = runs.Count < MostLooks ? 0 : runs[^1].Place;
+        return runs;
     }
 
     private void LookAfter(IRunStore store, List<WaitingRun> runs)
@@ -121,7 +161,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
         // Its process died after it had been parked, and before that was written down.
         foreach (var (run, _) in fates.Where(static of => of is { Fate: RunFate.Waits, Run.IsParked: false }))
         {
-            watch.Run(LineSql.Park, new NpgsqlParameter<long> { TypedValue = run.Place });
+            watch.Run(LineSql.WasParked, new NpgsqlParameter<long> { TypedValue = run.Place });
             watch.Tell(run.Place);
         }
 
@@ -133,5 +173,8 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
 
     private static NpgsqlParameter<string> Text(string value) => new NpgsqlParameter<string> { TypedValue = value };
 
-    private readonly record struct LineHead(LockKey Key, string Name, LockMode Mode, int Slots, bool IsHeld, bool IsHeldAlone);
+    private readonly record struct LineHead(LockKey Key, string Name, LockMode Mode, int Slots, bool IsHeld, bool IsHeldAlone)
+    {
+        public bool IsLimited => this is { Slots: > 1, Mode: LockMode.Exclusive };
+    }
 }

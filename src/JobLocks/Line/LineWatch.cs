@@ -23,7 +23,7 @@ internal sealed class LineWatch : IDisposable
     private readonly ILogger _log;
     private readonly Dictionary<string, IRunStore> _stores = new(StringComparer.Ordinal);
     private readonly List<IRunStore> _unknown = [];
-    private HashSet<LockKey> _keys = [];
+    private Dictionary<LockKey, int> _keys = [];
     private HashSet<long> _places = [];
     private Thread? _thread;
     private bool _isClosed;
@@ -66,12 +66,16 @@ internal sealed class LineWatch : IDisposable
         _sweep.Forget(store.Id);
     }
 
+    /// <summary>Whether runs of this store are woken from here.</summary>
+    public bool Serves(string store) => StoreOf(store) is not null;
+
     /// <summary>Somebody may run now of those who wait for these keys. Waits for nothing.</summary>
-    public void TurnCame(IReadOnlyList<LockKey> keys)
+    public void TurnCame(IReadOnlyList<FreeKey> keys)
     {
         lock (_door)
         {
-            _keys.UnionWith(keys);
+            // Of a limit, each of several that let go makes room for one.
+            foreach (var (key, free, _) in keys) _keys[key] = _keys.GetValueOrDefault(key) + free;
             Start();
         }
     }
@@ -152,7 +156,7 @@ internal sealed class LineWatch : IDisposable
 
         foreach (var run in gone) _log.GaveUp(run.Address.Run, Shown.Brief(run.Name));
         Run(LineSql.Leave, Places(gone));
-        if (wasTheirTurn) Wake([.. gone.Select(static run => run.Key).Distinct().Select(static key => new FreeKey(key))]);
+        if (wasTheirTurn) Wake([.. gone.CountBy(static run => run.Key).Select(static of => new FreeKey(of.Key, of.Value))]);
     }
 
     /// <summary>Asks a store after its runs; where it cannot answer for all at once, one by one, so that one of them holds up no other.</summary>
@@ -212,7 +216,7 @@ internal sealed class LineWatch : IDisposable
         var sweepAt = BootClock.Now + _sweepInterval;
         while (true)
         {
-            IReadOnlyList<LockKey> keys;
+            IReadOnlyList<FreeKey> keys;
             long[] places;
             IRunStore[] stores;
             IRunStore[] unknown;
@@ -222,13 +226,13 @@ internal sealed class LineWatch : IDisposable
                     Monitor.Wait(_door, !Sweeps ? Timeout.InfiniteTimeSpan : Shorter(sweepAt - BootClock.Now));
                 if (_isClosed) return;
 
-                (keys, _keys) = ([.. _keys], []);
+                (keys, _keys) = ([.. _keys.Select(static of => new FreeKey(of.Key, of.Value))], []);
                 (places, _places) = ([.. _places], []);
                 stores = [.. _stores.Values];
                 unknown = [.. _unknown];
             }
 
-            if (keys.Count > 0) Try(() => Wake([.. keys.Select(static key => new FreeKey(key))]));
+            if (keys.Count > 0) Try(() => Wake(keys));
             if (places.Length > 0) Try(() => Deliver(Ask(LineSql.Tell, new NpgsqlParameter<long[]> { TypedValue = places }, Stores())));
             if (BootClock.Now < sweepAt) continue;
 

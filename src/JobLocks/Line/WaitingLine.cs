@@ -79,7 +79,16 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
     {
         // Its turn may come from a process that cannot reach its store.
         desk.Listen();
-        var woken = await statements.ReadAsync(LineSql.Park, static row => row.GetBoolean(0), blocks, stop, Number(place.Place)).ConfigureAwait(false);
+        var (run, wish, atMost) = place.Stance!;
+        var woken = await statements.ReadAsync(
+            LineSql.Park,
+            static row => row.GetBoolean(0),
+            blocks,
+            stop,
+            Number(place.Place),
+            Text(run.Store), Text(run.Run), Text(run.Queue), Number(wish.Key.Value), Text(Readable(wish)),
+            new NpgsqlParameter<short> { TypedValue = (short)wish.Mode }, new NpgsqlParameter<int> { TypedValue = wish.Limit },
+            new NpgsqlParameter<DateTime> { TypedValue = place.Since.UtcDateTime, NpgsqlDbType = NpgsqlDbType.TimestampTz }, Milliseconds(atMost)).ConfigureAwait(false);
         if (woken is [true]) watch.Tell(place.Place);
     }
 
@@ -88,7 +97,7 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
         statements.RunAsync(LineSql.Leave, blocks, stop, new NpgsqlParameter<long[]> { TypedValue = [place.Place] });
 
     /// <summary>Those who stand in the line of a key may have their turn: who had it did not want it.</summary>
-    public void PassOn(LockKey key) => watch.TurnCame([key]);
+    public void PassOn(LockKey key) => watch.TurnCame([new(key)]);
 
     private async ValueTask<Standing> StandAsync(
         RunAddress run, LockWish wish, LineRules rules, int atMost, NpgsqlConnection? connection, bool blocks, CancellationToken stop)
@@ -97,13 +106,13 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
         [
             Text(run.Store), Text(run.Run), Text(run.Queue), Number(wish.Key.Value), Text(Readable(wish)),
             new NpgsqlParameter<short> { TypedValue = (short)wish.Mode }, new NpgsqlParameter<int> { TypedValue = wish.Limit },
-            new() { NpgsqlDbType = NpgsqlDbType.Double, Value = rules.AtMost?.TotalMilliseconds ?? (object)DBNull.Value },
+            Milliseconds(rules.AtMost),
             new NpgsqlParameter<int> { TypedValue = atMost },
         ];
         var stood = connection is null
             ? await statements.ReadAsync(LineSql.Stand, ReadStanding, blocks, stop, parameters).ConfigureAwait(false)
             : await statements.ReadAsync(connection, LineSql.Stand, ReadStanding, blocks, stop, parameters).ConfigureAwait(false);
-        return stood[0];
+        return stood[0] is { Place: { } place } standing ? standing with { Place = place with { Stance = new(run, wish, rules.AtMost) } } : stood[0];
     }
 
     private async ValueTask<long?> ReplaceOldestAsync(NpgsqlConnection connection, RunAddress run, LockWish wish, bool blocks, CancellationToken stop)
@@ -135,11 +144,13 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
     /// </summary>
     private static string Readable(LockWish wish)
     {
-        var name = wish.ToString().Replace('\0', '\uFFFD');
+        var name = (wish.Name ?? wish.ToString()).Replace('\0', '\uFFFD');
         return wish.Limit > 1 ? name : JobGate.Shortened(name);
     }
 
     private static NpgsqlParameter<string> Text(string value) => new NpgsqlParameter<string> { TypedValue = value };
+
+    private static NpgsqlParameter Milliseconds(TimeSpan? time) => new() { NpgsqlDbType = NpgsqlDbType.Double, Value = time?.TotalMilliseconds ?? (object)DBNull.Value };
 
     private static NpgsqlParameter<long> Number(long value) => new NpgsqlParameter<long> { TypedValue = value };
 }

@@ -43,11 +43,8 @@ public sealed partial class AdvisoryLocks : ILockKeeper
     /// <exception cref="JobLocksUnavailableException">It does not.</exception>
     internal Task ProveAsync(CancellationToken stop) => _desk.AskAsync(static _ => true).WaitAsync(stop);
 
-    ValueTask<Taken> ILockKeeper.TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, LinePlace? place, bool blocks, CancellationToken stop)
-    {
-        var before = place is null ? Turn.Newcomer : place.IsWoken ? Turn.HasCome : place.Place;
-        return blocks ? new(TryTakeAll(wishes, run, before, stop)) : new(TryTakeAllAsync(wishes, run, before, stop));
-    }
+    ValueTask<Taken> ILockKeeper.TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, LinePlace? place, bool blocks, CancellationToken stop) =>
+        blocks ? new(TryTakeAll(wishes, run, place, stop)) : new(TryTakeAllAsync(wishes, run, place, stop));
 
     ValueTask<Holder?> ILockKeeper.FindHolderAsync(LockWish wish, bool blocks, CancellationToken stop)
     {
@@ -92,10 +89,10 @@ public sealed partial class AdvisoryLocks : ILockKeeper
 
     private Holder Named(Holder run) => run with { Application = _options.ApplicationName };
 
-    private Claim Enter(IReadOnlyList<LockWish> wishes, Holder run, bool waits, CancellationToken stop, long before = Turn.Newcomer)
+    private Claim Enter(IReadOnlyList<LockWish> wishes, Holder run, bool waits, CancellationToken stop, LinePlace? place = null)
     {
         stop.ThrowIfCancellationRequested();
-        return _desk.Enter(InOrder(wishes), run, waits, waits ? Turn.DrawsPlace : before, mayBlock: !waits);
+        return _desk.Enter(InOrder(wishes), run, waits, waits ? Turn.DrawsPlace : place?.Place ?? Turn.Newcomer, place is { IsWoken: true } ? place.Key : null, mayBlock: !waits);
     }
 
     private async Task<JobLockHandle?> TryTakeAsync(LockWish wish, CancellationToken stop)
@@ -113,11 +110,11 @@ public sealed partial class AdvisoryLocks : ILockKeeper
         }
     }
 
-    private JobLockHandle? TryTake(LockWish wish, CancellationToken stop) => TryTakeAll([wish], ByHand, Turn.Newcomer, stop).Handles is [var handle] ? handle : null;
+    private JobLockHandle? TryTake(LockWish wish, CancellationToken stop) => TryTakeAll([wish], ByHand, place: null, stop).Handles is [var handle] ? handle : null;
 
-    private async Task<Taken> TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, long before, CancellationToken stop)
+    private async Task<Taken> TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, LinePlace? place, CancellationToken stop)
     {
-        var claim = Enter(wishes, Named(run), waits: false, stop, before);
+        var claim = Enter(wishes, Named(run), waits: false, stop, place);
         try
         {
             return Result(claim, wishes, await claim.Answer.WaitAsync(stop).ConfigureAwait(false));
@@ -129,9 +126,9 @@ public sealed partial class AdvisoryLocks : ILockKeeper
         }
     }
 
-    private Taken TryTakeAll(IReadOnlyList<LockWish> wishes, Holder run, long before, CancellationToken stop)
+    private Taken TryTakeAll(IReadOnlyList<LockWish> wishes, Holder run, LinePlace? place, CancellationToken stop)
     {
-        var claim = Enter(wishes, Named(run), waits: false, stop, before);
+        var claim = Enter(wishes, Named(run), waits: false, stop, place);
         try
         {
             Blocking.TryWait(claim.Answer, Timeout.InfiniteTimeSpan, stop);

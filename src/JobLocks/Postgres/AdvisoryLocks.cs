@@ -103,7 +103,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     /// <inheritdoc/>
     public async Task<JobLockSet?> TryAcquireAllAsync(IEnumerable<string> names, CancellationToken stop = default)
     {
-        var taken = await TryTakeAllAsync(Wishes(names), ByHand, Turn.Newcomer, stop).ConfigureAwait(false);
+        var taken = await TryTakeAllAsync(Wishes(names), ByHand, place: null, stop).ConfigureAwait(false);
         return taken.Refused is null ? new(taken.Handles) : null;
     }
 
@@ -128,7 +128,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     /// <inheritdoc/>
     public JobLockSet? TryAcquireAll(IEnumerable<string> names, CancellationToken stop = default)
     {
-        var taken = TryTakeAll(Wishes(names), ByHand, Turn.Newcomer, stop);
+        var taken = TryTakeAll(Wishes(names), ByHand, place: null, stop);
         return taken.Refused is null ? new(taken.Handles) : null;
     }
 

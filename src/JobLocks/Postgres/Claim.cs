@@ -28,6 +28,9 @@ internal sealed class Claim(IReadOnlyList<LockWish> wishes, Holder holder, bool 
     /// <summary>Who goes first, of those who stand in the line: see <see cref="Turn"/>.</summary>
     public long Before { get; set; }
 
+    /// <summary>The lock for which its turn has come; null for none.</summary>
+    public LockKey? ComesFor { get; init; }
+
     /// <summary>Whether it was refused for the sake of those who stand in the line, and not because somebody has the lock.</summary>
     public bool IsBehind { get; set; }
 
@@ -53,6 +56,9 @@ internal sealed class Claim(IReadOnlyList<LockWish> wishes, Holder holder, bool 
 
     /// <summary>What the caller is told when all wishes are answered; null for a plain answer.</summary>
     public Exception? Failure { get; set; }
+
+    /// <summary>Who goes first, of those who stand in the line of one of its wishes: of several locks, its turn has come for one.</summary>
+    public long BeforeOf(int wish) => wishes[wish].Key == ComesFor ? Turn.HasCome : Before;
 
     public void Complete()
     {

@@ -2,6 +2,7 @@ using System.Diagnostics.Metrics;
 using JobLocks.Diagnostics;
 using JobLocks.Gate;
 using JobLocks.Inspection;
+using JobLocks.Line;
 using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Postgres;
@@ -61,7 +62,7 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     public Action OnOpened { get; init; } = static () => { };
 
     /// <summary>Told of the keys in whose lines somebody stands whose turn comes now. Must not wait for anything.</summary>
-    public Action<IReadOnlyList<LockKey>> OnTurn { get; init; } = static _ => { };
+    public Action<IReadOnlyList<FreeKey>> OnTurn { get; init; } = static _ => { };
 
     /// <summary>Told what other processes say about the line.</summary>
     public Action<string> Heard { get; init; } = static _ => { };
@@ -74,12 +75,13 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     /// <param name="holder">Whom to name.</param>
     /// <param name="waits">Whether it stands in line instead of being refused.</param>
     /// <param name="before">Who of those who stand in the line goes first, see <see cref="Turn"/>.</param>
+    /// <param name="comesFor">The lock for which its turn has come; null for none.</param>
     /// <param name="mayBlock">Whether the caller may do the session's work: not one who waits, since that cannot be cut short.</param>
     /// <exception cref="JobLocksUnavailableException">The server cannot be asked. Nothing was taken.</exception>
     /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>
-    public Claim Enter(IReadOnlyList<LockWish> wishes, Holder holder, bool waits, long before, bool mayBlock)
+    public Claim Enter(IReadOnlyList<LockWish> wishes, Holder holder, bool waits, long before, LockKey? comesFor, bool mayBlock)
     {
-        var claim = new Claim(wishes, holder, waits) { Before = before };
+        var claim = new Claim(wishes, holder, waits) { Before = before, ComesFor = comesFor };
         List<Claim> done;
         SessionWork? work;
         LockSession? session;
@@ -118,7 +120,7 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     public void RetryAll() => Change(static (table, _) => table.RetryAll(), 0);
 
     /// <summary>Somebody stands in the lines of these keys, and their turn comes now.</summary>
-    public void TurnCame(IReadOnlyList<LockKey> keys)
+    public void TurnCame(IReadOnlyList<FreeKey> keys)
     {
         lock (_door) _turnCameAt = BootClock.Now;
         OnTurn(keys);

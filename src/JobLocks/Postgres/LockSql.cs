@@ -66,13 +66,13 @@ internal static class LockSql
     public const string BatchInLineWithSlots = SelectInLine + Acts + SlotAct + End + EndInLine + FromWithSlots;
 
     /// <summary>
-    /// Of the lines $3[i] of what was released, those in which somebody stands. A statement of its own, since the one that released sees
+    /// Of the lines $3[i] of what was released, those in which somebody stands, and how often something was released. A statement of its own, since the one that released sees
     /// the line as it was before: who stood there a moment later has seen the lock still held. While other
     /// readers are there, nobody's turn comes: the last of them sees to it.
     /// </summary>
     public const string LinesOfReleased =
         """
-        SELECT DISTINCT u.b, 0
+        SELECT u.b, count(*)::int
         FROM   ROWS FROM (unnest($1::int2[]), unnest($3::bigint[])) AS u (o, b)
         WHERE  u.o IN (1, 3)
         AND    EXISTS (SELECT FROM "joblocks".line AS l WHERE l.key = u.b AND l.woken IS NULL)
@@ -83,6 +83,7 @@ internal static class LockSql
                                        AND    h.granted
                                        AND    h.database = (SELECT datid FROM pg_stat_get_activity(pg_backend_pid()))
                                        AND    (h.classid::bigint << 32) | h.objid::bigint = u.b))
+        GROUP  BY u.b
         """;
 
     private const string Select = "SELECT (";

@@ -43,7 +43,7 @@ internal sealed class LockStatement : IDisposable
     /// <exception cref="NpgsqlException">The server answered with an error, and nobody knows how far it came; or the connection broke.</exception>
     /// <exception cref="FullLockTableException">The lock table is full, and nobody knows how far it came.</exception>
     /// <exception cref="WrongServerException">Another backend answered.</exception>
-    public IReadOnlyList<LockKey> Run(IReadOnlyList<LockOp> ops)
+    public IReadOnlyList<FreeKey> Run(IReadOnlyList<LockOp> ops)
     {
         var verbs = new short[ops.Count];
         var keys = new long[ops.Count];
@@ -83,17 +83,17 @@ internal sealed class LockStatement : IDisposable
         _lines?.Dispose();
     }
 
-    private static List<LockKey> Lines(NpgsqlDataReader reader)
+    private static List<FreeKey> Lines(NpgsqlDataReader reader)
     {
         if (!reader.Read()) return [];
 
-        var lines = new List<LockKey>();
-        do lines.Add(new(reader.GetInt64(0)));
+        var lines = new List<FreeKey>();
+        do lines.Add(new(new(reader.GetInt64(0)), reader.GetInt32(1)));
         while (reader.Read());
         return lines;
     }
 
-    private List<LockKey> AskForLines()
+    private List<FreeKey> AskForLines()
     {
         for (var i = 0; i < _lines!.Parameters.Count; i++) _lines.Parameters[i].Value = _command.Parameters[i].Value;
         using var reader = _lines.ExecuteReader();

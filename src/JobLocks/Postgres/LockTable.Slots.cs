@@ -21,7 +21,7 @@ internal sealed partial class LockTable
         Count -= free.Length - 1;
         name.AsksForSlot = true;
         _asks++;
-        Orders.Add(new(LockVerb.TakeSlot, name.Key) { Claim = claim, Wish = wish, Line = claim.Before, Slots = [.. free.Select(static entry => entry.Key)] });
+        Orders.Add(new(LockVerb.TakeSlot, name.Key) { Claim = claim, Wish = wish, Line = claim.BeforeOf(wish), Slots = [.. free.Select(static entry => entry.Key)] });
         return true;
     }
 

@@ -67,7 +67,7 @@ internal sealed partial class LockTable(LockDesk desk)
             // One who waits here for the plain lock is ahead of everybody but those whose turn has come in the line; for a limit, other slots
             // may be free.
             var wanted = claim.Wishes[wish];
-            if ((wanted.Limit > 1 || claim.Before == Turn.HasCome || EntryOf(wanted.Key).Waiting.Count == 0) && TryAsk(claim, wish)) continue;
+            if ((wanted.Limit > 1 || claim.BeforeOf(wish) == Turn.HasCome || EntryOf(wanted.Key).Waiting.Count == 0) && TryAsk(claim, wish)) continue;
 
             var reserved = Orders.GetRange(asked, Orders.Count - asked);
             Orders.RemoveRange(asked, reserved.Count);
@@ -177,7 +177,7 @@ internal sealed partial class LockTable(LockDesk desk)
 
         claim.IsAsked = true;
         _asks++;
-        Orders.Add(new(joins ? LockVerb.Join : wanted.Mode == LockMode.Shared ? LockVerb.TakeShared : LockVerb.Take, wanted.Key) { Claim = claim, Wish = wish, Line = claim.Before });
+        Orders.Add(new(joins ? LockVerb.Join : wanted.Mode == LockMode.Shared ? LockVerb.TakeShared : LockVerb.Take, wanted.Key) { Claim = claim, Wish = wish, Line = claim.BeforeOf(wish) });
         return true;
     }
 

@@ -49,7 +49,7 @@ internal sealed class OpenedSession : IDisposable
 
     /// <summary>Does the orders in one round trip, and draws the token of what it grants.</summary>
     /// <returns>The fencing token, 0 where there is none; and the keys in whose lines somebody stands whose turn comes now.</returns>
-    public (long Token, IReadOnlyList<LockKey> Lines) Run(IReadOnlyList<LockOp> orders)
+    public (long Token, IReadOnlyList<FreeKey> Lines) Run(IReadOnlyList<LockOp> orders)
     {
         StrikeOut(orders);
         var draw = _fence > 0 && orders.Any(static order => order.IsTake) ? new LockOp(LockVerb.Draw, new(_fence)) : null;

@@ -39,7 +39,7 @@ public sealed class InterferenceTests
 
     private static async Task<JobLockHandle> TakeAsync(LockDesk desk, string name, CancellationToken stop)
     {
-        var claim = desk.Enter([new(name, LockKey.Of(name))], Run, waits: false, Turn.Newcomer, mayBlock: false);
+        var claim = desk.Enter([new(name, LockKey.Of(name))], Run, waits: false, Turn.Newcomer, comesFor: null, mayBlock: false);
         await claim.Answer.WaitAsync(stop);
         return claim.Handles[0]!;
     }
