@@ -8,104 +8,82 @@ namespace JobLocks.Tests.Line;
 
 /// <summary>The line by itself, with a store that only says whom it was told to start.</summary>
 [TestFixture]
-public sealed class LineTests
+public sealed class LineTests : LineFixture
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
-
-    private readonly List<AdvisoryLocks> _opened = [];
-    private string _database = "";
-    private string _name = "";
-    private RunsOfTest _store = null!;
-
-    [OneTimeSetUp]
-    public async Task CreateDatabase() => _database = await AssemblySetup.Server.CreateDatabaseAsync(GetType().Name);
-
-    [SetUp]
-    public void Prepare()
-    {
-        _name = $"sync({Guid.NewGuid():N})";
-        _store = new();
-    }
-
-    [TearDown]
-    public async Task Close()
-    {
-        foreach (var locks in _opened) await locks.DisposeAsync();
-        _opened.Clear();
-    }
 
     [Test, CancelAfter(60_000)]
     public async Task Wakes_each_run_once_and_in_order_whichever_process_released(CancellationToken stop)
     {
-        const int Runs = 100;
+        const int Count = 100;
         var processes = new[] { Open(), Open() };
-        var holding = await processes[0].TryAcquireAsync(_name, stop);
-        for (var i = 0; i < Runs; i++) await ParkAsync(processes[i % 2], i, stop);
+        var holding = await processes[0].TryAcquireAsync(Name, stop);
+        for (var i = 0; i < Count; i++) await ParkAsync(processes[i % 2], i, stop);
 
         await holding!.DisposeAsync();
         var order = new List<string>();
-        for (var i = 0; i < Runs; i++)
+        for (var i = 0; i < Count; i++)
         {
-            var woken = await _store.NextAsync(stop);
+            var woken = await Runs.NextAsync(stop);
             order.Add(woken.Address.Run);
             using var admitted = await EnterAsync(processes[i % 2], woken, stop);
         }
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(order, Is.EqualTo(Enumerable.Range(0, Runs).Select(static i => i.ToString(CultureInfo.InvariantCulture))));
-            Assert.That(_store.Woken, Is.EqualTo(Runs));
+            Assert.That(order, Is.EqualTo(Enumerable.Range(0, Count).Select(static i => i.ToString(CultureInfo.InvariantCulture))));
+            Assert.That(Runs.Woken, Is.EqualTo(Count));
             Assert.That(await LengthAsync(), Is.Zero);
         }
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Wakes_under_ten_thousand_names_once_each_after_the_death_of_a_holder(CancellationToken stop)
+    public async Task Wakes_under_ten_thousandNames_once_each_after_the_death_of_a_holder(CancellationToken stop)
     {
         const int Names = 10_000;
         var locks = Open();
         await ProveAsync(locks, stop);
         await LockTable.AskAsync(
-            _database,
+            Database,
             """
             INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
             SELECT hashtextextended($1 || i, 0), $1 || i, 0, 1, $1, i::text, '', true FROM generate_series(1, 10000) AS i
             """,
-            _store.Id);
+            Runs.Id);
 
         var waited = Stopwatch.StartNew();
         var names = new HashSet<string>(StringComparer.Ordinal);
-        for (var i = 0; i < Names; i++) names.Add((await _store.NextAsync(stop)).Name);
-        await LockTable.AskAsync(_database, "DELETE FROM joblocks.line WHERE store = $1", _store.Id);
+        for (var i = 0; i < Names; i++) names.Add((await Runs.NextAsync(stop)).Name);
+        await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE store = $1", Runs.Id);
 
         using (Assert.EnterMultipleScope())
         {
             Assert.That(names, Has.Count.EqualTo(Names));
-            Assert.That(_store.Woken, Is.EqualTo(Names));
+            Assert.That(Runs.Woken, Is.EqualTo(Names));
             Assert.That(waited.Elapsed, Is.LessThan(TimeSpan.FromSeconds(15)));
         }
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Sweeps_beyond_ten_thousand_names_under_which_nobody_is_to_be_woken(CancellationToken stop)
+    public async Task Sweeps_beyond_ten_thousandNames_under_which_nobody_is_to_be_woken(CancellationToken stop)
     {
         var locks = Open();
         await ProveAsync(locks, stop);
         await LockTable.AskAsync(
-            _database,
+            Database,
             """
             INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked, told, woken)
             SELECT i, 'late', 0, 1, 'of nobody ' || $1, i::text, '', true, true, now() - interval '1 hour' FROM generate_series(-9223372036854775807, -9223372036854765000) AS i
             """,
-            _store.Id);
+            Runs.Id);
         await LockTable.AskAsync(
-            _database,
+            Database,
             "INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked) VALUES (9223372036854775806, $2, 0, 1, $1, 'last', '', true)",
-            _store.Id,
-            _name);
+            Runs.Id,
+            Name);
 
-        var woken = await _store.NextAsync(stop);
-        await LockTable.AskAsync(_database, "DELETE FROM joblocks.line WHERE store LIKE '%' || $1", _store.Id);
+        var woken = await Runs.NextAsync(stop);
+        await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE store LIKE '%' || $1", Runs.Id);
 
         Assert.That(woken.Address.Run, Is.EqualTo("last"));
     }
@@ -113,50 +91,50 @@ public sealed class LineTests
     [Test, CancelAfter(60_000)]
     public async Task Drops_those_who_are_gone_and_wakes_the_first_that_is_there(CancellationToken stop)
     {
-        _store.Fate = static run => run.Address.Run is "0" or "1" or "2" ? RunFate.IsGone : RunFate.Waits;
+        Runs.Fate = static run => run.Address.Run is "0" or "1" or "2" ? RunFate.IsGone : RunFate.Waits;
         var locks = Open();
-        var holding = await locks.TryAcquireAsync(_name, stop);
+        var holding = await locks.TryAcquireAsync(Name, stop);
         for (var i = 0; i < 5; i++) await ParkAsync(locks, i, stop);
 
         await holding!.DisposeAsync();
-        var woken = await _store.NextAsync(stop);
+        var woken = await Runs.NextAsync(stop);
 
         using (Assert.EnterMultipleScope())
         {
             Assert.That(woken.Address.Run, Is.EqualTo("3"));
-            Assert.That(_store.Woken, Is.EqualTo(1));
+            Assert.That(Runs.Woken, Is.EqualTo(1));
             Assert.That(await LengthAsync(), Is.EqualTo(2));
         }
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Is_not_held_up_by_one_run_of_which_the_store_cannot_say_anything(CancellationToken stop)
+    public async Task Is_not_held_up_by_one_run_of_which_theRuns_cannot_say_anything(CancellationToken stop)
     {
-        _store.Fate = static run => run.Address.Run is "0" ? throw new InvalidOperationException("The store cannot read this one.") : RunFate.Waits;
+        Runs.Fate = static run => run.Address.Run is "0" ? throw new InvalidOperationException("The store cannot read this one.") : RunFate.Waits;
         var locks = Open(static options => options.TurnLasts = TimeSpan.FromSeconds(1));
-        var holding = await locks.TryAcquireAsync(_name, stop);
+        var holding = await locks.TryAcquireAsync(Name, stop);
         for (var i = 0; i < 2; i++) await ParkAsync(locks, i, stop);
 
         await holding!.DisposeAsync();
 
-        Assert.That((await _store.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
+        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
     }
 
     [Test, CancelAfter(60_000)]
     public async Task Lets_code_by_hand_and_runs_in_line_have_their_turn(CancellationToken stop)
     {
-        const int Runs = 20;
+        const int Count = 20;
         var (locks, other) = (Open(), Open());
-        var holding = await locks.TryAcquireAsync(_name, stop);
-        for (var i = 0; i < Runs / 2; i++) await ParkAsync(locks, i, stop);
-        var byHand = Enumerable.Range(0, 5).Select(_ => UseAsync(other.AcquireAsync(_name, Patience, stop))).ToList();
-        for (var i = Runs / 2; i < Runs; i++) await ParkAsync(locks, i, stop);
+        var holding = await locks.TryAcquireAsync(Name, stop);
+        for (var i = 0; i < Count / 2; i++) await ParkAsync(locks, i, stop);
+        var byHand = Enumerable.Range(0, 5).Select(_ => UseAsync(other.AcquireAsync(Name, Patience, stop))).ToList();
+        for (var i = Count / 2; i < Count; i++) await ParkAsync(locks, i, stop);
 
         await holding!.DisposeAsync();
-        for (var i = 0; i < Runs; i++) (await EnterAsync(locks, await _store.NextAsync(stop), stop)).Dispose();
+        for (var i = 0; i < Count; i++) (await EnterAsync(locks, await Runs.NextAsync(stop), stop)).Dispose();
         await Task.WhenAll(byHand).WaitAsync(Patience, stop);
 
-        Assert.That(_store.Woken, Is.GreaterThanOrEqualTo(Runs));
+        Assert.That(Runs.Woken, Is.GreaterThanOrEqualTo(Count));
         Assert.That(await LengthAsync(), Is.Zero);
     }
 
@@ -164,34 +142,34 @@ public sealed class LineTests
     public async Task Takes_nobody_past_those_who_stand_there(CancellationToken stop)
     {
         var locks = Open();
-        var holding = await locks.TryAcquireAsync(_name, stop);
+        var holding = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 0, stop);
         await holding!.DisposeAsync();
-        var woken = await _store.NextAsync(stop);
+        var woken = await Runs.NextAsync(stop);
 
-        var newcomer = await locks.TryAcquireAsync(_name, stop);
+        var newcomer = await locks.TryAcquireAsync(Name, stop);
         using var admitted = await EnterAsync(locks, woken, stop);
 
         Assert.That(newcomer, Is.Null);
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Gives_up_the_places_of_a_store_whose_process_has_died(CancellationToken stop)
+    public async Task Gives_up_the_places_of_aRuns_whose_process_has_died(CancellationToken stop)
     {
         var locks = Open(static options => (options.LostAfter, options.HeartbeatInterval) = (TimeSpan.FromSeconds(2), TimeSpan.FromMilliseconds(200)));
-        var holding = await locks.TryAcquireAsync(_name, stop);
+        var holding = await locks.TryAcquireAsync(Name, stop);
         await LockTable.AskAsync(
-            _database,
+            Database,
             """
             INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
             SELECT $2, $1, 0, 1, 'memory: Quartz of nobody', i::text, '', true FROM generate_series(1, 3) AS i
             """,
-            _name,
-            LockKey.Of(_name).Value);
+            Name,
+            Key.Value);
         await ParkAsync(locks, 0, stop);
 
         await holding!.DisposeAsync();
-        var woken = await _store.NextAsync(stop);
+        var woken = await Runs.NextAsync(stop);
 
         using (Assert.EnterMultipleScope())
         {
@@ -209,7 +187,7 @@ public sealed class LineTests
         await LockTable.AskAsync(database, "DROP TABLE joblocks.line");
 
         // The first to notice is refused, whoever that is.
-        await using var taken = await locks.TryAcquireOnceBackAsync(_name, stop);
+        await using var taken = await locks.TryAcquireOnceBackAsync(Name, stop);
 
         using (Assert.EnterMultipleScope())
         {
@@ -220,37 +198,20 @@ public sealed class LineTests
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Keeps_names_that_no_text_of_the_server_can_hold(CancellationToken stop)
+    public async Task KeepsNames_that_no_text_of_the_server_can_hold(CancellationToken stop)
     {
-        _name = $"sync(\0{new string('x', 20_000)})";
+        Name = $"sync(\0{new string('x', 20_000)})";
         var locks = Open();
-        var holding = await locks.TryAcquireAsync(_name, stop);
+        var holding = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 0, stop);
 
         await holding!.DisposeAsync();
-        using var admitted = await EnterAsync(locks, await _store.NextAsync(stop), stop);
+        using var admitted = await EnterAsync(locks, await Runs.NextAsync(stop), stop);
 
-        Assert.That(_store.Woken, Is.EqualTo(1));
+        Assert.That(Runs.Woken, Is.EqualTo(1));
     }
 
     private static async Task UseAsync(Task<JobLockHandle> acquired) => await (await acquired).DisposeAsync();
-
-    private AdvisoryLocks Open(Action<JobLocksOptions>? configure = null)
-    {
-        var locks = AdvisoryLocks.Connect(_database, configure);
-        _opened.Add(locks);
-        ((ILockKeeper)locks).Line.Serve(_store);
-        return locks;
-    }
-
-    private static async Task ProveAsync(AdvisoryLocks locks, CancellationToken stop) => await (await locks.TryAcquireAsync("proof", stop))!.DisposeAsync();
-
-    private async Task ParkAsync(ILockKeeper locks, int run, CancellationToken stop)
-    {
-        var address = new RunAddress(_store.Id, run.ToString(CultureInfo.InvariantCulture), "");
-        var standing = await locks.Line.StandAsync(address, new(_name, LockKey.Of(_name)), default, blocks: false, stop);
-        await locks.Line.ParkAsync(standing.Place!, blocks: false, stop);
-    }
 
     /// <summary>As the gate does for a run that was woken: it takes its lock by its place, and gives the place up. One that is refused parks again.</summary>
     private async Task<IDisposable> EnterAsync(ILockKeeper locks, WaitingRun woken, CancellationToken stop)
@@ -258,7 +219,7 @@ public sealed class LineTests
         while (true)
         {
             var place = await locks.Line.FindAsync(woken.Address, blocks: false, stop);
-            var taken = await locks.TryTakeAllAsync([new(_name, woken.Key)], new() { Run = woken.Address.Run }, place, blocks: false, stop);
+            var taken = await locks.TryTakeAllAsync([new(Name, woken.Key)], new() { Run = woken.Address.Run }, place, blocks: false, stop);
             if (taken.Refused is null)
             {
                 await locks.Line.LeaveAsync(place!, blocks: false, stop);
@@ -266,9 +227,7 @@ public sealed class LineTests
             }
 
             await ParkAsync((AdvisoryLocks)locks, int.Parse(woken.Address.Run, CultureInfo.InvariantCulture), stop);
-            woken = await _store.NextAsync(stop);
+            woken = await Runs.NextAsync(stop);
         }
     }
-
-    private async Task<long> LengthAsync() => (long)(await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.line WHERE name = $1", _name))!;
 }

@@ -1,0 +1,252 @@
+using JobLocks.Gate;
+using JobLocks.Line;
+using JobLocks.Rules;
+using JobLocks.Tests.Support;
+
+namespace JobLocks.Tests.Line;
+
+/// <summary>Whose turn comes, how many are woken, and who finds what was missed.</summary>
+[TestFixture, CancelAfter(40_000)]
+public sealed class LineTurnTests : LineFixture
+{
+    private static readonly TimeSpan NotDuringATest = TimeSpan.FromMinutes(1);
+
+    [Test]
+    public async Task Wakes_as_many_as_slots_were_released_at_once(CancellationToken stop)
+    {
+        const int Limit = 8;
+        var locks = OpenWithoutSweep();
+        var wish = new LockWish(Name, Key, LockMode.Exclusive, Limit);
+        var held = new List<JobLockHandle>();
+        while (held.Count < Limit) held.AddRange((await ((ILockKeeper)locks).TryTakeAllAsync([wish], new() { Run = "h" }, null, blocks: false, stop)).Handles);
+        for (var i = 0; i < Limit + 2; i++) await ParkAsync(locks, i, wish, stop);
+
+        foreach (var handle in held) await handle.DisposeAsync();
+        var woken = new List<string>();
+        while (woken.Count < Limit) woken.Add((await Runs.NextAsync(stop)).Address.Run);
+
+        Assert.That(woken, Is.EqualTo(Enumerable.Range(0, Limit).Select(static i => $"{i}")));
+        Assert.That(Runs.Woken, Is.EqualTo(Limit));
+    }
+
+    [Test]
+    public async Task Wakes_all_readers_together_however_many_there_are(CancellationToken stop)
+    {
+        const int Readers = 100;
+        var locks = OpenWithoutSweep();
+        var held = await locks.TryAcquireAsync(Name, stop);
+        for (var i = 0; i < Readers; i++) await ParkAsync(locks, i, new(Name, Key, LockMode.Shared), stop);
+
+        await held!.DisposeAsync();
+        for (var i = 0; i < Readers; i++) await Runs.NextAsync(stop);
+
+        Assert.That(Runs.Woken, Is.EqualTo(Readers));
+    }
+
+    [TestCase("plain")]
+    [TestCase("\U0001F468\u200D\U0001F469 line\nbreak")]
+    public async Task Wakes_nobody_by_a_sweep_where_all_slots_are_held_whatever_is_in_the_name(string name, CancellationToken stop)
+    {
+        const int Limit = 4;
+        Name += name;
+        ILockKeeper locks = Open();
+        var wish = new LockWish(Name, Key, LockMode.Exclusive, Limit);
+        for (var i = 0; i < Limit; i++) await locks.TryTakeAllAsync([wish], new() { Run = "h" }, null, blocks: false, stop);
+        for (var i = 0; i < Limit; i++) await ParkAsync(locks, i, wish, stop);
+
+        // Under another name, so that one can see that it was swept.
+        var free = new LockWish($"{Name} free", LockKey.Of($"{Name} free"));
+        await ParkAsync(locks, 100, free, stop);
+        await Runs.NextAsync(stop);
+        await ParkAsync(locks, 101, free with { Name = $"{Name} freer", Key = LockKey.Of($"{Name} freer") }, stop);
+        await Runs.NextAsync(stop);
+
+        Assert.That(Runs.Woken, Is.EqualTo(2));
+    }
+
+    [Test]
+    public async Task Sweeps_as_many_names_with_a_limit_in_one_question(CancellationToken stop)
+    {
+        const int Names = 1000;
+        await ProveAsync(Open(), stop);
+        await LockTable.AskAsync(
+            Database,
+            """
+            INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+            SELECT joblocks.key($2 || i), $2 || i, 0, 2, $1, i::text, '', true FROM generate_series(1, 1000) AS i
+            """,
+            Runs.Id,
+            Name);
+
+        for (var i = 0; i < Names; i++) await Runs.NextAsync(stop);
+
+        Assert.That(Runs.Woken, Is.EqualTo(Names));
+    }
+
+    [Test]
+    public async Task Lets_a_run_that_has_waited_long_enough_pass_nobody(CancellationToken stop)
+    {
+        ILockKeeper locks = OpenWithoutSweep();
+        var held = await ((AdvisoryLocks)locks).TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 0, stop);
+        var late = AddressOf(1);
+        await locks.Line.StandAsync(late, new(Name, Key), new(TimeSpan.FromMilliseconds(1), 0, KeepsNewest: false), blocks: false, stop);
+        await LockTable.AskAsync(Database, "UPDATE joblocks.line SET woken = now() WHERE run = '1' AND store = $1", Runs.Id);
+        await held!.DisposeAsync();
+        await Runs.NextAsync(stop);
+
+        var place = await locks.Line.FindAsync(late, blocks: false, stop);
+        var taken = await locks.TryTakeAllAsync([new(Name, Key)], new() { Run = "late" }, place, blocks: false, stop);
+
+        Assert.That(place!.IsOverdue, Is.True);
+        Assert.That(taken.IsBehind, Is.True);
+    }
+
+    [Test]
+    public async Task Lets_a_run_pass_nobody_under_a_name_for_which_its_turn_has_not_come(CancellationToken stop)
+    {
+        var other = new LockWish($"{Name} other", LockKey.Of($"{Name} other"));
+        ILockKeeper locks = OpenWithoutSweep();
+        var held = await ((AdvisoryLocks)locks).TryAcquireAsync(Name, stop);
+        var heldOther = await ((AdvisoryLocks)locks).TryAcquireAsync(other.Name!, stop);
+        await ParkAsync(locks, 0, other, stop);
+        await ParkAsync(locks, 1, stop);
+        await held!.DisposeAsync();
+        await Runs.NextAsync(stop);
+        await heldOther!.DisposeAsync();
+        await Runs.NextAsync(stop);
+
+        var place = await locks.Line.FindAsync(AddressOf(1), blocks: false, stop);
+        var taken = await locks.TryTakeAllAsync([new(Name, Key), other], new() { Run = "1" }, place, blocks: false, stop);
+
+        Assert.That(place!.IsWoken, Is.True);
+        Assert.That(taken.Refused, Is.EqualTo(other), "the first in the line of the other one comes just now");
+    }
+
+    [Test]
+    public async Task Gives_a_run_its_place_back_that_was_given_up_while_its_store_was_slow_to_keep_it(CancellationToken stop)
+    {
+        ILockKeeper locks = OpenWithoutSweep();
+        var held = await ((AdvisoryLocks)locks).TryAcquireAsync(Name, stop);
+        var standing = await locks.Line.StandAsync(AddressOf(0), new(Name, Key), default, blocks: false, stop);
+        await ParkAsync(locks, 1, stop);
+        await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE run = '0' AND store = $1", Runs.Id);
+
+        await locks.Line.ParkAsync(standing.Place!, blocks: false, stop);
+        await held!.DisposeAsync();
+
+        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("0"));
+        Assert.That(await LengthAsync(), Is.EqualTo(2));
+    }
+
+    [Test]
+    public async Task Finds_a_run_that_was_not_told_behind_any_number_of_those_who_never_come(CancellationToken stop)
+    {
+        Runs.Fate = static run => run.Address.Run.StartsWith("never", StringComparison.Ordinal) ? RunFate.Comes : RunFate.Waits;
+        await ProveAsync(Open(), stop);
+        await LockTable.AskAsync(
+            Database,
+            """
+            INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked, told, woken)
+            SELECT i, 'n', 0, 1, $1, 'never ' || i, '', true, true, now() - interval '1 hour' FROM generate_series(1, 100) AS i
+            UNION ALL SELECT 777777, 'n', 0, 1, $1, 'forgotten', '', true, true, now() - interval '6 s'
+            """,
+            Runs.Id);
+
+        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("forgotten"));
+    }
+
+    [Test]
+    public async Task Leaves_the_sweep_to_those_who_can_read_the_line(CancellationToken stop)
+    {
+        var blind = Open(static options => options.Schema = null);
+        await ProveAsync(blind, stop);
+        var holder = AdvisoryLocks.Connect(Database);
+        await holder.TryAcquireAsync(Name, stop);
+        var locks = Open();
+        await ParkAsync(locks, 0, stop);
+
+        // It dies and tells nobody.
+        await LockTable.AskAsync(Database, "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND ((classid::bigint << 32) | objid::bigint) = $1", Key.Value);
+
+        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("0"));
+        await holder.DisposeAsync();
+    }
+
+    [Test]
+    public async Task Keeps_to_the_time_of_a_run_whichever_of_its_locks_it_waits_for([Values] bool isOnFirst, CancellationToken stop)
+    {
+        var locks = OpenWithoutSweep();
+        var others = AdvisoryLocks.Connect(Database);
+        var gate = JobGate.To(locks);
+        var call = Calls.Call(Name) with { MayStandInLine = true, Address = _ => AddressOf(0) };
+        // They are asked for in the order of their keys.
+        var (first, second) = LockKey.Of($"{Name}1").Value < LockKey.Of($"{Name}2").Value ? ($"{Name}1", $"{Name}2") : ($"{Name}2", $"{Name}1");
+        call = call with
+        {
+            Rules =
+            [
+                LockRule.For(new(first, OnConflict.Wait, 15) { WaitAtMostSeconds = isOnFirst ? 60 : 0 }, call.Job),
+                LockRule.For(new(second, OnConflict.Wait, 15) { WaitAtMostSeconds = isOnFirst ? 0 : 60 }, call.Job),
+            ],
+        };
+        var heldFirst = await others.TryAcquireAsync(first, stop);
+        await others.TryAcquireAsync(second, stop);
+        var waits = (Admission.Waits)await gate.TryEnterAsync(call, stop);
+        await gate.ParkedAsync(waits.Place);
+        await heldFirst!.DisposeAsync();
+
+        var moved = waits;
+        while (moved.Place.Key != LockKey.Of(second)) moved = (Admission.Waits)await gate.TryEnterAsync(call, stop);
+        await gate.ParkedAsync(moved.Place);
+        await LockTable.AskAsync(Database, "UPDATE joblocks.line SET until = now() - interval '1 s' WHERE store = $1", Runs.Id);
+        var refused = (Admission.Refused)await gate.TryEnterAsync(call, stop);
+        await others.DisposeAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(moved.Reason, Does.StartWith($"Waiting for {second}"));
+            Assert.That(refused.What, Is.EqualTo(OnConflict.Fail));
+            Assert.That(refused.Reason, Does.StartWith($"Failed: it waited for 60 s, as long as it may; {second} is held by"));
+            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE store = $1", Runs.Id), Is.Zero);
+        }
+    }
+
+    [Test]
+    public async Task Waits_on_where_its_rule_has_no_bound_any_more(CancellationToken stop)
+    {
+        var locks = OpenWithoutSweep();
+        await using var held = await locks.TryAcquireAsync(Name, stop);
+        var gate = JobGate.To(locks);
+        var call = Calls.Call(Name) with { MayStandInLine = true, Address = _ => AddressOf(0) };
+        var bounded = call with { Rules = [LockRule.For(new(Name, OnConflict.Wait, 15) { WaitAtMostSeconds = 1 }, call.Job)] };
+        await gate.ParkedAsync(((Admission.Waits)await gate.TryEnterAsync(bounded, stop)).Place);
+        await LockTable.AskAsync(Database, "UPDATE joblocks.line SET until = now() - interval '1 s' WHERE store = $1", Runs.Id);
+
+        Assert.That(await gate.TryEnterAsync(call, stop), Is.InstanceOf<Admission.Waits>());
+        Assert.That(await LockTable.AskAsync(Database, "SELECT until IS NULL FROM joblocks.line WHERE store = $1", Runs.Id), Is.True);
+    }
+
+    [Test]
+    public async Task Owes_a_run_that_had_begun_once_whatever_was_decided_while_it_waited([Values] bool isOverdue, CancellationToken stop)
+    {
+        var locks = OpenWithoutSweep();
+        await using var held = await locks.TryAcquireAsync(Name, stop);
+        var gate = JobGate.To(locks);
+        var call = Calls.Call(Name) with { MayStandInLine = true, Address = _ => AddressOf(0), WasStartedBefore = static () => true };
+        call = call with { Rules = [LockRule.For(new(Name, OnConflict.Wait, 15) { WaitAtMostSeconds = 60 }, call.Job)] };
+        await gate.ParkedAsync(((Admission.Waits)await gate.TryEnterAsync(call, stop)).Place);
+        await LockTable.AskAsync(
+            Database,
+            isOverdue ? "UPDATE joblocks.line SET until = now() - interval '1 s' WHERE store = $1" : "UPDATE joblocks.line SET verdict = 'Skipped: a newer run has come' WHERE store = $1",
+            Runs.Id);
+
+        var refused = (Admission.Refused)await gate.TryEnterAsync(call, stop);
+
+        Assert.That(refused.What, Is.EqualTo(OnConflict.Reschedule));
+        Assert.That(refused.Reason, Does.StartWith("Rescheduled, since it had been started before: "));
+    }
+
+    /// <summary>What is not told is not found.</summary>
+    private AdvisoryLocks OpenWithoutSweep() => Open(static options => options.SweepInterval = NotDuringATest);
+}

@@ -1,0 +1,58 @@
+using System.Globalization;
+using JobLocks.Gate;
+using JobLocks.Line;
+
+namespace JobLocks.Tests.Support;
+
+/// <summary>The line by itself, with a store that only says whom it was told to start.</summary>
+public abstract class LineFixture
+{
+    private readonly List<AdvisoryLocks> _opened = [];
+
+    private protected string Database { get; private set; } = "";
+
+    private protected string Name { get; set; } = "";
+
+    private protected RunsOfTest Runs { get; private set; } = null!;
+
+    private protected LockKey Key => LockKey.Of(Name);
+
+    [OneTimeSetUp]
+    public async Task CreateDatabase() => Database = await AssemblySetup.Server.CreateDatabaseAsync(GetType().Name);
+
+    [SetUp]
+    public void Prepare()
+    {
+        Name = $"sync({Guid.NewGuid():N})";
+        Runs = new();
+    }
+
+    [TearDown]
+    public async Task Close()
+    {
+        foreach (var locks in _opened) await locks.DisposeAsync();
+        _opened.Clear();
+    }
+
+    private protected AdvisoryLocks Open(Action<JobLocksOptions>? configure = null)
+    {
+        var locks = AdvisoryLocks.Connect(Database, configure);
+        _opened.Add(locks);
+        ((ILockKeeper)locks).Line.Serve(Runs);
+        return locks;
+    }
+
+    private protected static async Task ProveAsync(AdvisoryLocks locks, CancellationToken stop) => await (await locks.TryAcquireAsync("proof", stop))!.DisposeAsync();
+
+    private protected Task ParkAsync(ILockKeeper locks, int run, CancellationToken stop) => ParkAsync(locks, run, new LockWish(Name, Key), stop);
+
+    private protected async Task ParkAsync(ILockKeeper locks, int run, LockWish wish, CancellationToken stop)
+    {
+        var standing = await locks.Line.StandAsync(AddressOf(run), wish, default, blocks: false, stop);
+        await locks.Line.ParkAsync(standing.Place!, blocks: false, stop);
+    }
+
+    private protected RunAddress AddressOf(int run) => new(Runs.Id, run.ToString(CultureInfo.InvariantCulture), "");
+
+    private protected async Task<long> LengthAsync() => (long)(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1", Name))!;
+}
