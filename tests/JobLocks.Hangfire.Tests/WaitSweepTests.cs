@@ -1,5 +1,7 @@
+using Hangfire;
 using Hangfire.States;
 using JobLocks.Hangfire.Tests.Support;
+using JobLocks.Line;
 using Microsoft.Extensions.Logging;
 using Npgsql;
 
@@ -34,6 +36,33 @@ public sealed class WaitSweepTests : RealServers
             Assert.That(Servers.States.NamesOf(waiting), Is.EqualTo(["Enqueued", "Processing", "Scheduled", "Processing", "Succeeded"]));
             Assert.That(await Servers.Locks.LineAsync(), Is.Empty);
         }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Puts_a_run_into_its_queue_once_however_often_its_turn_is_told(CancellationToken stop)
+    {
+        var (runs, run) = await ParkedAsync(stop);
+        // Nobody serves that one, so that it can be looked at.
+        var turn = run with { Address = run.Address with { Queue = "unserved" } };
+
+        var first = await runs.WakeAsync([turn], stop);
+        var second = await runs.WakeAsync([turn], stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That((first[0], second[0]), Is.EqualTo((RunFate.Comes, RunFate.Comes)));
+            Assert.That(await Servers.Locks.AskAsync("SELECT count(*) FROM hangfire.jobqueue WHERE queue = 'unserved'"), Is.EqualTo(1));
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Keeps_the_place_of_a_run_that_was_put_off_for_want_of_an_answer(CancellationToken stop)
+    {
+        var (runs, run) = await ParkedAsync(stop);
+
+        new BackgroundJobClient(Servers[0].Storage).ChangeState(run.Address.Run, new ScheduledState(TimeSpan.FromMinutes(1)) { Reason = $"Rescheduled: {run.Name} could not be asked for." });
+
+        Assert.That(await runs.LookAsync([run], stop), Is.EqualTo([RunFate.Waits]));
     }
 
     [Test, CancelAfter(60_000)]
@@ -168,6 +197,20 @@ public sealed class WaitSweepTests : RealServers
             Assert.That(stage.Runs, Is.EqualTo(1));
             Assert.That(await Servers.Locks.LineAsync(), Is.Empty);
         }
+    }
+
+    /// <summary>A run that waits until the end of the test, and the runs of its storage.</summary>
+    private async Task<(HangfireRuns Runs, WaitingRun Run)> ParkedAsync(CancellationToken stop)
+    {
+        var stage = NewStage();
+        stage.LetLeave();
+        await using var other = AdvisoryLocks.Connect(Servers.Database);
+        await using var held = await other.TryAcquireAsync(stage.LockName, stop);
+        var id = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
+        // Nobody else wakes it.
+        await Servers.Locks.RunAsync("DELETE FROM joblocks.line WHERE run = $1", id);
+        var runs = HangfireRuns.Of(Servers[0].Storage);
+        return (runs, new(1, stage.Key, stage.LockName, new(runs.Id!, id, "default"), IsParked: true, IsOurs: true, Since: default));
     }
 
     /// <summary>The line knows that it is parked, a moment after Hangfire has said so.</summary>

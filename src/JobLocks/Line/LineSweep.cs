@@ -148,8 +148,8 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
     /// <summary>Some runs, and at the next sweep those behind them: however many never come, the others are seen too.</summary>
     private List<WaitingRun> Next(string sql, string store, Dictionary<string, long> until)
     {
-        var runs = watch.Ask(sql, Text(store), new NpgsqlParameter<long> { TypedValue = until.GetValueOrDefault(store) }, new NpgsqlParameter<int> { TypedValue = MostLooks });
-        until[store] = runs.Count < MostLooks ? 0 : runs[^1].Place;
+        var runs = watch.Ask(sql, Text(store), new NpgsqlParameter<long> { TypedValue = until.GetValueOrDefault(store, long.MinValue) }, new NpgsqlParameter<int> { TypedValue = MostLooks });
+        until[store] = runs.Count < MostLooks ? long.MinValue : runs[^1].Place;
         return runs;
     }
 

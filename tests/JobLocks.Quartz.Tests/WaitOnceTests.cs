@@ -1,0 +1,88 @@
+using JobLocks.Quartz.Tests.Support;
+using Quartz;
+
+namespace JobLocks.Quartz.Tests;
+
+/// <summary>A run that waits is started once, however slow its store or its node is.</summary>
+[TestFixture, CancelAfter(60_000)]
+public sealed class WaitOnceTests : QuartzFixture
+{
+    [Test]
+    public async Task Leaves_a_run_alone_whose_firing_is_under_way([Values] Store store)
+    {
+        var slow = new SlowFiring();
+        var node = await StartNodeAsync(store, settings => settings with { Before = quartz => quartz.AddTriggerListener(slow) });
+        var others = await OthersHoldAsync();
+        await node.RunAsync<WaitingJob>(Scene);
+        await ParkedAsync(1);
+        await others.DisposeAsync();
+        await slow.Fires.Task.Soon();
+
+        // Its turn came long ago, and so did that of another one, which shows when both were looked after.
+        await AskAsync(
+            $"""
+            UPDATE joblocks.line SET woken = now() - interval '6 s' WHERE name = '{Scene.LockName}';
+            INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked, told, woken)
+            SELECT key, name, mode, slots, store, 'ghost', queue, true, true, woken FROM joblocks.line WHERE name = '{Scene.LockName}'
+            """);
+        await Eventually.IsTrueOf(async () => (long)(await AskAsync("SELECT count(*) FROM joblocks.line WHERE run = 'ghost'"))!, static count => count == 0, "the ghost");
+        slow.LetGo();
+        await Scene.NextRunAsync();
+        await LineEndsAsync();
+        await node.IsIdleAsync();
+
+        Assert.That(Scene.Begun, Is.EqualTo(1));
+        Assert.That(slow.Count, Is.EqualTo(1), "firings of the run that waited");
+    }
+
+    [Test]
+    public async Task Keeps_its_place_where_a_sweep_took_it_for_gone_while_its_store_was_slow([Values] Store store)
+    {
+        var node = await StartNodeAsync(store, settings => settings with { Before = quartz => quartz.AddSchedulerListener(new TakenForGone(() => AskAsync("DELETE FROM joblocks.line WHERE NOT parked"))) });
+        var others = await OthersHoldAsync();
+        await node.RunAsync<WaitingJob>(Scene);
+        await node.Told.NextPutBackAsync();
+        await ParkedAsync(1);
+
+        await others.DisposeAsync();
+        await Scene.NextRunAsync();
+        await LineEndsAsync();
+
+        Assert.That(Scene.Begun, Is.EqualTo(1));
+    }
+
+    /// <summary>Holds up the firing of a run that had waited, before it comes to the gate.</summary>
+    private sealed class SlowFiring : ITriggerListener
+    {
+        private readonly TaskCompletionSource _go = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private int _count;
+
+        public string Name => "slow";
+
+        public TaskCompletionSource Fires { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public int Count => _count;
+
+        public void LetGo() => _go.TrySetResult();
+
+        public async ValueTask TriggerFired(ITrigger trigger, IJobExecutionContext context, CancellationToken cancellationToken = default)
+        {
+            if (!string.Equals(trigger.Key.Group, Rescheduling.Group, StringComparison.Ordinal)) return;
+
+            Interlocked.Increment(ref _count);
+            Fires.TrySetResult();
+            await _go.Task;
+        }
+    }
+
+    /// <summary>The store has kept the run, and the line does not know it yet.</summary>
+    private sealed class TakenForGone(Func<Task> take) : ISchedulerListener
+    {
+        public string Name => "taken for gone";
+
+        public async ValueTask JobScheduled(IScheduler scheduler, ITrigger trigger, CancellationToken cancellationToken = default)
+        {
+            if (string.Equals(trigger.Key.Group, Rescheduling.Group, StringComparison.Ordinal)) await take();
+        }
+    }
+}
