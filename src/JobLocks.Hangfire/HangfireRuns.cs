@@ -28,6 +28,9 @@ internal sealed class HangfireRuns : IRunStore
 
     public string? Id => _id;
 
+    /// <summary>Hangfire.InMemory and Hangfire.MemoryStorage, which are no packages of ours: their jobs are gone with the process.</summary>
+    private bool IsInMemory => _storage.GetType().Name is "InMemoryStorage" or "MemoryStorage";
+
     /// <summary>The one of a storage.</summary>
     public static HangfireRuns Of(JobStorage storage) => OfStorages.GetValue(storage, static storage => new(storage));
 
@@ -44,7 +47,7 @@ internal sealed class HangfireRuns : IRunStore
             connection.SetRangeInHash(Hash, [new(Field, name)]);
         }
 
-        return _id = $"Hangfire {name}";
+        return _id = $"{(IsInMemory ? DeadStores.Volatile : "")}Hangfire {name}";
     }
 
     public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(Identify());

@@ -67,6 +67,7 @@ public sealed class OtherStorageTests
             Assert.That(stage.Entries.Entries.Select(static entry => entry.Number), Is.EqualTo([1, 2]));
             Assert.That(_states.NamesOf(second), Is.EqualTo(["Enqueued", "Processing", "Scheduled", "Processing", "Succeeded"]));
             Assert.That(await _table.LineAsync(), Is.Empty);
+            Assert.That(HangfireRuns.Of(_storage).Id, Does.StartWith("memory: Hangfire "), "its places are given up when its process is gone");
         }
     }
 

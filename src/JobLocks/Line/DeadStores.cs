@@ -16,6 +16,9 @@ internal sealed class DeadStores(LineStatements statements, JobLocksOptions opti
 
     private readonly Dictionary<string, TimeSpan> _unseenSince = new(StringComparer.Ordinal);
 
+    /// <summary>Whether a store of this name is gone with its process.</summary>
+    public static bool IsVolatile(string store) => store.StartsWith(Volatile, StringComparison.Ordinal);
+
     /// <summary>
     /// Takes away the places of stores that nobody has swept for so long that their process cannot have been looking for a new session
     /// meanwhile: a process sweeps for its own store as long as it lives.

@@ -76,6 +76,8 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
         }
 
         log.Leads(store);
+        // Nobody has swept for it for a while, and it may have been taken for dead.
+        foreach (var place in watch.Parked.Of(store)) watch.Run(LineSql.Park, place.Stance!.ToPark(place));
         return true;
     }
 

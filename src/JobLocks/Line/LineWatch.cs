@@ -41,6 +41,9 @@ internal sealed class LineWatch : IDisposable
     /// <summary>Those that were woken from here.</summary>
     public WokenHere Woken { get; } = new();
 
+    /// <summary>Those that were parked from here, in stores of this process alone.</summary>
+    public ParkedHere Parked { get; } = new();
+
     /// <summary>Has runs of a store woken from here.</summary>
     public void Serve(IRunStore store)
     {
@@ -154,7 +157,12 @@ internal sealed class LineWatch : IDisposable
     {
         if (gone.Count == 0) return;
 
-        foreach (var run in gone) _log.GaveUp(run.Address.Run, Shown.Brief(run.Name));
+        foreach (var run in gone)
+        {
+            _log.GaveUp(run.Address.Run, Shown.Brief(run.Name));
+            Parked.Remove(run.Place);
+        }
+
         Run(LineSql.Leave, Places(gone));
         if (wasTheirTurn) Wake([.. gone.CountBy(static run => run.Key).Select(static of => new FreeKey(of.Key, of.Value))]);
     }

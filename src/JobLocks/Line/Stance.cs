@@ -1,9 +1,49 @@
 using JobLocks.Gate;
+using Npgsql;
+using NpgsqlTypes;
 
 namespace JobLocks.Line;
 
-/// <summary>What a run said when it came to stand in the line: enough to give it its place once more.</summary>
+/// <summary>What a run says that comes to stand in the line: enough to give it its place once more.</summary>
 /// <param name="Run">Who.</param>
 /// <param name="Wish">What for.</param>
 /// <param name="AtMost">How long it waits; null for as long as it takes.</param>
-internal sealed record Stance(RunAddress Run, LockWish Wish, TimeSpan? AtMost);
+internal sealed record Stance(RunAddress Run, LockWish Wish, TimeSpan? AtMost)
+{
+    /// <summary>As <see cref="LineSql.Stand"/> wants it, where no more than some stand already.</summary>
+    public NpgsqlParameter[] ToStand(int atMost) => [.. Said, Milliseconds, new NpgsqlParameter<int> { TypedValue = atMost }];
+
+    /// <summary>As <see cref="LineSql.Park"/> wants it.</summary>
+    public NpgsqlParameter[] ToPark(LinePlace place) =>
+    [
+        new NpgsqlParameter<long> { TypedValue = place.Place },
+        .. Said,
+        new NpgsqlParameter<DateTime> { TypedValue = place.Since.UtcDateTime, NpgsqlDbType = NpgsqlDbType.TimestampTz },
+        Milliseconds,
+    ];
+
+    private IEnumerable<NpgsqlParameter> Said =>
+    [
+        new NpgsqlParameter<string> { TypedValue = Run.Store },
+        new NpgsqlParameter<string> { TypedValue = Run.Run },
+        new NpgsqlParameter<string> { TypedValue = Run.Queue },
+        new NpgsqlParameter<long> { TypedValue = Wish.Key.Value },
+        new NpgsqlParameter<string> { TypedValue = Name },
+        new NpgsqlParameter<short> { TypedValue = (short)Wish.Mode },
+        new NpgsqlParameter<int> { TypedValue = Wish.Limit },
+    ];
+
+    private NpgsqlParameter Milliseconds => new() { NpgsqlDbType = NpgsqlDbType.Double, Value = AtMost?.TotalMilliseconds ?? (object)DBNull.Value };
+
+    /// <summary>
+    /// PostgreSQL keeps no NUL in a text, and nobody reads ten thousand characters. The slots of a limit are made of the whole name.
+    /// </summary>
+    private string Name
+    {
+        get
+        {
+            var name = (Wish.Name ?? Wish.ToString()).Replace('\0', '\uFFFD');
+            return Wish.Limit > 1 ? name : JobGate.Shortened(name);
+        }
+    }
+}

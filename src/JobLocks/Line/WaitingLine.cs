@@ -1,7 +1,6 @@
 using JobLocks.Gate;
 using JobLocks.Postgres;
 using Npgsql;
-using NpgsqlTypes;
 
 namespace JobLocks.Line;
 
@@ -79,22 +78,17 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
     {
         // Its turn may come from a process that cannot reach its store.
         desk.Listen();
-        var (run, wish, atMost) = place.Stance!;
-        var woken = await statements.ReadAsync(
-            LineSql.Park,
-            static row => row.GetBoolean(0),
-            blocks,
-            stop,
-            Number(place.Place),
-            Text(run.Store), Text(run.Run), Text(run.Queue), Number(wish.Key.Value), Text(Readable(wish)),
-            new NpgsqlParameter<short> { TypedValue = (short)wish.Mode }, new NpgsqlParameter<int> { TypedValue = wish.Limit },
-            new NpgsqlParameter<DateTime> { TypedValue = place.Since.UtcDateTime, NpgsqlDbType = NpgsqlDbType.TimestampTz }, Milliseconds(atMost)).ConfigureAwait(false);
+        watch.Parked.Add(place);
+        var woken = await statements.ReadAsync(LineSql.Park, static row => row.GetBoolean(0), blocks, stop, place.Stance!.ToPark(place)).ConfigureAwait(false);
         if (woken is [true]) watch.Tell(place.Place);
     }
 
     /// <summary>The run goes: it has its locks, or is not to run.</summary>
-    public ValueTask LeaveAsync(LinePlace place, bool blocks, CancellationToken stop) =>
-        statements.RunAsync(LineSql.Leave, blocks, stop, new NpgsqlParameter<long[]> { TypedValue = [place.Place] });
+    public ValueTask LeaveAsync(LinePlace place, bool blocks, CancellationToken stop)
+    {
+        watch.Parked.Remove(place.Place);
+        return statements.RunAsync(LineSql.Leave, blocks, stop, new NpgsqlParameter<long[]> { TypedValue = [place.Place] });
+    }
 
     /// <summary>Those who stand in the line of a key may have their turn: who had it did not want it.</summary>
     public void PassOn(LockKey key) => watch.TurnCame([new(key)]);
@@ -102,17 +96,12 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
     private async ValueTask<Standing> StandAsync(
         RunAddress run, LockWish wish, LineRules rules, int atMost, NpgsqlConnection? connection, bool blocks, CancellationToken stop)
     {
-        NpgsqlParameter[] parameters =
-        [
-            Text(run.Store), Text(run.Run), Text(run.Queue), Number(wish.Key.Value), Text(Readable(wish)),
-            new NpgsqlParameter<short> { TypedValue = (short)wish.Mode }, new NpgsqlParameter<int> { TypedValue = wish.Limit },
-            Milliseconds(rules.AtMost),
-            new NpgsqlParameter<int> { TypedValue = atMost },
-        ];
+        var stance = new Stance(run, wish, rules.AtMost);
+        var parameters = stance.ToStand(atMost);
         var stood = connection is null
             ? await statements.ReadAsync(LineSql.Stand, ReadStanding, blocks, stop, parameters).ConfigureAwait(false)
             : await statements.ReadAsync(connection, LineSql.Stand, ReadStanding, blocks, stop, parameters).ConfigureAwait(false);
-        return stood[0] is { Place: { } place } standing ? standing with { Place = place with { Stance = new(run, wish, rules.AtMost) } } : stood[0];
+        return stood[0] is { Place: { } place } standing ? standing with { Place = place with { Stance = stance } } : stood[0];
     }
 
     private async ValueTask<long?> ReplaceOldestAsync(NpgsqlConnection connection, RunAddress run, LockWish wish, bool blocks, CancellationToken stop)
@@ -139,18 +128,7 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
         return new(place, row.GetInt32(0), was == place.Key ? null : was, IsNew: was is null);
     }
 
-    /// <summary>
-    /// PostgreSQL keeps no NUL in a text, and nobody reads ten thousand characters. The slots of a limit are made of the whole name.
-    /// </summary>
-    private static string Readable(LockWish wish)
-    {
-        var name = (wish.Name ?? wish.ToString()).Replace('\0', '\uFFFD');
-        return wish.Limit > 1 ? name : JobGate.Shortened(name);
-    }
-
     private static NpgsqlParameter<string> Text(string value) => new NpgsqlParameter<string> { TypedValue = value };
-
-    private static NpgsqlParameter Milliseconds(TimeSpan? time) => new() { NpgsqlDbType = NpgsqlDbType.Double, Value = time?.TotalMilliseconds ?? (object)DBNull.Value };
 
     private static NpgsqlParameter<long> Number(long value) => new NpgsqlParameter<long> { TypedValue = value };
 }

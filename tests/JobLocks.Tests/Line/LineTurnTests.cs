@@ -140,6 +140,36 @@ public sealed class LineTurnTests : LineFixture
     }
 
     [Test]
+    public async Task Gives_a_store_in_memory_its_places_back_that_was_taken_for_dead(CancellationToken stop)
+    {
+        var runs = new RunsOfTest { Id = $"{DeadStores.Volatile}Test {Guid.NewGuid():N}" };
+        var other = AdvisoryLocks.Connect(Database);
+        var locks = AdvisoryLocks.Connect(Database);
+        ((ILockKeeper)locks).Line.Serve(runs);
+        var held = await other.TryAcquireAsync(Name, stop);
+        for (var i = 0; i < 2; i++)
+        {
+            var standing = await ((ILockKeeper)locks).Line.StandAsync(new(runs.Id, $"{i}", ""), new(Name, Key), default, blocks: false, stop);
+            await ((ILockKeeper)locks).Line.ParkAsync(standing.Place!, blocks: false, stop);
+        }
+
+        await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE store = $1", runs.Id);
+        // It had no session meanwhile, and sweeps again with a new one.
+        while (await LengthAsync() < 2)
+        {
+            await LockTable.AskAsync(Database, "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND classid = 1246524279");
+            stop.ThrowIfCancellationRequested();
+        }
+
+        await held!.DisposeAsync();
+        var woken = await runs.NextAsync(stop);
+        await locks.DisposeAsync();
+        await other.DisposeAsync();
+
+        Assert.That(woken.Address.Run, Is.EqualTo("0"));
+    }
+
+    [Test]
     public async Task Finds_a_run_that_was_not_told_behind_any_number_of_those_who_never_come(CancellationToken stop)
     {
         Runs.Fate = static run => run.Address.Run.StartsWith("never", StringComparison.Ordinal) ? RunFate.Comes : RunFate.Waits;

@@ -9,7 +9,7 @@ internal sealed class RunsOfTest : IRunStore
     private readonly Channel<WaitingRun> _woken = Channel.CreateUnbounded<WaitingRun>();
     private int _count;
 
-    public string Id { get; } = $"Test {Guid.NewGuid():N}";
+    public string Id { get; init; } = $"Test {Guid.NewGuid():N}";
 
     /// <summary>How often a run was started.</summary>
     public int Woken => _count;
