@@ -20,4 +20,7 @@ internal enum Act
 
     /// <summary>The run was deleted by hand while it waited.</summary>
     Delete,
+
+    /// <summary>Quartz fired the run again, since its node was killed.</summary>
+    Recover,
 }

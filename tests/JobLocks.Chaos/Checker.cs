@@ -22,7 +22,7 @@ internal static class Checker
         [
             .. Overlaps(attempts),
             .. offers.Keys.Except(attempts.Where(static attempt => attempt.IsWhole).Select(static attempt => attempt.Offer.Number)).Except(deleted).Select(static run => Say($"lost: run {run}")),
-            .. Doubles(attempts, [.. events.Where(static one => one.Act == Act.Kill).Select(static one => one.Stamp)]),
+            .. Doubles(attempts, events.Where(static one => one.Act == Act.Recover).Select(static one => one.Run).ToHashSet()),
             .. events.Where(static one => one.Act == Act.Delete).SelectMany(one => attempts.Where(attempt => attempt.Offer.Number == one.Run && attempt.Entered > one.Stamp)).Select(static attempt => Say($"undead: run {attempt.Offer.Number}")),
             .. Truth.Check(looks, attempts),
             .. checksOrder ? Disorder(attempts) : [],
@@ -49,12 +49,12 @@ internal static class Checker
 
     /// <summary>
     /// A run that has ended may be run again only where a fault met it: its scheduler did not learn of the end. Quartz recovers one, too, whose
-    /// node was killed right after it had been parked, and then it is there twice.
+    /// node was killed right after it had been parked, and then it is there twice; it says so.
     /// </summary>
-    private static IEnumerable<string> Doubles(IReadOnlyList<Attempt> attempts, IReadOnlyList<long> kills) => attempts
+    private static IEnumerable<string> Doubles(IReadOnlyList<Attempt> attempts, HashSet<int> recovered) => attempts
         .GroupBy(static attempt => attempt.Offer.Number)
         .Where(static of => of.Count(static attempt => attempt.IsWhole) > 1 && !of.Any(static attempt => attempt.IsHit))
-        .Where(of => of.First().Offer.IsForHangfire || !kills.Any(kill => kill < of.Max(static attempt => attempt.Entered)))
+        .Where(of => !recovered.Contains(of.Key))
         .Select(static of => Say($"double: run {of.Key}, {of.First().Offer.Kind} of {of.First().Offer.Name}: {string.Join(", ", of.Select(static attempt => Say($"{attempt.Entered} to {attempt.Left} in {attempt.Process}, place {attempt.Place}")))}"));
 
     private static IEnumerable<string> Disorder(IReadOnlyList<Attempt> attempts)

@@ -9,6 +9,8 @@ internal class QuartzJob(Work work) : IJob
     public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default)
     {
         var data = context.MergedJobDataMap;
+        // A recovered run that had to wait carries that on.
+        if (context.Recovering || data.ContainsKey("JOBLOCKS_STARTED_BEFORE")) work.Recovered(data.GetInt("run"));
         await work.DoAsync(data.GetInt("run"), data.GetInt("milliseconds"), context.Trigger.Key.Name, cancellationToken);
     }
 }
