@@ -79,12 +79,24 @@ internal sealed class LineStatements(SessionOpening opening, JobLocksOptions opt
             if (blocks) connection.Open();
             else await connection.OpenAsync(stop).ConfigureAwait(false);
             _template = connection;
+            if (PooledSetUp.IsMissing(connection)) await SetUpAsync(connection, blocks, stop).ConfigureAwait(false);
             return connection;
         }
         catch
         {
             await connection.DisposeAsync().ConfigureAwait(false);
             throw;
+        }
+    }
+
+    private static async ValueTask SetUpAsync(NpgsqlConnection connection, bool blocks, CancellationToken stop)
+    {
+        var command = new NpgsqlCommand(PooledSetUp.Sql, connection);
+        await using (command.ConfigureAwait(false))
+        {
+            if (blocks) command.ExecuteNonQuery();
+            else await command.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
+            PooledSetUp.WasDone(connection);
         }
     }
 }

@@ -85,14 +85,15 @@ internal sealed class SessionOpening
         }
     }
 
-    /// <summary>A connection of a small pool to the server that holds the locks, not yet open: for statements that hold none.</summary>
+    /// <summary>
+    /// A connection of a small pool to the server that holds the locks, not yet open: for statements that hold none, after <see cref="PooledSetUp"/>.
+    /// </summary>
     public NpgsqlConnection Pooled()
     {
         var settings = Settings(_host);
         settings.MaxAutoPrepare = 50;
         settings.AutoPrepareMinUsages = 1;
-        // The statements of the line are planned once: planning them takes longer than doing them.
-        settings.Options = $"{settings.Options} -c plan_cache_mode=force_generic_plan".TrimStart();
+        settings.NoResetOnClose = true;
         settings.Pooling = true;
         settings.MinPoolSize = 0;
         settings.MaxPoolSize = MostPooled;
