@@ -34,12 +34,14 @@ internal static class GuardSql
 
     /// <summary>
     /// For what is no operation on locks, but needs room in the lock table all the same: whatever writes does, for its transaction. There the
-    /// full table is an error of another kind, which ends no connection.
+    /// full table is an error of another kind, which ends no connection. What is written so is for those who look: no lock waits for the disk
+    /// on its account, and the last second of it may go with a crash.
     /// </summary>
     public const string CreateAsk =
         """
         CREATE OR REPLACE FUNCTION pg_temp.joblocks_ask(question text, given jsonb) RETURNS SETOF jsonb LANGUAGE plpgsql AS $guard$
         BEGIN
+            PERFORM set_config('synchronous_commit', 'off', true);
             RETURN QUERY EXECUTE question USING given;
         EXCEPTION WHEN out_of_memory THEN
             RAISE program_limit_exceeded USING MESSAGE = 'the lock table is full', HINT = 'Raise max_locks_per_transaction.';

@@ -16,7 +16,8 @@ internal static class LockSql
     /// <summary>
     /// Limits that a role or a database may carry would end a statement, or a session that idles while its runs work.
     /// The server frees a session it has not heard from for $1 milliseconds (from version 14 on), and its TCP keepalives,
-    /// $2 to $4 in seconds and $5 in milliseconds, do so no earlier. A fencing token must survive a crash: no asynchronous commit.
+    /// $2 to $4 in seconds and $5 in milliseconds, do so no earlier. A fencing token must survive a crash of the server, and
+    /// so its disk is waited for; but not a standby: while a synchronous one is away, every commit would hang, and the heartbeat behind it.
     /// The same few statements come again and again, and planning them takes longer than doing them: once is enough. All tables are looked into
     /// through their indexes, however small they were when that was planned: that makes them seem dear, and none is dear enough to be compiled.
     /// No lock is waited for, save that of a table of ours which somebody changes: that must not hold up the heartbeat.
@@ -36,7 +37,7 @@ internal static class LockSql
                        ('plan_cache_mode', 'force_generic_plan'),
                        ('enable_seqscan', 'off'),
                        ('jit', 'off'),
-                       ('synchronous_commit', 'on')) AS s (name, value)
+                       ('synchronous_commit', 'local')) AS s (name, value)
         JOIN   pg_settings USING (name)
         """;
 

@@ -31,6 +31,7 @@ public sealed class SessionSettingsTests
     [TestCase("enable_seqscan", "off")]
     [TestCase("idle_session_timeout", "30s")]
     [TestCase("lock_timeout", "100ms")]
+    [TestCase("synchronous_commit", "local")]
     public async Task Sets(string name, string value, CancellationToken stop) =>
         Assert.That(await _session.Connection.AskAsync($"SHOW {name}", stop), Is.EqualTo(value));
 }

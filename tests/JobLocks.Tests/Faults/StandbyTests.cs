@@ -1,0 +1,81 @@
+using JobLocks.Testing.Postgres;
+using JobLocks.Tests.Support;
+using Npgsql;
+
+namespace JobLocks.Tests.Faults;
+
+/// <summary>A synchronous standby that is away: every commit waits for it, save those of the lock session. Has a server of its own to set up.</summary>
+[TestFixture, CancelAfter(120_000)]
+public sealed class StandbyTests
+{
+    private static readonly TimeSpan LostAfter = TimeSpan.FromSeconds(3);
+
+    private readonly string _me = Sessions.NewName("standby");
+    private PostgresServer _server = null!;
+    private NpgsqlConnection _admin = null!;
+    private AdvisoryLocks _locks = null!;
+    private Task _commit = Task.CompletedTask;
+
+    [SetUp]
+    public async Task StartServer()
+    {
+        _server = await PostgresServer.StartOwnAsync();
+        _admin = await Raw.OpenAsync(_server.ConnectionString, CancellationToken.None);
+        _locks = AdvisoryLocks.Connect(_server.ConnectionString, options =>
+        {
+            options.LostAfter = LostAfter;
+            options.HeartbeatInterval = TimeSpan.FromSeconds(0.5);
+            options.ApplicationName = _me;
+        });
+    }
+
+    [TearDown]
+    public async Task StopServer()
+    {
+        await _locks.DisposeAsync();
+        await _admin.AskAsync("ALTER SYSTEM RESET synchronous_standby_names", CancellationToken.None);
+        await _admin.AskAsync("SELECT pg_reload_conf()", CancellationToken.None);
+        await _commit;
+        await _admin.DisposeAsync();
+        await _server.DisposeAsync();
+    }
+
+    [Test]
+    public async Task Keeps_its_locks_and_counts_what_they_did(CancellationToken stop)
+    {
+        await using var held = await _locks.TryAcquireAsync("held", stop);
+        await LoseStandbyAsync(stop);
+
+        await (await _locks.TryAcquireAsync("short", stop))!.DisposeAsync();
+        while (await LockTable.AskAsync(_server.ConnectionString, "SELECT count(*) FROM joblocks.names WHERE name = 'short'") is 0L) await Task.Yield();
+        await Sessions.WhenHeardAfterAsync(_server.ConnectionString, _me, 2 * LostAfter, stop);
+
+        Assert.That(held!.Lost.IsCancellationRequested, Is.False);
+    }
+
+    [Test]
+    public async Task Opens_a_session_and_draws_tokens(CancellationToken stop)
+    {
+        await LoseStandbyAsync(stop);
+
+        await using var handle = await _locks.TryAcquireAsync("first", stop);
+
+        Assert.That(handle!.FencingToken, Is.Positive);
+    }
+
+    /// <summary>Names a standby that is not there, and waits until a commit hangs.</summary>
+    private async Task LoseStandbyAsync(CancellationToken stop)
+    {
+        await _admin.AskAsync("CREATE TABLE written (at timestamptz DEFAULT now())", stop);
+        await _admin.AskAsync("ALTER SYSTEM SET synchronous_standby_names = 'away'", stop);
+        await _admin.AskAsync("SELECT pg_reload_conf()", stop);
+        while (true)
+        {
+            _commit = LockTable.AskAsync(_server.ConnectionString, "INSERT INTO written DEFAULT VALUES");
+            while (!_commit.IsCompleted)
+            {
+                if (await _admin.AskAsync("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", stop) is > 0L) return;
+            }
+        }
+    }
+}
