@@ -191,7 +191,7 @@ public sealed partial class AdvisoryLocks : ILockKeeper
     }
 
     private Task<Holder?> FindHolderAsync(LockWish wish) =>
-        _desk.FindHolder(wish.Slots) is { } here ? Task.FromResult<Holder?>(here) : _desk.AskAsync(session => StillWorking(ForeignHolder.Read(session.Connection, wish), wish));
+        _desk.FindHolder(wish.Slots) is { } here ? Task.FromResult<Holder?>(here) : _desk.AskAsync(session => StillWorking(session.Prove(connection => ForeignHolder.Read(connection, wish)), wish));
 
     private Task<Holder?> FindHolderOrNobodyAsync(LockWish wish)
     {

@@ -11,6 +11,9 @@ internal sealed partial class LockDesk
     // A larger crowd keeps the processors busy by itself.
     private const int LargestGathering = 24;
 
+    // Each takes a round trip of its own, and the locks that are asked for meanwhile wait for no more of them.
+    private const int MostQuestions = 8;
+
     private static readonly TimeSpan ShortestGathering = TimeSpan.FromMicroseconds(30);
     private static readonly TimeSpan LongestGathering = TimeSpan.FromMicroseconds(100);
     private static readonly TimeSpan Nap = TimeSpan.FromMilliseconds(1);
@@ -75,7 +78,16 @@ internal sealed partial class LockDesk
         _isCrowded = orders.Count > Crowd;
         _askedTogether = _table.AsksOnce();
         _sent = orders;
-        return new(orders, Swap(ref _questions));
+        return new(orders, TakeQuestions());
+    }
+
+    private List<SessionQuestion> TakeQuestions()
+    {
+        if (_questions.Count <= MostQuestions) return Swap(ref _questions);
+
+        var first = _questions.GetRange(0, MostQuestions);
+        _questions.RemoveRange(0, MostQuestions);
+        return first;
     }
 
     /// <summary>

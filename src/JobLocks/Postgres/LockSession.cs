@@ -66,10 +66,13 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
         }
     }
 
-    private void CompareHeld(NpgsqlConnection connection, Exception cause)
+    private void CompareHeld(OpenedSession opened, TimeSpan sentAt, Exception cause)
     {
-        using (var command = new NpgsqlCommand(LockSql.TakeBackSigns, connection)) command.ExecuteNonQuery();
-        desk.Failed(this, cause, ReadHeld(connection));
+        // An error is an answer, too.
+        desk.Proved(this, sentAt);
+        using (var command = new NpgsqlCommand(LockSql.TakeBackSigns, opened.Connection)) command.ExecuteNonQuery();
+        desk.Failed(this, cause, opened.Prove(ReadHeld));
+        desk.Proved(this, opened.ProvedAt);
     }
 
     private static HashSet<(LockKey Key, LockMode Mode)> ReadHeld(NpgsqlConnection connection)
@@ -152,11 +155,11 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
             if (refused.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InsufficientPrivilege or PostgresErrorCodes.InternalError
                 or PostgresErrorCodes.ObjectNotInPrerequisiteState)
                 ForgetSchema(opened);
-            CompareHeld(opened.Connection, refused);
+            CompareHeld(opened, sentAt, refused);
         }
         catch (FullLockTableException full)
         {
-            CompareHeld(opened.Connection, full);
+            CompareHeld(opened, sentAt, full);
         }
 
         foreach (var question in work.Questions)

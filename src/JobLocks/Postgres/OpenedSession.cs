@@ -93,12 +93,31 @@ internal sealed class OpenedSession : IDisposable
             Parameters = { new NpgsqlParameter<string> { TypedValue = JsonSerializer.Serialize(given), NpgsqlDbType = NpgsqlDbType.Jsonb } },
         };
         if (_facts.IsGuarded) command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = sql });
+        return Prove(_ =>
+        {
+            using var reader = command.ExecuteReader();
+            var answers = new List<T?>();
+            while (reader.Read()) answers.Add(reader.IsDBNull(0) ? default : JsonSerializer.Deserialize<T>(reader.GetString(0)));
+            return answers;
+        });
+    }
+
+    /// <summary>Asks the server, whose answer proves that the session stands. So does an error that leaves the connection open.</summary>
+    /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
+    public T Prove<T>(Func<NpgsqlConnection, T> ask)
+    {
         var sentAt = BootClock.Now;
-        using var reader = command.ExecuteReader();
-        var answers = new List<T?>();
-        while (reader.Read()) answers.Add(reader.IsDBNull(0) ? default : JsonSerializer.Deserialize<T>(reader.GetString(0)));
-        ProvedAt = sentAt;
-        return answers;
+        try
+        {
+            var answer = ask(Connection);
+            ProvedAt = sentAt;
+            return answer;
+        }
+        catch (PostgresException) when (StillStands)
+        {
+            ProvedAt = sentAt;
+            throw;
+        }
     }
 
     /// <summary>Goes on without fencing tokens and without the line: they are no longer there, or no longer ours to use.</summary>
