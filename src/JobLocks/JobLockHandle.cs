@@ -1,5 +1,6 @@
 using JobLocks.Gate;
 using JobLocks.Inspection;
+using JobLocks.Postgres;
 
 namespace JobLocks;
 
@@ -63,10 +64,10 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
             {
                 var fresh = new CancellationTokenSource();
                 source = Interlocked.CompareExchange(ref _lost, fresh, null) ?? fresh;
-                // Declared lost between the two: who declares it looks for a source after it has set the flag.
-                if (_isLost) _ = source.CancelAsync();
             }
 
+            // Declared lost before there was a source, or by a thread that has not come to it yet: the one who looks must see it.
+            if (_isLost && !source.IsCancellationRequested) LossTeller.Cancel(source);
             return source.Token;
         }
     }
@@ -151,6 +152,6 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
         _isLost = true;
         // The flag before the look: who creates the source looks for the flag after it.
         Interlocked.MemoryBarrier();
-        _ = Volatile.Read(ref _lost)?.CancelAsync();
+        if (Volatile.Read(ref _lost) is { } lost) LossTeller.Tell(lost);
     }
 }

@@ -5,7 +5,7 @@ using JobLocks.Tests.Support;
 
 namespace JobLocks.Tests.Faults;
 
-/// <summary>What is slow, but works: nobody may be told that a lock is lost which is not. The last test takes all threads of the pool, so it runs alone.</summary>
+/// <summary>What is slow, but works: nobody may be told that a lock is lost which is not. The last tests take all threads of the pool, so they run alone.</summary>
 [TestFixture, CancelAfter(120_000), NonParallelizable]
 public sealed class LatencyTests
 {
@@ -67,6 +67,34 @@ public sealed class LatencyTests
     }
 
     [Test]
+    public async Task Keeps_its_locks_while_many_ask_for_their_holders_and_takes_others_in_between(CancellationToken stop)
+    {
+        const int Questions = 40;
+        await using var others = AdvisoryLocks.Connect(_database);
+        await using var theirs = await others.TryAcquireAsync("theirs", stop);
+        await using var network = await FaultyNetwork.StartAsync(_database);
+        await using var locks = Locks(network.ConnectionString);
+        await using var held = await locks.TryAcquireAsync("ours", stop);
+        network.Delay(TimeSpan.FromMilliseconds(75));
+
+        // One after the other, they take twice as long as the server may be silent.
+        var holders = Enumerable.Range(0, Questions).Select(_ => ((ILockKeeper)locks).FindHolderAsync(new("theirs", LockKey.Of("theirs")), blocks: false, stop).AsTask()).ToList();
+        await using var next = await locks.TryAcquireAsync("in between", stop);
+        var unanswered = holders.Count(static holder => !holder.IsCompleted);
+        var found = await Task.WhenAll(holders);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(found.Select(static holder => holder?.Backend), Is.All.Not.Null);
+            Assert.That(unanswered, Is.GreaterThan(Questions / 2));
+            Assert.That(held!.Lost.IsCancellationRequested, Is.False);
+            Assert.That(next?.Lost.IsCancellationRequested, Is.False);
+        }
+
+        network.Heal();
+    }
+
+    [Test]
     public async Task Opens_its_session_on_a_network_that_takes_300_ms_each_way(CancellationToken stop)
     {
         await using var network = await FaultyNetwork.StartAsync(_database);
@@ -92,19 +120,7 @@ public sealed class LatencyTests
         using var connection = new Npgsql.NpgsqlConnection(_database + ";Pooling=false");
         connection.Open();
 
-        // More than the pool would add in that time.
-        using var left = new CountdownEvent(500);
-        for (var job = 0; job < left.InitialCount; job++)
-        {
-            ThreadPool.UnsafeQueueUserWorkItem(
-                _ =>
-                {
-                    mayGoOn.Wait();
-                    left.Signal();
-                },
-                null);
-        }
-
+        using var left = BlockPool(mayGoOn);
         try
         {
             var waited = Stopwatch.StartNew();
@@ -126,6 +142,60 @@ public sealed class LatencyTests
             mayGoOn.Set();
             left.Wait();
         }
+    }
+
+    /// <summary>Without async: a continuation would find no thread.</summary>
+    [Test]
+    public void Tells_of_a_loss_while_users_jobs_block_all_threads_of_the_pool()
+    {
+        using var locks = Locks(_database);
+        using var held = locks.TryAcquire("starved loss");
+        using var throws = locks.TryAcquire("starved loss of one who throws");
+        using var mayGoOn = new ManualResetEventSlim();
+        using var told = new ManualResetEventSlim();
+        using var connection = new Npgsql.NpgsqlConnection(_database + ";Pooling=false");
+        connection.Open();
+        throws!.Lost.Register(static () => throw new InvalidOperationException("A user's own trouble."));
+        held!.Lost.Register(told.Set);
+
+        using var left = BlockPool(mayGoOn);
+        try
+        {
+            // The pool adds threads slowly: now it has none left.
+            Ask(connection, "SELECT pg_sleep(1)");
+            var queued = ThreadPool.PendingWorkItemCount;
+            Ask(connection, $"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = '{_me}'");
+
+            using (Assert.EnterMultipleScope())
+            {
+                Assert.That(told.Wait(LostAfter), Is.True);
+                Assert.That(queued, Is.Positive, "the pool found threads for all: it was not busy");
+                Assert.That(throws.Lost.WaitHandle.WaitOne(LostAfter), Is.True);
+            }
+        }
+        finally
+        {
+            mayGoOn.Set();
+            left.Wait();
+        }
+    }
+
+    /// <summary>With more than the pool would add threads for in that time.</summary>
+    private static CountdownEvent BlockPool(ManualResetEventSlim mayGoOn)
+    {
+        var left = new CountdownEvent(500);
+        for (var job = 0; job < left.InitialCount; job++)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(
+                _ =>
+                {
+                    mayGoOn.Wait();
+                    left.Signal();
+                },
+                null);
+        }
+
+        return left;
     }
 
     private static object? Ask(Npgsql.NpgsqlConnection connection, string sql)
