@@ -66,13 +66,26 @@ internal sealed partial class LockTable
     {
         foreach (var claim in Orders.Select(static order => order.Claim).OfType<Claim>().Reverse().Distinct().ToList())
         {
-            if (Weight <= budget) return;
-
-            var orders = Orders.FindAll(order => order.Claim == claim);
-            Orders.RemoveAll(order => order.Claim == claim);
-            foreach (var order in orders) UnaskAndTidy(order);
-            Fail(claim, failure);
+            if (Weight > budget) Trim(claim, failure);
         }
+
+        // Those who wait for a slot behind one that was asked for and now is not: nobody else would ask for them.
+        while (_entries.Values.FirstOrDefault(static entry => entry.WaitingForSlots.Count > 0 && !entry.AsksForSlot) is { } name)
+        {
+            if (Weight < budget) AskNextSlot(name);
+            else while (name.WaitingForSlots.TryDequeue(out var next)) Trim(next.Claim, failure);
+            Tidy(name);
+        }
+    }
+
+    private void Trim(Claim claim, Exception failure)
+    {
+        if (claim.Open == 0) return;
+
+        var orders = Orders.FindAll(order => order.Claim == claim);
+        Orders.RemoveAll(order => order.Claim == claim);
+        foreach (var order in orders) UnaskAndTidy(order);
+        Fail(claim, failure);
     }
 
     private void AskAgainOrFail(Claim claim, Exception? failure)

@@ -153,6 +153,42 @@ public sealed class LockTableTests
         }
     }
 
+    [TestCase(0, 0), TestCase(1, 1)]
+    public void Leaves_nobody_behind_a_request_for_a_place_that_was_too_much(int budget, int asked)
+    {
+        // Those after the first wait for its answer, and are not asked for yet.
+        var claims = Enumerable.Range(0, 3).Select(_ => Enter("a", LockMode.Exclusive, limit: 5, waits: false)).ToList();
+        var another = Enter("b", LockMode.Exclusive, waits: false);
+
+        _table.TrimTo(budget, new JobLocksUnavailableException("too many"));
+        var orders = AnswerAll(static _ => 1);
+        while (_table.Orders.Count > 0) AnswerAll(static _ => 1);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(orders, Has.Count.EqualTo(asked));
+            Assert.That(_table.TakeDone(), Is.EquivalentTo(claims.Append(another)), "each has its answer");
+            Assert.That(another.Failure, Is.Not.Null);
+        }
+    }
+
+    [Test]
+    public void Asks_for_the_next_place_where_that_still_fits()
+    {
+        var first = new Claim([Wish("a", 5), Wish("b"), Wish("c")], Run, waits: false);
+        _table.Enter(first);
+        var second = Enter("a", LockMode.Exclusive, limit: 5, waits: false);
+
+        _table.TrimTo(2, new JobLocksUnavailableException("too many"));
+        AnswerAll(static _ => 1);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(first.Failure, Is.Not.Null);
+            Assert.That(second.Handles[0], Is.Not.Null);
+        }
+    }
+
     private static LockWish Wish(string name, int limit = 1) => new(name, LockKey.Of(name), LockMode.Exclusive, limit);
 
     private Claim Enter(string name, LockMode mode, int limit = 1, bool waits = true)
