@@ -6,10 +6,17 @@ namespace JobLocks.Postgres;
 /// <summary>Says what is wrong with the server in a way that helps, and whether waiting helps. No message holds a secret.</summary>
 internal static class ServerTrouble
 {
+    // All that the driver says of it.
+    private const string NoTls = "SSL connection requested. No SSL enabled connection";
+
     public static JobLocksUnavailableException Describe(string server, Exception cause) =>
         new($"PostgreSQL at {server} cannot be asked for locks: {cause.Message.TrimEnd('.')}.{Cure(cause)}", cause) { NeedsChange = NeedsChange(cause) };
 
-    private static string Cure(Exception cause) => (cause as PostgresException)?.SqlState switch
+    private static string Cure(Exception cause) => IsWithoutTls(cause)
+        ? " Have the server accept TLS, or change SSL Mode in the connection string of JobLocks."
+        : CureOf((cause as PostgresException)?.SqlState);
+
+    private static string CureOf(string? state) => state switch
     {
         PostgresErrorCodes.OutOfMemory => " The lock table is full: nothing was taken, and what is held stays. Raise max_locks_per_transaction.",
         PostgresErrorCodes.TooManyConnections => " Each process needs one connection for its locks, and one more while it waits for a lock.",
@@ -27,6 +34,8 @@ internal static class ServerTrouble
             or PostgresErrorCodes.InvalidCatalogName
             or PostgresErrorCodes.InsufficientPrivilege,
         NpgsqlException { InnerException: AuthenticationException } => true,
-        _ => false,
+        _ => IsWithoutTls(cause),
     };
+
+    private static bool IsWithoutTls(Exception cause) => cause is NpgsqlException && cause.Message.StartsWith(NoTls, StringComparison.Ordinal);
 }

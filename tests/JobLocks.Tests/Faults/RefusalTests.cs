@@ -133,6 +133,48 @@ public sealed class RefusalTests
     }
 
     [Test]
+    public async Task Refuses_to_go_without_TLS_where_only_we_want_it_and_says_that_somebody_must_change_that(CancellationToken stop)
+    {
+        await using var locks = Locks(With(static settings => settings.SslMode = SslMode.Require));
+
+        var error = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.TryAcquireAsync("no TLS", stop));
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(error!.Message, Does.Contain("SSL Mode"));
+            Assert.That(error.NeedsChange, Is.True);
+        }
+    }
+
+    [Test]
+    public async Task Refuses_a_server_that_is_too_old(CancellationToken stop)
+    {
+        await using var locks = Locks(await PretendAsync("110022"));
+
+        var error = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.TryAcquireAsync("too old", stop));
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(error!.Message, Does.Contain("it has version 11, and JobLocks needs 12 or later"));
+            Assert.That(error.NeedsChange, Is.True);
+        }
+    }
+
+    [TestCase("120000", true), TestCase("139999", true), TestCase("140000", false)]
+    public async Task Warns_of_a_server_that_cannot_end_a_silent_session(string version, bool warns, CancellationToken stop)
+    {
+        await using var locks = Locks(await PretendAsync(version));
+
+        await using var handle = await locks.TryAcquireAsync("old", stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(handle, Is.Not.Null);
+            Assert.That(_log.Text, warns ? Does.Contain($"PostgreSQL {version[..2]} cannot end an idle session") : Does.Not.Contain("cannot end an idle session"));
+        }
+    }
+
+    [Test]
     public async Task Refuses_a_pooler_in_transaction_mode_with_the_cure(CancellationToken stop)
     {
         if (!PgBouncer.IsInstalled) Assert.Ignore(PgBouncer.WhyMissing);
@@ -189,6 +231,20 @@ public sealed class RefusalTests
             Assert.That(await Sessions.IsHeldAsync(_server.ConnectionString, "hurried"), Is.True);
             Assert.That(_log.Text, Does.Not.Contain("Releases by other processes are not heard"));
         }
+    }
+
+    /// <summary>A way to the server on which it says that it has another version.</summary>
+    private async Task<string> PretendAsync(string version)
+    {
+        var schema = $"v{version}";
+        await LockTable.AskAsync(_server.ConnectionString, $"CREATE SCHEMA {schema}");
+        await LockTable.AskAsync(
+            _server.ConnectionString,
+            $"""
+            CREATE FUNCTION {schema}.current_setting(name text) RETURNS text LANGUAGE sql AS
+            $$ SELECT CASE name WHEN 'server_version_num' THEN '{version}' ELSE pg_catalog.current_setting(name) END $$
+            """);
+        return With(settings => settings.SearchPath = $"{schema},pg_catalog,public");
     }
 
     private string With(Action<NpgsqlConnectionStringBuilder> change)
