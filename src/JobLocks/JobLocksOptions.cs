@@ -45,6 +45,9 @@ public sealed class JobLocksOptions
     /// <summary>How long a run in the line has time to come when its turn has come. After that it keeps its place, but others may pass.</summary>
     internal TimeSpan TurnLasts { get; set; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>How long a server that has let us in may be silent before a session is open.</summary>
+    internal TimeSpan OpensWithin { get; set; } = TimeSpan.FromSeconds(15);
+
     /// <summary>How long before the server the process counts its locks as lost.</summary>
     internal TimeSpan LossMargin => LostAfter / 6;
 }

@@ -8,13 +8,16 @@ namespace JobLocks.Postgres;
 /// <summary>The few objects of ours in the database. Set up by the first process that comes, under a lock, so that many may come at once.</summary>
 internal sealed class JobLocksSchema(JobLocksOptions options, ILogger log)
 {
+    // As long as the script itself waits for whoever else sets up or uses the tables.
+    private static readonly TimeSpan LongestSetUp = TimeSpan.FromSeconds(60);
+
     /// <summary>Makes sure that they are there.</summary>
     /// <returns>
     /// The sequence of the fencing tokens, 0 where there is none, or where it is not ours to use; whether runs can stand in the line;
     /// and whether it can be written down who holds what.
     /// </returns>
     /// <exception cref="WrongServerException">They are not there, and this role may not create them.</exception>
-    public (uint Fence, bool HasLine, bool HasLedger) Prepare(NpgsqlConnection connection)
+    public (uint Fence, bool HasLine, bool HasLedger) Prepare(NpgsqlConnection connection, OpeningWatch watch)
     {
         if (options.Schema is not { } schema) return (0, false, false);
 
@@ -23,7 +26,9 @@ internal sealed class JobLocksSchema(JobLocksOptions options, ILogger log)
         {
             if (!options.PrepareSchema) throw Missing(schema, version, $"{nameof(JobLocksOptions.PrepareSchema)} is false");
 
+            watch.GoOn(LongestSetUp);
             Create(connection, schema, version);
+            watch.GoOn();
             (_, fence, mayUse, mayWait, mayRecord) = Look(connection, schema);
         }
 

@@ -237,7 +237,7 @@ internal sealed partial class LockDesk
     private void StartSession()
     {
         _watch ??= SessionThread.Start("JobLocks watch", Watch);
-        _session = new(this, _opening);
+        _session = new(this, _opening, new(_options.OpensWithin));
         try
         {
             _session.Start();

@@ -36,6 +36,7 @@ internal sealed partial class LockDesk
     private void Tick()
     {
         LockSession? late = null;
+        LockSession? hangs = null;
         List<Claim> done = [];
         lock (_door)
         {
@@ -60,6 +61,16 @@ internal sealed partial class LockDesk
                     done = LookAround(now);
                 }
             }
+            else if (_session.OpensTooLong)
+            {
+                hangs = _session;
+            }
+        }
+
+        if (hangs is not null)
+        {
+            Broke(hangs, new TimeoutException($"The server did not answer for {_options.OpensWithin.TotalSeconds:0.#} s while a session was being opened"));
+            hangs.Cut();
         }
 
         if (late is not null) Broke(late, new TimeoutException($"The server has not answered for {(_options.LostAfter - _options.LossMargin).TotalSeconds:0.#} s."));

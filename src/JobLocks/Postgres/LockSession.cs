@@ -7,7 +7,7 @@ namespace JobLocks.Postgres;
 /// One connection that holds all locks of this process, from its opening to its end. It is never opened again: the next is another session,
 /// and owns nothing of this one's. Its thread uses the connection, or a caller that has taken the work; never both at once.
 /// </summary>
-internal sealed class LockSession(LockDesk desk, SessionOpening opening)
+internal sealed class LockSession(LockDesk desk, SessionOpening opening, OpeningWatch watch)
 {
     private readonly object _end = new();
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -30,6 +30,9 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
     /// <summary>Ends when the connection is closed.</summary>
     public Task Ended => _ended.Task;
 
+    /// <summary>Whether the server has let us in and is silent since.</summary>
+    public bool OpensTooLong => _opened is null && watch.IsOver;
+
     public void Start() => SessionThread.Start("JobLocks session", Run);
 
     /// <summary>Whether the idle connection has something to say. Where that cannot be seen, it must be asked.</summary>
@@ -50,6 +53,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
     /// </summary>
     public void Cut()
     {
+        watch.Cut();
         _socket?.Close();
         lock (_end)
         {
@@ -109,7 +113,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening)
     {
         try
         {
-            using var opened = opening.Open();
+            using var opened = opening.Open(watch);
             _opened = opened;
             _socket = IdleSocket.Of(opened.Connection);
             desk.Opened(this, opened.ProvedAt, opened.Budget, opened.HasLine, opened.HasLedger);

@@ -40,16 +40,18 @@ internal sealed class SessionOpening
     public string Server { get; }
 
     /// <summary>Opens the session that will hold the locks.</summary>
+    /// <param name="watch">Told how it goes.</param>
     /// <exception cref="WrongServerException">The server cannot keep them.</exception>
     /// <exception cref="NpgsqlException">It cannot be reached, or refuses us.</exception>
-    public OpenedSession Open()
+    public OpenedSession Open(OpeningWatch watch)
     {
         Exception? last = null;
         foreach (var host in _hosts)
         {
             try
             {
-                return Open(host);
+                watch.GoOn();
+                return Open(host, watch);
             }
             catch (Exception unfit) when (_hosts.Length > 1)
             {
@@ -118,16 +120,19 @@ internal sealed class SessionOpening
         return settings;
     }
 
-    private OpenedSession Open(string host)
+    private OpenedSession Open(string host, OpeningWatch watch)
     {
         var connection = Connect(host);
         try
         {
+            watch.Connected(connection);
             var (backend, version, lockTable) = Ask(connection);
+            watch.GoOn();
             // Unequal behind every pooler, whatever its mode.
             if (backend != connection.ProcessID) PoolerProbe.Check(connection, () => Connect(host));
             SetUp(connection);
-            var (fence, hasLine, hasLedger) = _schema.Prepare(connection);
+            watch.GoOn();
+            var (fence, hasLine, hasLedger) = _schema.Prepare(connection, watch);
             _host = host;
             _log.Opened(Server, backend);
             if (version < FirstWithIdleTimeout) _log.OldServer(version / 10_000);

@@ -53,6 +53,28 @@ public sealed class OutageTests
     }
 
     [Test]
+    public async Task Gives_up_a_server_that_lets_it_in_and_then_is_silent(CancellationToken stop)
+    {
+        var database = await _server.CreateDatabaseAsync("silent", stop);
+        await using var other = await Raw.OpenAsync(database, stop);
+        await using var transaction = await other.BeginTransactionAsync(stop);
+        // What a session reads before it has set a limit to its waiting.
+        await other.AskAsync("LOCK TABLE pg_catalog.pg_settings IN ACCESS EXCLUSIVE MODE", stop);
+        await using var locks = AdvisoryLocks.Connect(database, static options => options.OpensWithin = TimeSpan.FromSeconds(1));
+
+        var error = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.TryAcquireAsync("silent", stop));
+        await transaction.RollbackAsync(stop);
+        await using var handle = await locks.TryAcquireOnceBackAsync("silent", stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(error!.InnerException, Is.TypeOf<TimeoutException>());
+            Assert.That(error.NeedsChange, Is.False);
+            Assert.That(handle, Is.Not.Null);
+        }
+    }
+
+    [Test]
     public async Task Lets_nobody_wait_behind_the_time_outs_of_others(CancellationToken stop)
     {
         await using var network = await FaultyNetwork.StartAsync(_server.ConnectionString);

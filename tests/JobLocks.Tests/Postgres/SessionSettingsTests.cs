@@ -16,7 +16,7 @@ public sealed class SessionSettingsTests
     public async Task OpenSession()
     {
         _source = NpgsqlDataSource.Create(await AssemblySetup.Server.CreateDatabaseAsync("settings"));
-        _session = new SessionOpening(_source, new(), NullLogger.Instance).Open();
+        _session = new SessionOpening(_source, new(), NullLogger.Instance).Open(new(TimeSpan.FromSeconds(15)));
     }
 
     [OneTimeTearDown]
