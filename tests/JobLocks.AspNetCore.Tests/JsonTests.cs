@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json;
+using Npgsql;
 
 namespace JobLocks.AspNetCore.Tests;
 
@@ -85,6 +86,18 @@ public sealed class JsonTests
         await using var site = await Site.StartAsync();
 
         Assert.That(await site.GetAsync($"/joblocks/api/v1/{path}", HttpStatusCode.BadRequest), Does.Contain("take from 1 to 100"));
+    }
+
+    [Test]
+    public async Task Says_that_PostgreSQL_cannot_be_asked_where_it_gives_up(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync(settings: ";Options=-c statement_timeout=1000");
+        await using var admin = await site.OpenAsync(stop);
+        await using var transaction = await admin.BeginTransactionAsync(stop);
+        await using var command = new NpgsqlCommand("LOCK TABLE joblocks.held", admin);
+        await command.ExecuteNonQueryAsync(stop);
+
+        Assert.That(await site.GetAsync("/joblocks/api/v1/held", HttpStatusCode.ServiceUnavailable), Does.Contain("statement timeout"));
     }
 
     [Test]

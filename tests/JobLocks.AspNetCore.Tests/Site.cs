@@ -34,13 +34,13 @@ internal sealed partial class Site : IAsyncDisposable
     public HttpClient Client { get; }
 
     public static async Task<Site> StartAsync(
-        Action<IEndpointConventionBuilder>? conventions = null, Action<JobLocksPageOptions>? options = null, bool hasAntiforgery = true, string pattern = "/joblocks")
+        Action<IEndpointConventionBuilder>? conventions = null, Action<JobLocksPageOptions>? options = null, bool hasAntiforgery = true, string pattern = "/joblocks", string settings = "")
     {
         var database = await AssemblySetup.Postgres.CreateDatabaseAsync("page");
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
-        builder.Services.AddJobLocks(database);
+        builder.Services.AddJobLocks(database + settings);
         if (hasAntiforgery) builder.Services.AddAntiforgery();
         builder.Services.AddOpenApi();
         builder.Services.AddAuthorization();
@@ -92,6 +92,14 @@ internal sealed partial class Site : IAsyncDisposable
         await using var source = NpgsqlDataSource.Create(_database);
         await using var command = source.CreateCommand(sql);
         return await command.ExecuteScalarAsync();
+    }
+
+    /// <summary>Past the application, into its database.</summary>
+    public async Task<NpgsqlConnection> OpenAsync(CancellationToken stop)
+    {
+        var connection = new NpgsqlConnection(_database);
+        await connection.OpenAsync(stop);
+        return connection;
     }
 
     public async ValueTask DisposeAsync()

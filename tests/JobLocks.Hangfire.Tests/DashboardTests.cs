@@ -1,5 +1,7 @@
+using Hangfire;
 using Hangfire.States;
 using JobLocks.Hangfire.Tests.Support;
+using Npgsql;
 
 namespace JobLocks.Hangfire.Tests;
 
@@ -85,6 +87,18 @@ public sealed class DashboardTests : RealServers
             Assert.That((int)(await allowed.Client.GetAsync(new Uri(release, UriKind.Relative), stop)).StatusCode, Is.EqualTo(405));
             Assert.That(stage.Entries.Entries[0].Handle!.Lost.IsCancellationRequested, Is.False);
         }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Breaks_no_page_where_the_locks_cannot_be_asked_for(CancellationToken stop)
+    {
+        var process = Servers.Add(new() { LockDatabase = new NpgsqlConnectionStringBuilder(Servers.Database) { Database = "nowhere" }.ConnectionString });
+        var id = process.Client.Schedule<WaitingJob>(job => job.Run(""), TimeSpan.FromDays(1));
+        await using var site = await DashboardSite.StartAsync(process.Storage);
+
+        foreach (var path in new[] { "/hangfire/", "/hangfire/jobs/enqueued", "/hangfire/recurring", $"/hangfire/jobs/details/{id}" }) await site.GetAsync(path);
+        foreach (var path in new[] { "/hangfire/joblocks", "/hangfire/joblocks/names/1", $"/hangfire/joblocks/runs/{id}" })
+            Assert.That(await site.GetAsync(path), Does.Contain("cannot be asked for").And.Contain("Correct the database"), path);
     }
 
     private async Task<(string Held, string Waiting)> HoldAndWaitAsync(Stage stage, CancellationToken stop)

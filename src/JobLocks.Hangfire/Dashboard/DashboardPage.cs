@@ -68,5 +68,9 @@ internal abstract class DashboardPage(string title) : RazorPage
         {
             return Markup.Of($"<div class=\"alert alert-danger\">PostgreSQL cannot be asked for its locks. {unavailable.Message} Check that the server runs and that this application reaches it.</div>");
         }
+        catch (UnauthorizedAccessException denied)
+        {
+            return Markup.Of($"<div class=\"alert alert-danger\">The database role of this application may not look at the locks. {denied.Message}</div>");
+        }
     }
 }

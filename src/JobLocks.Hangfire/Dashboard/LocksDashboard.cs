@@ -51,9 +51,9 @@ internal static class LocksDashboard
         {
             return Blocking.Wait(locks.RequestReleaseAsync(slot, by, TimeSpan.FromSeconds(5), CancellationToken.None)) is ReleaseAnswer.Released or ReleaseAnswer.WasFree or ReleaseAnswer.StillHeld;
         }
-        catch (UnauthorizedAccessException)
+        catch (Exception refused) when (refused is UnauthorizedAccessException or JobLocksUnavailableException)
         {
-            // The database role of this application may not.
+            // The database role of this application may not, or nobody can be asked.
             return false;
         }
     }
@@ -68,9 +68,9 @@ internal static class LocksDashboard
         {
             held = Of(storage) is { } locks ? Blocking.Wait(locks.GetHeldAsync(0, 1)).Total : 0;
         }
-        catch (JobLocksUnavailableException)
+        catch (Exception)
         {
-            // The other pages do not need it.
+            // Whatever it is: the other pages do not need this number, and the page of the locks says what is wrong.
             held = 0;
         }
 

@@ -40,9 +40,10 @@ internal sealed class SentenceDispatcher : IDashboardDispatcher
             var store = await HangfireRuns.Of(storage).IdentifyAsync(CancellationToken.None).ConfigureAwait(false);
             return await locks.ExplainAsync(job, store, CancellationToken.None).ConfigureAwait(false);
         }
-        catch (JobLocksUnavailableException unavailable)
+        catch (Exception broken)
         {
-            return unavailable.Message;
+            // The page of the job is of use without it.
+            return broken is JobLocksUnavailableException ? broken.Message : $"It cannot be said here whether a lock holds it up: {broken.Message}";
         }
     }
 }

@@ -223,13 +223,13 @@ internal sealed partial class LockInspector(LockDesk desk, LineStatements statem
         {
             return await statements.ReadAsync(sql, read, blocks: false, stop, parameters).ConfigureAwait(false);
         }
-        catch (Exception trouble) when (trouble is NpgsqlException and not PostgresException or PostgresException { IsTransient: true } or TimeoutException)
+        catch (Exception trouble) when (trouble is TimeoutException || (trouble is NpgsqlException && !IsAboutSchema(trouble)))
         {
             throw ServerTrouble.Describe(desk.Server, trouble);
         }
     }
 
-    private static bool IsAboutSchema(PostgresException thrown) => thrown.SqlState
+    private static bool IsAboutSchema(Exception thrown) => (thrown as PostgresException)?.SqlState
         is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InvalidSchemaName or PostgresErrorCodes.InsufficientPrivilege or PostgresErrorCodes.UndefinedColumn;
 
     private static void CheckPage(int skip, int take)

@@ -301,6 +301,27 @@ public sealed class InspectorTests
         }
     }
 
+    [TestCase("Database=nowhere", "create it")]
+    [TestCase("Username=nobody;Password=x", "Correct user")]
+    [TestCase("Options=-c statement_timeout=200", "statement timeout")]
+    public async Task Says_that_it_cannot_ask_whatever_the_server_refuses(string wrong, string cure, CancellationToken stop)
+    {
+        await using var held = await _locks.TryAcquireAsync(_name, stop);
+        await using var looking = AdvisoryLocks.Connect($"{_database};{wrong}", static options => options.ApplicationName = "looks");
+        await using var admin = new NpgsqlConnection(_database);
+        await admin.OpenAsync(stop);
+        await using var transaction = await admin.BeginTransactionAsync(stop);
+        // Who looks must wait for it, for longer than its time.
+        await DoAsync("LOCK TABLE joblocks.held, joblocks.line", admin, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            await Assert.ThatAsync(() => looking.Inspector.GetHeldAsync(stop: stop), Throws.TypeOf<JobLocksUnavailableException>().With.Message.Contains(cure));
+            await Assert.ThatAsync(() => looking.Inspector.GetOverviewAsync(stop), Throws.TypeOf<JobLocksUnavailableException>());
+            await Assert.ThatAsync(() => looking.Inspector.ExplainAsync("1", stop), Throws.TypeOf<JobLocksUnavailableException>());
+        }
+    }
+
     [Test]
     public async Task Refuses_pages_that_are_too_large()
     {
