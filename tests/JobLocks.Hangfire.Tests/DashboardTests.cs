@@ -89,6 +89,26 @@ public sealed class DashboardTests : RealServers
         }
     }
 
+    [TestCase(true, 403)]
+    [TestCase(false, 422)]
+    [CancelAfter(60_000)]
+    public async Task Does_nothing_for_another_site_that_has_no_token_of_the_page(bool hasAntiforgery, int expected, CancellationToken stop)
+    {
+        var stage = NewStage();
+        await HoldAndWaitAsync(stage, stop);
+        await using var site = await DashboardSite.StartAsync(Servers[0].Storage, hasAntiforgery: hasAntiforgery);
+
+        var forged = await site.ForgeAsync($"/hangfire/joblocks/names/{stage.Key}/release/{stage.Key}", stop);
+        var page = await site.GetAsync($"/hangfire/joblocks/names/{stage.Key}");
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(forged, Is.EqualTo(expected));
+            Assert.That(page.Contains("Ask to let go", StringComparison.Ordinal), Is.EqualTo(hasAntiforgery), "a button that does nothing is not shown");
+            Assert.That(stage.Entries.Entries[0].Handle!.Lost.IsCancellationRequested, Is.False);
+        }
+    }
+
     [Test, CancelAfter(60_000)]
     public async Task Breaks_no_page_where_the_locks_cannot_be_asked_for(CancellationToken stop)
     {

@@ -40,10 +40,13 @@ internal static class LocksDashboard
 
     private static long KeyIn(string digits) => long.TryParse(digits, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var key) ? key : 0;
 
-    /// <summary>Hangfire has refused already who may only look, and who does not come from the page.</summary>
+    /// <summary>Where there is no token, a form of any other site could be taken for one of this page.</summary>
+    public static bool CanTellWhoAsks(DashboardContext context) => context.AntiforgeryToken is not null;
+
+    /// <summary>Hangfire has refused already who may only look, and who does not come from the page; but it asks for a token only where there is one.</summary>
     private static bool Release(DashboardContext context)
     {
-        if (Of(context.Storage) is not { } locks) return false;
+        if (!CanTellWhoAsks(context) || Of(context.Storage) is not { } locks) return false;
 
         var slot = new LockKey(KeyIn(context.UriMatch.Groups["slot"].Value));
         var by = $"somebody at {context.Request.RemoteIpAddress ?? "this machine"}";

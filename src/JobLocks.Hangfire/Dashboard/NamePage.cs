@@ -34,7 +34,7 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
             </table></div>
             """);
 
-    private Markup Release(HeldLock one) => IsReadOnly || one.Holder.IsForeign
+    private Markup Release(HeldLock one) => IsReadOnly || one.Holder.IsForeign || !LocksDashboard.CanTellWhoAsks(Context)
         ? Markup.None
         : Markup.Of(
             $"<button class=\"btn btn-default btn-xs\" data-ajax=\"{Url.To($"{LocksDashboard.Path}/names/{key}/release/{one.Key}")}\" data-confirm=\"The run is cancelled, and the lock is free when it has ended.\" data-loading-text=\"Asking\">Ask to let go</button>");

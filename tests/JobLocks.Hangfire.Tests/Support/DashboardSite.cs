@@ -1,3 +1,5 @@
+using System.Net;
+using System.Text.RegularExpressions;
 using Hangfire;
 using Hangfire.Dashboard;
 using Microsoft.AspNetCore.Builder;
@@ -8,7 +10,7 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Hangfire.Tests.Support;
 
 /// <summary>Hangfire's own dashboard over a storage, on a port of its own.</summary>
-internal sealed class DashboardSite : IAsyncDisposable
+internal sealed partial class DashboardSite : IAsyncDisposable
 {
     private readonly WebApplication _app;
 
@@ -20,13 +22,14 @@ internal sealed class DashboardSite : IAsyncDisposable
 
     public HttpClient Client { get; }
 
-    public static async Task<DashboardSite> StartAsync(JobStorage storage, bool isReadOnly = false, bool isAllowed = true)
+    public static async Task<DashboardSite> StartAsync(JobStorage storage, bool isReadOnly = false, bool isAllowed = true, bool hasAntiforgery = true)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         // What AddHangfire would add, but for the activator of all jobs in this process.
         builder.Services.AddSingleton<IGlobalConfiguration>(GlobalConfiguration.Configuration).AddSingleton(DashboardRoutes.Routes).AddSingleton(storage);
+        if (hasAntiforgery) builder.Services.AddAntiforgery();
         var app = builder.Build();
         app.UseHangfireDashboard("/hangfire", new() { Authorization = [new Allowed(isAllowed)], IsReadOnlyFunc = _ => isReadOnly }, storage);
         await app.StartAsync();
@@ -40,13 +43,33 @@ internal sealed class DashboardSite : IAsyncDisposable
         return await answer.Content.ReadAsStringAsync();
     }
 
-    public async Task<int> PostAsync(string path, CancellationToken stop) => (int)(await Client.PostAsync(new Uri(path, UriKind.Relative), content: null, stop)).StatusCode;
+    /// <summary>As the script of the dashboard does, with the token of its pages.</summary>
+    public async Task<int> PostAsync(string path, CancellationToken stop)
+    {
+        var page = await (await Client.GetAsync(new Uri("/hangfire/", UriKind.Relative), stop)).Content.ReadAsStringAsync(stop);
+        using var request = new HttpRequestMessage(HttpMethod.Post, path);
+        var token = Token().Matches(page).ToDictionary(static part => part.Groups["part"].Value, static part => WebUtility.HtmlDecode(part.Groups["value"].Value), StringComparer.Ordinal);
+        if (token.Count > 0) request.Headers.Add(token["header"], token["token"]);
+        return (int)(await Client.SendAsync(request, stop)).StatusCode;
+    }
+
+    /// <summary>As a page of another site does.</summary>
+    public async Task<int> ForgeAsync(string path, CancellationToken stop)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new FormUrlEncodedContent([]) };
+        request.Headers.Add("Origin", "https://elsewhere.example");
+        request.Headers.Add("Sec-Fetch-Site", "cross-site");
+        return (int)(await Client.SendAsync(request, stop)).StatusCode;
+    }
 
     public async ValueTask DisposeAsync()
     {
         Client.Dispose();
         await _app.DisposeAsync();
     }
+
+    [GeneratedRegex("<meta name=\"csrf-(?<part>header|token)\" content=\"(?<value>[^\"]*)\"", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex Token();
 
     private sealed class Allowed(bool isAllowed) : IDashboardAuthorizationFilter
     {
