@@ -13,8 +13,8 @@ public static class JobLocksEndpointRouteBuilderExtensions
     /// Adds the page and the JSON behind it: which locks are held and by whom, which runs wait and why.
     /// </summary>
     /// <remarks>
-    /// Where nothing is said about authorisation, only requests of the same machine are answered, and none that came through a proxy:
-    /// say <c>.RequireAuthorization()</c>, or <c>.AllowAnonymous()</c>. Asking a holder to let go needs
+    /// Where nothing is said about authorisation, only requests of the same machine are answered, and none that came through a proxy
+    /// that says so in a header: say <c>.RequireAuthorization()</c>, or <c>.AllowAnonymous()</c>. Asking a holder to let go needs
     /// <c>builder.Services.AddAntiforgery()</c>; without it, the page only shows.
     /// </remarks>
     /// <param name="endpoints">The application.</param>

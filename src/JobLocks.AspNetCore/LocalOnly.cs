@@ -10,7 +10,8 @@ namespace JobLocks.AspNetCore;
 internal static class LocalOnly
 {
     // A proxy on the same machine makes everybody look local.
-    private static readonly string[] ProxyHeaders = ["X-Forwarded-For", "Forwarded", "X-Original-For", "Via"];
+    private static readonly string[] ProxyHeaders = ["Forwarded", "Via", "X-Real-IP"];
+    private static readonly string[] ProxyPrefixes = ["X-Forwarded-", "X-Original-"];
 
     public static ValueTask<object?> CheckAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next)
     {
@@ -29,9 +30,12 @@ internal static class LocalOnly
 
     private static bool IsLocal(HttpContext http)
     {
-        if (ProxyHeaders.Any(http.Request.Headers.ContainsKey)) return false;
+        if (http.Request.Headers.Keys.Any(IsOfProxy)) return false;
 
-        // Without an address it is a test server or a socket of this machine.
-        return http.Connection.RemoteIpAddress is not { } remote || IPAddress.IsLoopback(remote) || remote.Equals(http.Connection.LocalIpAddress);
+        // Without an address it comes through a socket file, and a proxy is what uses those.
+        return http.Connection.RemoteIpAddress is { } remote && (IPAddress.IsLoopback(remote) || remote.Equals(http.Connection.LocalIpAddress));
     }
+
+    private static bool IsOfProxy(string header) =>
+        ProxyHeaders.Contains(header, StringComparer.OrdinalIgnoreCase) || ProxyPrefixes.Any(prefix => header.StartsWith(prefix, StringComparison.OrdinalIgnoreCase));
 }

@@ -131,7 +131,13 @@ public sealed class PageTests
     }
 
     [TestCase("X-From", "203.0.113.7")]
+    [TestCase("X-From", "nowhere")]
     [TestCase("X-Forwarded-For", "203.0.113.7")]
+    [TestCase("x-forwarded-proto", "https")]
+    [TestCase("X-Original-Host", "shop.example.com")]
+    [TestCase("X-Real-IP", "203.0.113.7")]
+    [TestCase("Forwarded", "for=203.0.113.7")]
+    [TestCase("Via", "1.1 proxy")]
     public async Task Answers_its_own_machine_only_where_nothing_is_said_about_authorisation(string header, string from)
     {
         await using var site = await Site.StartAsync();

@@ -49,7 +49,7 @@ internal sealed partial class Site : IAsyncDisposable
         // As a server sees somebody from another machine.
         app.Use(static (http, next) =>
         {
-            if (http.Request.Headers["X-From"] is [{ } from]) http.Connection.RemoteIpAddress = IPAddress.Parse(from);
+            if (http.Request.Headers["X-From"] is [{ } from]) http.Connection.RemoteIpAddress = from is "nowhere" ? null : IPAddress.Parse(from);
             return next(http);
         });
         app.UseAuthentication();
