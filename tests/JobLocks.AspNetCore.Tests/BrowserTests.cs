@@ -9,6 +9,8 @@ public sealed class BrowserTests
 {
     private const string Name = "order:42";
 
+    private static readonly string NamePage = $"/joblocks/names/{LockKey.Of(Name)}";
+
     private Site _site = null!;
     private Browser _browser = null!;
 
@@ -53,7 +55,7 @@ public sealed class BrowserTests
     {
         var held = await _site.HoldAsync(Name);
         held.Lost.UnsafeRegister(static handle => ((JobLockHandle)handle!).Dispose(), held);
-        var page = await _browser.OpenAsync(At($"/joblocks/names/{LockKey.Of(Name)}"));
+        var page = await _browser.OpenAsync(At(NamePage));
         var button = page.GetByRole(AriaRole.Button, new() { Name = "Ask to let go" });
         await button.FocusAsync();
         await _site.ParkAsync(Name, "4711");
@@ -71,6 +73,84 @@ public sealed class BrowserTests
         }
     }
 
+    [Test]
+    public async Task Loses_no_press_of_the_mouse_that_lasts_over_a_refresh(CancellationToken stop)
+    {
+        using var held = await _site.HoldAsync(Name);
+        await _site.WrittenDownAsync(stop);
+        var page = await _browser.OpenAsync(At(NamePage));
+        var button = page.GetByRole(AriaRole.Button, new() { Name = "Ask to let go" });
+
+        await button.HoverAsync();
+        await page.Mouse.DownAsync();
+        await LookedAsync(page);
+        await page.Mouse.UpAsync();
+        await page.GetByRole(AriaRole.Alert).WaitForAsync(new() { Timeout = 15_000 });
+
+        Assert.That(held.Lost.IsCancellationRequested, Is.True);
+    }
+
+    [Test]
+    public async Task Leaves_in_place_what_did_not_change(CancellationToken stop)
+    {
+        using var held = await _site.HoldAsync(Name);
+        await _site.WrittenDownAsync(stop);
+        var page = await _browser.OpenAsync(At(NamePage));
+        await LookedAsync(page);
+        await page.EvaluateAsync("document.querySelector('[id^=release-]').dataset.mine = 'yes'");
+
+        await LookedAsync(page);
+
+        Assert.That(await page.Locator("[id^=release-]").GetAttributeAsync("data-mine"), Is.EqualTo("yes"));
+    }
+
+    [Test]
+    public async Task Says_that_it_is_not_up_to_date_where_another_page_is_answered()
+    {
+        var page = await _browser.OpenAsync(At("/joblocks"));
+        var state = page.Locator("#state");
+        await page.RouteAsync("**/joblocks", static route => route.FulfillAsync(new() { ContentType = "text/html", Body = "<form>Log in</form>" }));
+        await Assertions.Expect(state).ToContainTextAsync("The server answers with another page");
+
+        await page.UnrouteAllAsync();
+        await Assertions.Expect(state).ToHaveTextAsync("Up to date");
+        await page.RouteAsync("**/joblocks", static route => route.FulfillAsync(new() { Status = 302, Headers = [KeyValuePair.Create("Location", "/joblocks?held=0")] }));
+
+        await Assertions.Expect(state).ToContainTextAsync("The server leads to another page");
+    }
+
+    [Test]
+    public async Task Says_once_since_when_it_is_not_up_to_date(CancellationToken stop)
+    {
+        var page = await _browser.OpenAsync(At("/joblocks"));
+        await page.EvaluateAsync("window.said = []; new MutationObserver(() => said.push(document.getElementById('state').textContent)).observe(document.getElementById('state'), { childList: true })");
+        var asked = 0;
+        var enough = new TaskCompletionSource();
+        await page.RouteAsync("**/joblocks", route =>
+        {
+            if (++asked == 4) enough.SetResult();
+            return route.AbortAsync();
+        });
+
+        await enough.Task.WaitAsync(stop);
+
+        Assert.That(await page.EvaluateAsync<string[]>("said.filter(text => text.startsWith('Not'))"), Has.Length.EqualTo(1));
+    }
+
+    [Test]
+    public async Task Moves_the_focus_to_the_heading_where_the_row_that_had_it_is_gone(CancellationToken stop)
+    {
+        var held = await _site.HoldAsync(Name);
+        await _site.WrittenDownAsync(stop);
+        var page = await _browser.OpenAsync(At("/joblocks"));
+        await page.Locator("[data-live=held] a").FocusAsync();
+
+        await held.DisposeAsync();
+        await page.GetByText("Nothing is held.").WaitForAsync();
+
+        Assert.That(await page.EvaluateAsync<string>("document.activeElement.id"), Is.EqualTo("h-held"));
+    }
+
     [TestCase(ColorScheme.Light, 1200)]
     [TestCase(ColorScheme.Dark, 1200)]
     [TestCase(ColorScheme.Light, 360)]
@@ -80,7 +160,7 @@ public sealed class BrowserTests
         using var longHeld = await _site.HoldAsync(new string('x', 400));
         await _site.ParkAsync(Name, "4711");
         await _site.WrittenDownAsync(stop);
-        foreach (var path in new[] { "/joblocks", $"/joblocks/names/{LockKey.Of(Name)}", "/joblocks/search?q=nothing" })
+        foreach (var path in new[] { "/joblocks", NamePage, "/joblocks/search?q=nothing" })
         {
             // The checker brings a script of its own, which the page does not allow.
             var page = await _browser.OpenAsync(At(path), new() { ColorScheme = scheme, ViewportSize = new() { Width = width, Height = 800 }, BypassCSP = true });
@@ -119,6 +199,12 @@ public sealed class BrowserTests
         var page = await _browser.OpenAsync(At("/joblocks"), new() { JavaScriptEnabled = false });
 
         Assert.That(await page.Locator("main").InnerTextAsync(), Does.Contain(Name).And.Contain("Hangfire job 1187 of billing on web-3 (pid 812)").And.Match(@"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"));
+    }
+
+    /// <summary>Waits until the page has looked twice: it begins the second time when it is done with the first.</summary>
+    private static async Task LookedAsync(IPage page)
+    {
+        for (var i = 0; i < 2; i++) await page.WaitForResponseAsync(static answer => answer.Request.ResourceType is "fetch");
     }
 
     private Uri At(string path) => new(_site.Address, path);

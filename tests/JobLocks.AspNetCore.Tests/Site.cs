@@ -85,7 +85,8 @@ internal sealed partial class Site : IAsyncDisposable
     }
 
     /// <summary>Presses the first button that asks a holder to let go.</summary>
-    public static FormUrlEncodedContent FormOn(string page) => new(HiddenField().Matches(page).Select(static field => KeyValuePair.Create(field.Groups["name"].Value, WebUtility.HtmlDecode(field.Groups["value"].Value))));
+    public static FormUrlEncodedContent FormOn(string page) =>
+        new(Field().Matches(page).DistinctBy(static field => field.Groups["name"].Value, StringComparer.Ordinal).Select(static field => KeyValuePair.Create(field.Groups["name"].Value, WebUtility.HtmlDecode(field.Groups["value"].Value))));
 
     public async Task<object?> AskAsync(string sql)
     {
@@ -111,6 +112,6 @@ internal sealed partial class Site : IAsyncDisposable
 
     private async Task<IReadOnlyList<HeldLock>> OthersAsync(CancellationToken stop) => (await _app.Services.GetRequiredService<IJobLockInspector>().GetHeldAsync(stop: stop)).Items;
 
-    [GeneratedRegex("<input type=\"hidden\" name=\"(?<name>[^\"]+)\" value=\"(?<value>[^\"]*)\">", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
-    private static partial Regex HiddenField();
+    [GeneratedRegex("<(input type=\"hidden\"|button form=\"ask\") name=\"(?<name>[^\"]+)\" value=\"(?<value>[^\"]*)\"", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex Field();
 }

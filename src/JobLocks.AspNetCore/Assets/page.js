@@ -7,6 +7,8 @@
   const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
   const said = new WeakMap();
   const state = document.getElementById('state');
+  let brokenAt = null;
+  let isPressed = false;
 
   const ago = (seconds) =>
     seconds < 100 ? `${Math.max(0, Math.round(seconds))} s` : seconds < 6000 ? `${Math.round(seconds / 60)} min` : seconds < 172800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86400)} d`;
@@ -20,10 +22,17 @@
     }
   };
 
+  const say = (text) => {
+    // It is read out when it changes, and only then.
+    if (state && state.textContent !== text) state.textContent = text;
+  };
+
   const takeOver = (fresh) => {
-    for (const part of document.querySelectorAll('[data-live]')) {
-      const next = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
-      if (!next) continue;
+    const parts = [...document.querySelectorAll('[data-live]')].map((part) => [part, fresh.querySelector(`[data-live="${part.dataset.live}"]`)]);
+    if (parts.some(([, next]) => !next)) throw new Error('The server answers with another page');
+    // What is under a finger or the mouse stays until it is let go, or the press would be lost.
+    if (isPressed) return;
+    for (const [part, next] of parts) {
       // Times grow older on their own: only what the server says anew is put in place, so that nothing flickers and a selection stays.
       if (next.innerHTML === said.get(part)) {
         showTimes(part);
@@ -31,9 +40,9 @@
       }
       said.set(part, next.innerHTML);
       showTimes(next);
-      const focused = part.contains(document.activeElement) ? document.activeElement.id : '';
+      const focused = part.contains(document.activeElement) ? document.activeElement.id : null;
       part.replaceChildren(...next.childNodes);
-      if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+      if (focused !== null) (document.getElementById(focused) ?? part.querySelector('h2'))?.focus({ preventScroll: true });
     }
   };
 
@@ -42,16 +51,21 @@
     try {
       const answer = await fetch(location.href, { headers: { Accept: 'text/html' }, cache: 'no-store' });
       if (!answer.ok) throw new Error(`The server answers ${answer.status}`);
+      if (answer.redirected) throw new Error('The server leads to another page');
       takeOver(new DOMParser().parseFromString(await answer.text(), 'text/html'));
-      if (state) state.textContent = 'Up to date';
+      brokenAt = null;
+      say('Up to date');
     } catch (broken) {
-      if (state) state.textContent = `Not up to date since ${clock.format(new Date())}: ${broken.message}. It is tried again.`;
+      brokenAt ??= clock.format(new Date());
+      say(`Not up to date since ${brokenAt}: ${broken.message}. It is tried again.`);
     }
   };
 
   for (const part of document.querySelectorAll('[data-live]')) said.set(part, part.innerHTML);
   showTimes(document);
-  if (state) state.textContent = '';
+  say('');
+  document.addEventListener('pointerdown', () => { isPressed = true; });
+  for (const end of ['pointerup', 'pointercancel']) document.addEventListener(end, () => { isPressed = false; });
   let looking = false;
   const lookOnce = async () => {
     if (looking) return;

@@ -16,17 +16,17 @@ internal sealed class NamePage(string at, NamedLock name, LockPage<RunInLine> li
         $"""
         <h1><bdi>{(name.Name is null ? $"key {name.Key}" : Shown.Name(name.Name))}</bdi></h1>
         <p class="faint">Key <code>{name.Key.Value}</code></p>
-        {Told()}
+        {Told()}{Form()}
         <section data-live="held" aria-labelledby="h-held">
-        <h2 id="h-held">Held by</h2>
+        <h2 id="h-held" tabindex="-1">Held by</h2>
         {Held()}
         </section>
         <section data-live="line" aria-labelledby="h-line">
-        <h2 id="h-line">Waiting, in order</h2>
+        <h2 id="h-line" tabindex="-1">Waiting, in order</h2>
         {Line()}
         </section>
         <section data-live="hour" aria-labelledby="h-hour">
-        <h2 id="h-hour">Last hour</h2>
+        <h2 id="h-hour" tabindex="-1">Last hour</h2>
         {HourPlot.Render(name.LastHour, DateTimeOffset.UtcNow)}
         <p>Since it was first seen: {name.Runs} runs, usual hold {Parts.Usual(name.UsualHold)}, {name.Refused} refused, {name.Waited} waited.</p>
         </section>
@@ -57,11 +57,16 @@ internal sealed class NamePage(string at, NamedLock name, LockPage<RunInLine> li
             </table>
             """);
 
+    /// <summary>Of all buttons: the token is another one each time, and what is live changes only when something happened.</summary>
+    private Markup Form() => token is null
+        ? Markup.None
+        : Markup.Of($"<form id=\"ask\" method=\"post\" action=\"{at}/names/{name.Key.Value}/release\"><input type=\"hidden\" name=\"{token.FormFieldName}\" value=\"{token.RequestToken}\"></form>");
+
     private Markup Release(HeldLock one) => token is null || one.Holder.IsForeign
         ? Markup.None
         : Markup.Of(
             $"""
-            <form method="post" action="{at}/names/{name.Key.Value}/release"><input type="hidden" name="{token.FormFieldName}" value="{token.RequestToken}"><input type="hidden" name="key" value="{one.Key.Value}"><button id="release-{one.Key.Value}-{one.Holder.Backend}" title="The run is cancelled; the lock is free when it has ended">Ask to let go</button></form>
+            <button form="ask" name="key" value="{one.Key.Value}" id="release-{one.Key.Value}-{one.Holder.Backend}" title="The run is cancelled; the lock is free when it has ended">Ask to let go</button>
             """);
 
     private Markup Line() => line.Items.Count == 0

@@ -15,15 +15,15 @@ internal sealed class OverviewPage(string at, LockOverview overview, LockPage<He
         </section>
         {NoNames()}
         <section data-live="waiting" aria-labelledby="h-waiting">
-        <h2 id="h-waiting">Waiting</h2>
+        <h2 id="h-waiting" tabindex="-1">Waiting</h2>
         {Waiting()}
         </section>
         <section data-live="held" aria-labelledby="h-held">
-        <h2 id="h-held">Held</h2>
+        <h2 id="h-held" tabindex="-1">Held</h2>
         {Held()}
         </section>
         <section data-live="processes" aria-labelledby="h-processes">
-        <h2 id="h-processes">Processes</h2>
+        <h2 id="h-processes" tabindex="-1">Processes</h2>
         {Processes()}
         </section>
         """);
