@@ -276,7 +276,7 @@ internal static class LineSql
     /// <summary>Another session may sweep for it.</summary>
     public const string StopLeading = "SELECT to_jsonb(pg_advisory_unlock(1246524279, $1::int)::int)";
 
-    /// <summary>The statement for the schema and the length of a turn that these options say.</summary>
-    public static string For(JobLocksOptions options, string sql) => SchemaSql.For(options.Schema!, sql)
+    /// <summary>The statement for the schema and the length of a turn that these options say. Without a schema, it is one that needs none.</summary>
+    public static string For(JobLocksOptions options, string sql) => (options.Schema is { } schema ? SchemaSql.For(schema, sql) : sql)
         .Replace("interval '30 s'", $"interval '{options.TurnLasts.TotalMilliseconds.ToString("0", CultureInfo.InvariantCulture)} ms'", StringComparison.Ordinal);
 }

@@ -268,13 +268,14 @@ public sealed class InspectorTests
         await UntilAsync(async () => await LockTable.CountAsync(_database) == 0, stop);
     }
 
-    [Test]
-    public async Task Shows_keys_and_processes_where_there_is_no_schema(CancellationToken stop)
+    [TestCase("joblocks")]
+    [TestCase(null)]
+    public async Task Shows_keys_and_processes_where_there_is_no_schema(string? looksInto, CancellationToken stop)
     {
         var database = await AssemblySetup.Server.CreateDatabaseAsync("inspector_plain", stop);
         await using var plain = AdvisoryLocks.Connect(database, static options => options.Schema = null);
         await using var held = await plain.TryAcquireAsync(_name, stop);
-        await using var looking = AdvisoryLocks.Connect(database);
+        await using var looking = AdvisoryLocks.Connect(database, options => options.Schema = looksInto);
 
         using (Assert.EnterMultipleScope())
         {
