@@ -34,6 +34,25 @@ public sealed class PageTests
     }
 
     [Test]
+    public async Task Counts_and_marks_each_of_several_runs_of_a_process_that_share_a_lock(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync();
+        using var first = await site.HoldAsync(Name, mode: LockMode.Shared);
+        using var second = await site.HoldAsync(Name, "Hangfire job 1188", LockMode.Shared);
+        while (!(await site.GetAsync("/joblocks")).Contains("Hangfire job 1188", StringComparison.Ordinal)) stop.ThrowIfCancellationRequested();
+
+        foreach (var path in new[] { "/joblocks", NamePage })
+        {
+            var page = await site.GetAsync(path);
+            var ids = page.Split(" id=\"").Skip(1).Select(static rest => rest[..rest.IndexOf('"', StringComparison.Ordinal)]).ToList();
+            Assert.That(ids, Is.Unique, path);
+            Assert.That(page, Does.Contain("Hangfire job 1187 of").And.Contain("Hangfire job 1188 of"), path);
+        }
+
+        Assert.That(await site.GetAsync("/joblocks"), Does.Contain("<b>2</b> held"));
+    }
+
+    [Test]
     public async Task Says_what_will_appear_where_there_is_nothing()
     {
         await using var site = await Site.StartAsync();

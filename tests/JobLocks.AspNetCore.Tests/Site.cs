@@ -61,8 +61,8 @@ internal sealed partial class Site : IAsyncDisposable
         return new(app, AdvisoryLocks.Connect(database, static options => options.ApplicationName = "billing@web-3:812"), database);
     }
 
-    public async Task<JobLockHandle> HoldAsync(string name, string run = "Hangfire job 1187") =>
-        (await ((ILockKeeper)Locks).TryTakeAllAsync([new(name, LockKey.Of(name))], new() { Run = run }, place: null, blocks: false, default)).Handles[0];
+    public async Task<JobLockHandle> HoldAsync(string name, string run = "Hangfire job 1187", LockMode mode = LockMode.Exclusive) =>
+        (await ((ILockKeeper)Locks).TryTakeAllAsync([new(name, LockKey.Of(name), mode)], new() { Run = run }, place: null, blocks: false, default)).Handles[0];
 
     public async Task ParkAsync(string name, string run)
     {

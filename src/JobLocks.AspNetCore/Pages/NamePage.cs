@@ -49,9 +49,9 @@ internal sealed class NamePage(string at, NamedLock name, LockPage<RunInLine> li
             $"""
             <table>
             <thead><tr><th scope="col">Holder</th><th scope="col">Since</th><th scope="col">Mode</th><th scope="col"><span class="unseen">What can be done</span></th></tr></thead>
-            <tbody>{Markup.Join(name.Held.Select(one => Markup.Of(
+            <tbody>{Markup.Join(Parts.WithIds(name.Held).Select(row => Markup.Of(
                 $"""
-                <tr><td data-label="Holder">{Parts.Holder(one.Holder)}</td><td data-label="Since">{Parts.Since(one.Holder)}</td><td data-label="Mode" class="word">{(one.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td>{Release(one)}</td></tr>
+                <tr><td data-label="Holder">{Parts.Holder(row.One.Holder)}</td><td data-label="Since">{Parts.Since(row.One.Holder)}</td><td data-label="Mode" class="word">{(row.One.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td>{Release(row.One, row.Id)}</td></tr>
 
                 """)))}</tbody>
             </table>
@@ -62,11 +62,11 @@ internal sealed class NamePage(string at, NamedLock name, LockPage<RunInLine> li
         ? Markup.None
         : Markup.Of($"<form id=\"ask\" method=\"post\" action=\"{at}/names/{name.Key.Value}/release\"><input type=\"hidden\" name=\"{token.FormFieldName}\" value=\"{token.RequestToken}\"></form>");
 
-    private Markup Release(HeldLock one) => token is null || one.Holder.IsForeign
+    private Markup Release(HeldLock one, string id) => token is null || one.Holder.IsForeign
         ? Markup.None
         : Markup.Of(
             $"""
-            <button form="ask" name="key" value="{one.Key.Value}" id="release-{one.Key.Value}-{one.Holder.Backend}" title="The run is cancelled; the lock is free when it has ended">Ask to let go</button>
+            <button form="ask" name="key" value="{one.Key.Value}" id="release-{id}" title="The run is cancelled; the lock is free when it has ended">Ask to let go</button>
             """);
 
     private Markup Line() => line.Items.Count == 0

@@ -9,7 +9,7 @@ internal sealed class OverviewPage(string at, LockOverview overview, LockPage<He
         $"""
         <h1 class="unseen">Overview</h1>
         <section class="numbers" data-live="numbers">
-        <p><b>{overview.Held}</b> held</p>
+        <p><b>{held.Total}</b> held</p>
         <p><b>{overview.Waiting}</b> waiting</p>
         <p><b>{overview.Processes.Count}</b> {(overview.Processes.Count == 1 ? "process" : "processes")}</p>
         </section>
@@ -53,9 +53,9 @@ internal sealed class OverviewPage(string at, LockOverview overview, LockPage<He
             $"""
             <table>
             <thead><tr><th scope="col">Name</th><th scope="col">Held by</th><th scope="col">Since</th><th scope="col">Mode</th><th scope="col">Usual hold</th></tr></thead>
-            <tbody>{Markup.Join(held.Items.Select(one => Markup.Of(
+            <tbody>{Markup.Join(Parts.WithIds(held.Items).Select(row => Markup.Of(
                 $"""
-                <tr><td data-label="Name">{Parts.Link(at, $"held-{one.Key}-{one.Holder.Backend}", one.Line, one.Name)}</td><td data-label="Held by">{Parts.Holder(one.Holder)}</td><td data-label="Since">{Parts.Since(one.Holder)}</td><td data-label="Mode" class="word">{(one.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Usual hold">{Parts.Usual(one.UsualHold)}</td></tr>
+                <tr><td data-label="Name">{Parts.Link(at, $"held-{row.Id}", row.One.Line, row.One.Name)}</td><td data-label="Held by">{Parts.Holder(row.One.Holder)}</td><td data-label="Since">{Parts.Since(row.One.Holder)}</td><td data-label="Mode" class="word">{(row.One.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Usual hold">{Parts.Usual(row.One.UsualHold)}</td></tr>
 
                 """)))}</tbody>
             </table>

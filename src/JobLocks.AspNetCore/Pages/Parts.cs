@@ -31,6 +31,18 @@ internal static class Parts
 
     public static Markup Usual(TimeSpan? usual) => usual is { } time ? Markup.Of($"{Shown.Time(time)}") : Markup.Of($"<span class=\"faint\">none yet</span>");
 
+    /// <summary>An id for each row, which it keeps while others come and go: several runs of one process may share a lock.</summary>
+    public static IEnumerable<(HeldLock One, string Id)> WithIds(IReadOnlyList<HeldLock> held)
+    {
+        var seen = new Dictionary<(LockKey Key, int Backend), int>();
+        foreach (var one in held)
+        {
+            var lockOf = (one.Key, one.Holder.Backend);
+            var nth = seen[lockOf] = seen.GetValueOrDefault(lockOf) + 1;
+            yield return (one, $"{one.Key}-{one.Holder.Backend}{(nth == 1 ? "" : $"-{nth}")}");
+        }
+    }
+
     /// <summary>The way to the other parts of a list.</summary>
     public static Markup Pager(string address, string parameter, int skip, int shown, long total)
     {

@@ -11,9 +11,15 @@ internal static partial class LookLog
     [LoggerMessage(602, LogLevel.Warning, "The lock {LockName} ({LockKey}) of {Run} is to be let go, since {By} asked for it: its run is told to stop")]
     public static partial void LetsGo(this ILogger log, string lockName, long lockKey, string run, string by);
 
-    [LoggerMessage(603, LogLevel.Warning, "{By} asks the holder of the lock {LockKey} to let go: {Answer}")]
-    public static partial void ReleaseAsked(this ILogger log, string by, long lockKey, ReleaseAnswer answer);
+    [LoggerMessage(603, LogLevel.Warning, "{By} asks the holder of the lock {LockKey} to let go")]
+    public static partial void ReleaseAsked(this ILogger log, string by, long lockKey);
 
-    [LoggerMessage(604, LogLevel.Warning, "{By} ends the session of the backend {Backend}, and with it all locks that it holds: {Ended}")]
-    public static partial void SessionEnded(this ILogger log, string by, int backend, bool ended);
+    [LoggerMessage(604, LogLevel.Warning, "{By} wants to end the session of the backend {Backend}, and with it all locks that it holds")]
+    public static partial void EndsSession(this ILogger log, string by, int backend);
+
+    [LoggerMessage(605, LogLevel.Warning, "What came of the session of the backend {Backend}, which {By} wanted to end: {Outcome}")]
+    public static partial void SessionEnded(this ILogger log, int backend, string by, string outcome);
+
+    [LoggerMessage(606, LogLevel.Information, "What came of the lock {LockKey}, which {By} asked for: {Answer}")]
+    public static partial void ReleaseAnswered(this ILogger log, long lockKey, string by, ReleaseAnswer answer);
 }

@@ -66,7 +66,8 @@ public interface IJobLockInspector
 
     /// <summary>
     /// Asks the process that has a lock to cancel its run (<see cref="JobLockHandle.Lost"/>) and let go, and waits for a while whether it does.
-    /// The lock is let go when the run ends, and not before: nobody can have it meanwhile. Both processes log who asked.
+    /// The lock is let go when the run ends, and not before: nobody can have it meanwhile. This process logs who asked before it tells the holder,
+    /// and that of the holder when it hears of it.
     /// </summary>
     /// <param name="key">The key of the lock, or of its slot.</param>
     /// <param name="by">Who asks, for the log and for the record of the run.</param>
@@ -82,7 +83,7 @@ public interface IJobLockInspector
     /// (<c>pg_signal_backend</c>, or the role of that session).
     /// </summary>
     /// <param name="backend">The server's process behind it.</param>
-    /// <param name="by">Who does it, for the log.</param>
+    /// <param name="by">Who does it, for the log of this process, before it is tried and after. The other process only sees that its session is gone.</param>
     /// <param name="stop">Gives up.</param>
     /// <returns>False where there is no such session with a lock.</returns>
     /// <exception cref="ArgumentException"><paramref name="by"/> is empty.</exception>

@@ -1,5 +1,4 @@
 using System.Globalization;
-using JobLocks.Diagnostics;
 using JobLocks.Line;
 using JobLocks.Postgres;
 using Microsoft.Extensions.Logging;
@@ -12,10 +11,6 @@ internal sealed partial class LockInspector(LockDesk desk, LineStatements statem
 {
     private const int LargestPage = 100;
     private const int MostPressed = 10;
-
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan NotYetKnown = LedgerWriter.Moment * 8;
-    private static readonly TimeSpan BetweenLooks = TimeSpan.FromMilliseconds(100);
 
     public async Task<LockOverview> GetOverviewAsync(CancellationToken stop = default)
     {
@@ -115,66 +110,6 @@ internal sealed partial class LockInspector(LockDesk desk, LineStatements statem
 
         var (has, _) = await AskAsync(LookSql.Has, static row => (Name: row.GetString(0), Since: Instant(row, 1)!.Value), stop, Text(Escaped(wanted))).ConfigureAwait(false);
         return has is [var held] ? $"holds {Shown.Name(held.Name)} since {Shown.Instant(held.Since)}" : null;
-    }
-
-    public async Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, string by, TimeSpan? atMost = null, CancellationToken stop = default)
-    {
-        ArgumentException.ThrowIfNullOrWhiteSpace(by);
-
-        by = Shown.Brief(by);
-        var answer = await RequestAsync(key, by, BootClock.Now + (atMost ?? Patience), stop).ConfigureAwait(false);
-        log.ReleaseAsked(by, key.Value, answer);
-        return answer;
-    }
-
-    public async Task<bool> EndSessionAsync(int backend, string by, CancellationToken stop = default)
-    {
-        ArgumentException.ThrowIfNullOrWhiteSpace(by);
-
-        var (ended, _) = await AskAsync(LookSql.End, static row => row.GetBoolean(0), stop, Number(backend)).ConfigureAwait(false);
-        log.SessionEnded(Shown.Brief(by), backend, ended is [true]);
-        return ended is [true];
-    }
-
-    private async Task<ReleaseAnswer> RequestAsync(LockKey key, string by, TimeSpan deadline, CancellationToken stop)
-    {
-        var begun = BootClock.Now;
-        var isAsked = false;
-        while (true)
-        {
-            var (look, _) = await AskAsync(
-                LookSql.StillHeld, static row => (Holders: row.GetInt64(0), Foreign: row.GetInt64(1), Asked: row.GetInt64(2)), stop, Key(key)).ConfigureAwait(false);
-            var (holders, foreign, asked) = look[0];
-            if (isAsked && asked == 0) return ReleaseAnswer.Released;
-            if (!isAsked && holders == 0) return ReleaseAnswer.WasFree;
-            // A session of ours that has just been opened is not yet known as one.
-            if (!isAsked && foreign == holders && BootClock.Now - begun > NotYetKnown) return ReleaseAnswer.IsForeign;
-
-            // What has been held for a moment only is not yet written down.
-            if (!isAsked)
-            {
-                isAsked = await TellHoldersAsync(key, by, stop).ConfigureAwait(false) || asked > 0;
-            }
-
-            if (BootClock.Now >= deadline) return ReleaseAnswer.StillHeld;
-            await Task.Delay(BetweenLooks, stop).ConfigureAwait(false);
-        }
-    }
-
-    private async Task<bool> TellHoldersAsync(LockKey key, string by, CancellationToken stop)
-    {
-        try
-        {
-            return options.Schema is not null && (await ReadAsync(LookSql.Ask, static row => row.GetInt32(0), [Key(key), Text(by)], stop).ConfigureAwait(false)).Count > 0;
-        }
-        catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
-        {
-            throw new UnauthorizedAccessException($"This role may not ask for locks: {denied.MessageText}. It needs GRANT UPDATE (asked) ON {options.Schema}.held, see docs/grants.sql.", denied);
-        }
-        catch (PostgresException unread) when (IsAboutSchema(unread))
-        {
-            return false;
-        }
     }
 
     /// <summary>Asks, and says whether the schema could be read.</summary>

@@ -17,7 +17,7 @@ internal static class LookSql
                  ORDER  BY since NULLS LAST, pid, key
                  OFFSET $1 LIMIT $2)
         """
-        + Holder + "FROM (SELECT count(*) AS total FROM locks) AS t LEFT JOIN sorted AS l ON true" + AboutHolder + "ORDER BY l.since NULLS LAST, l.pid, l.key";
+        + Holder + "FROM (SELECT count(*) AS total FROM holding) AS t LEFT JOIN sorted AS l ON true" + AboutHolder + "ORDER BY l.since NULLS LAST, l.pid, l.key";
 
     /// <summary>What is held under the key $1, or under a slot of it.</summary>
     public const string HeldUnder =
@@ -141,15 +141,23 @@ internal static class LookSql
         LIMIT    1
         """;
 
-    /// <summary>Asks for the key $1, as $2 wants it. Once: whoever has it next is not meant.</summary>
-    public const string Ask = """UPDATE "joblocks".held SET asked = $2 WHERE key = $1 AND asked IS NULL RETURNING backend""";
+    /// <summary>
+    /// Asks for the key $1, as $2 wants it, of the backends $3: of what they had at $4, and of whatever those $5 have that were not told yet.
+    /// Once: whoever has it next is not meant.
+    /// </summary>
+    public const string Ask =
+        """
+        UPDATE "joblocks".held SET asked = $2
+        WHERE  key = $1 AND asked IS NULL AND backend = ANY ($3) AND (since <= $4 OR backend = ANY ($5))
+        RETURNING backend, nth
+        """;
 
-    /// <summary>Who has the key $1: how many, how many of them are none of ours, and how many were asked and have it still.</summary>
+    /// <summary>Who has the key $1: the time, the backend, whether it is none of ours, which of its locks it is, since when, and whether it was asked for.</summary>
     public const string StillHeld =
         Locks + Tables +
         """
 
-        SELECT count(DISTINCT l.pid), count(DISTINCT l.pid) FILTER (WHERE s.backend IS NULL), count(*) FILTER (WHERE h.asked IS NOT NULL)
+        SELECT now(), l.pid, s.backend IS NULL, h.nth, h.since, h.asked IS NOT NULL
         FROM   locks AS l
         LEFT   JOIN sessions AS s ON s.backend = l.pid
         LEFT   JOIN held AS h ON h.backend = l.pid AND h.key = l.key

@@ -3,7 +3,7 @@ namespace JobLocks;
 /// <summary>What came of the wish that a lock is let go.</summary>
 public enum ReleaseAnswer
 {
-    /// <summary>Nobody has it any more.</summary>
+    /// <summary>None of those who had it when it was asked for has it any more.</summary>
     Released,
 
     /// <summary>Nobody had it.</summary>
@@ -12,6 +12,6 @@ public enum ReleaseAnswer
     /// <summary>Its holder was told, and has it still: a run ends when it looks at its token, or by itself.</summary>
     StillHeld,
 
-    /// <summary>Its holder is none of ours, and cannot be asked.</summary>
+    /// <summary>Its holder, or the one that is left of several, is none of ours, and cannot be asked.</summary>
     IsForeign,
 }

@@ -27,7 +27,7 @@ public sealed class LogTests
         var said = log.Text.Split('\n');
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(said.Count(static line => line.Contains("order:", StringComparison.Ordinal)), Is.EqualTo(4));
+            Assert.That(said.Count(static line => line.Contains("order:", StringComparison.Ordinal)), Is.EqualTo(5));
             Assert.That(said, Has.None.StartsWith("2026-01-01"));
             Assert.That((log.Text + waits.Reason + refused.Reason).Where(static letter => letter is '\r' or '\u202E' or '\u2028' or '\0'), Is.Empty);
             Assert.That(refused.Reason, Does.Contain("\"order:\\u000A2026-01-01 Error all is lost\\u000D<U+202E>"));
