@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using JobLocks.Inspection;
 using JobLocks.Naming;
 using Quartz;
 
@@ -37,8 +38,8 @@ internal static class QuartzJobCall
         return Of(job, triggerData, merged);
     }
 
-    /// <summary>How a person finds the run: the job, and Quartz's own id of this firing of it.</summary>
-    public static string IdOf(IJobExecutionContext context) => $"{context.JobDetail.Key} fired {context.FireInstanceId}";
+    /// <summary>How a person finds the run, in one line of a log: the job, and Quartz's own id of this firing of it.</summary>
+    public static string IdOf(IJobExecutionContext context) => Shown.Name($"{context.JobDetail.Key} fired {context.FireInstanceId}");
 
     /// <summary>The name under which a run was put back by us, and may stand in the line; null for any other firing.</summary>
     public static string? ParkedNameOf(IJobExecutionContext context) =>

@@ -146,7 +146,7 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
         {
             if (_written.FirstOrDefault(one => one.Value == number).Key is not { IsLost: false } handle) continue;
 
-            log.LetsGo(handle.ToString(), handle.Key.Value, handle.Holder.Run ?? "", by);
+            log.LetsGo(Shown.Brief(handle.ToString()), handle.Key.Value, Shown.Brief(handle.Holder.Run ?? "nobody who is known"), Shown.Brief(by));
             handle.DeclareLost(new ReleaseRequestedException(by));
         }
     }

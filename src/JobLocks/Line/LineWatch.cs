@@ -99,7 +99,7 @@ internal sealed class LineWatch : IDisposable
         var store = said.IndexOf(' ', StringComparison.Ordinal);
         if (store < 0 || !long.TryParse(said.AsSpan(0, store), CultureInfo.InvariantCulture, out var place))
         {
-            _log.UnknownNews(said.Length > 100 ? said[..100] : said);
+            _log.UnknownNews(Shown.Brief(said));
             return;
         }
 
@@ -159,7 +159,7 @@ internal sealed class LineWatch : IDisposable
 
         foreach (var run in gone)
         {
-            _log.GaveUp(run.Address.Run, Shown.Brief(run.Name));
+            _log.GaveUp(Shown.Brief(run.Address.Run), Shown.Brief(run.Name));
             Parked.Remove(run.Place);
         }
 

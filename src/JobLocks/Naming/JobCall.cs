@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using JobLocks.Inspection;
 using JobLocks.Line;
 using JobLocks.Rules;
 
@@ -10,8 +11,8 @@ internal sealed record JobCall
     /// <summary>Which scheduler, as holders are shown: <c>Hangfire</c>.</summary>
     public required string Scheduler { get; init; }
 
-    /// <summary>The scheduler's own name for this run.</summary>
-    public required string JobId { get; init; }
+    /// <summary>The scheduler's own name for this run, in one line: it stands in logs and in reasons.</summary>
+    public required string JobId { get; init => field = Shown.Name(value); }
 
     public required JobSignature Job { get; init; }
 

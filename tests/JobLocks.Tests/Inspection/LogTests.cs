@@ -9,28 +9,48 @@ namespace JobLocks.Tests.Inspection;
 [TestFixture]
 public sealed class LogTests
 {
+    private const string Hostile = "order:\n2026-01-01 Error all is lost\r\u202E\u2028\0";
+
+    private static readonly string[] Expected = ["is admitted under", "stands in the line", "is refused under", "asks the holder of the lock", "is to be let go, since", "what is none of ours"];
+
     [Test, CancelAfter(60_000)]
-    public async Task Keeps_to_one_line_whatever_a_lock_name_or_somebody_who_asks_says(CancellationToken stop)
+    public async Task Keeps_to_one_line_whatever_a_lock_name_a_run_or_somebody_who_asks_says(CancellationToken stop)
     {
-        const string Hostile = "order:\n2026-01-01 Error all is lost\r\u202E\u2028\0";
         using var log = new LogLines();
-        await using var locks = AdvisoryLocks.Connect(await AssemblySetup.Server.CreateDatabaseAsync("hostile", stop), loggers: log);
+        var database = await AssemblySetup.Server.CreateDatabaseAsync("hostile", stop);
+        await using var locks = AdvisoryLocks.Connect(database, loggers: log);
         var gate = JobGate.To(locks, log);
-        var call = Calls.Call("{0}", ("name", Hostile));
+        var call = Calls.Call("{0}", ("name", Hostile)) with { JobId = Hostile };
 
         var admitted = (Admission.Admitted)await gate.TryEnterAsync(call, stop);
         var waits = (Admission.Waits)await gate.TryEnterAsync(call with { Address = static _ => new RunAddress("Test store", "1", "") }, stop);
-        var refused = (Admission.Refused)await gate.TryEnterAsync(call with { Rules = [LockRule.For(new("{0}", OnConflict.Fail, 15), call.Job)] }, stop);
-        await locks.Inspector.RequestReleaseAsync(admitted.First.Key, Hostile, TimeSpan.Zero, stop);
+        var refused = (Admission.Refused)await gate.TryEnterAsync(call with { JobId = "1", Rules = [LockRule.For(new("{0}", OnConflict.Fail, 15), call.Job)] }, stop);
+        var lost = admitted.First.WhenLost();
+        await locks.Inspector.RequestReleaseAsync(admitted.First.Key, Hostile, TimeSpan.FromSeconds(1), stop);
+        await lost.WaitAsync(stop);
+        await SayOnTheChannelAsync(database, locks, log, stop);
         admitted.Dispose();
 
         var said = log.Text.Split('\n');
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(said.Count(static line => line.Contains("order:", StringComparison.Ordinal)), Is.EqualTo(5));
+            foreach (var expected in Expected) Assert.That(said, Has.Some.Contains(expected));
             Assert.That(said, Has.None.StartsWith("2026-01-01"));
             Assert.That((log.Text + waits.Reason + refused.Reason).Where(static letter => letter is '\r' or '\u202E' or '\u2028' or '\0'), Is.Empty);
             Assert.That(refused.Reason, Does.Contain("\"order:\\u000A2026-01-01 Error all is lost\\u000D<U+202E>"));
         }
+    }
+
+    /// <summary>A process hears the channel while it waits for a lock of another one.</summary>
+    private static async Task SayOnTheChannelAsync(string database, AdvisoryLocks locks, LogLines log, CancellationToken stop)
+    {
+        await using var other = AdvisoryLocks.Connect(database);
+        await using var held = await other.TryAcquireAsync("other", stop);
+        using var waits = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        var waiting = locks.AcquireAsync("other", TimeSpan.FromMinutes(1), waits.Token);
+        var heard = log.WhenSaidAsync("what is none of ours", stop);
+        while (!heard.IsCompleted && !stop.IsCancellationRequested) await LockTable.AskAsync(database, "SELECT pg_notify('joblocks', $1)", Hostile.TrimEnd('\0'));
+        await waits.CancelAsync();
+        await ((Task)waiting).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 }
