@@ -6,7 +6,9 @@
 --     GRANT SELECT, INSERT, UPDATE ON "joblocks".limits TO its_name;
 --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".line TO its_name;
 --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO its_name;
--- One that only looks needs SELECT on the tables, and nothing else.
+-- One that only looks needs, and nothing else:
+--     GRANT USAGE ON SCHEMA "joblocks" TO who_looks;
+--     GRANT SELECT ON "joblocks".line, "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO who_looks;
 BEGIN;
 
 SET LOCAL lock_timeout = '60s';
@@ -90,6 +92,9 @@ CREATE UNLOGGED TABLE IF NOT EXISTS held (
     PRIMARY KEY (backend, nth)
 );
 
+-- Which store of which scheduler keeps the run: another one may have a run of the same name. Null where none does.
+ALTER TABLE held ADD COLUMN IF NOT EXISTS store text;
+
 CREATE INDEX IF NOT EXISTS held_key ON held (key);
 
 CREATE INDEX IF NOT EXISTS held_line ON held (line);
@@ -136,6 +141,6 @@ BEGIN
 END
 $do$;
 
-COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 3';
+COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 4';
 
 COMMIT;

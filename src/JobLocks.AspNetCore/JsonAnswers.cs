@@ -37,7 +37,7 @@ internal static class JsonAnswers
         new(from.Key.ToString(), from.Name, from.Place, Of(from.Mode), from.Scheduler, from.Store, from.Run, from.Queue, from.Since, from.TurnCame);
 
     private static HolderAnswer Of(LockHolder from) =>
-        new(from.Run, from.Application, from.Host, from.ProcessId, from.Backend, from.Address, from.Since, from.ConnectedSince, from.IsForeign);
+        new(from.Run, from.Store, from.Application, from.Host, from.ProcessId, from.Backend, from.Address, from.Since, from.ConnectedSince, from.IsForeign);
 
     private static string Of(LockMode mode) => mode == LockMode.Shared ? "shared" : "exclusive";
 
@@ -56,6 +56,7 @@ internal static class JsonAnswers
 
     internal sealed record HolderAnswer(
         string? Run,
+        string? Store,
         string? Application,
         string? Host,
         int? ProcessId,

@@ -28,6 +28,7 @@ internal static class HangfireJobCall
     public static JobCall Of(PerformContext context, IReadOnlyList<JobLockAttribute> attributes) =>
         Of(context.BackgroundJob.Job, context.BackgroundJob.Id, attributes) with
         {
+            Store = () => HangfireRuns.Of(context.Storage).TryIdentify(),
             WasStartedBefore = () => WasStartedBefore(context.Storage, context.BackgroundJob.Id),
             MayStandInLine = FetchedRun.Of(context) is not { WasScheduled: false },
             Address = isNewcomer => new(HangfireRuns.Of(context.Storage).Identify(), context.BackgroundJob.Id, isNewcomer ? KeptQueue.Remember(context) : ""),

@@ -50,6 +50,20 @@ internal sealed class HangfireRuns : IRunStore
         return _id = $"{(IsInMemory ? DeadStores.Volatile : "")}Hangfire {name}";
     }
 
+    /// <summary>The same for those who only look; null where the storage cannot say it.</summary>
+    public string? TryIdentify()
+    {
+        try
+        {
+            return Identify();
+        }
+        catch (Exception)
+        {
+            // Asked again with the next run. What depends on the name says what is wrong.
+            return null;
+        }
+    }
+
     public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(Identify());
 
     public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)

@@ -23,6 +23,7 @@ internal static class QuartzJobCall
         return call with
         {
             JobId = IdOf(context),
+            Store = () => runs.Id,
             WasStartedBefore = () => WasStartedBefore(context),
             MayStandInLine = parked is not null,
             Address = _ => runs.Id is { } store ? new(store, name, Queue: "") : null,

@@ -1,5 +1,6 @@
 using Hangfire;
 using Hangfire.States;
+using JobLocks.Gate;
 using JobLocks.Hangfire.Tests.Support;
 using Npgsql;
 
@@ -86,6 +87,28 @@ public sealed class DashboardTests : RealServers
                 Assert.That((int)(await foreign.Client.GetAsync(new Uri(path, UriKind.Relative), stop)).StatusCode, Is.EqualTo(401), path);
             Assert.That((int)(await allowed.Client.GetAsync(new Uri(release, UriKind.Relative), stop)).StatusCode, Is.EqualTo(405));
             Assert.That(stage.Entries.Entries[0].Handle!.Lost.IsCancellationRequested, Is.False);
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Leads_to_no_job_of_this_storage_from_one_of_another_with_the_same_id(CancellationToken stop)
+    {
+        var stage = NewStage();
+        var (held, waiting) = await HoldAndWaitAsync(stage, stop);
+        var key = LockKey.Of($"other {stage.LockName}");
+        await using var other = AdvisoryLocks.Connect(Servers.Database, static options => options.ApplicationName = "other");
+        var taken = await ((ILockKeeper)other).TryTakeAllAsync([new("other", key)], new() { Run = $"Hangfire job {held}", Store = "Hangfire other" }, place: null, blocks: false, stop);
+        await Servers.Locks.WrittenDownAsync(key, stop);
+        await using var site = await DashboardSite.StartAsync(Servers[0].Storage);
+
+        var ofOther = await site.GetAsync($"/hangfire/joblocks/names/{key}");
+        var ours = await site.GetAsync($"/hangfire/joblocks/names/{stage.Key}");
+        taken.Handles[0].Dispose();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(ofOther, Does.Contain($"Hangfire job {held} of other").And.Not.Contain("/jobs/details/"));
+            Assert.That(ours, Does.Contain($"/hangfire/jobs/details/{held}\"").And.Contain($"/hangfire/jobs/details/{waiting}\""));
         }
     }
 

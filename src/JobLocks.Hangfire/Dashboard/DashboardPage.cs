@@ -18,6 +18,9 @@ internal abstract class DashboardPage(string title) : RazorPage
 
     protected abstract Markup Render(LockInspector locks);
 
+    /// <summary>What the storage of this dashboard is called where runs of several are listed; null where it cannot say it.</summary>
+    protected string? Store { get; private set; }
+
     protected int From(string parameter) => int.TryParse(Query(parameter), NumberStyles.None, CultureInfo.InvariantCulture, out var from) ? from : 0;
 
     protected Markup Link(LockKey key, string? name)
@@ -32,7 +35,7 @@ internal abstract class DashboardPage(string title) : RazorPage
         const string Job = "Hangfire job ";
         var shown = Shown.Name(holder.ToString());
         if (holder.IsForeign) return Markup.Of($"<bdi>{shown}</bdi> <span class=\"label label-warning\">foreign</span>");
-        if (holder.Run?.StartsWith(Job, StringComparison.Ordinal) != true) return Markup.Of($"<bdi>{shown}</bdi>");
+        if (holder.Run?.StartsWith(Job, StringComparison.Ordinal) != true || holder.Store is null || !string.Equals(holder.Store, Store, StringComparison.Ordinal)) return Markup.Of($"<bdi>{shown}</bdi>");
 
         var id = holder.Run[Job.Length..];
         return Markup.Of($"<a href=\"{Url.JobDetails(id)}\">job <bdi>{Shown.Name(id)}</bdi></a> <bdi>{Shown.Name((holder with { Run = null }).ToString())}</bdi>");
@@ -60,6 +63,7 @@ internal abstract class DashboardPage(string title) : RazorPage
     {
         if (LocksDashboard.Of(Storage) is not { } locks) return Markup.Of($"<div class=\"alert alert-warning\">No locks belong to this storage. Call UseJobLocks after it is configured.</div>");
 
+        Store = HangfireRuns.Of(Storage).TryIdentify();
         try
         {
             return Render(locks);

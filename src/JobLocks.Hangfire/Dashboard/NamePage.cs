@@ -10,16 +10,15 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
         var name = Blocking.Wait(locks.GetNameAsync(key));
         var from = From("skip");
         var line = from > 0 ? Blocking.Wait(locks.GetWaitingAsync(key, from, OnOnePage)) : name.Waiting;
-        var store = HangfireRuns.Of(Storage).Id;
         return Markup.Of(
             $"""
-            <ol class="breadcrumb"><li><a href="{Url.To(LocksDashboard.Path)}">Locks</a></li><li class="active">{key.Value}</li></ol>
+            <ol class="breadcrumb"><li><a href="{Url.To(LocksDashboard.Path)}">Locks</a></li><li class=\"active\">{key.Value}</li></ol>
             <h1 class="page-header"><bdi>{(name.Name is null ? $"key {key}" : Shown.Name(name.Name))}</bdi></h1>
             <p>{name.Runs} runs since it was first seen, usual hold {Usual(name.UsualHold)}, {name.Refused} refused, {name.Waited} waited.</p>
             <h3>Held by</h3>
             {Held(name)}
             <h3>Waiting, in order</h3>
-            {Line(line, store)}{Pager($"{LocksDashboard.Path}/names/{key}", "skip", from, line.Items.Count, line.Total)}
+            {Line(line)}{Pager($"{LocksDashboard.Path}/names/{key}", "skip", from, line.Items.Count, line.Total)}
             """);
     }
 
@@ -39,19 +38,19 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
         : Markup.Of(
             $"<button class=\"btn btn-default btn-xs\" data-ajax=\"{Url.To($"{LocksDashboard.Path}/names/{key}/release/{one.Key}")}\" data-confirm=\"The run is cancelled, and the lock is free when it has ended.\" data-loading-text=\"Asking\">Ask to let go</button>");
 
-    private Markup Line(LockPage<RunInLine> line, string? store) => line.Items.Count == 0
+    private Markup Line(LockPage<RunInLine> line) => line.Items.Count == 0
         ? Markup.Of($"<div class=\"alert alert-success\">No run waits for it.</div>")
         : Markup.Of(
             $"""
             <div class="table-responsive"><table class="table">
             <thead><tr><th class="min-width">Place</th><th>Run</th><th class="min-width">Since</th><th class="min-width">Mode</th><th class="min-width">Its turn</th></tr></thead>
             <tbody>{Markup.Join(line.Items.Select(one => Markup.Of(
-                $"<tr><td class=\"min-width\">{one.Place}</td><td>{Run(one, store)}</td><td class=\"min-width\">{Time(one.Since)}</td><td class=\"min-width\">{Mode(one.Mode)}</td><td class=\"min-width\">{(one.TurnCame is { } turn ? Markup.Of($"came {Time(turn)}") : Markup.Of($"<em>not yet</em>"))}</td></tr>")))}</tbody>
+                $"<tr><td class=\"min-width\">{one.Place}</td><td>{Run(one)}</td><td class=\"min-width\">{Time(one.Since)}</td><td class=\"min-width\">{Mode(one.Mode)}</td><td class=\"min-width\">{(one.TurnCame is { } turn ? Markup.Of($"came {Time(turn)}") : Markup.Of($"<em>not yet</em>"))}</td></tr>")))}</tbody>
             </table></div>
             """);
 
     /// <summary>A job of this storage leads to its page; that of another has none here.</summary>
-    private Markup Run(RunInLine run, string? store) => string.Equals(run.Store, store, StringComparison.Ordinal)
+    private Markup Run(RunInLine run) => string.Equals(run.Store, Store, StringComparison.Ordinal)
         ? Markup.Of($"<a href=\"{Url.JobDetails(run.Run)}\">job <bdi>{Shown.Name(run.Run)}</bdi></a>")
         : Markup.Of($"<bdi>{Shown.Name($"{run.Scheduler} {run.Run}")}</bdi>");
 }

@@ -8,6 +8,9 @@ internal sealed record Holder
     /// <summary>The run, where the holder is one of this process: <c>Hangfire job 1187</c>.</summary>
     public string? Run { get; init; }
 
+    /// <summary>Which store of which scheduler keeps the run, where that is known.</summary>
+    public string? Store { get; init; }
+
     /// <summary>The <c>application_name</c> of the session.</summary>
     public string? Application { get; init; }
 

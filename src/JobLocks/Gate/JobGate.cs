@@ -85,13 +85,12 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     private async ValueTask<Admission> DecideAsync(JobCall call, IReadOnlyList<LockRequest> requests, bool blocks, CancellationToken stop)
     {
         var wishes = requests.Select(static request => request.Wish).ToArray();
-        var run = new Holder { Run = RunOf(call) };
+        var run = new Holder { Run = RunOf(call), Store = call.Store() };
         try
         {
             var place = await _queueing.FindAsync(call, blocks, stop).ConfigureAwait(false);
             if (place?.Verdict is { } verdict) return await DropAsync(call, requests[0], place, verdict, blocks).ConfigureAwait(false);
 
-            var atMost = requests.Min(static request => request.Rule.Line.AtMost);
             for (var isLastTry = false; ; isLastTry = true)
             {
                 var taken = await locks.TryTakeAllAsync(wishes, run, place, blocks, stop).ConfigureAwait(false);
@@ -99,7 +98,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
                 var refused = RequestFor(taken.Refused, requests);
                 if (await _queueing.AddressOfAsync(call, refused, isNewcomer: place is null, blocks, stop).ConfigureAwait(false) is { } address)
-                    return await QueueAsync(call, requests, refused, address, atMost, blocks, stop).ConfigureAwait(false);
+                    return await QueueAsync(call, run, requests, refused, address, blocks, stop).ConfigureAwait(false);
 
                 var holder = taken.IsBehind ? null : await locks.FindHolderAsync(taken.Refused, blocks, stop).ConfigureAwait(false);
                 if (holder is not null || taken.IsBehind || isLastTry) return Refuse(call, refused, holder, taken.IsBehind);
@@ -113,16 +112,18 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
     /// <summary>The run stands in the line, and looks at its locks once more: who let go before that could not know of it.</summary>
     private async ValueTask<Admission> QueueAsync(
-        JobCall call, IReadOnlyList<LockRequest> requests, LockRequest request, RunAddress address, TimeSpan? atMost, bool blocks, CancellationToken stop)
+        JobCall call, Holder run, IReadOnlyList<LockRequest> requests, LockRequest request, RunAddress address, bool blocks, CancellationToken stop)
     {
         var wishes = requests.Select(static wanted => wanted.Wish).ToArray();
+        // A run waits for so long, whichever of its locks it lacks.
+        var atMost = requests.Min(static wanted => wanted.Rule.Line.AtMost);
         for (var turn = 1; ; turn++)
         {
             var standing = await _queueing.StandAsync(call, address, request, atMost, blocks, stop).ConfigureAwait(false);
             if (standing.Place is not { } place) return RefusePlace(call, request, standing.Ahead);
             if (place.Verdict is { } verdict) return await DropAsync(call, request, place, verdict, blocks).ConfigureAwait(false);
 
-            var taken = await locks.TryTakeAllAsync(wishes, new() { Run = RunOf(call) }, place, blocks, stop).ConfigureAwait(false);
+            var taken = await locks.TryTakeAllAsync(wishes, run, place, blocks, stop).ConfigureAwait(false);
             if (taken.Refused is null) return await AdmitAsync(call, requests, taken, place, blocks).ConfigureAwait(false);
 
             var refused = RequestFor(taken.Refused, requests);

@@ -29,7 +29,6 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
     /// <summary>Puts the run into the line of a lock. Where it stood in another one, those behind it are told.</summary>
     public async ValueTask<Standing> StandAsync(JobCall call, RunAddress address, LockRequest request, TimeSpan? atMost, bool blocks, CancellationToken stop)
     {
-        // A run waits for so long, whichever of its locks it lacks.
         var standing = await locks.Line.StandAsync(address, request.Wish, request.Rule.Line with { AtMost = atMost }, blocks, stop).ConfigureAwait(false);
         if (standing.IsNew)
         {

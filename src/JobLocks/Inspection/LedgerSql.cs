@@ -30,10 +30,10 @@ internal static class LedgerSql
     public const string Note =
         """
         WITH gone AS (DELETE FROM "joblocks".held WHERE backend = ($1 -> 'backend')::int AND nth IN (SELECT jsonb_array_elements($1 -> 'gone')::bigint))
-        INSERT INTO "joblocks".held (backend, connected, nth, key, line, name, run, since)
+        INSERT INTO "joblocks".held (backend, connected, nth, key, line, name, run, since, store)
         SELECT s.backend, s.connected, n.*
         FROM   "joblocks".sessions AS s,
-               jsonb_to_recordset($1 -> 'fresh') AS n (nth bigint, key bigint, line bigint, name text, run text, since timestamptz)
+               jsonb_to_recordset($1 -> 'fresh') AS n (nth bigint, key bigint, line bigint, name text, run text, since timestamptz, store text)
         WHERE  s.backend = ($1 -> 'backend')::int
         ON CONFLICT (backend, nth) DO NOTHING
         RETURNING NULL::jsonb

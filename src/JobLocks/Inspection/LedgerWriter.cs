@@ -133,6 +133,7 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
                     name = Readable(handle.Name ?? ""),
                     run = Readable(handle.Holder.Run ?? ""),
                     since = handle.Since.UtcDateTime,
+                    store = handle.Holder.Store,
                 }),
             });
         }));

@@ -9,6 +9,12 @@ public sealed partial record LockHolder
     /// <summary>The run: <c>Hangfire job 1187</c>. Null where it is not known: what is held for a moment only is not written down.</summary>
     public string? Run { get; init; }
 
+    /// <summary>
+    /// Which store of which scheduler keeps the run, as <see cref="RunInLine.Store"/> names it: two of them may have a run of the same name.
+    /// Null where it is not known, and where none does.
+    /// </summary>
+    public string? Store { get; init; }
+
     /// <summary>The application, without host and process; where the holder is none of ours, the <c>application_name</c> of its session.</summary>
     public string? Application { get; init; }
 

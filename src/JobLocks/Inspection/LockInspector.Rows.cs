@@ -13,20 +13,20 @@ internal sealed partial class LockInspector
         var key = new LockKey(row.GetInt64(1));
         var here = row.GetInt32(5) == desk.CurrentBackend ? desk.HeldSince(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
         var line = row.IsDBNull(2) ? here?.Line ?? key : new(row.GetInt64(2));
-        var holder = ReadHolder(row, 5);
+        var holder = ReadHolder(row, 5, store: 14);
         return (row.GetInt64(0), new(
             key,
             line,
             row.GetValue(3) as string ?? here?.Name,
             (LockMode)row.GetInt32(4),
-            here is null || holder.Run is not null ? holder : holder with { Run = here.Holder.Run, Since = here.Since },
+            here is null || holder.Run is not null ? holder : holder with { Run = here.Holder.Run, Since = here.Since, Store = here.Holder.Store },
             Usual(row, 12)));
     }
 
     private (long Total, WaitingName? Item) ReadWaiting(NpgsqlDataReader row) => row.IsDBNull(14)
         ? (row.GetInt64(0), null)
         : (row.GetInt64(0), new(
-            new(row.GetInt64(14)), row.GetString(15), row.GetInt64(16), Instant(row, 17)!.Value, row.IsDBNull(1) ? null : ReadHolder(row, 5), Usual(row, 12)));
+            new(row.GetInt64(14)), row.GetString(15), row.GetInt64(16), Instant(row, 17)!.Value, row.IsDBNull(1) ? null : ReadHolder(row, 5, store: 19), Usual(row, 12)));
 
     private static (long Total, RunInLine? Item) ReadJob(NpgsqlDataReader row, LockKey key)
     {
@@ -37,12 +37,13 @@ internal sealed partial class LockInspector
             key, row.GetString(1), row.GetInt64(2), (LockMode)row.GetInt16(3), (DeadStores.IsVolatile(store) ? store[DeadStores.Volatile.Length..] : store).Split(' ')[0], store, row.GetString(5), row.GetString(6), Instant(row, 7)!.Value, Instant(row, 8)));
     }
 
-    private LockHolder ReadHolder(NpgsqlDataReader row, int at)
+    private LockHolder ReadHolder(NpgsqlDataReader row, int at, int store)
     {
         var holder = new LockHolder
         {
             Backend = row.GetInt32(at),
             Run = row.GetValue(at + 1) is string { Length: > 0 } run ? run : null,
+            Store = row.GetValue(store) as string,
             Since = Instant(row, at + 2),
             Address = row.GetValue(at + 4) as string,
             ConnectedSince = Instant(row, at + 5),

@@ -72,17 +72,15 @@ internal sealed partial class LockInspector(LockDesk desk, LineStatements statem
         var wanted = text.Trim().Replace('\0', '\uFFFD');
         if (wanted.Length == 0) return [];
 
-        var pattern = Escaped(wanted);
         var number = long.TryParse(wanted, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var parsed) ? parsed : (long?)null;
         var (found, _) = await AskSchemaAsync(
             LookSql.Find,
             static row => new LockMatch(new(row.GetInt64(0)), row.GetValue(1) as string, row.GetString(2)),
             stop,
-            Text($"%{pattern}%"),
+            Text($"%{Escaped(wanted)}%"),
             Key(number is { } given ? new(given) : KeyOf(wanted)),
             Key(KeyOf(wanted)),
-            Text(wanted),
-            Text(pattern)).ConfigureAwait(false);
+            Text(wanted)).ConfigureAwait(false);
         // A key is worth a look even where nobody has written down its name.
         return number is { } key && found.TrueForAll(match => match.Key.Value != key) ? [new(new(key), null, "key"), .. found] : found;
     }
@@ -104,11 +102,12 @@ internal sealed partial class LockInspector(LockDesk desk, LineStatements statem
                 new(row.GetInt64(0)), row.GetString(1), Instant(row, 2)!.Value, Instant(row, 3), row.GetInt64(4) + 1, row.GetInt64(5), Usual(row, 6)),
             stop,
             Text(wanted),
-            new NpgsqlParameter { NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text, Value = store ?? (object)DBNull.Value }).ConfigureAwait(false);
+            TextOrNull(store)).ConfigureAwait(false);
         if (stands is [var standing])
             return standing.Explain(Page(await AskAsync(LookSql.HeldUnder, ReadHeld, stop, Key(standing.Key)).ConfigureAwait(false)).Items);
 
-        var (has, _) = await AskAsync(LookSql.Has, static row => (Name: row.GetString(0), Since: Instant(row, 1)!.Value), stop, Text(Escaped(wanted))).ConfigureAwait(false);
+        var (has, _) = await AskAsync(LookSql.Has, static row => (Name: row.GetString(0), Since: Instant(row, 1)!.Value), stop, Text(Shown.Name(run)), TextOrNull(store))
+            .ConfigureAwait(false);
         return has is [var held] ? $"holds {Shown.Name(held.Name)} since {Shown.Instant(held.Since)}" : null;
     }
 
@@ -196,6 +195,8 @@ internal sealed partial class LockInspector(LockDesk desk, LineStatements statem
     private static NpgsqlParameter<int> Number(int value) => new NpgsqlParameter<int> { TypedValue = value };
 
     private static NpgsqlParameter<long> Key(LockKey key) => new NpgsqlParameter<long> { TypedValue = key.Value };
+
+    private static NpgsqlParameter TextOrNull(string? value) => new() { NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text, Value = value ?? (object)DBNull.Value };
 
     private static NpgsqlParameter<string> Text(string value) => new NpgsqlParameter<string> { TypedValue = value };
 }

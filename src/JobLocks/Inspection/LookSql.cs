@@ -46,7 +46,7 @@ internal static class LookSql
                  JOIN   page AS p ON p.key = coalesce(l.line, l.key)
                  ORDER  BY p.key, l.since NULLS LAST)
         SELECT t.total, l.key, l.line, l.name, l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL,
-               n.runs, n.held, p.key, f.name, p.length, f.since, t.runs
+               n.runs, n.held, p.key, f.name, p.length, f.since, t.runs, l.store
         FROM   (SELECT count(*) AS total, coalesce(sum(length), 0)::bigint AS runs FROM lines) AS t
         LEFT   JOIN page AS p ON true
         LEFT   JOIN line AS f ON f.place = p.first
@@ -104,7 +104,7 @@ internal static class LookSql
         UNION ALL
         SELECT l.key, l.name, split_part(l.store, ' ', 1) || ' run ' || l.run FROM stores AS s JOIN "joblocks".line AS l ON l.store = s.store AND l.run = $4
         UNION ALL
-        SELECT * FROM (SELECT line, name, run FROM "joblocks".held WHERE run LIKE '% job ' || $5 LIMIT 100) AS by_holder
+        SELECT * FROM (SELECT line, name, run FROM "joblocks".held WHERE run = split_part(run, ' ', 1) || ' job ' || $4 LIMIT 100) AS by_holder
         LIMIT 100
         """;
 
@@ -128,7 +128,7 @@ internal static class LookSql
         LIMIT  1
         """;
 
-    /// <summary>What a run whose text ends like $1 has.</summary>
+    /// <summary>What the run $1 has, of the store $2 where that is known: a name may end like another one.</summary>
     public const string Has =
         Locks + Tables +
         """
@@ -136,7 +136,8 @@ internal static class LookSql
         SELECT   h.name, h.since
         FROM     held AS h
         JOIN     locks AS l ON l.pid = h.backend AND l.key = h.key
-        WHERE    h.run LIKE '%job ' || $1
+        WHERE    h.run = split_part(h.run, ' ', 1) || ' job ' || $1
+        AND      ($2 IS NULL OR h.store = $2)
         ORDER BY h.since
         LIMIT    1
         """;
@@ -208,7 +209,7 @@ internal static class LookSql
         """
         ,
              holding AS (
-                 SELECT l.*, h.line, h.name, h.run, h.since
+                 SELECT l.*, h.line, h.name, h.run, h.since, h.store
                  FROM   locks AS l
                  FULL   JOIN held AS h ON h.backend = l.pid AND h.key = l.key
                  WHERE  coalesce(l.pid, 0) > 0)
@@ -219,7 +220,7 @@ internal static class LookSql
         ,
              sessions AS (SELECT NULL::int AS backend, NULL::timestamptz AS connected WHERE false),
              held AS (SELECT NULL::int AS backend, NULL::bigint AS nth, NULL::bigint AS key, NULL::bigint AS line, NULL::text AS name, NULL::text AS run,
-                             NULL::timestamptz AS since, NULL::text AS asked WHERE false),
+                             NULL::timestamptz AS since, NULL::text AS asked, NULL::text AS store WHERE false),
              names AS (SELECT NULL::bigint AS key, NULL::text AS name, NULL::bigint AS runs, NULL::float8 AS held WHERE false),
              line AS (SELECT NULL::bigint AS key, NULL::bigint AS place, NULL::text AS name, NULL::text AS verdict, NULL::timestamptz AS since WHERE false)
         """;
@@ -228,7 +229,7 @@ internal static class LookSql
         """
 
         SELECT t.total, l.key, l.line, coalesce(nullif(l.name, ''), n.name), l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start,
-               s.backend IS NULL, n.runs, n.held
+               s.backend IS NULL, n.runs, n.held, l.store
 
         """;
 

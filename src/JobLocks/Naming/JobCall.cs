@@ -14,6 +14,9 @@ internal sealed record JobCall
     /// <summary>The scheduler's own name for this run, in one line: it stands in logs and in reasons.</summary>
     public required string JobId { get; init => field = Shown.Name(value); }
 
+    /// <summary>Which store keeps the run, for those who look; null where that is not known. Does not throw.</summary>
+    public Func<string?> Store { get; init; } = static () => null;
+
     public required JobSignature Job { get; init; }
 
     /// <summary>In the order of the method's parameters, or of the data map where there is no order.</summary>

@@ -5,7 +5,7 @@ namespace JobLocks.Postgres;
 /// <summary>The objects of ours in the database.</summary>
 internal static class SchemaSql
 {
-    public const int Version = 3;
+    public const int Version = 4;
 
     /// <summary>
     /// The version of the schema $1, 0 where it is not there; its sequence; whether this role may draw from it; whether it may use the line;
@@ -40,7 +40,9 @@ internal static class SchemaSql
         --     GRANT SELECT, INSERT, UPDATE ON "joblocks".limits TO its_name;
         --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".line TO its_name;
         --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO its_name;
-        -- One that only looks needs SELECT on the tables, and nothing else.
+        -- One that only looks needs, and nothing else:
+        --     GRANT USAGE ON SCHEMA "joblocks" TO who_looks;
+        --     GRANT SELECT ON "joblocks".line, "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO who_looks;
         BEGIN;
 
         SET LOCAL lock_timeout = '60s';
@@ -124,6 +126,9 @@ internal static class SchemaSql
             PRIMARY KEY (backend, nth)
         );
 
+        -- Which store of which scheduler keeps the run: another one may have a run of the same name. Null where none does.
+        ALTER TABLE held ADD COLUMN IF NOT EXISTS store text;
+
         CREATE INDEX IF NOT EXISTS held_key ON held (key);
 
         CREATE INDEX IF NOT EXISTS held_line ON held (line);
@@ -170,7 +175,7 @@ internal static class SchemaSql
         END
         $do$;
 
-        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 3';
+        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 4';
 
         COMMIT;
         """;
