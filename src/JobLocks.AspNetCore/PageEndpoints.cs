@@ -23,6 +23,8 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
 
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(5);
 
+    private readonly SharedLook _beginning = new();
+
     public void Map(RouteGroupBuilder group)
     {
         group.MapGet(Start, OverviewAsync).ExcludeFromDescription();
@@ -35,11 +37,12 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
 
     private async Task<IResult> OverviewAsync(HttpContext http, IJobLockInspector locks, CancellationToken stop, [FromQuery] int held = 0, [FromQuery] int waiting = 0)
     {
-        var overview = await locks.GetOverviewAsync(stop).ConfigureAwait(false);
-        var heldPage = await locks.GetHeldAsync(Math.Max(0, held), OnOnePage, stop).ConfigureAwait(false);
-        var waitingPage = await locks.GetWaitingAsync(Math.Max(0, waiting), OnOnePage, stop).ConfigureAwait(false);
+        var (heldFrom, waitingFrom) = (Math.Max(0, held), Math.Max(0, waiting));
+        var look = heldFrom + (long)waitingFrom == 0
+            ? await _beginning.ReadAsync(locks, stop).ConfigureAwait(false)
+            : await OverviewLook.ReadAsync(locks, heldFrom, waitingFrom, stop).ConfigureAwait(false);
         var at = BaseOf(http, Start);
-        return Page(http, at, options.Title, new OverviewPage(at, overview, heldPage, Math.Max(0, held), waitingPage, Math.Max(0, waiting)).Render());
+        return Page(http, at, options.Title, new OverviewPage(at, look, heldFrom, waitingFrom).Render());
     }
 
     private async Task<IResult> NameAsync(HttpContext http, IJobLockInspector locks, long key, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] string? told = null)

@@ -1,4 +1,6 @@
+using System.Globalization;
 using Deque.AxeCore.Playwright;
+using Microsoft.AspNetCore.Builder;
 using Microsoft.Playwright;
 
 namespace JobLocks.AspNetCore.Tests;
@@ -158,6 +160,7 @@ public sealed class BrowserTests
     {
         using var held = await _site.HoldAsync(Name);
         using var longHeld = await _site.HoldAsync(new string('x', 400));
+        await _site.AskAsync($"INSERT INTO joblocks.minutes VALUES ({LockKey.Of(Name)}, date_trunc('minute', now()), 3, 9, 1, 2)");
         await _site.ParkAsync(Name, "4711");
         await _site.WrittenDownAsync(stop);
         foreach (var path in new[] { "/joblocks", NamePage, "/joblocks/search?q=nothing" })
@@ -199,6 +202,65 @@ public sealed class BrowserTests
         var page = await _browser.OpenAsync(At("/joblocks"), new() { JavaScriptEnabled = false });
 
         Assert.That(await page.Locator("main").InnerTextAsync(), Does.Contain(Name).And.Contain("Hangfire job 1187 of billing on web-3 (pid 812)").And.Match(@"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"));
+    }
+
+    [Test]
+    public async Task Shows_the_last_hour_as_a_table_to_the_keyboard_and_in_the_zone_of_the_viewer(CancellationToken stop)
+    {
+        using (await _site.HoldAsync(Name)) await _site.WrittenDownAsync(stop);
+        var page = await _browser.OpenAsync(At(NamePage), new() { TimezoneId = "Asia/Tokyo", Locale = "en-GB" });
+        var table = page.Locator("#hour-table");
+        await table.WaitForAsync(new() { State = WaitForSelectorState.Attached });
+        var minute = await table.Locator("time").First.GetAttributeAsync("datetime");
+
+        await table.FocusAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That((await table.BoundingBoxAsync())!.Height, Is.GreaterThan(20), "who has the focus there sees it");
+            Assert.That(await table.Locator("time").First.InnerTextAsync(), Does.StartWith(DateTimeOffset.Parse(minute!, CultureInfo.InvariantCulture).ToOffset(TimeSpan.FromHours(9)).ToString("HH:mm:ss", CultureInfo.InvariantCulture)));
+        }
+    }
+
+    [Test]
+    public async Task Does_nothing_for_who_may_only_look_though_his_page_has_the_button_still(CancellationToken stop)
+    {
+        var isReadOnly = false;
+        await using var site = await Site.StartAsync(options: options => options.IsReadOnly = _ => Volatile.Read(ref isReadOnly));
+        using var held = await site.HoldAsync(Name);
+        await site.WrittenDownAsync(stop);
+        var page = await _browser.OpenAsync(new(site.Address, NamePage));
+        // As a page that was open before, and is not refreshed.
+        await page.RouteAsync($"**{NamePage}", static route => route.AbortAsync());
+
+        Volatile.Write(ref isReadOnly, true);
+        await page.GetByRole(AriaRole.Button, new() { Name = "Ask to let go" }).ClickAsync();
+        await page.GetByText("You may look at the locks, but not ask for them.").WaitForAsync();
+
+        Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.held WHERE asked IS NOT NULL"), Is.Zero);
+    }
+
+    [TestCase("mallory", "The form is too old, or not from this page.")]
+    [TestCase(null, "")]
+    public async Task Does_nothing_for_another_user_than_the_one_whose_page_it_is(string? other, string answer, CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync(static page => page.RequireAuthorization());
+        using var held = await site.HoldAsync(Name);
+        var page = await _browser.OpenAsync(new(site.Address, NamePage), new() { ExtraHTTPHeaders = [KeyValuePair.Create(HeaderAuthentication.Header, "alice")] });
+        await page.GetByText("Hangfire job 1187").WaitForAsync();
+        await page.RouteAsync($"**{NamePage}", static route => route.AbortAsync());
+
+        await page.SetExtraHTTPHeadersAsync(other is null ? [] : [KeyValuePair.Create(HeaderAuthentication.Header, other)]);
+        await page.Context.SetExtraHTTPHeadersAsync([]);
+        var posted = page.WaitForResponseAsync(static answer => answer.Request.Method is "POST");
+        await page.GetByRole(AriaRole.Button, new() { Name = "Ask to let go" }).ClickAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That((await posted).Status, Is.EqualTo(other is null ? 401 : 400));
+            if (answer.Length > 0) await page.GetByText(answer).WaitForAsync();
+            Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.held WHERE asked IS NOT NULL"), Is.Zero);
+        }
     }
 
     /// <summary>Waits until the page has looked twice: it begins the second time when it is done with the first.</summary>

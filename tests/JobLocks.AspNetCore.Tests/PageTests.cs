@@ -1,5 +1,7 @@
 using System.Net;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+using Npgsql;
 
 namespace JobLocks.AspNetCore.Tests;
 
@@ -50,6 +52,47 @@ public sealed class PageTests
         }
 
         Assert.That(await site.GetAsync("/joblocks"), Does.Contain("<b>2</b> held"));
+    }
+
+    [Test]
+    public async Task Reads_the_lock_table_once_a_second_for_all_who_look(CancellationToken stop)
+    {
+        var looked = 0;
+        await using var site = await Site.StartAsync(services: services => services.AddSingleton<IJobLockInspector>(
+            found => new CountedInspector(found.GetRequiredService<IJobLocks>() is AdvisoryLocks locks ? locks.Inspector : throw new InvalidOperationException(), () => Interlocked.Increment(ref looked))));
+        var since = Environment.TickCount64;
+
+        await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => site.GetAsync("/joblocks")));
+
+        // However slow this machine is.
+        Assert.That(looked, Is.InRange(1, 1 + ((Environment.TickCount64 - since) / 1000)));
+    }
+
+    [Test]
+    public async Task Tells_the_last_hour_in_a_table_as_well(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync();
+        using (await site.HoldAsync(Name)) await site.WrittenDownAsync(stop);
+
+        string page;
+        while (!(page = await site.GetAsync(NamePage)).Contains("id=\"hour-table\"", StringComparison.Ordinal)) stop.ThrowIfCancellationRequested();
+
+        Assert.That(page, Does.Match("<td data-label=\"Minute\"><time datetime=.*</time></td><td data-label=\"Runs\">1</td><td data-label=\"Held each\">[0-9.]+ s</td>"));
+    }
+
+    [Test]
+    public async Task Says_of_each_process_what_is_known_of_it(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync();
+        using var held = await site.HoldAsync(Name);
+        await using var script = await site.OpenAsync(stop);
+        await using var take = new NpgsqlCommand("SELECT pg_advisory_lock(77)", script);
+        await take.ExecuteNonQueryAsync(stop);
+        await site.WrittenDownAsync(stop);
+
+        var page = await site.GetAsync("/joblocks");
+
+        Assert.That(page, Does.Contain("<td data-label=\"Session\">connected, ours</td>").And.Contain("<td data-label=\"Session\">connected, none of ours</td>"));
     }
 
     [Test]
@@ -160,7 +203,7 @@ public sealed class PageTests
     public async Task Answers_its_own_machine_only_where_nothing_is_said_about_authorisation(string header, string from)
     {
         await using var site = await Site.StartAsync();
-        Assert.That(await site.GetAsync("/joblocks"), Does.Contain("<h2 id=\"h-held\">Held</h2>"));
+        Assert.That(await site.GetAsync("/joblocks"), Does.Contain("<h2 id=\"h-held\" tabindex=\"-1\">Held</h2>"));
 
         site.Client.DefaultRequestHeaders.Add(header, from);
 

@@ -34,13 +34,14 @@ internal sealed partial class Site : IAsyncDisposable
     public HttpClient Client { get; }
 
     public static async Task<Site> StartAsync(
-        Action<IEndpointConventionBuilder>? conventions = null, Action<JobLocksPageOptions>? options = null, bool hasAntiforgery = true, string pattern = "/joblocks", string settings = "")
+        Action<IEndpointConventionBuilder>? conventions = null, Action<JobLocksPageOptions>? options = null, bool hasAntiforgery = true, string pattern = "/joblocks", string settings = "", Action<IServiceCollection>? services = null)
     {
         var database = await AssemblySetup.Postgres.CreateDatabaseAsync("page");
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Services.AddJobLocks(database + settings);
+        services?.Invoke(builder.Services);
         if (hasAntiforgery) builder.Services.AddAntiforgery();
         builder.Services.AddOpenApi();
         builder.Services.AddAuthorization();

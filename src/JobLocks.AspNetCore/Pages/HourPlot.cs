@@ -26,6 +26,7 @@ internal static class HourPlot
             </svg>
             <figcaption><span class="key runs">{runs} runs</span> <span class="key waits">{waited} waited</span> <span class="key refusals">{refused} refused</span></figcaption>
             </figure>
+            {Table(hour)}
             """);
     }
 
@@ -43,6 +44,21 @@ internal static class HourPlot
             <rect class="runs" x="{at * Width}" y="{Height - runs}" width="{Width - 1}" height="{runs}"/><rect class="waits" x="{at * Width}" y="{Height - runs - waits}" width="{Width - 1}" height="{waits}"/><rect class="refusals" x="{at * Width}" y="{Height - runs - waits - refusals}" width="{Width - 1}" height="{refusals}"/></g>
             """);
     }
+
+    /// <summary>The same to be read out; it is seen, too, when the focus is on it.</summary>
+    private static Markup Table(IReadOnlyList<LockMinute> hour) => Markup.Of(
+        $"""
+        <div class="unseen" id="hour-table" role="region" tabindex="0" aria-label="The last hour as a table">
+        <table>
+        <thead><tr><th scope="col">Minute</th><th scope="col">Runs</th><th scope="col">Held each</th><th scope="col">Waited</th><th scope="col">Refused</th></tr></thead>
+        <tbody>{Markup.Join(hour.Select(static minute => Markup.Of(
+            $"""
+            <tr><td data-label="Minute">{Parts.Time(minute.Minute)}</td><td data-label="Runs">{minute.Runs}</td><td data-label="Held each">{(minute.Runs > 0 ? Shown.Time(minute.Held / minute.Runs) : "")}</td><td data-label="Waited">{minute.Waited}</td><td data-label="Refused">{minute.Refused}</td></tr>
+
+            """)))}</tbody>
+        </table>
+        </div>
+        """);
 
     private static long Size(long count, long most) => most == 0 ? 0 : count * Height / most;
 }
