@@ -12,7 +12,7 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
         var line = from > 0 ? Blocking.Wait(locks.GetWaitingAsync(key, from, OnOnePage)) : name.Waiting;
         return Markup.Of(
             $"""
-            <ol class="breadcrumb"><li><a href="{Url.To(LocksDashboard.Path)}">Locks</a></li><li class=\"active\">{key.Value}</li></ol>
+            <ol class="breadcrumb"><li><a href="{Url.To(LocksDashboard.Path)}">Locks</a></li><li>{key.Value}</li></ol>
             <h1 class="page-header"><bdi>{(name.Name is null ? $"key {key}" : Shown.Name(name.Name))}</bdi></h1>
             <p>{name.Runs} runs since it was first seen, usual hold {Usual(name.UsualHold)}, {name.Refused} refused, {name.Waited} waited.</p>
             <h3>Held by</h3>

@@ -22,16 +22,18 @@ internal sealed partial class DashboardSite : IAsyncDisposable
 
     public HttpClient Client { get; }
 
-    public static async Task<DashboardSite> StartAsync(JobStorage storage, bool isReadOnly = false, bool isAllowed = true, bool hasAntiforgery = true)
+    public static async Task<DashboardSite> StartAsync(JobStorage storage, bool isReadOnly = false, bool isAllowed = true, bool hasAntiforgery = true, IJobLockInspector? locks = null)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         // What AddHangfire would add, but for the activator of all jobs in this process.
         builder.Services.AddSingleton<IGlobalConfiguration>(GlobalConfiguration.Configuration).AddSingleton(DashboardRoutes.Routes).AddSingleton(storage);
+        if (locks is not null) builder.Services.AddSingleton(locks);
         if (hasAntiforgery) builder.Services.AddAntiforgery();
         var app = builder.Build();
         app.UseHangfireDashboard("/hangfire", new() { Authorization = [new Allowed(isAllowed)], IsReadOnlyFunc = _ => isReadOnly }, storage);
+        if (locks is not null) app.MapJobLocks();
         await app.StartAsync();
         return new(app);
     }
