@@ -45,14 +45,16 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         return Page(http, at, options.Title, new OverviewPage(at, look, heldFrom, waitingFrom).Render());
     }
 
-    private async Task<IResult> NameAsync(HttpContext http, IJobLockInspector locks, long key, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] string? told = null)
+    private async Task<IResult> NameAsync(HttpContext http, IJobLockInspector locks, long key, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] string? told = null, [FromQuery] string? run = null)
     {
         var name = await locks.GetNameAsync(new(key), stop).ConfigureAwait(false);
         var line = skip > 0 ? await locks.GetWaitingAsync(new(key), skip, OnOnePage, stop).ConfigureAwait(false) : name.Waiting;
+        // Said even where the run is gone meanwhile: a page that is open goes on to say how it is.
+        var sentence = string.IsNullOrEmpty(run) ? null : await locks.ExplainAsync(run, stop).ConfigureAwait(false) ?? $"{Shown.Short(Shown.Name(run))} neither waits nor runs.";
         var token = MayAct(http) ? http.RequestServices.GetService<IAntiforgery>()?.GetAndStoreTokens(http) : null;
         var shown = name.Name is null ? name.Key.ToString() : Shown.Short(Shown.Name(name.Name));
         var at = BaseOf(http, OfName);
-        return Page(http, at, $"{shown} · {options.Title}", new NamePage(at, name, line, Math.Max(0, skip), token, told).Render());
+        return Page(http, at, $"{shown} · {options.Title}", new NamePage(at, name, line, Math.Max(0, skip), token, told, sentence).Render());
     }
 
     private async Task<IResult> SearchAsync(HttpContext http, IJobLockInspector locks, CancellationToken stop, [FromQuery] string? q = null)
@@ -60,7 +62,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         var found = await locks.FindAsync(q ?? "", stop).ConfigureAwait(false);
         var at = BaseOf(http, Search);
         return found is [var one]
-            ? Results.Redirect($"{at}/names/{one.Key}")
+            ? Results.Redirect($"{at}/names/{one.Key}{(await locks.ExplainAsync(q!, stop).ConfigureAwait(false) is null ? "" : $"?run={Uri.EscapeDataString(q!)}")}")
             : Page(http, at, $"Search · {options.Title}", new SearchPage(at, q ?? "", found).Render(), q);
     }
 

@@ -26,7 +26,7 @@ internal static class QuartzJobCall
             Store = () => runs.Id,
             WasStartedBefore = () => WasStartedBefore(context),
             MayStandInLine = parked is not null,
-            Address = _ => runs.Id is { } store ? new(store, name, Queue: "") : null,
+            Address = _ => runs.Id is { } store ? new(store, name, Queue: "") { Job = context.JobDetail.Key.ToString() } : null,
         };
     }
 

@@ -127,6 +127,24 @@ public sealed class PageTests
     }
 
     [Test]
+    public async Task Says_why_a_run_waits_that_was_looked_for(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync();
+        using var held = await site.HoldAsync(Name);
+        await site.ParkAsync(Name, "4711");
+        await site.WrittenDownAsync(stop);
+
+        var found = await site.Client.GetAsync(new Uri("/joblocks/search?q=4711", UriKind.Relative), stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(found.Headers.Location?.ToString(), Is.EqualTo($"{NamePage}?run=4711"));
+            Assert.That(await site.GetAsync($"{NamePage}?run=4711"), Does.Contain("waiting for order:42, held by Hangfire job 1187 of billing on web-3 (pid 812) since "));
+            Assert.That(await site.GetAsync($"{NamePage}?run=4712"), Does.Contain("4712 neither waits nor runs."));
+        }
+    }
+
+    [Test]
     public async Task Asks_the_holder_to_let_go_and_says_what_came_of_it(CancellationToken stop)
     {
         await using var site = await Site.StartAsync(static page => page.RequireAuthorization());

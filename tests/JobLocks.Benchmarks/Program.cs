@@ -25,7 +25,7 @@ internal static class Program
         {
             foreach (var unknown in result.Tokens.Where(token => !cases.Any(one => Is(one, token.Value)))) result.AddError($"There is no case \"{unknown.Value}\". Use one of: {names}.");
         });
-        var quick = new Option<bool>("--quick") { Description = "Some minutes, for a look at whether all of it works." };
+        var quick = new Option<bool>("--quick") { Description = "A quick look, in two minutes: what takes long is left out, unless --only asks for it." };
         var json = new Option<string>("--json") { Description = "Write the rows to this file too." };
         json.Validators.Add(static result =>
         {
@@ -35,8 +35,9 @@ internal static class Program
         var root = new RootCommand("Compares JobLocks with its peers on one PostgreSQL. Ends with 0 when all goals are reached, with 1 when not.") { only, quick, json };
         root.SetAction(async (parsed, stop) =>
         {
-            var chosen = parsed.GetValue(only) is { Length: > 0 } asked ? cases.Where(one => asked.Any(name => Is(one, name))).ToList() : cases;
-            var session = new Session(chosen, parsed.GetValue(quick) ? Effort.Quick : Effort.Full, parsed.GetValue(json));
+            var isQuick = parsed.GetValue(quick);
+            var chosen = parsed.GetValue(only) is { Length: > 0 } asked ? cases.Where(one => asked.Any(name => Is(one, name))) : cases.Where(one => !isQuick || !one.TakesLong);
+            var session = new Session([.. chosen], isQuick ? Effort.Quick : Effort.Full, parsed.GetValue(json));
             try
             {
                 return await session.RunAsync(stop) ? 0 : GoalMissed;

@@ -10,13 +10,14 @@ namespace JobLocks.AspNetCore.Pages;
 /// <param name="from">How many stand before that part.</param>
 /// <param name="token">Lets the viewer ask a holder to let go; null where he may not.</param>
 /// <param name="told">What came of the last time.</param>
-internal sealed class NamePage(string at, NamedLock name, LockPage<RunInLine> line, int from, AntiforgeryTokenSet? token, string? told)
+/// <param name="sentence">Why the run that was looked for does not start; null where none was.</param>
+internal sealed class NamePage(string at, NamedLock name, LockPage<RunInLine> line, int from, AntiforgeryTokenSet? token, string? told, string? sentence)
 {
     public Markup Render() => Markup.Of(
         $"""
         <h1><bdi>{(name.Name is null ? $"key {name.Key}" : Shown.Name(name.Name))}</bdi></h1>
         <p class="faint">Key <code>{name.Key.Value}</code></p>
-        {Told()}{Form()}
+        {Told()}{Form()}{Sentence()}
         <section data-live="held" aria-labelledby="h-held">
         <h2 id="h-held" tabindex="-1">Held by</h2>
         {Held()}
@@ -31,6 +32,8 @@ internal sealed class NamePage(string at, NamedLock name, LockPage<RunInLine> li
         <p>Since it was first seen: {name.Runs} runs, usual hold {Parts.Usual(name.UsualHold)}, {name.Refused} refused, {name.Waited} waited.</p>
         </section>
         """);
+
+    private Markup Sentence() => sentence is null ? Markup.None : Markup.Of($"<p class=\"note\" data-live=\"run\">{sentence}</p>");
 
     private Markup Told() => told switch
     {
@@ -77,7 +80,7 @@ internal sealed class NamePage(string at, NamedLock name, LockPage<RunInLine> li
             <thead><tr><th scope="col">Place</th><th scope="col">Run</th><th scope="col">Since</th><th scope="col">Mode</th><th scope="col">Its turn</th></tr></thead>
             <tbody>{Markup.Join(line.Items.Select(static one => Markup.Of(
                 $"""
-                <tr><td data-label="Place" class="number">{one.Place}</td><td data-label="Run"><bdi>{Shown.Name($"{one.Scheduler} {one.Run}")}</bdi></td><td data-label="Since">{Parts.Time(one.Since)}</td><td data-label="Mode" class="word">{(one.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Its turn">{(one.TurnCame is { } turn ? Markup.Of($"came {Parts.Time(turn)}") : Markup.Of($"<span class=\"faint\">not yet</span>"))}</td></tr>
+                <tr><td data-label="Place" class="number">{one.Place}</td><td data-label="Run"><bdi title="{Shown.Name(one.Run)}">{Shown.Name($"{one.Scheduler} {one.Job ?? one.Run}")}</bdi></td><td data-label="Since">{Parts.Time(one.Since)}</td><td data-label="Mode" class="word">{(one.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Its turn">{(one.TurnCame is { } turn ? Markup.Of($"came {Parts.Time(turn)}") : Markup.Of($"<span class=\"faint\">not yet</span>"))}</td></tr>
 
                 """)))}</tbody>
             </table>

@@ -58,7 +58,7 @@ public interface IJobLockInspector
     Task<IReadOnlyList<LockMatch>> FindAsync(string text, CancellationToken stop = default);
 
     /// <summary>Why a run does not start, in one sentence: what it waits for, who has that, since when, at which place, and how long it usually takes.</summary>
-    /// <param name="run">The run as its store names it: in Hangfire the id of the job, in Quartz the name of the trigger that waits.</param>
+    /// <param name="run">The run as its store names it: in Hangfire the id of the job, in Quartz the name of the trigger that waits; or the key of a job of Quartz, of whose runs the first counts.</param>
     /// <param name="stop">Gives up.</param>
     /// <returns>The sentence; or what the run has, where it runs. Null where it neither waits nor is known to have a lock.</returns>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>

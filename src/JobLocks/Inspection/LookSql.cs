@@ -62,7 +62,7 @@ internal static class LookSql
         """
         SELECT t.total, l.*
         FROM   (SELECT count(*) AS total FROM "joblocks".line WHERE key = $1 AND verdict IS NULL) AS t
-        LEFT   JOIN (SELECT name, $2 + row_number() OVER (ORDER BY place) AS nth, mode, store, run, queue, since, woken
+        LEFT   JOIN (SELECT name, $2 + row_number() OVER (ORDER BY place) AS nth, mode, store, run, queue, since, woken, job
                      FROM   (SELECT * FROM "joblocks".line WHERE key = $1 AND verdict IS NULL ORDER BY place OFFSET $2 LIMIT $3) AS page) AS l ON true
         ORDER  BY l.nth
         """;
@@ -93,7 +93,7 @@ internal static class LookSql
                      LIMIT  100) AS p ON true
         """;
 
-    /// <summary>Names that are like $1, or have the key $2 or $3, or are waited for or held by the run $4.</summary>
+    /// <summary>Names that are like $1, or have the key $2 or $3, or are waited for or held by the run or the job $4.</summary>
     public const string Find =
         "WITH RECURSIVE " + Stores +
         """
@@ -102,33 +102,46 @@ internal static class LookSql
         UNION ALL
         SELECT key, name, 'key' FROM "joblocks".names WHERE key IN ($2, $3) AND name NOT ILIKE $1
         UNION ALL
-        SELECT l.key, l.name, split_part(l.store, ' ', 1) || ' run ' || l.run FROM stores AS s JOIN "joblocks".line AS l ON l.store = s.store AND l.run = $4
+        SELECT l.key, l.name, split_part(replace(l.store, 'memory: ', ''), ' ', 1) || ' run ' || l.run
+        FROM   stores AS s JOIN "joblocks".line AS l ON l.store = s.store AND l.run = $4
         UNION ALL
-        SELECT * FROM (SELECT line, name, run FROM "joblocks".held WHERE run = split_part(run, ' ', 1) || ' job ' || $4 LIMIT 100) AS by_holder
+        SELECT * FROM (SELECT DISTINCT key, name, 'job ' || job FROM "joblocks".line WHERE job IN ($4, 'DEFAULT.' || $4) LIMIT 100) AS by_job
+        UNION ALL
+        SELECT * FROM (SELECT line, name, run
+                       FROM   "joblocks".held
+                       WHERE  run = split_part(run, ' ', 1) || ' job ' || $4
+                       OR     starts_with(run, 'Quartz job ' || $4 || ' fired ')
+                       OR     starts_with(run, 'Quartz job DEFAULT.' || $4 || ' fired ')
+                       LIMIT  100) AS by_holder
         LIMIT 100
         """;
 
-    /// <summary>Where the run $1 stands, in the store $2 where that is known: key, name, since, turn, how many before it, how many in all, what is usual.</summary>
+    /// <summary>Where the run or the job $1 stands, in the store $2 where that is known: key, name, since, turn, how many before it, how many in all, what is usual.</summary>
     public const string Stands =
         "WITH RECURSIVE " + Stores +
         """
 
         SELECT w.key, w.name, w.since, w.woken, c.before, c.total, n.runs, n.held
-        FROM   stores AS s
-        JOIN   "joblocks".line AS w ON w.store = s.store AND w.run = $1
+        FROM   (SELECT l.*
+                FROM   stores AS s
+                JOIN   "joblocks".line AS l ON l.store = s.store AND l.run = $1
+                WHERE  $2 IS NULL OR s.store = $2
+                UNION ALL
+                SELECT l.*
+                FROM   "joblocks".line AS l
+                WHERE  $2 IS NULL AND l.job IN ($1, 'DEFAULT.' || $1)) AS w
         CROSS  JOIN LATERAL (
                    SELECT count(*) FILTER (WHERE l.place < w.place) AS before, count(*) AS total
                    FROM   "joblocks".line AS l
                    WHERE  l.key = w.key
                    AND    l.verdict IS NULL) AS c
         LEFT   JOIN "joblocks".names AS n ON n.key = w.key
-        WHERE  ($2 IS NULL OR s.store = $2)
-        AND    w.verdict IS NULL
+        WHERE  w.verdict IS NULL
         ORDER  BY w.place
         LIMIT  1
         """;
 
-    /// <summary>What the run $1 has, of the store $2 where that is known: a name may end like another one.</summary>
+    /// <summary>What the run or the job $1 has, of the store $2 where that is known: a name may end like another one.</summary>
     public const string Has =
         Locks + Tables +
         """
@@ -136,7 +149,9 @@ internal static class LookSql
         SELECT   h.name, h.since
         FROM     held AS h
         JOIN     locks AS l ON l.pid = h.backend AND l.key = h.key
-        WHERE    h.run = split_part(h.run, ' ', 1) || ' job ' || $1
+        WHERE    (h.run = split_part(h.run, ' ', 1) || ' job ' || $1
+                  OR starts_with(h.run, 'Quartz job ' || $1 || ' fired ')
+                  OR starts_with(h.run, 'Quartz job DEFAULT.' || $1 || ' fired '))
         AND      ($2 IS NULL OR h.store = $2)
         ORDER BY h.since
         LIMIT    1

@@ -12,4 +12,8 @@ namespace JobLocks;
 /// <param name="Since">Since when it waits.</param>
 /// <param name="TurnCame">When its turn came; null while it has not. A run that does not come within half a minute lets others past.</param>
 public sealed record RunInLine(
-    LockKey Key, string Name, long Place, LockMode Mode, string Scheduler, string Store, string Run, string Queue, DateTimeOffset Since, DateTimeOffset? TurnCame);
+    LockKey Key, string Name, long Place, LockMode Mode, string Scheduler, string Store, string Run, string Queue, DateTimeOffset Since, DateTimeOffset? TurnCame)
+{
+    /// <summary>The job as a person knows it, where its name in the store says nothing: in Quartz its key.</summary>
+    public string? Job { get; init; }
+}

@@ -38,8 +38,8 @@ internal static class LineSql
                          AND    (woken IS NULL OR woken > now() - interval '30 s')
                          LIMIT  $9) AS few),
              stood AS (
-                 INSERT INTO "joblocks".line AS l (store, run, queue, key, name, mode, slots, until)
-                 SELECT $1, $2, $3, $4, $5, $6, $7, now() + $8 * interval '1 ms'
+                 INSERT INTO "joblocks".line AS l (store, run, queue, key, name, mode, slots, until, job)
+                 SELECT $1, $2, $3, $4, $5, $6, $7, now() + $8 * interval '1 ms', $10
                  WHERE  EXISTS (SELECT FROM was) OR (SELECT n FROM ahead) < $9
                  ON CONFLICT (store, run) DO UPDATE
                  SET    key = excluded.key, name = excluded.name, mode = excluded.mode, slots = excluded.slots,
@@ -75,8 +75,8 @@ internal static class LineSql
     /// </summary>
     public const string Park =
         """
-        INSERT INTO "joblocks".line AS l (place, store, run, queue, key, name, mode, slots, since, until, parked)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9 + $10 * interval '1 ms', true)
+        INSERT INTO "joblocks".line AS l (place, store, run, queue, key, name, mode, slots, since, until, job, parked)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9 + $10 * interval '1 ms', $11, true)
         ON CONFLICT (store, run) DO UPDATE SET parked = true
         RETURNING l.woken IS NOT NULL
         """;

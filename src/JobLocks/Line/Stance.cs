@@ -11,7 +11,7 @@ namespace JobLocks.Line;
 internal sealed record Stance(RunAddress Run, LockWish Wish, TimeSpan? AtMost)
 {
     /// <summary>As <see cref="LineSql.Stand"/> wants it, where no more than some stand already.</summary>
-    public NpgsqlParameter[] ToStand(int atMost) => [.. Said, Milliseconds, new NpgsqlParameter<int> { TypedValue = atMost }];
+    public NpgsqlParameter[] ToStand(int atMost) => [.. Said, Milliseconds, new NpgsqlParameter<int> { TypedValue = atMost }, Job];
 
     /// <summary>As <see cref="LineSql.Park"/> wants it.</summary>
     public NpgsqlParameter[] ToPark(LinePlace place) =>
@@ -20,6 +20,7 @@ internal sealed record Stance(RunAddress Run, LockWish Wish, TimeSpan? AtMost)
         .. Said,
         new NpgsqlParameter<DateTime> { TypedValue = place.Since.UtcDateTime, NpgsqlDbType = NpgsqlDbType.TimestampTz },
         Milliseconds,
+        Job,
     ];
 
     private IEnumerable<NpgsqlParameter> Said =>
@@ -32,6 +33,8 @@ internal sealed record Stance(RunAddress Run, LockWish Wish, TimeSpan? AtMost)
         new NpgsqlParameter<short> { TypedValue = (short)Wish.Mode },
         new NpgsqlParameter<int> { TypedValue = Wish.Limit },
     ];
+
+    private NpgsqlParameter Job => new() { NpgsqlDbType = NpgsqlDbType.Text, Value = Run.Job is { } job ? JobGate.Shortened(job.Replace('\0', '\uFFFD')) : DBNull.Value };
 
     private NpgsqlParameter Milliseconds => new() { NpgsqlDbType = NpgsqlDbType.Double, Value = AtMost?.TotalMilliseconds ?? (object)DBNull.Value };
 

@@ -100,6 +100,11 @@ internal static class SchemaSql
         -- However many wait under one key, those of another are found through the index: no statistics may say that every key has them all.
         ALTER TABLE line ALTER COLUMN key SET (n_distinct = -1);
 
+        -- What a person calls the job, where its name in the store says nothing.
+        ALTER TABLE line ADD COLUMN IF NOT EXISTS job text;
+
+        CREATE INDEX IF NOT EXISTS line_job ON line (job) WHERE job IS NOT NULL;
+
         CREATE INDEX IF NOT EXISTS line_woken ON line (store, woken) WHERE woken IS NOT NULL;
 
         CREATE INDEX IF NOT EXISTS line_until ON line (store, until) WHERE until IS NOT NULL;
@@ -175,7 +180,7 @@ internal static class SchemaSql
         END
         $do$;
 
-        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 4';
+        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 5';
 
         COMMIT;
         """;

@@ -23,6 +23,8 @@ internal sealed class KillCase : ICase
 
     public string Name => "waiting-kill";
 
+    public bool TakesLong => true;
+
     public async Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop)
     {
         Bench.Say(Name);

@@ -18,6 +18,8 @@ internal sealed class LongLineCase : ICase
 
     public string Name => "waiting-long";
 
+    public bool TakesLong => true;
+
     public async Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop)
     {
         Bench.Say(Name);

@@ -19,6 +19,8 @@ internal sealed class LookCase : ICase
 
     public string Name => "look";
 
+    public bool TakesLong => true;
+
     public async Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop)
     {
         Bench.Say(Name);

@@ -14,6 +14,8 @@ internal sealed class ManyNamesCase : ICase
 
     public string Name => "waiting-many";
 
+    public bool TakesLong => true;
+
     public async Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop)
     {
         Bench.Say(Name);

@@ -18,6 +18,8 @@ internal sealed class WaitingCase(string who, WaitingWay ours, IReadOnlyList<(st
 
     public string Name => $"waiting-{who}";
 
+    public bool TakesLong => true;
+
     public async Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop)
     {
         Bench.Say(Name);

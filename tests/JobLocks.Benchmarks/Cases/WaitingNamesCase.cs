@@ -17,6 +17,8 @@ internal sealed class WaitingNamesCase : ICase
 
     public string Name => "waiting-names";
 
+    public bool TakesLong => true;
+
     public async Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop)
     {
         Bench.Say(Name);

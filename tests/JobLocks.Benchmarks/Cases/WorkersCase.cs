@@ -18,6 +18,8 @@ internal sealed class WorkersCase : ICase
 
     public string Name => "waiting-workers";
 
+    public bool TakesLong => true;
+
     public async Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop)
     {
         Bench.Say(Name);

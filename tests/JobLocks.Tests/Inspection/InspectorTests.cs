@@ -203,6 +203,33 @@ public sealed class InspectorTests
     }
 
     [Test]
+    public async Task Finds_the_runs_of_Quartz_by_the_key_of_their_job(CancellationToken stop)
+    {
+        using var held = (await ((ILockKeeper)_locks).TryTakeAllAsync([new(_name, Key)], new() { Run = "Quartz job DEFAULT.nightly fired vm_17" }, place: null, blocks: false, stop)).Handles[0];
+        var standing = await ((ILockKeeper)_looking).Line.StandAsync(new("Quartz store", "3f2504e0", "") { Job = "DEFAULT.sync" }, new(_name, Key), default, blocks: false, stop);
+        await ((ILockKeeper)_looking).Line.ParkAsync(standing.Place!, blocks: false, stop);
+        await WrittenDownAsync(stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            foreach (var asked in new[] { "DEFAULT.sync", "sync", "3f2504e0" })
+            {
+                Assert.That(await _looking.Inspector.ExplainAsync(asked, stop), Does.StartWith($"waiting for {_name}, held by Quartz job DEFAULT.nightly fired vm_17 of billing on web-3"), asked);
+                Assert.That((await _looking.Inspector.FindAsync(asked, stop)).Select(static one => one.Key), Is.EqualTo([Key]), asked);
+            }
+
+            foreach (var asked in new[] { "DEFAULT.nightly", "nightly", "DEFAULT.nightly fired vm_17" })
+            {
+                Assert.That(await _looking.Inspector.ExplainAsync(asked, stop), Does.StartWith($"holds {_name} since "), asked);
+                Assert.That((await _looking.Inspector.FindAsync(asked, stop)).Select(static one => one.Key), Is.EqualTo([Key]), asked);
+            }
+
+            Assert.That(await _looking.Inspector.ExplainAsync("night", stop), Is.Null);
+            Assert.That((await _looking.Inspector.GetWaitingAsync(Key, stop: stop)).Items.Select(static one => one.Job), Is.EqualTo(["DEFAULT.sync"]));
+        }
+    }
+
+    [Test]
     public async Task Has_the_holder_cancel_its_run_and_learns_that_it_let_go(CancellationToken stop)
     {
         using var held = await HoldAsync(stop);
