@@ -9,12 +9,16 @@ namespace JobLocks.Postgres;
 /// </summary>
 internal static class GuardSql
 {
-    /// <summary>What makes the functions, each in a command of its own: the driver would send several on the thread pool.</summary>
+    /// <summary>
+    /// What makes the functions, each in a command of its own: the driver would send several on the thread pool. Those without the line are made, too:
+    /// when it is no longer there, the lock table may have no room for whoever makes some.
+    /// </summary>
     public static void Create(NpgsqlConnection connection, JobLocksOptions options, bool hasLine)
     {
-        foreach (var sql in hasLine ? [CreateInLine, CreateInLineWithSlots, CreateAsk] : new[] { CreatePlain, CreateWithSlots, CreateAsk })
+        string[] functions = [CreatePlain, CreateWithSlots, CreateAsk];
+        foreach (var sql in hasLine ? [.. functions, LineSql.For(options, CreateInLine), LineSql.For(options, CreateInLineWithSlots)] : functions)
         {
-            using var create = new NpgsqlCommand(hasLine ? LineSql.For(options, sql) : sql, connection);
+            using var create = new NpgsqlCommand(LockSql.For(options, sql), connection);
             create.ExecuteNonQuery();
         }
     }
@@ -26,11 +30,11 @@ internal static class GuardSql
     public const string CreateWithSlots = HeadWithSlots + Body + LockSql.BatchWithSlots + Tail;
 
     /// <summary>The same where runs may stand in the line. While nobody does, all that it costs is that look.</summary>
-    public const string CreateInLine = Head + BodyInLine + LockSql.BatchInLine + Otherwise + LockSql.Batch + ThenLines + LockSql.LinesOfReleased + TailInLine;
+    public const string CreateInLine = HeadInLine + BodyInLine + LockSql.BatchInLine + Otherwise + LockSql.Batch + ThenLines + LockSql.LinesOfReleased + TailInLine;
 
     /// <inheritdoc cref="CreateInLine"/>
     public const string CreateInLineWithSlots =
-        HeadWithSlots + BodyInLine + LockSql.BatchInLineWithSlots + Otherwise + LockSql.BatchWithSlots + ThenLines + LockSql.LinesOfReleased + TailInLine;
+        HeadInLineWithSlots + BodyInLine + LockSql.BatchInLineWithSlots + Otherwise + LockSql.BatchWithSlots + ThenLines + LockSql.LinesOfReleased + TailInLine;
 
     /// <summary>
     /// For what is no operation on locks, but needs room in the lock table all the same: whatever writes does, for its transaction. There the
@@ -57,9 +61,21 @@ internal static class GuardSql
     /// <summary><see cref="CreateWithSlots"/>, called.</summary>
     public const string BatchWithSlots = "SELECT r, pid FROM pg_temp.joblocks_batch($1, $2, $3, $4, $5, $6)";
 
-    private const string Head = "CREATE OR REPLACE FUNCTION pg_temp.joblocks_batch(int2[], bigint[], bigint[])" + Returns;
+    /// <summary><see cref="CreateInLine"/>, called.</summary>
+    public const string BatchInLine = "SELECT r, pid FROM pg_temp.joblocks_batch_in_line($1, $2, $3)";
 
-    private const string HeadWithSlots = "CREATE OR REPLACE FUNCTION pg_temp.joblocks_batch(int2[], bigint[], bigint[], bigint[], int[], int[])" + Returns;
+    /// <summary><see cref="CreateInLineWithSlots"/>, called.</summary>
+    public const string BatchInLineWithSlots = "SELECT r, pid FROM pg_temp.joblocks_batch_in_line($1, $2, $3, $4, $5, $6)";
+
+    private const string Head = CreateBatch + "(int2[], bigint[], bigint[])" + Returns;
+
+    private const string HeadWithSlots = CreateBatch + "(int2[], bigint[], bigint[], bigint[], int[], int[])" + Returns;
+
+    private const string HeadInLine = CreateBatch + "_in_line(int2[], bigint[], bigint[])" + Returns;
+
+    private const string HeadInLineWithSlots = CreateBatch + "_in_line(int2[], bigint[], bigint[], bigint[], int[], int[])" + Returns;
+
+    private const string CreateBatch = "CREATE OR REPLACE FUNCTION pg_temp.joblocks_batch";
 
     private const string Returns = " RETURNS TABLE (r bigint, pid int) LANGUAGE plpgsql AS $guard$\n";
 

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace JobLocks.Postgres;
 
 /// <summary>All that is asked of PostgreSQL about locks.</summary>
@@ -49,6 +51,8 @@ internal static class LockSql
     /// Lock functions stand in CASE branches of the target list only: in a WHERE, or near a sort, PostgreSQL may call them for other rows.
     /// A release is followed by the look for those who wait, in this order: they mark first and then try once more, so no wake-up is lost.
     /// The first numbers of the two-part keys are "JLwt" (somebody waits) and "JLin" (a writer waits) in ASCII.
+    /// At the end of its transaction, who tells others waits for all of the server's databases that do so: that may take longer than a table of ours
+    /// is waited for.
     /// </summary>
     public const string Batch = Select + Acts + End + From;
 
@@ -88,6 +92,12 @@ internal static class LockSql
         GROUP  BY u.b
         """;
 
+    /// <summary>The statement for the patience that these options allow for: together with a heartbeat it stays well below the loss.</summary>
+    public static string For(JobLocksOptions options, string sql) => sql.Replace(
+        "'lock_timeout', '2000'",
+        $"'lock_timeout', '{Math.Min(2000, (int)(options.LostAfter / 5).TotalMilliseconds).ToString(CultureInfo.InvariantCulture)}'",
+        StringComparison.Ordinal);
+
     private const string Select = "SELECT (";
 
     private const string SelectInLine =
@@ -111,12 +121,12 @@ internal static class LockSql
                WHEN 0 THEN pg_try_advisory_lock(k)::int
                WHEN 1 THEN CASE WHEN NOT pg_advisory_unlock(k) THEN 0
                                 WHEN pg_try_advisory_xact_lock(1246525300, (k & 2147483647)::int) THEN 1
-                                ELSE 2 + length(pg_notify('joblocks', k::text)::text) END
+                                ELSE 2 + length(pg_notify('joblocks', k::text)::text) + 0 * length(set_config('lock_timeout', '2000', true)) END
                WHEN 2 THEN CASE WHEN NOT pg_try_advisory_xact_lock_shared(1246521710, (k & 2147483647)::int) THEN 0
                                 ELSE pg_try_advisory_lock_shared(k)::int END
                WHEN 3 THEN CASE WHEN NOT pg_advisory_unlock_shared(k) THEN 0
                                 WHEN pg_try_advisory_xact_lock(1246525300, (k & 2147483647)::int) THEN 1
-                                ELSE 2 + length(pg_notify('joblocks', k::text)::text) END
+                                ELSE 2 + length(pg_notify('joblocks', k::text)::text) + 0 * length(set_config('lock_timeout', '2000', true)) END
                WHEN 4 THEN pg_try_advisory_xact_lock_shared(1246521710, (k & 2147483647)::int)::int
                WHEN 5 THEN pg_try_advisory_lock_shared(1246525300, (k & 2147483647)::int)::int
                WHEN 6 THEN pg_advisory_unlock_shared(1246525300, (k & 2147483647)::int)::int

@@ -102,10 +102,14 @@ internal sealed class LockStatement : IDisposable
 
     private static string Sql(SessionFacts facts, bool takesSlots)
     {
-        if (facts.IsGuarded) return takesSlots ? GuardSql.BatchWithSlots : GuardSql.Batch;
-        if (facts.HasLine) return LineSql.For(facts.Options, takesSlots ? LockSql.BatchInLineWithSlots : LockSql.BatchInLine);
-
-        return takesSlots ? LockSql.BatchWithSlots : LockSql.Batch;
+        var sql = facts switch
+        {
+            { IsGuarded: true, HasLine: true } => takesSlots ? GuardSql.BatchInLineWithSlots : GuardSql.BatchInLine,
+            { IsGuarded: true } => takesSlots ? GuardSql.BatchWithSlots : GuardSql.Batch,
+            { HasLine: true } => LineSql.For(facts.Options, takesSlots ? LockSql.BatchInLineWithSlots : LockSql.BatchInLine),
+            _ => takesSlots ? LockSql.BatchWithSlots : LockSql.Batch,
+        };
+        return LockSql.For(facts.Options, sql);
     }
 
     private void SetSlots(IReadOnlyList<LockOp> ops)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using JobLocks.Testing.Postgres;
 using JobLocks.Tests.Support;
 using Npgsql;
@@ -63,15 +64,42 @@ public sealed class StandbyTests
         Assert.That(handle!.FencingToken, Is.Positive);
     }
 
+    /// <summary>Who tells others waits at the end of a transaction for all others who do, and those may wait for a disk or a standby.</summary>
+    [Test]
+    public async Task Waits_for_a_moment_for_others_who_tell_others(CancellationToken stop)
+    {
+        await using var waiter = AdvisoryLocks.Connect(_server.ConnectionString);
+        await using var listener = await Raw.OpenAsync(_server.ConnectionString, stop);
+        var heard = new TaskCompletionSource<string>();
+        listener.Notification += (_, news) => heard.TrySetResult(news.Payload);
+        await listener.AskAsync("LISTEN joblocks", stop);
+        var held = await _locks.TryAcquireAsync("told", stop);
+        var waiting = waiter.AcquireAsync("told", Timeout.InfiniteTimeSpan, stop);
+        await Markers.WhenShownAsync(_server.ConnectionString, Markers.Waiting, stop);
+        await LoseStandbyAsync(stop, "INSERT INTO written DEFAULT VALUES; NOTIFY somebody_else");
+
+        await held!.DisposeAsync();
+        var next = _locks.TryAcquireAsync("next", stop);
+        await _admin.AskAsync("SELECT pg_sleep(0.3)", stop);
+        await _admin.AskAsync("ALTER SYSTEM RESET synchronous_standby_names", stop);
+        await _admin.AskAsync("SELECT pg_reload_conf()", stop);
+
+        await using var handle = await next;
+        await using var theirs = await waiting;
+        while (!heard.Task.IsCompleted) await listener.WaitAsync(stop);
+        Assert.That(await heard.Task, Is.EqualTo(held.Key.Value.ToString(CultureInfo.InvariantCulture)));
+        Assert.That(handle, Is.Not.Null);
+    }
+
     /// <summary>Names a standby that is not there, and waits until a commit hangs.</summary>
-    private async Task LoseStandbyAsync(CancellationToken stop)
+    private async Task LoseStandbyAsync(CancellationToken stop, string commit = "INSERT INTO written DEFAULT VALUES")
     {
         await _admin.AskAsync("CREATE TABLE written (at timestamptz DEFAULT now())", stop);
         await _admin.AskAsync("ALTER SYSTEM SET synchronous_standby_names = 'away'", stop);
         await _admin.AskAsync("SELECT pg_reload_conf()", stop);
         while (true)
         {
-            _commit = LockTable.AskAsync(_server.ConnectionString, "INSERT INTO written DEFAULT VALUES");
+            _commit = LockTable.AskAsync(_server.ConnectionString, commit);
             while (!_commit.IsCompleted)
             {
                 if (await _admin.AskAsync("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", stop) is > 0L) return;
