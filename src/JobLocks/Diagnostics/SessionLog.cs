@@ -40,4 +40,10 @@ internal static partial class SessionLog
 
     [LoggerMessage(213, LogLevel.Warning, "Nobody will see who holds a lock of this process: this role may not use {Schema}.held and what belongs to it. See the GRANT lines in docs/schema.sql")]
     public static partial void NoLedger(this ILogger log, string schema);
+
+    [LoggerMessage(214, LogLevel.Warning, "No run can wait in line for now, and newcomers may pass those who do: somebody has the table {Schema}.line to himself, or waits for that")]
+    public static partial void LineIsLocked(this ILogger log, string schema);
+
+    [LoggerMessage(215, LogLevel.Information, "Runs can wait in line again: the table {Schema}.line is free")]
+    public static partial void LineIsBack(this ILogger log, string schema);
 }

@@ -18,6 +18,17 @@ internal static class LineSql
         AND    run = $2
         """;
 
+    /// <summary>An error where somebody has the table to himself, or waits for that. The same for a full lock table, whose own error would end the connection.</summary>
+    public const string CanLook =
+        """
+        DO $do$
+        BEGIN
+            LOCK TABLE "joblocks".line IN ACCESS SHARE MODE NOWAIT;
+        EXCEPTION WHEN out_of_memory THEN
+            RAISE lock_not_available;
+        END $do$
+        """;
+
     /// <summary>One at a time under the key $1, so that those who wait can be counted. "JLln" in ASCII.</summary>
     public const string CountAlone = "SELECT pg_advisory_xact_lock(1246522478, ($1 & 2147483647)::int)";
 

@@ -45,7 +45,7 @@ internal sealed partial class LockDesk
     }
 
     /// <summary>The session is open.</summary>
-    public void Opened(LockSession session, TimeSpan provedAt, long budget, bool hasLine, bool hasLedger)
+    public void Opened(LockSession session, OpenedSession opened)
     {
         List<Claim> done;
         lock (_door)
@@ -53,16 +53,18 @@ internal sealed partial class LockDesk
             if (session != _session || _closed) return;
 
             _isOpen = true;
-            _provedAt = provedAt;
-            _budget = budget;
-            HasLine = hasLine;
-            HasLedger = hasLedger;
+            _provedAt = opened.ProvedAt;
+            _budget = opened.Budget;
+            HasLine = opened.HasLine;
+            IsLineAside = opened.IsLineAside;
+            HasLedger = opened.HasLedger;
             _failure = null;
-            if (_table.Weight > budget) _table.TrimTo(budget, TooManyLocks());
+            if (_table.Weight > _budget) _table.TrimTo(_budget, TooManyLocks());
             done = Send();
         }
 
         Complete(done);
+        if (IsLineAside) _log.LineIsLocked(_options.Schema!);
         Meter.Begin();
         OnOpened();
     }
@@ -103,7 +105,11 @@ internal sealed partial class LockDesk
     }
 
     /// <summary>A statement failed on a connection that still stands.</summary>
-    public void Failed(LockSession session, Exception cause, IReadOnlySet<(LockKey Key, LockMode Mode)> held)
+    /// <param name="session">Whose.</param>
+    /// <param name="cause">Why.</param>
+    /// <param name="held">What the session has.</param>
+    /// <param name="asksAgain">Whether what it asked for is asked for once more.</param>
+    public void Failed(LockSession session, Exception cause, IReadOnlySet<(LockKey Key, LockMode Mode)> held, bool asksAgain)
     {
         bool missing;
         List<Claim> done;
@@ -111,13 +117,13 @@ internal sealed partial class LockDesk
         {
             if (session != _session || _closed) return;
 
-            missing = _table.Compare(_sent, held, Unavailable(cause));
+            missing = _table.Compare(_sent, held, Unavailable(cause), asksAgain);
             _sent = [];
             done = Send();
         }
 
         Complete(done);
-        _log.StatementFailed(_opening.Server, cause);
+        if (!asksAgain) _log.StatementFailed(_opening.Server, cause);
         if (missing) Broke(session, new InvalidOperationException("the session does not have all that it was granted: somebody has released its locks from outside"));
     }
 

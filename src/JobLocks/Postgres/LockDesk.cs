@@ -46,8 +46,27 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     /// <summary>Whether runs may stand in the line; null before the first session is open.</summary>
     public bool? HasLine { get; private set; }
 
+    /// <summary>Whether runs cannot stand in the line for now only, since somebody has its table to himself.</summary>
+    public bool IsLineAside { get; private set; }
+
     /// <summary>Runs cannot stand in the line any more: it is gone, or no longer ours to use.</summary>
-    public void ForgetLine() => HasLine = false;
+    public void ForgetLine() => HasLine = IsLineAside = false;
+
+    /// <summary>Runs cannot stand in the line for now.</summary>
+    public void LeaveLine()
+    {
+        HasLine = false;
+        IsLineAside = true;
+        _log.LineIsLocked(_options.Schema!);
+    }
+
+    /// <summary>Runs can stand in the line again.</summary>
+    public void TakeLineBack()
+    {
+        IsLineAside = false;
+        HasLine = true;
+        _log.LineIsBack(_options.Schema!);
+    }
 
     /// <summary>Whether it can be written down who holds what.</summary>
     public bool HasLedger { get; private set; }

@@ -70,12 +70,12 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
         }
     }
 
-    private void CompareHeld(OpenedSession opened, TimeSpan sentAt, Exception cause)
+    private void CompareHeld(OpenedSession opened, TimeSpan sentAt, Exception cause, bool asksAgain = false)
     {
         // An error is an answer, too.
         desk.Proved(this, sentAt);
         using (var command = new NpgsqlCommand(LockSql.TakeBackSigns, opened.Connection)) command.ExecuteNonQuery();
-        desk.Failed(this, cause, opened.Prove(ReadHeld));
+        desk.Failed(this, cause, opened.Prove(ReadHeld), asksAgain);
         desk.Proved(this, opened.ProvedAt);
     }
 
@@ -116,7 +116,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
             using var opened = opening.Open(watch);
             _opened = opened;
             _socket = IdleSocket.Of(opened.Connection);
-            desk.Opened(this, opened.ProvedAt, opened.Budget, opened.HasLine, opened.HasLedger);
+            desk.Opened(this, opened);
             while (desk.NextWork(this) is { } work) Do(work);
             WaitForCut();
         }
@@ -145,6 +145,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
 
     private void Do(OpenedSession opened, SessionWork work)
     {
+        if (opened.IsLineAside) TryTakeLineBack(opened);
         var sentAt = BootClock.Now;
         try
         {
@@ -152,6 +153,11 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
             var (token, lines) = opened.Run(work.Orders);
             desk.Answered(this, sentAt, token);
             if (lines.Count > 0) desk.TurnCame(lines);
+        }
+        catch (PostgresException locked) when (opened.StillStands && OpenedSession.IsLocked(locked))
+        {
+            if (opened.SetLineAside()) desk.LeaveLine();
+            CompareHeld(opened, sentAt, locked, asksAgain: true);
         }
         catch (PostgresException refused) when (opened.StillStands)
         {
@@ -171,6 +177,20 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
             Ask(opened, question);
             desk.Proved(this, opened.ProvedAt);
         }
+    }
+
+    private void TryTakeLineBack(OpenedSession opened)
+    {
+        try
+        {
+            if (opened.TryTakeLineBack()) desk.TakeLineBack();
+        }
+        catch (PostgresException) when (opened.StillStands)
+        {
+            // Not yet, after all. Locks go on without it, and it is looked at again.
+        }
+
+        desk.Proved(this, opened.ProvedAt);
     }
 
     private void ForgetSchema(OpenedSession opened)

@@ -38,8 +38,9 @@ internal sealed partial class LockTable
     /// <param name="sent">What the statement was told.</param>
     /// <param name="server">What the session holds, and how.</param>
     /// <param name="failure">What those who asked are told.</param>
+    /// <param name="asksAgain">Whether they are told so only the second time, and are asked for once more before.</param>
     /// <returns>Whether something is missing there that was granted.</returns>
-    public bool Compare(IReadOnlyList<LockOp> sent, IReadOnlySet<(LockKey Key, LockMode Mode)> server, Exception failure)
+    public bool Compare(IReadOnlyList<LockOp> sent, IReadOnlySet<(LockKey Key, LockMode Mode)> server, Exception failure, bool asksAgain = false)
     {
         var open = sent.Where(static op => op.Claim is not null).ToList();
         foreach (var op in open) Unask(op);
@@ -56,7 +57,10 @@ internal sealed partial class LockTable
             .Select(static held => new LockOp(held.Mode == LockMode.Shared ? LockVerb.ReleaseShared : LockVerb.Release, held.Key) { Line = held.Key.Value });
         Orders.InsertRange(0, surplus.ToList());
 
-        foreach (var claim in open.Select(static op => op.Claim!).Distinct()) Fail(claim, failure);
+        // One of which a part is still to be asked for is not begun anew.
+        var partly = Orders.Select(static order => order.Claim).ToHashSet();
+        foreach (var claim in open.Select(static op => op.Claim!).Distinct())
+            AskAgainOrFail(claim, asksAgain && !claim.WasCutOff && !partly.Contains(claim) ? null : failure);
         foreach (var entry in _entries.Values.ToList()) GoOnOrFail(entry, failure: null);
         return !wanted.Keys.All(server.Contains);
     }

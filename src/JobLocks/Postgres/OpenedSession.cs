@@ -10,9 +10,12 @@ namespace JobLocks.Postgres;
 /// <summary>An open connection that was found fit to hold locks, with its statements. Used by the session's thread alone.</summary>
 internal sealed class OpenedSession : IDisposable
 {
+    private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(1);
+
     private SessionFacts _facts;
     private LockStatement _plain;
     private LockStatement? _withSlots;
+    private TimeSpan _lookedAt;
     private uint _fence;
 
     public OpenedSession(NpgsqlConnection connection, SessionFacts facts)
@@ -20,9 +23,15 @@ internal sealed class OpenedSession : IDisposable
         _facts = facts;
         _fence = facts.Fence;
         Connection = connection;
-        _plain = new(connection, facts, takesSlots: false);
-        ProvedAt = BootClock.Now;
-        _plain.Run([]);
+        try
+        {
+            _plain = Proven(facts);
+        }
+        catch (PostgresException locked) when (facts.HasLine && IsLocked(locked))
+        {
+            IsLineAside = true;
+            _plain = Proven(facts with { HasLine = false });
+        }
     }
 
     public string Server => _facts.Server;
@@ -37,6 +46,9 @@ internal sealed class OpenedSession : IDisposable
 
     /// <summary>Whether runs may stand in the line.</summary>
     public bool HasLine => _facts.HasLine;
+
+    /// <summary>Whether the line is left alone for now, since somebody has its table to himself, or waits for that.</summary>
+    public bool IsLineAside { get; private set; }
 
     /// <summary>Whether it can be written down who holds what.</summary>
     public bool HasLedger => _facts.HasLedger;
@@ -124,14 +136,32 @@ internal sealed class OpenedSession : IDisposable
     public void ForgetSchema()
     {
         _fence = 0;
-        if (!_facts.HasLine) return;
+        IsLineAside = false;
+        if (_facts.HasLine) _plain = Become(_facts with { HasLine = false });
+    }
 
-        _facts = _facts with { HasLine = false };
-        if (_facts.IsGuarded) GuardSql.Create(Connection, _facts.Options, hasLine: false);
-        _plain.Dispose();
-        _withSlots?.Dispose();
-        _plain = new(Connection, _facts, takesSlots: false);
-        _withSlots = null;
+    /// <summary>
+    /// A lock on a table was waited for in vain. Where it is that of the line, locks go on without it: for as long as that lasts, nobody looks whether
+    /// somebody stands there.
+    /// </summary>
+    /// <returns>Whether it is.</returns>
+    public bool SetLineAside()
+    {
+        if (!_facts.HasLine || CanLook()) return false;
+
+        _plain = Become(_facts with { HasLine = false });
+        return IsLineAside = true;
+    }
+
+    /// <summary>Looks again at a line that was left alone, once in a while.</summary>
+    /// <returns>Whether it is looked at from now on.</returns>
+    public bool TryTakeLineBack()
+    {
+        if (BootClock.Now - _lookedAt < BetweenLooks || !CanLook()) return false;
+
+        _plain = Become(_facts with { HasLine = true });
+        IsLineAside = false;
+        return true;
     }
 
     public void Dispose()
@@ -139,6 +169,42 @@ internal sealed class OpenedSession : IDisposable
         _plain.Dispose();
         _withSlots?.Dispose();
         Connection.Dispose();
+    }
+
+    /// <summary>Whether the server says that somebody else has a table to himself, or waits for that.</summary>
+    public static bool IsLocked(PostgresException refused) => string.Equals(refused.SqlState, PostgresErrorCodes.LockNotAvailable, StringComparison.Ordinal);
+
+    private LockStatement Proven(SessionFacts facts)
+    {
+        var plain = Become(facts);
+        Prove(_ => plain.Run([]));
+        return plain;
+    }
+
+    private LockStatement Become(SessionFacts facts)
+    {
+        var plain = new LockStatement(Connection, facts, takesSlots: false);
+        _facts = facts;
+        _plain?.Dispose();
+        _withSlots?.Dispose();
+        _withSlots = null;
+        return plain;
+    }
+
+    /// <summary>Whether nobody has the table of the line to himself, without waiting for anybody. What else is wrong with it, the next statement says.</summary>
+    private bool CanLook()
+    {
+        _lookedAt = BootClock.Now;
+        try
+        {
+            using var look = new NpgsqlCommand(LineSql.For(_facts.Options, LineSql.CanLook), Connection);
+            Prove(_ => look.ExecuteNonQuery());
+            return true;
+        }
+        catch (PostgresException refused) when (StillStands)
+        {
+            return !IsLocked(refused);
+        }
     }
 
     private LockStatement StatementFor(IReadOnlyList<LockOp> orders)

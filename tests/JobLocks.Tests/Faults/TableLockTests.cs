@@ -1,0 +1,129 @@
+using JobLocks.Gate;
+using JobLocks.Tests.Support;
+using Npgsql;
+
+namespace JobLocks.Tests.Faults;
+
+/// <summary>Somebody has the table of the line to himself, or waits for that: locks go on, and the line waits.</summary>
+[TestFixture, CancelAfter(120_000)]
+public sealed class TableLockTests
+{
+    private const string TakeIt = "LOCK TABLE joblocks.line IN ACCESS EXCLUSIVE MODE";
+
+    private static readonly TimeSpan LostAfter = TimeSpan.FromSeconds(3);
+
+    private readonly string _me = Sessions.NewName("table lock");
+    private string _database = "";
+    private LogLines _log = null!;
+
+    [SetUp]
+    public async Task CreateDatabase()
+    {
+        _log = new();
+        _database = await AssemblySetup.Server.CreateDatabaseAsync("table-lock");
+        await using var first = AdvisoryLocks.Connect(_database);
+        await first.ProveAsync(CancellationToken.None);
+    }
+
+    [TearDown]
+    public async Task Leaves_no_lock_behind()
+    {
+        _log.Dispose();
+        Assert.That(await LockTable.CountLeftAsync(_database), Is.Zero);
+    }
+
+    [TestCase(true, true), TestCase(false, true), TestCase(true, false), TestCase(false, false)]
+    public async Task Goes_on_with_its_locks_and_refuses_none(bool hasLedger, bool mayCreate, CancellationToken stop)
+    {
+        await using var locks = Locks(await RoleAsync(hasLedger, mayCreate));
+        await using var held = await locks.TryAcquireAsync("held", stop);
+        await using var other = await Raw.OpenAsync(_database, stop);
+        await using var transaction = await other.BeginTransactionAsync(stop);
+        await other.AskAsync(TakeIt, stop);
+
+        for (var round = 0; round < 20; round++)
+        {
+            await using var next = await locks.TryAcquireAsync("next", stop);
+            await using var limited = (await ((ILockKeeper)locks).TryTakeAllAsync([new("two", LockKey.Of("two"), LockMode.Exclusive, 2)], new(), null, blocks: false, stop)).Handles[0];
+            Assert.That(next, Is.Not.Null);
+        }
+
+        await Sessions.WhenHeardAfterAsync(_database, _me, 2 * LostAfter, stop);
+
+        Assert.That(held!.Lost.IsCancellationRequested, Is.False);
+    }
+
+    [TestCase(true), TestCase(false)]
+    public async Task Opens_a_session(bool mayCreate, CancellationToken stop)
+    {
+        await using var other = await Raw.OpenAsync(_database, stop);
+        await using var transaction = await other.BeginTransactionAsync(stop);
+        await other.AskAsync(TakeIt, stop);
+
+        await using var locks = Locks(await RoleAsync(hasLedger: true, mayCreate));
+        await using var handle = await locks.TryAcquireAsync("first", stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(handle, Is.Not.Null);
+            Assert.That(locks.Lacks, Does.Contain("for now"));
+            Assert.That(await ((ILockKeeper)locks).Line.IsUsableAsync(blocks: false, stop), Is.False);
+        }
+    }
+
+    [TestCase(true), TestCase(false)]
+    public async Task Lets_nobody_pass_the_line_again_once_it_can_be_looked_at(bool mayCreate, CancellationToken stop)
+    {
+        await using var locks = Locks(await RoleAsync(hasLedger: true, mayCreate));
+        await locks.ProveAsync(stop);
+        await LockTable.AskAsync(
+            _database, "INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue) VALUES ($1, 'queued', 0, 1, 'of nobody', '1', '')", LockKey.Of("queued").Value);
+
+        await using var dump = await Raw.OpenAsync(_database, stop);
+        var transaction = await dump.BeginTransactionAsync(stop);
+        await dump.AskAsync("SELECT count(*) FROM joblocks.line", stop);
+        await using var other = await Raw.OpenAsync(_database, stop);
+        var rewritten = other.AskAsync("VACUUM FULL joblocks.line", stop);
+        while (await LockTable.AskAsync(_database, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'joblocks.line'::regclass") is 0L) await Task.Yield();
+        await using (var passes = await locks.TryAcquireAsync("queued", stop)) Assert.That(passes, Is.Not.Null, "nobody can see that somebody waits");
+        var usable = await ((ILockKeeper)locks).Line.IsUsableAsync(blocks: false, stop);
+
+        await transaction.DisposeAsync();
+        await rewritten;
+        await _log.WhenSaidAsync("Runs can wait in line again", stop);
+        var newcomer = await locks.TryAcquireAsync("queued", stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(usable, Is.False);
+            Assert.That(newcomer, Is.Null);
+            Assert.That(locks.Lacks, Is.Null);
+            Assert.That(await ((ILockKeeper)locks).Line.IsUsableAsync(blocks: false, stop), Is.True);
+        }
+    }
+
+    private async Task<string> RoleAsync(bool hasLedger, bool mayCreate)
+    {
+        var role = $"r{Guid.NewGuid():N}";
+        await LockTable.AskAsync(_database, $"CREATE ROLE {role} LOGIN");
+        await LockTable.AskAsync(_database, $"GRANT USAGE ON SCHEMA joblocks TO {role}");
+        await LockTable.AskAsync(_database, $"GRANT USAGE ON SEQUENCE joblocks.fence, joblocks.place TO {role}");
+        await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE ON joblocks.limits TO {role}");
+        await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.line TO {role}");
+        if (hasLedger) await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.sessions, joblocks.held, joblocks.names, joblocks.minutes TO {role}");
+        var settings = new NpgsqlConnectionStringBuilder(_database) { Username = role };
+        // Without a temporary function, the statements are sent as they are.
+        if (!mayCreate) await LockTable.AskAsync(_database, $"REVOKE TEMPORARY ON DATABASE \"{settings.Database}\" FROM PUBLIC");
+        return settings.ConnectionString;
+    }
+
+    private AdvisoryLocks Locks(string connectionString) => AdvisoryLocks.Connect(
+        connectionString,
+        options =>
+        {
+            options.LostAfter = LostAfter;
+            options.HeartbeatInterval = TimeSpan.FromSeconds(0.5);
+            options.ApplicationName = _me;
+        },
+        _log);
+}
