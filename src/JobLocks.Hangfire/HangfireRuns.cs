@@ -79,8 +79,7 @@ internal sealed class HangfireRuns : IRunStore
     public ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         using var connection = _storage.GetConnection();
-        // One that is told twice, since an answer was lost, is in its queue already.
-        var fates = runs.Select(run => LookAt(connection, run.Address.Run)).ToArray();
+        var fates = runs.Select(run => FateOf(connection.GetStateData(run.Address.Run))).ToArray();
         using var transaction = connection.CreateWriteTransaction();
         for (var i = 0; i < fates.Length; i++)
         {

@@ -39,18 +39,19 @@ public sealed class WaitSweepTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Puts_a_run_into_its_queue_once_however_often_its_turn_is_told(CancellationToken stop)
+    public async Task Knows_a_run_that_is_in_its_queue_again_before_a_worker_has_taken_it(CancellationToken stop)
     {
         var (runs, run) = await ParkedAsync(stop);
         // Nobody serves that one, so that it can be looked at.
         var turn = run with { Address = run.Address with { Queue = "unserved" } };
 
-        var first = await runs.WakeAsync([turn], stop);
-        var second = await runs.WakeAsync([turn], stop);
+        var before = await runs.LookAsync([turn], stop);
+        var woken = await runs.WakeAsync([turn], stop);
+        var after = await runs.LookAsync([turn], stop);
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That((first[0], second[0]), Is.EqualTo((RunFate.Comes, RunFate.Comes)));
+            Assert.That((before[0], woken[0], after[0]), Is.EqualTo((RunFate.Waits, RunFate.Comes, RunFate.Comes)));
             Assert.That(await Servers.Locks.AskAsync("SELECT count(*) FROM hangfire.jobqueue WHERE queue = 'unserved'"), Is.EqualTo(1));
         }
     }

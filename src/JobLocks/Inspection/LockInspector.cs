@@ -81,8 +81,8 @@ internal sealed partial class LockInspector(LockDesk desk, LineStatements statem
             Key(number is { } given ? new(given) : KeyOf(wanted)),
             Key(KeyOf(wanted)),
             Text(wanted)).ConfigureAwait(false);
-        // A key is worth a look even where nobody has written down its name.
-        return number is { } key && found.TrueForAll(match => match.Key.Value != key) ? [new(new(key), null, "key"), .. found] : found;
+        // A key is worth a look even where nobody has written down its name. But a number is mostly the id of a job.
+        return number is { } key && found.Count == 0 ? [new(new(key), null, "key")] : found;
     }
 
     public Task<string?> ExplainAsync(string run, CancellationToken stop = default) => ExplainAsync(run, store: null, stop);

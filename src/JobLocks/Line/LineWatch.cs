@@ -194,8 +194,24 @@ internal sealed class LineWatch : IDisposable
         row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)), row.GetBoolean(6), row.GetBoolean(7), row.GetFieldValue<DateTimeOffset>(8));
 
     /// <summary>Who dies between the claim and this, or in the middle of it, has a sweep see to it.</summary>
-    private void Deliver(IRunStore store, IReadOnlyList<WaitingRun> runs) =>
-        GiveUp([.. FatesOf(runs, store.WakeAsync).Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wasTheirTurn: true);
+    private void Deliver(IRunStore store, IReadOnlyList<WaitingRun> runs)
+    {
+        // Only the answer may have been lost: then they are woken, and once more would be once too often.
+        var isFirst = true;
+        async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> some, CancellationToken stop)
+        {
+            if (isFirst)
+            {
+                isFirst = false;
+                return await store.WakeAsync(some, stop).ConfigureAwait(false);
+            }
+
+            var fates = await store.LookAsync(some, stop).ConfigureAwait(false);
+            return fates is [RunFate.Waits] ? await store.WakeAsync(some, stop).ConfigureAwait(false) : fates;
+        }
+
+        GiveUp([.. FatesOf(runs, WakeAsync).Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wasTheirTurn: true);
+    }
 
     private NpgsqlParameter<string[]> Stores()
     {

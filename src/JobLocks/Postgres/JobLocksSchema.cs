@@ -54,8 +54,13 @@ internal sealed class JobLocksSchema(JobLocksOptions options, ILogger log)
             // In one transaction, which the script opens and ends itself.
             foreach (var statement in SchemaSql.StatementsFor(schema))
             {
-                using var command = new NpgsqlCommand(statement, connection);
-                command.ExecuteNonQuery();
+                Run(connection, statement);
+                // It was waited for, and whoever had it has done all of this: changing tables once more would be in the way of those who use them.
+                if (statement.EndsWith(SchemaSql.OneAtATime, StringComparison.Ordinal) && Look(connection, schema).Version >= SchemaSql.Version)
+                {
+                    Run(connection, "ROLLBACK");
+                    return;
+                }
             }
 
             log.SchemaReady(schema, SchemaSql.Version);
@@ -68,6 +73,12 @@ internal sealed class JobLocksSchema(JobLocksOptions options, ILogger log)
         {
             connection.Notice -= OnNotice;
         }
+    }
+
+    private static void Run(NpgsqlConnection connection, string statement)
+    {
+        using var command = new NpgsqlCommand(statement, connection);
+        command.ExecuteNonQuery();
     }
 
     private void OnNotice(object sender, NpgsqlNoticeEventArgs said)

@@ -5,7 +5,10 @@ namespace JobLocks.Postgres;
 /// <summary>The objects of ours in the database.</summary>
 internal static class SchemaSql
 {
-    public const int Version = 4;
+    public const int Version = 5;
+
+    /// <summary>Where the script waits for whoever else runs it.</summary>
+    public const string OneAtATime = "SELECT pg_advisory_xact_lock(1246524259, 0)";
 
     /// <summary>
     /// The version of the schema $1, 0 where it is not there; its sequence; whether this role may draw from it; whether it may use the line;

@@ -26,6 +26,9 @@ internal sealed class WaitingSupply(WaitingWay way, IBackgroundJobClient? hangfi
             case WaitingWay.HangfireOwn:
                 hangfire!.Enqueue<WaitingJobs>(jobs => jobs.Block(name, number, milliseconds));
                 break;
+            case WaitingWay.HangfireBare:
+                hangfire!.Enqueue<WaitingJobs>(jobs => jobs.Bare(name, number, milliseconds));
+                break;
             case WaitingWay.HangfireReschedule:
                 hangfire!.Enqueue<WaitingJobs>(jobs => jobs.Reschedule(name, number, milliseconds));
                 break;

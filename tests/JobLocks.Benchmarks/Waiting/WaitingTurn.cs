@@ -1,5 +1,6 @@
 using System.Threading.Channels;
 using JobLocks.Benchmarks.Children;
+using JobLocks.Benchmarks.Measuring;
 using JobLocks.Benchmarks.Schedulers;
 
 namespace JobLocks.Benchmarks.Waiting;
@@ -12,6 +13,8 @@ internal sealed class WaitingTurn(Bench bench)
     private const int MillisecondsToWarmUp = 5;
     private const string WarmUp = "warm-up-";
 
+    /// <summary>Which share of all cores was at work the last time; null where nobody knows.</summary>
+    public double? Busy { get; private set; }
 
     /// <param name="way">Who works, and what becomes of those that meet a held lock.</param>
     /// <param name="runs">How many.</param>
@@ -37,8 +40,11 @@ internal sealed class WaitingTurn(Bench bench)
 
             await OfferAsync(servers, new(WarmUp, bench.Effort.WaitingWarmUp, NamesToWarmUp, MillisecondsToWarmUp));
             await CollectAsync(told.Reader, isWarmUp: true, bench.Effort.WaitingWarmUp, bench.Effort.WaitingAtMost / 3, stop);
+            var busy = new Busy();
             await OfferAsync(servers, new("name-", runs, names, milliseconds));
-            return await CollectAsync(told.Reader, isWarmUp: false, runs, atMost, stop);
+            var held = await CollectAsync(told.Reader, isWarmUp: false, runs, atMost, stop);
+            Busy = busy.Share;
+            return held;
         }
         finally
         {

@@ -11,6 +11,9 @@ internal enum WaitingWay
     /// <summary>It is rescheduled for a second later.</summary>
     HangfireReschedule,
 
+    /// <summary>Nothing keeps Hangfire's runs apart.</summary>
+    HangfireBare,
+
     /// <summary>Hangfire's own <c>[DisableConcurrentExecution]</c>: its worker waits.</summary>
     HangfireOwn,
 

@@ -170,6 +170,29 @@ public sealed class LineTurnTests : LineFixture
     }
 
     [Test]
+    public async Task Wakes_nobody_twice_whose_store_lost_its_answer(CancellationToken stop)
+    {
+        const int Readers = 5;
+        var locks = OpenWithoutSweep();
+        var held = await locks.TryAcquireAsync(Name, stop);
+        for (var i = 0; i < Readers; i++) await ParkAsync(locks, i, new(Name, Key, LockMode.Shared), stop);
+        var asked = new List<string>();
+        Runs.LosesNextAnswer = true;
+        Runs.Fate = run =>
+        {
+            asked.Add(run.Address.Run);
+            // The last one is the end of it.
+            return asked.Count <= Readers ? RunFate.Waits : RunFate.Comes;
+        };
+
+        await held!.DisposeAsync();
+        for (var i = 0; i < Readers; i++) await Runs.NextAsync(stop);
+        while (asked.Count < 2 * Readers) stop.ThrowIfCancellationRequested();
+
+        Assert.That(Runs.Woken, Is.EqualTo(Readers));
+    }
+
+    [Test]
     public async Task Finds_a_run_that_was_not_told_behind_any_number_of_those_who_never_come(CancellationToken stop)
     {
         Runs.Fate = static run => run.Address.Run.StartsWith("never", StringComparison.Ordinal) ? RunFate.Comes : RunFate.Waits;

@@ -17,6 +17,9 @@ internal sealed class RunsOfTest : IRunStore
     /// <summary>What it says of a run.</summary>
     public Func<WaitingRun, RunFate> Fate { get; set; } = static _ => RunFate.Waits;
 
+    /// <summary>Whether it starts runs and its answer is lost.</summary>
+    public bool LosesNextAnswer { get; set; }
+
     /// <summary>The next run that was started.</summary>
     public Task<WaitingRun> NextAsync(CancellationToken stop) => _woken.Reader.ReadAsync(stop).AsTask().WaitAsync(TimeSpan.FromSeconds(30), stop);
 
@@ -37,6 +40,9 @@ internal sealed class RunsOfTest : IRunStore
             _woken.Writer.TryWrite(run);
         }
 
-        return new(fates);
+        if (!LosesNextAnswer) return new(fates);
+
+        LosesNextAnswer = false;
+        throw new InvalidOperationException("The answer is lost.");
     }
 }
