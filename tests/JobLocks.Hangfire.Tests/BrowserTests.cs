@@ -66,14 +66,4 @@ public sealed class BrowserTests : RealServers
     private static LocatorAssertionsToContainTextOptions Patient => new() { Timeout = 30_000 };
 
     private Task<IPage> OpenAsync(DashboardSite site, string path) => _browser.OpenAsync(new(site.Client.BaseAddress!, path), new() { BypassCSP = true });
-
-    private async Task<(string Held, string Waiting)> HoldAndWaitAsync(Stage stage, CancellationToken stop)
-    {
-        var held = Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Run(stage.Id));
-        await stage.EnteredAsync(stop);
-        var waiting = Servers.EnqueueFor<WaitingJob>(Servers[1], job => job.Run(stage.Id));
-        await Servers.ParkedAsync(waiting, stop);
-        await Servers.Locks.WrittenDownAsync(stage.Key, stop);
-        return (held, waiting);
-    }
 }

@@ -143,14 +143,4 @@ public sealed class DashboardTests : RealServers
         foreach (var path in new[] { "/hangfire/joblocks", "/hangfire/joblocks/names/1", $"/hangfire/joblocks/runs/{id}" })
             Assert.That(await site.GetAsync(path), Does.Contain("cannot be asked for").And.Contain("Correct the database"), path);
     }
-
-    private async Task<(string Held, string Waiting)> HoldAndWaitAsync(Stage stage, CancellationToken stop)
-    {
-        var held = Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Run(stage.Id));
-        await stage.EnteredAsync(stop);
-        var waiting = Servers.EnqueueFor<WaitingJob>(Servers[1], job => job.Run(stage.Id));
-        await Servers.ParkedAsync(waiting, stop);
-        await Servers.Locks.WrittenDownAsync(stage.Key, stop);
-        return (held, waiting);
-    }
 }

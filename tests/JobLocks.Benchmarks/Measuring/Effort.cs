@@ -17,12 +17,12 @@ internal sealed record Effort
         WaitingAtMost = TimeSpan.FromSeconds(60),
     };
 
-    /// <summary>For a look at whether all of it works: some minutes.</summary>
+    /// <summary>For a look at whether it works: two minutes.</summary>
     public static Effort Quick { get; } = new()
     {
-        Rounds = 3,
-        Turn = TimeSpan.FromMilliseconds(300),
-        WarmUp = TimeSpan.FromMilliseconds(150),
+        Rounds = 2,
+        Turn = TimeSpan.FromMilliseconds(250),
+        WarmUp = TimeSpan.FromMilliseconds(100),
         Handovers = 6,
         Jobs = 200,
         JobRounds = 2,

@@ -39,4 +39,15 @@ public abstract class RealServers
         _stages.Add(stage);
         return stage;
     }
+
+    /// <summary>A run that has the lock of a stage, and one that waits for it: both can be seen by whoever looks.</summary>
+    private protected async Task<(string Held, string Waiting)> HoldAndWaitAsync(Stage stage, CancellationToken stop)
+    {
+        var held = Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Run(stage.Id));
+        await stage.EnteredAsync(stop);
+        var waiting = Servers.EnqueueFor<WaitingJob>(Servers[1], job => job.Run(stage.Id));
+        await Servers.ParkedAsync(waiting, stop);
+        await Servers.Locks.WrittenDownAsync(stage.Key, stop);
+        return (held, waiting);
+    }
 }
