@@ -21,8 +21,8 @@ internal sealed record Effort
     public static Effort Quick { get; } = new()
     {
         Rounds = 2,
-        Turn = TimeSpan.FromMilliseconds(250),
-        WarmUp = TimeSpan.FromMilliseconds(100),
+        Turn = TimeSpan.FromMilliseconds(150),
+        WarmUp = TimeSpan.FromMilliseconds(200),
         Handovers = 6,
         Jobs = 200,
         JobRounds = 2,
