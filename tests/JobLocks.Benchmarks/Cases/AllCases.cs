@@ -5,6 +5,9 @@ namespace JobLocks.Benchmarks.Cases;
 /// <summary>The cases in the order in which they run.</summary>
 internal static class AllCases
 {
+    // The floor: no lock, no line, and one run at a time.
+    private const string EachStartsTheNext = "no lock, each starts the next";
+
     public static IReadOnlyList<ICase> Create()
     {
         var rounds = new PairRounds();
@@ -18,8 +21,12 @@ internal static class AllCases
             new HangfireCase(),
             new QuartzCase(),
             new HeldCase(),
-            new WaitingCase("hangfire", WaitingWay.HangfireLine, [("[DisableConcurrentExecution]", WaitingWay.HangfireOwn), ("Reschedule", WaitingWay.HangfireReschedule)], mostMedian: 15),
-            new WaitingCase("quartz", WaitingWay.QuartzLine, [("[DisallowConcurrentExecution]", WaitingWay.QuartzOwn)], mostMedian: 15),
+            new WaitingCase(
+                "hangfire",
+                WaitingWay.HangfireLine,
+                [("[DisableConcurrentExecution]", WaitingWay.HangfireOwn), ("Reschedule", WaitingWay.HangfireReschedule), (EachStartsTheNext, WaitingWay.HangfireChain)],
+                mostMedian: 15),
+            new WaitingCase("quartz", WaitingWay.QuartzLine, [("[DisallowConcurrentExecution]", WaitingWay.QuartzOwn), (EachStartsTheNext, WaitingWay.QuartzChain)], mostMedian: 15),
             new WaitingCase("both", WaitingWay.BothLine, [], mostMedian: 25),
             new WaitingNamesCase(),
             new KillCase(),

@@ -30,7 +30,7 @@ internal sealed record Row
     public string? Note { get; init; }
 
     /// <summary>Ours divided by theirs.</summary>
-    public double? Ratio => Ours?.Median / Theirs?.Median is { } ratio && double.IsFinite(ratio) ? ratio : null;
+    public double? Ratio => Ours is { } ours && Theirs is { } theirs && ours.RatioTo(theirs) is var ratio && double.IsFinite(ratio) ? ratio : null;
 
     /// <summary>Null where there is no goal.</summary>
     public bool? IsReached => Goal is null ? null : !IsSpoiled && Ours is { } ours && Goal.IsReachedBy(ours, Theirs);

@@ -23,6 +23,8 @@ internal sealed class QuartzTurn(Bench bench)
         await using var services = CreateServices(schema, way);
         var scheduler = await services.GetRequiredService<ISchedulerFactory>().GetScheduler(stop);
         await ScheduleAsync(scheduler, way, jobs, stop);
+        // A host does so when it starts.
+        if (way == QuartzWay.JobLock) await ((AdvisoryLocks)services.GetRequiredService<IJobLocks>()).ProveAsync(stop);
 
         var finish = Finish.Await(jobs);
         await scheduler.Start(stop);

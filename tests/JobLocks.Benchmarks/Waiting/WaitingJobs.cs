@@ -1,4 +1,5 @@
 using Hangfire;
+using Hangfire.Server;
 using JobLocks.Hangfire;
 
 namespace JobLocks.Benchmarks.Waiting;
@@ -13,6 +14,12 @@ public sealed class WaitingJobs
     public void Reschedule(string name, int number, int milliseconds) => Held.For(name, number, milliseconds);
 
     public void Bare(string name, int number, int milliseconds) => Held.For(name, number, milliseconds);
+
+    public void Chain(string name, int number, int last, int milliseconds, PerformContext context)
+    {
+        Held.For(name, number, milliseconds);
+        if (number < last) new BackgroundJobClient(context.Storage).Enqueue<WaitingJobs>(jobs => jobs.Chain(name, number + 1, last, milliseconds, null!));
+    }
 
     [DisableConcurrentExecution("bench-{0}", 600)]
     public void Block(string name, int number, int milliseconds) => Held.For(name, number, milliseconds);

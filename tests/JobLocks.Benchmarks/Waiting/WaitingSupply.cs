@@ -9,6 +9,12 @@ internal sealed class WaitingSupply(WaitingWay way, IBackgroundJobClient? hangfi
 {
     public async Task OfferAsync(WaitingOffer offer, CancellationToken stop)
     {
+        if (way is WaitingWay.HangfireChain or WaitingWay.QuartzChain)
+        {
+            if (offer.Part == 0) await BeginChainsAsync(offer, stop);
+            return;
+        }
+
         foreach (var name in offer.ByName)
         {
             var forHangfire = name.Where(number => quartz is null || (hangfire is not null && number / offer.Names % 2 == 0)).ToList();
@@ -16,6 +22,17 @@ internal sealed class WaitingSupply(WaitingWay way, IBackgroundJobClient? hangfi
             var forQuartz = name.Except(forHangfire).ToList();
             if (way == WaitingWay.QuartzOwn) await ScheduleAsync<OwnQuartzJob>(name.Key, forQuartz, offer.Milliseconds, stop);
             else if (forQuartz.Count > 0) await ScheduleAsync<WaitingQuartzJob>(name.Key, forQuartz, offer.Milliseconds, stop);
+        }
+    }
+
+    /// <summary>The first run of each name.</summary>
+    private async Task BeginChainsAsync(WaitingOffer offer, CancellationToken stop)
+    {
+        foreach (var name in (offer with { Parts = 1 }).ByName)
+        {
+            var (number, last, milliseconds) = (name.First(), name.First() + name.Count() - 1, offer.Milliseconds);
+            if (way == WaitingWay.HangfireChain) hangfire!.Enqueue<WaitingJobs>(jobs => jobs.Chain(name.Key, number, last, milliseconds, null!));
+            else await ScheduleAsync<ChainQuartzJob>(name.Key, [number], milliseconds, stop, last);
         }
     }
 
@@ -39,7 +56,7 @@ internal sealed class WaitingSupply(WaitingWay way, IBackgroundJobClient? hangfi
     }
 
     /// <summary>Quartz itself keeps apart the runs of one job key: those of one name share a job.</summary>
-    private async Task ScheduleAsync<TJob>(string name, IReadOnlyList<int> numbers, int milliseconds, CancellationToken stop)
+    private async Task ScheduleAsync<TJob>(string name, IReadOnlyList<int> numbers, int milliseconds, CancellationToken stop, int last = 0)
         where TJob : IJob
     {
         var job = JobBuilder.Create<TJob>().WithIdentity($"job-{name}").StoreDurably().Build();
@@ -52,6 +69,7 @@ internal sealed class WaitingSupply(WaitingWay way, IBackgroundJobClient? hangfi
                     .ForJob(job)
                     .UsingJobData("name", name)
                     .UsingJobData("number", number)
+                    .UsingJobData("last", last)
                     .UsingJobData("milliseconds", milliseconds)
                     .StartNow()
                     .Build(),

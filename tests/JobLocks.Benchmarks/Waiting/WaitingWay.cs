@@ -17,6 +17,10 @@ internal enum WaitingWay
     /// <summary>Hangfire's own <c>[DisableConcurrentExecution]</c>: its worker waits.</summary>
     HangfireOwn,
 
+    /// <summary>There is only ever one of each name, which starts the next as its last act: what the scheduler takes by itself.</summary>
+    HangfireChain,
+    QuartzChain,
+
     /// <summary>Quartz's own <c>[DisallowConcurrentExecution]</c>, on one job key.</summary>
     QuartzOwn,
 }
