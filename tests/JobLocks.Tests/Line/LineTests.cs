@@ -38,7 +38,7 @@ public sealed class LineTests : LineFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Wakes_under_ten_thousandNames_once_each_after_the_death_of_a_holder(CancellationToken stop)
+    public async Task Wakes_under_ten_thousand_names_once_each_after_the_death_of_a_holder(CancellationToken stop)
     {
         const int Names = 10_000;
         var locks = Open();
@@ -65,7 +65,7 @@ public sealed class LineTests : LineFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Sweeps_beyond_ten_thousandNames_under_which_nobody_is_to_be_woken(CancellationToken stop)
+    public async Task Sweeps_beyond_ten_thousand_names_under_which_nobody_is_to_be_woken(CancellationToken stop)
     {
         var locks = Open();
         await ProveAsync(locks, stop);
@@ -108,7 +108,7 @@ public sealed class LineTests : LineFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Is_not_held_up_by_one_run_of_which_theRuns_cannot_say_anything(CancellationToken stop)
+    public async Task Is_not_held_up_by_one_run_of_which_the_store_cannot_say_anything(CancellationToken stop)
     {
         Runs.Fate = static run => run.Address.Run is "0" ? throw new InvalidOperationException("The store cannot read this one.") : RunFate.Waits;
         var locks = Open(static options => options.TurnLasts = TimeSpan.FromSeconds(1));
@@ -154,7 +154,7 @@ public sealed class LineTests : LineFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Gives_up_the_places_of_aRuns_whose_process_has_died(CancellationToken stop)
+    public async Task Gives_up_the_places_of_a_store_whose_process_has_died(CancellationToken stop)
     {
         var locks = Open(static options => (options.LostAfter, options.HeartbeatInterval) = (TimeSpan.FromSeconds(2), TimeSpan.FromMilliseconds(200)));
         var holding = await locks.TryAcquireAsync(Name, stop);
@@ -198,7 +198,7 @@ public sealed class LineTests : LineFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task KeepsNames_that_no_text_of_the_server_can_hold(CancellationToken stop)
+    public async Task Keeps_names_that_no_text_of_the_server_can_hold(CancellationToken stop)
     {
         Name = $"sync(\0{new string('x', 20_000)})";
         var locks = Open();
@@ -212,22 +212,4 @@ public sealed class LineTests : LineFixture
     }
 
     private static async Task UseAsync(Task<JobLockHandle> acquired) => await (await acquired).DisposeAsync();
-
-    /// <summary>As the gate does for a run that was woken: it takes its lock by its place, and gives the place up. One that is refused parks again.</summary>
-    private async Task<IDisposable> EnterAsync(ILockKeeper locks, WaitingRun woken, CancellationToken stop)
-    {
-        while (true)
-        {
-            var place = await locks.Line.FindAsync(woken.Address, blocks: false, stop);
-            var taken = await locks.TryTakeAllAsync([new(Name, woken.Key)], new() { Run = woken.Address.Run }, place, blocks: false, stop);
-            if (taken.Refused is null)
-            {
-                await locks.Line.LeaveAsync(place!, blocks: false, stop);
-                return taken.Handles[0];
-            }
-
-            await ParkAsync((AdvisoryLocks)locks, int.Parse(woken.Address.Run, CultureInfo.InvariantCulture), stop);
-            woken = await Runs.NextAsync(stop);
-        }
-    }
 }

@@ -52,6 +52,24 @@ public abstract class LineFixture
         await locks.Line.ParkAsync(standing.Place!, blocks: false, stop);
     }
 
+    /// <summary>As the gate does for a run that was woken: it takes its lock by its place, and gives the place up. One that is refused parks again.</summary>
+    private protected async Task<IDisposable> EnterAsync(ILockKeeper locks, WaitingRun woken, CancellationToken stop)
+    {
+        while (true)
+        {
+            var place = await locks.Line.FindAsync(woken.Address, blocks: false, stop);
+            var taken = await locks.TryTakeAllAsync([new(Name, woken.Key)], new() { Run = woken.Address.Run }, place, blocks: false, stop);
+            if (taken.Refused is null)
+            {
+                await locks.Line.LeaveAsync(place!, blocks: false, stop);
+                return taken.Handles[0];
+            }
+
+            await ParkAsync((AdvisoryLocks)locks, int.Parse(woken.Address.Run, CultureInfo.InvariantCulture), stop);
+            woken = await Runs.NextAsync(stop);
+        }
+    }
+
     private protected RunAddress AddressOf(int run) => new(Runs.Id, run.ToString(CultureInfo.InvariantCulture), "");
 
     private protected async Task<long> LengthAsync() => (long)(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1", Name))!;
