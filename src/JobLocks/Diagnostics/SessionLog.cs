@@ -46,4 +46,7 @@ internal static partial class SessionLog
 
     [LoggerMessage(215, LogLevel.Information, "Runs can wait in line again: the table {Schema}.line is free")]
     public static partial void LineIsBack(this ILogger log, string schema);
+
+    [LoggerMessage(216, LogLevel.Warning, "PostgreSQL at {Server} cannot tell other processes what is released: they find out up to a second later. See pg_notification_queue_usage() there, and who listens without reading. Said again after {Pause} s at the earliest")]
+    public static partial void CannotTell(this ILogger log, string server, double pause, Exception cause);
 }

@@ -23,6 +23,7 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     private readonly TimeProvider _clock;
     private readonly ILogger _log;
     private readonly DeclaredLimits _limits;
+    private readonly Seldom _cannotTell = new();
     private List<SessionQuestion> _questions = [];
     private bool _closed;
 
@@ -66,6 +67,12 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
         IsLineAside = false;
         HasLine = true;
         _log.LineIsBack(_options.Schema!);
+    }
+
+    /// <summary>Other processes cannot be told what is released here.</summary>
+    public void CannotTell(Exception cause)
+    {
+        if (_cannotTell.IsTime()) _log.CannotTell(_opening.Server, Seldom.Pause.TotalSeconds, cause);
     }
 
     /// <summary>Whether it can be written down who holds what.</summary>

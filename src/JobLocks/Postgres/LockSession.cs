@@ -154,10 +154,11 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
             desk.Answered(this, sentAt, token);
             if (lines.Count > 0) desk.TurnCame(lines);
         }
-        catch (PostgresException locked) when (opened.StillStands && OpenedSession.IsLocked(locked))
+        catch (PostgresException others) when (opened.StillStands && (OpenedSession.IsLocked(others) || OpenedSession.IsQueueFull(others)))
         {
-            if (opened.SetLineAside()) desk.LeaveLine();
-            CompareHeld(opened, sentAt, locked, asksAgain: true);
+            if (OpenedSession.IsQueueFull(others)) desk.CannotTell(others);
+            else if (opened.SetLineAside()) desk.LeaveLine();
+            CompareHeld(opened, sentAt, others, asksAgain: true);
         }
         catch (PostgresException refused) when (opened.StillStands)
         {

@@ -174,6 +174,9 @@ internal sealed class OpenedSession : IDisposable
     /// <summary>Whether the server says that somebody else has a table to himself, or waits for that.</summary>
     public static bool IsLocked(PostgresException refused) => string.Equals(refused.SqlState, PostgresErrorCodes.LockNotAvailable, StringComparison.Ordinal);
 
+    /// <summary>Whether nobody could be told on a channel: some listener does not read, and the server keeps what it has not read until there is no more room.</summary>
+    public static bool IsQueueFull(PostgresException refused) => string.Equals(refused.SqlState, PostgresErrorCodes.ProgramLimitExceeded, StringComparison.Ordinal);
+
     private LockStatement Proven(SessionFacts facts)
     {
         var plain = Become(facts);
