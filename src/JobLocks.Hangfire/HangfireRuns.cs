@@ -93,6 +93,8 @@ internal sealed class HangfireRuns : IRunStore
             fates[i] = RunFate.Comes;
         }
 
+        if (runs.Any(static run => run.IsTooLate)) throw new TimeoutException("The storage took long to say where the runs are: another process may be waking them.");
+
         transaction.Commit();
         return new(fates);
     }

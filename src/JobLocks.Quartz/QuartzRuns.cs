@@ -54,7 +54,7 @@ internal sealed class QuartzRuns(IScheduler scheduler) : IRunStore
     public async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         var fates = new List<RunFate>(runs.Count);
-        foreach (var run in runs) fates.Add(await WakeAsync(KeyOf(run), stop).ConfigureAwait(false));
+        foreach (var run in runs) fates.Add(await WakeAsync(run, stop).ConfigureAwait(false));
         return fates;
     }
 
@@ -75,19 +75,23 @@ internal sealed class QuartzRuns(IScheduler scheduler) : IRunStore
         _ => RunFate.Waits,
     };
 
-    /// <summary>One that was woken is due already, and one that has fired has no further time.</summary>
+    /// <summary>
+    /// One that was woken has the time for which it was due at first, and one that has fired has no further time. No clock is asked: those of two nodes may
+    /// be an hour apart.
+    /// </summary>
     private async ValueTask<RunFate> LookAsync(TriggerKey key, CancellationToken stop)
     {
         var fate = FateOf(await scheduler.GetTriggerState(key, stop).ConfigureAwait(false));
         if (fate != RunFate.Waits) return fate;
 
         return await scheduler.GetTrigger(key, stop).ConfigureAwait(false) is { } trigger
-            ? trigger.NextFireTimeUtc > scheduler.TimeProvider.GetUtcNow() ? RunFate.Waits : RunFate.Comes
+            ? trigger.NextFireTimeUtc > DueAt(trigger) ? RunFate.Waits : RunFate.Comes
             : RunFate.IsGone;
     }
 
-    private async ValueTask<RunFate> WakeAsync(TriggerKey key, CancellationToken stop)
+    private async ValueTask<RunFate> WakeAsync(WaitingRun run, CancellationToken stop)
     {
+        var key = KeyOf(run);
         var state = await scheduler.GetTriggerState(key, stop).ConfigureAwait(false);
         // Somebody has paused it, and wants it to stay so.
         if (state is TriggerState.Paused or TriggerState.Error || FateOf(state) != RunFate.Waits) return FateOf(state);
@@ -96,6 +100,8 @@ internal sealed class QuartzRuns(IScheduler scheduler) : IRunStore
         var now = parked.GetTriggerBuilder().StartAt(DueAt(parked)).WithSimpleSchedule(static once => once.WithMisfireInstruction(SimpleTriggerMisfireInstruction.IgnoreMisfires)).Build();
         if (now is IMutableTrigger counting && parked is IMutableTrigger counted) counting.RetryAttempt = counted.RetryAttempt;
         using var store = LockTraces.Store(QuartzJobCall.TraceIn(parked.JobDataMap));
+        if (run.IsTooLate) throw new TimeoutException("The job store took long to say where the run is: another node may be waking it.");
+
         return await scheduler.RescheduleJob(key, now, stop).ConfigureAwait(false) is null ? RunFate.IsGone : RunFate.Comes;
     }
 

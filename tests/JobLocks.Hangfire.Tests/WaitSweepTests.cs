@@ -123,6 +123,29 @@ public sealed class WaitSweepTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Leaves_a_run_to_others_where_its_own_process_was_slow_to_wake_it(CancellationToken stop)
+    {
+        var stage = NewStage();
+        stage.LetLeave();
+        var held = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
+        var waiting = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
+        var runs = HangfireRuns.Of(Servers[0].Storage);
+        var late = new WaitingRun(1, stage.Key, stage.LockName, new(runs.Identify(), waiting, "default"), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow) { TellBy = TimeSpan.Zero };
+
+        await Assert.ThatAsync(async () => await runs.WakeAsync([late], stop), Throws.TypeOf<TimeoutException>());
+        var fate = await runs.LookAsync([late], stop);
+        await held!.DisposeAsync();
+        await Servers.States.NextAsync<SucceededState>(waiting, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(fate, Is.EqualTo([RunFate.Waits]));
+            Assert.That(stage.Runs, Is.EqualTo(1));
+            Assert.That(await Servers.Locks.LineAsync(), Is.Empty);
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Wakes_a_run_that_was_parked_and_whose_process_died_before_it_wrote_that_down([Values] bool wasItsTurn, CancellationToken stop)
     {
         var stage = NewStage();

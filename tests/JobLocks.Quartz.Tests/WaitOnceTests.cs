@@ -1,3 +1,4 @@
+using JobLocks.Line;
 using JobLocks.Quartz.Tests.Support;
 using Quartz;
 
@@ -48,6 +49,26 @@ public sealed class WaitOnceTests : QuartzFixture
         await Scene.NextRunAsync();
         await LineEndsAsync();
 
+        Assert.That(Scene.Begun, Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task Leaves_a_run_to_others_where_its_own_node_was_slow_to_wake_it([Values] Store store)
+    {
+        var node = await StartNodeAsync(store);
+        var others = await OthersHoldAsync();
+        await node.RunAsync<WaitingJob>(Scene);
+        var parked = await node.Told.NextPutBackAsync();
+        await ParkedAsync(1);
+        var late = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", parked.Key.Name, ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow) { TellBy = TimeSpan.Zero };
+
+        await Assert.ThatAsync(async () => await new QuartzRuns(node.Scheduler).WakeAsync([late], CancellationToken.None), Throws.TypeOf<TimeoutException>());
+        var fate = await new QuartzRuns(node.Scheduler).LookAsync([late], CancellationToken.None);
+        await others.DisposeAsync();
+        await Scene.NextRunAsync();
+        await LineEndsAsync();
+
+        Assert.That(fate, Is.EqualTo([RunFate.Waits]));
         Assert.That(Scene.Begun, Is.EqualTo(1));
     }
 

@@ -10,9 +10,12 @@ internal interface IRunStore
     /// <exception cref="Exception">The store cannot be asked.</exception>
     ValueTask<string> IdentifyAsync(CancellationToken stop);
 
-    /// <summary>Has parked runs begin as soon as a worker is free. None is started twice: one that is not parked any more is left alone.</summary>
+    /// <summary>
+    /// Has parked runs begin as soon as a worker is free. None is started twice: one that is not parked any more is left alone, and one for which it is
+    /// <see cref="WaitingRun.IsTooLate"/>, when it is about to be written down, is left to a sweep.
+    /// </summary>
     /// <returns>What became of each, in the same order.</returns>
-    /// <exception cref="Exception">The store cannot be asked. Some of them may have been woken.</exception>
+    /// <exception cref="Exception">The store cannot be asked, or took too long to answer. Some of them may have been woken.</exception>
     ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop);
 
     /// <summary>Asks for the fate of runs, and changes nothing.</summary>

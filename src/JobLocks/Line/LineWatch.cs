@@ -15,6 +15,9 @@ internal sealed class LineWatch : IDisposable
 {
     private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(3);
 
+    // Well below the five seconds after which a sweep takes it that a store was not told.
+    private static readonly TimeSpan TellsWithin = TimeSpan.FromSeconds(3);
+
     private readonly object _door = new();
     private readonly LineStatements _statements;
     private readonly LockDesk _desk;
@@ -182,16 +185,22 @@ internal sealed class LineWatch : IDisposable
         }
     }
 
-    public List<WaitingRun> Ask(string sql, params NpgsqlParameter[] parameters) =>
-        Blocking.Wait(_statements.ReadAsync(sql, ReadRun, blocks: true, CancellationToken.None, parameters).AsTask());
+    public List<WaitingRun> Ask(string sql, params NpgsqlParameter[] parameters)
+    {
+        var tellBy = BootClock.Now + TellsWithin;
+        return Blocking.Wait(_statements.ReadAsync(sql, row => ReadRun(row, tellBy), blocks: true, CancellationToken.None, parameters).AsTask());
+    }
 
     public void Run(string sql, params NpgsqlParameter[] parameters) =>
         Blocking.Wait(_statements.RunAsync(sql, blocks: true, CancellationToken.None, parameters).AsTask());
 
     private static NpgsqlParameter<long[]> Places(IEnumerable<WaitingRun> runs) => new() { TypedValue = [.. runs.Select(static run => run.Place)] };
 
-    private static WaitingRun ReadRun(NpgsqlDataReader row) => new(
-        row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)), row.GetBoolean(6), row.GetBoolean(7), row.GetFieldValue<DateTimeOffset>(8));
+    private static WaitingRun ReadRun(NpgsqlDataReader row, TimeSpan tellBy) => new(
+        row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)), row.GetBoolean(6), row.GetBoolean(7), row.GetFieldValue<DateTimeOffset>(8))
+    {
+        TellBy = tellBy,
+    };
 
     /// <summary>Who dies between the claim and this, or in the middle of it, has a sweep see to it.</summary>
     private void Deliver(IRunStore store, IReadOnlyList<WaitingRun> runs)
@@ -207,7 +216,7 @@ internal sealed class LineWatch : IDisposable
             }
 
             var fates = await store.LookAsync(some, stop).ConfigureAwait(false);
-            return fates is [RunFate.Waits] ? await store.WakeAsync(some, stop).ConfigureAwait(false) : fates;
+            return fates is [RunFate.Waits] && !some[0].IsTooLate ? await store.WakeAsync(some, stop).ConfigureAwait(false) : fates;
         }
 
         GiveUp([.. FatesOf(runs, WakeAsync).Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wasTheirTurn: true);

@@ -1,3 +1,5 @@
+using JobLocks.Postgres;
+
 namespace JobLocks.Line;
 
 /// <summary>A run in the line, as those see it who wake it.</summary>
@@ -8,4 +10,11 @@ namespace JobLocks.Line;
 /// <param name="IsParked">Whether its store is known to keep it until it is woken.</param>
 /// <param name="Since">Since when it stands there, by the clock of the server.</param>
 /// <param name="IsOurs">Whether its turn has come, and it is for this process to tell its store.</param>
-internal sealed record WaitingRun(long Place, LockKey Key, string Name, RunAddress Address, bool IsParked, bool IsOurs, DateTimeOffset Since);
+internal sealed record WaitingRun(long Place, LockKey Key, string Name, RunAddress Address, bool IsParked, bool IsOurs, DateTimeOffset Since)
+{
+    /// <summary>Until when this process may tell the store, by <see cref="BootClock"/>: later, a sweep may have another one do it.</summary>
+    public TimeSpan TellBy { get; init; } = TimeSpan.MaxValue;
+
+    /// <summary>Whether it is for a sweep by now.</summary>
+    public bool IsTooLate => BootClock.Now > TellBy;
+}
