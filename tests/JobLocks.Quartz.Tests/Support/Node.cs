@@ -28,6 +28,12 @@ internal sealed record NodeSettings(string Database, string Cluster)
     /// <summary>True for a database that keeps no data but texts.</summary>
     public bool KeepsTextsOnly { get; init; }
 
+    /// <summary>How late a firing of a stored trigger may be before it counts as missed, and how often that is looked for.</summary>
+    public TimeSpan MisfireThreshold { get; init; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>Where its log goes; null for nowhere.</summary>
+    public ILoggerProvider? Loggers { get; init; }
+
     /// <summary>False leaves the scheduler as it was made.</summary>
     public bool IsStarted { get; init; } = true;
 }
@@ -54,7 +60,11 @@ internal sealed class Node : IAsyncDisposable
     {
         var told = new Told();
         var services = new ServiceCollection();
-        services.AddLogging(static logging => logging.SetMinimumLevel(LogLevel.None));
+        services.AddLogging(logging =>
+        {
+            logging.SetMinimumLevel(settings.Loggers is null ? LogLevel.None : LogLevel.Information);
+            if (settings.Loggers is { } loggers) logging.AddProvider(loggers);
+        });
         services.AddJobLocks(settings.Database, static options => options.HeartbeatInterval = TimeSpan.FromMilliseconds(200));
         services.AddQuartz(quartz => Configure(quartz, settings, told));
         var provider = services.BuildServiceProvider();
@@ -123,6 +133,7 @@ internal sealed class Node : IAsyncDisposable
         .ConfigureStore(options =>
         {
             options.StoreJobDataAsStrings = settings.KeepsTextsOnly;
+            options.MisfireThreshold = settings.MisfireThreshold;
             options.DbRetryInterval = Checkin;
             options.TransientRetryInterval = Checkin;
         })

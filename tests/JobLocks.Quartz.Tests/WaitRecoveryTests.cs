@@ -1,0 +1,196 @@
+using JobLocks.Line;
+using JobLocks.Quartz.Tests.Support;
+using Quartz;
+
+namespace JobLocks.Quartz.Tests;
+
+/// <summary>What Quartz does to a run by itself while it waits: each has its end, and nothing is left behind in the store.</summary>
+[TestFixture, CancelAfter(60_000)]
+public sealed class WaitRecoveryTests : QuartzFixture
+{
+    [Test]
+    public async Task Keeps_the_place_of_a_run_that_misfires_while_it_waits([Values] Store store)
+    {
+        var misfired = new Misfires();
+        var node = await StartNodeAsync(store, settings => settings with { MisfireThreshold = TimeSpan.FromSeconds(1), Before = quartz => quartz.AddTriggerListener(misfired) });
+        var others = await OthersHoldAsync();
+        var (first, second) = (await ParkAsync(node, 1), await ParkAsync(node, 2));
+        await node.Told.NextVetoAsync();
+        await node.Told.NextVetoAsync();
+
+        // As if its last resort had come hours ago, while no node was there.
+        await node.Scheduler.RescheduleJob(second.Key, second.GetTriggerBuilder().StartAt(DateTimeOffset.UtcNow.AddHours(-2)).Build());
+        var late = await misfired.First.Task.Soon();
+        var vetoed = await node.Told.NextVetoAsync();
+        await ParkedAsync(2);
+        await others.DisposeAsync();
+        var runs = new[] { await Scene.NextRunAsync(), await Scene.NextRunAsync() };
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(late, Is.EqualTo(second.Key));
+            Assert.That(vetoed.Trigger.Key, Is.EqualTo(second.Key));
+            Assert.That(runs.Select(static run => run.Context.Trigger.Key), Is.EqualTo([first.Key, second.Key]));
+            await NothingIsLeftAsync(node, store, runs: 2);
+        }
+    }
+
+    [Test]
+    public async Task Has_a_recovered_run_wait_for_the_one_that_it_is_a_second_copy_of_and_runs_it_once()
+    {
+        var first = await StartNodeAsync(Store.Ado);
+        Scene.Act = static run => run.UntilToldAsync();
+        await first.RunAsync<BriefJob>(Scene, job: static job => job.RequestRecovery());
+        var run = await Scene.NextRunAsync();
+        await first.Scheduler.Shutdown(waitForJobsToComplete: false);
+
+        // The node has gone, but its run works on: only the lock knows that.
+        var second = await StartNodeAsync(Store.Ado);
+        var recovered = await second.Told.NextVetoAsync();
+        await second.Told.NextPutBackAsync();
+        // It may wait for a second only, but work that has begun is owed.
+        await second.Told.NextVetoAsync();
+        await second.Told.NextVetoAsync();
+        run.Leave();
+        var again = await Scene.NextRunAsync();
+        again.Leave();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(recovered.Recovering, Is.True);
+            Assert.That(again.Context.MergedJobDataMap[DataKeys.StartedBefore], Is.EqualTo("true"));
+            Assert.That(Scene.MostAtOnce, Is.EqualTo(1));
+            await NothingIsLeftAsync(second, Store.Ado, runs: 2);
+        }
+
+        await EndAsync(first);
+    }
+
+    [Test]
+    public async Task Runs_what_waited_on_a_node_that_is_gone_once_and_as_no_recovery()
+    {
+        var first = await StartNodeAsync(Store.Ado);
+        var others = await OthersHoldAsync();
+        await first.RunAsync<WaitingJob>(Scene, job: static job => job.RequestRecovery());
+        await ParkedAsync(1);
+        await first.IsIdleAsync();
+        await EndAsync(first);
+
+        var second = await StartNodeAsync(Store.Ado);
+        await others.DisposeAsync();
+        var run = await Scene.NextRunAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(run.Context.Recovering, Is.False);
+            await NothingIsLeftAsync(second, Store.Ado, runs: 1);
+        }
+    }
+
+    [Test]
+    public async Task Refires_a_run_that_had_waited_under_the_same_lock_and_lets_the_next_one_wait([Values] Store store)
+    {
+        var node = await StartNodeAsync(store);
+        var others = await OthersHoldAsync();
+        var (first, second) = (await ParkAsync(node, 1), await ParkAsync(node, 2));
+        var refires = 0;
+        Scene.Act = _ => Interlocked.Increment(ref refires) == 1 ? throw new JobExecutionException("once more") { RefireImmediately = true } : Task.CompletedTask;
+        await others.DisposeAsync();
+        var runs = new[] { await Scene.NextRunAsync(), await Scene.NextRunAsync(), await Scene.NextRunAsync() };
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(runs.Select(static run => run.Context.Trigger.Key), Is.EqualTo([first.Key, first.Key, second.Key]));
+            Assert.That(Scene.MostAtOnce, Is.EqualTo(1));
+            await NothingIsLeftAsync(node, store, runs: 3);
+        }
+    }
+
+    [Test]
+    public async Task Runs_in_the_order_of_arrival_where_clocks_are_hours_apart([Values] Store store)
+    {
+        Node[] nodes =
+        [
+            await StartNodeAsync(store),
+            await StartNodeAsync(store, settings => settings with { Cluster = $"{settings.Cluster} ahead", Before = static quartz => quartz.UseTimeProvider(new WrongClock(2)) }),
+            await StartNodeAsync(store, settings => settings with { Cluster = $"{settings.Cluster} behind", Before = static quartz => quartz.UseTimeProvider(new WrongClock(-2)) }),
+        ];
+        var others = await OthersHoldAsync();
+        int[] order = [1, 0, 2, 2, 0, 1, 2, 1, 0];
+        for (var i = 0; i < order.Length; i++) await ParkAsync(nodes[order[i]], i + 1);
+
+        await others.DisposeAsync();
+        var came = new List<string>();
+        foreach (var _ in order) came.Add((await Scene.NextRunAsync()).Context.Scheduler.SchedulerName);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(came, Is.EqualTo(order.Select(node => nodes[node].Scheduler.SchedulerName)));
+            Assert.That(Scene.MostAtOnce, Is.EqualTo(1));
+            foreach (var node in nodes) await NothingIsLeftAsync(node, store, order.Length);
+        }
+    }
+
+    [Test]
+    public async Task Knows_who_waits_and_who_comes_whatever_its_clock_says([Values(-2, 2)] int hours)
+    {
+        var node = await StartNodeAsync(Store.Ado);
+        var wrong = await StartNodeAsync(Store.Ado, settings => settings with { IsStarted = false, Before = quartz => quartz.UseTimeProvider(new WrongClock(hours)) });
+        var others = await OthersHoldAsync();
+        var parked = await ParkAsync(node, 1);
+        var runs = new QuartzRuns(wrong.Scheduler);
+        var waiting = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", parked.Key.Name, ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow);
+
+        var before = await runs.LookAsync([waiting], CancellationToken.None);
+        await node.Scheduler.Standby();
+        await runs.WakeAsync([waiting], CancellationToken.None);
+        var after = await runs.LookAsync([waiting], CancellationToken.None);
+        await node.Scheduler.Start();
+        await others.DisposeAsync();
+        await Scene.NextRunAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(before, Is.EqualTo([RunFate.Waits]));
+            Assert.That(after, Is.EqualTo([RunFate.Comes]));
+            await NothingIsLeftAsync(node, Store.Ado, runs: 1);
+        }
+    }
+
+    private async Task<ITrigger> ParkAsync(Node node, int length)
+    {
+        // Now, as this node has it.
+        await node.RunAsync<WaitingJob>(Scene, trigger => trigger.StartAt(node.Scheduler.TimeProvider.GetUtcNow()));
+        var parked = await node.Told.NextPutBackAsync();
+        await ParkedAsync(length);
+        return parked;
+    }
+
+    /// <summary>No further run, no place in the line, and in the store neither a trigger nor a firing.</summary>
+    private async Task NothingIsLeftAsync(Node node, Store store, int runs)
+    {
+        await LineEndsAsync();
+        await node.IsIdleAsync();
+        Assert.That(Scene.Begun, Is.EqualTo(runs));
+        Assert.That((await node.Scheduler.QueryTriggers(new())).Items, Is.Empty);
+        if (store == Store.Ado) Assert.That(await AskAsync($"SELECT count(*) FROM qrtz_fired_triggers WHERE sched_name = '{node.Scheduler.SchedulerName}'"), Is.Zero);
+    }
+
+    private sealed class WrongClock(int hours) : TimeProvider
+    {
+        public override DateTimeOffset GetUtcNow() => base.GetUtcNow().AddHours(hours);
+    }
+
+    private sealed class Misfires : ITriggerListener
+    {
+        public string Name => "misfires";
+
+        public TaskCompletionSource<TriggerKey> First { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public ValueTask TriggerMisfired(ITrigger trigger, IScheduler scheduler, CancellationToken cancellationToken = default)
+        {
+            First.TrySetResult(trigger.Key);
+            return default;
+        }
+    }
+}
