@@ -39,6 +39,10 @@ internal static class HangfireJobCall
     public static JobCall Of(Job job) =>
         Of(job, jobId: "", JobFilterProviders.Providers.GetFilters(job).Select(static filter => filter.Instance).OfType<JobLockAttribute>().Distinct());
 
+    /// <summary>A job that was just enqueued.</summary>
+    /// <exception cref="JobLockRuleException">A rule does not fit the job.</exception>
+    public static JobCall Of(BackgroundJob made, JobLockAttribute attribute) => Of(made.Job, made.Id, [attribute]);
+
     /// <summary>Names the lock of a job that is about to be enqueued, so that a mistake is met here and not mid-run.</summary>
     /// <exception cref="JobLockRuleException">A rule does not fit the job or its arguments.</exception>
     public static void Check(JobLockAttribute attribute, Job job)

@@ -125,7 +125,9 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
 
     void IClientFilter.OnCreated(CreatedContext context)
     {
-        // Nothing is held before the run.
+        // One that is to run later, or after this one, is meant to.
+        if (context is { Canceled: false, Exception: null, BackgroundJob: { } made, InitialState: EnqueuedState })
+            ConfiguredGates.Find(context.Storage)?.Made(() => HangfireJobCall.Of(made, this));
     }
 
     void IServerFilter.OnPerforming(PerformingContext context)

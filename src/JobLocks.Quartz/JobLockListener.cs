@@ -121,6 +121,9 @@ internal sealed class JobLockListener(JobGate gate, ILogger<JobLockListener> log
         return default;
     }
 
+    ValueTask ISchedulerListener.JobScheduled(IScheduler scheduler, ITrigger trigger, CancellationToken cancellationToken) =>
+        JobLockHandle.Current is null || string.Equals(trigger.Key.Group, Rescheduling.Group, StringComparison.Ordinal) ? default : MadeAsync(scheduler, trigger);
+
     /// <summary>From here on, this node sees to the runs of its store that wait.</summary>
     ValueTask ISchedulerListener.SchedulerStarted(IScheduler scheduler, CancellationToken cancellationToken) => ServeAsync(scheduler);
 
@@ -128,6 +131,23 @@ internal sealed class JobLockListener(JobGate gate, ILogger<JobLockListener> log
     {
         if (_runs is { } runs) gate.Forget(runs);
         return default;
+    }
+
+    /// <summary>One that is to run later is meant to.</summary>
+    private async ValueTask MadeAsync(IScheduler scheduler, ITrigger trigger)
+    {
+        try
+        {
+            if (trigger.StartTimeUtc - scheduler.TimeProvider.GetUtcNow() > OwnJobs.Patience) return;
+
+            if (await scheduler.GetJobDetail(trigger.JobKey, CancellationToken.None).ConfigureAwait(false) is { } job)
+                gate.Made(() => QuartzJobCall.Of(job, trigger.JobDataMap));
+        }
+        catch (Exception unknown)
+        {
+            // Only a hint would have come of it. What is wrong with the job, its run will say.
+            log.CannotLookAtMade(trigger.JobKey.ToString(), unknown);
+        }
     }
 
     private async ValueTask ServeAsync(IScheduler scheduler)

@@ -43,4 +43,7 @@ internal static partial class QuartzLog
 
     [LoggerMessage(330, LogLevel.Error, "Job {JobKey} was added, but none of its runs will begin")]
     public static partial void AddedWithBrokenRule(this ILogger log, string jobKey, Exception cause);
+
+    [LoggerMessage(333, LogLevel.Debug, "Whether the run that made job {JobKey} has the lock which the job needs is not known")]
+    public static partial void CannotLookAtMade(this ILogger log, string jobKey, Exception cause);
 }

@@ -100,6 +100,9 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     /// <summary>Under which number it is written down for those who look; 0 where it is not.</summary>
     internal long Written => Volatile.Read(ref _written);
 
+    /// <summary>Whether it was given back.</summary>
+    internal bool IsReleased => Volatile.Read(ref _isReleased);
+
     /// <summary>Whether <see cref="Lost"/> is cancelled.</summary>
     internal bool IsLost
     {
@@ -142,7 +145,7 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     {
         // The number before the look: who gives it back looks for the number after it has set the flag.
         Interlocked.Exchange(ref _written, number);
-        return !Volatile.Read(ref _isReleased);
+        return !IsReleased;
     }
 
     /// <summary>Tells the run, without waiting for what it does about it.</summary>

@@ -31,27 +31,6 @@ public sealed class WaitRulesTests : RealServers
         }
     }
 
-    /// <summary>A job that enqueues another one under its own lock, and does not end before that has: nobody can run it.</summary>
-    [Test, CancelAfter(60_000)]
-    public async Task Ends_by_its_longest_wait_where_the_run_that_has_the_lock_waits_for_it(CancellationToken stop)
-    {
-        var stage = NewStage();
-        var parent = Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Run(stage.Id));
-        await stage.EnteredAsync(stop);
-
-        var child = Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.RunSoon(stage.Id));
-        var failed = await Servers.States.NextAsync<FailedState>(child, stop);
-        stage.LetLeave();
-        await Servers.States.NextAsync<SucceededState>(parent, stop);
-
-        using (Assert.EnterMultipleScope())
-        {
-            Assert.That(failed.Reason, Does.StartWith($"Failed: it waited for 1 s, as long as it may; {stage.LockName} is held by Hangfire job {parent} "));
-            Assert.That(stage.Runs, Is.EqualTo(1));
-            Assert.That(await Servers.Locks.LineAsync(), Is.Empty);
-        }
-    }
-
     [Test, CancelAfter(60_000)]
     public async Task Skips_a_further_run_where_one_that_waits_will_see_its_change_too(CancellationToken stop)
     {

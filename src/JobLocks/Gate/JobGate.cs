@@ -17,6 +17,8 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     public const string PutOffReason = "Rescheduled";
 
     private readonly Queueing _queueing = new(locks, log);
+    private readonly OwnJobs _ownJobs = new(log);
+    private readonly Seldom _unavailable = new();
 
     /// <summary>For those who carry out what is decided here.</summary>
     public ILoggerFactory Loggers { get; private init; } = NullLoggerFactory.Instance;
@@ -50,6 +52,13 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     /// <exception cref="JobLockRuleException">A lock name cannot be made for this run: it must fail, never run.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. Nothing is held.</exception>
     public Admission TryEnter(JobCall call, CancellationToken stop) => Blocking.Wait(EnterAsync(call, blocks: true, stop).AsTask());
+
+    /// <summary>A job was made, perhaps by a run that has the lock which the job needs.</summary>
+    /// <param name="made">The job; asked for only inside of such a run.</param>
+    public void Made(Func<JobCall?> made)
+    {
+        if (JobLockHandle.Current is { IsReleased: false } handle && made() is { } call) _ownJobs.Made(handle, call, locks.Scope);
+    }
 
     /// <summary>The store of a run that waits keeps it now.</summary>
     /// <exception cref="Npgsql.NpgsqlException">The line cannot be told; a sweep finds it out.</exception>
@@ -149,7 +158,11 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     private async ValueTask<Admission> AdmitAsync(JobCall call, IReadOnlyList<LockRequest> requests, Taken taken, LinePlace? place, bool blocks)
     {
         if (place is not null) await _queueing.LeaveAsync(call, requests[0], place, blocks).ConfigureAwait(false);
-        foreach (var request in requests) log.Admitted(call.JobId, request.ShownName, request.Key.Value);
+        if (log.IsEnabled(LogLevel.Debug))
+        {
+            foreach (var request in requests) log.Admitted(call.JobId, request.ShownName, request.Key.Value);
+        }
+
         return new Admission.Admitted(taken.Handles) { StoodSince = place?.Since };
     }
 
@@ -213,7 +226,8 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     /// <summary>No lock, no run; and no answer is no reason to drop the run.</summary>
     private Admission.Refused Keep(JobCall call, LockRequest request, Exception unavailable)
     {
-        log.Unavailable(call.JobId, request.ShownName, unavailable);
+        if (_unavailable.IsTime()) log.Unavailable(call.JobId, request.ShownName, Seldom.Pause.TotalSeconds, unavailable);
+        else log.AlsoUnavailable(call.JobId, request.ShownName, unavailable.Message);
         return new(
             OnConflict.Reschedule,
             $"Rescheduled: {request.ShownName} could not be asked for. {unavailable.Message} Next try in {request.Rule.RetryAfter.TotalSeconds:0} s",

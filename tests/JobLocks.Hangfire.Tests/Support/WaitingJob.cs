@@ -1,4 +1,5 @@
 using Hangfire;
+using Hangfire.Server;
 
 namespace JobLocks.Hangfire.Tests.Support;
 
@@ -16,6 +17,14 @@ public class WaitingJob
 
     [JobLock("sync({stage})", WaitAtMostSeconds = 1), AutomaticRetry(Attempts = 0)]
     public Task RunSoon(string stage) => Stage.Of(stage).PlayAsync();
+
+    /// <summary>Makes another one that needs its lock, and does not end before that has.</summary>
+    [JobLock("sync({stage})")]
+    public Task RunAndMake(string stage, PerformContext context)
+    {
+        new BackgroundJobClient(context.Storage).Enqueue<WaitingJob>(job => job.RunSoon(stage));
+        return Stage.Of(stage).PlayAsync();
+    }
 
     [JobLock("sync({stage})", KeepWaiting = 1)]
     public Task RunOrJoin(string stage, int number) => Stage.Of(stage).PlayAsync(number);

@@ -1,0 +1,32 @@
+using System.Runtime.CompilerServices;
+using JobLocks.Diagnostics;
+using JobLocks.Naming;
+using Microsoft.Extensions.Logging;
+
+namespace JobLocks.Gate;
+
+/// <summary>
+/// Jobs that a run makes and that need the lock which the run has itself. Most are meant for later, and the run ends. One that waits for such a job
+/// waits for ever, and nobody sees why: so it is said when the run has not ended after a while. Thread-safe.
+/// </summary>
+internal sealed class OwnJobs(ILogger log)
+{
+    /// <summary>How long a run may go on after it made such a job, until that is said.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
+    private readonly ConditionalWeakTable<JobLockHandle, JobCall> _watched = [];
+
+    /// <summary>The run that has a lock has made a job. Waits for nothing.</summary>
+    public void Made(JobLockHandle handle, JobCall made, string? scope)
+    {
+        var wanted = LockRequest.AllOf(made, scope).FirstOrDefault(request => request.Key == handle.Line && request.Wish is { Mode: LockMode.Exclusive, Limit: 1 });
+        // Once for each run: it may make thousands.
+        if (wanted is not null && _watched.TryAdd(handle, made)) _ = WatchAsync(handle, made, wanted);
+    }
+
+    private async Task WatchAsync(JobLockHandle handle, JobCall made, LockRequest wanted)
+    {
+        await Task.Delay(Patience).ConfigureAwait(false);
+        if (!handle.IsReleased) log.WaitsForItself(handle.Holder.Run ?? "Somebody", wanted.ShownName, Patience.TotalSeconds, made.JobId);
+    }
+}
