@@ -34,6 +34,7 @@ internal static class AllCases
             new ManyNamesCase(),
             new WorkersCase(),
             new LookCase(),
+            new LedgerCase(),
         ];
     }
 }

@@ -1,0 +1,72 @@
+using System.Globalization;
+using JobLocks.Benchmarks.Measuring;
+using JobLocks.Benchmarks.Peers;
+using JobLocks.Benchmarks.Results;
+using Npgsql;
+
+namespace JobLocks.Benchmarks.Cases;
+
+/// <summary>What does it cost those who take locks that it is written down who held what, and for how long?</summary>
+internal sealed class LedgerCase : ICase
+{
+    private const int Callers = 10;
+
+    // As many as are kept.
+    private const int NamesOfEach = 1000;
+
+    private const double LeastShare = 0.95;
+
+    private const string Grants =
+        """
+        CREATE ROLE {0} LOGIN;
+        GRANT USAGE ON SCHEMA joblocks TO {0};
+        GRANT USAGE ON SEQUENCE joblocks.fence, joblocks.place TO {0};
+        GRANT SELECT, INSERT, UPDATE ON joblocks.limits TO {0};
+        GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.line TO {0}
+        """;
+
+    public string Name => "ledger";
+
+    public async Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop)
+    {
+        Bench.Say(Name);
+        await using var noting = new Ours(bench.Database.ConnectionString("ledger"), "ledger");
+        // Its session sets the schema up.
+        await (await noting.Lock("first").TakeAsync(TimeSpan.FromMinutes(1), stop)).DisposeAsync();
+        await using var silent = new Ours(await SilentAsync(bench, stop), "ledger silent");
+
+        var turns = await Rounds.InTurnAsync(bench.Effort.Rounds, [() => TurnAsync(bench, noting, stop), () => TurnAsync(bench, silent, stop)], stop);
+        return
+        [
+            new()
+            {
+                Case = Name,
+                Peer = "nothing is written down",
+                Callers = Callers,
+                Metric = "take and release",
+                Unit = "pairs/s",
+                Ours = Spread.Of(turns[0].Select(static turn => turn.PerSecond)),
+                Theirs = Spread.Of(turns[1].Select(static turn => turn.PerSecond)),
+                Goal = Goal.RatioAtLeast(LeastShare),
+            },
+        ];
+    }
+
+    /// <summary>For a role that has no rights to write it down.</summary>
+    private static async Task<string> SilentAsync(Bench bench, CancellationToken stop)
+    {
+        var role = $"silent_{Guid.NewGuid():N}";
+        await bench.Database.AskAsync(Grants.Replace("{0}", role, StringComparison.Ordinal), stop);
+        return new NpgsqlConnectionStringBuilder(bench.Database.ConnectionString("ledger silent")) { Username = role }.ConnectionString;
+    }
+
+    private static Task<LoadResult> TurnAsync(Bench bench, Ours locks, CancellationToken stop) => new Load(bench.Effort, stop).RunAsync(Callers, caller =>
+    {
+        var nth = 0;
+        return async () =>
+        {
+            var name = string.Create(CultureInfo.InvariantCulture, $"ledger-{caller}-{nth++ % NamesOfEach}");
+            await using var handle = await locks.Lock(name).TryTakeAsync(stop) ?? throw new WrongAnswerException();
+        };
+    });
+}
