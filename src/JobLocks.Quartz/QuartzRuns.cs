@@ -92,10 +92,13 @@ internal sealed class QuartzRuns(IScheduler scheduler) : IRunStore
     private async ValueTask<RunFate> WakeAsync(WaitingRun run, CancellationToken stop)
     {
         var key = KeyOf(run);
-        var state = await scheduler.GetTriggerState(key, stop).ConfigureAwait(false);
+        // Two questions on their way at once: while they are, the lock is free and nobody runs.
+        var (asked, read) = (scheduler.GetTriggerState(key, stop).AsTask(), scheduler.GetTrigger(key, stop).AsTask());
+        await Task.WhenAll(asked, read).ConfigureAwait(false);
+        var state = await asked.ConfigureAwait(false);
         // Somebody has paused it, and wants it to stay so.
         if (state is TriggerState.Paused or TriggerState.Error || FateOf(state) != RunFate.Waits) return FateOf(state);
-        if (await scheduler.GetTrigger(key, stop).ConfigureAwait(false) is not { } parked) return RunFate.IsGone;
+        if (await read.ConfigureAwait(false) is not { } parked) return RunFate.IsGone;
 
         var now = parked.GetTriggerBuilder().StartAt(DueAt(parked)).WithSimpleSchedule(static once => once.WithMisfireInstruction(SimpleTriggerMisfireInstruction.IgnoreMisfires)).Build();
         if (now is IMutableTrigger counting && parked is IMutableTrigger counted) counting.RetryAttempt = counted.RetryAttempt;
