@@ -17,6 +17,9 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
 
     private const int MostNames = 10_000;
 
+    // So many take a few milliseconds, and whoever asks for a lock meanwhile waits for them.
+    private const int MostNamesAtOnce = 200;
+
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan BetweenTallies = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan BetweenTrims = TimeSpan.FromMinutes(1);
@@ -156,18 +159,18 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
     {
         if (desk.CurrentBackend is null) return;
 
-        var tallies = desk.Ledger.Take();
-        if (tallies.Count == 0) return;
-
-        Say(LedgerSql.Add, tallies.Select(static tally => new
+        foreach (var some in desk.Ledger.Take().Chunk(MostNamesAtOnce))
         {
-            key = tally.Key.Value,
-            name = Readable(tally.Name),
-            runs = tally.Runs,
-            held = tally.Held.TotalSeconds,
-            refused = tally.Refused,
-            waited = tally.Waited,
-        }));
+            Say(LedgerSql.Add, some.Select(static tally => new
+            {
+                key = tally.Key.Value,
+                name = Readable(tally.Name),
+                runs = tally.Runs,
+                held = tally.Held.TotalSeconds,
+                refused = tally.Refused,
+                waited = tally.Waited,
+            }));
+        }
     }
 
     private void Say(string sql, object given) => Ask<object>(sql, given);

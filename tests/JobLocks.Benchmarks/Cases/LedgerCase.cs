@@ -11,8 +11,8 @@ internal sealed class LedgerCase : ICase
 {
     private const int Callers = 10;
 
-    // As many as are kept.
-    private const int NamesOfEach = 1000;
+    // One for each caller, as in the other cases; and so many that there are as many names as are kept.
+    private static readonly IReadOnlyList<(int NamesOfEach, Goal? Goal)> Loads = [(1, Goal.RatioAtLeast(LeastShare)), (1000, null)];
 
     private const double LeastShare = 0.95;
 
@@ -35,21 +35,26 @@ internal sealed class LedgerCase : ICase
         await (await noting.Lock("first").TakeAsync(TimeSpan.FromMinutes(1), stop)).DisposeAsync();
         await using var silent = new Ours(await SilentAsync(bench, stop), "ledger silent");
 
-        var turns = await Rounds.InTurnAsync(bench.Effort.Rounds, [() => TurnAsync(bench, noting, stop), () => TurnAsync(bench, silent, stop)], stop);
-        return
-        [
-            new()
+        // What is not yet compiled would count for the one that comes first.
+        await TurnAsync(bench, noting, 1, stop);
+        var rows = new List<Row>();
+        foreach (var (namesOfEach, goal) in Loads)
+        {
+            var turns = await Rounds.InTurnAsync(bench.Effort.Rounds, [() => TurnAsync(bench, noting, namesOfEach, stop), () => TurnAsync(bench, silent, namesOfEach, stop)], stop);
+            rows.Add(new()
             {
                 Case = Name,
                 Peer = "nothing is written down",
                 Callers = Callers,
-                Metric = "take and release",
+                Metric = string.Create(CultureInfo.InvariantCulture, $"take and release, {Callers * namesOfEach:N0} names"),
                 Unit = "pairs/s",
                 Ours = Spread.Of(turns[0].Select(static turn => turn.PerSecond)),
                 Theirs = Spread.Of(turns[1].Select(static turn => turn.PerSecond)),
-                Goal = Goal.RatioAtLeast(LeastShare),
-            },
-        ];
+                Goal = goal,
+            });
+        }
+
+        return rows;
     }
 
     /// <summary>For a role that has no rights to write it down.</summary>
@@ -60,12 +65,12 @@ internal sealed class LedgerCase : ICase
         return new NpgsqlConnectionStringBuilder(bench.Database.ConnectionString("ledger silent")) { Username = role }.ConnectionString;
     }
 
-    private static Task<LoadResult> TurnAsync(Bench bench, Ours locks, CancellationToken stop) => new Load(bench.Effort, stop).RunAsync(Callers, caller =>
+    private static Task<LoadResult> TurnAsync(Bench bench, Ours locks, int namesOfEach, CancellationToken stop) => new Load(bench.Effort, stop).RunAsync(Callers, caller =>
     {
         var nth = 0;
         return async () =>
         {
-            var name = string.Create(CultureInfo.InvariantCulture, $"ledger-{caller}-{nth++ % NamesOfEach}");
+            var name = string.Create(CultureInfo.InvariantCulture, $"ledger-{caller}-{nth++ % namesOfEach}");
             await using var handle = await locks.Lock(name).TryTakeAsync(stop) ?? throw new WrongAnswerException();
         };
     });

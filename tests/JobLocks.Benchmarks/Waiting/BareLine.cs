@@ -33,7 +33,6 @@ internal sealed class BareLine : IAsyncDisposable
         var line = new BareLine(database, application);
         await line.Locks.ProveAsync(stop);
         await database.AskAsync("DELETE FROM joblocks.line", stop);
-        // As the server does by itself within a minute.
         await database.AskAsync("VACUUM ANALYZE joblocks.line", stop);
         return line;
     }
@@ -42,7 +41,8 @@ internal sealed class BareLine : IAsyncDisposable
     public async Task FillAsync(int runs, string prefix, int names, CancellationToken stop)
     {
         await _database.AskAsync(Fill, stop, _store.Id, runs, prefix, names);
-        await _database.AskAsync("ANALYZE joblocks.line", stop);
+        // As the server does by itself within a minute, here and at the beginning.
+        await _database.AskAsync("VACUUM ANALYZE joblocks.line", stop);
     }
 
     /// <summary>From here on the runs are woken by this process.</summary>
