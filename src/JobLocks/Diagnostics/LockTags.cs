@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using JobLocks.Gate;
+using JobLocks.Inspection;
 
 namespace JobLocks.Diagnostics;
 
@@ -35,6 +36,6 @@ internal static class LockTags
     private static void Add(ref TagList tags, string? template, string? name, bool names)
     {
         if (template is not null) tags.Add(Template, template);
-        if (names && name is not null) tags.Add(Name, JobGate.Shortened(name));
+        if (names && name is not null) tags.Add(Name, Shown.Brief(name));
     }
 }

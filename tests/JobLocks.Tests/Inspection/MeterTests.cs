@@ -103,6 +103,20 @@ public sealed class MeterTests
         Assert.That(string.Join(", ", named), Is.EqualTo("joblocks.takes, joblocks.take.duration, joblocks.hold.duration"));
     }
 
+    [TestCase("line\r\nbreak\tand\0nul", "line␍␊break␉and␀nul")]
+    [TestCase("\u202Esdrawkcab\u2028", "<U+202E>sdrawkcab<U+2028>")]
+    public async Task Keeps_a_hostile_name_in_one_line_where_names_are_asked_for(string hostile, string shown, CancellationToken stop)
+    {
+        await using var locks = AdvisoryLocks.Connect(_database, static options => options.NamesInTelemetry = true);
+
+        await (await locks.TryAcquireAsync(_template + hostile, stop))!.DisposeAsync();
+        await (await locks.TryAcquireAsync(_template + new string('x', 10_000), stop))!.DisposeAsync();
+
+        var named = _measured.Select(static one => one.Tags).Where(tags => tags.Contains(_template, StringComparison.Ordinal)).ToList();
+        Assert.That(named, Does.Contain($"joblocks.lock.name={_template}{shown}"));
+        Assert.That(named, Has.Count.EqualTo(2).And.All.Length.LessThan(300));
+    }
+
     [Test]
     public async Task Tells_how_many_locks_are_held_and_whether_the_session_is_open(CancellationToken stop)
     {
