@@ -35,16 +35,19 @@ internal static class LookSql
 
     /// <summary>The names for which runs wait: $1 left out, $2 read. The first column is how many there are, the last how many runs.</summary>
     public const string Waiting =
-        Locks + Tables + Holding +
+        Locks + Tables +
         """
         ,
              lines AS MATERIALIZED (SELECT key, count(*) AS length, min(place) AS first FROM line WHERE verdict IS NULL GROUP BY key),
              page AS MATERIALIZED (SELECT * FROM lines ORDER BY length DESC, key OFFSET $1 LIMIT $2),
+             written AS MATERIALIZED (SELECT h.* FROM page AS p CROSS JOIN LATERAL (SELECT * FROM held WHERE line = p.key OFFSET 0) AS h),
              sorted AS (
-                 SELECT DISTINCT ON (p.key) p.key AS waited, l.*
-                 FROM   holding AS l
-                 JOIN   page AS p ON p.key = coalesce(l.line, l.key)
-                 ORDER  BY p.key, l.since NULLS LAST)
+                 SELECT DISTINCT ON (p.key) p.key AS waited, l.key, l.mode, l.pid, h.line, h.name, h.run, h.since, h.store
+                 FROM   locks AS l
+                 FULL   JOIN written AS h ON h.backend = l.pid AND h.key = l.key
+                 JOIN   page AS p ON p.key = coalesce(h.line, l.key)
+                 WHERE  coalesce(l.pid, 0) > 0
+                 ORDER  BY p.key, h.since NULLS LAST)
         SELECT t.total, l.key, l.line, l.name, l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL,
                n.runs, n.held, p.key, f.name, p.length, f.since, t.runs, l.store
         FROM   (SELECT count(*) AS total, coalesce(sum(length), 0)::bigint AS runs FROM lines) AS t
