@@ -98,6 +98,9 @@ internal static class SchemaSql
             UNIQUE (store, run)
         ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500, autovacuum_analyze_threshold = 500);
 
+        -- At once what is needed at most: whoever comes between a weaker lock and this one waits for us, and we for him.
+        LOCK TABLE line IN ACCESS EXCLUSIVE MODE;
+
         -- With the verdict, so that a long line is counted without a look at its rows.
         CREATE INDEX IF NOT EXISTS line_order ON line (key, place) INCLUDE (verdict);
 
