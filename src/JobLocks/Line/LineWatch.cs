@@ -18,6 +18,9 @@ internal sealed class LineWatch : IDisposable
     // Well below the five seconds after which a sweep takes it that a store was not told.
     private static readonly TimeSpan TellsWithin = TimeSpan.FromSeconds(3);
 
+    // No more are claimed than a slow store can be told of within that time.
+    private const int MostKeysAtOnce = 100;
+
     private readonly object _door = new();
     private readonly LineStatements _statements;
     private readonly LockDesk _desk;
@@ -123,21 +126,7 @@ internal sealed class LineWatch : IDisposable
 
     /// <summary>Has all whose turn comes under these keys woken, whatever store they are in.</summary>
     /// <returns>How many.</returns>
-    public int Wake(IReadOnlyList<FreeKey> keys)
-    {
-        if (keys.Count == 0) return 0;
-
-        var woken = Ask(
-            LineSql.Wake,
-            new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static free => free.Key.Value)] },
-            new NpgsqlParameter<int[]> { TypedValue = [.. keys.Select(static free => free.Free)] },
-            new NpgsqlParameter<bool[]> { TypedValue = [.. keys.Select(static free => free.CountsWoken)] },
-            Stores());
-        // Before they are told: a worker may be quicker than that.
-        foreach (var run in woken.Where(static run => run.IsOurs)) Woken.Add(run);
-        Deliver(woken);
-        return woken.Count;
-    }
+    public int Wake(IReadOnlyList<FreeKey> keys) => keys.Chunk(MostKeysAtOnce).Sum(WakeSome);
 
     /// <summary>Tells the stores of runs whose turn has come: ours at once, others through their processes.</summary>
     public void Deliver(IReadOnlyList<WaitingRun> woken)
@@ -201,6 +190,20 @@ internal sealed class LineWatch : IDisposable
     {
         TellBy = tellBy,
     };
+
+    private int WakeSome(FreeKey[] keys)
+    {
+        var woken = Ask(
+            LineSql.Wake,
+            new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static free => free.Key.Value)] },
+            new NpgsqlParameter<int[]> { TypedValue = [.. keys.Select(static free => free.Free)] },
+            new NpgsqlParameter<bool[]> { TypedValue = [.. keys.Select(static free => free.CountsWoken)] },
+            Stores());
+        // Before they are told: a worker may be quicker than that.
+        foreach (var run in woken.Where(static run => run.IsOurs)) Woken.Add(run);
+        Deliver(woken);
+        return woken.Count;
+    }
 
     /// <summary>Who dies between the claim and this, or in the middle of it, has a sweep see to it.</summary>
     private void Deliver(IRunStore store, IReadOnlyList<WaitingRun> runs)

@@ -65,6 +65,28 @@ public sealed class LineTests : LineFixture
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Claims_no_more_turns_than_a_slow_store_can_be_told_of(CancellationToken stop)
+    {
+        const int Names = 500;
+        var slow = new RunsOfTest { Takes = TimeSpan.FromMilliseconds(10) };
+        await using var locks = AdvisoryLocks.Connect(Database);
+        await ProveAsync(locks, stop);
+        await LockTable.AskAsync(
+            Database,
+            """
+            INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+            SELECT hashtextextended($1 || i, 0), $1 || i, 0, 1, $1, i::text, '', true FROM generate_series(1, 500) AS i
+            """,
+            slow.Id);
+
+        ((ILockKeeper)locks).Line.Serve(slow);
+        for (var i = 0; i < Names; i++) await slow.NextAsync(stop);
+        await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE store = $1", slow.Id);
+
+        Assert.That(slow.TooLate, Is.Zero);
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Sweeps_beyond_ten_thousand_names_under_which_nobody_is_to_be_woken(CancellationToken stop)
     {
         var locks = Open();

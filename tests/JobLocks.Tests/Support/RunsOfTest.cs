@@ -20,6 +20,12 @@ internal sealed class RunsOfTest : IRunStore
     /// <summary>Whether it starts runs and its answer is lost.</summary>
     public bool LosesNextAnswer { get; set; }
 
+    /// <summary>How long it takes to start a run.</summary>
+    public TimeSpan Takes { get; init; }
+
+    /// <summary>How often it was told too late.</summary>
+    public int TooLate { get; private set; }
+
     /// <summary>The next run that was started.</summary>
     public Task<WaitingRun> NextAsync(CancellationToken stop) => _woken.Reader.ReadAsync(stop).AsTask().WaitAsync(TimeSpan.FromSeconds(30), stop);
 
@@ -27,7 +33,7 @@ internal sealed class RunsOfTest : IRunStore
 
     public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop) => new([.. runs.Select(Fate)]);
 
-    public ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    public async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         var fates = new List<RunFate>();
         foreach (var run in runs)
@@ -36,11 +42,18 @@ internal sealed class RunsOfTest : IRunStore
             fates.Add(fate == RunFate.Waits ? RunFate.Comes : fate);
             if (fate != RunFate.Waits) continue;
 
+            if (Takes > TimeSpan.Zero) await Task.Delay(Takes, stop);
+            if (run.IsTooLate)
+            {
+                TooLate++;
+                throw new TimeoutException("It is for a sweep by now.");
+            }
+
             Interlocked.Increment(ref _count);
             _woken.Writer.TryWrite(run);
         }
 
-        if (!LosesNextAnswer) return new(fates);
+        if (!LosesNextAnswer) return fates;
 
         LosesNextAnswer = false;
         throw new InvalidOperationException("The answer is lost.");
