@@ -94,6 +94,12 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     /// <summary>The template of the rule that asked for it; null for code that took it by hand.</summary>
     internal string? Template { get; init; }
 
+    /// <summary>Whom it keeps out.</summary>
+    internal LockMode Mode { get; init; }
+
+    /// <summary>All locks of the run that has this one as its first; null where it has no other.</summary>
+    internal IReadOnlyList<JobLockHandle>? Together { get; set; }
+
     /// <summary>When it was granted.</summary>
     internal DateTimeOffset Since { get; }
 

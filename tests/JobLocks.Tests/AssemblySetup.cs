@@ -1,6 +1,8 @@
 using JobLocks.Testing.Postgres;
 
 [assembly: Parallelizable(ParallelScope.Fixtures)]
+// Many fixtures wait for what the network or the server does after seconds, so more of them than processors may run.
+[assembly: LevelOfParallelism(4)]
 
 namespace JobLocks.Tests;
 

@@ -19,10 +19,18 @@ internal sealed class OwnJobs(ILogger log)
     /// <summary>The run that has a lock has made a job. Waits for nothing.</summary>
     public void Made(JobLockHandle handle, JobCall made, string? scope)
     {
-        var wanted = LockRequest.AllOf(made, scope).FirstOrDefault(request => request.Key == handle.Line && request.Wish is { Mode: LockMode.Exclusive, Limit: 1 });
+        var held = handle.Together ?? [handle];
+        var wanted = LockRequest.AllOf(made, scope).FirstOrDefault(request => held.Any(one => MustWaitFor(one, request)));
         // Once for each run: it may make thousands.
         if (wanted is not null && _watched.TryAdd(handle, made)) _ = WatchAsync(handle, made, wanted);
     }
+
+    /// <summary>One that does not wait at all, ends; and one of several that may run at once may find room.</summary>
+    private static bool MustWaitFor(JobLockHandle held, LockRequest wanted) =>
+        held.Line == wanted.Key
+        && (held.Mode == LockMode.Exclusive || wanted.Wish.Mode == LockMode.Exclusive)
+        && wanted.Wish.Limit == 1
+        && wanted.Rule.OnConflict is OnConflict.Wait or OnConflict.Reschedule;
 
     private async Task WatchAsync(JobLockHandle handle, JobCall made, LockRequest wanted)
     {

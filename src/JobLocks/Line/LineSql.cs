@@ -29,8 +29,16 @@ internal static class LineSql
         END $do$
         """;
 
-    /// <summary>One at a time under the key $1, so that those who wait can be counted. "JLln" in ASCII.</summary>
-    public const string CountAlone = "SELECT pg_advisory_xact_lock(1246522478, ($1 & 2147483647)::int)";
+    /// <summary>
+    /// One at a time under the key $1, so that those who wait can be counted. "JLln" in ASCII. Whoever stops in the middle of it is ended after five
+    /// seconds, and until then nobody waits for him any longer than two.
+    /// </summary>
+    public const string CountAlone =
+        """
+        SELECT set_config('lock_timeout', '2000', true),
+               set_config('idle_in_transaction_session_timeout', '5000', true),
+               pg_advisory_xact_lock(1246522478, ($1 & 2147483647)::int)
+        """;
 
     /// <summary>
     /// The run $2 of the store $1 stands in the line of the key $4, where no more than $9 stand. One that stands somewhere keeps its place:
@@ -222,7 +230,7 @@ internal static class LineSql
         """
         UPDATE "joblocks".line
         SET    woken = now(), told = parked
-        WHERE  place IN (SELECT place FROM "joblocks".line WHERE store = $1 AND until <= now() AND woken IS NULL ORDER BY until LIMIT 500 FOR UPDATE SKIP LOCKED)
+        WHERE  place IN (SELECT place FROM "joblocks".line WHERE store = $1 AND until <= now() AND woken IS NULL ORDER BY until LIMIT 100 FOR UPDATE SKIP LOCKED)
         RETURNING place, key, name, store, run, queue, parked, told, since
         """;
 
@@ -231,7 +239,7 @@ internal static class LineSql
         """
         UPDATE "joblocks".line
         SET    told = true
-        WHERE  place IN (SELECT place FROM "joblocks".line WHERE store = $1 AND woken < now() - interval '1 s' AND parked AND NOT told ORDER BY place LIMIT 500 FOR UPDATE SKIP LOCKED)
+        WHERE  place IN (SELECT place FROM "joblocks".line WHERE store = $1 AND woken < now() - interval '1 s' AND parked AND NOT told ORDER BY place LIMIT 100 FOR UPDATE SKIP LOCKED)
         RETURNING place, key, name, store, run, queue, parked, told, since
         """;
 

@@ -16,6 +16,8 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
     private const int MostKeys = 10_000;
     private const int MostLooks = 100;
 
+    private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(0.5);
+
     private readonly Dictionary<string, int> _ledBy = new(StringComparer.Ordinal);
     private readonly Dictionary<string, long> _lookedUntil = new(StringComparer.Ordinal);
     private readonly Dictionary<string, long> _missedUntil = new(StringComparer.Ordinal);
@@ -96,7 +98,10 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
     private void TellForgotten(IRunStore store)
     {
         watch.Deliver(watch.Ask(LineSql.TellForgotten, Text(store.Id!)));
-        LookAfter(store, Next(LineSql.Missing, store.Id!, _missedUntil));
+        var since = BootClock.Now;
+        List<WaitingRun> missing;
+        do LookAfter(store, missing = Next(LineSql.Missing, store.Id!, _missedUntil));
+        while (missing.Count == MostLooks && BootClock.Now - since < LongestLook);
     }
 
     private void WakeUnderFreeKeys()

@@ -126,7 +126,18 @@ internal sealed class LineWatch : IDisposable
 
     /// <summary>Has all whose turn comes under these keys woken, whatever store they are in.</summary>
     /// <returns>How many.</returns>
-    public int Wake(IReadOnlyList<FreeKey> keys) => keys.Chunk(MostKeysAtOnce).Sum(WakeSome);
+    public int Wake(IReadOnlyList<FreeKey> keys)
+    {
+        var woken = 0;
+        foreach (var some in keys.Chunk(MostKeysAtOnce))
+        {
+            woken += WakeSome(some);
+            // Those under a name that was let go meanwhile do not wait for all of these.
+            foreach (var released in TakeKeys().Chunk(MostKeysAtOnce)) WakeSome(released);
+        }
+
+        return woken;
+    }
 
     /// <summary>Tells the stores of runs whose turn has come: ours at once, others through their processes.</summary>
     public void Deliver(IReadOnlyList<WaitingRun> woken)
@@ -191,6 +202,16 @@ internal sealed class LineWatch : IDisposable
         TellBy = tellBy,
     };
 
+    private IReadOnlyList<FreeKey> TakeKeys()
+    {
+        lock (_door)
+        {
+            var keys = _keys;
+            if (keys.Count > 0) _keys = [];
+            return [.. keys.Select(static of => new FreeKey(of.Key, of.Value))];
+        }
+    }
+
     private int WakeSome(FreeKey[] keys)
     {
         var woken = Ask(
@@ -252,7 +273,6 @@ internal sealed class LineWatch : IDisposable
         var sweepAt = BootClock.Now + _sweepInterval;
         while (true)
         {
-            IReadOnlyList<FreeKey> keys;
             long[] places;
             IRunStore[] stores;
             IRunStore[] unknown;
@@ -262,13 +282,12 @@ internal sealed class LineWatch : IDisposable
                     Monitor.Wait(_door, !Sweeps ? Timeout.InfiniteTimeSpan : Shorter(sweepAt - BootClock.Now));
                 if (_isClosed) return;
 
-                (keys, _keys) = ([.. _keys.Select(static of => new FreeKey(of.Key, of.Value))], []);
                 (places, _places) = ([.. _places], []);
                 stores = [.. _stores.Values];
                 unknown = [.. _unknown];
             }
 
-            if (keys.Count > 0) Try(() => Wake(keys));
+            if (TakeKeys() is { Count: > 0 } keys) Try(() => Wake(keys));
             if (places.Length > 0) Try(() => Deliver(Ask(LineSql.Tell, new NpgsqlParameter<long[]> { TypedValue = places }, Stores())));
             if (BootClock.Now < sweepAt) continue;
 

@@ -226,7 +226,7 @@ internal sealed partial class LockTable(LockDesk desk)
         entry.State = LockEntry.Stand.Held;
         entry.Token = token;
         entry.Line = claim.Wishes[wish].Key;
-        var handle = new JobLockHandle(claim.Wishes[wish].Name, entry.Key, claim.Wishes[wish].Key, claim.Holder, desk.UtcNow, desk, token) { Template = claim.Wishes[wish].Template };
+        var handle = new JobLockHandle(claim.Wishes[wish].Name, entry.Key, claim.Wishes[wish].Key, claim.Holder, desk.UtcNow, desk, token) { Template = claim.Wishes[wish].Template, Mode = claim.Wishes[wish].Mode };
         entry.Handles.Add(handle);
         if (claim.Wishes[wish].Limit > 1) desk.NoteLimit(claim.Wishes[wish]);
         claim.Handles[wish] = handle;
