@@ -96,7 +96,10 @@ internal static class LookSql
                      LIMIT  100) AS p ON true
         """;
 
-    /// <summary>Names that are like $1, or have the key $2 or $3, or are waited for or held by the run or the job $4.</summary>
+    /// <summary>
+    /// Names that are like $1, or have the key $2 or $3, or are waited for or held by the run or the job $4. What is held for the first time is not yet
+    /// among the names, which are counted when a run ends.
+    /// </summary>
     public const string Find =
         "WITH RECURSIVE " + Stores +
         """
@@ -104,6 +107,13 @@ internal static class LookSql
         SELECT * FROM (SELECT key, name, 'name' FROM "joblocks".names WHERE name ILIKE $1 ORDER BY seen DESC LIMIT 100) AS by_name
         UNION ALL
         SELECT key, name, 'key' FROM "joblocks".names WHERE key IN ($2, $3) AND name NOT ILIKE $1
+        UNION ALL
+        SELECT * FROM (SELECT DISTINCT h.line, h.name, CASE WHEN h.name ILIKE $1 THEN 'name' ELSE 'key' END
+                       FROM   "joblocks".held AS h
+                       WHERE  h.name <> ''
+                       AND    (h.name ILIKE $1 OR h.line IN ($2, $3))
+                       AND    NOT EXISTS (SELECT FROM "joblocks".names AS n WHERE n.key = h.line)
+                       LIMIT  100) AS by_held
         UNION ALL
         SELECT l.key, l.name, split_part(replace(l.store, 'memory: ', ''), ' ', 1) || ' run ' || l.run
         FROM   stores AS s JOIN "joblocks".line AS l ON l.store = s.store AND l.run = $4

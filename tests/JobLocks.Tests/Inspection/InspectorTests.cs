@@ -203,6 +203,16 @@ public sealed class InspectorTests
     }
 
     [Test]
+    public async Task Finds_a_name_that_is_held_for_the_first_time(CancellationToken stop)
+    {
+        using var held = await HoldAsync(stop);
+        await WrittenDownAsync(stop);
+
+        foreach (var asked in new[] { _name[6..20], _name, Key.ToString() })
+            Assert.That((await _looking.Inspector.FindAsync(asked, stop)).Select(static match => (match.Key, match.Name)), Is.EqualTo([(Key, _name)]), asked);
+    }
+
+    [Test]
     public async Task Finds_the_runs_of_Quartz_by_the_key_of_their_job(CancellationToken stop)
     {
         using var held = (await ((ILockKeeper)_locks).TryTakeAllAsync([new(_name, Key)], new() { Run = "Quartz job DEFAULT.nightly fired vm_17" }, place: null, blocks: false, stop)).Handles[0];
