@@ -123,6 +123,25 @@ public sealed class PageTests
     }
 
     [Test]
+    public async Task Says_of_a_part_of_a_list_that_has_become_empty_how_many_there_are(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync();
+        using var held = await site.HoldAsync(Name);
+        await site.ParkAsync(Name, "4711");
+        await site.WrittenDownAsync(stop);
+
+        var overview = await site.GetAsync("/joblocks?held=300&waiting=100");
+        var name = await site.GetAsync($"{NamePage}?skip=200");
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(overview, Does.Not.Contain("Nothing is held.").And.Not.Contain("No run waits."));
+            Assert.That(overview, Does.Contain("href=\"/joblocks/?held=0\">Before</a> none of 1").And.Contain("href=\"/joblocks/?waiting=0\">Before</a> none of 1"));
+            Assert.That(name, Does.Not.Contain("No run waits for it.").And.Contain($"href=\"{NamePage}?skip=0\">Before</a> none of 1"));
+        }
+    }
+
+    [Test]
     public async Task Finds_a_name_and_goes_to_the_only_one(CancellationToken stop)
     {
         await using var site = await Site.StartAsync();

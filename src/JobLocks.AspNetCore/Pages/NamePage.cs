@@ -72,7 +72,7 @@ internal sealed class NamePage(string at, NamedLock name, LockPage<RunInLine> li
             <button form="ask" name="key" value="{one.Key.Value}" id="release-{id}" title="The run is cancelled; the lock is free when it has ended">Ask to let go</button>
             """);
 
-    private Markup Line() => line.Items.Count == 0
+    private Markup Line() => line.Total == 0
         ? Markup.Of($"<p class=\"empty\">No run waits for it.</p>")
         : Markup.Of(
             $"""

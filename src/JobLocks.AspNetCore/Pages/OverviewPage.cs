@@ -32,7 +32,7 @@ internal sealed class OverviewPage(string at, OverviewLook look, int heldFrom, i
         ? Markup.None
         : Markup.Of($"<p class=\"note\">Names, runs and lines cannot be read here: the schema of JobLocks is not there, or this role may not read it. See the GRANT lines in docs/schema.sql.</p>");
 
-    private Markup Waiting() => look.Waiting.Items.Count == 0
+    private Markup Waiting() => look.Waiting.Total == 0
         ? Markup.Of($"<p class=\"empty\">No run waits. A run that meets a held lock appears here, with its place in the line.</p>")
         : Markup.Of(
             $"""
@@ -47,7 +47,7 @@ internal sealed class OverviewPage(string at, OverviewLook look, int heldFrom, i
             {Parts.Pager($"{at}/", "waiting", waitingFrom, look.Waiting.Items.Count, look.Waiting.Total)}
             """);
 
-    private Markup Held() => look.Held.Items.Count == 0
+    private Markup Held() => look.Held.Total == 0
         ? Markup.Of($"<p class=\"empty\">Nothing is held. A lock appears here while a run, or a program in any language, has it.</p>")
         : Markup.Of(
             $"""

@@ -49,8 +49,10 @@ internal static class Parts
         const int Size = 100;
         if (skip == 0 && shown >= total) return Markup.None;
 
-        var back = skip > 0 ? Markup.Of($"<a id=\"{parameter}-back\" rel=\"prev\" href=\"{address}?{parameter}={Math.Max(0, skip - Size)}\">Before</a> ") : Markup.None;
+        // A list may have become shorter than what stands before this part of it.
+        var before = Math.Max(0, Math.Min(skip - Size, (total - 1) / Size * Size));
+        var back = skip > 0 ? Markup.Of($"<a id=\"{parameter}-back\" rel=\"prev\" href=\"{address}?{parameter}={before}\">Before</a> ") : Markup.None;
         var on = skip + shown < total ? Markup.Of($" <a id=\"{parameter}-on\" rel=\"next\" href=\"{address}?{parameter}={skip + Size}\">After</a>") : Markup.None;
-        return Markup.Of($"<nav class=\"pager\" aria-label=\"Parts of the list\">{back}{skip + 1} to {skip + shown} of {total}{on}</nav>");
+        return Markup.Of($"<nav class=\"pager\" aria-label=\"Parts of the list\">{back}{(shown == 0 ? "none" : string.Create(CultureInfo.InvariantCulture, $"{skip + 1} to {skip + shown}"))} of {total}{on}</nav>");
     }
 }

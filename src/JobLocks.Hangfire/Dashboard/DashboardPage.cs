@@ -54,9 +54,11 @@ internal abstract class DashboardPage(string title) : RazorPage
     {
         if (from == 0 && shown >= total) return Markup.None;
 
-        var back = from > 0 ? Markup.Of($"<a href=\"{Url.To(path)}?{parameter}={Math.Max(0, from - OnOnePage)}\">Before</a> ") : Markup.None;
+        // A list may have become shorter than what stands before this part of it.
+        var before = Math.Max(0, Math.Min(from - OnOnePage, (total - 1) / OnOnePage * OnOnePage));
+        var back = from > 0 ? Markup.Of($"<a href=\"{Url.To(path)}?{parameter}={before}\">Before</a> ") : Markup.None;
         var on = from + shown < total ? Markup.Of($" <a href=\"{Url.To(path)}?{parameter}={from + OnOnePage}\">After</a>") : Markup.None;
-        return Markup.Of($"<p>{back}{from + 1} to {from + shown} of {total}{on}</p>");
+        return Markup.Of($"<p>{back}{(shown == 0 ? "none" : string.Create(CultureInfo.InvariantCulture, $"{from + 1} to {from + shown}"))} of {total}{on}</p>");
     }
 
     private Markup Content()

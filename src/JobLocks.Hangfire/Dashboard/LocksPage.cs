@@ -20,7 +20,7 @@ internal sealed class LocksPage() : DashboardPage("Locks")
             """);
     }
 
-    private Markup Waiting(LockPage<WaitingName> waiting) => waiting.Items.Count == 0
+    private Markup Waiting(LockPage<WaitingName> waiting) => waiting.Total == 0
         ? Markup.Of($"<div class=\"alert alert-success\">No run waits. A run that meets a held lock appears here, with its place in the line.</div>")
         : Markup.Of(
             $"""
@@ -31,7 +31,7 @@ internal sealed class LocksPage() : DashboardPage("Locks")
             </table></div>
             """);
 
-    private Markup Held(LockPage<HeldLock> held) => held.Items.Count == 0
+    private Markup Held(LockPage<HeldLock> held) => held.Total == 0
         ? Markup.Of($"<div class=\"alert alert-success\">Nothing is held. A lock appears here while a run, or a program in any language, has it.</div>")
         : Markup.Of(
             $"""

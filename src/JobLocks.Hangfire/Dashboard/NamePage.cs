@@ -38,7 +38,7 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
         : Markup.Of(
             $"<button class=\"btn btn-default btn-xs\" data-ajax=\"{Url.To($"{LocksDashboard.Path}/names/{key}/release/{one.Key}")}\" data-confirm=\"The run is cancelled, and the lock is free when it has ended.\" data-loading-text=\"Asking\">Ask to let go</button>");
 
-    private Markup Line(LockPage<RunInLine> line) => line.Items.Count == 0
+    private Markup Line(LockPage<RunInLine> line) => line.Total == 0
         ? Markup.Of($"<div class=\"alert alert-success\">No run waits for it.</div>")
         : Markup.Of(
             $"""
