@@ -39,8 +39,9 @@ internal static class JsonEndpoints
         group.MapGet("/search", async (IJobLockInspector locks, [FromQuery] string q, CancellationToken stop) => Json(JsonAnswers.Of(await locks.FindAsync(q, stop).ConfigureAwait(false))))
             .WithSummary("Finds names by a part of them, by their key, or by a run.")
             .Produces<IReadOnlyList<JsonAnswers.MatchAnswer>>();
-        group.MapGet("/runs/{run}", async (IJobLockInspector locks, string run, CancellationToken stop) =>
-                await locks.ExplainAsync(run, stop).ConfigureAwait(false) is { } sentence ? Json(new JsonAnswers.SentenceAnswer(run, sentence)) : (IResult)TypedResults.NotFound())
+        // The key of a job of Quartz may have a slash in it, and a server leaves that encoded.
+        group.MapGet("/runs/{**run}", async (IJobLockInspector locks, string run, CancellationToken stop) =>
+                await locks.ExplainAsync(run = run.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase), stop).ConfigureAwait(false) is { } sentence ? Json(new JsonAnswers.SentenceAnswer(run, sentence)) : (IResult)TypedResults.NotFound())
             .WithSummary("Why a run does not start, in one sentence.")
             .Produces<JsonAnswers.SentenceAnswer>().Produces(StatusCodes.Status404NotFound);
     }

@@ -100,6 +100,20 @@ public sealed class JsonTests
         Assert.That(await site.GetAsync("/joblocks/api/v1/held", HttpStatusCode.ServiceUnavailable), Does.Contain("statement timeout"));
     }
 
+    [TestCase("nightly/eu 7", "nightly%2Feu%207")]
+    [TestCase("nightly/eu", "nightly/eu")]
+    public async Task Says_why_a_run_waits_whose_name_has_a_slash(string run, string asked, CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync();
+        using var held = await site.HoldAsync(Name);
+        await site.ParkAsync(Name, run);
+
+        var answer = await ReadAsync(site, $"runs/{asked}");
+
+        Assert.That(answer.GetProperty("run").GetString(), Is.EqualTo(run));
+        Assert.That(answer.GetProperty("sentence").GetString(), Does.StartWith("waiting for order:42"));
+    }
+
     [Test]
     public async Task Knows_nothing_of_a_run_that_neither_waits_nor_runs()
     {
