@@ -93,8 +93,10 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
     /// <summary>Where the pages are, as the browser sees it.</summary>
     private static string BaseOf(HttpContext http, string own)
     {
-        var pattern = (http.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? own;
-        return $"{http.Request.PathBase}/{pattern[..^own.Length].Trim('/')}".TrimEnd('/');
+        // By the address and not by the pattern: that may have places of its own, as "/{tenant}/joblocks" has.
+        var at = (http.Request.PathBase + http.Request.Path).ToUriComponent().TrimEnd('/');
+        for (var below = own.TrimEnd('/').Count('/'); below > 0; below--) at = at[..at.LastIndexOf('/')];
+        return at;
     }
 
     private static IResult Asset(HttpContext http, string name, string type)

@@ -325,10 +325,11 @@ public sealed class PageTests
         }
     }
 
-    [Test]
-    public async Task Finds_its_way_wherever_it_is_mapped(CancellationToken stop)
+    [TestCase("/ops/locks/")]
+    [TestCase("/{tenant}/locks")]
+    public async Task Finds_its_way_wherever_it_is_mapped(string pattern, CancellationToken stop)
     {
-        await using var site = await Site.StartAsync(pattern: "/ops/locks/");
+        await using var site = await Site.StartAsync(pattern: pattern);
         using var held = await site.HoldAsync(Name);
         await site.WrittenDownAsync(stop);
 
