@@ -19,16 +19,9 @@ internal static class Answering
         {
             return await next(context).ConfigureAwait(false);
         }
-        catch (UnauthorizedAccessException denied)
+        catch (Exception thrown) when (Refusal.Of(thrown) is { } refusal)
         {
-            return Results.Problem(title: "The database role of this application may not do that", detail: denied.Message, statusCode: StatusCodes.Status403Forbidden);
-        }
-        catch (JobLocksUnavailableException unavailable)
-        {
-            return Results.Problem(
-                title: "PostgreSQL cannot be asked for its locks",
-                detail: $"{unavailable.Message} Check that the server runs and that this application reaches it; the page goes on by itself.",
-                statusCode: StatusCodes.Status503ServiceUnavailable);
+            return Results.Problem(title: refusal.Title, detail: refusal.Detail, statusCode: refusal.Status);
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -28,14 +29,17 @@ internal static class JsonEndpoints
                 await PagedAsync(skip, take, async () => JsonAnswers.Of(await locks.GetWaitingAsync(skip, take, stop).ConfigureAwait(false))).ConfigureAwait(false))
             .WithSummary("The names for which runs wait, the longest line first.")
             .Produces<JsonAnswers.PageAnswer<JsonAnswers.WaitingAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest);
-        group.MapGet("/names/{key:long}", async (IJobLockInspector locks, long key, CancellationToken stop) =>
-                Json(JsonAnswers.Of(await locks.GetNameAsync(new(key), stop).ConfigureAwait(false))))
+        // A text, here as in the answers: the numbers of JavaScript have 53 bits.
+        group.MapGet("/names/{key}", async (IJobLockInspector locks, string key, CancellationToken stop) =>
+                KeyOf(key) is { } known ? Json(JsonAnswers.Of(await locks.GetNameAsync(known, stop).ConfigureAwait(false))) : (IResult)TypedResults.NotFound())
             .WithSummary("Everything about one name.")
-            .Produces<JsonAnswers.NameAnswer>();
-        group.MapGet("/names/{key:long}/waiting", async (IJobLockInspector locks, long key, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] int take = LargestPage) =>
-                await PagedAsync(skip, take, async () => JsonAnswers.Of(await locks.GetWaitingAsync(new(key), skip, take, stop).ConfigureAwait(false))).ConfigureAwait(false))
+            .Produces<JsonAnswers.NameAnswer>().Produces(StatusCodes.Status404NotFound);
+        group.MapGet("/names/{key}/waiting", async (IJobLockInspector locks, string key, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] int take = LargestPage) =>
+                KeyOf(key) is { } known
+                    ? await PagedAsync(skip, take, async () => JsonAnswers.Of(await locks.GetWaitingAsync(known, skip, take, stop).ConfigureAwait(false))).ConfigureAwait(false)
+                    : TypedResults.NotFound())
             .WithSummary("The runs that wait for one name, in their order.")
-            .Produces<JsonAnswers.PageAnswer<JsonAnswers.RunAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest);
+            .Produces<JsonAnswers.PageAnswer<JsonAnswers.RunAnswer>>().Produces(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status400BadRequest);
         group.MapGet("/search", async (IJobLockInspector locks, [FromQuery] string q, CancellationToken stop) => Json(JsonAnswers.Of(await locks.FindAsync(q, stop).ConfigureAwait(false))))
             .WithSummary("Finds names by a part of them, by their key, or by a run.")
             .Produces<IReadOnlyList<JsonAnswers.MatchAnswer>>();
@@ -45,6 +49,8 @@ internal static class JsonEndpoints
             .WithSummary("Why a run does not start, in one sentence.")
             .Produces<JsonAnswers.SentenceAnswer>().Produces(StatusCodes.Status404NotFound);
     }
+
+    private static LockKey? KeyOf(string key) => long.TryParse(key, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) ? new(number) : null;
 
     private static JsonHttpResult<T> Json<T>(T value) => TypedResults.Json(value, Format);
 

@@ -15,6 +15,7 @@ namespace JobLocks.AspNetCore;
 internal sealed class PageEndpoints(JobLocksPageOptions options)
 {
     private const int OnOnePage = 100;
+    private const string RefreshSeconds = "5";
 
     private const string Start = "/";
     private const string OfName = "/names/{key:long}";
@@ -27,10 +28,10 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
 
     public void Map(RouteGroupBuilder group)
     {
-        group.MapGet(Start, OverviewAsync).ExcludeFromDescription();
-        group.MapGet(OfName, NameAsync).ExcludeFromDescription();
-        group.MapGet(Search, SearchAsync).ExcludeFromDescription();
-        group.MapPost(Release, ReleaseAsync).ExcludeFromDescription();
+        group.MapGet(Start, OverviewAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, Start)).ExcludeFromDescription();
+        group.MapGet(OfName, NameAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, OfName)).ExcludeFromDescription();
+        group.MapGet(Search, SearchAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, Search)).ExcludeFromDescription();
+        group.MapPost(Release, ReleaseAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, Release)).ExcludeFromDescription();
         group.MapGet("/page.css", static (HttpContext http) => Asset(http, "page.css", "text/css; charset=utf-8")).ExcludeFromDescription();
         group.MapGet("/page.js", static (HttpContext http) => Asset(http, "page.js", "text/javascript; charset=utf-8")).ExcludeFromDescription();
     }
@@ -82,12 +83,27 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         return Results.Redirect($"{BaseOf(http, Release)}/names/{key.ToString(CultureInfo.InvariantCulture)}?told={answer}");
     }
 
+    /// <summary>A person reads a page, and the page comes back by itself.</summary>
+    private async ValueTask<object?> ExplainAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next, string own)
+    {
+        try
+        {
+            return await next(context).ConfigureAwait(false);
+        }
+        catch (Exception thrown) when (Refusal.Of(thrown) is { } refusal)
+        {
+            var http = context.HttpContext;
+            if (HttpMethods.IsGet(http.Request.Method)) http.Response.Headers["Refresh"] = RefreshSeconds;
+            return Page(http, BaseOf(http, own), $"{refusal.Title} · {options.Title}", Markup.Of($"<h1>{refusal.Title}</h1><p class=\"note\" role=\"alert\">{Shown.Name(refusal.Detail)}</p>"), status: refusal.Status);
+        }
+    }
+
     private bool MayAct(HttpContext http) => !options.IsReadOnly(http);
 
-    private IResult Page(HttpContext http, string at, string title, Markup content, string? search = null)
+    private IResult Page(HttpContext http, string at, string title, Markup content, string? search = null, int status = StatusCodes.Status200OK)
     {
         http.Response.Headers.CacheControl = "no-store";
-        return Results.Content(new Layout(at, options.Title, title, search ?? "").Render(content).ToString(), "text/html; charset=utf-8");
+        return Results.Content(new Layout(at, options.Title, title, search ?? "").Render(content).ToString(), "text/html; charset=utf-8", statusCode: status);
     }
 
     /// <summary>Where the pages are, as the browser sees it.</summary>

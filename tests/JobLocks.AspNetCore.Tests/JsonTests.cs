@@ -8,6 +8,8 @@ namespace JobLocks.AspNetCore.Tests;
 [TestFixture, CancelAfter(60_000)]
 public sealed class JsonTests
 {
+    private static readonly string[] ComesBack = ["5"];
+
     private const string Name = "order:42";
 
     [Test]
@@ -57,8 +59,11 @@ public sealed class JsonTests
             {
                 Assert.That(Unlike(JsonDocument.Parse(await site.GetAsync(asked)).RootElement, described, "$"), Is.Empty, asked);
                 Assert.That(answers.TryGetProperty("503", out _), Is.True, asked);
+                Assert.That(Parameters(path.Value).Where(static one => one.GetProperty("in").GetString() is "path").Select(static one => one.GetProperty("schema").GetProperty("type").GetString()), Is.All.EqualTo("string"), asked);
             }
         }
+
+        IEnumerable<JsonElement> Parameters(JsonElement of) => of.GetProperty("get").TryGetProperty("parameters", out var parameters) ? parameters.EnumerateArray() : [];
 
         IEnumerable<string> Unlike(JsonElement value, JsonElement described, string at)
         {
@@ -98,6 +103,13 @@ public sealed class JsonTests
         await command.ExecuteNonQueryAsync(stop);
 
         Assert.That(await site.GetAsync("/joblocks/api/v1/held", HttpStatusCode.ServiceUnavailable), Does.Contain("statement timeout"));
+        var page = await site.Client.GetAsync(new Uri("/joblocks", UriKind.Relative), stop);
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(page.StatusCode, Is.EqualTo(HttpStatusCode.ServiceUnavailable));
+            Assert.That(page.Headers.GetValues("Refresh"), Is.EqualTo(ComesBack), "a person does not have to load it again");
+            Assert.That(await page.Content.ReadAsStringAsync(stop), Does.Contain("<h1>PostgreSQL cannot be asked for its locks</h1>").And.Contain("statement timeout"));
+        }
     }
 
     [TestCase("nightly/eu 7", "nightly%2Feu%207")]

@@ -2,7 +2,7 @@ using JobLocks.Testing.Postgres;
 
 [assembly: Parallelizable(ParallelScope.Fixtures)]
 // Fixtures mostly wait for Quartz's own polls, so more of them than processors may run.
-[assembly: LevelOfParallelism(4)]
+[assembly: LevelOfParallelism(3)]
 [assembly: FixtureLifeCycle(LifeCycle.SingleInstance)]
 
 namespace JobLocks.Quartz.Tests;

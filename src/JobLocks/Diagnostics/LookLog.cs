@@ -21,5 +21,5 @@ internal static partial class LookLog
     public static partial void SessionEnded(this ILogger log, int backend, string by, string outcome);
 
     [LoggerMessage(606, LogLevel.Information, "What came of the lock {LockKey}, which {By} asked for: {Answer}")]
-    public static partial void ReleaseAnswered(this ILogger log, long lockKey, string by, ReleaseAnswer answer);
+    public static partial void ReleaseAnswered(this ILogger log, long lockKey, string by, string answer);
 }

@@ -17,9 +17,17 @@ internal sealed partial class LockInspector
         ArgumentException.ThrowIfNullOrWhiteSpace(by);
 
         by = Shown.Brief(by);
-        var answer = await RequestAsync(key, by, BootClock.Now + (atMost ?? Patience), stop).ConfigureAwait(false);
-        log.ReleaseAnswered(key.Value, by, answer);
-        return answer;
+        try
+        {
+            var answer = await RequestAsync(key, by, BootClock.Now + (atMost ?? Patience), stop).ConfigureAwait(false);
+            log.ReleaseAnswered(key.Value, by, answer.ToString());
+            return answer;
+        }
+        catch (Exception broken)
+        {
+            log.ReleaseAnswered(key.Value, by, Shown.Brief(broken.Message));
+            throw;
+        }
     }
 
     public async Task<bool> EndSessionAsync(int backend, string by, CancellationToken stop = default)

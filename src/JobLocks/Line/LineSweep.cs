@@ -116,6 +116,8 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
                 CancellationToken.None,
                 new NpgsqlParameter<int> { TypedValue = MostKeys },
                 new NpgsqlParameter<long> { TypedValue = from }).AsTask());
+            // Of these, somebody has told: they are no find of this sweep.
+            watch.WakeReleased();
             desk.Meter.WokeBySweep(watch.Wake([.. FreeUnder(heads).Where(static free => free.Free > 0)]));
             if (heads.Count < MostKeys || heads[^1].Key.Value == long.MaxValue) return;
 

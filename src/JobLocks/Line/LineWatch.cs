@@ -133,10 +133,16 @@ internal sealed class LineWatch : IDisposable
         {
             woken += WakeSome(some);
             // Those under a name that was let go meanwhile do not wait for all of these.
-            foreach (var released in TakeKeys().Chunk(MostKeysAtOnce)) WakeSome(released);
+            WakeReleased();
         }
 
         return woken;
+    }
+
+    /// <summary>The same for those under the keys that were let go of last.</summary>
+    public void WakeReleased()
+    {
+        foreach (var released in TakeKeys().Chunk(MostKeysAtOnce)) WakeSome(released);
     }
 
     /// <summary>Tells the stores of runs whose turn has come: ours at once, others through their processes.</summary>

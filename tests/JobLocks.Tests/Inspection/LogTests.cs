@@ -2,6 +2,7 @@ using JobLocks.Gate;
 using JobLocks.Line;
 using JobLocks.Rules;
 using JobLocks.Tests.Support;
+using Npgsql;
 
 namespace JobLocks.Tests.Inspection;
 
@@ -39,6 +40,22 @@ public sealed class LogTests
             Assert.That((log.Text + waits.Reason + refused.Reason).Where(static letter => letter is '\r' or '\u202E' or '\u2028' or '\0'), Is.Empty);
             Assert.That(refused.Reason, Does.Contain("\"order:\\u000A2026-01-01 Error all is lost\\u000D<U+202E>"));
         }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Says_what_came_of_a_request_that_could_not_be_made(CancellationToken stop)
+    {
+        using var log = new LogLines();
+        var database = await AssemblySetup.Server.CreateDatabaseAsync("may-only-look", stop);
+        await using var holder = AdvisoryLocks.Connect(database);
+        await using var held = await holder.TryAcquireAsync("held", stop);
+        var role = $"r{Guid.NewGuid():N}";
+        await LockTable.AskAsync(database, $"CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA joblocks TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA joblocks TO {role}");
+        await using var looking = AdvisoryLocks.Connect(new NpgsqlConnectionStringBuilder(database) { Username = role }.ConnectionString, loggers: log);
+
+        await Assert.ThatAsync(() => looking.Inspector.RequestReleaseAsync(held!.Key, "Ann", TimeSpan.FromSeconds(5), stop), Throws.TypeOf<UnauthorizedAccessException>());
+
+        Assert.That(log.Text, Does.Contain($"What came of the lock {held!.Key}, which Ann asked for: This role may not ask for locks"));
     }
 
     /// <summary>A process hears the channel while it waits for a lock of another one.</summary>

@@ -63,7 +63,8 @@ internal sealed class OtherProcess : IDisposable
         var start = new ProcessStartInfo("dotnet") { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         foreach (var argument in (string[])["exec", typeof(OtherProcess).Assembly.Location, .. arguments]) start.ArgumentList.Add(argument);
         var process = Process.Start(start)!;
-        process.ErrorDataReceived += static (_, _) => { };
+        // What it dies of, a person wants to read.
+        process.ErrorDataReceived += static (_, said) => TestContext.Progress.WriteLine(said.Data);
         process.BeginErrorReadLine();
         return new(process);
     }
