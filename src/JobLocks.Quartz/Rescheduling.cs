@@ -43,10 +43,10 @@ internal sealed class Rescheduling(ILogger log)
         var data = DataOf(context);
         // It is woken for the time at which it was due, or those that were due later would come first. The first of several refusals counts.
         if (!data.ContainsKey(DataKeys.DueAt)) data[DataKeys.DueAt] = (context.ScheduledFireTimeUtc ?? context.FireTimeUtc).ToString("O", CultureInfo.InvariantCulture);
-        return StoreAsync(context, OneOff(context, data, waits.Address.Run, waits.Reason, waits.AtMost));
+        return StoreAsync(context, OneOff(context, data, waits.Address.Run, waits.Reason, waits.AtMost), waits: true);
     }
 
-    private async ValueTask<Outcome> StoreAsync(IJobExecutionContext context, ITrigger next)
+    private async ValueTask<Outcome> StoreAsync(IJobExecutionContext context, ITrigger next, bool waits = false)
     {
         var scheduler = context.Scheduler;
         var jobId = QuartzJobCall.IdOf(context);
@@ -63,7 +63,8 @@ internal sealed class Rescheduling(ILogger log)
                     await scheduler.ScheduleJob(context.JobDetail, next, cancellationToken: CancellationToken.None).ConfigureAwait(false);
                 else
                     await scheduler.ScheduleJob(next, cancellationToken: CancellationToken.None).ConfigureAwait(false);
-                log.Rescheduled(jobId, next.StartTimeUtc, next.Key.ToString(), next.Description!);
+                // Of one that waits in line, the gate has said so: its time is only the last resort.
+                if (!waits) log.Rescheduled(jobId, next.StartTimeUtc, next.Key.ToString(), next.Description!);
                 return Outcome.Done;
             }
             catch (ObjectAlreadyExistsException)

@@ -1,8 +1,6 @@
 using JobLocks.Testing.Postgres;
 
 [assembly: Parallelizable(ParallelScope.Fixtures)]
-// Fixtures mostly wait for Quartz's own polls, so more of them than processors may run.
-[assembly: LevelOfParallelism(3)]
 [assembly: FixtureLifeCycle(LifeCycle.SingleInstance)]
 
 namespace JobLocks.Quartz.Tests;

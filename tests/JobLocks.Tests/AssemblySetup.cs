@@ -1,8 +1,6 @@
 using JobLocks.Testing.Postgres;
 
 [assembly: Parallelizable(ParallelScope.Fixtures)]
-// Many fixtures wait for what the network or the server does after seconds, so more of them than processors may run.
-[assembly: LevelOfParallelism(3)]
 
 namespace JobLocks.Tests;
 
