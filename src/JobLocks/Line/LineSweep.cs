@@ -99,9 +99,10 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
     {
         watch.Deliver(watch.Ask(LineSql.TellForgotten, Text(store.Id!)));
         var since = BootClock.Now;
-        List<WaitingRun> missing;
-        do LookAfter(store, missing = Next(LineSql.Missing, store.Id!, _missedUntil));
-        while (missing.Count == MostLooks && BootClock.Now - since < LongestLook);
+        // A slow store leaves many behind. Those on their way to a busy worker are many as well, and are left in peace.
+        while (LookAfter(store, Next(LineSql.Missing, store.Id!, _missedUntil)) && BootClock.Now - since < LongestLook)
+        {
+        }
     }
 
     private void WakeUnderFreeKeys()
@@ -109,6 +110,8 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
         var from = long.MinValue;
         while (true)
         {
+            // Of these, somebody has told: they are no find of this sweep. Before the look, or they would be in again, and the next would be woken for nothing.
+            watch.WakeReleased();
             var heads = Blocking.Wait(statements.ReadAsync(
                 LineSql.Heads,
                 static row => new LineHead(new(row.GetInt64(0)), row.GetString(1), (LockMode)row.GetInt16(2), row.GetInt32(3), row.GetBoolean(4), row.GetBoolean(5)),
@@ -116,8 +119,6 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
                 CancellationToken.None,
                 new NpgsqlParameter<int> { TypedValue = MostKeys },
                 new NpgsqlParameter<long> { TypedValue = from }).AsTask());
-            // Of these, somebody has told: they are no find of this sweep.
-            watch.WakeReleased();
             desk.Meter.WokeBySweep(watch.Wake([.. FreeUnder(heads).Where(static free => free.Free > 0)]));
             if (heads.Count < MostKeys || heads[^1].Key.Value == long.MaxValue) return;
 
@@ -162,9 +163,11 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
         return runs;
     }
 
-    private void LookAfter(IRunStore store, List<WaitingRun> runs)
+    /// <summary>Asks a store for the fates of some runs, and does what follows from them.</summary>
+    /// <returns>Whether some of them had to be woken.</returns>
+    private bool LookAfter(IRunStore store, List<WaitingRun> runs)
     {
-        if (runs.Count == 0) return;
+        if (runs.Count == 0) return false;
 
         var fates = watch.FatesOf(runs, store.LookAsync).ToList();
         // Its process died after it had been parked, and before that was written down.
@@ -175,9 +178,11 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
         }
 
         // Whoever was to wake them has died.
-        watch.Deliver([.. fates.Where(static of => of is { Fate: RunFate.Waits, Run.IsOurs: true }).Select(static of => of.Run)]);
+        var missed = fates.Where(static of => of is { Fate: RunFate.Waits, Run.IsOurs: true }).Select(static of => of.Run).ToList();
+        watch.Deliver(missed);
         foreach (var gone in fates.Where(static of => of.Fate == RunFate.IsGone).GroupBy(static of => of.Run.IsOurs))
             watch.GiveUp([.. gone.Select(static of => of.Run)], wasTheirTurn: gone.Key);
+        return missed.Count > 0;
     }
 
     private static NpgsqlParameter<string> Text(string value) => new NpgsqlParameter<string> { TypedValue = value };

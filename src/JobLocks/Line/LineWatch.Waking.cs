@@ -1,0 +1,149 @@
+using JobLocks.Diagnostics;
+using JobLocks.Inspection;
+using JobLocks.Postgres;
+using Npgsql;
+
+namespace JobLocks.Line;
+
+/// <content>Chooses those whose turn comes, and tells their stores.</content>
+internal sealed partial class LineWatch
+{
+    // No more are claimed than a slow store can be told of in time.
+    private const int MostKeysAtOnce = 100;
+
+    // Well below the five seconds after which a sweep takes it that a store was not told.
+    private static readonly TimeSpan TellsWithin = TimeSpan.FromSeconds(3);
+
+    /// <summary>Has all whose turn comes under these keys woken, whatever store they are in.</summary>
+    /// <returns>How many.</returns>
+    public int Wake(IReadOnlyList<FreeKey> keys)
+    {
+        var woken = 0;
+        foreach (var some in keys.Chunk(MostKeysAtOnce))
+        {
+            woken += WakeSome(some);
+            // Those under a name that was let go meanwhile do not wait for all of these.
+            WakeReleased();
+        }
+
+        return woken;
+    }
+
+    /// <summary>The same for those under the keys that were let go of last.</summary>
+    public void WakeReleased()
+    {
+        foreach (var released in TakeKeys().Chunk(MostKeysAtOnce)) WakeSome(released);
+    }
+
+    /// <summary>Tells the stores of runs whose turn has come: ours at once, others through their processes.</summary>
+    public void Deliver(IReadOnlyList<WaitingRun> woken)
+    {
+        foreach (var runs in woken.Where(static run => run.IsOurs).GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
+        {
+            // Few at a time, so that the first of ten thousand need not wait for the last.
+            foreach (var some in runs.Chunk(100)) Deliver(StoreOf(runs.Key)!, some);
+        }
+
+        // One that is not parked yet is told by the process that parks it.
+        var foreign = woken.Where(static run => run is { IsOurs: false, IsParked: true }).Select(static run => $"{run.Place} {run.Address.Store}").ToArray();
+        if (foreign.Length > 0) Run(LineSql.Notify, new NpgsqlParameter<string[]> { TypedValue = foreign });
+    }
+
+    /// <summary>Gives up the places of runs that will not come.</summary>
+    /// <param name="gone">Whose.</param>
+    /// <param name="wasTheirTurn">Whether others may come instead.</param>
+    public void GiveUp(IReadOnlyList<WaitingRun> gone, bool wasTheirTurn)
+    {
+        if (gone.Count == 0) return;
+
+        foreach (var run in gone)
+        {
+            _log.GaveUp(Shown.Brief(run.Address.Run), Shown.Brief(run.Name));
+            Parked.Remove(run.Place);
+        }
+
+        Run(LineSql.Leave, Places(gone));
+        if (wasTheirTurn) Wake([.. gone.CountBy(static run => run.Key).Select(static of => new FreeKey(of.Key, of.Value))]);
+    }
+
+    /// <summary>Asks a store after its runs; where it cannot answer for all at once, one by one, so that one of them holds up no other.</summary>
+    public IEnumerable<(WaitingRun Run, RunFate Fate)> FatesOf(
+        IReadOnlyList<WaitingRun> runs, Func<IReadOnlyList<WaitingRun>, CancellationToken, ValueTask<IReadOnlyList<RunFate>>> ask)
+    {
+        try
+        {
+            return [.. runs.Zip(Blocking.Wait(ask(runs, CancellationToken.None).AsTask()))];
+        }
+        catch (Exception broken)
+        {
+            _log.StoreFailed(runs[0].Address.Store, runs.Count, broken);
+            return runs.Count == 1 ? [] : runs.SelectMany(run => FatesOf([run], ask)).ToList();
+        }
+    }
+
+    public List<WaitingRun> Ask(string sql, params NpgsqlParameter[] parameters)
+    {
+        var tellBy = BootClock.Now + TellsWithin;
+        return Blocking.Wait(_statements.ReadAsync(sql, row => ReadRun(row, tellBy), blocks: true, CancellationToken.None, parameters).AsTask());
+    }
+
+    public void Run(string sql, params NpgsqlParameter[] parameters) =>
+        Blocking.Wait(_statements.RunAsync(sql, blocks: true, CancellationToken.None, parameters).AsTask());
+
+    private static NpgsqlParameter<long[]> Places(IEnumerable<WaitingRun> runs) => new() { TypedValue = [.. runs.Select(static run => run.Place)] };
+
+    private static WaitingRun ReadRun(NpgsqlDataReader row, TimeSpan tellBy) => new(
+        row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)), row.GetBoolean(6), row.GetBoolean(7), row.GetFieldValue<DateTimeOffset>(8))
+    {
+        TellBy = tellBy,
+    };
+
+    private IReadOnlyList<FreeKey> TakeKeys()
+    {
+        lock (_door)
+        {
+            var keys = _keys;
+            if (keys.Count > 0) _keys = [];
+            return [.. keys.Select(static of => new FreeKey(of.Key, of.Value))];
+        }
+    }
+
+    private int WakeSome(FreeKey[] keys)
+    {
+        var woken = Ask(
+            LineSql.Wake,
+            new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static free => free.Key.Value)] },
+            new NpgsqlParameter<int[]> { TypedValue = [.. keys.Select(static free => free.Free)] },
+            new NpgsqlParameter<bool[]> { TypedValue = [.. keys.Select(static free => free.CountsWoken)] },
+            Stores());
+        // Before they are told: a worker may be quicker than that.
+        foreach (var run in woken.Where(static run => run.IsOurs)) Woken.Add(run);
+        Deliver(woken);
+        return woken.Count;
+    }
+
+    /// <summary>Who dies between the claim and this, or in the middle of it, has a sweep see to it.</summary>
+    private void Deliver(IRunStore store, IReadOnlyList<WaitingRun> runs)
+    {
+        // Only the answer may have been lost: then they are woken, and once more would be once too often.
+        var isFirst = true;
+        async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> some, CancellationToken stop)
+        {
+            if (isFirst)
+            {
+                isFirst = false;
+                return await store.WakeAsync(some, stop).ConfigureAwait(false);
+            }
+
+            var fates = await store.LookAsync(some, stop).ConfigureAwait(false);
+            return fates is [RunFate.Waits] && !some[0].IsTooLate ? await store.WakeAsync(some, stop).ConfigureAwait(false) : fates;
+        }
+
+        GiveUp([.. FatesOf(runs, WakeAsync).Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wasTheirTurn: true);
+    }
+
+    private NpgsqlParameter<string[]> Stores()
+    {
+        lock (_door) return new() { TypedValue = [.. _stores.Keys.Concat(_unknown.Select(static store => store.Id).OfType<string>())] };
+    }
+}
