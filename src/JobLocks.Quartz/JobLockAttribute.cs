@@ -1,3 +1,4 @@
+using JobLocks.Quartz.Entering;
 using JobLocks.Rules;
 using Quartz;
 

@@ -1,4 +1,5 @@
 using JobLocks.Gate;
+using JobLocks.Quartz.Entering;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Quartz;
@@ -49,8 +50,13 @@ public static class JobLocksQuartzBuilderExtensions
         var name = quartz.SchedulerName;
         if (quartz.Services.Any(service => service.ServiceType == typeof(SchedulerPart) && name.Equals(service.ServiceKey))) return quartz;
 
-        quartz.Services.AddKeyedSingleton(name, (_, _) => new SchedulerPart(locks));
+        quartz.Services.AddKeyedSingleton(name, (_, _) => new SchedulerPart(locks, name));
         quartz.Services.AddSingleton<IHostedService>(services => PartOf(services).StartupCheck);
+        // Runs when the rest of the set-up is known, so that it does not matter whether the job store is named before or after this.
+        quartz.Services.ConfigureAllQuartzSchedulers(built =>
+        {
+            if (string.Equals(built.SchedulerName, name, StringComparison.Ordinal)) JobStoreRegistration.Decorate(built, (store, services) => PartOf(services).StandBefore(store, services));
+        });
         return quartz
             .AddTriggerListener(Listener)
             .AddJobListener(Listener)

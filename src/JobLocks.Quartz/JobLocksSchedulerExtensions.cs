@@ -1,4 +1,6 @@
 using JobLocks.Gate;
+using JobLocks.Quartz.Entering;
+using JobLocks.Quartz.Waiting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Quartz;
@@ -14,8 +16,10 @@ public static class JobLocksSchedulerExtensions
     /// <returns><paramref name="scheduler"/>. A second call changes nothing.</returns>
     /// <exception cref="ArgumentException"><paramref name="locks"/> are none of this library's.</exception>
     /// <remarks>
-    /// A scheduler takes middleware and plugins only while it is built. Without them, <see cref="JobLockHandle.Current"/> is null in a job
-    /// (its token is cancelled all the same when the lock is lost), a rule that cannot work shows when the job is added (in the log) and
+    /// A scheduler takes middleware, plugins and a job store only while it is built. Without them, a run that waits or is rescheduled is vetoed and run
+    /// later by a trigger of ours: what hangs on its outcome (continuations, overlap policies, listeners of its trigger) takes the veto for its end.
+    /// A job with <c>[PersistJobDataAfterExecution]</c> needs <c>[DisallowConcurrentExecution]</c> too, or it fails. <see cref="JobLockHandle.Current"/>
+    /// is null in a job (its token is cancelled all the same when the lock is lost), a rule that cannot work shows when the job is added (in the log) and
     /// when it should run (it fails), and a run that is refused while the scheduler shuts down is dropped. Where that matters, build the
     /// scheduler with <see cref="JobLocksQuartzBuilderExtensions.UseJobLocks(IQuartzBuilder, IJobLocks)"/>.
     /// </remarks>
@@ -29,11 +33,15 @@ public static class JobLocksSchedulerExtensions
         // One with the same name would replace the first and forget what that one holds.
         if (listeners.GetTriggerListener(JobLockListener.Name) is JobLockListener) return scheduler;
 
-        var listener = new JobLockListener(gate, loggers.CreateLogger<JobLockListener>(), isMiddleware: false);
+        var log = loggers.CreateLogger<JobLockListener>();
+        var running = new RunningLocks();
+        var listener = new JobLockListener(gate, running, log, RunsOf, new VetoedRuns(new(gate, running, log), gate, log));
         // Those that release come first.
         listeners.AddSchedulerListener(listener);
         listeners.AddJobListener(listener);
         listeners.AddTriggerListener(listener);
         return scheduler;
+
+        QuartzRuns RunsOf(IScheduler started) => new(new SchedulerTriggers(started), started.TimeProvider, new AdoJobStoreOptions().MisfireThreshold, log);
     }
 }

@@ -46,4 +46,10 @@ internal static partial class QuartzLog
 
     [LoggerMessage(333, LogLevel.Debug, "Whether the run that made job {JobKey} has the lock which the job needs is not known")]
     public static partial void CannotLookAtMade(this ILogger log, string jobKey, Exception cause);
+
+    [LoggerMessage(334, LogLevel.Information, "Job {JobId} waited and does not run any more: {Reason}")]
+    public static partial void Over(this ILogger log, string jobId, string reason);
+
+    [LoggerMessage(335, LogLevel.Error, "A run could not be put back into the job store")]
+    public static partial void CannotPutBack(this ILogger log, Exception cause);
 }

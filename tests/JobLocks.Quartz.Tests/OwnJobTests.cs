@@ -28,7 +28,7 @@ public sealed class OwnJobTests : QuartzFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(warning, Does.StartWith($"{LogLevel.Warning} Quartz job {parent.JobKey} fired "));
-            Assert.That(error.Message, Does.Contain($"Failed: it waited for 1 s, as long as it may; {Scene.LockName} is held by Quartz job {parent.JobKey} fired "));
+            Assert.That(error.Exception.InnerException!.Message, Does.Contain($"Failed: it waited for 1 s, as long as it may; {Scene.LockName} is held by Quartz job {parent.JobKey} fired "));
             Assert.That(Scene.Begun, Is.EqualTo(1));
             Assert.That(await LineAsync(), Is.Zero);
         }

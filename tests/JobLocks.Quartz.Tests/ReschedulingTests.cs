@@ -1,11 +1,12 @@
 using JobLocks.Gate;
 using JobLocks.Quartz.Tests.Support;
+using JobLocks.Quartz.Waiting;
 using Microsoft.Extensions.Logging.Abstractions;
 using Quartz;
 
 namespace JobLocks.Quartz.Tests;
 
-/// <summary>A refused run never vanishes, whatever the job store does meanwhile.</summary>
+/// <summary>A refused run of a scheduler that was built without JobLocks never vanishes, whatever the job store does meanwhile.</summary>
 public sealed class ReschedulingTests
 {
     private readonly IJobDetail _job = JobBuilder.Create<PlainJob>().WithIdentity("refused").Build();
@@ -107,5 +108,5 @@ public sealed class ReschedulingTests
     }
 
     private async Task<List<TriggerKey>> PutBackTriggersAsync() =>
-        await _scheduler.GetTriggerKeys(GroupMatcher<TriggerKey>.GroupEquals(Rescheduling.Group));
+        await _scheduler.GetTriggerKeys(GroupMatcher<TriggerKey>.GroupEquals(StandIn.Group));
 }

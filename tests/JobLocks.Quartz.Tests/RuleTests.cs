@@ -18,12 +18,13 @@ public sealed class RuleTests : QuartzFixture
 
         await node.RunAsync<MissingKeyJob>(Scene);
         var error = await node.Told.NextErrorAsync();
-        await node.Told.NextVetoAsync();
+        if (byHand) await node.Told.NextVetoAsync();
+        else await node.Told.NextEndAsync();
 
         using (Assert.EnterMultipleScope())
         {
             Assert.That(error.Exception.InnerException, Is.TypeOf<JobLockRuleException>());
-            Assert.That(error.Exception.Message, Does.Contain("MissingKeyJob").And.Contain("{missing}").And.Contain("only: scene"));
+            Assert.That(error.Exception.InnerException!.Message, Does.Contain("MissingKeyJob").And.Contain("{missing}").And.Contain("only: scene"));
             Assert.That(Scene.Begun, Is.Zero);
         }
     }

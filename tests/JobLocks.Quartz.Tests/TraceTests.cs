@@ -38,7 +38,7 @@ public sealed class TraceTests : QuartzFixture
             else await node.RunAsync<ReschedulingJob>(Scene);
         }
 
-        await node.Told.NextVetoAsync();
+        await node.Told.NextPutBackAsync();
         await others.DisposeAsync();
         var run = await Scene.NextRunAsync();
         await node.Told.NextEndAsync();

@@ -65,7 +65,7 @@ public sealed class WaitByHandTests : QuartzFixture
         var parked = await node.Told.NextPutBackAsync();
         await ParkedAsync(1);
 
-        await node.Scheduler.PauseTriggerGroups(GroupMatcher<TriggerKey>.GroupEquals("joblocks"));
+        await node.Scheduler.PauseTriggerGroups(GroupMatcher<TriggerKey>.GroupEquals(parked.Key.Group));
         await others.DisposeAsync();
         await Eventually.IsTrue(async () => await AskAsync($"SELECT woken IS NOT NULL FROM joblocks.line WHERE name = '{Scene.LockName}'") is true, "its turn");
         var state = await node.Scheduler.GetTriggerState(parked.Key);
@@ -90,9 +90,9 @@ public sealed class WaitByHandTests : QuartzFixture
         var others = await OthersHoldAsync();
         var (first, second) = await ParkTwoAsync(node);
 
-        // As a person does who moves a trigger of ours to this moment.
+        // As a person does who moves a trigger to this moment.
         await node.Scheduler.RescheduleJob(second.Key, second.GetTriggerBuilder().StartNow().Build());
-        await node.Told.NextVetoAsync();
+        await node.Told.NextPutBackAsync();
         await ParkedAsync(2);
         await others.DisposeAsync();
         var runs = new[] { await Scene.NextRunAsync(), await Scene.NextRunAsync() };
@@ -114,8 +114,6 @@ public sealed class WaitByHandTests : QuartzFixture
         await node.RunAsync<WaitingJob>(Scene);
         var second = await node.Told.NextPutBackAsync();
         await ParkedAsync(2);
-        await node.Told.NextVetoAsync();
-        await node.Told.NextVetoAsync();
         return (first, second);
     }
 }

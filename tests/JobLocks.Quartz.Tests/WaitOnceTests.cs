@@ -1,5 +1,7 @@
 using JobLocks.Line;
 using JobLocks.Quartz.Tests.Support;
+using JobLocks.Quartz.Waiting;
+using Microsoft.Extensions.Logging.Abstractions;
 using Quartz;
 
 namespace JobLocks.Quartz.Tests;
@@ -12,7 +14,8 @@ public sealed class WaitOnceTests : QuartzFixture
     public async Task Leaves_a_run_alone_whose_firing_is_under_way([Values] Store store)
     {
         var slow = new SlowFiring();
-        var node = await StartNodeAsync(store, settings => settings with { Before = quartz => quartz.AddTriggerListener(slow) });
+        var node = await StartNodeAsync(store);
+        node.JobStore.Fired = slow.FireAsync;
         var others = await OthersHoldAsync();
         await node.RunAsync<WaitingJob>(Scene);
         await ParkedAsync(1);
@@ -39,7 +42,8 @@ public sealed class WaitOnceTests : QuartzFixture
     [Test]
     public async Task Keeps_its_place_where_a_sweep_took_it_for_gone_while_its_store_was_slow([Values] Store store)
     {
-        var node = await StartNodeAsync(store, settings => settings with { Before = quartz => quartz.AddSchedulerListener(new TakenForGone(() => AskAsync("DELETE FROM joblocks.line WHERE NOT parked"))) });
+        var node = await StartNodeAsync(store);
+        node.JobStore.PutBack = _ => AskAsync("DELETE FROM joblocks.line WHERE NOT parked");
         var others = await OthersHoldAsync();
         await node.RunAsync<WaitingJob>(Scene);
         await node.Told.NextPutBackAsync();
@@ -60,10 +64,10 @@ public sealed class WaitOnceTests : QuartzFixture
         await node.RunAsync<WaitingJob>(Scene);
         var parked = await node.Told.NextPutBackAsync();
         await ParkedAsync(1);
-        var late = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", parked.Key.Name, ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow) { TellBy = TimeSpan.Zero };
+        var late = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", HeldTrigger.NameOf(parked.Key), ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow) { TellBy = TimeSpan.Zero };
 
-        await Assert.ThatAsync(async () => await new QuartzRuns(node.Scheduler).WakeAsync([late], CancellationToken.None), Throws.TypeOf<TimeoutException>());
-        var fate = await new QuartzRuns(node.Scheduler).LookAsync([late], CancellationToken.None);
+        await Assert.ThatAsync(async () => await RunsOf(node).WakeAsync([late], CancellationToken.None), Throws.TypeOf<TimeoutException>());
+        var fate = await RunsOf(node).LookAsync([late], CancellationToken.None);
         await others.DisposeAsync();
         await Scene.NextRunAsync();
         await LineEndsAsync();
@@ -72,13 +76,13 @@ public sealed class WaitOnceTests : QuartzFixture
         Assert.That(Scene.Begun, Is.EqualTo(1));
     }
 
+    private static QuartzRuns RunsOf(Node node) => new(node.JobStore.Triggers, TimeProvider.System, TimeSpan.FromMinutes(1), NullLogger.Instance);
+
     /// <summary>Holds up the firing of a run that had waited, before it comes to the gate.</summary>
-    private sealed class SlowFiring : ITriggerListener
+    private sealed class SlowFiring
     {
         private readonly TaskCompletionSource _go = new(TaskCreationOptions.RunContinuationsAsynchronously);
         private int _count;
-
-        public string Name => "slow";
 
         public TaskCompletionSource Fires { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -86,24 +90,13 @@ public sealed class WaitOnceTests : QuartzFixture
 
         public void LetGo() => _go.TrySetResult();
 
-        public async ValueTask TriggerFired(ITrigger trigger, IJobExecutionContext context, CancellationToken cancellationToken = default)
+        public async Task FireAsync(ITrigger trigger)
         {
-            if (!string.Equals(trigger.Key.Group, Rescheduling.Group, StringComparison.Ordinal)) return;
+            if (!HeldTrigger.Is(trigger)) return;
 
             Interlocked.Increment(ref _count);
             Fires.TrySetResult();
             await _go.Task;
-        }
-    }
-
-    /// <summary>The store has kept the run, and the line does not know it yet.</summary>
-    private sealed class TakenForGone(Func<Task> take) : ISchedulerListener
-    {
-        public string Name => "taken for gone";
-
-        public async ValueTask JobScheduled(IScheduler scheduler, ITrigger trigger, CancellationToken cancellationToken = default)
-        {
-            if (string.Equals(trigger.Key.Group, Rescheduling.Group, StringComparison.Ordinal)) await take();
         }
     }
 }

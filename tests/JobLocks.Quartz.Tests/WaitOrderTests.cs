@@ -56,7 +56,7 @@ public sealed class WaitOrderTests : QuartzFixture
         {
             Assert.That((meanwhile!.NextFireTimeUtc - repeating.StartTimeUtc)!.Value.TotalHours, Is.EqualTo(2).Within(0.001));
             Assert.That(after!.NextFireTimeUtc, Is.EqualTo(meanwhile.NextFireTimeUtc));
-            Assert.That(run.Context.Trigger.Key.Group, Is.EqualTo("joblocks"));
+            Assert.That(run.Context.Trigger.Key, Is.EqualTo(repeating.Key));
             Assert.That(Scene.Begun, Is.EqualTo(1));
             Assert.That(await LineAsync(), Is.Zero);
         }

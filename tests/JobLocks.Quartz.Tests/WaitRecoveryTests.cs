@@ -1,5 +1,7 @@
 using JobLocks.Line;
 using JobLocks.Quartz.Tests.Support;
+using JobLocks.Quartz.Waiting;
+using Microsoft.Extensions.Logging.Abstractions;
 using Quartz;
 
 namespace JobLocks.Quartz.Tests;
@@ -15,13 +17,13 @@ public sealed class WaitRecoveryTests : QuartzFixture
         var node = await StartNodeAsync(store, settings => settings with { MisfireThreshold = TimeSpan.FromSeconds(1), Before = quartz => quartz.AddTriggerListener(misfired) });
         var others = await OthersHoldAsync();
         var (first, second) = (await ParkAsync(node, 1), await ParkAsync(node, 2));
-        await node.Told.NextVetoAsync();
-        await node.Told.NextVetoAsync();
 
         // As if its last resort had come hours ago, while no node was there.
-        await node.Scheduler.RescheduleJob(second.Key, second.GetTriggerBuilder().StartAt(DateTimeOffset.UtcNow.AddHours(-2)).Build());
+        var held = (await node.JobStore.Triggers.FindAsync(second.Key, CancellationToken.None))!;
+        held.NextFireTimeUtc = DateTimeOffset.UtcNow.AddHours(-2);
+        await node.JobStore.Triggers.MoveAsync(held, CancellationToken.None);
         var late = await misfired.First.Task.Soon();
-        var vetoed = await node.Told.NextVetoAsync();
+        var again = await node.Told.NextPutBackAsync();
         await ParkedAsync(2);
         await others.DisposeAsync();
         var runs = new[] { await Scene.NextRunAsync(), await Scene.NextRunAsync() };
@@ -29,7 +31,7 @@ public sealed class WaitRecoveryTests : QuartzFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(late, Is.EqualTo(second.Key));
-            Assert.That(vetoed.Trigger.Key, Is.EqualTo(second.Key));
+            Assert.That(again.Key, Is.EqualTo(second.Key));
             Assert.That(runs.Select(static run => run.Context.Trigger.Key), Is.EqualTo([first.Key, second.Key]));
             await NothingIsLeftAsync(node, store, runs: 2);
         }
@@ -46,19 +48,17 @@ public sealed class WaitRecoveryTests : QuartzFixture
 
         // The node has gone, but its run works on: only the lock knows that.
         var second = await StartNodeAsync(Store.Ado);
-        var recovered = await second.Told.NextVetoAsync();
         await second.Told.NextPutBackAsync();
         // It may wait for a second only, but work that has begun is owed.
-        await second.Told.NextVetoAsync();
-        await second.Told.NextVetoAsync();
+        await second.Told.NextPutBackAsync();
+        await second.Told.NextPutBackAsync();
         run.Leave();
         var again = await Scene.NextRunAsync();
         again.Leave();
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(recovered.Recovering, Is.True);
-            Assert.That(again.Context.MergedJobDataMap[DataKeys.StartedBefore], Is.EqualTo("true"));
+            Assert.That(again.Context.Recovering, Is.True);
             Assert.That(Scene.MostAtOnce, Is.EqualTo(1));
             await NothingIsLeftAsync(second, Store.Ado, runs: 2);
         }
@@ -138,8 +138,8 @@ public sealed class WaitRecoveryTests : QuartzFixture
         var wrong = await StartNodeAsync(Store.Ado, settings => settings with { IsStarted = false, Before = quartz => quartz.UseTimeProvider(new WrongClock(hours)) });
         var others = await OthersHoldAsync();
         var parked = await ParkAsync(node, 1);
-        var runs = new QuartzRuns(wrong.Scheduler);
-        var waiting = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", parked.Key.Name, ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow);
+        var runs = new QuartzRuns(wrong.JobStore.Triggers, wrong.Scheduler.TimeProvider, TimeSpan.FromMinutes(1), NullLogger.Instance);
+        var waiting = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", HeldTrigger.NameOf(parked.Key), ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow);
 
         var before = await runs.LookAsync([waiting], CancellationToken.None);
         await node.Scheduler.Standby();

@@ -9,11 +9,13 @@ public sealed class WaitTests : QuartzFixture
     public async Task Waits_in_line_and_runs_as_soon_as_the_lock_is_released([Values] Store store)
     {
         Scene.Act = static run => run.UntilToldAsync();
-        var node = await StartNodeAsync(store);
+        var lines = new LogLines();
+        var node = await StartNodeAsync(store, settings => settings with { Loggers = lines });
         await node.RunAsync<WaitingJob>(Scene);
         var first = await Scene.NextRunAsync();
 
-        await node.RunAsync<WaitingJob>(Scene);
+        var waiting = await node.RunAsync<WaitingJob>(Scene);
+        var said = await lines.NextAsync("Waiting for").Soon();
         var parked = await node.Told.NextPutBackAsync();
         var begunMeanwhile = Scene.Begun;
         first.Leave();
@@ -23,7 +25,8 @@ public sealed class WaitTests : QuartzFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(parked.Description, Does.Match(@$"^Waiting for scene\({Scene.Id}\), held by Quartz job \S+ fired \S+ on \S+ since [^,]+, place 1$"));
+            Assert.That(parked.Key, Is.EqualTo(waiting.Key));
+            Assert.That(said, Does.Match(@$"Waiting for scene\({Scene.Id}\), held by Quartz job \S+ fired \S+ on \S+ since [^,]+, place 1$"));
             Assert.That(begunMeanwhile, Is.EqualTo(1));
             Assert.That(Scene.Begun, Is.EqualTo(2));
             Assert.That(Scene.MostAtOnce, Is.EqualTo(1));
@@ -38,14 +41,12 @@ public sealed class WaitTests : QuartzFixture
         var others = await OthersHoldAsync();
 
         await node.RunAsync<WaitingJob>(Scene, static trigger => trigger.UsingJobData("colour", "green").WithPriority(7));
-        var parked = await node.Told.NextPutBackAsync();
         await ParkedAsync(1);
         await others.DisposeAsync();
         var run = await Scene.NextRunAsync();
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(parked.Description, Does.StartWith($"Waiting for {Scene.LockName}, held by "));
             Assert.That(run.Handle?.Name, Is.EqualTo(Scene.LockName));
             Assert.That(run.Context.MergedJobDataMap["colour"], Is.EqualTo("green"));
             Assert.That(run.Context.Trigger.Priority, Is.EqualTo(7));

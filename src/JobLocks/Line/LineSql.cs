@@ -153,7 +153,7 @@ internal static class LineSql
         SET    woken = now(), told = l.parked AND l.store = ANY ($4)
         FROM   chosen
         WHERE  l.place = chosen.place
-        RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told, l.since
+        RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told, l.since, extract(epoch FROM now() - l.since)::float8
         """;
 
     /// <summary>Says to the processes of another store that the turn of one of its runs has come.</summary>
@@ -172,7 +172,7 @@ internal static class LineSql
         AND    woken IS NOT NULL
         AND    parked
         AND    NOT told
-        RETURNING place, key, name, store, run, queue, parked, told, since
+        RETURNING place, key, name, store, run, queue, parked, told, since, extract(epoch FROM now() - since)::float8
         """;
 
     /// <summary>
@@ -231,7 +231,7 @@ internal static class LineSql
         UPDATE "joblocks".line
         SET    woken = now(), told = parked
         WHERE  place IN (SELECT place FROM "joblocks".line WHERE store = $1 AND until <= now() AND woken IS NULL ORDER BY until LIMIT 100 FOR UPDATE SKIP LOCKED)
-        RETURNING place, key, name, store, run, queue, parked, told, since
+        RETURNING place, key, name, store, run, queue, parked, told, since, extract(epoch FROM now() - since)::float8
         """;
 
     /// <summary>Of the store $1: those whose turn came a moment ago, and of which it does not know. A signal was lost.</summary>
@@ -240,7 +240,7 @@ internal static class LineSql
         UPDATE "joblocks".line
         SET    told = true
         WHERE  place IN (SELECT place FROM "joblocks".line WHERE store = $1 AND woken < now() - interval '1 s' AND parked AND NOT told ORDER BY place LIMIT 100 FOR UPDATE SKIP LOCKED)
-        RETURNING place, key, name, store, run, queue, parked, told, since
+        RETURNING place, key, name, store, run, queue, parked, told, since, extract(epoch FROM now() - since)::float8
         """;
 
     /// <summary>
@@ -249,7 +249,7 @@ internal static class LineSql
     /// </summary>
     public const string Missing =
         """
-        SELECT   place, key, name, store, run, queue, parked, told, since
+        SELECT   place, key, name, store, run, queue, parked, told, since, extract(epoch FROM now() - since)::float8
         FROM     "joblocks".line
         WHERE    store = $1
         AND      place > $2
@@ -261,7 +261,7 @@ internal static class LineSql
     /// <summary>Of the store $1: the next $3 from the place $2 on, to be asked after. Not those that are just being parked.</summary>
     public const string Next =
         """
-        SELECT   place, key, name, store, run, queue, parked, false, since
+        SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
         FROM     "joblocks".line
         WHERE    store = $1
         AND      woken IS NULL

@@ -12,6 +12,9 @@ namespace JobLocks.Line;
 /// <param name="IsOurs">Whether its turn has come, and it is for this process to tell its store.</param>
 internal sealed record WaitingRun(long Place, LockKey Key, string Name, RunAddress Address, bool IsParked, bool IsOurs, DateTimeOffset Since)
 {
+    /// <summary>For how long it has waited, by the clock of the server.</summary>
+    public TimeSpan Waited { get; init; }
+
     /// <summary>Until when this process may tell the store, by <see cref="BootClock"/>: later, a sweep may have another one do it.</summary>
     public TimeSpan TellBy { get; init; } = TimeSpan.MaxValue;
 

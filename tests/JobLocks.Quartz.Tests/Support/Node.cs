@@ -1,3 +1,4 @@
+using JobLocks.Quartz.Entering;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Npgsql;
@@ -50,7 +51,11 @@ internal sealed class Node : IAsyncDisposable
         _services = services;
         Scheduler = scheduler;
         Told = told;
+        JobStore = services.GetRequiredService<Watch>().Store!;
     }
+
+    /// <summary>What JobLocks asks for the job store's part.</summary>
+    public WatchedJobStore JobStore { get; }
 
     public IScheduler Scheduler { get; }
 
@@ -66,6 +71,7 @@ internal sealed class Node : IAsyncDisposable
             if (settings.Loggers is { } loggers) logging.AddProvider(loggers);
         });
         services.AddJobLocks(settings.Database, static options => options.HeartbeatInterval = TimeSpan.FromMilliseconds(200));
+        services.AddSingleton<Watch>();
         services.AddQuartz(quartz => Configure(quartz, settings, told));
         var provider = services.BuildServiceProvider();
 
@@ -121,6 +127,7 @@ internal sealed class Node : IAsyncDisposable
         quartz.UseDefaultThreadPool(4);
         if (settings.Store == Store.Ado) quartz.UsePersistentStore(store => Configure(store, settings));
 
+        quartz.Services.ConfigureAllQuartzSchedulers(built => JobStoreRegistration.Decorate(built, (store, services) => services.GetRequiredService<Watch>().Store = new(store, told)));
         settings.Before?.Invoke(quartz);
         if (!settings.ByHand) quartz.UseJobLocks();
         settings.After?.Invoke(quartz);
@@ -143,4 +150,9 @@ internal sealed class Node : IAsyncDisposable
             clustering.CheckinInterval = Checkin;
             clustering.CheckinMisfireThreshold = Checkin;
         });
+
+    private sealed class Watch
+    {
+        public WatchedJobStore? Store { get; set; }
+    }
 }

@@ -1,4 +1,5 @@
 using System.Threading.Channels;
+using JobLocks.Quartz.Waiting;
 using Quartz;
 
 namespace JobLocks.Quartz.Tests.Support;
@@ -24,8 +25,10 @@ internal sealed class Told : ITriggerListener, IJobListener, ISchedulerListener
 
     public Task<SchedulerErrorContext> NextErrorAsync() => _errors.Reader.ReadAsync().AsTask().Soon();
 
-    /// <summary>The next trigger that JobLocks put into the store.</summary>
+    /// <summary>The next trigger that JobLocks put into the store, or back into it.</summary>
     public Task<ITrigger> NextPutBackAsync() => _putBack.Reader.ReadAsync().AsTask().Soon();
+
+    public void WasPutBack(ITrigger trigger) => _putBack.Writer.TryWrite(trigger);
 
     ValueTask IJobListener.JobExecutionVetoed(IJobExecutionContext context, CancellationToken cancellationToken) =>
         _vetoed.Writer.WriteAsync(context, CancellationToken.None);
@@ -37,5 +40,5 @@ internal sealed class Told : ITriggerListener, IJobListener, ISchedulerListener
         _errors.Writer.WriteAsync(errorContext, CancellationToken.None);
 
     ValueTask ISchedulerListener.JobScheduled(IScheduler scheduler, ITrigger trigger, CancellationToken cancellationToken) =>
-        string.Equals(trigger.Key.Group, Rescheduling.Group, StringComparison.Ordinal) ? _putBack.Writer.WriteAsync(trigger, CancellationToken.None) : default;
+        StandIn.Is(trigger.Key) ? _putBack.Writer.WriteAsync(trigger, CancellationToken.None) : default;
 }

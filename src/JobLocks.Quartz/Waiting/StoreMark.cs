@@ -1,6 +1,6 @@
 using Quartz;
 
-namespace JobLocks.Quartz;
+namespace JobLocks.Quartz.Waiting;
 
 /// <summary>The class of the job that names a store. It has no trigger.</summary>
 internal sealed class StoreMark : IJob

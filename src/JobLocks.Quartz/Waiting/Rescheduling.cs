@@ -1,11 +1,12 @@
 using System.Globalization;
 using JobLocks.Diagnostics;
 using JobLocks.Gate;
+using JobLocks.Quartz.Entering;
 using Microsoft.Extensions.Logging;
 using Quartz;
 using Quartz.Extensibility;
 
-namespace JobLocks.Quartz;
+namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
 /// Puts a refused run back into the job store: a trigger of its own that fires once. The run's own trigger is never touched,
@@ -13,8 +14,6 @@ namespace JobLocks.Quartz;
 /// </summary>
 internal sealed class Rescheduling(ILogger log)
 {
-    public const string Group = "joblocks";
-
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
 
@@ -97,12 +96,12 @@ internal sealed class Rescheduling(ILogger log)
     {
         var refused = context.Trigger;
         var trigger = TriggerBuilder.Create(context.Scheduler.TimeProvider)
-            .WithIdentity(name, Group)
+            .WithIdentity(name, StandIn.Group)
             .WithDescription(reason)
             .ForJob(refused.JobKey)
             .UsingJobData(data)
             .WithPriority(refused.Priority)
-            .WithExecutionGroup(Literally(refused.ExecutionGroup))
+            .WithExecutionGroup(StandIn.Literally(refused.ExecutionGroup))
             .WithPreferredNode(refused.PreferredNode)
             .WithRetryPolicy(refused.RetryPolicy)
             .StartAt(context.Scheduler.TimeProvider.GetUtcNow() + after)
@@ -112,10 +111,6 @@ internal sealed class Rescheduling(ILogger log)
         if (trigger is IMutableTrigger counting) counting.RetryAttempt = context.RetryAttempt;
         return trigger;
     }
-
-    /// <summary>The group is a result already: braces in it are no template any more.</summary>
-    private static string? Literally(string? group) =>
-        group?.Replace("{", "{{", StringComparison.Ordinal).Replace("}", "}}", StringComparison.Ordinal);
 
     /// <summary>
     /// While the store was away, other nodes may have taken this one for dead, and a job that was not durable went with its trigger.

@@ -1,10 +1,12 @@
 using System.Diagnostics;
 using System.Text.Json;
+using JobLocks.Gate;
 using JobLocks.Inspection;
 using JobLocks.Naming;
+using JobLocks.Quartz.Waiting;
 using Quartz;
 
-namespace JobLocks.Quartz;
+namespace JobLocks.Quartz.Entering;
 
 /// <summary>A firing of Quartz as the gate reads it.</summary>
 internal static class QuartzJobCall
@@ -13,8 +15,10 @@ internal static class QuartzJobCall
     private const string Input = "input";
 
     /// <summary>The call, or null where no rule asks for a lock.</summary>
+    /// <param name="context">The run.</param>
+    /// <param name="runs">Where the run can be parked; null where it cannot.</param>
     /// <exception cref="JobLockRuleException">A rule cannot work.</exception>
-    public static JobCall? From(IJobExecutionContext context, QuartzRuns runs)
+    public static JobCall? From(IJobExecutionContext context, QuartzRuns? runs)
     {
         if (Of(context.JobDetail, context.Trigger.JobDataMap, context.MergedJobDataMap) is not { } call) return null;
 
@@ -23,10 +27,10 @@ internal static class QuartzJobCall
         return call with
         {
             JobId = IdOf(context),
-            Store = () => runs.Id,
+            Store = () => runs?.Id,
             WasStartedBefore = () => WasStartedBefore(context),
-            MayStandInLine = parked is not null,
-            Address = _ => runs.Id is { } store ? new(store, name, Queue: "") { Job = context.JobDetail.Key.ToString() } : null,
+            MayStandInLine = parked is not null && runs is not null,
+            Address = _ => runs?.Id is { } store ? new(store, name, Queue: "") { Job = context.JobDetail.Key.ToString() } : null,
         };
     }
 
@@ -40,11 +44,14 @@ internal static class QuartzJobCall
     }
 
     /// <summary>How a person finds the run, in one line of a log: the job, and Quartz's own id of this firing of it.</summary>
-    public static string IdOf(IJobExecutionContext context) => Shown.Name($"{context.JobDetail.Key} fired {context.FireInstanceId}");
+    public static string IdOf(IJobExecutionContext context) => IdOf(context.JobDetail.Key, context.FireInstanceId);
+
+    /// <inheritdoc cref="IdOf(IJobExecutionContext)"/>
+    public static string IdOf(JobKey job, string fireInstanceId) => Shown.Name($"{job} fired {fireInstanceId}");
 
     /// <summary>The name under which a run was put back by us, and may stand in the line; null for any other firing.</summary>
     public static string? ParkedNameOf(IJobExecutionContext context) =>
-        string.Equals(context.Trigger.Key.Group, Rescheduling.Group, StringComparison.Ordinal) ? context.Trigger.Key.Name : null;
+        string.Equals(context.Trigger.Key.Group, StandIn.Group, StringComparison.Ordinal) ? context.Trigger.Key.Name : null;
 
     /// <summary>A recovery, a retry, or either of them put back by us.</summary>
     public static bool WasStartedBefore(IJobExecutionContext context) =>
@@ -56,6 +63,13 @@ internal static class QuartzJobCall
         && ActivityContext.TryParse(parent as string, data.GetValueOrDefault(SchedulerConstants.TraceState) as string, isRemote: true, out var trace)
             ? trace
             : null;
+
+    /// <summary>What becomes of a run whose locks could not be asked for: it is kept.</summary>
+    public static Admission.Refused NoAnswer(JobCall call, Exception broken)
+    {
+        var retryAfter = call.Rules[0].RetryAfter;
+        return new(OnConflict.Reschedule, $"Rescheduled: the lock could not be asked for. {broken.Message} Next try in {retryAfter.TotalSeconds:0} s", retryAfter);
+    }
 
     internal static IReadOnlyList<JobArgument> ArgumentsIn(JobDataMap data)
     {
@@ -70,7 +84,9 @@ internal static class QuartzJobCall
         return arguments;
     }
 
-    private static JobCall? Of(IJobDetail detail, JobDataMap triggerData, JobDataMap merged)
+    /// <summary>A firing with its data as the job sees them.</summary>
+    /// <exception cref="JobLockRuleException">A rule cannot work.</exception>
+    internal static JobCall? Of(IJobDetail detail, JobDataMap triggerData, JobDataMap merged)
     {
         // A class that this node cannot load is not ours to report: Quartz says it better.
         if (!detail.JobType.TryResolve(out var type)) return null;

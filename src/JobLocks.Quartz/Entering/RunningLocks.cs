@@ -2,12 +2,16 @@ using System.Collections.Concurrent;
 using JobLocks.Gate;
 using Quartz;
 
-namespace JobLocks.Quartz;
+namespace JobLocks.Quartz.Entering;
 
-/// <summary>What the runs of one scheduler hold, by Quartz's id of the firing. Thread-safe; releasing is idempotent and never throws.</summary>
+/// <summary>
+/// What was decided for the firings of one scheduler that are on their way, by Quartz's id of the firing: their locks, or that they must not run.
+/// Thread-safe; releasing is idempotent and never throws.
+/// </summary>
 internal sealed class RunningLocks
 {
     private readonly ConcurrentDictionary<string, Held> _held = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, Exception?> _refused = new(StringComparer.Ordinal);
 
     /// <summary>Whether this firing holds its locks, as an immediate refire does. Lost ones are not held.</summary>
     public bool Holds(string fireInstanceId) =>
@@ -17,6 +21,15 @@ internal sealed class RunningLocks
     public JobLockHandle? Find(string fireInstanceId) => _held.TryGetValue(fireInstanceId, out var held) ? held.Locks.First : null;
 
     public void Remember(string fireInstanceId, Admission.Admitted locks) => _held[fireInstanceId] = new(locks);
+
+    /// <summary>The firing is not to run: it is skipped, or fails with <paramref name="failure"/>.</summary>
+    public void Refuse(string fireInstanceId, Exception? failure) => _refused[fireInstanceId] = failure;
+
+    /// <summary>Whether the firing is not to run.</summary>
+    public bool IsRefused(string fireInstanceId) => _refused.ContainsKey(fireInstanceId);
+
+    /// <summary>What a refused firing fails with; null where it is skipped, or not refused.</summary>
+    public Exception? FailureOf(string fireInstanceId) => _refused.GetValueOrDefault(fireInstanceId);
 
     /// <summary>Calls back once when a lock of this firing is lost, at once where it is lost already.</summary>
     public void WhenLost(IJobExecutionContext context, Action<IJobExecutionContext, JobLockHandle> tell)
@@ -34,6 +47,13 @@ internal sealed class RunningLocks
 
         held.Watcher.Unregister();
         held.Locks.Dispose();
+    }
+
+    /// <summary>The firing is over.</summary>
+    public void Forget(string? fireInstanceId)
+    {
+        Release(fireInstanceId);
+        if (fireInstanceId is not null) _refused.TryRemove(fireInstanceId, out _);
     }
 
     private sealed class Held(Admission.Admitted locks)

@@ -2,7 +2,7 @@ using Microsoft.Extensions.Hosting;
 using Quartz;
 using Quartz.Extensibility;
 
-namespace JobLocks.Quartz;
+namespace JobLocks.Quartz.Entering;
 
 /// <summary>
 /// Stops the start where a job's rule cannot work. As a plugin it stops the scheduler's own start. Quartz's hosted service starts
@@ -12,7 +12,10 @@ internal sealed class StartupCheck : ISchedulerPlugin, IHostedLifecycleService
 {
     private const int Page = 250;
 
-    private IScheduler? _scheduler;
+    private volatile IScheduler? _scheduler;
+
+    /// <summary>The scheduler, as soon as it is made.</summary>
+    public IScheduler? Scheduler => _scheduler;
 
     ValueTask ISchedulerPlugin.Initialize(string pluginName, IScheduler scheduler, CancellationToken cancellationToken)
     {

@@ -1,0 +1,225 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
+using JobLocks.Gate;
+using JobLocks.Naming;
+using JobLocks.Quartz.Waiting;
+using Microsoft.Extensions.Logging;
+using Quartz;
+using Quartz.Extensibility;
+
+namespace JobLocks.Quartz.Entering;
+
+/// <summary>
+/// Asks the gate for the runs that the job store has just fired, before anything else in Quartz hears of them. A run that has to wait goes back into
+/// the store in the background: no listener, no job instance and no worker is troubled. Thread-safe.
+/// </summary>
+internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, Resumption resumption, RunningLocks running, IJobStore store, ILogger log)
+{
+    // The scheduler fires nothing else meanwhile. A server that answers at all answers in a millisecond.
+    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan ImpatientFor = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan Impatience = TimeSpan.FromMilliseconds(20);
+
+    private readonly ConcurrentDictionary<string, FiredRun> _onTheirWay = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<Task, bool> _background = new();
+    private long _impatientUntil = long.MinValue;
+
+    /// <summary>Replaces the results of runs that may not begin now.</summary>
+    public async ValueTask DecideAsync(List<TriggerFiredResult> results)
+    {
+        List<(int Index, FiredRun Run, Task<Admission> Asked)>? asked = null;
+        for (var i = 0; i < results.Count; i++)
+        {
+            if (results[i].TriggerFiredBundle is not { } bundle) continue;
+
+            var run = await FiredRun.OfAsync(bundle, store, CancellationToken.None).ConfigureAwait(false);
+            if (run.Bundle != bundle) results[i] = TriggerFiredResult.Fired(run.Bundle);
+            if (run.WasHeld || run.StandIn is not null) _onTheirWay[run.Id] = run;
+            if (await IsOverAsync(run).ConfigureAwait(false)) results[i] = TriggerFiredResult.Declined;
+            else if (TryCall(run, out var call)) (asked ??= []).Add((i, run, AskAsync(call)));
+        }
+
+        if (asked is null) return;
+
+        await AnsweredAsync(Task.WhenAll(asked.Select(static one => one.Asked))).ConfigureAwait(false);
+        foreach (var (i, run, answer) in asked) results[i] = await ResultAsync(run, answer).ConfigureAwait(false);
+    }
+
+    /// <summary>The firing is over, however it ended: the store is told of the run's own trigger, and then the lock is released.</summary>
+    public async ValueTask EndAsync(TriggeredJobCompleteContext ended, CancellationToken stop)
+    {
+        var id = ended.Trigger.FireInstanceId ?? "";
+        _onTheirWay.TryRemove(id, out var run);
+        try
+        {
+            await store.FiringComplete(running.IsRefused(id) ? WithoutData(ended) : Forgetting(ended, run), stop).ConfigureAwait(false);
+            if (run is not null) await resumption.AfterAsync(run, ended).ConfigureAwait(false);
+        }
+        finally
+        {
+            running.Forget(id);
+        }
+    }
+
+    /// <summary>Waits until every run that has to wait is in the store.</summary>
+    public async Task DrainAsync()
+    {
+        while (_background.Keys.ToArray() is { Length: > 0 } pending) await Task.WhenAll(pending).ConfigureAwait(false);
+    }
+
+    private static TriggeredJobCompleteContext WithoutData(TriggeredJobCompleteContext refused) => new()
+    {
+        Trigger = refused.Trigger,
+        JobDetail = FiredRun.NotPersisting(refused.JobDetail),
+        Instruction = refused.Instruction,
+        Outcome = refused.Outcome,
+        Exception = refused.Exception,
+    };
+
+    /// <summary>A trigger that fires nothing beside its own run has kept our mark until now.</summary>
+    private static TriggeredJobCompleteContext Forgetting(TriggeredJobCompleteContext ended, FiredRun? run)
+    {
+        if (run is { WasHeld: true, StandIn: null } && Resumption.ResumesAtEnd(run) && ended.Instruction != SchedulerInstruction.RetryTrigger) HeldTrigger.ForgetAtEnd(ended.Trigger);
+        return ended;
+    }
+
+    private bool TryCall(FiredRun run, [NotNullWhen(true)] out JobCall? call)
+    {
+        try
+        {
+            return (call = run.Call(runs)) is not null;
+        }
+        catch (JobLockRuleException broken)
+        {
+            // No run ever starts under a wrong name.
+            running.Refuse(run.Id, broken);
+            call = null;
+            return false;
+        }
+    }
+
+    private async Task<Admission> AskAsync(JobCall call)
+    {
+        try
+        {
+            return await gate.TryEnterAsync(call, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (Exception broken) when (broken is not JobLockRuleException)
+        {
+            // No lock, no run; and no answer is no reason to drop the run.
+            log.Broke(call.JobId, broken);
+            return QuartzJobCall.NoAnswer(call, broken);
+        }
+    }
+
+    private async ValueTask AnsweredAsync(Task all)
+    {
+        try
+        {
+            await all.WaitAsync(Environment.TickCount64 < Volatile.Read(ref _impatientUntil) ? Impatience : Patience).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            Volatile.Write(ref _impatientUntil, Environment.TickCount64 + (long)ImpatientFor.TotalMilliseconds);
+        }
+        catch (JobLockRuleException)
+        {
+            // Each answer is looked at by itself.
+        }
+    }
+
+    private async ValueTask<TriggerFiredResult> ResultAsync(FiredRun run, Task<Admission> answer)
+    {
+        if (!answer.IsCompleted) return await DeclineAsync(run, AnsweredLateAsync(run, answer)).ConfigureAwait(false);
+
+        try
+        {
+            switch (await answer.ConfigureAwait(false))
+            {
+                case Admission.Admitted admitted:
+                    running.Remember(run.Id, admitted);
+                    return TriggerFiredResult.Fired(await resumption.AdmittedAsync(run).ConfigureAwait(false));
+                case Admission.Refused { What: OnConflict.Skip }:
+                    running.Refuse(run.Id, failure: null);
+                    return TriggerFiredResult.Fired(run.Bundle);
+                case Admission.Refused { What: OnConflict.Fail } refused:
+                    running.Refuse(run.Id, new JobLockConflictException(refused.Reason));
+                    return TriggerFiredResult.Fired(run.Bundle);
+                case var later:
+                    return await DeclineAsync(run, PutBackAsync(run, later)).ConfigureAwait(false);
+            }
+        }
+        catch (JobLockRuleException broken)
+        {
+            running.Refuse(run.Id, broken);
+            return TriggerFiredResult.Fired(run.Bundle);
+        }
+    }
+
+    /// <summary>The scheduler has gone on without the run: it is put back, and a lock that it got too late is not kept.</summary>
+    private async Task AnsweredLateAsync(FiredRun run, Task<Admission> answer)
+    {
+        Admission admission;
+        try
+        {
+            admission = await answer.ConfigureAwait(false);
+        }
+        catch (JobLockRuleException)
+        {
+            // Said once more when it is fired again, where it can fail.
+            await putBack.RetryAsync(run, "The lock server was slow to answer.").ConfigureAwait(false);
+            return;
+        }
+
+        if (admission is Admission.Waits or Admission.Refused { What: OnConflict.Reschedule })
+        {
+            await PutBackAsync(run, admission).ConfigureAwait(false);
+            return;
+        }
+
+        (admission as IDisposable)?.Dispose();
+        await putBack.RetryAsync(run, "The lock server was slow to answer.").ConfigureAwait(false);
+    }
+
+    private Task PutBackAsync(FiredRun run, Admission admission) => admission switch
+    {
+        Admission.Waits waits => putBack.ParkAsync(run, waits),
+        Admission.Refused refused => putBack.RescheduleAsync(run, refused),
+        _ => throw new InvalidOperationException($"A run is put back that was {admission.Outcome}. This is a bug in JobLocks."),
+    };
+
+    private async ValueTask<TriggerFiredResult> DeclineAsync(FiredRun run, Task putBackTask)
+    {
+        _onTheirWay.TryRemove(run.Id, out _);
+        Track(putBackTask);
+        await resumption.InterruptSupersededAsync(run).ConfigureAwait(false);
+        return TriggerFiredResult.Declined;
+    }
+
+    private async ValueTask<bool> IsOverAsync(FiredRun run)
+    {
+        if (!run.WasHeld && run.StandIn is null) return false;
+        if (await runs.EndOfAsync(run.Stored, CancellationToken.None).ConfigureAwait(false) is not { } because) return false;
+
+        log.Over(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), because);
+        _onTheirWay.TryRemove(run.Id, out _);
+        Track(resumption.EndAsync(run));
+        return true;
+    }
+
+    private void Track(Task task)
+    {
+        if (task.IsCompletedSuccessfully) return;
+
+        _background.TryAdd(task, true);
+        _ = task.ContinueWith(
+            done =>
+            {
+                _background.TryRemove(done, out _);
+                if (done.Exception is { } broken) log.CannotPutBack(broken.GetBaseException());
+            },
+            CancellationToken.None,
+            TaskContinuationOptions.ExecuteSynchronously,
+            TaskScheduler.Default);
+    }
+}

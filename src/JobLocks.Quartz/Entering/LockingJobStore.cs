@@ -1,0 +1,95 @@
+using JobLocks.Quartz.Waiting;
+using Quartz;
+using Quartz.Extensibility;
+using Quartz.Impl;
+
+namespace JobLocks.Quartz.Entering;
+
+/// <summary>
+/// Stands before the job store of a scheduler. What the store fires asks for its locks here, before any listener hears of it; what ends gives them back
+/// here, after the store has written the end; and a trigger whose firing waits is shown as it would be without us.
+/// </summary>
+internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, CancellationTokenSource closing) : DelegatingJobStore(store)
+{
+    // A store that is away must not hold up a shutdown for longer.
+    private static readonly TimeSpan LongestDrain = TimeSpan.FromSeconds(5);
+
+    public override async ValueTask<TriggerAcquisitionResult> AcquireNextTriggersAndFireDue(TriggerAcquisitionRequest request, CancellationToken cancellationToken = default)
+    {
+        var acquired = await base.AcquireNextTriggersAndFireDue(request, cancellationToken).ConfigureAwait(false);
+        if (acquired.Fired.Count > 0) await fired.Value.DecideAsync(acquired.Fired).ConfigureAwait(false);
+        return acquired;
+    }
+
+    public override async ValueTask<List<TriggerFiredResult>> TriggersFired(IReadOnlyCollection<IOperableTrigger> triggers, CancellationToken cancellationToken = default)
+    {
+        var results = await base.TriggersFired(triggers, cancellationToken).ConfigureAwait(false);
+        await fired.Value.DecideAsync(results).ConfigureAwait(false);
+        return results;
+    }
+
+    public override ValueTask FiringComplete(TriggeredJobCompleteContext context, CancellationToken cancellationToken = default) => fired.Value.EndAsync(context, cancellationToken);
+
+    public override ValueTask TriggeredJobComplete(IOperableTrigger trigger, IJobDetail jobDetail, SchedulerInstruction triggerInstructionCode, CancellationToken cancellationToken = default) =>
+        fired.Value.EndAsync(new() { Trigger = trigger, JobDetail = jobDetail, Instruction = triggerInstructionCode }, cancellationToken);
+
+    public override async ValueTask Shutdown(CancellationToken cancellationToken = default)
+    {
+        closing.CancelAfter(LongestDrain);
+        if (fired.IsValueCreated) await fired.Value.DrainAsync().ConfigureAwait(false);
+        await base.Shutdown(cancellationToken).ConfigureAwait(false);
+    }
+
+    public override async ValueTask<IOperableTrigger?> GetTrigger(TriggerKey triggerKey, CancellationToken cancellationToken = default) =>
+        await base.GetTrigger(triggerKey, cancellationToken).ConfigureAwait(false) is { } trigger ? HeldTrigger.Shown(trigger) : null;
+
+    public override async ValueTask<List<IOperableTrigger>> GetTriggers(IReadOnlyCollection<TriggerKey> triggerKeys, CancellationToken cancellationToken = default) =>
+        (await base.GetTriggers(triggerKeys, cancellationToken).ConfigureAwait(false)).ConvertAll(HeldTrigger.Shown);
+
+    public override async ValueTask<List<IOperableTrigger>> GetTriggersForJob(JobKey jobKey, CancellationToken cancellationToken = default) =>
+        (await base.GetTriggersForJob(jobKey, cancellationToken).ConfigureAwait(false)).ConvertAll(HeldTrigger.Shown);
+
+    // A firing that has not begun goes with its trigger, also where a stand-in waits for it.
+    public override async ValueTask<bool> DeleteTrigger(TriggerKey triggerKey, CancellationToken cancellationToken = default)
+    {
+        var isGone = await base.DeleteTrigger(triggerKey, cancellationToken).ConfigureAwait(false);
+        if (isGone) await DeleteStandInsAsync(triggerKey, cancellationToken).ConfigureAwait(false);
+        return isGone;
+    }
+
+    public override async ValueTask<List<TriggerKey>> DeleteTriggers(IReadOnlyCollection<TriggerKey> triggerKeys, CancellationToken cancellationToken = default)
+    {
+        var gone = await base.DeleteTriggers(triggerKeys, cancellationToken).ConfigureAwait(false);
+        foreach (var key in gone) await DeleteStandInsAsync(key, cancellationToken).ConfigureAwait(false);
+        return gone;
+    }
+
+    public override async ValueTask<List<TriggerKey>> DeleteTriggers(GroupMatcher<TriggerKey> matcher, CancellationToken cancellationToken = default)
+    {
+        var gone = await base.DeleteTriggers(matcher, cancellationToken).ConfigureAwait(false);
+        foreach (var key in gone) await DeleteStandInsAsync(key, cancellationToken).ConfigureAwait(false);
+        return gone;
+    }
+
+    public override async ValueTask<bool> ReplaceTrigger(TriggerKey triggerKey, IOperableTrigger trigger, CancellationToken cancellationToken = default)
+    {
+        var isReplaced = await base.ReplaceTrigger(triggerKey, trigger, cancellationToken).ConfigureAwait(false);
+        if (isReplaced) await DeleteStandInsAsync(triggerKey, cancellationToken).ConfigureAwait(false);
+        return isReplaced;
+    }
+
+    private async ValueTask DeleteStandInsAsync(TriggerKey origin, CancellationToken stop)
+    {
+        if (StandIn.Is(origin)) return;
+
+        var waiting = await InnerJobStore.QueryTriggers(
+            new()
+            {
+                Group = GroupMatcher<TriggerKey>.GroupEquals(StandIn.Group),
+                Name = NameMatcher<TriggerKey>.NameStartsWith(StandIn.PrefixOf(origin)),
+                Take = PagedQuery.All,
+            },
+            stop).ConfigureAwait(false);
+        if (waiting.Items.Count > 0) await InnerJobStore.DeleteTriggers([.. waiting.Items.Select(static header => header.Key)], stop).ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,114 @@
+using JobLocks.Quartz.Waiting;
+using Microsoft.Extensions.Logging;
+using Quartz;
+using Quartz.Extensibility;
+
+namespace JobLocks.Quartz.Entering;
+
+/// <summary>
+/// What a trigger owes when its waiting firing has its locks at last, and when that run has ended: its schedule goes on as its overlap policy says, and
+/// data that other runs have written meanwhile are read again. Thread-safe.
+/// </summary>
+internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISchedulerSignaler signaler, Func<IScheduler?> scheduler, TimeProvider clock, ILogger log)
+{
+    // More than that were skipped: listeners hear of the last ones.
+    private const int MostSkipped = 100;
+
+    /// <summary>A trigger that the store blocks while its run goes on needs no new time before the run ends.</summary>
+    public static bool ResumesAtEnd(FiredRun run) => run.Bundle.JobDetail.ConcurrentExecutionDisallowed || HeldTrigger.HasFixedDelay(run.Stored);
+
+    /// <summary>The run may begin. Its locks are held: what it is given now stays true.</summary>
+    public async ValueTask<TriggerFiredBundle> AdmittedAsync(FiredRun run)
+    {
+        var bundle = run.Bundle;
+        if (bundle.JobDetail.PersistJobDataAfterExecution && await store.GetJob(bundle.JobDetail.Key, CancellationToken.None).ConfigureAwait(false) is { } fresh)
+            bundle = bundle with { JobDetail = fresh };
+
+        return run is { WasHeld: true, StandIn: null } && !ResumesAtEnd(run) && run.Stored.GetFireTimeAfter(run.Due) is not null ? await ResumeAsync(run, bundle).ConfigureAwait(false) : bundle;
+    }
+
+    /// <summary>The run has ended, and the store knows it.</summary>
+    public async ValueTask AfterAsync(FiredRun run, TriggeredJobCompleteContext ended)
+    {
+        if (run.StandIn is not null)
+        {
+            await store.FiringComplete(Ending(run), CancellationToken.None).ConfigureAwait(false);
+            return;
+        }
+
+        // Occurrences that came due while the firing waited: the store fires them late, or applies the misfire instruction.
+        var isLate = run.WasHeld && run.Bundle.JobDetail.ConcurrentExecutionDisallowed && !HeldTrigger.HasFixedDelay(run.Stored) && ended.Instruction == SchedulerInstruction.NoInstruction;
+        if (!isLate || run.Stored.GetFireTimeAfter(run.Due) is not { } next || next >= run.Stored.NextFireTimeUtc) return;
+
+        await MoveAsync(run, next, attempt: 0).ConfigureAwait(false);
+    }
+
+    /// <summary>The firing is over that has not begun: its trigger has ended.</summary>
+    public async Task EndAsync(FiredRun run)
+    {
+        run.Stored.NextFireTimeUtc = null;
+        await store.FiringComplete(Ending(run), CancellationToken.None).ConfigureAwait(false);
+        if (run.StandIn is null) await signaler.NotifySchedulerListenersFinalized(run.Stored, CancellationToken.None).ConfigureAwait(false);
+    }
+
+    /// <summary>A firing that replaces earlier ones of its trigger interrupts them, also where it has to wait for their locks.</summary>
+    public async ValueTask InterruptSupersededAsync(FiredRun run)
+    {
+        foreach (var superseded in run.Bundle.SupersededFireInstanceIds ?? [])
+        {
+            try
+            {
+                if (scheduler() is { } running) await running.InterruptFireInstance(superseded, CancellationToken.None).ConfigureAwait(false);
+            }
+            catch (Exception broken)
+            {
+                log.CannotInterrupt(superseded, broken);
+            }
+        }
+    }
+
+    private static TriggeredJobCompleteContext Ending(FiredRun run) => new()
+    {
+        Trigger = run.Stored,
+        JobDetail = FiredRun.NotPersisting(run.Bundle.JobDetail),
+        Instruction = SchedulerInstruction.DeleteTrigger,
+        Outcome = ExecutionOutcome.NotExecuted,
+    };
+
+    /// <summary>The policy counts the firing that waited as one that was under way.</summary>
+    private async ValueTask<TriggerFiredBundle> ResumeAsync(FiredRun run, TriggerFiredBundle bundle)
+    {
+        var now = clock.GetUtcNow();
+        var latest = HeldTrigger.LastBefore(run.Stored, now.AddTicks(1)) is { } last && last > run.Due ? last : (DateTimeOffset?)null;
+        var next = run.Stored.OverlapPolicy == OverlapPolicy.BufferOne && latest is { } buffered ? buffered : run.Stored.GetFireTimeAfter(now);
+        if (run.Stored.OverlapPolicy == OverlapPolicy.Skip && latest is not null) await AnnounceSkippedAsync(run, now).ConfigureAwait(false);
+
+        // A trigger without a next time leaves the store with this run.
+        if (next is not null) await MoveAsync(run, next, bundle.Trigger.RetryAttempt).ConfigureAwait(false);
+        bundle.Trigger.NextFireTimeUtc = next;
+        if (run.Stored.OverlapPolicy != OverlapPolicy.CancelPrevious || latest is not { } newest) return bundle with { NextFireTimeUtc = next };
+
+        bundle.Trigger.PreviousFireTimeUtc = newest;
+        return bundle with { NextFireTimeUtc = next, ScheduledFireTimeUtc = newest, PreviousFireTimeUtc = HeldTrigger.LastBefore(run.Stored, newest) };
+    }
+
+    private ValueTask<bool> MoveAsync(FiredRun run, DateTimeOffset? next, int attempt)
+    {
+        var moved = (IOperableTrigger)run.Stored.Clone();
+        moved.NextFireTimeUtc = next;
+        moved.RetryAttempt = attempt;
+        return triggers.MoveAsync(moved, CancellationToken.None);
+    }
+
+    private async ValueTask AnnounceSkippedAsync(FiredRun run, DateTimeOffset until)
+    {
+        var from = run.Due;
+        for (var left = MostSkipped; left > 0 && run.Stored.GetFireTimeAfter(from) is { } skipped && skipped <= until; left--)
+        {
+            var trigger = (IOperableTrigger)run.Stored.Clone();
+            trigger.NextFireTimeUtc = skipped;
+            await signaler.NotifyTriggerListenersSkipped(trigger, CancellationToken.None).ConfigureAwait(false);
+            from = skipped;
+        }
+    }
+}

@@ -1,0 +1,96 @@
+using JobLocks.Gate;
+using JobLocks.Quartz.Waiting;
+using Microsoft.Extensions.Logging;
+using Quartz;
+
+namespace JobLocks.Quartz.Entering;
+
+/// <summary>
+/// The decision of a scheduler that was built without us: only a veto keeps a run from happening, and a trigger of ours runs it later. Quartz takes
+/// the veto for the end of the run, so what hangs on its outcome cannot be kept; the page on waiting says what. Thread-safe.
+/// </summary>
+internal sealed class VetoedRuns(ContextEntrance entrance, JobGate gate, ILogger log)
+{
+    private readonly Rescheduling _rescheduling = new(log);
+
+    /// <summary>Whether the run must not happen now.</summary>
+    public async ValueTask<bool> IsVetoedAsync(IJobExecutionContext context, QuartzRuns runs)
+    {
+        try
+        {
+            if (context.JobDetail is { PersistJobDataAfterExecution: true, ConcurrentExecutionDisallowed: false } && QuartzJobCall.From(context, runs) is not null)
+                throw new JobLockRuleException(
+                    $"{context.JobDetail.Key} carries [PersistJobDataAfterExecution] and a lock, but this scheduler was built without JobLocks: Quartz writes the data after the "
+                    + "lock is released, and an update would be lost. Call quartz.UseJobLocks(…) where the scheduler is built, or add [DisallowConcurrentExecution] to the job.");
+
+            return await entrance.EnterAsync(context, runs).ConfigureAwait(false) switch
+            {
+                null or Admission.Admitted => false,
+                Admission.Waits waits => await ParkAsync(context, waits).ConfigureAwait(false),
+                Admission.Refused { What: OnConflict.Reschedule } refusal => IsVetoedAfter(await _rescheduling.PutBackAsync(context, refusal).ConfigureAwait(false), context, refusal.Reason),
+                Admission.Refused { What: OnConflict.Fail } refusal => await FailAsync(context, new JobLockConflictException(refusal.Reason)).ConfigureAwait(false),
+                _ => true,
+            };
+        }
+        catch (JobLockRuleException broken)
+        {
+            // No run ever starts under a wrong name.
+            return await FailAsync(context, broken).ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask<bool> ParkAsync(IJobExecutionContext context, Admission.Waits waits)
+    {
+        var outcome = await _rescheduling.ParkAsync(context, waits).ConfigureAwait(false);
+        if (outcome == Rescheduling.Outcome.Done) await TellQueueAsync(context, waits).ConfigureAwait(false);
+        return IsVetoedAfter(outcome, context, waits.Reason);
+    }
+
+    private async ValueTask TellQueueAsync(IJobExecutionContext context, Admission.Waits waits)
+    {
+        try
+        {
+            await gate.ParkedAsync(waits.Place).ConfigureAwait(false);
+        }
+        catch (Exception broken)
+        {
+            // A sweep asks the store.
+            log.CannotTellLine(QuartzJobCall.IdOf(context), broken);
+        }
+    }
+
+    private bool IsVetoedAfter(Rescheduling.Outcome outcome, IJobExecutionContext context, string reason)
+    {
+        if (outcome == Rescheduling.Outcome.JobIsGone) log.JobIsGone(QuartzJobCall.IdOf(context), reason);
+        if (outcome == Rescheduling.Outcome.ShuttingDown) log.Dropped(QuartzJobCall.IdOf(context), reason);
+        return true;
+    }
+
+    /// <summary>Tells the scheduler listeners by hand, as a veto leaves no other trace of a failure.</summary>
+    private async ValueTask<bool> FailAsync(IJobExecutionContext context, Exception cause)
+    {
+        log.Failed(QuartzJobCall.IdOf(context), cause);
+        var error = new SchedulerErrorContext
+        {
+            Message = $"Job {context.JobDetail.Key} failed before it had begun. {cause.Message}",
+            Exception = new SchedulerException(cause.Message, cause),
+            TriggerKey = context.Trigger.Key,
+            JobKey = context.JobDetail.Key,
+            FireInstanceId = context.FireInstanceId,
+        };
+
+        foreach (var listener in context.Scheduler.ListenerManager.GetSchedulerListeners())
+        {
+            try
+            {
+                await listener.SchedulerError(context.Scheduler, error, CancellationToken.None).ConfigureAwait(false);
+            }
+            catch (Exception thrown)
+            {
+                log.ListenerThrew(listener.Name, QuartzJobCall.IdOf(context), thrown);
+            }
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,27 @@
+using Quartz;
+using Quartz.Extensibility;
+
+namespace JobLocks.Quartz.Waiting;
+
+/// <summary>The job store, as far as runs that wait need it. Thread-safe.</summary>
+internal interface IStoredTriggers
+{
+    /// <summary>Whether the store outlives this process.</summary>
+    ValueTask<bool> IsPersistentAsync(CancellationToken stop);
+
+    ValueTask<IJobDetail?> FindJobAsync(JobKey key, CancellationToken stop);
+
+    /// <exception cref="ObjectAlreadyExistsException">There is one with this key.</exception>
+    ValueTask AddJobAsync(IJobDetail job, CancellationToken stop);
+
+    ValueTask<TriggerState> StateOfAsync(TriggerKey key, CancellationToken stop);
+
+    /// <summary>The trigger as it is stored, our mark included; null where there is none.</summary>
+    ValueTask<IOperableTrigger?> FindAsync(TriggerKey key, CancellationToken stop);
+
+    /// <summary>Writes the next time and the attempt number of a trigger that is not firing, and has the scheduler look again.</summary>
+    /// <returns>False where there is no such trigger any more, if the store says so.</returns>
+    ValueTask<bool> MoveAsync(IOperableTrigger trigger, CancellationToken stop);
+
+    ValueTask DeleteAsync(TriggerKey key, CancellationToken stop);
+}

@@ -1,0 +1,32 @@
+using Quartz;
+using Quartz.Extensibility;
+
+namespace JobLocks.Quartz.Waiting;
+
+/// <summary>Asks the job store itself: no listener of the scheduler hears of it.</summary>
+internal sealed class JobStoreTriggers(IJobStore store) : IStoredTriggers
+{
+    // A key that no job has. The store then neither unblocks a job nor writes the data of one.
+    private static readonly IJobDetail NoJob = JobBuilder.Create<StoreMark>().WithIdentity("none", StandIn.Group).Build();
+
+    public ValueTask<bool> IsPersistentAsync(CancellationToken stop) => new(store.SupportsPersistence);
+
+    public ValueTask<IJobDetail?> FindJobAsync(JobKey key, CancellationToken stop) => store.GetJob(key, stop);
+
+    public ValueTask AddJobAsync(IJobDetail job, CancellationToken stop) => store.AddJob(job, cancellationToken: stop);
+
+    public ValueTask<TriggerState> StateOfAsync(TriggerKey key, CancellationToken stop) => store.GetTriggerState(key, stop);
+
+    public ValueTask<IOperableTrigger?> FindAsync(TriggerKey key, CancellationToken stop) => store.GetTrigger(key, stop);
+
+    /// <summary>A retry of a firing that is not there: of all that the end of a firing writes, only the new time is left.</summary>
+    public async ValueTask<bool> MoveAsync(IOperableTrigger trigger, CancellationToken stop)
+    {
+        trigger.FireInstanceId = StandIn.Group;
+        await store.FiringComplete(
+            new() { Trigger = trigger, JobDetail = NoJob, Instruction = SchedulerInstruction.RetryTrigger, Outcome = ExecutionOutcome.NotExecuted }, stop).ConfigureAwait(false);
+        return true;
+    }
+
+    public async ValueTask DeleteAsync(TriggerKey key, CancellationToken stop) => await store.DeleteTrigger(key, stop).ConfigureAwait(false);
+}

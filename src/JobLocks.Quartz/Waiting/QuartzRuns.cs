@@ -1,0 +1,146 @@
+using JobLocks.Diagnostics;
+using JobLocks.Line;
+using JobLocks.Quartz.Entering;
+using Microsoft.Extensions.Logging;
+using Quartz;
+using Quartz.Extensibility;
+
+namespace JobLocks.Quartz.Waiting;
+
+/// <summary>
+/// The runs of a Quartz job store that wait in the queue: triggers that are held, and stand-ins for firings of triggers that go on. Their time is so
+/// late that it never matters. Thread-safe.
+/// </summary>
+internal sealed class QuartzRuns(IStoredTriggers triggers, TimeProvider clock, TimeSpan misfireThreshold, ILogger log) : IRunStore
+{
+    // A durable job that never runs: all nodes of a cluster find it, and no other scheduler.
+    private static readonly JobKey Mark = new("store", StandIn.Group);
+
+    private volatile string? _id;
+
+    public string? Id => _id;
+
+    /// <summary>Finds the store's own name in it: schedulers of different applications often have the same one.</summary>
+    public async ValueTask<string> IdentifyAsync(CancellationToken stop)
+    {
+        if (_id is { } known) return known;
+
+        if (await ReadNameAsync(stop).ConfigureAwait(false) is not { } name)
+        {
+            try
+            {
+                await triggers.AddJobAsync(NewMark(), stop).ConfigureAwait(false);
+            }
+            catch (ObjectAlreadyExistsException)
+            {
+                // Another node was quicker.
+            }
+
+            name = await ReadNameAsync(stop).ConfigureAwait(false) ?? throw new SchedulerException($"The job {Mark} was stored, but is not there.");
+        }
+
+        return _id = await triggers.IsPersistentAsync(stop).ConfigureAwait(false) ? $"Quartz {name}" : $"{DeadStores.Volatile}Quartz {name}";
+    }
+
+    public async ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    {
+        var fates = new List<RunFate>(runs.Count);
+        foreach (var run in runs)
+        {
+            var parked = await triggers.FindAsync(KeyOf(run), stop).ConfigureAwait(false);
+            fates.Add(parked is null ? RunFate.IsGone : FateOf(parked));
+        }
+
+        return fates;
+    }
+
+    public async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    {
+        var fates = new List<RunFate>(runs.Count);
+        foreach (var run in runs) fates.Add(await WakeAsync(run, stop).ConfigureAwait(false));
+        return fates;
+    }
+
+    /// <summary>Why the firing is over that has not begun; null where it is not.</summary>
+    public async ValueTask<string?> EndOfAsync(IOperableTrigger parked, CancellationToken stop)
+    {
+        var now = clock.GetUtcNow();
+        if (parked.EndTimeUtc <= now) return $"its trigger {parked.Key} has ended at {parked.EndTimeUtc:u}";
+        if (StandIn.In(parked.JobDataMap) is not { } standIn) return null;
+
+        if (await triggers.FindAsync(standIn.Origin, stop).ConfigureAwait(false) is { } origin)
+        {
+            if (origin.EndTimeUtc <= now) return $"its trigger {origin.Key} has ended at {origin.EndTimeUtc:u}";
+            return await triggers.StateOfAsync(origin.Key, stop).ConfigureAwait(false) == TriggerState.Complete ? $"its trigger {origin.Key} was unscheduled" : null;
+        }
+
+        // A trigger that has fired for the last time leaves the store by itself.
+        return standIn.Final <= now ? null : $"its trigger {standIn.Origin} was unscheduled";
+    }
+
+    private static TriggerKey KeyOf(WaitingRun run) => HeldTrigger.KeyIn(run.Address.Run) ?? new(run.Address.Run, StandIn.Group);
+
+    private static IJobDetail NewMark() => JobBuilder.Create<StoreMark>()
+        .WithIdentity(Mark)
+        .WithDescription("Names this job store for JobLocks, so that the runs of it that wait are found. It never runs.")
+        .UsingJobData(DataKeys.Store, Guid.NewGuid().ToString("N"))
+        .StoreDurably()
+        .Build();
+
+    /// <summary>
+    /// A trigger without our mark was replaced by hand, where it has no past; else its time has come, and it fires late. A stand-in that was woken has
+    /// the time at which its run was due.
+    /// </summary>
+    private static RunFate FateOf(IOperableTrigger parked)
+    {
+        if (parked.NextFireTimeUtc is not { } next) return RunFate.Comes;
+        if (HeldTrigger.Is(parked)) return HeldTrigger.IsWoken(parked) ? RunFate.Comes : RunFate.Waits;
+        if (!StandIn.Is(parked.Key)) return parked.PreviousFireTimeUtc is null ? RunFate.IsGone : RunFate.Comes;
+
+        return next > HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt) ? RunFate.Waits : RunFate.Comes;
+    }
+
+    private async ValueTask<RunFate> WakeAsync(WaitingRun run, CancellationToken stop)
+    {
+        var key = KeyOf(run);
+        // Two questions on their way at once: while they are, the lock is free and stays unused.
+        var (asked, read) = (triggers.StateOfAsync(key, stop).AsTask(), triggers.FindAsync(key, stop).AsTask());
+        await Task.WhenAll(asked, read).ConfigureAwait(false);
+        if (await read.ConfigureAwait(false) is not { } parked) return RunFate.IsGone;
+
+        if (FateOf(parked) is var fate and not RunFate.Waits) return fate;
+        // Paused by hand, to stay so; or another run of a job that allows only one.
+        if (await asked.ConfigureAwait(false) is TriggerState.Paused or TriggerState.Error or TriggerState.Blocked) return RunFate.Waits;
+        if (await EndOfAsync(parked, stop).ConfigureAwait(false) is { } end) return await DropAsync(parked, end, stop).ConfigureAwait(false);
+        if (StandIn.In(parked.JobDataMap) is { } standIn && await triggers.StateOfAsync(standIn.Origin, stop).ConfigureAwait(false) is TriggerState.Paused) return RunFate.Waits;
+
+        if (HeldTrigger.Is(parked)) HeldTrigger.Wake(parked, InTimeFor(parked, run.Waited));
+        else parked.NextFireTimeUtc = InTimeFor(parked, run.Waited);
+        using var span = LockTraces.Store(QuartzJobCall.TraceIn(parked.JobDataMap));
+        if (run.IsTooLate) throw new TimeoutException("The job store took long to say where the run is: another node may be waking it.");
+
+        return await triggers.MoveAsync(parked, stop).ConfigureAwait(false) ? RunFate.Comes : RunFate.IsGone;
+    }
+
+    /// <summary>
+    /// As early as the run was due, since the scheduler takes what was due first, but not so early that it would be a misfire. The clock of the node is
+    /// not asked: another one may fire it. A stand-in never misfires.
+    /// </summary>
+    private DateTimeOffset InTimeFor(IOperableTrigger parked, TimeSpan waited)
+    {
+        if (StandIn.Is(parked.Key)) return HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt) ?? clock.GetUtcNow();
+
+        var late = waited - ((parked.MisfireThreshold ?? misfireThreshold) / 4);
+        return (parked.PreviousFireTimeUtc ?? clock.GetUtcNow()) + (late > TimeSpan.Zero ? late : TimeSpan.Zero);
+    }
+
+    private async ValueTask<RunFate> DropAsync(IOperableTrigger parked, string because, CancellationToken stop)
+    {
+        log.Over(parked.JobKey.ToString(), because);
+        await triggers.DeleteAsync(parked.Key, stop).ConfigureAwait(false);
+        return RunFate.IsGone;
+    }
+
+    private async ValueTask<string?> ReadNameAsync(CancellationToken stop) =>
+        await triggers.FindJobAsync(Mark, stop).ConfigureAwait(false) is { } mark ? mark.JobDataMap[DataKeys.Store] as string : null;
+}

@@ -1,0 +1,31 @@
+using Quartz;
+using Quartz.Extensibility;
+
+namespace JobLocks.Quartz.Waiting;
+
+/// <summary>Asks a scheduler that was built without us: a trigger is moved by replacing it, which its listeners hear.</summary>
+internal sealed class SchedulerTriggers(IScheduler scheduler) : IStoredTriggers
+{
+    public async ValueTask<bool> IsPersistentAsync(CancellationToken stop) => (await scheduler.GetMetadata(stop).ConfigureAwait(false)).JobStorePersistent;
+
+    public ValueTask<IJobDetail?> FindJobAsync(JobKey key, CancellationToken stop) => scheduler.GetJobDetail(key, stop);
+
+    public ValueTask AddJobAsync(IJobDetail job, CancellationToken stop) => scheduler.AddJob(job, cancellationToken: stop);
+
+    public ValueTask<TriggerState> StateOfAsync(TriggerKey key, CancellationToken stop) => scheduler.GetTriggerState(key, stop);
+
+    public async ValueTask<IOperableTrigger?> FindAsync(TriggerKey key, CancellationToken stop) =>
+        await scheduler.GetTrigger(key, stop).ConfigureAwait(false) as IOperableTrigger;
+
+    public async ValueTask<bool> MoveAsync(IOperableTrigger trigger, CancellationToken stop)
+    {
+        var moved = trigger.GetTriggerBuilder()
+            .StartAt(trigger.NextFireTimeUtc!.Value)
+            .WithSimpleSchedule(static once => once.WithMisfireInstruction(SimpleTriggerMisfireInstruction.IgnoreMisfires))
+            .Build();
+        if (moved is IMutableTrigger counting) counting.RetryAttempt = trigger.RetryAttempt;
+        return await scheduler.RescheduleJob(trigger.Key, moved, stop).ConfigureAwait(false) is not null;
+    }
+
+    public async ValueTask DeleteAsync(TriggerKey key, CancellationToken stop) => await scheduler.UnscheduleJob(key, stop).ConfigureAwait(false);
+}
