@@ -4,10 +4,14 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Tests.Mechanisms;
 
 /// <summary>
-/// Writes down every notification of Quartz about triggers and jobs, one line each: the member, the keys, the outcome. Thread-safe.
+/// Writes down every notification of Quartz about triggers and jobs, one line each: the member, the keys, the outcome. The documented job
+/// <c>joblocks.store</c> is left out: it belongs to the store and not to a run. Thread-safe.
 /// </summary>
 internal sealed class Heard : ITriggerListener, IJobListener, ISchedulerListener
 {
+    /// <summary>The job by which a store is told from others.</summary>
+    public static readonly JobKey StoreJob = new("store", "joblocks");
+
     private readonly List<string> _lines = [];
 
     string ITriggerListener.Name => "heard";
@@ -105,6 +109,8 @@ internal sealed class Heard : ITriggerListener, IJobListener, ISchedulerListener
 
     private void Write(string member, params object?[] about)
     {
+        if (about.Contains(StoreJob)) return;
+
         lock (_lines) _lines.Add($"{member} {string.Join(' ', about)}");
     }
 }

@@ -41,8 +41,8 @@ internal static class JobView
         return
         [
             $"All triggers {string.Join(", ", triggers.Items.Select(static trigger => $"{trigger.Key} {trigger.State} {Text(trigger.NextFireTimeUtc)}").Order(StringComparer.Ordinal))}",
-            $"All jobs {string.Join(' ', (await scheduler.QueryJobs(new())).Items.Select(static job => job.Key.ToString()).Order(StringComparer.Ordinal))}",
-            $"All groups {string.Join(' ', (await scheduler.GetTriggerGroupNames()).Order(StringComparer.Ordinal))}; {string.Join(' ', (await scheduler.GetJobGroupNames()).Order(StringComparer.Ordinal))}",
+            $"All jobs {string.Join(' ', (await scheduler.QueryJobs(new())).Items.Select(static job => job.Key).Where(static job => !job.Equals(Heard.StoreJob)).Select(static job => job.ToString()).Order(StringComparer.Ordinal))}",
+            $"All groups {string.Join(' ', (await scheduler.GetTriggerGroupNames()).Order(StringComparer.Ordinal))}",
         ];
     }
 
