@@ -23,6 +23,12 @@ internal sealed record NodeSettings(string Database, string Cluster)
     /// <summary>What is set after JobLocks.</summary>
     public Action<IQuartzBuilder>? After { get; init; }
 
+    /// <summary>True for a scheduler that JobLocks is not set up for.</summary>
+    public bool IsBare { get; init; }
+
+    /// <summary>Where the job store is; null where the locks are.</summary>
+    public string? StoreDatabase { get; init; }
+
     /// <summary>True for <c>scheduler.UseJobLocks(locks)</c>.</summary>
     public bool ByHand { get; init; }
 
@@ -129,13 +135,13 @@ internal sealed class Node : IAsyncDisposable
 
         quartz.Services.ConfigureAllQuartzSchedulers(built => JobStoreRegistration.Decorate(built, (store, services) => services.GetRequiredService<Watch>().Store = new(store, told)));
         settings.Before?.Invoke(quartz);
-        if (!settings.ByHand) quartz.UseJobLocks();
+        if (!settings.ByHand && !settings.IsBare) quartz.UseJobLocks();
         settings.After?.Invoke(quartz);
         quartz.AddTriggerListener(told).AddJobListener(told).AddSchedulerListener(told);
     }
 
     private static void Configure(IPersistentStoreBuilder store, NodeSettings settings) => store
-        .UsePostgres(NpgsqlFactory.Instance, settings.Database)
+        .UsePostgres(NpgsqlFactory.Instance, settings.StoreDatabase ?? settings.Database)
         .ProvisionSchema()
         .ConfigureStore(options =>
         {

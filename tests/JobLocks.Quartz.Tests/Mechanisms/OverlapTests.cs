@@ -1,0 +1,156 @@
+using JobLocks.Quartz.Tests.Support;
+using Quartz;
+
+namespace JobLocks.Quartz.Tests.Mechanisms;
+
+/// <summary>A repeating trigger keeps its phase, and its overlap policy counts the occurrence that is put off.</summary>
+[TestFixture, CancelAfter(120_000)]
+public sealed class OverlapTests : MechanismFixture
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
+
+    [Test]
+    public async Task Keeps_its_own_times_and_runs_every_occurrence_with_the_time_at_which_it_was_due(
+        [Values] Store store, [Values] PutOff how, [Values(OverlapPolicy.Default, OverlapPolicy.AllowAll)] OverlapPolicy policy)
+    {
+        var node = await StartWatchedAsync(store);
+        var others = await OthersHoldAsync();
+        await ScheduleAsync(node, JobType(how), trigger => trigger.WithSimpleSchedule(Interval, 3).WithOverlapPolicy(policy));
+        await IsPutOffAsync(node, how);
+        var next = (await node.Scheduler.GetTrigger(Mine))?.NextFireTimeUtc;
+        await PassAsync(TimeSpan.FromSeconds(4));
+        var line = await LineAsync();
+
+        await others.DisposeAsync();
+        var runs = new List<Run>();
+        for (var occurrence = 0; occurrence < 4; occurrence++) runs.Add(await Scene.NextRunAsync());
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That((next - Start)?.TotalSeconds % Interval.TotalSeconds, Is.Zero, "the phase of the schedule");
+            Assert.That(line, Is.EqualTo(how == PutOff.Wait ? 4 : 0));
+            Assert.That(runs.Select(static run => run.Context.ScheduledFireTimeUtc).Order(), Is.EqualTo(Enumerable.Range(0, 4).Select(i => (DateTimeOffset?)(Start + (i * Interval)))));
+            Assert.That(runs.Select(static run => run.Context.Trigger.Key), Is.All.EqualTo(Mine));
+            Assert.That(Scene.MostAtOnce, Is.EqualTo(1));
+        }
+    }
+
+    [Test]
+    public async Task Skips_further_occurrences_while_one_is_put_off_where_the_policy_says_so([Values] Store store, [Values] PutOff how)
+    {
+        var node = await StartWatchedAsync(store);
+        var others = await OthersHoldAsync();
+        await ScheduleAsync(node, JobType(how), static trigger => trigger.WithSimpleSchedule(Interval, 3).WithOverlapPolicy(OverlapPolicy.Skip));
+        await IsPutOffAsync(node, how);
+        await Eventually.IsTrue(() => Task.FromResult(node.Heard.Count("TriggerSkipped") == 3), "the occurrences that are skipped");
+        var line = await LineAsync();
+
+        await others.DisposeAsync();
+        var run = await RunEndsAsync(node);
+        await NothingElseComesAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(line, Is.EqualTo(how == PutOff.Wait ? 1 : 0));
+            Assert.That(run.Context.Trigger.Key, Is.EqualTo(Mine));
+            Assert.That(run.Context.ScheduledFireTimeUtc, Is.EqualTo(Start));
+            Assert.That(Scene.Begun, Is.EqualTo(1));
+            Assert.That((await node.MisfiresAsync()).Select(static misfire => misfire.Reason), Is.EqualTo(Enumerable.Repeat(MisfireReason.Overlap, 3)));
+        }
+    }
+
+    [Test]
+    public async Task Keeps_at_most_one_more_while_one_is_put_off_where_the_policy_says_so([Values] Store store, [Values] PutOff how)
+    {
+        var node = await StartWatchedAsync(store);
+        var others = await OthersHoldAsync();
+        await ScheduleAsync(node, JobType(how), static trigger => trigger
+            .WithMisfireThreshold(TimeSpan.FromMilliseconds(500))
+            .WithSimpleSchedule(simple => simple.WithInterval(Interval).WithRepeatCount(3).WithMisfireInstruction(SimpleTriggerMisfireInstruction.NowWithExistingCount))
+            .WithOverlapPolicy(OverlapPolicy.BufferOne));
+        await IsPutOffAsync(node, how);
+        await PassAsync(TimeSpan.FromSeconds(2.5));
+        var line = await LineAsync();
+
+        await others.DisposeAsync();
+        var first = await RunEndsAsync(node);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(line, Is.EqualTo(how == PutOff.Wait ? 1 : 0), "the one that waits; a second one is kept by the trigger");
+            Assert.That(first.Context.Trigger.Key, Is.EqualTo(Mine));
+            Assert.That(first.Context.ScheduledFireTimeUtc, Is.EqualTo(Start));
+            Assert.That((await Scene.NextRunAsync()).Context.ScheduledFireTimeUtc, Is.GreaterThan(Start));
+            Assert.That(Scene.MostAtOnce, Is.EqualTo(1));
+        }
+    }
+
+    [Test]
+    public async Task Runs_only_the_newest_occurrence_where_the_policy_cancels_the_one_before([Values] Store store, [Values] PutOff how)
+    {
+        var node = await StartWatchedAsync(store);
+        var others = await OthersHoldAsync();
+        await ScheduleAsync(node, JobType(how), static trigger => trigger.WithSimpleSchedule(Interval, 2).WithOverlapPolicy(OverlapPolicy.CancelPrevious));
+        await IsPutOffAsync(node, how);
+        await PassAsync(TimeSpan.FromSeconds(3));
+        var line = await LineAsync();
+
+        await others.DisposeAsync();
+        var run = await RunEndsAsync(node);
+        await NothingElseComesAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(line, Is.EqualTo(how == PutOff.Wait ? 1 : 0));
+            Assert.That(run.Context.ScheduledFireTimeUtc, Is.EqualTo(Start + (2 * Interval)));
+            Assert.That(Scene.Begun, Is.EqualTo(1));
+        }
+    }
+
+    [Test]
+    public async Task Measures_its_interval_from_the_end_of_the_run_that_was_put_off([Values] Store store, [Values] PutOff how)
+    {
+        var node = await StartWatchedAsync(store);
+        var others = await OthersHoldAsync();
+        await ScheduleAsync(node, JobType(how), static trigger => trigger.WithSimpleSchedule(
+            static simple => simple.WithInterval(Interval).WithRepeatCount(1).MeasureIntervalFromCompletion()));
+        await IsPutOffAsync(node, how);
+        await PassAsync(TimeSpan.FromSeconds(2.5));
+        var line = await LineAsync();
+
+        var released = TimeProvider.System.GetUtcNow();
+        await others.DisposeAsync();
+        var first = await Scene.NextRunAsync();
+        var second = await Scene.NextRunAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(line, Is.EqualTo(how == PutOff.Wait ? 1 : 0));
+            Assert.That(first.Context.ScheduledFireTimeUtc, Is.EqualTo(Start));
+            Assert.That(second.Context.ScheduledFireTimeUtc, Is.GreaterThanOrEqualTo(released + Interval));
+            Assert.That(second.Context.Trigger.Key, Is.EqualTo(Mine));
+        }
+    }
+
+    [Test]
+    public async Task Puts_off_one_run_at_a_time_of_a_job_that_may_not_run_twice_at_once([Values] Store store, [Values] PutOff how)
+    {
+        var node = await StartWatchedAsync(store);
+        var others = await OthersHoldAsync();
+        await ScheduleAsync(node, how == PutOff.Wait ? typeof(WaitingSerialJob) : typeof(ReschedulingSerialJob), job: static job => job.StoreDurably());
+        await IsPutOffAsync(node, how);
+        await node.Scheduler.ScheduleJob(Trigger(static trigger => trigger.WithIdentity("second", "mine").ForJob(MyJob)));
+        await PassAsync(TimeSpan.FromSeconds(1.5));
+        var line = await LineAsync();
+
+        await others.DisposeAsync();
+        var runs = new[] { await RunEndsAsync(node), await RunEndsAsync(node) };
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(line, Is.EqualTo(how == PutOff.Wait ? 1 : 0));
+            Assert.That(runs.Select(static run => run.Context.Trigger.Key), Is.EqualTo([Mine, new TriggerKey("second", "mine")]));
+            Assert.That(Scene.MostAtOnce, Is.EqualTo(1));
+        }
+    }
+}
