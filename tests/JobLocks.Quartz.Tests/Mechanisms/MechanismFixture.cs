@@ -19,12 +19,17 @@ public abstract class MechanismFixture : QuartzFixture
     [SetUp]
     public void ChooseStart() => Start = DateTimeOffset.FromUnixTimeSeconds(TimeProvider.System.GetUtcNow().ToUnixTimeSeconds());
 
+    /// <summary>For a trigger that must not be late when it fires.</summary>
+    private protected DateTimeOffset StartSoon()
+    {
+        ChooseStart();
+        return Start = Start.AddSeconds(2);
+    }
+
     /// <summary>Once, soon, and then a day later. A cron trigger never fires for a time that has passed when it is scheduled.</summary>
     private protected void SetCron(TriggerBuilder<IJob> trigger, CronTriggerMisfireInstruction misfires = CronTriggerMisfireInstruction.SmartPolicy)
     {
-        ChooseStart();
-        Start = Start.AddSeconds(2);
-        trigger.StartAt(Start).WithCronSchedule(
+        trigger.StartAt(StartSoon()).WithCronSchedule(
             $"{Start.Second} {Start.Minute} {Start.Hour} * * ?", cron => cron.InTimeZone(TimeZoneInfo.Utc).WithMisfireInstruction(misfires));
     }
 
