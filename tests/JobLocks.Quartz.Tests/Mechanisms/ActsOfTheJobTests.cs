@@ -18,7 +18,7 @@ public sealed class ActsOfTheJobTests : MechanismFixture
         DeleteItself,
     }
 
-    [Test]
+    [Test, Pairwise]
     public async Task Comes_to_the_same_for_its_triggers([Values] Store store, [Values] PutOff how, [Values] Act act, [Values] bool repeats)
     {
         Scene.Act = run => DoAsync(run.Context, act);

@@ -13,7 +13,7 @@ public sealed class JobViewTests : MechanismFixture
         Plain,
         WithEverything,
         Repeating,
-        Cron,
+        Calendar,
     }
 
     [Test]
@@ -169,9 +169,8 @@ public sealed class JobViewTests : MechanismFixture
             case Shape.Repeating:
                 trigger.WithSimpleSchedule(TimeSpan.FromHours(1)).WithOverlapPolicy(OverlapPolicy.AllowAll);
                 break;
-            case Shape.Cron:
-                // Once now, and once in a day.
-                trigger.WithCronSchedule($"{Start.Second} {Start.Minute} {Start.Hour} * * ?", static cron => cron.InTimeZone(TimeZoneInfo.Utc));
+            case Shape.Calendar:
+                trigger.WithCalendarIntervalSchedule(static calendar => calendar.WithInterval(1, IntervalUnit.Day));
                 break;
         }
     }

@@ -13,11 +13,25 @@ public abstract class MechanismFixture : QuartzFixture
     private protected static readonly TriggerKey Mine = new("run", "mine");
     private protected static readonly JobKey MyJob = new("job", "mine");
 
-    /// <summary>A trigger that fires at once, the same for two schedulers.</summary>
+    /// <summary>When the trigger of the run is due. At once, and the same for two schedulers.</summary>
     private protected DateTimeOffset Start { get; private set; }
 
     [SetUp]
     public void ChooseStart() => Start = DateTimeOffset.FromUnixTimeSeconds(TimeProvider.System.GetUtcNow().ToUnixTimeSeconds());
+
+    /// <summary>For a trigger that must not be late when it fires.</summary>
+    private protected DateTimeOffset StartSoon()
+    {
+        ChooseStart();
+        return Start = Start.AddSeconds(2);
+    }
+
+    /// <summary>Once, soon, and then a day later. A cron trigger never fires for a time that has passed when it is scheduled.</summary>
+    private protected void SetCron(TriggerBuilder<IJob> trigger, CronTriggerMisfireInstruction misfires = CronTriggerMisfireInstruction.SmartPolicy)
+    {
+        trigger.StartAt(StartSoon()).WithCronSchedule(
+            $"{Start.Second} {Start.Minute} {Start.Hour} * * ?", cron => cron.InTimeZone(TimeZoneInfo.Utc).WithMisfireInstruction(misfires));
+    }
 
     private protected static Type JobType(PutOff how) => how == PutOff.Wait ? typeof(WaitingJob) : typeof(ReschedulingJob);
 

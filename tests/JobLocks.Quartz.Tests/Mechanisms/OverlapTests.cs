@@ -64,7 +64,8 @@ public sealed class OverlapTests : MechanismFixture
     {
         var node = await StartWatchedAsync(store);
         var others = await OthersHoldAsync();
-        await ScheduleAsync(node, JobType(how), static trigger => trigger
+        await ScheduleAsync(node, JobType(how), trigger => trigger
+            .StartAt(StartSoon())
             .WithMisfireThreshold(TimeSpan.FromMilliseconds(500))
             .WithSimpleSchedule(simple => simple.WithInterval(Interval).WithRepeatCount(3).WithMisfireInstruction(SimpleTriggerMisfireInstruction.NowWithExistingCount))
             .WithOverlapPolicy(OverlapPolicy.BufferOne));

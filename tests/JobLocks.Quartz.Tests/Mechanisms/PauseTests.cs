@@ -18,7 +18,7 @@ public sealed class PauseTests : ShapeFixture
         All,
     }
 
-    [Test]
+    [Test, Pairwise]
     public async Task Holds_a_run_that_is_put_off_until_it_is_resumed([Values] Store store, [Values] PutOff how, [Values] Pause pause)
     {
         var node = await StartWatchedAsync(store);

@@ -17,7 +17,7 @@ public sealed class RemovalTests : ShapeFixture
         Clear,
     }
 
-    [Test]
+    [Test, Pairwise]
     public async Task Never_runs_what_was_removed_while_it_was_put_off([Values] Store store, [Values] PutOff how, [Values] Removal removal)
     {
         var node = await StartWatchedAsync(store);

@@ -15,6 +15,6 @@ public abstract class ShapeFixture : MechanismFixture
     private protected void SetShape(TriggerBuilder<IJob> trigger, Shape shape)
     {
         if (shape == Shape.Simple) trigger.WithSimpleSchedule(TimeSpan.FromHours(1));
-        if (shape == Shape.Cron) trigger.WithCronSchedule($"{Start.Second} {Start.Minute} {Start.Hour} * * ?", static cron => cron.InTimeZone(TimeZoneInfo.Utc));
+        if (shape == Shape.Cron) SetCron(trigger);
     }
 }
