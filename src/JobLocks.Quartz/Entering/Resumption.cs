@@ -83,8 +83,8 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         var next = run.Stored.OverlapPolicy == OverlapPolicy.BufferOne && latest is { } buffered ? buffered : run.Stored.GetFireTimeAfter(now);
         if (run.Stored.OverlapPolicy == OverlapPolicy.Skip && latest is not null) await AnnounceSkippedAsync(run, now).ConfigureAwait(false);
 
-        // A trigger without a next time leaves the store with this run.
-        if (next is not null) await MoveAsync(run, next, bundle.Trigger.RetryAttempt).ConfigureAwait(false);
+        // Without a next time, the trigger leaves the store with this run.
+        await MoveAsync(run, next, bundle.Trigger.RetryAttempt).ConfigureAwait(false);
         bundle.Trigger.NextFireTimeUtc = next;
         if (run.Stored.OverlapPolicy != OverlapPolicy.CancelPrevious || latest is not { } newest) return bundle with { NextFireTimeUtc = next };
 

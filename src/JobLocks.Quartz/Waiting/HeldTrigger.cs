@@ -59,7 +59,7 @@ internal static class HeldTrigger
         trigger.ExecutionComplete(context: null!, result: null);
     }
 
-    /// <summary>Shows a stored trigger as it would be without us: due, and not begun.</summary>
+    /// <summary>Shows a stored trigger as it would be without us: due, and not begun. Without a next time, it has begun.</summary>
     public static T Shown<T>(T trigger)
         where T : class, IOperableTrigger
     {
@@ -67,7 +67,7 @@ internal static class HeldTrigger
 
         var due = trigger.PreviousFireTimeUtc;
         trigger.RetryAttempt = AttemptOf(trigger);
-        if (due is null) return trigger;
+        if (due is null || trigger.NextFireTimeUtc is null) return trigger;
 
         trigger.NextFireTimeUtc = due;
         trigger.PreviousFireTimeUtc = LastBefore(trigger, due.Value);
@@ -83,6 +83,9 @@ internal static class HeldTrigger
     /// <summary>The last occurrence before <paramref name="time"/>, from the schedule alone; null where there is none.</summary>
     public static DateTimeOffset? LastBefore(ITrigger trigger, DateTimeOffset time)
     {
+        // A trigger that has used up its repeats says nothing of them any more.
+        if (trigger is ISimpleTrigger simple) return LastBefore(simple, time);
+
         // Wider windows until one holds an occurrence, so that few of them are ever counted.
         for (var window = TimeSpan.FromSeconds(1); time > trigger.StartTimeUtc; window *= 2)
         {
@@ -101,6 +104,16 @@ internal static class HeldTrigger
     /// <summary>The time in an entry of <see cref="Text"/>; null where there is none.</summary>
     public static DateTimeOffset? TimeIn(JobDataMap data, string key) =>
         DateTimeOffset.TryParse(data.GetValueOrDefault(key) as string, CultureInfo.InvariantCulture, out var time) ? time : null;
+
+    private static DateTimeOffset? LastBefore(ISimpleTrigger trigger, DateTimeOffset time)
+    {
+        var since = time - trigger.StartTimeUtc;
+        if (since <= TimeSpan.Zero) return null;
+        if (trigger.RepeatInterval <= TimeSpan.Zero) return trigger.StartTimeUtc;
+
+        var repeats = (since.Ticks - 1) / trigger.RepeatInterval.Ticks;
+        return trigger.StartTimeUtc + ((trigger.RepeatCount >= 0 ? Math.Min(repeats, trigger.RepeatCount) : repeats) * trigger.RepeatInterval);
+    }
 
     private static DateTimeOffset? LastIn(ITrigger trigger, DateTimeOffset from, DateTimeOffset until)
     {

@@ -146,7 +146,7 @@ public sealed class ContinuationTests : FamilyFixture
         await others.DisposeAsync();
         await NothingElseComesAsync();
 
-        // As Quartz does it: what starts after any outcome is released, the others are dropped.
+        // As Quartz does it: what starts after any outcome is released, the others are left in the state Error.
         Assert.That(ran, Is.EqualTo(new[] { nameof(ContinuationCondition.OnAnyOutcome) }));
         Assert.That(Ran, Does.Not.Contain(Parent));
     }

@@ -68,7 +68,7 @@ public abstract class FamilyFixture : MechanismFixture
     {
         await Eventually.IsTrueOf(
             async () => string.Join(' ', await StatesAsync(node)),
-            static states => states.Split(' ').All(static state => state is nameof(TriggerState.None)),
+            static states => states.Split(' ').All(static state => state is nameof(TriggerState.None) or nameof(TriggerState.Error)),
             "the children are settled");
         return [.. Ran.Where(static job => job is not Parent).Intersect(Conditions.Select(static condition => condition.ToString()), StringComparer.Ordinal).OrderBy(static job => (int)Enum.Parse<ContinuationCondition>(job))];
     }
