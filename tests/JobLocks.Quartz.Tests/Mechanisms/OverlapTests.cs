@@ -15,7 +15,7 @@ public sealed class OverlapTests : MechanismFixture
     {
         var node = await StartWatchedAsync(store);
         var others = await OthersHoldAsync();
-        await ScheduleAsync(node, JobType(how), trigger => trigger.WithSimpleSchedule(Interval, 3).WithOverlapPolicy(policy));
+        await ScheduleAsync(node, JobType(how), trigger => trigger.StartAt(StartSoon()).WithSimpleSchedule(Interval, 3).WithOverlapPolicy(policy));
         await IsPutOffAsync(node, how);
         var next = (await node.Scheduler.GetTrigger(Mine))?.NextFireTimeUtc;
         await PassAsync(TimeSpan.FromSeconds(4));
@@ -40,7 +40,7 @@ public sealed class OverlapTests : MechanismFixture
     {
         var node = await StartWatchedAsync(store);
         var others = await OthersHoldAsync();
-        await ScheduleAsync(node, JobType(how), static trigger => trigger.WithSimpleSchedule(Interval, 3).WithOverlapPolicy(OverlapPolicy.Skip));
+        await ScheduleAsync(node, JobType(how), trigger => trigger.StartAt(StartSoon()).WithSimpleSchedule(Interval, 3).WithOverlapPolicy(OverlapPolicy.Skip));
         await IsPutOffAsync(node, how);
         await Eventually.IsTrue(() => Task.FromResult(node.Heard.Count("TriggerSkipped") == 3), "the occurrences that are skipped");
         var line = await LineAsync();
@@ -91,7 +91,7 @@ public sealed class OverlapTests : MechanismFixture
     {
         var node = await StartWatchedAsync(store);
         var others = await OthersHoldAsync();
-        await ScheduleAsync(node, JobType(how), static trigger => trigger.WithSimpleSchedule(Interval, 2).WithOverlapPolicy(OverlapPolicy.CancelPrevious));
+        await ScheduleAsync(node, JobType(how), trigger => trigger.StartAt(StartSoon()).WithSimpleSchedule(Interval, 2).WithOverlapPolicy(OverlapPolicy.CancelPrevious));
         await IsPutOffAsync(node, how);
         await PassAsync(TimeSpan.FromSeconds(3));
         var line = await LineAsync();
@@ -113,7 +113,7 @@ public sealed class OverlapTests : MechanismFixture
     {
         var node = await StartWatchedAsync(store);
         var others = await OthersHoldAsync();
-        await ScheduleAsync(node, JobType(how), static trigger => trigger.WithSimpleSchedule(
+        await ScheduleAsync(node, JobType(how), trigger => trigger.StartAt(StartSoon()).WithSimpleSchedule(
             static simple => simple.WithInterval(Interval).WithRepeatCount(1).MeasureIntervalFromCompletion()));
         await IsPutOffAsync(node, how);
         await PassAsync(TimeSpan.FromSeconds(2.5));
