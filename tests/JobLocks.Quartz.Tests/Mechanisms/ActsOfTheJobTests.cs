@@ -30,7 +30,7 @@ public sealed class ActsOfTheJobTests : MechanismFixture
             {
                 await ScheduleAsync(node, JobType(how), trigger =>
                 {
-                    if (repeats) trigger.WithSimpleSchedule(TimeSpan.FromHours(1));
+                    if (repeats) trigger.WithCalendarIntervalSchedule(static calendar => calendar.WithInterval(1, IntervalUnit.Hour));
                 });
                 await node.Scheduler.ScheduleJob(Trigger(trigger => trigger.WithIdentity("sibling", "mine").ForJob(MyJob).StartAt(Start.AddDays(1))));
             },

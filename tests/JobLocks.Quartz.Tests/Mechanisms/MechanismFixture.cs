@@ -19,7 +19,9 @@ public abstract class MechanismFixture : QuartzFixture
     [SetUp]
     public void ChooseStart() => Start = DateTimeOffset.FromUnixTimeSeconds(TimeProvider.System.GetUtcNow().ToUnixTimeSeconds());
 
-    /// <summary>For a trigger that must not be late when it fires.</summary>
+    /// <summary>
+    /// For a trigger that must not be late when it fires, and for a repeating simple trigger: Quartz moves its start to now where that has passed.
+    /// </summary>
     private protected DateTimeOffset StartSoon()
     {
         ChooseStart();

@@ -14,7 +14,7 @@ public abstract class ShapeFixture : MechanismFixture
 
     private protected void SetShape(TriggerBuilder<IJob> trigger, Shape shape)
     {
-        if (shape == Shape.Simple) trigger.WithSimpleSchedule(TimeSpan.FromHours(1));
+        if (shape == Shape.Simple) trigger.StartAt(StartSoon()).WithSimpleSchedule(TimeSpan.FromHours(1));
         if (shape == Shape.Cron) SetCron(trigger);
     }
 }
