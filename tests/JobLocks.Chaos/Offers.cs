@@ -29,16 +29,15 @@ internal sealed class Offers : IAsyncDisposable
     /// <summary>Looks at the locks of all processes.</summary>
     public IJobLockInspector Inspector => _services.GetRequiredService<IJobLockInspector>();
 
-    /// <summary>The run that is shown so as a holder; 0 for none.</summary>
+    /// <summary>The run that is shown so as a holder; 0 for none, and for a job that is not one run's alone.</summary>
     public int RunOf(string holder)
     {
         var words = holder.Split(' ');
-        return RunOf(words[0], words[2]);
+        return IsOfHangfire(words[0]) ? _hangfireRuns.GetValueOrDefault(words[2]) : QuartzOffers.RunOf(words[2]);
     }
 
-    /// <summary>The run of a job, given the scheduler and its name for the job; 0 where the job is not one run's alone.</summary>
-    public int RunOf(string scheduler, string job) =>
-        scheduler.StartsWith("Hangfire", StringComparison.Ordinal) ? _hangfireRuns.GetValueOrDefault(job) : QuartzOffers.RunOf(job);
+    /// <summary>The run for which a job was made, given the scheduler and its name for the job; 0 where it is not known.</summary>
+    public int RunOf(string scheduler, string job) => IsOfHangfire(scheduler) ? _hangfireRuns.GetValueOrDefault(job) : QuartzOffers.FirstRunOf(job);
 
     public static async Task<Offers> PrepareAsync(string connectionString, CancellationToken stop)
     {
@@ -83,6 +82,8 @@ internal sealed class Offers : IAsyncDisposable
     /// <returns>Its run; 0 where it does not wait any more.</returns>
     public int Delete(string jobId) =>
         _hangfireRuns.TryGetValue(jobId, out var run) && _hangfire.ChangeState(jobId, new DeletedState(), ScheduledState.StateName) ? run : 0;
+
+    private static bool IsOfHangfire(string scheduler) => scheduler.StartsWith("Hangfire", StringComparison.Ordinal);
 
     public async ValueTask DisposeAsync()
     {

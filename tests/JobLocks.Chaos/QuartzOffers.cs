@@ -15,6 +15,7 @@ internal static class QuartzOffers
 
     private const string Run = "run";
     private const string Repeated = "series";
+    private const string Maker = "maker";
 
     // Time enough for a run to end whose trigger has a new schedule: Quartz tidies a spent trigger away when its firing ends.
     private static readonly TimeSpan Later = TimeSpan.FromSeconds(1);
@@ -24,6 +25,9 @@ internal static class QuartzOffers
 
     /// <summary>The run of a job of its own; 0 for any other job.</summary>
     public static int RunOf(string jobKey) => NumberIn(jobKey, Run);
+
+    /// <summary>The run for which a job was first scheduled; 0 for the jobs that count.</summary>
+    public static int FirstRunOf(string jobKey) => Math.Max(RunOf(jobKey), Math.Max(SeriesOf(jobKey), NumberIn(jobKey, Maker)));
 
     /// <summary>The series of a job; 0 for any other job.</summary>
     public static int SeriesOf(string jobKey) => NumberIn(jobKey, Repeated);
@@ -66,7 +70,7 @@ internal static class QuartzOffers
             Kind.Fails => typeof(QuartzFails),
             _ => typeof(QuartzAlone),
         };
-        return JobBuilder.Create().OfType(type).WithIdentity(Named(IsOwnJob(offer) ? Run : offer.Series is null ? "maker" : Repeated, offer.Number)).RequestRecovery().Build();
+        return JobBuilder.Create().OfType(type).WithIdentity(Named(IsOwnJob(offer) ? Run : offer.Series is null ? Maker : Repeated, offer.Number)).RequestRecovery().Build();
     }
 
     private static TriggerBuilder<IJob> TriggerOf(Offer offer)
