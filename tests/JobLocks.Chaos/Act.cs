@@ -6,7 +6,7 @@ internal enum Act
     Enter,
     Leave,
 
-    /// <summary>The run was told that its lock is lost, and left.</summary>
+    /// <summary>The run was told that its lock is lost or that it is cancelled, and left.</summary>
     Lost,
 
     /// <summary>The process is about to be killed.</summary>
@@ -23,4 +23,13 @@ internal enum Act
 
     /// <summary>Quartz fired the run again, since its node was killed.</summary>
     Recover,
+
+    /// <summary>The run came to its end and fails, as it is meant to.</summary>
+    Fail,
+
+    /// <summary>The run is about to be made by another one.</summary>
+    Make,
+
+    /// <summary>The run has ended its own schedule: no further occurrence may come.</summary>
+    Unschedule,
 }

@@ -16,24 +16,32 @@ internal sealed record Attempt(Offer Offer, string Process, long Entered, long L
     /// <summary>In seconds: so long, a scheduler may take to write down the end of a run.</summary>
     public const double ToBeWritten = 5;
 
+    /// <summary>Its own number, by which a write of job data names it.</summary>
+    public string Id { get; init; } = "";
+
+    /// <summary>Whether one of the faults that hit it killed its process.</summary>
+    public bool IsKilled { get; init; }
+
     public IEnumerable<string> Names => Offer.Second.Length == 0 ? [Offer.Name] : [Offer.Name, Offer.Second];
 
     public static IReadOnlyList<Attempt> AllOf(IReadOnlyList<Event> events, IReadOnlyDictionary<int, Offer> offers)
     {
-        var faults = events.Where(static one => one.Act is Act.Kill or Act.Terminate)
-            .Select(strike => (Strike: strike, Until: events.FirstOrDefault(one => one.Act == Act.Struck && one.Stamp > strike.Stamp)?.Stamp ?? long.MaxValue))
-            .ToLookup(static fault => fault.Strike.Process, StringComparer.Ordinal);
+        var faults = Fault.AllOf(events).ToLookup(static fault => fault.Strike.Process, StringComparer.Ordinal);
         return
         [
             .. events.Where(static one => one.Attempt.Length > 0).GroupBy(static one => one.Attempt, StringComparer.Ordinal).Select(of =>
             {
                 var entered = of.First(static one => one.Act == Act.Enter);
-                var end = of.FirstOrDefault(static one => one.Act is Act.Leave or Act.Lost);
+                var end = of.FirstOrDefault(static one => one.Act is Act.Leave or Act.Lost or Act.Fail);
                 var after = faults[entered.Process].Where(fault => fault.Until > entered.Stamp).Select(static fault => fault.Strike).ToList();
-                var hit = after.Exists(fault => end is null || fault.At <= end.At + ToBeWritten);
+                var hits = after.FindAll(fault => end is null || fault.At <= end.At + ToBeWritten);
                 var taken = after.Find(fault => end is null || (fault.Stamp < end.Stamp && (fault.Act == Act.Kill || end.At <= fault.At + ToBeTold)));
                 var left = taken is null ? end?.Stamp ?? long.MaxValue : Math.Max(taken.Stamp, entered.Stamp);
-                return new Attempt(offers[entered.Run], entered.Process, entered.Stamp, left, end?.Act == Act.Leave, hit, entered.Place);
+                return new Attempt(offers[entered.Run], entered.Process, entered.Stamp, left, end?.Act is Act.Leave or Act.Fail, hits.Count > 0, entered.Place)
+                {
+                    Id = of.Key,
+                    IsKilled = hits.Exists(static hit => hit.Act == Act.Kill),
+                };
             }),
         ];
     }

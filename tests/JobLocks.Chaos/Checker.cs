@@ -5,28 +5,40 @@ namespace JobLocks.Chaos;
 /// <summary>What went wrong in a history.</summary>
 internal static class Checker
 {
-    /// <summary>With which word each line begins.</summary>
-    public static readonly IReadOnlyList<string> Kinds = ["overlap", "lost", "double", "undead", "disorder", "untrue"];
+    /// <summary>What is counted, and how each of its lines begins.</summary>
+    public static readonly IReadOnlyList<(string Label, string Begins)> Kinds =
+    [
+        ("overlap", "overlap "),
+        ("lost", "lost: "),
+        ("double", "double: "),
+        ("undead", "undead: "),
+        ("disorder", "disorder "),
+        ("untrue", "untrue: "),
+        ("orphans", "orphan: "),
+        ("early", "early: "),
+        ("lost updates", "lost update: "),
+        ("piles", "pile: "),
+    ];
 
     private const int EnoughToMeet = 20;
 
-    /// <param name="events">All that happened, in order.</param>
-    /// <param name="offers">All that was wanted.</param>
-    /// <param name="looks">What was shown meanwhile to somebody who looked at the locks.</param>
+    /// <param name="record">All that is known.</param>
     /// <param name="checksOrder">Whether the order of the line counts: without faults only.</param>
-    public static IReadOnlyList<string> Check(IReadOnlyList<Event> events, IReadOnlyDictionary<int, Offer> offers, IReadOnlyList<Look> looks, bool checksOrder)
+    public static IReadOnlyList<string> Check(Record record, bool checksOrder)
     {
-        var attempts = Attempt.AllOf(events, offers);
-        var deleted = events.Where(static one => one.Act == Act.Delete).Select(static one => one.Run).ToHashSet();
+        var runs = Runs.Of(record);
         return
         [
-            .. Overlaps(attempts),
-            .. offers.Keys.Except(attempts.Where(static attempt => attempt.IsWhole).Select(static attempt => attempt.Offer.Number)).Except(deleted).Select(static run => Say($"lost: run {run}")),
-            .. Doubles(attempts, events.Where(static one => one.Act == Act.Recover).Select(static one => one.Run).ToHashSet()),
-            .. events.Where(static one => one.Act == Act.Delete).SelectMany(one => attempts.Where(attempt => attempt.Offer.Number == one.Run && attempt.Entered > one.Stamp)).Select(static attempt => Say($"undead: run {attempt.Offer.Number}")),
-            .. Truth.Check(looks, attempts),
-            .. checksOrder ? Disorder(attempts) : [],
-            .. checksOrder ? NeverInLine(attempts) : [],
+            .. Overlaps(runs.Attempts),
+            .. Lost(runs),
+            .. Doubles(runs),
+            .. Undead(runs),
+            .. Truth.Check(record.Looks, runs.Attempts),
+            .. Families.Check(record, runs),
+            .. Counters.Check(record, runs.Attempts),
+            .. Repeats.Check(record, runs),
+            .. checksOrder ? Disorder(runs.Attempts) : [],
+            .. checksOrder ? NeverInLine(runs.Attempts) : [],
         ];
     }
 
@@ -47,15 +59,24 @@ internal static class Checker
 
     private static bool MayMeet(Attempt one, Attempt other) => one.Offer.Kind == other.Offer.Kind && one.Offer.Kind is Kind.Shared or Kind.OfTwo;
 
+    /// <summary>Continuations and runs that others make come only where their condition holds; <see cref="Families"/> knows of them.</summary>
+    private static IEnumerable<string> Lost(Runs runs) => runs.Offers
+        .Where(offer => offer is { Parent: 0, Maker: 0 } && runs.MustEnd(offer) && !runs.IsWhole(offer))
+        .Select(static offer => Say($"lost: run {offer.Number}"));
+
     /// <summary>
     /// A run that has ended may be run again only where a fault met it: its scheduler did not learn of the end. Quartz recovers one, too, whose
-    /// node was killed right after it had been parked, and then it is there twice; it says so.
+    /// node was killed right after it had been parked, and then it is there twice; it says so. A maker that is run again makes its run again.
     /// </summary>
-    private static IEnumerable<string> Doubles(IReadOnlyList<Attempt> attempts, HashSet<int> recovered) => attempts
-        .GroupBy(static attempt => attempt.Offer.Number)
-        .Where(static of => of.Count(static attempt => attempt.IsWhole) > 1 && !of.Any(static attempt => attempt.IsHit))
-        .Where(of => !recovered.Contains(of.Key))
-        .Select(static of => Say($"double: run {of.Key}, {of.First().Offer.Kind} of {of.First().Offer.Name}: {string.Join(", ", of.Select(static attempt => Say($"{attempt.Entered} to {attempt.Left} in {attempt.Process}, place {attempt.Place}")))}"));
+    private static IEnumerable<string> Doubles(Runs runs) => runs.Attempts
+        .GroupBy(static attempt => attempt.Offer)
+        .Where(static of => of.Key.Series is null && of.Count(static attempt => attempt.IsWhole) > 1 && !of.Any(static attempt => attempt.IsHit))
+        .Where(of => !runs.IsRecovered(of.Key) && !runs.IsMadeAgain(of.Key))
+        .Select(static of => Say($"double: run {of.Key.Number}, {of.Key.Kind} of {of.Key.Name}: {string.Join(", ", of.Select(static attempt => Say($"{attempt.Entered} to {attempt.Left} in {attempt.Process}, place {attempt.Place}")))}"));
+
+    private static IEnumerable<string> Undead(Runs runs) => runs.Attempts
+        .Where(attempt => runs.DeletedAt(attempt.Offer) < attempt.Entered)
+        .Select(static attempt => Say($"undead: run {attempt.Offer.Number}"));
 
     private static IEnumerable<string> Disorder(IReadOnlyList<Attempt> attempts)
     {

@@ -5,7 +5,9 @@ namespace JobLocks.Chaos;
 /// <summary>The history, in a table. Every event is stamped by one sequence.</summary>
 internal sealed class History(NpgsqlDataSource database)
 {
-    /// <summary>A trigger of ours writes down which places a run had in the line.</summary>
+    /// <summary>
+    /// Database triggers write down which places a run had in the line, by its job where Quartz runs it, and each write of persisted job data.
+    /// </summary>
     private const string Create =
         """
         CREATE SCHEMA chaos;
@@ -13,10 +15,17 @@ internal sealed class History(NpgsqlDataSource database)
         CREATE SEQUENCE chaos.stamp;
         CREATE TABLE chaos.events (stamp bigint PRIMARY KEY DEFAULT nextval('chaos.stamp'), act int, process text, run int, attempt text, id text, at timestamptz DEFAULT clock_timestamp());
         CREATE TABLE chaos.places (id text, place bigint);
-        CREATE FUNCTION chaos.note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO chaos.places VALUES (new.run, new.place); RETURN new; END';
+        CREATE FUNCTION chaos.note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO chaos.places VALUES (coalesce(new.job, new.run), new.place); RETURN new; END';
+        CREATE TABLE chaos.writes (stamp bigint PRIMARY KEY DEFAULT nextval('chaos.stamp'), job text, before jsonb, after jsonb);
+        CREATE FUNCTION chaos.note_write() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN INSERT INTO chaos.writes (job, before, after) VALUES (new.job_name, convert_from(old.job_data, ''UTF8'')::jsonb, convert_from(new.job_data, ''UTF8'')::jsonb); RETURN new; END';
         """;
 
-    private const string Watch = "CREATE TRIGGER note AFTER INSERT ON joblocks.line FOR EACH ROW EXECUTE FUNCTION chaos.note()";
+    private const string Watch =
+        """
+        CREATE TRIGGER note AFTER INSERT ON joblocks.line FOR EACH ROW EXECUTE FUNCTION chaos.note();
+        CREATE TRIGGER note AFTER UPDATE OF job_data ON chaos_quartz.qrtz_job_details FOR EACH ROW WHEN (new.job_name LIKE 'counter-%') EXECUTE FUNCTION chaos.note_write();
+        """;
 
     private const string Locks =
         """
@@ -34,10 +43,23 @@ internal sealed class History(NpgsqlDataSource database)
         ORDER BY stamp
         """;
 
+    private const string ReadWrites =
+        $"SELECT stamp, job, after->>'{QuartzCounter.Writer}', (before->>'{QuartzCounter.Count}')::int, (after->>'{QuartzCounter.Count}')::int FROM chaos.writes ORDER BY stamp";
+
+    private const string ReadRests =
+        """
+        SELECT 'Quartz', job_name, trigger_state
+        FROM   chaos_quartz.qrtz_triggers
+        UNION  ALL
+        SELECT 'Hangfire', id::text, statename
+        FROM   chaos_hangfire.job
+        WHERE  statename NOT IN ('Succeeded', 'Deleted')
+        """;
+
     public async Task PrepareAsync(CancellationToken stop) => await database.CreateCommand(Create).ExecuteNonQueryAsync(stop);
 
-    /// <summary>From here on places are noted: the line must be there.</summary>
-    public async Task WatchLineAsync(CancellationToken stop) => await database.CreateCommand(Watch).ExecuteNonQueryAsync(stop);
+    /// <summary>From here on places and writes are noted: the tables of the product and of Quartz must be there.</summary>
+    public async Task WatchAsync(CancellationToken stop) => await database.CreateCommand(Watch).ExecuteNonQueryAsync(stop);
 
     /// <summary>An event happens now.</summary>
     public void Add(Act act, string process, int run = 0, string attempt = "", string id = "")
@@ -55,6 +77,30 @@ internal sealed class History(NpgsqlDataSource database)
         while (await reader.ReadAsync(stop))
             events.Add(new(reader.GetInt64(0), reader.GetDouble(1), (Act)reader.GetInt32(2), reader.GetString(3), reader.GetInt32(4), reader.GetString(5), reader.GetInt64(6)));
         return events;
+    }
+
+    /// <summary>How many attempts at a run have begun.</summary>
+    public Task<long> AttemptsAsync(int run, CancellationToken stop) =>
+        AskAsync<long>(FormattableString.Invariant($"SELECT count(*) FROM chaos.events WHERE act = {(int)Act.Enter} AND run = {run}"), stop);
+
+    public async Task<IReadOnlyList<Write>> ReadWritesAsync(CancellationToken stop)
+    {
+        await using var command = database.CreateCommand(ReadWrites);
+        await using var reader = await command.ExecuteReaderAsync(stop);
+        var writes = new List<Write>();
+        while (await reader.ReadAsync(stop)) writes.Add(new(reader.GetInt64(0), reader.GetString(1), reader.GetString(2), reader.GetInt32(3), reader.GetInt32(4)));
+        return writes;
+    }
+
+    /// <param name="runOf">The run of a job, given the scheduler and its name for the job.</param>
+    /// <param name="stop">Ends the wait.</param>
+    public async Task<IReadOnlyList<Rest>> ReadRestsAsync(Func<string, string, int> runOf, CancellationToken stop)
+    {
+        await using var command = database.CreateCommand(ReadRests);
+        await using var reader = await command.ExecuteReaderAsync(stop);
+        var rests = new List<Rest>();
+        while (await reader.ReadAsync(stop)) rests.Add(new(runOf(reader.GetString(0), reader.GetString(1)), reader.GetString(2)));
+        return rests;
     }
 
     /// <summary>The last stamp.</summary>

@@ -11,4 +11,13 @@ internal enum Kind
 
     /// <summary>Under its name and under the next one.</summary>
     Both,
+
+    /// <summary>Refused, the run is tried again a second later.</summary>
+    Reschedules,
+
+    /// <summary>Refused, the run is skipped.</summary>
+    Skips,
+
+    /// <summary>Refused, the run fails. Hangfire retries it, Quartz does not.</summary>
+    Fails,
 }

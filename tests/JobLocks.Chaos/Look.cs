@@ -1,6 +1,6 @@
 namespace JobLocks.Chaos;
 
-/// <summary>What somebody who looked at the locks was shown.</summary>
+/// <summary>What the inspector showed at one moment.</summary>
 /// <param name="Since">The last stamp before the look began.</param>
 /// <param name="Until">The last stamp after it.</param>
 /// <param name="Before">What PostgreSQL said right before it: the key and the backend of each lock.</param>
@@ -11,4 +11,8 @@ internal sealed record Look(
     long Until,
     IReadOnlySet<(long Key, int Backend)> Before,
     IReadOnlySet<(long Key, int Backend)> After,
-    IReadOnlyList<(long Line, long Key, int Backend, int Run)> Shown);
+    IReadOnlyList<(long Line, long Key, int Backend, int Run)> Shown)
+{
+    /// <summary>The series of which an occurrence was shown as waiting, once for each such occurrence.</summary>
+    public IReadOnlyList<int> Waiting { get; init; } = [];
+}

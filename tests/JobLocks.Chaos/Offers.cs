@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Globalization;
 using Hangfire;
 using Hangfire.PostgreSql;
 using Hangfire.States;
@@ -30,14 +29,15 @@ internal sealed class Offers : IAsyncDisposable
     /// <summary>Looks at the locks of all processes.</summary>
     public IJobLockInspector Inspector => _services.GetRequiredService<IJobLockInspector>();
 
-    /// <summary>The run that is shown so as a holder; 0 for none.</summary>
+    /// <summary>The run that is shown so as a holder; 0 for none, and for a job that is not one run's alone.</summary>
     public int RunOf(string holder)
     {
-        var id = holder.Split(' ')[2];
-        if (holder.StartsWith("Hangfire", StringComparison.Ordinal)) return _hangfireRuns.GetValueOrDefault(id);
-
-        return int.TryParse(id.Split('-')[^1], CultureInfo.InvariantCulture, out var number) ? number : 0;
+        var words = holder.Split(' ');
+        return IsOfHangfire(words[0]) ? _hangfireRuns.GetValueOrDefault(words[2]) : QuartzOffers.RunOf(words[2]);
     }
+
+    /// <summary>The run for which a job was made, given the scheduler and its name for the job; 0 where it is not known.</summary>
+    public int RunOf(string scheduler, string job) => IsOfHangfire(scheduler) ? _hangfireRuns.GetValueOrDefault(job) : QuartzOffers.FirstRunOf(job);
 
     public static async Task<Offers> PrepareAsync(string connectionString, CancellationToken stop)
     {
@@ -52,16 +52,29 @@ internal sealed class Offers : IAsyncDisposable
         {
         }
 
-        return new(built, await built.GetRequiredService<ISchedulerFactory>().GetScheduler(stop));
+        var quartz = await built.GetRequiredService<ISchedulerFactory>().GetScheduler(stop);
+        await QuartzOffers.PrepareCountersAsync(quartz, stop);
+        return new(built, quartz);
     }
 
-    public Task OfferAsync(string name, string second, Kind kind, bool forHangfire, int milliseconds, CancellationToken stop)
+    /// <summary>Offers one run, several that count, or a parent with its continuations.</summary>
+    public Task OfferAsync(IReadOnlyList<Offer> family, CancellationToken stop)
     {
-        var offer = new Offer(_all.Count + 1, name, second, kind, forHangfire, milliseconds);
-        _all[offer.Number] = offer;
-        if (!forHangfire) return ScheduleAsync(offer, stop);
+        foreach (var offer in family)
+        {
+            _all[offer.Number] = offer;
+            if (offer.Makes is { } made) _all[made.Number] = made;
+        }
 
-        _hangfireRuns[Enqueue(offer)] = offer.Number;
+        if (!family[0].IsForHangfire) return QuartzOffers.OfferAsync(_quartz, family, stop);
+
+        var parent = "";
+        foreach (var offer in family)
+        {
+            parent = offer.Parent == 0 ? HangfireOffers.Enqueue(_hangfire, offer) : HangfireOffers.ContinueWith(_hangfire, parent, offer);
+            _hangfireRuns[parent] = offer.Number;
+        }
+
         return Task.CompletedTask;
     }
 
@@ -70,32 +83,11 @@ internal sealed class Offers : IAsyncDisposable
     public int Delete(string jobId) =>
         _hangfireRuns.TryGetValue(jobId, out var run) && _hangfire.ChangeState(jobId, new DeletedState(), ScheduledState.StateName) ? run : 0;
 
+    private static bool IsOfHangfire(string scheduler) => scheduler.StartsWith("Hangfire", StringComparison.Ordinal);
+
     public async ValueTask DisposeAsync()
     {
         await _quartz.Shutdown();
         await _services.DisposeAsync();
-    }
-
-    private string Enqueue(Offer offer) => offer.Kind switch
-    {
-        Kind.Shared => _hangfire.Enqueue<HangfireJobs>(jobs => jobs.Shared(offer.Number, offer.Name, offer.Milliseconds, null!, CancellationToken.None)),
-        Kind.OfTwo => _hangfire.Enqueue<HangfireJobs>(jobs => jobs.OfTwo(offer.Number, offer.Name, offer.Milliseconds, null!, CancellationToken.None)),
-        Kind.Both => _hangfire.Enqueue<HangfireJobs>(jobs => jobs.Both(offer.Number, offer.Name, offer.Second, offer.Milliseconds, null!, CancellationToken.None)),
-        _ => _hangfire.Enqueue<HangfireJobs>(jobs => jobs.Alone(offer.Number, offer.Name, offer.Milliseconds, null!, CancellationToken.None)),
-    };
-
-    private async Task ScheduleAsync(Offer offer, CancellationToken stop)
-    {
-        var type = offer.Kind switch { Kind.Shared => typeof(QuartzShared), Kind.OfTwo => typeof(QuartzOfTwo), Kind.Both => typeof(QuartzBoth), _ => typeof(QuartzAlone) };
-        var job = JobBuilder.Create().OfType(type).WithIdentity(string.Create(CultureInfo.InvariantCulture, $"run-{offer.Number}")).RequestRecovery().Build();
-        var trigger = TriggerBuilder.Create()
-            .UsingJobData("run", offer.Number)
-            .UsingJobData("name", offer.Name)
-            .UsingJobData("second", offer.Second)
-            .UsingJobData("milliseconds", offer.Milliseconds)
-            .WithRetryPolicy(RetryPolicy.Fixed(100, TimeSpan.FromSeconds(1)))
-            .StartNow()
-            .Build();
-        await _quartz.ScheduleJob(job, trigger, cancellationToken: stop);
     }
 }

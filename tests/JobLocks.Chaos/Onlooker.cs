@@ -5,6 +5,8 @@ internal sealed class Onlooker(IJobLockInspector locks, History history, Func<st
 {
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromMilliseconds(50);
 
+    private static readonly LockKey Repeating = LockKey.Of(Draw.RepeatingName);
+
     private readonly List<Look> _looks = [];
 
     public IReadOnlyList<Look> Looks => _looks;
@@ -20,12 +22,17 @@ internal sealed class Onlooker(IJobLockInspector locks, History history, Func<st
                 var before = await history.LocksAsync(stop);
                 var held = await locks.GetHeldAsync(stop: stop);
                 var after = await history.LocksAsync(stop);
+                // The first page: what waits behind it is seen when the queue is shorter.
+                var waiting = await locks.GetWaitingAsync(Repeating, stop: stop);
                 _looks.Add(new(
                     since,
                     await history.StampAsync(stop),
                     before,
                     after,
-                    [.. held.Items.Select(one => (one.Line.Value, one.Key.Value, one.Holder.Backend, one.Holder.Run is { } run ? runOf(run) : 0))]));
+                    [.. held.Items.Select(one => (one.Line.Value, one.Key.Value, one.Holder.Backend, one.Holder.Run is { } run ? runOf(run) : 0))])
+                {
+                    Waiting = [.. waiting.Items.Select(static one => one.Job is { } job ? QuartzOffers.SeriesOf(job) : 0).Where(static series => series > 0)],
+                });
                 await Task.Delay(BetweenLooks, stop);
             }
         }

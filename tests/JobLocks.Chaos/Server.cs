@@ -27,10 +27,12 @@ internal static class Server
         var connectionString = Environment.GetEnvironmentVariable(ConnectionVariable)!;
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders().AddConsole(static console => console.LogToStandardErrorThreshold = LogLevel.Trace).SetMinimumLevel(LogLevel.Critical);
-        builder.Services.AddSingleton(_ => NpgsqlDataSource.Create(connectionString));
+        // The history is kept whatever becomes of a run's ambient transaction.
+        builder.Services.AddSingleton(_ => NpgsqlDataSource.Create($"{connectionString};Enlist=false"));
         builder.Services.AddSingleton<History>();
         builder.Services.AddSingleton(services => new Work(services.GetRequiredService<History>(), name));
         builder.Services.AddTransient<HangfireJobs>();
+        builder.Services.AddTransient<HangfireTransactedJobs>();
         builder.Services.AddJobLocks(connectionString, options => options.ApplicationName = name);
         builder.Services.AddHangfire((services, hangfire) => hangfire.UsePostgreSqlStorage(postgres => postgres.UseNpgsqlConnection(connectionString), HangfireStorage).UseJobLocks(services));
         builder.Services.AddHangfireServer(static options =>

@@ -7,18 +7,21 @@ namespace JobLocks.Chaos;
 /// <summary>Offers at random, faults at random, and at the end the verdict.</summary>
 internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
 {
-    private const int MostMilliseconds = 30;
-
-    // One of so many takes long enough to be written down as a holder.
-    private const int Long = 25;
-    private const int LongMilliseconds = 400;
-
     private const int Storm = 30;
 
+    /// <summary>Whatever can still run. A continuation of a parent that fires no more cannot; what it means is for the checker to say.</summary>
     private const string Open =
         """
         SELECT (SELECT count(*) FROM chaos_hangfire.job WHERE statename IN ('Enqueued', 'Scheduled', 'Processing'))
-             + (SELECT count(*) FROM chaos_quartz.qrtz_triggers)
+             + (SELECT count(*) FROM chaos_quartz.qrtz_fired_triggers)
+             + (SELECT count(*)
+                FROM   chaos_quartz.qrtz_triggers AS t
+                WHERE  trigger_state NOT IN ('COMPLETE', 'ERROR')
+                AND    NOT (trigger_state = 'AWAITING' AND EXISTS (
+                           SELECT FROM chaos_quartz.qrtz_triggers AS p
+                           WHERE  p.trigger_name = t.continues_trigger_name
+                           AND    p.trigger_group = t.continues_trigger_group
+                           AND    p.trigger_state IN ('COMPLETE', 'ERROR', 'AWAITING'))))
         """;
 
     /// <summary>Those of runs: who sweeps the line keeps a lock of another kind.</summary>
@@ -35,9 +38,8 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
     private const int Deletions = 10;
     private const int Storms = 3;
 
-    private static readonly string[] Names = ["a", "b", "c"];
-
     private readonly Random _random = new(seed);
+    private readonly Draw _draw = new(seed);
     private int _killed;
     private int _terminated;
     private int _deleted;
@@ -50,7 +52,7 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
         var history = new History(database);
         await history.PrepareAsync(stop);
         await using var offers = await Offers.PrepareAsync(postgres.ConnectionString, stop);
-        await history.WatchLineAsync(stop);
+        await history.WatchAsync(stop);
 
         var onlooker = new Onlooker(offers.Inspector, history, offers.RunOf);
         using var seenEnough = CancellationTokenSource.CreateLinkedTokenSource(stop);
@@ -79,19 +81,11 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
     private async Task StepAsync(History history, Offers offers, List<ServerProcess> servers, string connectionString, CancellationToken stop)
     {
         var dice = _random.Next(1000);
-        if (_random.Next(1000) < Storms) await Task.WhenAll(Enumerable.Range(0, Storm).Select(_ => OfferAsync(offers, stop)));
+        if (_random.Next(1000) < Storms) await Task.WhenAll(Enumerable.Range(0, Storm).Select(_ => offers.OfferAsync(_draw.Next(), stop)));
         else if (!isCalm && dice < Kills) await KillAsync(history, servers, connectionString, stop);
         else if (!isCalm && dice < Kills + Terminations) await TerminateAsync(history, servers, stop);
         else if (!isCalm && dice < Kills + Terminations + Deletions) await DeleteAsync(history, offers, stop);
-        else await OfferAsync(offers, stop);
-    }
-
-    private Task OfferAsync(Offers offers, CancellationToken stop)
-    {
-        var kind = _random.Next(10) switch { 0 or 1 => Kind.Shared, 2 => Kind.OfTwo, 3 => Kind.Both, _ => Kind.Alone };
-        var first = _random.Next(Names.Length);
-        var second = kind == Kind.Both ? Names[(first + 1) % Names.Length] : "";
-        return offers.OfferAsync(kind == Kind.OfTwo ? "two" : Names[first], second, kind, _random.Next(2) == 0, _random.Next(Long) == 0 ? LongMilliseconds : _random.Next(1, MostMilliseconds), stop);
+        else await offers.OfferAsync(_draw.Next(), stop);
     }
 
     private async Task KillAsync(History history, List<ServerProcess> servers, string connectionString, CancellationToken stop)
@@ -138,14 +132,17 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
 
     private async Task<int> JudgeAsync(History history, Offers offers, IReadOnlyList<Look> looks, long left, long locked, CancellationToken stop)
     {
-        var events = await history.ReadAsync(stop);
-        var wrong = Checker.Check(events, offers.All, looks, checksOrder: isCalm).ToList();
+        var record = new Record(await history.ReadAsync(stop), offers.All, looks)
+        {
+            Writes = await history.ReadWritesAsync(stop),
+            Rests = await history.ReadRestsAsync(offers.RunOf, stop),
+        };
+        var wrong = Checker.Check(record, checksOrder: isCalm).ToList();
         if (locked > 0) wrong.Add(FormattableString.Invariant($"{locked} locks left"));
         if (left > 0) wrong.Add(FormattableString.Invariant($"{left} runs had not ended after {Patience}"));
         foreach (var (what, sql) in new[]
         {
             ("places left in the line", "SELECT count(*) FROM joblocks.line"),
-            ("triggers left", "SELECT count(*) FROM chaos_quartz.qrtz_triggers"),
             ("fired triggers left", "SELECT count(*) FROM chaos_quartz.qrtz_fired_triggers"),
         })
         {
@@ -153,7 +150,9 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
         }
 
         foreach (var line in wrong) Console.WriteLine(line);
-        Console.WriteLine(string.Join(", ", Checker.Kinds.Select(kind => FormattableString.Invariant($"{kind} {wrong.Count(line => line.StartsWith(kind, StringComparison.Ordinal))}"))));
+        Console.WriteLine(string.Join(", ", Checker.Kinds.Select(kind => FormattableString.Invariant($"{kind.Label} {wrong.Count(line => line.StartsWith(kind.Begins, StringComparison.Ordinal))}"))));
+        Console.WriteLine(FormattableString.Invariant(
+            $"{offers.All.Values.Count(static offer => offer.Parent > 0)} continuations, {record.Writes.Count} counted, {offers.All.Values.Count(static offer => offer.IsInTransaction)} in transactions, {record.Events.Count(static one => one.Act == Act.Make)} made by runs, {offers.All.Values.Count(static offer => offer.Series is not null)} series"));
         Console.WriteLine(FormattableString.Invariant(
             $"{offers.All.Count} runs, {await history.AskAsync<long>("SELECT count(*) FROM chaos.places", stop)} waits, {_killed} kills, {_terminated} sessions ended, {_deleted} deleted, {looks.Sum(static look => look.Shown.Count)} holders shown, {looks.Sum(static look => look.Shown.Count(static shown => shown.Run > 0))} with their runs: {wrong.Count} wrong"));
         return wrong.Count == 0 ? 0 : 1;

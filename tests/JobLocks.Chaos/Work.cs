@@ -6,26 +6,38 @@ internal sealed class Work(History history, string process)
     /// <summary>The run had begun before, on a node that was killed.</summary>
     public void Recovered(int run) => history.Add(Act.Recover, process, run);
 
-    /// <param name="run">The offer's number.</param>
-    /// <param name="milliseconds">How long it takes.</param>
-    /// <param name="id">The scheduler's name for the run, by which the line knows it.</param>
+    /// <summary>The run is about to be made. Said before the scheduler is asked, so a run that is made is always known.</summary>
+    public void Makes(Offer made) => history.Add(Act.Make, process, made.Number);
+
+    /// <summary>The run has ended its own schedule.</summary>
+    public void Unscheduled(int run) => history.Add(Act.Unschedule, process, run);
+
+    /// <summary>How many attempts at the run have begun, this one included.</summary>
+    public Task<long> AttemptsAsync(int run, CancellationToken stop) => history.AttemptsAsync(run, stop);
+
+    /// <param name="offer">The run.</param>
+    /// <param name="id">The scheduler's name for the run, by which the line knows it; empty where several runs have the same.</param>
     /// <param name="stop">Its scheduler's token.</param>
-    public async Task DoAsync(int run, int milliseconds, string id, CancellationToken stop)
+    /// <param name="last">What the run does last while it holds its locks.</param>
+    /// <returns>The attempt.</returns>
+    public async Task<string> DoAsync(Offer offer, string id, CancellationToken stop, Func<Task>? last = null)
     {
         var attempt = Guid.NewGuid().ToString("N");
         var handle = JobLockHandle.Current!;
-        history.Add(Act.Enter, process, run, attempt, id);
+        history.Add(Act.Enter, process, offer.Number, attempt, id);
         using var stopOrLost = CancellationTokenSource.CreateLinkedTokenSource(stop, handle.Lost);
         try
         {
-            await Task.Delay(milliseconds, stopOrLost.Token);
+            await Task.Delay(offer.Milliseconds, stopOrLost.Token);
         }
         catch (OperationCanceledException)
         {
-            history.Add(Act.Lost, process, run, attempt, id);
+            history.Add(Act.Lost, process, offer.Number, attempt, id);
             throw;
         }
 
-        history.Add(Act.Leave, process, run, attempt, id);
+        if (last is not null) await last();
+        history.Add(offer.IsMeantToFail ? Act.Fail : Act.Leave, process, offer.Number, attempt, id);
+        return offer.IsMeantToFail ? throw new MeantToFailException() : attempt;
     }
 }

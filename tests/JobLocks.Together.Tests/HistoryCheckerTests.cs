@@ -4,20 +4,8 @@ namespace JobLocks.Together.Tests;
 
 /// <summary>The checker of random histories complains where something went wrong, and only there.</summary>
 [TestFixture]
-public sealed class HistoryCheckerTests
+public sealed class HistoryCheckerTests : WrittenHistory
 {
-    private readonly List<Event> _events = [];
-    private readonly Dictionary<int, Offer> _offers = [];
-    private readonly List<Look> _looks = [];
-
-    [SetUp]
-    public void Forget()
-    {
-        _events.Clear();
-        _offers.Clear();
-        _looks.Clear();
-    }
-
     [Test]
     public void Finds_nothing_in_a_history_in_which_all_took_turns()
     {
@@ -113,7 +101,7 @@ public sealed class HistoryCheckerTests
         Add(Act.Kill, later: 100);
         Add(Act.Struck);
         var late = Check();
-        _events.RemoveRange(_events.Count - 2, 2);
+        Events.RemoveRange(Events.Count - 2, 2);
         Add(Act.Kill);
         Add(Act.Struck);
 
@@ -184,7 +172,7 @@ public sealed class HistoryCheckerTests
     public void Believes_somebody_who_was_shown_a_lock_that_was_taken_and_given_back_meanwhile()
     {
         Offer(1);
-        var since = _events.Count;
+        var since = Events.Count;
         Enter(1);
         Leave(1);
         LookAt(run: 1, isHeld: false, since);
@@ -216,23 +204,4 @@ public sealed class HistoryCheckerTests
 
         Assert.That(Check(), Has.Exactly(1).Items.And.All.StartsWith("untrue: run 1 was shown"));
     }
-
-    private List<string> Check(int except = 0) =>
-        [.. Checker.Check(_events, _offers, _looks, checksOrder: true).Where(line => !string.Equals(line, $"lost: run {except}", StringComparison.Ordinal))];
-
-    private void Offer(int run, Kind kind = Kind.Alone, string name = "a", string second = "") => _offers[run] = new(run, name, second, kind, IsForHangfire: true, 1);
-
-    private void Enter(int run, long place = 0, string attempt = "") => Add(Act.Enter, run, $"{run}{attempt}", place);
-
-    private void Leave(int run, string attempt = "", double later = 0) => Add(Act.Leave, run, $"{run}{attempt}", later: later);
-
-    private void LookAt(int run, bool isHeld, int? since = null)
-    {
-        var key = LockKey.Of("a").Value;
-        HashSet<(long, int)> held = isHeld ? [(key, 7)] : [];
-        _looks.Add(new(since ?? _events.Count, _events.Count, held, held, [(key, key, 7, run)]));
-    }
-
-    private void Add(Act act, int run = 0, string attempt = "", long place = 0, double later = 0) =>
-        _events.Add(new(_events.Count + 1, (_events.Count * 0.01) + later, act, "one", run, attempt, place));
 }

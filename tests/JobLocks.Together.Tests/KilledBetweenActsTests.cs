@@ -140,7 +140,7 @@ public sealed class KilledBetweenActsTests(bool forHangfire)
         Assert.That(woken, Is.EqualTo(1));
     }
 
-    private Task OfferAsync(CancellationToken stop) => _offers.OfferAsync(Name, "", Kind.Alone, forHangfire, milliseconds: 1, stop);
+    private Task OfferAsync(CancellationToken stop) => _offers.OfferAsync([new(1, Name, "", Kind.Alone, forHangfire, 1)], stop);
 
     private Task<ServerProcess> StartAsync(string name, CancellationToken stop) => ServerProcess.StartAsync(name, _server.ConnectionString, stop);
 
