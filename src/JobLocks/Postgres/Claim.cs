@@ -34,8 +34,11 @@ internal sealed class Claim(IReadOnlyList<LockWish> wishes, Holder holder, bool 
     /// <summary>Whether it was refused for the sake of those who stand in the line, and not because somebody has the lock.</summary>
     public bool IsBehind { get; set; }
 
-    /// <summary>Its place among those who wait.</summary>
+    /// <summary>Its number in the order of arrival.</summary>
     public long Arrival { get; set; }
+
+    /// <summary>Its element in the list of the waiting claims of its key; null while it is not in that list.</summary>
+    public LinkedListNode<Claim>? Node { get; set; }
 
     /// <summary>Those granted so far, by wish.</summary>
     public JobLockHandle?[] Handles { get; } = new JobLockHandle?[wishes.Count];

@@ -25,7 +25,6 @@ internal sealed partial class LockDesk
     private TimeSpan _brokeAt = TimeSpan.MinValue / 2;
     private TimeSpan _provedAt;
     private TimeSpan _retriedAt;
-    private long _budget = long.MaxValue;
     private bool _isOpen;
     private bool _isWanted;
     private InvalidOperationException? _interference;
@@ -54,12 +53,12 @@ internal sealed partial class LockDesk
 
             _isOpen = true;
             _provedAt = opened.ProvedAt;
-            _budget = opened.Budget;
+            Budget = opened.Budget;
             HasLine = opened.HasLine;
             IsLineAside = opened.IsLineAside;
             HasLedger = opened.HasLedger;
             _failure = null;
-            if (_table.Weight > _budget) _table.TrimTo(_budget, TooManyLocks());
+            if (_table.Weight is var needed && needed > Budget) _table.TrimTo(Budget, TooManyLocks(needed, more: 0));
             done = Send();
         }
 

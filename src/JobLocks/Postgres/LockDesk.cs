@@ -75,6 +75,9 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
         if (_cannotTell.IsTime()) _log.CannotTell(_opening.Server, Seldom.Pause.TotalSeconds, cause);
     }
 
+    /// <summary>How many locks of the server's table this process may need; without limit before a session was open.</summary>
+    public long Budget { get; private set; } = long.MaxValue;
+
     /// <summary>Whether it can be written down who holds what.</summary>
     public bool HasLedger { get; private set; }
 
@@ -114,7 +117,7 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
         lock (_door)
         {
             EnsureSession();
-            if (_table.Weight + wishes.Count > _budget) throw TooManyLocks();
+            if (!_table.HasRoomFor(claim, Budget)) throw TooManyLocks(_table.Weight, _table.WeightOf(claim));
 
             _table.Enter(claim);
             session = _session;
@@ -201,6 +204,13 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     /// <summary>A reader has let go of what others here still share.</summary>
     public void StrikeOut(LockOp release) => _questions.Add(new(session => session.StrikeOut([release]), static _ => { }));
 
+    /// <summary>The share of this process is used up.</summary>
+    /// <param name="needed">How many locks of the server's table it needs without the request that is refused.</param>
+    /// <param name="more">How many that request needs.</param>
+    public JobLocksUnavailableException TooManyLocks(int needed, int more) => new(
+        $"This process needs {needed} locks of the lock table of PostgreSQL at {_opening.Server}, and {more} more for this request. Its share is {Budget}, "
+        + "a quarter of that table: a full one would keep every client from connecting. Raise max_locks_per_transaction there, or hold and wait for fewer keys at once.");
+
     private static void Complete(List<Claim> done)
     {
         foreach (var claim in done) claim.Complete();
@@ -226,8 +236,4 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
         NeedsListener = false;
         return _table.TakeDone();
     }
-
-    private JobLocksUnavailableException TooManyLocks() => new(
-        $"This process has or asks for {_table.Weight} locks, more than its share of the lock table of PostgreSQL at {_opening.Server}. "
-        + "A full table would keep everybody from connecting. Raise max_locks_per_transaction there.");
 }

@@ -65,33 +65,6 @@ internal sealed partial class LockTable
         return !wanted.Keys.All(server.Contains);
     }
 
-    /// <summary>Fails what was asked for last, until the rest fits: before a session is open nobody knows how much may be asked for.</summary>
-    public void TrimTo(long budget, Exception failure)
-    {
-        foreach (var claim in Orders.Select(static order => order.Claim).OfType<Claim>().Reverse().Distinct().ToList())
-        {
-            if (Weight > budget) Trim(claim, failure);
-        }
-
-        // Those who wait for a slot behind one that was asked for and now is not: nobody else would ask for them.
-        while (_entries.Values.FirstOrDefault(static entry => entry.WaitingForSlots.Count > 0 && !entry.AsksForSlot) is { } name)
-        {
-            if (Weight < budget) AskNextSlot(name);
-            else while (name.WaitingForSlots.TryDequeue(out var next)) Trim(next.Claim, failure);
-            Tidy(name);
-        }
-    }
-
-    private void Trim(Claim claim, Exception failure)
-    {
-        if (claim.Open == 0) return;
-
-        var orders = Orders.FindAll(order => order.Claim == claim);
-        Orders.RemoveAll(order => order.Claim == claim);
-        foreach (var order in orders) UnaskAndTidy(order);
-        Fail(claim, failure);
-    }
-
     private void AskAgainOrFail(Claim claim, Exception? failure)
     {
         GiveBack(claim);
@@ -144,6 +117,7 @@ internal sealed partial class LockTable
     {
         var claims = _entries.Values.SelectMany(static entry => entry.WaitingForSlots).Select(static waiting => waiting.Claim).ToList();
         foreach (var entry in _entries.Values) entry.WaitingForSlots.Clear();
+        _waitingForSlots = 0;
         return claims;
     }
 }

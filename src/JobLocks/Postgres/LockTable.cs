@@ -53,9 +53,9 @@ internal sealed partial class LockTable(LockDesk desk)
     /// <summary>Puts a new claim: where one of its locks cannot be had it is refused at once, and nothing is asked.</summary>
     public void Enter(Claim claim)
     {
+        claim.Arrival = ++_arrivals;
         if (claim.Waits)
         {
-            claim.Arrival = ++_arrivals;
             var entry = EntryOf(claim.Wishes[0].Key);
             if (entry.Waiting.Count > 0 || !TryAsk(claim, 0)) StandInLine(entry, claim);
             return;
@@ -202,8 +202,13 @@ internal sealed partial class LockTable(LockDesk desk)
 
         if (granted is null && claim is { Waits: true, IsAbandoned: false })
         {
-            Wait(asked, claim);
-            return;
+            if (HasRoomToWait(asked, desk.Budget))
+            {
+                Wait(asked, claim);
+                return;
+            }
+
+            claim.Failure = desk.TooManyLocks(Weight, LocksOfWaitedKey);
         }
 
         LeaveLine(asked, claim);
