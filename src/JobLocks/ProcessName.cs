@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Reflection;
 using System.Text;
 
@@ -12,6 +13,9 @@ internal static class ProcessName
     public static string Default { get; } = Shortened(
         Assembly.GetEntryAssembly()?.GetName().Name ?? "dotnet",
         $"@{Environment.MachineName}:{Environment.ProcessId}");
+
+    /// <summary>Whether the application was built for debugging.</summary>
+    public static bool IsDebugBuild { get; } = Assembly.GetEntryAssembly()?.GetCustomAttribute<DebuggableAttribute>()?.IsJITOptimizerDisabled == true;
 
     private static string Shortened(string application, string place)
     {

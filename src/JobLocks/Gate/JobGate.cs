@@ -163,7 +163,6 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
             foreach (var request in requests) log.Admitted(call.JobId, request.ShownName, request.Key.Value);
         }
 
-        if (taken.Handles.Count > 1) taken.Handles[0].Together = taken.Handles;
         return new Admission.Admitted(taken.Handles) { StoodSince = place?.Since };
     }
 

@@ -26,7 +26,7 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
     private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(1);
 
     private readonly object _door = new();
-    private readonly Dictionary<JobLockHandle, long> _written = [];
+    private readonly Dictionary<LockGrant, long> _written = [];
     private Thread? _thread;
     private long _lastNumber;
     private int _backend;
@@ -118,7 +118,7 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
         LetGoOfThoseAskedFor();
     }
 
-    private void Note(List<JobLockHandle> gone, List<JobLockHandle> fresh)
+    private void Note(List<LockGrant> gone, List<LockGrant> fresh)
     {
         Blocking.Wait(desk.AskAsync(session =>
         {

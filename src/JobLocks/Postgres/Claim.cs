@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using JobLocks.Gate;
 
 namespace JobLocks.Postgres;
@@ -25,6 +26,9 @@ internal sealed class Claim(IReadOnlyList<LockWish> wishes, Holder holder, bool 
     /// <summary>Stands in line instead of being refused. Such a claim has one wish.</summary>
     public bool Waits => waits;
 
+    /// <summary>Where the caller asks; null where that is not captured.</summary>
+    public StackTrace? Stack { get; init; }
+
     /// <summary>Who goes first, of those who stand in the line: see <see cref="Turn"/>.</summary>
     public long Before { get; set; }
 
@@ -41,7 +45,7 @@ internal sealed class Claim(IReadOnlyList<LockWish> wishes, Holder holder, bool 
     public LinkedListNode<Claim>? Node { get; set; }
 
     /// <summary>Those granted so far, by wish.</summary>
-    public JobLockHandle?[] Handles { get; } = new JobLockHandle?[wishes.Count];
+    public LockGrant?[] Grants { get; } = new LockGrant?[wishes.Count];
 
     /// <summary>How many wishes have no answer yet.</summary>
     public int Open { get; set; } = wishes.Count;

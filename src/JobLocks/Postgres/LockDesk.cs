@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using JobLocks.Diagnostics;
 using JobLocks.Gate;
@@ -105,12 +106,13 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     /// <param name="waits">Whether it stands in line instead of being refused.</param>
     /// <param name="before">Who of those who stand in the line goes first, see <see cref="Turn"/>.</param>
     /// <param name="comesFor">The lock for which its turn has come; null for none.</param>
+    /// <param name="stack">Where the caller asks; null where that is not captured.</param>
     /// <param name="mayBlock">Whether the caller may do the session's work: not one who waits, since that cannot be cut short.</param>
     /// <exception cref="JobLocksUnavailableException">The server cannot be asked. Nothing was taken.</exception>
     /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>
-    public Claim Enter(IReadOnlyList<LockWish> wishes, Holder holder, bool waits, long before, LockKey? comesFor, bool mayBlock)
+    public Claim Enter(IReadOnlyList<LockWish> wishes, Holder holder, bool waits, long before, LockKey? comesFor, StackTrace? stack, bool mayBlock)
     {
-        var claim = new Claim(wishes, holder, waits) { Before = before, ComesFor = comesFor };
+        var claim = new Claim(wishes, holder, waits) { Before = before, ComesFor = comesFor, Stack = stack };
         List<Claim> done;
         SessionWork? work;
         LockSession? session;
@@ -134,12 +136,12 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     public void Abandon(Claim claim) => Change(static (table, claim) => table.Abandon(claim), claim);
 
     /// <summary>Gives a lock back. The server is told by and by, but before anything that is asked after this.</summary>
-    public void Release(JobLockHandle handle)
+    public void Release(LockGrant grant)
     {
-        Change(static (table, handle) => table.Release(handle), handle);
-        var held = UtcNow - handle.Since;
-        Ledger.Ran(handle.Line, handle.Name, held);
-        Meter.Held(handle.Template, handle.Name, held);
+        Change(static (table, grant) => table.Release(grant), grant);
+        var held = UtcNow - grant.Since;
+        Ledger.Ran(grant.Line, grant.Name, held);
+        Meter.Held(grant.Template, grant.Name, held);
     }
 
     /// <summary>Somebody in another process has let go of a key, or may have.</summary>
@@ -184,7 +186,7 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     }
 
     /// <summary>What the session holds since a time or longer.</summary>
-    public List<JobLockHandle> HeldSince(DateTimeOffset since)
+    public List<LockGrant> HeldSince(DateTimeOffset since)
     {
         lock (_door) return _table.HeldSince(since);
     }

@@ -1,3 +1,5 @@
+using JobLocks.Gate;
+
 namespace JobLocks.Postgres;
 
 /// <content>What becomes of it all when the session is gone, or when nobody knows what it did.</content>
@@ -10,7 +12,7 @@ internal sealed partial class LockTable
     /// <param name="sent">What it was told last and did not answer.</param>
     /// <param name="failure">What those who ask and wait are told; null to ask again.</param>
     /// <returns>The handles that are lost.</returns>
-    public IReadOnlyList<JobLockHandle> Lose(IReadOnlyList<LockOp> sent, Exception? failure)
+    public IReadOnlyList<LockGrant> Lose(IReadOnlyList<LockOp> sent, Exception? failure)
     {
         var open = sent.Concat(Orders).Where(static op => op.Claim is not null).ToList();
         Orders.Clear();
@@ -18,14 +20,14 @@ internal sealed partial class LockTable
         foreach (var op in open) Unask(op);
 
         var claims = open.Select(static op => op.Claim!).Concat(TakeThoseWhoWaitForSlots()).Where(static claim => claim.Open > 0).Distinct().ToList();
-        var lost = new List<JobLockHandle>();
+        var lost = new List<LockGrant>();
         foreach (var entry in _entries.Values)
         {
             entry.Mark = entry.Intent = LockEntry.Sign.None;
             if (entry.State != LockEntry.Stand.Held) continue;
 
             MarkLost(entry);
-            lost.AddRange(entry.Handles);
+            lost.AddRange(entry.Grants);
         }
 
         Count = 0;
@@ -111,7 +113,7 @@ internal sealed partial class LockTable
     /// <summary>
     /// Its place stays taken until the run has let go: another session must not be granted it here while that run still works.
     /// </summary>
-    private static void MarkLost(LockEntry entry) => entry.State = entry.Handles.Count == 0 ? LockEntry.Stand.Free : LockEntry.Stand.Lost;
+    private static void MarkLost(LockEntry entry) => entry.State = entry.Grants.Count == 0 ? LockEntry.Stand.Free : LockEntry.Stand.Lost;
 
     private List<Claim> TakeThoseWhoWaitForSlots()
     {
