@@ -40,7 +40,7 @@ internal static class QuartzJobCall
     }
 
     /// <summary>How a person finds the run, in one line of a log: the job, and Quartz's own id of this firing of it.</summary>
-    public static string IdOf(IJobExecutionContext context) => Shown.Name($"{context.JobDetail.Key} fired {context.FireInstanceId}");
+    public static string IdOf(IJobExecutionContext context) => Shown.OneLine($"{context.JobDetail.Key} fired {context.FireInstanceId}");
 
     /// <summary>The name under which a run was put back by us, and may stand in the line; null for any other firing.</summary>
     public static string? ParkedNameOf(IJobExecutionContext context) =>

@@ -112,9 +112,9 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     /// <summary>How the lock was lost, as the record of a run says it.</summary>
     internal string LostReason => LostBecause switch
     {
-        ReleaseRequestedException asked => $"The lock {JobGate.Shortened(ToString())} is given up, since {asked.Message}.",
-        { } cause => $"The lock {JobGate.Shortened(ToString())} was lost with the connection that held it: {cause.Message.TrimEnd('.')}.",
-        null => $"The lock {JobGate.Shortened(ToString())} was lost with the connection that held it.",
+        ReleaseRequestedException asked => $"The lock {ToString()} is given up, since {asked.Message}.",
+        { } cause => $"The lock {ToString()} was lost with the connection that held it: {Shown.Cut(cause.Message, Shown.LongestMessage / 2).TrimEnd('.')}.",
+        null => $"The lock {ToString()} was lost with the connection that held it.",
     };
 
     /// <summary>The lock as a person reads it.</summary>

@@ -41,7 +41,7 @@ internal sealed partial class LockDesk
 
         foreach (var grant in collected)
         {
-            _log.HandleCollected(Shown.Brief(grant.ToString()), grant.Key.Value, Shown.Brief(grant.Holder.Run ?? "unknown code"), grant.Since, PlaceOf(grant.Stack));
+            _log.HandleCollected(grant.ToString(), grant.Key.Value, Shown.Name(grant.Holder.Run ?? "unknown code"), grant.Since, PlaceOf(grant.Stack));
         }
     }
 
