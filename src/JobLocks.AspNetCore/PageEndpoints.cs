@@ -94,7 +94,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         {
             var http = context.HttpContext;
             if (HttpMethods.IsGet(http.Request.Method)) http.Response.Headers["Refresh"] = RefreshSeconds;
-            return Page(http, BaseOf(http, own), $"{refusal.Title} · {options.Title}", Markup.Of($"<h1>{refusal.Title}</h1><p class=\"note\" role=\"alert\">{Shown.Name(refusal.Detail)}</p>"), status: refusal.Status);
+            return Page(http, BaseOf(http, own), $"{refusal.Title} · {options.Title}", Markup.Of($"<h1>{refusal.Title}</h1><p class=\"note\" role=\"alert\">{Shown.Name(refusal.Detail, Shown.LongestMessage)}</p>"), status: refusal.Status);
         }
     }
 

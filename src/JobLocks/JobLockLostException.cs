@@ -1,3 +1,5 @@
+using JobLocks.Inspection;
+
 namespace JobLocks;
 
 /// <summary>The lock of a run was lost while the run was under way: another one may have got it since. The message names the lock and the cause.</summary>
@@ -6,7 +8,7 @@ public sealed class JobLockLostException : Exception
     /// <summary>Creates the exception.</summary>
     /// <param name="message">Which lock, and why it was lost.</param>
     public JobLockLostException(string message)
-        : base(message)
+        : base(Shown.Message(message))
     {
     }
 
@@ -14,7 +16,7 @@ public sealed class JobLockLostException : Exception
     /// <param name="message">Which lock, and why it was lost.</param>
     /// <param name="innerException">What ended the run, or what broke the connection.</param>
     public JobLockLostException(string message, Exception? innerException)
-        : base(message, innerException)
+        : base(Shown.Message(message), innerException)
     {
     }
 }

@@ -1,3 +1,5 @@
+using JobLocks.Inspection;
+
 namespace JobLocks;
 
 /// <summary>A job carries <c>[JobLock]</c>, but its scheduler was never told to use JobLocks. The message has the line to add.</summary>
@@ -6,7 +8,7 @@ public sealed class JobLocksNotConfiguredException : InvalidOperationException
     /// <summary>Creates the exception.</summary>
     /// <param name="message">The job, and the line to add.</param>
     public JobLocksNotConfiguredException(string message)
-        : base(message)
+        : base(Shown.Message(message))
     {
     }
 
@@ -14,7 +16,7 @@ public sealed class JobLocksNotConfiguredException : InvalidOperationException
     /// <param name="message">The job, and the line to add.</param>
     /// <param name="innerException">What went wrong underneath.</param>
     public JobLocksNotConfiguredException(string message, Exception? innerException)
-        : base(message, innerException)
+        : base(Shown.Message(message), innerException)
     {
     }
 }

@@ -1,4 +1,5 @@
 using System.Text;
+using JobLocks.Inspection;
 using Microsoft.Extensions.Options;
 
 namespace JobLocks;
@@ -21,19 +22,19 @@ internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptio
             errors.AddError("is empty. Leave it null for no scope, or name the application, such as \"billing\".", nameof(JobLocksOptions.Scope));
 
         else if (options.Scope?.Contains(':', StringComparison.Ordinal) == true)
-            errors.AddError($"is \"{options.Scope}\", but the colon ends the scope: with one inside, two scopes could give one name. Use another character.", nameof(JobLocksOptions.Scope));
+            errors.AddError($"is \"{Shown.Name(options.Scope)}\", but the colon ends the scope: with one inside, two scopes could give one name. Use another character.", nameof(JobLocksOptions.Scope));
 
         if (string.IsNullOrWhiteSpace(options.ApplicationName))
             errors.AddError("is empty. Name the application, or leave the default.", nameof(JobLocksOptions.ApplicationName));
         else if (Encoding.UTF8.GetByteCount(options.ApplicationName) > ProcessName.MaxBytes)
             errors.AddError(
-                $"has {Encoding.UTF8.GetByteCount(options.ApplicationName)} bytes, but PostgreSQL keeps only {ProcessName.MaxBytes}: \"{options.ApplicationName}\". Shorten it.",
+                $"has {Encoding.UTF8.GetByteCount(options.ApplicationName)} bytes, but PostgreSQL keeps only {ProcessName.MaxBytes}: \"{Shown.Name(options.ApplicationName)}\". Shorten it.",
                 nameof(JobLocksOptions.ApplicationName));
 
         if (options.Schema is not null && string.IsNullOrWhiteSpace(options.Schema))
             errors.AddError("is empty. Name a schema, or set it to null to use none.", nameof(JobLocksOptions.Schema));
         else if (options.Schema is not null && Encoding.UTF8.GetByteCount(options.Schema) > ProcessName.MaxBytes)
-            errors.AddError($"is longer than the {ProcessName.MaxBytes} bytes that PostgreSQL keeps: \"{options.Schema}\". Shorten it.", nameof(JobLocksOptions.Schema));
+            errors.AddError($"is longer than the {ProcessName.MaxBytes} bytes that PostgreSQL keeps: \"{Shown.Name(options.Schema)}\". Shorten it.", nameof(JobLocksOptions.Schema));
 
         if (options.LostAfter < ShortestLostAfter || options.LostAfter > LongestLostAfter)
             errors.AddError(

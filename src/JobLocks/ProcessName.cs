@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Reflection;
 using System.Text;
 
@@ -13,11 +14,16 @@ internal static class ProcessName
         Assembly.GetEntryAssembly()?.GetName().Name ?? "dotnet",
         $"@{Environment.MachineName}:{Environment.ProcessId}");
 
+    /// <summary>Whether the application was built for debugging.</summary>
+    public static bool IsDebugBuild { get; } = Assembly.GetEntryAssembly()?.GetCustomAttribute<DebuggableAttribute>()?.IsJITOptimizerDisabled == true;
+
     private static string Shortened(string application, string place)
     {
         // The place tells two processes of one application apart, so it is the application that gives way.
         while (application.Length > 1 && Encoding.UTF8.GetByteCount(application + place) > MaxBytes) application = application[..^1];
         while (Encoding.UTF8.GetByteCount(application + place) > MaxBytes) place = place[1..];
-        return application + place;
+        // A name that was cut in the middle of a surrogate pair is no text.
+        if (char.IsHighSurrogate(application[^1])) application = application[..^1];
+        return application + (place.Length > 0 && char.IsLowSurrogate(place[0]) ? place[1..] : place);
     }
 }

@@ -24,7 +24,7 @@ public sealed class WaitSweepTests : RealServers
         var stage = NewStage();
         stage.LetLeave();
         await using var other = AdvisoryLocks.Connect(Servers.Database);
-        await other.TryAcquireAsync(stage.LockName, stop);
+        using var held = await other.TryAcquireAsync(stage.LockName, stop);
         var waiting = await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
 
         await Servers.Locks.BreakAsync(stage.LockName);
@@ -71,7 +71,7 @@ public sealed class WaitSweepTests : RealServers
     {
         var stage = NewStage();
         await using var other = AdvisoryLocks.Connect(Servers.Database);
-        await other.TryAcquireAsync(stage.LockName, stop);
+        using var held = await other.TryAcquireAsync(stage.LockName, stop);
         var waiting = await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
         await _log.NextAsync("This process sweeps the line for Hangfire", stop);
 

@@ -119,7 +119,7 @@ public sealed class WaitOrderTests : QuartzFixture
     public async Task Is_woken_when_the_session_of_the_holder_is_ended([Values] Store store)
     {
         var node = await StartNodeAsync(store);
-        await OthersHoldAsync();
+        using var held = await OthersHoldAsync();
         await node.RunAsync<WaitingJob>(Scene);
         await ParkedAsync(1);
 

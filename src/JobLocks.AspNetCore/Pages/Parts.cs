@@ -19,8 +19,8 @@ internal static class Parts
         : Markup.Of($"<span class=\"faint\">not known</span>");
 
     public static Markup Holder(LockHolder holder) => holder.IsForeign
-        ? Markup.Of($"<bdi>{Shown.Name(holder.ToString())}</bdi> <span class=\"tag\">foreign</span>")
-        : Markup.Of($"<bdi>{Shown.Name(holder.ToString())}</bdi>");
+        ? Markup.Of($"<bdi>{Shown.OneLine(holder.ToString())}</bdi> <span class=\"tag\">foreign</span>")
+        : Markup.Of($"<bdi>{Shown.OneLine(holder.ToString())}</bdi>");
 
     public static Markup Since(LockHolder holder) => holder switch
     {

@@ -33,12 +33,12 @@ internal abstract class DashboardPage(string title) : RazorPage
     protected Markup Holder(LockHolder holder)
     {
         const string Job = "Hangfire job ";
-        var shown = Shown.Name(holder.ToString());
+        var shown = Shown.OneLine(holder.ToString());
         if (holder.IsForeign) return Markup.Of($"<bdi>{shown}</bdi> <span class=\"label label-warning\">foreign</span>");
         if (holder.Run?.StartsWith(Job, StringComparison.Ordinal) != true || holder.Store is null || !string.Equals(holder.Store, Store, StringComparison.Ordinal)) return Markup.Of($"<bdi>{shown}</bdi>");
 
         var id = holder.Run[Job.Length..];
-        return Markup.Of($"<a href=\"{Url.JobDetails(id)}\">job <bdi>{Shown.Name(id)}</bdi></a><br><bdi>{Shown.Name((holder with { Run = null }).ToString())}</bdi>");
+        return Markup.Of($"<a href=\"{Url.JobDetails(id)}\">job <bdi>{Shown.Name(id)}</bdi></a><br><bdi>{Shown.OneLine((holder with { Run = null }).ToString())}</bdi>");
     }
 
     protected Markup Time(DateTimeOffset? instant) => instant is { } at ? new(Html.RelativeTime(at.UtcDateTime).ToString()) : Markup.Of($"<em>not known</em>");

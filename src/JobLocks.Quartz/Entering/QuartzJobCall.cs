@@ -47,7 +47,7 @@ internal static class QuartzJobCall
     public static string IdOf(IJobExecutionContext context) => IdOf(context.JobDetail.Key, context.FireInstanceId);
 
     /// <inheritdoc cref="IdOf(IJobExecutionContext)"/>
-    public static string IdOf(JobKey job, string fireInstanceId) => Shown.Name($"{job} fired {fireInstanceId}");
+    public static string IdOf(JobKey job, string fireInstanceId) => Shown.OneLine($"{job} fired {fireInstanceId}");
 
     /// <summary>The name under which a run was put back by us, and may stand in the line; null for any other firing.</summary>
     public static string? ParkedNameOf(IJobExecutionContext context) =>

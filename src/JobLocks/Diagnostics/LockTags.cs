@@ -35,7 +35,7 @@ internal static class LockTags
 
     private static void Add(ref TagList tags, string? template, string? name, bool names)
     {
-        if (template is not null) tags.Add(Template, template);
-        if (names && name is not null) tags.Add(Name, Shown.Brief(name));
+        if (template is not null) tags.Add(Template, Shown.Name(template));
+        if (names && name is not null) tags.Add(Name, Shown.Name(name));
     }
 }

@@ -42,7 +42,7 @@ internal sealed class LockTraces(bool tagsNames)
         if (!Source.HasListeners()) return null;
 
         var tags = LockTags.Of(call.Scheduler, request, tagsNames);
-        tags.Add(LockTags.Job, call.JobId);
+        tags.Add(LockTags.Job, call.ShownId);
         return Source.StartActivity(name, ActivityKind.Internal, Activity.Current?.Context ?? default, tags, call.Trace is { } trace ? [new(trace)] : null, since);
     }
 }

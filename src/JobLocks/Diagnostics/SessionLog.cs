@@ -49,4 +49,7 @@ internal static partial class SessionLog
 
     [LoggerMessage(216, LogLevel.Warning, "PostgreSQL at {Server} cannot tell other processes what is released: they find out up to a second later. See pg_notification_queue_usage() there, and who listens without reading. Said again after {Pause} s at the earliest")]
     public static partial void CannotTell(this ILogger log, string server, double pause, Exception cause);
+
+    [LoggerMessage(217, LogLevel.Warning, "The handle of the lock {LockName} ({LockKey}) was garbage-collected without being disposed, and the lock is released now. It was acquired by {Holder} at {HeldSince:u}. Keep the handle while the lock is needed, and dispose it afterwards. Acquired at: {Stack}")]
+    public static partial void HandleCollected(this ILogger log, string lockName, long lockKey, string holder, DateTimeOffset heldSince, string stack);
 }

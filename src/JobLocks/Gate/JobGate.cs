@@ -67,9 +67,6 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     /// <inheritdoc cref="ParkedAsync"/>
     public void Parked(LinePlace place) => Blocking.Wait(locks.Line.ParkAsync(place, blocks: true, CancellationToken.None).AsTask());
 
-    /// <summary>A reason is read by a person and kept in a store: a name of ten thousand characters serves neither.</summary>
-    public static string Shortened(string name) => name.Length <= 200 ? name : $"{name[..150]}… ({name.Length} characters)";
-
     private async ValueTask<Admission> EnterAsync(JobCall call, bool blocks, CancellationToken stop)
     {
         var requests = LockRequest.AllOf(call, locks.Scope);
@@ -160,10 +157,9 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         if (place is not null) await _queueing.LeaveAsync(call, requests[0], place, blocks).ConfigureAwait(false);
         if (log.IsEnabled(LogLevel.Debug))
         {
-            foreach (var request in requests) log.Admitted(call.JobId, request.ShownName, request.Key.Value);
+            foreach (var request in requests) log.Admitted(call.ShownId, request.ShownName, request.Key.Value);
         }
 
-        if (taken.Handles.Count > 1) taken.Handles[0].Together = taken.Handles;
         return new Admission.Admitted(taken.Handles) { StoodSince = place?.Since };
     }
 
@@ -171,7 +167,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     {
         var by = holder is null ? "" : $", held by {holder}";
         var reason = $"{WaitReason}{request.ShownName}{by}, place {ahead + 1}";
-        log.Waits(call.JobId, request.ShownName, request.Key.Value, reason);
+        log.Waits(call.ShownId, request.ShownName, request.Key.Value, reason);
         return new(place, address, reason, atMost + Queueing.Grace ?? Queueing.LastResort);
     }
 
@@ -227,11 +223,12 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     /// <summary>No lock, no run; and no answer is no reason to drop the run.</summary>
     private Admission.Refused Keep(JobCall call, LockRequest request, Exception unavailable)
     {
-        if (_unavailable.IsTime()) log.Unavailable(call.JobId, request.ShownName, Seldom.Pause.TotalSeconds, unavailable);
-        else log.AlsoUnavailable(call.JobId, request.ShownName, unavailable.Message);
+        var cause = Shown.Name(unavailable.Message, Shown.LongestMessage);
+        if (_unavailable.IsTime()) log.Unavailable(call.ShownId, request.ShownName, Seldom.Pause.TotalSeconds, unavailable);
+        else log.AlsoUnavailable(call.ShownId, request.ShownName, cause);
         return new(
             OnConflict.Reschedule,
-            $"Rescheduled: {request.ShownName} could not be asked for. {unavailable.Message} Next try in {request.Rule.RetryAfter.TotalSeconds:0} s",
+            $"Rescheduled: {request.ShownName} could not be asked for. {cause} Next try in {request.Rule.RetryAfter.TotalSeconds:0} s",
             request.Rule.RetryAfter)
         {
             IsUnavailable = true,
@@ -240,7 +237,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
     private Admission.Refused Refused(JobCall call, LockRequest request, OnConflict what, string reason)
     {
-        log.Refused(call.JobId, request.ShownName, request.Key.Value, reason);
+        log.Refused(call.ShownId, request.ShownName, request.Key.Value, reason);
         locks.Ledger.Refused(request);
         return new(what, reason, request.Rule.RetryAfter);
     }
@@ -254,7 +251,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         }
         catch (Exception unknown)
         {
-            log.UnknownPast(call.JobId, unknown);
+            log.UnknownPast(call.ShownId, unknown);
             return true;
         }
     }

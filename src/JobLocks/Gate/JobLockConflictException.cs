@@ -1,3 +1,5 @@
+using JobLocks.Inspection;
+
 namespace JobLocks;
 
 /// <summary>A run was declared to fail when its lock is taken, and it was taken. The message names the lock and its holder.</summary>
@@ -6,7 +8,7 @@ public sealed class JobLockConflictException : InvalidOperationException
     /// <summary>Creates the exception.</summary>
     /// <param name="message">Which lock, who holds it, since when.</param>
     public JobLockConflictException(string message)
-        : base(message)
+        : base(Shown.Message(message))
     {
     }
 
@@ -14,7 +16,7 @@ public sealed class JobLockConflictException : InvalidOperationException
     /// <param name="message">Which lock, who holds it, since when.</param>
     /// <param name="innerException">What went wrong underneath.</param>
     public JobLockConflictException(string message, Exception? innerException)
-        : base(message, innerException)
+        : base(Shown.Message(message), innerException)
     {
     }
 }

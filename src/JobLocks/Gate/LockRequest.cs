@@ -13,7 +13,7 @@ internal sealed record LockRequest(string Name, LockWish Wish, LockRule Rule)
     public LockKey Key => Wish.Key;
 
     /// <summary>The name as a log or a record shows it.</summary>
-    public string ShownName => Shown.Brief(Name);
+    public string ShownName => Shown.Name(Name);
 
     /// <summary>All that a run needs, each key once, in the order in which they were declared. Of two rules for one key, the stricter counts.</summary>
     /// <exception cref="JobLockRuleException">A name cannot be made for this run.</exception>

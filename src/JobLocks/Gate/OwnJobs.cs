@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using JobLocks.Diagnostics;
+using JobLocks.Inspection;
 using JobLocks.Naming;
 using Microsoft.Extensions.Logging;
 
@@ -35,6 +36,6 @@ internal sealed class OwnJobs(ILogger log)
     private async Task WatchAsync(JobLockHandle handle, JobCall made, LockRequest wanted)
     {
         await Task.Delay(Patience).ConfigureAwait(false);
-        if (!handle.IsReleased) log.WaitsForItself(handle.Holder.Run ?? "Somebody", wanted.ShownName, Patience.TotalSeconds, made.JobId);
+        if (!handle.IsReleased) log.WaitsForItself(Shown.Name(handle.Holder.Run ?? "A run", Shown.LongestRun), wanted.ShownName, Patience.TotalSeconds, made.ShownId);
     }
 }

@@ -56,7 +56,7 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
         }
         catch (Exception broken)
         {
-            log.CannotLeave(call.JobId, request.ShownName, broken);
+            log.CannotLeave(call.ShownId, request.ShownName, broken);
         }
     }
 }

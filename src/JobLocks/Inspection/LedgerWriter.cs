@@ -26,7 +26,7 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
     private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(1);
 
     private readonly object _door = new();
-    private readonly Dictionary<JobLockHandle, long> _written = [];
+    private readonly Dictionary<LockGrant, long> _written = [];
     private Thread? _thread;
     private long _lastNumber;
     private int _backend;
@@ -118,7 +118,7 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
         LetGoOfThoseAskedFor();
     }
 
-    private void Note(List<JobLockHandle> gone, List<JobLockHandle> fresh)
+    private void Note(List<LockGrant> gone, List<LockGrant> fresh)
     {
         Blocking.Wait(desk.AskAsync(session =>
         {
@@ -134,7 +134,7 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
                     key = handle.Key.Value,
                     line = handle.Line.Value,
                     name = Readable(handle.Name ?? ""),
-                    run = Readable(handle.Holder.Run ?? ""),
+                    run = Readable(handle.Holder.Run ?? "", Shown.LongestRun),
                     since = handle.Since.UtcDateTime,
                     store = handle.Holder.Store,
                 }),
@@ -150,7 +150,7 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
         {
             if (_written.FirstOrDefault(one => one.Value == number).Key is not { IsLost: false } handle) continue;
 
-            log.LetsGo(Shown.Brief(handle.ToString()), handle.Key.Value, Shown.Brief(handle.Holder.Run ?? "nobody who is known"), Shown.Brief(by));
+            log.LetsGo(handle.ToString(), handle.Key.Value, Shown.Name(handle.Holder.Run ?? "nobody who is known"), Shown.Name(by));
             handle.DeclareLost(new ReleaseRequestedException(by));
         }
     }
@@ -195,7 +195,7 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
     }
 
     /// <summary>PostgreSQL keeps no NUL in a text, and nobody reads ten thousand characters.</summary>
-    private static string Readable(string text) => JobGate.Shortened(text.Replace('\0', '\uFFFD'));
+    private static string Readable(string text, int atMost = Shown.LongestName) => Shown.Cut(text, atMost).Replace('\0', '\uFFFD');
 
     private sealed record Request(long Number, string By);
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
+using JobLocks.Inspection;
 
 namespace JobLocks;
 
@@ -42,8 +43,8 @@ public sealed partial record LockHolder
     /// <summary>As a person reads it after "held by".</summary>
     public override string ToString()
     {
-        var run = Run is null ? "" : $"{Run} of ";
-        var application = string.IsNullOrEmpty(Application) ? "an application without a name" : Application;
+        var run = Run is null ? "" : $"{Shown.Cut(Run, Shown.LongestRun)} of ";
+        var application = string.IsNullOrEmpty(Application) ? "an application without a name" : Shown.Cut(Application);
         var place = (Host, ProcessId) switch
         {
             ({ } host, { } process) => $" on {host} (pid {process.ToString(CultureInfo.InvariantCulture)})",

@@ -16,7 +16,7 @@ internal sealed partial class LockInspector
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(by);
 
-        by = Shown.Brief(by);
+        by = Shown.Name(by);
         try
         {
             var answer = await RequestAsync(key, by, BootClock.Now + (atMost ?? Patience), stop).ConfigureAwait(false);
@@ -25,7 +25,7 @@ internal sealed partial class LockInspector
         }
         catch (Exception broken)
         {
-            log.ReleaseAnswered(key.Value, by, Shown.Brief(broken.Message));
+            log.ReleaseAnswered(key.Value, by, Shown.Name(broken.Message));
             throw;
         }
     }
@@ -34,7 +34,7 @@ internal sealed partial class LockInspector
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(by);
 
-        by = Shown.Brief(by);
+        by = Shown.Name(by);
         log.EndsSession(by, backend);
         try
         {
@@ -44,7 +44,7 @@ internal sealed partial class LockInspector
         }
         catch (Exception broken)
         {
-            log.SessionEnded(backend, by, Shown.Brief(broken.Message));
+            log.SessionEnded(backend, by, Shown.Name(broken.Message));
             throw;
         }
     }

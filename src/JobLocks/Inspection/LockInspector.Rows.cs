@@ -17,7 +17,7 @@ internal sealed partial class LockInspector
         return (row.GetInt64(0), new(
             key,
             line,
-            row.GetValue(3) as string ?? here?.Name,
+            Name(row, 3) ?? (here?.Name is { } name ? Shown.Cut(name) : null),
             (LockMode)row.GetInt32(4),
             here is null || holder.Run is not null ? holder : holder with { Run = here.Holder.Run, Since = here.Since, Store = here.Holder.Store },
             Usual(row, 12)));
@@ -26,7 +26,7 @@ internal sealed partial class LockInspector
     private (long Total, WaitingName? Item) ReadWaiting(NpgsqlDataReader row) => row.IsDBNull(14)
         ? (row.GetInt64(0), null)
         : (row.GetInt64(0), new(
-            new(row.GetInt64(14)), row.GetString(15), row.GetInt64(16), Instant(row, 17)!.Value, row.IsDBNull(1) ? null : ReadHolder(row, 5, store: 19), Usual(row, 12)));
+            new(row.GetInt64(14)), Name(row, 15)!, row.GetInt64(16), Instant(row, 17)!.Value, row.IsDBNull(1) ? null : ReadHolder(row, 5, store: 19), Usual(row, 12)));
 
     private static (long Total, RunInLine? Item) ReadJob(NpgsqlDataReader row, LockKey key)
     {
@@ -34,7 +34,7 @@ internal sealed partial class LockInspector
 
         var store = row.GetString(4);
         return (row.GetInt64(0), new(
-            key, row.GetString(1), row.GetInt64(2), (LockMode)row.GetInt16(3), (DeadStores.IsVolatile(store) ? store[DeadStores.Volatile.Length..] : store).Split(' ')[0], store, row.GetString(5), row.GetString(6), Instant(row, 7)!.Value, Instant(row, 8))
+            key, Name(row, 1)!, row.GetInt64(2), (LockMode)row.GetInt16(3), (DeadStores.IsVolatile(store) ? store[DeadStores.Volatile.Length..] : store).Split(' ')[0], store, row.GetString(5), row.GetString(6), Instant(row, 7)!.Value, Instant(row, 8))
         { Job = row.GetValue(9) as string });
     }
 
@@ -58,6 +58,9 @@ internal sealed partial class LockInspector
         var session = new LockHolder { Backend = row.GetInt32(2), Address = row.GetValue(4) as string, ConnectedSince = Instant(row, 5), IsForeign = false }.Named(row.GetValue(3) as string);
         return new(session with { IsForeign = row.GetBoolean(6) && session.Host is null && session.Backend != desk.CurrentBackend }, row.GetInt64(7));
     }
+
+    /// <summary>Other processes may have written it down whole.</summary>
+    private static string? Name(NpgsqlDataReader row, int at) => row.GetValue(at) is string name ? Shown.Cut(name) : null;
 
     private static TimeSpan? Usual(NpgsqlDataReader row, int at) =>
         !row.IsDBNull(at) && row.GetInt64(at) is var runs and > 0 ? TimeSpan.FromSeconds(row.GetDouble(at + 1) / runs) : null;

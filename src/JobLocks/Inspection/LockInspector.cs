@@ -52,7 +52,7 @@ internal sealed partial class LockInspector(LockDesk desk, LineStatements statem
         var waiting = await GetWaitingAsync(key, 0, LargestPage, stop).ConfigureAwait(false);
         var (names, _) = await AskSchemaAsync(
             LookSql.Name,
-            static row => (Name: row.GetString(0), Runs: row.GetInt64(1), Usual: Usual(row, 1), Refused: row.GetInt64(3), Waited: row.GetInt64(4)),
+            static row => (Name: Name(row, 0), Runs: row.GetInt64(1), Usual: Usual(row, 1), Refused: row.GetInt64(3), Waited: row.GetInt64(4)),
             stop,
             Key(key)).ConfigureAwait(false);
         var (minutes, _) = await AskSchemaAsync(
@@ -75,7 +75,7 @@ internal sealed partial class LockInspector(LockDesk desk, LineStatements statem
         var number = long.TryParse(wanted, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var parsed) ? parsed : (long?)null;
         var (found, _) = await AskSchemaAsync(
             LookSql.Find,
-            static row => new LockMatch(new(row.GetInt64(0)), row.GetValue(1) as string, row.GetString(2)),
+            static row => new LockMatch(new(row.GetInt64(0)), Name(row, 1), Shown.Cut(row.GetString(2), Shown.LongestRun)),
             stop,
             Text($"%{Escaped(wanted)}%"),
             Key(number is { } given ? new(given) : KeyOf(wanted)),
@@ -106,7 +106,7 @@ internal sealed partial class LockInspector(LockDesk desk, LineStatements statem
         if (stands is [var standing])
             return standing.Explain(Page(await AskAsync(LookSql.HeldUnder, ReadHeld, stop, Key(standing.Key)).ConfigureAwait(false)).Items);
 
-        var (has, _) = await AskAsync(LookSql.Has, static row => (Name: row.GetString(0), Since: Instant(row, 1)!.Value), stop, Text(Shown.Name(run)), TextOrNull(store))
+        var (has, _) = await AskAsync(LookSql.Has, static row => (Name: row.GetString(0), Since: Instant(row, 1)!.Value), stop, Text(Shown.OneLine(run)), TextOrNull(store))
             .ConfigureAwait(false);
         return has is [var held] ? $"holds {Shown.Name(held.Name)} since {Shown.Instant(held.Since)}" : null;
     }

@@ -1,26 +1,46 @@
 using System.Globalization;
 using System.Text;
-using JobLocks.Gate;
 
 namespace JobLocks.Inspection;
 
 /// <summary>How things look to a person, on a page and in one line of a log.</summary>
 internal static class Shown
 {
+    /// <summary>The longest name that is shown whole.</summary>
+    public const int LongestName = 200;
+
+    /// <summary>The longest text that names a run or a job: no store of a scheduler that writes to a database has longer ones.</summary>
+    public const int LongestRun = 600;
+
+    /// <summary>The longest message.</summary>
+    public const int LongestMessage = 2000;
+
     private const char FirstControlPicture = '\u2400';
-    private const int LongestName = 80;
+    private const int LongestTitle = 80;
+    private const int PlaceForLength = 50;
 
     /// <summary>
-    /// A name with nothing in it that could break a line or turn its direction: control characters are shown by their pictures, marks of
-    /// direction by their numbers.
+    /// A text of whatever length as it may stand in an exception, a log, a record or a page. Longer ones end with how long they are. The only
+    /// place where texts are cut; what identifies something or is searched for must not come through here.
     /// </summary>
-    public static string Name(string? name)
-    {
-        if (name is null) return "";
-        if (!name.Any(BreaksLine)) return name;
+    public static string Cut(string text, int atMost = LongestName) => text.Length <= atMost ? text : $"{Head(text, atMost - PlaceForLength)}… ({text.Length} characters)";
 
-        var shown = new StringBuilder(name.Length);
-        foreach (var letter in name)
+    /// <summary>A name of whatever length and content within one line of a log, a record or a page.</summary>
+    public static string Name(string? name, int atMost = LongestName) => name is null ? "" : OneLine(Cut(name, atMost));
+
+    /// <summary>A message of an exception.</summary>
+    public static string? Message(string? message) => message is null ? null : Cut(message, LongestMessage);
+
+    /// <summary>
+    /// A text with nothing in it that could break a line or turn its direction, and nothing left out: control characters are shown by their
+    /// pictures, marks of direction by their numbers.
+    /// </summary>
+    public static string OneLine(string text)
+    {
+        if (!text.Any(BreaksLine)) return text;
+
+        var shown = new StringBuilder(text.Length);
+        foreach (var letter in text)
         {
             if (letter < ' ') shown.Append((char)(FirstControlPicture + letter));
             else if (BreaksLine(letter)) shown.Append(CultureInfo.InvariantCulture, $"<U+{(int)letter:X4}>");
@@ -30,11 +50,8 @@ internal static class Shown
         return shown.ToString();
     }
 
-    /// <summary>A name of whatever length and content within one line of a log or a record.</summary>
-    public static string Brief(string name) => Name(JobGate.Shortened(name));
-
     /// <summary>The beginning of a name that is long.</summary>
-    public static string Short(string name) => name.Length <= LongestName ? name : string.Concat(name.AsSpan(0, LongestName - 1), "…");
+    public static string Short(string name) => name.Length <= LongestTitle ? name : $"{Head(name, LongestTitle - 1)}…";
 
     /// <summary>A time in seconds, minutes or hours.</summary>
     public static string Time(TimeSpan time) => time switch
@@ -48,6 +65,9 @@ internal static class Shown
 
     /// <summary>An instant, in UTC.</summary>
     public static string Instant(DateTimeOffset instant) => instant.ToUniversalTime().ToString("yyyy-MM-dd HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+
+    /// <summary>Never half of a surrogate pair at the end.</summary>
+    private static ReadOnlySpan<char> Head(string text, int length) => text.AsSpan(0, char.IsHighSurrogate(text[length - 1]) ? length - 1 : length);
 
     private static bool BreaksLine(char letter) =>
         char.IsControl(letter) || CharUnicodeInfo.GetUnicodeCategory(letter) is UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator;

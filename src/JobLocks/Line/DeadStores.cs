@@ -1,4 +1,5 @@
 using JobLocks.Diagnostics;
+using JobLocks.Inspection;
 using JobLocks.Postgres;
 using Microsoft.Extensions.Logging;
 using Npgsql;
@@ -33,7 +34,7 @@ internal sealed class DeadStores(LineStatements statements, JobLocksOptions opti
 
             Blocking.Wait(statements.RunAsync(LineSql.Bury, blocks: true, CancellationToken.None, new NpgsqlParameter<string> { TypedValue = store }).AsTask());
             _unseenSince.Remove(store);
-            log.Buried(store);
+            log.Buried(Shown.Name(store));
         }
     }
 

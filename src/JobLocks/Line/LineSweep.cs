@@ -1,4 +1,5 @@
 using JobLocks.Diagnostics;
+using JobLocks.Inspection;
 using JobLocks.Gate;
 using JobLocks.Postgres;
 using Microsoft.Extensions.Logging;
@@ -77,7 +78,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
             return false;
         }
 
-        log.Leads(store);
+        log.Leads(Shown.Name(store));
         // Nobody has swept for it for a while, and it may have been taken for dead.
         foreach (var place in watch.Parked.Of(store)) watch.Run(LineSql.Park, place.Stance!.ToPark(place));
         return true;

@@ -1,3 +1,4 @@
+using System.Text;
 using JobLocks.Diagnostics;
 using JobLocks.Inspection;
 using JobLocks.Postgres;
@@ -8,6 +9,8 @@ namespace JobLocks.Line;
 /// <content>Chooses those whose turn comes, and tells their stores.</content>
 internal sealed partial class LineWatch
 {
+    private const int LongestPayload = 7999;
+
     // No more are claimed than a slow store can be told of in time.
     private const int MostKeysAtOnce = 100;
 
@@ -45,7 +48,10 @@ internal sealed partial class LineWatch
         }
 
         // One that is not parked yet is told by the process that parks it.
-        var foreign = woken.Where(static run => run is { IsOurs: false, IsParked: true }).Select(static run => $"{run.Place} {run.Address.Store}").ToArray();
+        var foreign = woken.Where(static run => run is { IsOurs: false, IsParked: true }).Select(static run => $"{run.Place} {run.Address.Store}")
+            // PostgreSQL refuses a longer one. The process that serves such a store finds the run in its sweep.
+            .Where(static news => Encoding.UTF8.GetByteCount(news) <= LongestPayload)
+            .ToArray();
         if (foreign.Length > 0) Run(LineSql.Notify, new NpgsqlParameter<string[]> { TypedValue = foreign });
     }
 
@@ -58,7 +64,7 @@ internal sealed partial class LineWatch
 
         foreach (var run in gone)
         {
-            _log.GaveUp(Shown.Brief(run.Address.Run), Shown.Brief(run.Name));
+            _log.GaveUp(Shown.Name(run.Address.Run), Shown.Name(run.Name));
             Parked.Remove(run.Place);
         }
 
@@ -76,7 +82,7 @@ internal sealed partial class LineWatch
         }
         catch (Exception broken)
         {
-            _log.StoreFailed(runs[0].Address.Store, runs.Count, broken);
+            _log.StoreFailed(Shown.Name(runs[0].Address.Store), runs.Count, broken);
             return runs.Count == 1 ? [] : runs.SelectMany(run => FatesOf([run], ask)).ToList();
         }
     }

@@ -99,7 +99,7 @@ internal sealed partial class LineWatch : IDisposable
         var store = said.IndexOf(' ', StringComparison.Ordinal);
         if (store < 0 || !long.TryParse(said.AsSpan(0, store), CultureInfo.InvariantCulture, out var place))
         {
-            _log.UnknownNews(Shown.Brief(said));
+            _log.UnknownNews(Shown.Name(said));
             return;
         }
 

@@ -1,4 +1,5 @@
 using JobLocks.Gate;
+using JobLocks.Inspection;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -34,7 +35,7 @@ internal sealed record Stance(RunAddress Run, LockWish Wish, TimeSpan? AtMost)
         new NpgsqlParameter<int> { TypedValue = Wish.Limit },
     ];
 
-    private NpgsqlParameter Job => new() { NpgsqlDbType = NpgsqlDbType.Text, Value = Run.Job is { } job ? JobGate.Shortened(job.Replace('\0', '\uFFFD')) : DBNull.Value };
+    private NpgsqlParameter Job => new() { NpgsqlDbType = NpgsqlDbType.Text, Value = Run.Job is { } job ? Shown.Cut(job.Replace('\0', '\uFFFD'), Shown.LongestRun) : DBNull.Value };
 
     private NpgsqlParameter Milliseconds => new() { NpgsqlDbType = NpgsqlDbType.Double, Value = AtMost?.TotalMilliseconds ?? (object)DBNull.Value };
 
@@ -46,7 +47,7 @@ internal sealed record Stance(RunAddress Run, LockWish Wish, TimeSpan? AtMost)
         get
         {
             var name = (Wish.Name ?? Wish.ToString()).Replace('\0', '\uFFFD');
-            return Wish.Limit > 1 ? name : JobGate.Shortened(name);
+            return Wish.Limit > 1 ? name : Shown.Cut(name);
         }
     }
 }

@@ -115,7 +115,7 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
             Number(wish.Key.Value),
             Text(run.Store),
             Text(run.Run),
-            Text($"Skipped: a newer run has taken its place in the line of {JobGate.Shortened(wish.ToString())}")).ConfigureAwait(false);
+            Text($"Skipped: a newer run has taken its place in the line of {wish}")).ConfigureAwait(false);
         return replaced is [var place] ? place : null;
     }
 

@@ -12,7 +12,10 @@ internal sealed record JobCall
     public required string Scheduler { get; init; }
 
     /// <summary>The scheduler's own name for this run, in one line: it stands in logs and in reasons.</summary>
-    public required string JobId { get; init => field = Shown.Name(value); }
+    public required string JobId { get; init => field = Shown.OneLine(value); }
+
+    /// <summary>The same for a person.</summary>
+    public string ShownId => Shown.Name(JobId, Shown.LongestRun);
 
     /// <summary>Which store keeps the run, for those who look; null where that is not known. Does not throw.</summary>
     public Func<string?> Store { get; init; } = static () => null;

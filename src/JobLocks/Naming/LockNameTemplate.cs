@@ -1,4 +1,5 @@
 using System.Text;
+using JobLocks.Inspection;
 
 namespace JobLocks.Naming;
 
@@ -87,8 +88,8 @@ internal sealed class LockNameTemplate
         }
         catch (FormatException problem)
         {
-            var format = placeholder.Format is null ? "" : $" with the format \"{placeholder.Format}\"";
-            throw new FormatException($"names {placeholder}{format}, but {problem.Message.TrimEnd('.')}. Name a value that has a text of its own.", problem);
+            var format = placeholder.Format is null ? "" : $" with the format \"{Shown.Cut(placeholder.Format)}\"";
+            throw new FormatException($"names {placeholder}{format}, but {Shown.Cut(problem.Message, Shown.LongestRun).TrimEnd('.')}. Name a value that has a text of its own.", problem);
         }
     }
 

@@ -2,6 +2,7 @@ using System.Collections;
 using System.Globalization;
 using System.Reflection;
 using System.Text.Json;
+using JobLocks.Inspection;
 
 namespace JobLocks.Naming;
 
@@ -13,7 +14,7 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
 {
     private int? Position => int.TryParse(Argument, NumberStyles.None, CultureInfo.InvariantCulture, out var position) ? position : null;
 
-    public override string ToString() => $"{{{string.Join('.', Path.Prepend(Argument))}}}";
+    public override string ToString() => $"{{{Shown.Cut(string.Join('.', Path.Prepend(Argument)))}}}";
 
     /// <summary>Checks what can be known before a run.</summary>
     /// <exception cref="FormatException">The job has no such argument or property. The message goes on after "[JobLock(…)] on Job".</exception>
@@ -51,16 +52,16 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
     }
 
     private FormatException NoSuchName(IReadOnlyList<JobParameter> parameters) =>
-        new($"names {{{Argument}}}, but the method has {Only(parameters)}. {Choice(parameters)}");
+        new($"names {{{Shown.Cut(Argument)}}}, but the method has {Only(parameters)}. {Choice(parameters)}");
 
     private FormatException NoSuchPosition(IReadOnlyList<JobParameter> parameters) =>
-        new($"names position {{{Argument}}}, but the method has {Only(parameters)}. {Choice(parameters)} Positions count from 0.");
+        new($"names position {{{Shown.Cut(Argument)}}}, but the method has {Only(parameters)}. {Choice(parameters)} Positions count from 0.");
 
     private FormatException NotInThisRun(JobCall call)
     {
         var names = call.Arguments.Where(static argument => !argument.IsPlumbing).Select(static argument => argument.Name).Order(StringComparer.Ordinal).ToList();
-        var only = names.Count == 0 ? "no entry" : $"only: {string.Join(", ", names)}";
-        return new($"names {{{Argument}}}, but the data of this run has {only}. Put {Argument} into the data of the job or of its trigger.");
+        var only = names.Count == 0 ? "no entry" : $"only: {Shown.Cut(string.Join(", ", names), Shown.LongestRun)}";
+        return new($"names {{{Shown.Cut(Argument)}}}, but the data of this run has {only}. Put {Shown.Cut(Argument)} into the data of the job or of its trigger.");
     }
 
     private static string Only(IReadOnlyList<JobParameter> parameters)
@@ -103,7 +104,7 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
     {
         var known = type.GetProperties().Where(static known => known.GetIndexParameters().Length == 0).Select(static known => known.Name).ToList();
         var only = known.Count == 0 ? "no properties" : $"only: {string.Join(", ", known)}";
-        return new($"names {this}, but {type.Name} has no property {property}; it has {only}. Use one of these.");
+        return new($"names {this}, but {type.Name} has no property {Shown.Cut(property)}; it has {only}. Use one of these.");
     }
 
     private object? Follow(object? value, string property, Func<object, string> toJson)
@@ -115,7 +116,7 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
 
         var json = ArgumentValue.ToJson(value, toJson);
         if (json.ValueKind == JsonValueKind.Object && json.TryGetProperty(property, out var found)) return found;
-        throw new FormatException($"names {this}, but there is no {property} in the value of this run. Check the spelling; capitals count.");
+        throw new FormatException($"names {this}, but there is no {Shown.Cut(property)} in the value of this run. Check the spelling; capitals count.");
     }
 
     private object? Read(MemberInfo member, object value)
@@ -126,7 +127,7 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
         }
         catch (TargetInvocationException thrown)
         {
-            throw new FormatException($"names {this}, but reading {member.Name} threw {thrown.InnerException?.Message}. Name a property that only returns a value.", thrown.InnerException);
+            throw new FormatException($"names {this}, but reading {member.Name} threw {Shown.Cut(thrown.InnerException?.Message ?? "", Shown.LongestRun)}. Name a property that only returns a value.", thrown.InnerException);
         }
     }
 

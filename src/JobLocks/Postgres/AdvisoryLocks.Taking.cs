@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using JobLocks.Diagnostics;
 using JobLocks.Gate;
@@ -66,10 +67,10 @@ public sealed partial class AdvisoryLocks : ILockKeeper
     private static Taken Result(Claim claim, IReadOnlyList<LockWish> wishes, int answer)
     {
         if (answer != Claim.Granted) return new([], claim.Wishes[answer], claim.IsBehind);
-        if (claim.Wishes.Count == 1) return new([claim.Handles[0]!], null);
+        if (claim.Wishes.Count == 1) return new([new(claim.Grants[0]!)], null);
 
-        var byKey = claim.Wishes.Zip(claim.Handles).ToDictionary(static granted => granted.First.Key, static granted => granted.Second!);
-        return new([.. wishes.DistinctBy(static wish => wish.Key).Select(wish => byKey[wish.Key])], null);
+        var byKey = claim.Wishes.Zip(claim.Grants).ToDictionary(static granted => granted.First.Key, static granted => granted.Second!);
+        return new(JobLockHandle.Of([.. wishes.DistinctBy(static wish => wish.Key).Select(wish => byKey[wish.Key])]), null);
     }
 
     private LockWish Wish(string name, LockMode mode = LockMode.Exclusive)
@@ -93,8 +94,11 @@ public sealed partial class AdvisoryLocks : ILockKeeper
     private Claim Enter(IReadOnlyList<LockWish> wishes, Holder run, bool waits, CancellationToken stop, LinePlace? place = null)
     {
         stop.ThrowIfCancellationRequested();
-        return _desk.Enter(InOrder(wishes), run, waits, waits ? Turn.DrawsPlace : place?.Place ?? Turn.Newcomer, place is { IsWoken: true } ? place.Key : null, mayBlock: !waits);
+        return _desk.Enter(InOrder(wishes), run, waits, waits ? Turn.DrawsPlace : place?.Place ?? Turn.Newcomer, place is { IsWoken: true } ? place.Key : null, StackOf(run), mayBlock: !waits);
     }
+
+    /// <summary>Of a run of a scheduler, its name says more.</summary>
+    private StackTrace? StackOf(Holder run) => _options.CaptureStackOnAcquire && string.Equals(run.Run, ByHand.Run, StringComparison.Ordinal) ? new(fNeedFileInfo: true) : null;
 
     private async Task<JobLockHandle?> TryTakeAsync(LockWish wish, CancellationToken stop)
     {
@@ -102,7 +106,7 @@ public sealed partial class AdvisoryLocks : ILockKeeper
         try
         {
             await claim.Answer.WaitAsync(stop).ConfigureAwait(false);
-            return claim.Handles[0];
+            return claim.Grants[0] is { } grant ? new(grant) : null;
         }
         catch (OperationCanceledException)
         {
@@ -150,7 +154,7 @@ public sealed partial class AdvisoryLocks : ILockKeeper
         try
         {
             await claim.Answer.WaitAsync(timeout, _clock, stop).ConfigureAwait(false);
-            return claim.Handles[0]!;
+            return new(claim.Grants[0]!);
         }
         catch (OperationCanceledException)
         {
@@ -177,7 +181,7 @@ public sealed partial class AdvisoryLocks : ILockKeeper
             if (Blocking.TryWait(claim.Answer, timeout, stop))
             {
                 Blocking.Wait(claim.Answer);
-                return claim.Handles[0]!;
+                return new(claim.Grants[0]!);
             }
         }
         catch (OperationCanceledException)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using JobLocks.Gate;
 
 namespace JobLocks.Postgres;
@@ -25,6 +26,9 @@ internal sealed class Claim(IReadOnlyList<LockWish> wishes, Holder holder, bool 
     /// <summary>Stands in line instead of being refused. Such a claim has one wish.</summary>
     public bool Waits => waits;
 
+    /// <summary>Where the caller asks; null where that is not captured.</summary>
+    public StackTrace? Stack { get; init; }
+
     /// <summary>Who goes first, of those who stand in the line: see <see cref="Turn"/>.</summary>
     public long Before { get; set; }
 
@@ -34,11 +38,14 @@ internal sealed class Claim(IReadOnlyList<LockWish> wishes, Holder holder, bool 
     /// <summary>Whether it was refused for the sake of those who stand in the line, and not because somebody has the lock.</summary>
     public bool IsBehind { get; set; }
 
-    /// <summary>Its place among those who wait.</summary>
+    /// <summary>Its number in the order of arrival.</summary>
     public long Arrival { get; set; }
 
+    /// <summary>Its element in the list of the waiting claims of its key; null while it is not in that list.</summary>
+    public LinkedListNode<Claim>? Node { get; set; }
+
     /// <summary>Those granted so far, by wish.</summary>
-    public JobLockHandle?[] Handles { get; } = new JobLockHandle?[wishes.Count];
+    public LockGrant?[] Grants { get; } = new LockGrant?[wishes.Count];
 
     /// <summary>How many wishes have no answer yet.</summary>
     public int Open { get; set; } = wishes.Count;

@@ -1,5 +1,6 @@
 using JobLocks.Diagnostics;
 using JobLocks.Gate;
+using JobLocks.Inspection;
 using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Postgres;
@@ -21,12 +22,15 @@ internal sealed class DeclaredLimits(JobLocksOptions options, ILogger log)
     /// <summary>Says our number and reads the one that was said before.</summary>
     public void Compare(OpenedSession session, LockWish wish)
     {
-        var given = new { name = wish.ToString(), slots = wish.Limit, by = options.ApplicationName };
+        var given = new { name = NameOf(wish), slots = wish.Limit, by = options.ApplicationName };
         foreach (var said in session.Ask<Said>(SchemaSql.For(options.Schema!, SchemaSql.SayLimit), given).OfType<Said>())
         {
             if (said.Slots != wish.Limit) log.LimitsDiffer(wish.ToString(), wish.Limit, said.Slots, said.By);
         }
     }
+
+    /// <summary>Two long names may begin alike: the key tells them apart.</summary>
+    private static string NameOf(LockWish wish) => wish.Name is { Length: > Shown.LongestName } ? $"{wish}, key {wish.Key}" : wish.ToString();
 
     private sealed record Said(int Slots, string By);
 }

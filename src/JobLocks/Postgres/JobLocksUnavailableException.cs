@@ -1,3 +1,5 @@
+using JobLocks.Inspection;
+
 namespace JobLocks;
 
 /// <summary>PostgreSQL cannot be asked for a lock. Nothing was taken; a run that needed it is kept and tried again.</summary>
@@ -6,7 +8,7 @@ public sealed class JobLocksUnavailableException : Exception
     /// <summary>Creates the exception.</summary>
     /// <param name="message">Server, database and cause.</param>
     public JobLocksUnavailableException(string message)
-        : base(message)
+        : base(Shown.Message(message))
     {
     }
 
@@ -14,7 +16,7 @@ public sealed class JobLocksUnavailableException : Exception
     /// <param name="message">Server, database and cause.</param>
     /// <param name="innerException">What went wrong underneath.</param>
     public JobLocksUnavailableException(string message, Exception? innerException)
-        : base(message, innerException)
+        : base(Shown.Message(message), innerException)
     {
     }
 

@@ -1,4 +1,5 @@
 using JobLocks.Diagnostics;
+using JobLocks.Gate;
 
 namespace JobLocks.Postgres;
 
@@ -25,7 +26,6 @@ internal sealed partial class LockDesk
     private TimeSpan _brokeAt = TimeSpan.MinValue / 2;
     private TimeSpan _provedAt;
     private TimeSpan _retriedAt;
-    private long _budget = long.MaxValue;
     private bool _isOpen;
     private bool _isWanted;
     private InvalidOperationException? _interference;
@@ -54,12 +54,12 @@ internal sealed partial class LockDesk
 
             _isOpen = true;
             _provedAt = opened.ProvedAt;
-            _budget = opened.Budget;
+            Budget = opened.Budget;
             HasLine = opened.HasLine;
             IsLineAside = opened.IsLineAside;
             HasLedger = opened.HasLedger;
             _failure = null;
-            if (_table.Weight > _budget) _table.TrimTo(_budget, TooManyLocks());
+            if (_table.Weight is var needed && needed > Budget) _table.TrimTo(Budget, TooManyLocks(needed, more: 0));
             done = Send();
         }
 
@@ -130,7 +130,7 @@ internal sealed partial class LockDesk
     /// <summary>The session could not be opened, or it is gone.</summary>
     public void Broke(LockSession session, Exception cause)
     {
-        IReadOnlyList<JobLockHandle> lost;
+        IReadOnlyList<LockGrant> lost;
         List<Claim> done;
         List<SessionQuestion> unanswered;
         JobLocksUnavailableException? failure;
@@ -150,7 +150,7 @@ internal sealed partial class LockDesk
             lost = _table.Lose(_sent, failure);
             _sent = [];
             // The runs are told while the connection still stands, and with it what it holds.
-            foreach (var handle in lost) handle.DeclareLost(cause);
+            foreach (var grant in lost) grant.DeclareLost(cause);
             unanswered = failure is null ? [] : Swap(ref _questions);
             _failure = failure;
             if (mustPause) Pause();
@@ -171,10 +171,10 @@ internal sealed partial class LockDesk
     /// <summary>The server did not know of a lock that was given back: others are gone as well, and nothing of this session is believed any more.</summary>
     public void ReleaseFailed(LockOp op)
     {
-        if (op.Handle is null) return;
+        if (op.Grant is null) return;
 
-        op.Handle.DeclareLost();
-        _interference = new($"the lock {op.Handle} ({op.Key}) was given back, but the session did not have it: somebody has released its locks from outside");
+        op.Grant.DeclareLost();
+        _interference = new($"the lock {op.Grant} ({op.Key}) was given back, but the session did not have it: somebody has released its locks from outside");
     }
 
     /// <summary>The server's process behind the open session; null while there is none.</summary>
@@ -211,7 +211,7 @@ internal sealed partial class LockDesk
             _closed = true;
             session = _session;
             var failure = new ObjectDisposedException(typeof(AdvisoryLocks).FullName);
-            foreach (var handle in _table.Lose(_sent, failure)) handle.DeclareLost();
+            foreach (var grant in _table.Lose(_sent, failure)) grant.DeclareLost();
             _sent = [];
             foreach (var question in Swap(ref _questions)) question.Fail(failure);
             done = _table.TakeDone();

@@ -22,6 +22,7 @@ internal sealed partial class LockDesk
             try
             {
                 Tick();
+                ReleaseCollected();
             }
             catch (Exception unexpected)
             {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using JobLocks.Diagnostics;
 using JobLocks.Gate;
@@ -75,6 +76,9 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
         if (_cannotTell.IsTime()) _log.CannotTell(_opening.Server, Seldom.Pause.TotalSeconds, cause);
     }
 
+    /// <summary>How many locks of the server's table this process may need; without limit before a session was open.</summary>
+    public long Budget { get; private set; } = long.MaxValue;
+
     /// <summary>Whether it can be written down who holds what.</summary>
     public bool HasLedger { get; private set; }
 
@@ -102,19 +106,20 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     /// <param name="waits">Whether it stands in line instead of being refused.</param>
     /// <param name="before">Who of those who stand in the line goes first, see <see cref="Turn"/>.</param>
     /// <param name="comesFor">The lock for which its turn has come; null for none.</param>
+    /// <param name="stack">Where the caller asks; null where that is not captured.</param>
     /// <param name="mayBlock">Whether the caller may do the session's work: not one who waits, since that cannot be cut short.</param>
     /// <exception cref="JobLocksUnavailableException">The server cannot be asked. Nothing was taken.</exception>
     /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>
-    public Claim Enter(IReadOnlyList<LockWish> wishes, Holder holder, bool waits, long before, LockKey? comesFor, bool mayBlock)
+    public Claim Enter(IReadOnlyList<LockWish> wishes, Holder holder, bool waits, long before, LockKey? comesFor, StackTrace? stack, bool mayBlock)
     {
-        var claim = new Claim(wishes, holder, waits) { Before = before, ComesFor = comesFor };
+        var claim = new Claim(wishes, holder, waits) { Before = before, ComesFor = comesFor, Stack = stack };
         List<Claim> done;
         SessionWork? work;
         LockSession? session;
         lock (_door)
         {
             EnsureSession();
-            if (_table.Weight + wishes.Count > _budget) throw TooManyLocks();
+            if (!_table.HasRoomFor(claim, Budget)) throw TooManyLocks(_table.Weight, _table.WeightOf(claim));
 
             _table.Enter(claim);
             session = _session;
@@ -131,12 +136,12 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     public void Abandon(Claim claim) => Change(static (table, claim) => table.Abandon(claim), claim);
 
     /// <summary>Gives a lock back. The server is told by and by, but before anything that is asked after this.</summary>
-    public void Release(JobLockHandle handle)
+    public void Release(LockGrant grant)
     {
-        Change(static (table, handle) => table.Release(handle), handle);
-        var held = UtcNow - handle.Since;
-        Ledger.Ran(handle.Line, handle.Name, held);
-        Meter.Held(handle.Template, handle.Name, held);
+        Change(static (table, grant) => table.Release(grant), grant);
+        var held = UtcNow - grant.Since;
+        Ledger.Ran(grant.Line, grant.Name, held);
+        Meter.Held(grant.Template, grant.Name, held);
     }
 
     /// <summary>Somebody in another process has let go of a key, or may have.</summary>
@@ -181,7 +186,7 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     }
 
     /// <summary>What the session holds since a time or longer.</summary>
-    public List<JobLockHandle> HeldSince(DateTimeOffset since)
+    public List<LockGrant> HeldSince(DateTimeOffset since)
     {
         lock (_door) return _table.HeldSince(since);
     }
@@ -200,6 +205,13 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
 
     /// <summary>A reader has let go of what others here still share.</summary>
     public void StrikeOut(LockOp release) => _questions.Add(new(session => session.StrikeOut([release]), static _ => { }));
+
+    /// <summary>The share of this process is used up.</summary>
+    /// <param name="needed">How many locks of the server's table it needs without the request that is refused.</param>
+    /// <param name="more">How many that request needs.</param>
+    public JobLocksUnavailableException TooManyLocks(int needed, int more) => new(
+        $"This process needs {needed} locks of the lock table of PostgreSQL at {_opening.Server}, and {more} more for this request. Its share is {Budget}, "
+        + "a quarter of that table: a full one would keep every client from connecting. Raise max_locks_per_transaction there, or hold and wait for fewer keys at once.");
 
     private static void Complete(List<Claim> done)
     {
@@ -226,8 +238,4 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
         NeedsListener = false;
         return _table.TakeDone();
     }
-
-    private JobLocksUnavailableException TooManyLocks() => new(
-        $"This process has or asks for {_table.Weight} locks, more than its share of the lock table of PostgreSQL at {_opening.Server}. "
-        + "A full table would keep everybody from connecting. Raise max_locks_per_transaction there.");
 }

@@ -1,3 +1,5 @@
+using JobLocks.Gate;
+
 namespace JobLocks.Postgres;
 
 /// <summary>
@@ -42,7 +44,7 @@ internal sealed class LockEntry(LockKey key)
     public LockMode Mode { get; set; }
 
     /// <summary>One writer, or any number of readers.</summary>
-    public List<JobLockHandle> Handles { get; } = new(1);
+    public List<LockGrant> Grants { get; } = new(1);
 
     /// <summary>Readers that ask whether they may share: until they have their answer, it is not given back.</summary>
     public int Joining { get; set; }

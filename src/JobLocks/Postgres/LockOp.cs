@@ -1,3 +1,5 @@
+using JobLocks.Gate;
+
 namespace JobLocks.Postgres;
 
 /// <summary>One thing that the session is told to do, and the server's answer to it.</summary>
@@ -18,8 +20,8 @@ internal sealed record LockOp(LockVerb Verb, LockKey Key)
     /// <summary>Which of the claim's wishes this is about.</summary>
     public int Wish { get; init; }
 
-    /// <summary>The handle that is given back.</summary>
-    public JobLockHandle? Handle { get; init; }
+    /// <summary>The grant that is given back.</summary>
+    public LockGrant? Grant { get; init; }
 
     /// <summary>For <see cref="LockVerb.TakeSlot"/>: the keys to try, in this order.</summary>
     public IReadOnlyList<LockKey> Slots { get; init; } = [];

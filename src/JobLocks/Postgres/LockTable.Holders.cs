@@ -1,19 +1,21 @@
+using JobLocks.Gate;
+
 namespace JobLocks.Postgres;
 
 /// <content>Who has what in this process.</content>
 internal sealed partial class LockTable
 {
     /// <summary>What is held since a time or longer.</summary>
-    public List<JobLockHandle> HeldSince(DateTimeOffset since)
+    public List<LockGrant> HeldSince(DateTimeOffset since)
     {
-        var held = new List<JobLockHandle>();
+        var held = new List<LockGrant>();
         foreach (var entry in _entries.Values)
         {
             if (entry.State != LockEntry.Stand.Held) continue;
 
-            foreach (var handle in entry.Handles)
+            foreach (var grant in entry.Grants)
             {
-                if (handle.Since <= since) held.Add(handle);
+                if (grant.Since <= since) held.Add(grant);
             }
         }
 
@@ -25,7 +27,7 @@ internal sealed partial class LockTable
     {
         foreach (var key in keys)
         {
-            if (_entries.TryGetValue(key, out var entry) && entry.Handles.Count > 0) return entry.Handles[0].Holder;
+            if (_entries.TryGetValue(key, out var entry) && entry.Grants.Count > 0) return entry.Grants[0].Holder;
         }
 
         return null;

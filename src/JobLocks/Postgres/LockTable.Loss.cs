@@ -1,3 +1,5 @@
+using JobLocks.Gate;
+
 namespace JobLocks.Postgres;
 
 /// <content>What becomes of it all when the session is gone, or when nobody knows what it did.</content>
@@ -10,7 +12,7 @@ internal sealed partial class LockTable
     /// <param name="sent">What it was told last and did not answer.</param>
     /// <param name="failure">What those who ask and wait are told; null to ask again.</param>
     /// <returns>The handles that are lost.</returns>
-    public IReadOnlyList<JobLockHandle> Lose(IReadOnlyList<LockOp> sent, Exception? failure)
+    public IReadOnlyList<LockGrant> Lose(IReadOnlyList<LockOp> sent, Exception? failure)
     {
         var open = sent.Concat(Orders).Where(static op => op.Claim is not null).ToList();
         Orders.Clear();
@@ -18,14 +20,14 @@ internal sealed partial class LockTable
         foreach (var op in open) Unask(op);
 
         var claims = open.Select(static op => op.Claim!).Concat(TakeThoseWhoWaitForSlots()).Where(static claim => claim.Open > 0).Distinct().ToList();
-        var lost = new List<JobLockHandle>();
+        var lost = new List<LockGrant>();
         foreach (var entry in _entries.Values)
         {
             entry.Mark = entry.Intent = LockEntry.Sign.None;
             if (entry.State != LockEntry.Stand.Held) continue;
 
             MarkLost(entry);
-            lost.AddRange(entry.Handles);
+            lost.AddRange(entry.Grants);
         }
 
         Count = 0;
@@ -63,33 +65,6 @@ internal sealed partial class LockTable
             AskAgainOrFail(claim, asksAgain && !claim.WasCutOff && !partly.Contains(claim) ? null : failure);
         foreach (var entry in _entries.Values.ToList()) GoOnOrFail(entry, failure: null);
         return !wanted.Keys.All(server.Contains);
-    }
-
-    /// <summary>Fails what was asked for last, until the rest fits: before a session is open nobody knows how much may be asked for.</summary>
-    public void TrimTo(long budget, Exception failure)
-    {
-        foreach (var claim in Orders.Select(static order => order.Claim).OfType<Claim>().Reverse().Distinct().ToList())
-        {
-            if (Weight > budget) Trim(claim, failure);
-        }
-
-        // Those who wait for a slot behind one that was asked for and now is not: nobody else would ask for them.
-        while (_entries.Values.FirstOrDefault(static entry => entry.WaitingForSlots.Count > 0 && !entry.AsksForSlot) is { } name)
-        {
-            if (Weight < budget) AskNextSlot(name);
-            else while (name.WaitingForSlots.TryDequeue(out var next)) Trim(next.Claim, failure);
-            Tidy(name);
-        }
-    }
-
-    private void Trim(Claim claim, Exception failure)
-    {
-        if (claim.Open == 0) return;
-
-        var orders = Orders.FindAll(order => order.Claim == claim);
-        Orders.RemoveAll(order => order.Claim == claim);
-        foreach (var order in orders) UnaskAndTidy(order);
-        Fail(claim, failure);
     }
 
     private void AskAgainOrFail(Claim claim, Exception? failure)
@@ -138,12 +113,13 @@ internal sealed partial class LockTable
     /// <summary>
     /// Its place stays taken until the run has let go: another session must not be granted it here while that run still works.
     /// </summary>
-    private static void MarkLost(LockEntry entry) => entry.State = entry.Handles.Count == 0 ? LockEntry.Stand.Free : LockEntry.Stand.Lost;
+    private static void MarkLost(LockEntry entry) => entry.State = entry.Grants.Count == 0 ? LockEntry.Stand.Free : LockEntry.Stand.Lost;
 
     private List<Claim> TakeThoseWhoWaitForSlots()
     {
         var claims = _entries.Values.SelectMany(static entry => entry.WaitingForSlots).Select(static waiting => waiting.Claim).ToList();
         foreach (var entry in _entries.Values) entry.WaitingForSlots.Clear();
+        _waitingForSlots = 0;
         return claims;
     }
 }

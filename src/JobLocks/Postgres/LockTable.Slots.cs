@@ -8,6 +8,7 @@ internal sealed partial class LockTable
         if (name.AsksForSlot)
         {
             name.WaitingForSlots.Enqueue((claim, wish));
+            _waitingForSlots++;
             return true;
         }
 
@@ -29,6 +30,7 @@ internal sealed partial class LockTable
     {
         while (!name.AsksForSlot && name.WaitingForSlots.TryDequeue(out var next))
         {
+            _waitingForSlots--;
             if (next.Claim.Open > 0 && !TryAskSlot(next.Claim, next.Wish, name)) Close(next.Claim, next.Wish, granted: false);
         }
     }

@@ -7,13 +7,9 @@ internal sealed partial class LockTable
     private static readonly TimeSpan Courtesy = TimeSpan.FromMilliseconds(5);
 
     private readonly List<(TimeSpan When, LockKey Key)> _later = [];
-    private int _waiting;
 
     /// <summary>Whether somebody waits for a lock that another process has.</summary>
     public bool WaitsForOthers => _entries.Values.Any(static entry => entry.Mark == LockEntry.Sign.Set);
-
-    /// <summary>How many locks of the server's table are in use or may be soon: those who wait, and what shows that they do, count too.</summary>
-    public int Weight => Count + (3 * _waiting);
 
     /// <summary>The caller has gone. What it was granted meanwhile is given back: now, or when the answer comes.</summary>
     public void Abandon(Claim claim)
@@ -67,23 +63,25 @@ internal sealed partial class LockTable
         Serve(entry);
     }
 
-    /// <summary>At the place of its arrival: one that was asked for at once may have come before those who stand there.</summary>
+    /// <summary>Inserts a claim in the order of arrival: one that was asked for at once may have come before those in the list.</summary>
     private void StandInLine(LockEntry entry, Claim claim)
     {
-        if (entry.Waiting.Contains(claim)) return;
+        if (claim.Node is not null) return;
 
-        var next = entry.Waiting.First;
-        while (next is not null && next.Value.Arrival < claim.Arrival) next = next.Next;
-        if (next is null) entry.Waiting.AddLast(claim);
-        else entry.Waiting.AddBefore(next, claim);
-        _waiting++;
+        if (entry.Waiting.Count == 0) _waitedKeys++;
+        // From the end: nearly every claim belongs there, and thousands may wait.
+        var previous = entry.Waiting.Last;
+        while (previous is not null && previous.Value.Arrival > claim.Arrival) previous = previous.Previous;
+        claim.Node = previous is null ? entry.Waiting.AddFirst(claim) : entry.Waiting.AddAfter(previous, claim);
     }
 
     private bool LeaveLine(LockEntry entry, Claim claim)
     {
-        if (!entry.Waiting.Remove(claim)) return false;
+        if (claim.Node is not { } node) return false;
 
-        _waiting--;
+        entry.Waiting.Remove(node);
+        claim.Node = null;
+        if (entry.Waiting.Count == 0) _waitedKeys--;
         return true;
     }
 

@@ -1,3 +1,5 @@
+using JobLocks.Gate;
+
 namespace JobLocks.Postgres;
 
 /// <summary>
@@ -53,9 +55,9 @@ internal sealed partial class LockTable(LockDesk desk)
     /// <summary>Puts a new claim: where one of its locks cannot be had it is refused at once, and nothing is asked.</summary>
     public void Enter(Claim claim)
     {
+        claim.Arrival = ++_arrivals;
         if (claim.Waits)
         {
-            claim.Arrival = ++_arrivals;
             var entry = EntryOf(claim.Wishes[0].Key);
             if (entry.Waiting.Count > 0 || !TryAsk(claim, 0)) StandInLine(entry, claim);
             return;
@@ -120,16 +122,16 @@ internal sealed partial class LockTable(LockDesk desk)
     }
 
     /// <summary>Gives a lock back. A lost one only makes room: its session holds nothing any more.</summary>
-    public void Release(JobLockHandle handle)
+    public void Release(LockGrant grant)
     {
-        if (!_entries.TryGetValue(handle.Key, out var entry) || !entry.Handles.Remove(handle)) return;
+        if (!_entries.TryGetValue(grant.Key, out var entry) || !entry.Grants.Remove(grant)) return;
 
         if (entry.State == LockEntry.Stand.Held)
         {
-            GiveBackIfLast(entry, handle);
-            if (handle.Written > 0 && entry.State == LockEntry.Stand.Held) desk.StrikeOut(new(LockVerb.ReleaseShared, handle.Key) { Handle = handle });
+            GiveBackIfLast(entry, grant);
+            if (grant.Written > 0 && entry.State == LockEntry.Stand.Held) desk.StrikeOut(new(LockVerb.ReleaseShared, grant.Key) { Grant = grant });
         }
-        else if (entry.Handles.Count == 0)
+        else if (entry.Grants.Count == 0)
         {
             entry.State = LockEntry.Stand.Free;
             ServeOrTidy(entry);
@@ -202,8 +204,13 @@ internal sealed partial class LockTable(LockDesk desk)
 
         if (granted is null && claim is { Waits: true, IsAbandoned: false })
         {
-            Wait(asked, claim);
-            return;
+            if (HasRoomToWait(asked, desk.Budget))
+            {
+                Wait(asked, claim);
+                return;
+            }
+
+            claim.Failure = desk.TooManyLocks(Weight, LocksOfWaitedKey);
         }
 
         LeaveLine(asked, claim);
@@ -226,10 +233,10 @@ internal sealed partial class LockTable(LockDesk desk)
         entry.State = LockEntry.Stand.Held;
         entry.Token = token;
         entry.Line = claim.Wishes[wish].Key;
-        var handle = new JobLockHandle(claim.Wishes[wish].Name, entry.Key, claim.Wishes[wish].Key, claim.Holder, desk.UtcNow, desk, token) { Template = claim.Wishes[wish].Template, Mode = claim.Wishes[wish].Mode };
-        entry.Handles.Add(handle);
+        var grant = new LockGrant(claim.Wishes[wish], entry.Key, claim.Holder, desk.UtcNow, desk, token) { Stack = claim.Stack };
+        entry.Grants.Add(grant);
         if (claim.Wishes[wish].Limit > 1) desk.NoteLimit(claim.Wishes[wish]);
-        claim.Handles[wish] = handle;
+        claim.Grants[wish] = grant;
     }
 
     private void Close(Claim claim, int wish, bool granted)
@@ -251,20 +258,20 @@ internal sealed partial class LockTable(LockDesk desk)
 
     private void GiveBack(Claim claim)
     {
-        for (var wish = 0; wish < claim.Handles.Length; wish++)
+        for (var wish = 0; wish < claim.Grants.Length; wish++)
         {
-            if (claim.Handles[wish] is { } handle) Release(handle);
-            claim.Handles[wish] = null;
+            if (claim.Grants[wish] is { } grant) Release(grant);
+            claim.Grants[wish] = null;
         }
     }
 
-    private void GiveBackIfLast(LockEntry entry, JobLockHandle? handle = null)
+    private void GiveBackIfLast(LockEntry entry, LockGrant? grant = null)
     {
-        if (entry.State != LockEntry.Stand.Held || entry.Handles.Count + entry.Joining > 0) return;
+        if (entry.State != LockEntry.Stand.Held || entry.Grants.Count + entry.Joining > 0) return;
 
         entry.State = LockEntry.Stand.Free;
         Count--;
-        Orders.Add(new(entry.Mode == LockMode.Shared ? LockVerb.ReleaseShared : LockVerb.Release, entry.Key) { Handle = handle, Line = (entry.Line ?? entry.Key).Value });
+        Orders.Add(new(entry.Mode == LockMode.Shared ? LockVerb.ReleaseShared : LockVerb.Release, entry.Key) { Grant = grant, Line = (entry.Line ?? entry.Key).Value });
     }
 
     private LockEntry EntryOf(LockKey key)

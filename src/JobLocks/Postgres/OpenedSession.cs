@@ -78,7 +78,7 @@ internal sealed class OpenedSession : IDisposable
         List<long>? gone = null;
         foreach (var release in releases)
         {
-            if (release.Handle is { Written: > 0 } handle) (gone ??= []).Add(handle.Written);
+            if (release.Grant is { Written: > 0 } grant) (gone ??= []).Add(grant.Written);
         }
 
         if (gone is null || !HasLedger) return;

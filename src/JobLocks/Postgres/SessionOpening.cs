@@ -33,7 +33,7 @@ internal sealed class SessionOpening
         var settings = new NpgsqlConnectionStringBuilder(source.ConnectionString);
         _hosts = (settings.Host ?? "").Split(',', StringSplitOptions.TrimEntries);
         _host = _hosts[0];
-        Server = $"{settings.Host}:{settings.Port}, database {settings.Database ?? settings.Username}";
+        Server = ServerName.Of(settings);
     }
 
     /// <summary>Where the locks are, without secrets.</summary>

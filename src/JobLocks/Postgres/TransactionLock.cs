@@ -15,7 +15,7 @@ internal sealed class TransactionLock : ILockOwner
         using var command = CommandIn(transaction, wish);
         command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = wish.Key.Value });
         var granted = await command.ExecuteScalarAsync(stop).ConfigureAwait(false) is true;
-        return granted ? new(wish.Name, wish.Key, wish.Key, new() { Run = "a transaction" }, TimeProvider.System.GetUtcNow(), Owner, token: 0) : null;
+        return granted ? new(new LockGrant(wish, wish.Key, new() { Run = "a transaction" }, TimeProvider.System.GetUtcNow(), Owner, token: 0)) : null;
     }
 
     private static NpgsqlCommand CommandIn(NpgsqlTransaction transaction, LockWish wish)
@@ -35,9 +35,14 @@ internal sealed class TransactionLock : ILockOwner
         throw new ArgumentException($"The transaction is over, so the lock {wish} cannot be taken in it.", nameof(transaction), over);
     }
 
-    void ILockOwner.Release(JobLockHandle handle)
+    void ILockOwner.Release(LockGrant grant)
     {
         // The transaction does, at its end.
+    }
+
+    void ILockOwner.Collected(LockGrant grant)
+    {
+        // The transaction releases it, whether its handle was disposed or not.
     }
 
     void ILockOwner.CheckClock()

@@ -1,3 +1,5 @@
+using JobLocks.Inspection;
+
 namespace JobLocks;
 
 /// <summary>A lock was declared in a way that cannot work. The message quotes it, names the job, and says what would work.</summary>
@@ -6,7 +8,7 @@ public sealed class JobLockRuleException : InvalidOperationException
     /// <summary>Creates the exception.</summary>
     /// <param name="message">The declaration as written, the job, what is wrong, what would work.</param>
     public JobLockRuleException(string message)
-        : base(message)
+        : base(Shown.Message(message))
     {
     }
 
@@ -14,7 +16,7 @@ public sealed class JobLockRuleException : InvalidOperationException
     /// <param name="message">The declaration as written, the job, what is wrong, what would work.</param>
     /// <param name="innerException">What went wrong underneath.</param>
     public JobLockRuleException(string message, Exception? innerException)
-        : base(message, innerException)
+        : base(Shown.Message(message), innerException)
     {
     }
 }

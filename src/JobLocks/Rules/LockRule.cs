@@ -1,3 +1,4 @@
+using JobLocks.Inspection;
 using JobLocks.Line;
 using JobLocks.Naming;
 
@@ -104,5 +105,5 @@ internal sealed class LockRule
         declaration.WaitAtMostSeconds != 0 ? nameof(declaration.WaitAtMostSeconds) : declaration.KeepWaiting != 0 ? nameof(declaration.KeepWaiting) : null;
 
     private static JobLockRuleException Broken(LockDeclaration declaration, JobSignature job, FormatException problem) =>
-        new($"{declaration} on {job.DisplayName} {problem.Message}", problem);
+        new($"{Shown.Cut(declaration.ToString())} on {Shown.Cut(job.DisplayName, Shown.LongestRun)} {Shown.Cut(problem.Message, Shown.LongestMessage / 2)}", problem);
 }

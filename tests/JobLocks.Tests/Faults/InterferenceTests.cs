@@ -39,8 +39,8 @@ public sealed class InterferenceTests
 
     private static async Task<JobLockHandle> TakeAsync(LockDesk desk, string name, CancellationToken stop)
     {
-        var claim = desk.Enter([new(name, LockKey.Of(name))], Run, waits: false, Turn.Newcomer, comesFor: null, mayBlock: false);
+        var claim = desk.Enter([new(name, LockKey.Of(name))], Run, waits: false, Turn.Newcomer, comesFor: null, stack: null, mayBlock: false);
         await claim.Answer.WaitAsync(stop);
-        return claim.Handles[0]!;
+        return new(claim.Grants[0]!);
     }
 }

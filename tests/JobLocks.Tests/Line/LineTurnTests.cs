@@ -51,7 +51,8 @@ public sealed class LineTurnTests : LineFixture
         Name += name;
         ILockKeeper locks = Open();
         var wish = new LockWish(Name, Key, LockMode.Exclusive, Limit);
-        for (var i = 0; i < Limit; i++) await locks.TryTakeAllAsync([wish], new() { Run = "h" }, null, blocks: false, stop);
+        var held = new List<JobLockHandle>();
+        for (var i = 0; i < Limit; i++) held.AddRange((await locks.TryTakeAllAsync([wish], new() { Run = "h" }, null, blocks: false, stop)).Handles);
         for (var i = 0; i < Limit; i++) await ParkAsync(locks, i, wish, stop);
 
         // Under another name, so that one can see that it was swept.
@@ -62,6 +63,7 @@ public sealed class LineTurnTests : LineFixture
         await Runs.NextAsync(stop);
 
         Assert.That(Runs.Woken, Is.EqualTo(2));
+        foreach (var handle in held) handle.Dispose();
     }
 
     [Test]
@@ -215,7 +217,7 @@ public sealed class LineTurnTests : LineFixture
         var blind = Open(static options => options.Schema = null);
         await ProveAsync(blind, stop);
         var holder = AdvisoryLocks.Connect(Database);
-        await holder.TryAcquireAsync(Name, stop);
+        using var held = await holder.TryAcquireAsync(Name, stop);
         var locks = Open();
         await ParkAsync(locks, 0, stop);
 
@@ -244,7 +246,7 @@ public sealed class LineTurnTests : LineFixture
             ],
         };
         var heldFirst = await others.TryAcquireAsync(first, stop);
-        await others.TryAcquireAsync(second, stop);
+        using var heldSecond = await others.TryAcquireAsync(second, stop);
         var waits = (Admission.Waits)await gate.TryEnterAsync(call, stop);
         await gate.ParkedAsync(waits.Place);
         await heldFirst!.DisposeAsync();

@@ -66,7 +66,7 @@ public sealed class LockTableTests
         }
 
         Assert.That(served, Is.EqualTo(readers));
-        foreach (var reader in readers) _table.Release(reader.Handles[0]!);
+        foreach (var reader in readers) _table.Release(reader.Grants[0]!);
         AnswerAll(static _ => 1);
         Assert.That(_table.Known, Is.Zero);
     }
@@ -80,7 +80,7 @@ public sealed class LockTableTests
         AnswerAll(static _ => 7);
 
         Assert.That(_table.Count, Is.EqualTo(1));
-        _table.Release(claim.Handles[0]!);
+        _table.Release(claim.Grants[0]!);
         Assert.That(_table.Count, Is.Zero);
     }
 
@@ -147,9 +147,9 @@ public sealed class LockTableTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(order.Slots, Has.Count.EqualTo(2).And.Not.Member(LockKey.Of("a")));
-            Assert.That(limited.Handles[0], Is.Not.Null);
-            Assert.That(waiting.Handles[0], Is.Null);
-            Assert.That(first.Handles[0], Is.Not.Null);
+            Assert.That(limited.Grants[0], Is.Not.Null);
+            Assert.That(waiting.Grants[0], Is.Null);
+            Assert.That(first.Grants[0], Is.Not.Null);
         }
     }
 
@@ -185,7 +185,7 @@ public sealed class LockTableTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(first.Failure, Is.Not.Null);
-            Assert.That(second.Handles[0], Is.Not.Null);
+            Assert.That(second.Grants[0], Is.Not.Null);
         }
     }
 

@@ -259,7 +259,7 @@ public sealed class LocksByHandTests
         await using var source = NpgsqlDataSource.Create(_database);
         await using (var locks = AdvisoryLocks.Connect(source))
         {
-            await locks.TryAcquireAsync(_name, stop);
+            using var held = await locks.TryAcquireAsync(_name, stop);
             Assert.That(await _others.TryAcquireAsync(_name, stop), Is.Null);
         }
 
