@@ -13,6 +13,9 @@ internal interface ILockKeeper
     /// <summary>Put before every lock name; null for none.</summary>
     string? Scope { get; }
 
+    /// <summary>Whether it was disposed.</summary>
+    bool IsClosed { get; }
+
     /// <summary>Where runs wait.</summary>
     WaitingLine Line { get; }
 
