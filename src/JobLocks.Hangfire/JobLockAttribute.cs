@@ -1,10 +1,13 @@
 using System.Linq.Expressions;
+using System.Runtime.Serialization;
+using System.Text.Json.Serialization;
 using Hangfire.Client;
 using Hangfire.Common;
 using Hangfire.Server;
 using Hangfire.States;
 using JobLocks.Gate;
 using JobLocks.Rules;
+using Newtonsoft.Json;
 
 namespace JobLocks.Hangfire;
 
@@ -21,10 +24,13 @@ namespace JobLocks.Hangfire;
 /// public Task Run(int clientId, CancellationToken stop) => …
 /// </code></example>
 [AttributeUsage(AttributeTargets.Class | AttributeTargets.Interface | AttributeTargets.Method, AllowMultiple = true)]
-public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServerFilter, IElectStateFilter
+public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServerFilter, IElectStateFilter, IJsonOnDeserialized
 {
-    private readonly string? _name;
-    private readonly bool _hasName;
+    private string? _name;
+    private bool _hasName;
+
+    // Only while one is read from JSON.
+    private bool _nameWasRead;
 
     /// <summary>Locks on the full type, the method and all arguments that Hangfire does not fill in itself.</summary>
     public JobLockAttribute()
@@ -41,6 +47,25 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
         _name = name;
         _hasName = true;
     }
+
+    /// <summary>The name of the lock as it was given; null for the type, the method and the arguments.</summary>
+    /// <remarks>Serializers write it even where it is null, and refuse to read an attribute without it: its lock would be another one.</remarks>
+    [JsonProperty(DefaultValueHandling = DefaultValueHandling.Include, NullValueHandling = NullValueHandling.Include)]
+    [System.Text.Json.Serialization.JsonIgnore(Condition = JsonIgnoreCondition.Never)]
+    public string? Name
+    {
+        get => _hasName ? _name ?? "" : null;
+        init
+        {
+            _name = value;
+            _hasName = value is not null;
+            _nameWasRead = true;
+        }
+    }
+
+    /// <inheritdoc/>
+    [Newtonsoft.Json.JsonIgnore, System.Text.Json.Serialization.JsonIgnore]
+    public override object TypeId => base.TypeId;
 
     /// <summary>What happens to a run that meets a held lock.</summary>
     /// <value>Default <see cref="OnConflict.Wait"/>.</value>
@@ -126,6 +151,19 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     }
 
     private static JobLockExplanation Explain(Job job, string? scope) => JobLockExplanation.Of(HangfireJobCall.Of(job), scope);
+
+    [OnDeserialized]
+    private void OnRead(StreamingContext context)
+    {
+        if (!_nameWasRead)
+            throw new JobLockRuleException(
+                "A [JobLock] attribute was read from JSON without its Name, so it would take another lock. "
+                + "Add \"Name\": \"…\" to the JSON as the attribute was declared, or \"Name\": null where it was declared without a name.");
+
+        _nameWasRead = false;
+    }
+
+    void IJsonOnDeserialized.OnDeserialized() => OnRead(default);
 
     void IClientFilter.OnCreating(CreatingContext context)
     {
