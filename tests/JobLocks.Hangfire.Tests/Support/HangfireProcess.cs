@@ -23,7 +23,7 @@ internal sealed class HangfireProcess : IAsyncDisposable
     {
         Name = name;
         _setup = setup;
-        _filters = [JobFilterProviders.Providers, states];
+        _filters = [setup.HasOwnProviders ? new JobFilterAttributeFilterProvider() : JobFilterProviders.Providers, states];
         if (setup.Filters is not null) _filters.Add(setup.Filters);
         // A pool of its own, and a small one: many fixtures share the server.
         _connectionString = new NpgsqlConnectionStringBuilder(database) { ApplicationName = $"Hangfire of {name}", MaxPoolSize = 20 }.ConnectionString;
