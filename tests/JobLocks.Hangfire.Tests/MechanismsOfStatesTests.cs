@@ -92,13 +92,14 @@ public sealed class MechanismsOfStatesTests : Mechanisms
             method,
             id =>
             {
-                childId = Servers.Client.ContinueJobWith<MechanismJob>(id, job => job.Take(child.Id, default));
+                childId = Servers.Client.ContinueJobWith<MechanismJob>(id, job => job.Follow(child.Id));
                 return Task.CompletedTask;
             },
             stop);
         await Servers.StoredAsync(childId!, SucceededState.StateName, stop);
 
-        Assert.That(child.Entries.Entries.Select(static entry => entry.Number), Is.EqualTo([42]));
+        // What [FromResult] reads.
+        Assert.That((Servers.Parameter(childId!, "AntecedentResult"), child.Runs), Is.EqualTo(("42", 1)));
     }
 
     [TestCase(nameof(MechanismJob.WaitWithoutRetries)), TestCase(nameof(MechanismJob.RescheduleWithoutRetries)), CancelAfter(60_000)]

@@ -8,13 +8,6 @@ namespace JobLocks.Hangfire.Tests.Support;
 [ContinuationsSupport(pushResults: true)]
 public class MechanismJob
 {
-    private static int _made;
-
-    public MechanismJob() => Interlocked.Increment(ref _made);
-
-    /// <summary>How many instances were made for runs, in this process.</summary>
-    public static int Made => Volatile.Read(ref _made);
-
     [JobLock("sync({stage})")]
     public Task<int> Wait(string stage) => PlayAsync(stage);
 
@@ -50,8 +43,6 @@ public class MechanismJob
 
     [JobLock("sync({stage})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
     public string RescheduleAndLook(string stage, PerformContext context) => Look(stage, context);
-
-    public void Take(string stage, [FromResult] int result) => Stage.Of(stage).Pass(result);
 
     public void Follow(string stage) => Stage.Of(stage).Pass();
 
