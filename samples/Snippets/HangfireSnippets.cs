@@ -1,5 +1,6 @@
 using Hangfire;
 using Hangfire.PostgreSql;
+using Hangfire.PostgreSql.Factories;
 using JobLocks;
 using JobLocks.Hangfire;
 using Microsoft.Extensions.DependencyInjection;
@@ -63,6 +64,17 @@ internal static class HangfireSetup
 
         using var server = new BackgroundJobServer();
         BackgroundJob.Enqueue<ClientSync>(sync => sync.Run(4, CancellationToken.None));
+        Console.ReadLine();
+    }
+
+    public static void WithTwoStorages(string orders, string billing, IJobLocks locks)
+    {
+        var options = new PostgreSqlStorageOptions();
+        var ordersStorage = new PostgreSqlStorage(new NpgsqlConnectionFactory(orders, options), options).UseJobLocks(locks);
+        var billingStorage = new PostgreSqlStorage(new NpgsqlConnectionFactory(billing, options), options).UseJobLocks(locks);
+
+        using var ordersServer = new BackgroundJobServer(new(), ordersStorage);
+        using var billingServer = new BackgroundJobServer(new(), billingStorage);
         Console.ReadLine();
     }
 }

@@ -39,6 +39,7 @@ internal sealed class HangfireRuns : IRunStore
     {
         if (_id is { } known) return known;
 
+        using var outside = AmbientTransaction.Leave();
         using var connection = _storage.GetConnection();
         if (Read(connection) is not { } name)
         {
@@ -68,6 +69,7 @@ internal sealed class HangfireRuns : IRunStore
 
     public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
+        using var outside = AmbientTransaction.Leave();
         using var connection = _storage.GetConnection();
         return new([.. runs.Select(run => LookAt(connection, run.Address.Run))]);
     }
@@ -78,6 +80,7 @@ internal sealed class HangfireRuns : IRunStore
     /// </summary>
     public ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
+        using var outside = AmbientTransaction.Leave();
         using var connection = _storage.GetConnection();
         var fates = runs.Select(run => FateOf(connection.GetStateData(run.Address.Run))).ToArray();
         using var transaction = connection.CreateWriteTransaction();

@@ -1,10 +1,13 @@
 using System.Linq.Expressions;
+using System.Runtime.Serialization;
+using System.Text.Json.Serialization;
 using Hangfire.Client;
 using Hangfire.Common;
 using Hangfire.Server;
 using Hangfire.States;
 using JobLocks.Gate;
 using JobLocks.Rules;
+using Newtonsoft.Json;
 
 namespace JobLocks.Hangfire;
 
@@ -21,10 +24,13 @@ namespace JobLocks.Hangfire;
 /// public Task Run(int clientId, CancellationToken stop) => …
 /// </code></example>
 [AttributeUsage(AttributeTargets.Class | AttributeTargets.Interface | AttributeTargets.Method, AllowMultiple = true)]
-public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServerFilter, IElectStateFilter
+public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServerFilter, IElectStateFilter, IJsonOnDeserialized
 {
-    private readonly string? _name;
-    private readonly bool _hasName;
+    private string? _name;
+    private bool _hasName;
+
+    // Only while one is read from JSON.
+    private bool _nameWasRead;
 
     /// <summary>Locks on the full type, the method and all arguments that Hangfire does not fill in itself.</summary>
     public JobLockAttribute()
@@ -41,6 +47,25 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
         _name = name;
         _hasName = true;
     }
+
+    /// <summary>The name of the lock as it was given; null for the type, the method and the arguments.</summary>
+    /// <remarks>Serializers write it even where it is null, and refuse to read an attribute without it: its lock would be another one.</remarks>
+    [JsonProperty(DefaultValueHandling = DefaultValueHandling.Include, NullValueHandling = NullValueHandling.Include)]
+    [System.Text.Json.Serialization.JsonIgnore(Condition = JsonIgnoreCondition.Never)]
+    public string? Name
+    {
+        get => _hasName ? _name ?? "" : null;
+        init
+        {
+            _name = value;
+            _hasName = value is not null;
+            _nameWasRead = true;
+        }
+    }
+
+    /// <inheritdoc/>
+    [Newtonsoft.Json.JsonIgnore, System.Text.Json.Serialization.JsonIgnore]
+    public override object TypeId => base.TypeId;
 
     /// <summary>What happens to a run that meets a held lock.</summary>
     /// <value>Default <see cref="OnConflict.Wait"/>.</value>
@@ -108,14 +133,37 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
         }
     }
 
-    /// <summary>Hangfire now elects Deleted for the run, which OnStateElection turns into what was decided.</summary>
     private static void Refuse(PerformingContext context, RefusedRun refused)
     {
-        context.Items[RefusedRun.ItemKey] = refused;
-        context.Canceled = true;
+        // Where servers were given filter providers of their own, nothing surrounds the run. It is parked at once: other filters see an exception.
+        if (refused.Place is not null && !RefusalFilter.Surrounds(context) && ParkedRun.TryPark(context, refused)) throw new JobAbortedException();
+
+        refused.Cancel(context);
+    }
+
+    /// <summary>
+    /// When Hangfire is to start a waiting run by itself. A new process learns of some storages only by their jobs: there, the first in line is one.
+    /// </summary>
+    private static TimeSpan AtMost(Admission.Waits waits, PerformContext context)
+    {
+        var soon = TimeSpan.FromSeconds(LockDeclaration.DefaultRetryAfterSeconds) * waits.Position;
+        return soon < waits.AtMost && ConfiguredGates.IsFoundByItsJobs(context.Storage) ? soon : waits.AtMost;
     }
 
     private static JobLockExplanation Explain(Job job, string? scope) => JobLockExplanation.Of(HangfireJobCall.Of(job), scope);
+
+    [OnDeserialized]
+    private void OnRead(StreamingContext context)
+    {
+        if (!_nameWasRead)
+            throw new JobLockRuleException(
+                "A [JobLock] attribute was read from JSON without its Name, so it would take another lock. "
+                + "Add \"Name\": \"…\" to the JSON as the attribute was declared, or \"Name\": null where it was declared without a name.");
+
+        _nameWasRead = false;
+    }
+
+    void IJsonOnDeserialized.OnDeserialized() => OnRead(default);
 
     void IClientFilter.OnCreating(CreatingContext context)
     {
@@ -127,11 +175,12 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     {
         // One that is to run later, or after this one, is meant to.
         if (context is { Canceled: false, Exception: null, BackgroundJob: { } made, InitialState: EnqueuedState })
-            ConfiguredGates.Find(context.Storage)?.Made(() => HangfireJobCall.Of(made, this));
+            ConfiguredGates.Of(context.Storage)?.Made(() => HangfireJobCall.Of(made, this));
     }
 
     void IServerFilter.OnPerforming(PerformingContext context)
     {
+        using var outside = AmbientTransaction.Leave();
         var entered = EnteredRun.AllOf(context.Items);
         if (entered.Exists(run => run.AskedFor.Contains(this))) return;
 
@@ -149,13 +198,11 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
                 entered.Add(new(this, askedFor, call, admitted, WatchOver(context, admitted, gate)));
                 break;
             case Admission.Waits waits:
-                if (ParkedRun.TryPark(context, waits, gate)) throw new JobAbortedException();
-
-                Refuse(context, new(waits));
+                Refuse(context, new(waits, AtMost(waits, context), gate));
                 break;
             case Admission.Refused refused:
                 if (refused.What == OnConflict.Reschedule) KeptQueue.Remember(context);
-                Refuse(context, new(refused));
+                Refuse(context, new(refused, gate));
                 break;
         }
     }
@@ -163,6 +210,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     void IServerFilter.OnPerformed(PerformedContext context)
     {
         // Called on every way out of the run: its end, its exception, another filter's veto, shutdown.
+        using var outside = AmbientTransaction.Leave();
         var entered = EnteredRun.AllOf(context.Items);
         if (entered.Find(run => run.EnteredBy == this) is not { } run) return;
 
@@ -184,11 +232,8 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     {
         KeptQueue.Restore(context);
         FetchedRun.Remember(context);
+        // Done before any other filter by one of ours, where servers have Hangfire's own filter providers.
         LostRun.Tell(context);
-
-        // Elected again each time that Hangfire repeats a state change it could not store: same question, same answer.
-        if (context.CustomData?.TryGetValue(RefusedRun.ItemKey, out var item) != true || item is not RefusedRun refused) return;
-
-        if (context.CandidateState is DeletedState && context.CandidateState != refused.NextState) context.CandidateState = refused.NextState;
+        RefusedRun.Elect(context);
     }
 }

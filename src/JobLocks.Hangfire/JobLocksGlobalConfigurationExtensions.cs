@@ -11,7 +11,7 @@ public static class JobLocksGlobalConfigurationExtensions
     /// <summary>Uses the locks that <c>services.AddJobLocks(…)</c> put into the container.</summary>
     /// <param name="configuration">
     /// Hangfire's configuration. Right after <c>UsePostgreSqlStorage(…)</c>, the locks belong to that storage;
-    /// on a configuration without one, to the current storage and to every storage that has none of its own.
+    /// on a configuration without one, to the storage of this container, and to every storage that has none of its own.
     /// </param>
     /// <param name="services">The container; it owns the locks.</param>
     /// <returns><paramref name="configuration"/>.</returns>
@@ -21,14 +21,15 @@ public static class JobLocksGlobalConfigurationExtensions
         ArgumentNullException.ThrowIfNull(configuration);
         ArgumentNullException.ThrowIfNull(services);
 
-        return Use(configuration, services.GetService<JobGate>() ?? throw new JobLocksNotConfiguredException(
-            "Hangfire is told to use JobLocks, but the container has none. Add services.AddJobLocks(connectionString)."));
+        var gate = services.GetService<JobGate>() ?? throw new JobLocksNotConfiguredException(
+            "Hangfire is told to use JobLocks, but the container has none. Add services.AddJobLocks(connectionString).");
+        return Use(configuration, gate, services);
     }
 
     /// <summary>Uses locks that were made without a container.</summary>
     /// <param name="configuration">
     /// Hangfire's configuration. Right after <c>UsePostgreSqlStorage(…)</c>, the locks belong to that storage;
-    /// on a configuration without one, to the current storage and to every storage that has none of its own.
+    /// on a configuration without one, to the current storage, or to the next one where that has locks already; and to every storage that has none.
     /// </param>
     /// <param name="locks">From <see cref="AdvisoryLocks"/>; stays the caller's to dispose, after the servers.</param>
     /// <returns><paramref name="configuration"/>.</returns>
@@ -38,33 +39,35 @@ public static class JobLocksGlobalConfigurationExtensions
         ArgumentNullException.ThrowIfNull(configuration);
         ArgumentNullException.ThrowIfNull(locks);
 
-        return Use(configuration, JobGate.To(locks, (locks as AdvisoryLocks)?.Loggers));
+        return Use(configuration, GateTo(locks));
     }
 
-    private static IGlobalConfiguration Use(IGlobalConfiguration configuration, JobGate gate)
+    /// <summary>Uses locks for one storage, whether or not it is the current one of the process.</summary>
+    /// <typeparam name="TStorage">The storage's type.</typeparam>
+    /// <param name="storage">For storages that are made by hand and given to servers and clients, such as two of them in one process.</param>
+    /// <param name="locks">From <see cref="AdvisoryLocks"/>; stays the caller's to dispose, after the servers.</param>
+    /// <returns><paramref name="storage"/>.</returns>
+    /// <exception cref="ArgumentException"><paramref name="locks"/> cannot lock runs.</exception>
+    public static TStorage UseJobLocks<TStorage>(this TStorage storage, IJobLocks locks)
+        where TStorage : JobStorage
     {
+        ArgumentNullException.ThrowIfNull(storage);
+        ArgumentNullException.ThrowIfNull(locks);
+
+        RefusalFilter.Use();
+        ConfiguredGates.Set(storage, GateTo(locks));
+        return storage;
+    }
+
+    private static JobGate GateTo(IJobLocks locks) => JobGate.To(locks, (locks as AdvisoryLocks)?.Loggers);
+
+    private static IGlobalConfiguration Use(IGlobalConfiguration configuration, JobGate gate, IServiceProvider? services = null)
+    {
+        RefusalFilter.Use();
         LocksDashboard.AddTo(configuration);
-        if (configuration is IGlobalConfiguration<JobStorage> { Entry: { } storage })
-        {
-            ConfiguredGates.Set(storage, gate);
-            return configuration;
-        }
-
-        if (CurrentStorage() is { } current) ConfiguredGates.Set(current, gate);
-        ConfiguredGates.SetDefault(gate);
+        if (configuration is IGlobalConfiguration<JobStorage> { Entry: { } storage }) ConfiguredGates.Set(storage, gate);
+        else if (services?.GetService<IServiceProviderIsService>()?.IsService(typeof(JobStorage)) == true) ConfiguredGates.SetHost(gate, services.GetService<JobStorage>);
+        else ConfiguredGates.SetDefault(gate);
         return configuration;
-    }
-
-    private static JobStorage? CurrentStorage()
-    {
-        try
-        {
-            return JobStorage.Current;
-        }
-        catch (InvalidOperationException)
-        {
-            // Hangfire has no other way to ask whether a storage was set.
-            return null;
-        }
     }
 }

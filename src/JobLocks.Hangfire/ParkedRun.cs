@@ -1,33 +1,30 @@
 using Hangfire.Server;
 using Hangfire.States;
 using Hangfire.Storage;
-using JobLocks.Gate;
 using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Parks a run that waits in the line. Its state is changed here and not left to the worker, which would write down that the run was deleted.
+/// Parks a run that is put off. Its state is changed here and not left to the worker, which would write down that the run was deleted.
 /// </summary>
 internal static class ParkedRun
 {
     // Hangfire's own lock on a job, which nobody holds for long.
     private static readonly TimeSpan StateLockTimeout = TimeSpan.FromSeconds(5);
 
-    /// <summary>The state of a run that waits. Its time is the last resort, should nobody be left to wake it.</summary>
-    public static ScheduledState StateOf(Admission.Waits waits) => new(waits.AtMost) { Reason = waits.Reason };
-
     /// <summary>Parks it.</summary>
     /// <returns>False where that must be left to the worker: nothing has changed.</returns>
-    public static bool TryPark(PerformContext context, Admission.Waits waits, JobGate gate)
+    public static bool TryPark(PerformContext context, RefusedRun refused)
     {
         if (FetchedRun.Of(context) is not { } run) return false;
 
-        var log = gate.Loggers.CreateLogger<JobLockAttribute>();
+        using var outside = AmbientTransaction.Leave();
+        var log = refused.Gate.Loggers.CreateLogger<JobLockAttribute>();
         try
         {
             // One that was deleted or fetched by another worker meanwhile is no longer ours; a sweep takes its place away.
-            if (!TryChange(context, run, StateOf(waits))) return true;
+            if (!TryChange(context, run, refused.NextState)) return true;
         }
         catch (Exception broken)
         {
@@ -35,9 +32,11 @@ internal static class ParkedRun
             return false;
         }
 
+        if (refused.Place is not { } place) return true;
+
         try
         {
-            gate.Parked(waits.Place);
+            refused.Gate.Parked(place);
         }
         catch (Exception broken)
         {
@@ -48,7 +47,7 @@ internal static class ParkedRun
         return true;
     }
 
-    private static bool TryChange(PerformContext context, FetchedRun run, ScheduledState parked)
+    private static bool TryChange(PerformContext context, FetchedRun run, IState parked)
     {
         var job = context.BackgroundJob;
         using var connection = context.Storage.GetConnection();

@@ -105,6 +105,7 @@ internal sealed class RunWatch : IDisposable
     /// <summary>False where there is nothing to stop any more.</summary>
     private bool TryFail()
     {
+        using var outside = AmbientTransaction.Leave();
         using var connection = _storage.GetConnection();
         // Whoever changes the state of a job holds this lock: what is asked under it stays true until the commit.
         using var turn = connection.AcquireDistributedJobLock(_job.Id, StateLockTimeout);

@@ -1,3 +1,5 @@
+using System.Runtime.Serialization;
+using System.Text.Json.Serialization;
 using JobLocks.Quartz.Entering;
 using JobLocks.Rules;
 using Quartz;
@@ -22,10 +24,13 @@ namespace JobLocks.Quartz;
 /// public sealed class ClientSyncJob : IJob { ... context.MergedJobDataMap["clientId"] ... }
 /// </code></example>
 [AttributeUsage(AttributeTargets.Class | AttributeTargets.Interface, AllowMultiple = true, Inherited = true)]
-public sealed class JobLockAttribute : Attribute
+public sealed class JobLockAttribute : Attribute, IJsonOnDeserialized
 {
-    private readonly string? _name;
-    private readonly bool _hasName;
+    private string? _name;
+    private bool _hasName;
+
+    // Only while one is read from JSON.
+    private bool _nameWasRead;
 
     /// <summary>Locks on the job's type and all of its data, such as <c>Acme.ClientSyncJob(clientId:4)</c>.</summary>
     public JobLockAttribute()
@@ -42,6 +47,24 @@ public sealed class JobLockAttribute : Attribute
         _name = name;
         _hasName = true;
     }
+
+    /// <summary>The name of the lock as it was given; null for the job's type and its data.</summary>
+    /// <remarks>Serializers write it even where it is null, and refuse to read an attribute without it: its lock would be another one.</remarks>
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
+    public string? Name
+    {
+        get => _hasName ? _name ?? "" : null;
+        init
+        {
+            _name = value;
+            _hasName = value is not null;
+            _nameWasRead = true;
+        }
+    }
+
+    /// <inheritdoc/>
+    [IgnoreDataMember, JsonIgnore]
+    public override object TypeId => base.TypeId;
 
     /// <summary>What happens to a run that meets a lock somebody else holds.</summary>
     /// <value>
@@ -98,4 +121,17 @@ public sealed class JobLockAttribute : Attribute
         KeepWaiting = KeepWaiting,
         KeepNewest = KeepNewest,
     };
+
+    [OnDeserialized]
+    private void OnRead(StreamingContext context)
+    {
+        if (!_nameWasRead)
+            throw new JobLockRuleException(
+                "A [JobLock] attribute was read from JSON without its Name, so it would take another lock. "
+                + "Add \"Name\": \"…\" to the JSON as the attribute was declared, or \"Name\": null where it was declared without a name.");
+
+        _nameWasRead = false;
+    }
+
+    void IJsonOnDeserialized.OnDeserialized() => OnRead(default);
 }

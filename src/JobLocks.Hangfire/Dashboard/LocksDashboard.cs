@@ -36,7 +36,7 @@ internal static class LocksDashboard
     }
 
     /// <summary>Looks at the locks of a storage; null where none belong to it.</summary>
-    public static LockInspector? Of(JobStorage storage) => ConfiguredGates.Find(storage)?.Inspection;
+    public static LockInspector? Of(JobStorage storage) => ConfiguredGates.Of(storage)?.Inspection;
 
     private static long KeyIn(string digits) => long.TryParse(digits, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var key) ? key : 0;
 

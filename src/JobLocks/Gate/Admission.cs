@@ -53,6 +53,9 @@ internal abstract record Admission
     /// <param name="AtMost">When the store is to start it by itself: the last resort, should nobody be left to wake it.</param>
     internal sealed record Waits(LinePlace Place, RunAddress Address, string Reason, TimeSpan AtMost) : Admission
     {
+        /// <summary>Which one it is of those that wait: 1 for the next.</summary>
+        public required int Position { get; init; }
+
         public override string Outcome => "waits";
     }
 }

@@ -13,6 +13,9 @@ internal interface ILockKeeper
     /// <summary>Put before every lock name; null for none.</summary>
     string? Scope { get; }
 
+    /// <summary>Whether it was disposed; false where that is not known.</summary>
+    bool IsClosed => false;
+
     /// <summary>Where runs wait.</summary>
     WaitingLine Line { get; }
 

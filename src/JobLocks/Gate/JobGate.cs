@@ -23,6 +23,9 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     /// <summary>For those who carry out what is decided here.</summary>
     public ILoggerFactory Loggers { get; private init; } = NullLoggerFactory.Instance;
 
+    /// <summary>Whether the locks were disposed: it lets no run through any more.</summary>
+    public bool IsClosed => locks.IsClosed;
+
     /// <summary>Looks at the locks, for a dashboard.</summary>
     public LockInspector Inspection => locks.Inspection;
 
@@ -168,7 +171,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         var by = holder is null ? "" : $", held by {holder}";
         var reason = $"{WaitReason}{request.ShownName}{by}, place {ahead + 1}";
         log.Waits(call.ShownId, request.ShownName, request.Key.Value, reason);
-        return new(place, address, reason, atMost + Queueing.Grace ?? Queueing.LastResort);
+        return new(place, address, reason, atMost + Queueing.Grace ?? Queueing.LastResort) { Position = ahead + 1 };
     }
 
     /// <summary>It has waited for as long as it may.</summary>

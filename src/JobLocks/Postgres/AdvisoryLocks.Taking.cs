@@ -14,6 +14,8 @@ public sealed partial class AdvisoryLocks : ILockKeeper
 {
     string? ILockKeeper.Scope => _options.Scope;
 
+    bool ILockKeeper.IsClosed => _desk.IsClosed;
+
     WaitingLine ILockKeeper.Line => _line;
 
     LockInspector ILockKeeper.Inspection => Inspection;

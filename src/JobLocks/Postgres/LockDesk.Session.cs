@@ -198,6 +198,15 @@ internal sealed partial class LockDesk
         lock (_door) return _past.Contains(backend);
     }
 
+    /// <summary>Whether it was disposed.</summary>
+    public bool IsClosed
+    {
+        get
+        {
+            lock (_door) return _closed;
+        }
+    }
+
     /// <summary>Gives back all locks and closes the session.</summary>
     /// <returns>Ends when the connection is closed.</returns>
     public ValueTask DisposeAsync()

@@ -16,14 +16,14 @@ internal sealed class HangfireProcess : IAsyncDisposable
     private readonly string _connectionString;
     private readonly HangfireSetup _setup;
     private readonly JobFilterProviderCollection _filters;
-    private readonly Activations _activator = new();
+    private readonly CountingActivator _activator = new();
     private BackgroundJobServer? _server;
 
     public HangfireProcess(string name, string database, HangfireSetup setup, IJobFilterProvider states)
     {
         Name = name;
         _setup = setup;
-        _filters = [JobFilterProviders.Providers, states];
+        _filters = [setup.HasOwnProviders ? new JobFilterAttributeFilterProvider() : JobFilterProviders.Providers, states];
         if (setup.Filters is not null) _filters.Add(setup.Filters);
         // A pool of its own, and a small one: many fixtures share the server.
         _connectionString = new NpgsqlConnectionStringBuilder(database) { ApplicationName = $"Hangfire of {name}", MaxPoolSize = 20 }.ConnectionString;
@@ -53,6 +53,9 @@ internal sealed class HangfireProcess : IAsyncDisposable
     public RecurringJobManager Recurring { get; }
 
     public AdvisoryLocks? Locks { get; }
+
+    /// <summary>How many instances of jobs were made for runs.</summary>
+    public int Activations => _activator.Count;
 
     public void StartServer() => _server = new(
         new BackgroundJobServerOptions
@@ -115,10 +118,18 @@ internal sealed class HangfireProcess : IAsyncDisposable
     /// <summary>What <c>UsePostgreSqlStorage</c> returns, without making this storage the current one of the whole process.</summary>
     private sealed record StorageConfiguration(PostgreSqlStorage Entry) : IGlobalConfiguration<PostgreSqlStorage>;
 
-    private sealed class Activations : JobActivator
+    private sealed class CountingActivator : JobActivator
     {
+        private int _count;
+
         public ConcurrentDictionary<Type, Type> Jobs { get; } = new();
 
-        public override object ActivateJob(Type jobType) => Activator.CreateInstance(Jobs.GetValueOrDefault(jobType, jobType))!;
+        public int Count => Volatile.Read(ref _count);
+
+        public override object ActivateJob(Type jobType)
+        {
+            Interlocked.Increment(ref _count);
+            return Activator.CreateInstance(Jobs.GetValueOrDefault(jobType, jobType))!;
+        }
     }
 }

@@ -33,4 +33,7 @@ internal sealed record HangfireSetup
 
     /// <summary>Filters of these servers and clients only.</summary>
     public IJobFilterProvider? Filters { get; init; }
+
+    /// <summary>Whether its servers and clients have the filters of attributes alone, and not those that are added to Hangfire's own providers.</summary>
+    public bool HasOwnProviders { get; init; }
 }
