@@ -1,34 +1,39 @@
-using Hangfire.States;
-using Hangfire.Storage;
-using JobLocks;
+using System.Globalization;
+using Microsoft.Extensions.Logging;
 using Npgsql;
-using Quartz;
 
 namespace ClientSync;
 
-/// <summary>Counts what was refused, for the table at the end: one listener in each scheduler.</summary>
-internal sealed class RefusalRecorder(NpgsqlDataSource database, ServerName server) : IApplyStateFilter, IJobListener
+/// <summary>
+/// Counts what was refused, for the table at the end. Neither scheduler announces a run that only waits, since nothing has happened to it yet: the log
+/// of JobLocks does, for both.
+/// </summary>
+internal sealed class RefusalRecorder(NpgsqlDataSource database, ServerName server) : ILoggerProvider, ILogger
 {
-    private static readonly string[] Refusals = ["Waiting", "Skipped", "Rescheduled", "Failed"];
+    public ILogger CreateLogger(string categoryName) => this;
 
-    public void OnStateApplied(ApplyStateContext context, IWriteOnlyTransaction transaction)
+    public IDisposable? BeginScope<TState>(TState state)
+        where TState : notnull => null;
+
+    public bool IsEnabled(LogLevel logLevel) => logLevel == LogLevel.Information;
+
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {
-        if (context.NewState.Reason is not { } reason || !Array.Exists(Refusals, refusal => reason.StartsWith(refusal, StringComparison.Ordinal))) return;
+        if (state is not IReadOnlyList<KeyValuePair<string, object?>> entries || ValueOf(entries, "Reason") is not { } reason || ClientOf(ValueOf(entries, "LockName")) is not { } client) return;
 
         using var command = database.CreateCommand(Tables.Refuse);
-        foreach (var value in new[] { context.BackgroundJob.Job.Args[0], "Hangfire", server.Name, reason }) command.Parameters.Add(new() { Value = value });
+        foreach (var value in new object[] { client, server.Name, reason }) command.Parameters.Add(new() { Value = value });
         command.ExecuteNonQuery();
     }
 
-    public void OnStateUnapplied(ApplyStateContext context, IWriteOnlyTransaction transaction)
+    public void Dispose()
     {
-        // Only where a job goes is counted.
+        // The container disposes the database.
     }
 
-    public async ValueTask JobExecutionVetoed(IJobExecutionContext context, CancellationToken cancellationToken = default)
-    {
-        var declared = (JobLocks.Quartz.JobLockAttribute)context.JobInstance.GetType().GetCustomAttributes(typeof(JobLocks.Quartz.JobLockAttribute), inherit: true)[0];
-        var reason = declared.OnConflict switch { OnConflict.Skip => "Skipped", OnConflict.Fail => "Failed", OnConflict.Wait => "Waiting", _ => "Rescheduled" };
-        await database.AskAsync(Tables.Refuse, cancellationToken, context.MergedJobDataMap.GetInt("clientId"), "Quartz", server.Name, reason);
-    }
+    private static string? ValueOf(IReadOnlyList<KeyValuePair<string, object?>> entries, string key) => entries.FirstOrDefault(entry => string.Equals(entry.Key, key, StringComparison.Ordinal)).Value as string;
+
+    /// <summary>4 for <c>sync(4)</c>.</summary>
+    private static int? ClientOf(string? lockName) =>
+        lockName is ['s', 'y', 'n', 'c', '(', .. var client, ')'] && int.TryParse(client, CultureInfo.InvariantCulture, out var number) ? number : null;
 }

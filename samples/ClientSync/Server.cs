@@ -31,11 +31,12 @@ internal static class Server
         var connectionString = Environment.GetEnvironmentVariable(ConnectionVariable) ?? throw new InvalidOperationException($"{ConnectionVariable} is not set.");
         var builder = WebApplication.CreateSlimBuilder();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
-        builder.Logging.ClearProviders().AddConsole(static console => console.LogToStandardErrorThreshold = LogLevel.Trace).SetMinimumLevel(LogLevel.Critical);
+        builder.Logging.ClearProviders().AddConsole(static console => console.LogToStandardErrorThreshold = LogLevel.Trace).SetMinimumLevel(LogLevel.Critical)
+            .AddFilter<RefusalRecorder>("JobLocks", LogLevel.Information);
         builder.Services.AddSingleton(new ServerName(name));
         builder.Services.AddSingleton(feed);
         builder.Services.AddSingleton(_ => NpgsqlDataSource.Create(connectionString));
-        builder.Services.AddSingleton<RefusalRecorder>();
+        builder.Services.AddSingleton<ILoggerProvider, RefusalRecorder>();
         builder.Services.AddTransient<StrikeImport>();
         builder.Services.AddTransient<HangfireSync>();
 
@@ -43,7 +44,6 @@ internal static class Server
         builder.Services.AddJobLocks(connectionString, options => options.ApplicationName = $"ClientSync {name}, process {Environment.ProcessId}");
 
         builder.Services.AddHangfire((services, hangfire) => hangfire
-            .UseFilter(services.GetRequiredService<RefusalRecorder>())
             .UsePostgreSqlStorage(postgres => postgres.UseNpgsqlConnection(connectionString), HangfireStorage)
             .UseJobLocks(services));
         builder.Services.AddHangfireServer(static options =>
@@ -54,8 +54,7 @@ internal static class Server
 
         builder.Services.AddQuartz(quartz => ConfigureQuartz(quartz, connectionString, name)
             .UseDefaultThreadPool(WorkersOfEachScheduler)
-            .UseJobLocks()
-            .AddJobListener(static services => services.GetRequiredService<RefusalRecorder>()));
+            .UseJobLocks());
         builder.Services.AddQuartzHostedService();
 
         await using var app = builder.Build();

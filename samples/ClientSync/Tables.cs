@@ -27,7 +27,6 @@ internal static class Tables
         CREATE TABLE client_sync_refusals
         (
             client_id integer NOT NULL,
-            scheduler text NOT NULL,
             server    text NOT NULL,
             reason    text NOT NULL,
             at        timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -69,7 +68,7 @@ internal static class Tables
         WHERE  r.run_id = $1 AND w.client_id = r.client_id AND w.fence = $2
         """;
 
-    public const string Refuse = "INSERT INTO client_sync_refusals (client_id, scheduler, server, reason) VALUES ($1, $2, $3, $4)";
+    public const string Refuse = "INSERT INTO client_sync_refusals (client_id, server, reason) VALUES ($1, $2, $3)";
 
     /// <summary>
     /// How far the last run came. The run leaves the number of its lock: what an earlier holder still writes is refused from here on,

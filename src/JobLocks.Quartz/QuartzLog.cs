@@ -14,9 +14,6 @@ internal static partial class QuartzLog
     [LoggerMessage(322, LogLevel.Information, "Job {JobId} is not tried again: the job was deleted meanwhile. {Reason}")]
     public static partial void JobIsGone(this ILogger log, string jobId, string reason);
 
-    [LoggerMessage(323, LogLevel.Warning, "Job {JobId} is left to a retry of its own trigger: the scheduler is shutting down. {Reason}")]
-    public static partial void LeftToRetry(this ILogger log, string jobId, string reason);
-
     [LoggerMessage(324, LogLevel.Error, "Job {JobId} is dropped, since the scheduler is shutting down and takes no trigger any more. {Reason}")]
     public static partial void Dropped(this ILogger log, string jobId, string reason);
 

@@ -35,7 +35,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
             var run = await FiredRun.OfAsync(bundle, store, CancellationToken.None).ConfigureAwait(false);
             if (run.Bundle != bundle) results[i] = TriggerFiredResult.Fired(run.Bundle);
             if (run.WasHeld || run.StandIn is not null) _onTheirWay[run.Id] = run;
-            if (await IsOverAsync(run).ConfigureAwait(false)) results[i] = TriggerFiredResult.Declined;
+            if (await IsOverAsync(run).ConfigureAwait(false) || await IsHeldBackAsync(run).ConfigureAwait(false)) results[i] = TriggerFiredResult.Declined;
             else if (TryCall(run, out var call)) (asked ??= []).Add((i, run, AskAsync(call)));
         }
 
@@ -60,6 +60,13 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
             running.Forget(id);
         }
     }
+
+    /// <summary>The firing as its run is to be seen: that of a stand-in has the run's own trigger.</summary>
+    public FireInstance Shown(FireInstance firing) =>
+        _onTheirWay.TryGetValue(firing.FireInstanceId, out var run) ? firing with { TriggerKey = run.Bundle.Trigger.Key, ScheduledFireTimeUtc = run.Due } : firing;
+
+    /// <summary>Whether a run of this trigger is under way by a stand-in.</summary>
+    public bool Runs(TriggerKey own) => _onTheirWay.Values.Any(run => run.StandIn is { } standIn && standIn.Origin.Equals(own));
 
     /// <summary>Waits until every run that has to wait is in the store.</summary>
     public async Task DrainAsync()
@@ -167,7 +174,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         catch (JobLockRuleException)
         {
             // Said once more when it is fired again, where it can fail.
-            await putBack.RetryAsync(run, "The lock server was slow to answer.").ConfigureAwait(false);
+            await putBack.RetryAsync(run, TimeSpan.Zero, "The lock server was slow to answer.").ConfigureAwait(false);
             return;
         }
 
@@ -178,7 +185,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
 
         (admission as IDisposable)?.Dispose();
-        await putBack.RetryAsync(run, "The lock server was slow to answer.").ConfigureAwait(false);
+        await putBack.RetryAsync(run, TimeSpan.Zero, "The lock server was slow to answer.").ConfigureAwait(false);
     }
 
     private Task PutBackAsync(FiredRun run, Admission admission) => admission switch
@@ -204,6 +211,15 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         log.Over(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), because);
         _onTheirWay.TryRemove(run.Id, out _);
         Track(resumption.EndAsync(run));
+        return true;
+    }
+
+    private async ValueTask<bool> IsHeldBackAsync(FiredRun run)
+    {
+        if (!await runs.IsPausedAsync(run.StandIn, CancellationToken.None).ConfigureAwait(false)) return false;
+
+        _onTheirWay.TryRemove(run.Id, out _);
+        Track(putBack.RetryAsync(run, TimeSpan.FromSeconds(1), "Its trigger is paused."));
         return true;
     }
 

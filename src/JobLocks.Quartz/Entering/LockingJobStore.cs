@@ -47,7 +47,29 @@ internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, Ca
         (await base.GetTriggers(triggerKeys, cancellationToken).ConfigureAwait(false)).ConvertAll(HeldTrigger.Shown);
 
     public override async ValueTask<List<IOperableTrigger>> GetTriggersForJob(JobKey jobKey, CancellationToken cancellationToken = default) =>
-        (await base.GetTriggersForJob(jobKey, cancellationToken).ConfigureAwait(false)).ConvertAll(HeldTrigger.Shown);
+        (await base.GetTriggersForJob(jobKey, cancellationToken).ConfigureAwait(false)).Where(static trigger => !StandIn.Is(trigger.Key)).Select(HeldTrigger.Shown).ToList();
+
+    // Stand-ins are no triggers of the application. Whoever asks for their group sees them.
+    public override async ValueTask<PagedResult<TriggerHeader>> QueryTriggers(TriggerQuery query, CancellationToken cancellationToken = default)
+    {
+        var found = await base.QueryTriggers(query, cancellationToken).ConfigureAwait(false);
+        return AsksForStandIns(query.Group) ? found : found with { Items = found.Items.Where(static header => !StandIn.Is(header.Key)).Select(Shown).ToList() };
+    }
+
+    public override async ValueTask<PagedResult<TriggerGroup>> QueryTriggerGroups(TriggerGroupQuery query, CancellationToken cancellationToken = default)
+    {
+        var found = await base.QueryTriggerGroups(query, cancellationToken).ConfigureAwait(false);
+        return found with { Items = found.Items.Where(static group => !string.Equals(group.Name, StandIn.Group, StringComparison.Ordinal)).ToList() };
+    }
+
+    public override async ValueTask<TriggerState> GetTriggerState(TriggerKey triggerKey, CancellationToken cancellationToken = default) =>
+        Shown(triggerKey, await base.GetTriggerState(triggerKey, cancellationToken).ConfigureAwait(false));
+
+    public override async ValueTask<PagedResult<FireInstance>> QueryFireInstances(FireInstanceQuery query, CancellationToken cancellationToken = default)
+    {
+        var found = await base.QueryFireInstances(query, cancellationToken).ConfigureAwait(false);
+        return fired.IsValueCreated ? found with { Items = found.Items.Select(fired.Value.Shown).ToList() } : found;
+    }
 
     // A firing that has not begun goes with its trigger, also where a stand-in waits for it.
     public override async ValueTask<bool> DeleteTrigger(TriggerKey triggerKey, CancellationToken cancellationToken = default)
@@ -77,6 +99,14 @@ internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, Ca
         if (isReplaced) await DeleteStandInsAsync(triggerKey, cancellationToken).ConfigureAwait(false);
         return isReplaced;
     }
+
+    private static bool AsksForStandIns(GroupMatcher<TriggerKey>? group) => string.Equals(group?.CompareToValue, StandIn.Group, StringComparison.Ordinal);
+
+    private TriggerHeader Shown(TriggerHeader header) => Shown(header.Key, header.State) is var state && state == header.State ? header : header with { State = state };
+
+    /// <summary>A trigger whose run is under way by a stand-in has a run under way.</summary>
+    private TriggerState Shown(TriggerKey key, TriggerState state) =>
+        state == TriggerState.Normal && fired.IsValueCreated && fired.Value.Runs(key) ? TriggerState.Executing : state;
 
     private async ValueTask DeleteStandInsAsync(TriggerKey origin, CancellationToken stop)
     {

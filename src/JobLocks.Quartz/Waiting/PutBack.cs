@@ -40,8 +40,8 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
             log.Rescheduled(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), at, run.Stored.Key.ToString(), refusal.Reason);
     }
 
-    /// <summary>Has the run tried again at once.</summary>
-    public Task RetryAsync(FiredRun run, string reason) => StoreAsync(run, clock.GetUtcNow(), reason).AsTask();
+    /// <summary>Has the run tried again, though nothing refused it.</summary>
+    public Task RetryAsync(FiredRun run, TimeSpan after, string reason) => StoreAsync(run, clock.GetUtcNow() + after, reason).AsTask();
 
     private async ValueTask<bool> StoreAsync(FiredRun run, DateTimeOffset at, string reason)
     {

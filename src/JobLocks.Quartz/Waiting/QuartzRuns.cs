@@ -78,6 +78,10 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, TimeProvider clock, T
         return standIn.Final <= now ? null : $"its trigger {standIn.Origin} was unscheduled";
     }
 
+    /// <summary>Whether the trigger for whose firing a stand-in waits is paused by hand.</summary>
+    public async ValueTask<bool> IsPausedAsync(StandIn? standIn, CancellationToken stop) =>
+        standIn is not null && await triggers.StateOfAsync(standIn.Origin, stop).ConfigureAwait(false) == TriggerState.Paused;
+
     private static TriggerKey KeyOf(WaitingRun run) => HeldTrigger.KeyIn(run.Address.Run) ?? new(run.Address.Run, StandIn.Group);
 
     private static IJobDetail NewMark() => JobBuilder.Create<StoreMark>()
@@ -109,10 +113,12 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, TimeProvider clock, T
         if (await read.ConfigureAwait(false) is not { } parked) return RunFate.IsGone;
 
         if (FateOf(parked) is var fate and not RunFate.Waits) return fate;
-        // Paused by hand, to stay so; or another run of a job that allows only one.
-        if (await asked.ConfigureAwait(false) is TriggerState.Paused or TriggerState.Error or TriggerState.Blocked) return RunFate.Waits;
+        var state = await asked.ConfigureAwait(false);
+        if (state is TriggerState.Paused or TriggerState.Error) return RunFate.IsHeldBack;
+        // By another run of a job that allows only one.
+        if (state == TriggerState.Blocked) return RunFate.Waits;
         if (await EndOfAsync(parked, stop).ConfigureAwait(false) is { } end) return await DropAsync(parked, end, stop).ConfigureAwait(false);
-        if (StandIn.In(parked.JobDataMap) is { } standIn && await triggers.StateOfAsync(standIn.Origin, stop).ConfigureAwait(false) is TriggerState.Paused) return RunFate.Waits;
+        if (await IsPausedAsync(StandIn.In(parked.JobDataMap), stop).ConfigureAwait(false)) return RunFate.IsHeldBack;
 
         if (HeldTrigger.Is(parked)) HeldTrigger.Wake(parked, InTimeFor(parked, run.Waited));
         else parked.NextFireTimeUtc = InTimeFor(parked, run.Waited);

@@ -103,6 +103,16 @@ internal static class LineSql
     /// <summary>The store of the run of the place $1 has kept it, though nobody has said so.</summary>
     public const string WasParked = """UPDATE "joblocks".line SET parked = true WHERE place = $1""";
 
+    /// <summary>The turn of the places $1 is over, if it was not: their runs keep their places, and the next ones are let past.</summary>
+    public const string EndTurn =
+        """
+        UPDATE "joblocks".line
+        SET    woken = now() - interval '30 s'
+        WHERE  place = ANY ($1)
+        AND    woken > now() - interval '30 s'
+        RETURNING key
+        """;
+
     /// <summary>The places $1 are given up: their runs have begun, or will never.</summary>
     public const string Leave = """DELETE FROM "joblocks".line WHERE place = ANY ($1)""";
 

@@ -146,7 +146,18 @@ internal sealed partial class LineWatch
             return fates is [RunFate.Waits] && !some[0].IsTooLate ? await store.WakeAsync(some, stop).ConfigureAwait(false) : fates;
         }
 
-        GiveUp([.. FatesOf(runs, WakeAsync).Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wasTheirTurn: true);
+        var woken = FatesOf(runs, WakeAsync).ToList();
+        GiveUp([.. woken.Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wasTheirTurn: true);
+        LetPast([.. woken.Where(static run => run.Fate == RunFate.IsHeldBack).Select(static run => run.Run)]);
+    }
+
+    /// <summary>Lets the next runs past those that a person holds back in their store.</summary>
+    private void LetPast(IReadOnlyList<WaitingRun> heldBack)
+    {
+        if (heldBack.Count == 0) return;
+
+        var keys = Blocking.Wait(_statements.ReadAsync(LineSql.EndTurn, static row => new LockKey(row.GetInt64(0)), blocks: true, CancellationToken.None, Places(heldBack)).AsTask());
+        Wake([.. keys.CountBy(static key => key).Select(static of => new FreeKey(of.Key, of.Value))]);
     }
 
     private NpgsqlParameter<string[]> Stores()
