@@ -1,6 +1,6 @@
 using JobLocks.Diagnostics;
-using JobLocks.Inspection;
 using JobLocks.Gate;
+using JobLocks.Inspection;
 using JobLocks.Postgres;
 using Microsoft.Extensions.Logging;
 using Npgsql;
