@@ -65,7 +65,7 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
     private static async ValueTask<TriggerFiredBundle> ShownAsync(TriggerFiredBundle fired, StandIn standIn, int attempt, IJobStore store, CancellationToken stop)
     {
         var stored = fired.Trigger;
-        var own = await store.GetTrigger(standIn.Origin, stop).ConfigureAwait(false) ?? (IOperableTrigger)stored.Clone();
+        var (own, calendar) = await FindAsync(stored, standIn, store, stop).ConfigureAwait(false);
         own.Key = standIn.Origin;
         own.FireInstanceId = stored.FireInstanceId;
         own.JobDataMap = Waiting.StandIn.Without(stored.JobDataMap);
@@ -75,10 +75,26 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
         return fired with
         {
             Trigger = own,
-            Calendar = own.CalendarName is { } calendar ? await store.GetCalendar(calendar, stop).ConfigureAwait(false) : null,
+            Calendar = calendar,
             ScheduledFireTimeUtc = standIn.Due,
             PreviousFireTimeUtc = standIn.Previous,
             NextFireTimeUtc = standIn.Next,
         };
+    }
+
+    /// <summary>The run's own trigger may be gone by now, and a store that gives no answer must not cost the run.</summary>
+    private static async ValueTask<(IOperableTrigger Own, ICalendar? Calendar)> FindAsync(IOperableTrigger stored, StandIn standIn, IJobStore store, CancellationToken stop)
+    {
+        try
+        {
+            if (await store.GetTrigger(standIn.Origin, stop).ConfigureAwait(false) is { } own)
+                return (own, own.CalendarName is { } name ? await store.GetCalendar(name, stop).ConfigureAwait(false) : null);
+        }
+        catch (SchedulerException)
+        {
+            // It is shown as its stand-in then.
+        }
+
+        return ((IOperableTrigger)stored.Clone(), null);
     }
 }

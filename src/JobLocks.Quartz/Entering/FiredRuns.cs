@@ -35,7 +35,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
             var run = await FiredRun.OfAsync(bundle, store, CancellationToken.None).ConfigureAwait(false);
             if (run.Bundle != bundle) results[i] = TriggerFiredResult.Fired(run.Bundle);
             if (run.WasHeld || run.StandIn is not null) _onTheirWay[run.Id] = run;
-            if (await IsOverAsync(run).ConfigureAwait(false) || await IsHeldBackAsync(run).ConfigureAwait(false)) results[i] = TriggerFiredResult.Declined;
+            if (await MustNotComeAsync(run).ConfigureAwait(false)) results[i] = TriggerFiredResult.Declined;
             else if (TryCall(run, out var call)) (asked ??= []).Add((i, run, AskAsync(call)));
         }
 
@@ -96,9 +96,9 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         {
             return (call = run.Call(runs)) is not null;
         }
-        catch (JobLockRuleException broken)
+        catch (Exception broken)
         {
-            // No run ever starts under a wrong name.
+            // No run ever starts under a wrong name, and no other firing of the same batch is to suffer.
             running.Refuse(run.Id, broken);
             call = null;
             return false;
@@ -161,6 +161,13 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
             running.Refuse(run.Id, broken);
             return TriggerFiredResult.Fired(run.Bundle);
         }
+        catch (Exception broken)
+        {
+            // The store failed between the lock and the run. What it has fired already must not be lost with this one.
+            log.Broke(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), broken);
+            running.Forget(run.Id);
+            return await DeclineAsync(run, putBack.RetryAsync(run, TimeSpan.FromSeconds(1), broken.Message)).ConfigureAwait(false);
+        }
     }
 
     /// <summary>The scheduler has gone on without the run: it is put back, and a lock that it got too late is not kept.</summary>
@@ -201,6 +208,20 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         Track(putBackTask);
         await resumption.InterruptSupersededAsync(run).ConfigureAwait(false);
         return TriggerFiredResult.Declined;
+    }
+
+    /// <summary>Asked before the locks. A store that gives no answer is no reason to drop the run.</summary>
+    private async ValueTask<bool> MustNotComeAsync(FiredRun run)
+    {
+        try
+        {
+            return await IsOverAsync(run).ConfigureAwait(false) || await IsHeldBackAsync(run).ConfigureAwait(false);
+        }
+        catch (Exception broken)
+        {
+            log.Broke(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), broken);
+            return false;
+        }
     }
 
     private async ValueTask<bool> IsOverAsync(FiredRun run)
