@@ -67,8 +67,7 @@ public sealed class OverlapTests : MechanismFixture
         var others = await OthersHoldAsync();
         await ScheduleAsync(node, JobType(how), trigger => trigger
             .StartAt(StartSoon())
-            .WithMisfireThreshold(TimeSpan.FromMilliseconds(500))
-            .WithSimpleSchedule(simple => simple.WithInterval(Interval).WithRepeatCount(3).WithMisfireInstruction(SimpleTriggerMisfireInstruction.NowWithExistingCount))
+            .WithSimpleSchedule(Interval, 3)
             .WithOverlapPolicy(OverlapPolicy.BufferOne));
         await IsPutOffAsync(node, how);
         await PassAsync(TimeSpan.FromSeconds(2.5));
