@@ -90,7 +90,7 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
             if (await store.GetTrigger(standIn.Origin, stop).ConfigureAwait(false) is { } own)
                 return (own, own.CalendarName is { } name ? await store.GetCalendar(name, stop).ConfigureAwait(false) : null);
         }
-        catch (SchedulerException)
+        catch (Exception)
         {
             // It is shown as its stand-in then.
         }

@@ -36,7 +36,8 @@ internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, Ca
     public override async ValueTask Shutdown(CancellationToken cancellationToken = default)
     {
         closing.CancelAfter(LongestDrain);
-        if (fired.IsValueCreated) await fired.Value.DrainAsync().ConfigureAwait(false);
+        // A store that is away goes on trying until it is told to shut down.
+        if (fired.IsValueCreated) await Task.WhenAny(fired.Value.DrainAsync(), Task.Delay(LongestDrain, CancellationToken.None)).ConfigureAwait(false);
         await base.Shutdown(cancellationToken).ConfigureAwait(false);
     }
 

@@ -74,8 +74,8 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, TimeProvider clock, T
             return await triggers.StateOfAsync(origin.Key, stop).ConfigureAwait(false) == TriggerState.Complete ? $"its trigger {origin.Key} was unscheduled" : null;
         }
 
-        // A trigger that has fired for the last time leaves the store by itself.
-        return standIn.Final <= now ? null : $"its trigger {standIn.Origin} was unscheduled";
+        // It has fired for the last time: with an unscheduled trigger, its stand-ins went too.
+        return null;
     }
 
     /// <summary>Whether the trigger for whose firing a stand-in waits is paused by hand.</summary>
