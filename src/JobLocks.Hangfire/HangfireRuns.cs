@@ -22,9 +22,14 @@ internal sealed class HangfireRuns : IRunStore
     private static readonly ConditionalWeakTable<JobStorage, HangfireRuns> OfStorages = [];
 
     private readonly JobStorage _storage;
+    private readonly ServersHere _servers;
     private volatile string? _id;
 
-    private HangfireRuns(JobStorage storage) => _storage = storage;
+    private HangfireRuns(JobStorage storage)
+    {
+        _storage = storage;
+        _servers = new(storage);
+    }
 
     public string? Id => _id;
 
@@ -48,7 +53,7 @@ internal sealed class HangfireRuns : IRunStore
             connection.SetRangeInHash(Hash, [new(Field, name)]);
         }
 
-        return _id = $"{(IsInMemory ? DeadStores.Volatile : "")}Hangfire {name}";
+        return _id = $"{(IsInMemory ? UnservedStores.Volatile : "")}Hangfire {name}";
     }
 
     /// <summary>The same for those who only look; null where the storage cannot say it.</summary>
@@ -66,6 +71,12 @@ internal sealed class HangfireRuns : IRunStore
     }
 
     public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(Identify());
+
+    public ValueTask<bool> CanStartRunsAsync(CancellationToken stop)
+    {
+        using var outside = AmbientTransaction.Leave();
+        return new(_servers.Any());
+    }
 
     public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {

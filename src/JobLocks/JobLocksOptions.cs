@@ -34,6 +34,13 @@ public sealed class JobLocksOptions
     /// <value>Default 10,000. From 1 to 1,000,000. Each run that comes counts those before it, so a long line makes coming slower.</value>
     public int LongestLine { get; set; } = 10_000;
 
+    /// <summary>
+    /// How long the places of runs are kept whose job store no process serves, in case one comes back. They let all others past meanwhile. The runs stay
+    /// in their store, and wait again when it is served. Stores in the memory of a process are given up after <see cref="LostAfter"/>.
+    /// </summary>
+    /// <value>Default one day. From one second to one year. Counts from when a process of this application first sees it.</value>
+    public TimeSpan KeepUnservedFor { get; set; } = TimeSpan.FromDays(1);
+
     /// <summary>How this process appears to others as the holder of a lock: the <c>application_name</c> of its session.</summary>
     /// <value>Default: entry assembly, host and process id, such as <c>ClientSync@web-3:812</c>. At most 63 bytes.</value>
     public string ApplicationName { get; set; } = ProcessName.Default;

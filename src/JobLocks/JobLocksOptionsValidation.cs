@@ -12,6 +12,8 @@ internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptio
     private static readonly TimeSpan LongestLostAfter = TimeSpan.FromHours(1);
     private static readonly TimeSpan ShortestSweep = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan LongestSweep = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan ShortestKept = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LongestKept = TimeSpan.FromDays(365);
     private const int MostInLine = 1_000_000;
 
     public ValidateOptionsResult Validate(string? name, JobLocksOptions options)
@@ -52,6 +54,9 @@ internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptio
 
         if (options.LongestLine is < 1 or > MostInLine)
             errors.AddError($"must be from 1 to 1,000,000, but is {options.LongestLine}.", nameof(JobLocksOptions.LongestLine));
+
+        if (options.KeepUnservedFor < ShortestKept || options.KeepUnservedFor > LongestKept)
+            errors.AddError($"must be from {ShortestKept} to {LongestKept}, but is {options.KeepUnservedFor}. One day is a good start.", nameof(JobLocksOptions.KeepUnservedFor));
 
         return errors.Build();
     }

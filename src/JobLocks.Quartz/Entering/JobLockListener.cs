@@ -112,7 +112,14 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
         JobLockHandle.Current is null || StandIn.Is(trigger.Key) ? default : MadeAsync(scheduler, trigger);
 
     /// <summary>From here on, this node sees to the runs of its store that wait.</summary>
-    async ValueTask ISchedulerListener.SchedulerStarted(IScheduler scheduler, CancellationToken cancellationToken) => await ServeAsync(scheduler).ConfigureAwait(false);
+    async ValueTask ISchedulerListener.SchedulerStarted(IScheduler scheduler, CancellationToken cancellationToken) => gate.Serve(await ServeAsync(scheduler).ConfigureAwait(false));
+
+    /// <summary>Others see to them meanwhile.</summary>
+    ValueTask ISchedulerListener.SchedulerInStandbyMode(IScheduler scheduler, CancellationToken cancellationToken)
+    {
+        if (_runs is { } runs) gate.Serve(runs);
+        return default;
+    }
 
     ValueTask ISchedulerListener.SchedulerShuttingDown(IScheduler scheduler, CancellationToken cancellationToken)
     {
@@ -148,6 +155,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
         if (_runs is { Id: not null } known) return known;
 
         var runs = _runs ??= storesRuns(scheduler);
+        runs.Scheduler = scheduler;
         try
         {
             await runs.IdentifyAsync(CancellationToken.None).ConfigureAwait(false);

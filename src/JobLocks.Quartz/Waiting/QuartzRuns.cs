@@ -20,6 +20,9 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, TimeProvider clock, T
 
     public string? Id => _id;
 
+    /// <summary>The scheduler of this process that works on the store.</summary>
+    public IScheduler? Scheduler { get; set; }
+
     /// <summary>Finds the store's own name in it: schedulers of different applications often have the same one.</summary>
     public async ValueTask<string> IdentifyAsync(CancellationToken stop)
     {
@@ -39,8 +42,10 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, TimeProvider clock, T
             name = await ReadNameAsync(stop).ConfigureAwait(false) ?? throw new SchedulerException($"The job {Mark} was stored, but is not there.");
         }
 
-        return _id = await triggers.IsPersistentAsync(stop).ConfigureAwait(false) ? $"Quartz {name}" : $"{DeadStores.Volatile}Quartz {name}";
+        return _id = await triggers.IsPersistentAsync(stop).ConfigureAwait(false) ? $"Quartz {name}" : $"{UnservedStores.Volatile}Quartz {name}";
     }
+
+    public ValueTask<bool> CanStartRunsAsync(CancellationToken stop) => new(Scheduler is { Status: SchedulerStatus.Running });
 
     public async ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {

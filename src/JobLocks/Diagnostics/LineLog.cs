@@ -14,8 +14,8 @@ internal static partial class LineLog
     [LoggerMessage(403, LogLevel.Information, "Job {JobId} leaves the line of {LockName}: its store does not have it parked any more")]
     public static partial void GaveUp(this ILogger log, string jobId, string lockName);
 
-    [LoggerMessage(408, LogLevel.Warning, "The job store {Store} lived in a process that has died, and the runs that waited in it are gone: their places are given up")]
-    public static partial void Buried(this ILogger log, string store);
+    [LoggerMessage(408, LogLevel.Warning, "The job store {Store} has not been served by any process for {Kept}: the places of its waiting runs are removed")]
+    public static partial void Buried(this ILogger log, string store, TimeSpan kept);
 
     [LoggerMessage(404, LogLevel.Debug, "This process sweeps the line for {Store}")]
     public static partial void Leads(this ILogger log, string store);
@@ -25,4 +25,7 @@ internal static partial class LineLog
 
     [LoggerMessage(407, LogLevel.Warning, "Job {JobId} runs, but its place in the line of {LockName} could not be given up: a sweep will")]
     public static partial void CannotLeave(this ILogger log, string jobId, string lockName, Exception cause);
+
+    [LoggerMessage(409, LogLevel.Warning, "The job store {Store} cannot be shown as served: the advisory lock (1246524276, hashtext of that name) is held by a program that is not JobLocks. Its waiting runs let all others past")]
+    public static partial void CannotShowStore(this ILogger log, string store);
 }

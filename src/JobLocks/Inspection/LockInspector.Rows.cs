@@ -34,7 +34,7 @@ internal sealed partial class LockInspector
 
         var store = row.GetString(4);
         return (row.GetInt64(0), new(
-            key, Name(row, 1)!, row.GetInt64(2), (LockMode)row.GetInt16(3), (DeadStores.IsVolatile(store) ? store[DeadStores.Volatile.Length..] : store).Split(' ')[0], store, row.GetString(5), row.GetString(6), Instant(row, 7)!.Value, Instant(row, 8))
+            key, Name(row, 1)!, row.GetInt64(2), (LockMode)row.GetInt16(3), (UnservedStores.IsVolatile(store) ? store[UnservedStores.Volatile.Length..] : store).Split(' ')[0], store, row.GetString(5), row.GetString(6), Instant(row, 7)!.Value, Instant(row, 8))
         { Job = row.GetValue(9) as string });
     }
 

@@ -11,6 +11,12 @@ internal interface IRunStore
     ValueTask<string> IdentifyAsync(CancellationToken stop);
 
     /// <summary>
+    /// Whether a scheduler of this process can start runs of the store: it works, and is neither in standby nor shutting down. Asked with each sweep.
+    /// </summary>
+    /// <exception cref="Exception">The store cannot be asked.</exception>
+    ValueTask<bool> CanStartRunsAsync(CancellationToken stop);
+
+    /// <summary>
     /// Has parked runs begin as soon as a worker is free. None is started twice: one that is not parked any more is left alone, and one for which it is
     /// <see cref="WaitingRun.IsTooLate"/>, when it is about to be written down, is left to a sweep.
     /// </summary>

@@ -4,11 +4,14 @@ using JobLocks.Postgres;
 namespace JobLocks.Line;
 
 /// <summary>
-/// All that is asked of PostgreSQL about the line. A row stands before others while it has no verdict, and while its turn, if it has come,
-/// is not over: a woken run that does not come within that time lets the next one past.
+/// All that is asked of PostgreSQL about the line. A row stands before others while it has no verdict, while its turn, if it has come, is not over, and
+/// while a process serves its store: a woken run that does not come within that time lets the next one past.
 /// </summary>
 internal static class LineSql
 {
+    /// <summary>Whether a row of the line stands before others. Asks the lock table only where such a row is found, and once in a statement.</summary>
+    public const string Stands = $"verdict IS NULL AND (woken IS NULL OR woken > now() - interval '30 s') AND {PresenceSql.IsServed}";
+
     /// <summary>The place of the run $2 of the store $1.</summary>
     public const string Find =
         """
@@ -45,7 +48,7 @@ internal static class LineSql
     /// its turn came, and it could not run. Answers how many stand before it, and the place, if there is one.
     /// </summary>
     public const string Stand =
-        """
+        $"""
         WITH was AS (SELECT place, key FROM "joblocks".line WHERE store = $1 AND run = $2),
              ahead AS (
                  SELECT count(*)::int AS n
@@ -53,8 +56,7 @@ internal static class LineSql
                          FROM   "joblocks".line
                          WHERE  key = $4
                          AND    place < coalesce((SELECT place FROM was), 9223372036854775807)
-                         AND    verdict IS NULL
-                         AND    (woken IS NULL OR woken > now() - interval '30 s')
+                         AND    {Stands}
                          LIMIT  $9) AS few),
              stood AS (
                  INSERT INTO "joblocks".line AS l (store, run, queue, key, name, mode, slots, until, job)
@@ -123,7 +125,7 @@ internal static class LineSql
     /// two who let go at once wake two and not one twice.
     /// </summary>
     public const string Wake =
-        """
+        $"""
         WITH first AS (
                  SELECT h.*, a.free, a.counts_woken
                  FROM   (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bool[]) AS a (key, free, counts_woken) ORDER BY key) AS a
@@ -131,14 +133,12 @@ internal static class LineSql
                             SELECT   place, key, mode, slots, woken IS NOT NULL AS is_woken
                             FROM     "joblocks".line AS l
                             WHERE    l.key = a.key
-                            AND      verdict IS NULL
-                            AND      (woken IS NULL OR woken > now() - interval '30 s')
+                            AND      {Stands}
                             ORDER BY place
                             LIMIT    (SELECT   CASE WHEN mode = 1 THEN 10000 WHEN slots = 1 THEN 1 ELSE slots + a.free END
                                       FROM     "joblocks".line AS f
                                       WHERE    f.key = a.key
-                                      AND      verdict IS NULL
-                                      AND      (woken IS NULL OR woken > now() - interval '30 s')
+                                      AND      {Stands}
                                       ORDER BY place
                                       LIMIT    1)
                             FOR UPDATE) AS h),
@@ -190,7 +190,7 @@ internal static class LineSql
     /// key through the index, so that a long line costs no more than a short one. Where the turn of all is over, the first has 0 slots.
     /// </summary>
     public const string Heads =
-        """
+        $"""
         WITH RECURSIVE
              names AS (
                  (SELECT key, 1 AS nth FROM "joblocks".line WHERE key >= $2 ORDER BY key LIMIT 1)
@@ -212,8 +212,7 @@ internal static class LineSql
                    SELECT   name, mode, slots
                    FROM     "joblocks".line AS l
                    WHERE    l.key = n.key
-                   AND      verdict IS NULL
-                   AND      (woken IS NULL OR woken > now() - interval '30 s')
+                   AND      {Stands}
                    ORDER BY place
                    LIMIT    1) AS h ON true
         LEFT   JOIN held ON held.key = n.key
@@ -284,22 +283,19 @@ internal static class LineSql
     /// <summary>This session sweeps the line for the store whose number is $1, if no other does. "JLsw" in ASCII.</summary>
     public const string Lead = "SELECT to_jsonb(CASE WHEN pg_try_advisory_lock(1246524279, $1::int) THEN pg_backend_pid() END)";
 
-    /// <summary>For the stores of which numbers somebody sweeps.</summary>
-    public const string Leading = "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND classid = 1246524279 AND granted";
-
-    /// <summary>The stores that have runs in line and whose names begin with $1. Goes from store to store through the index.</summary>
-    public const string Stores =
-        """
+    /// <summary>The stores that have runs in line and that no process serves. Goes from store to store through the index.</summary>
+    public const string UnservedStores =
+        $"""
         WITH RECURSIVE stores AS (
-                 (SELECT store FROM "joblocks".line WHERE store >= $1 ORDER BY store LIMIT 1)
+                 (SELECT store FROM "joblocks".line ORDER BY store LIMIT 1)
                  UNION ALL
                  SELECT (SELECT l.store FROM "joblocks".line AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
                  FROM   stores AS s
-                 WHERE  starts_with(s.store, $1))
-        SELECT store FROM stores WHERE starts_with(store, $1)
+                 WHERE  s.store IS NOT NULL)
+        SELECT store FROM stores WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed}
         """;
 
-    /// <summary>The store $1 has died.</summary>
+    /// <summary>The store $1 has no places any more.</summary>
     public const string Bury = """DELETE FROM "joblocks".line WHERE store = $1""";
 
     /// <summary>Another session may sweep for it.</summary>

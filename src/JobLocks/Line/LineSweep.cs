@@ -11,7 +11,7 @@ namespace JobLocks.Line;
 /// Finds what nobody told: a holder that died, a signal that was lost, a process that was killed between two acts, a run that was deleted by hand.
 /// For each store in one process at a time. Used by the thread of the <see cref="LineWatch"/> alone, but for <see cref="Forget"/>.
 /// </summary>
-internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWatch watch, DeadStores dead, ILogger log)
+internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWatch watch, UnservedStores unserved, ILogger log)
 {
     // Bounded, so that a sweep of a long line does not hold up those who are to be woken.
     private const int MostKeys = 10_000;
@@ -39,7 +39,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
 
         watch.Deliver(watch.Ask(LineSql.WakeOverdue, Text(id)));
         TellForgotten(store);
-        dead.Bury();
+        unserved.BuryOld();
         WakeUnderFreeKeys();
         LookAround(store);
     }

@@ -14,6 +14,7 @@ namespace JobLocks.Line;
 internal sealed partial class LineWatch : IDisposable
 {
     private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan LongestBurial = TimeSpan.FromSeconds(1);
 
     private readonly object _door = new();
     private readonly LineStatements _statements;
@@ -23,11 +24,14 @@ internal sealed partial class LineWatch : IDisposable
     private readonly ILogger _log;
     private readonly Dictionary<string, IRunStore> _stores = new(StringComparer.Ordinal);
     private readonly List<IRunStore> _unknown = [];
+    private readonly StorePresence _presence;
+    private readonly UnservedStores _unserved;
     private Dictionary<LockKey, int> _keys = [];
     private HashSet<long> _places = [];
     private Thread? _thread;
     private bool _isClosed;
     private bool _isBroken;
+    private bool _hasNews;
 
     public LineWatch(LineStatements statements, LockDesk desk, JobLocksOptions options, ILogger log)
     {
@@ -35,7 +39,9 @@ internal sealed partial class LineWatch : IDisposable
         _desk = desk;
         _sweepInterval = options.SweepInterval;
         _log = log;
-        _sweep = new(statements, desk, this, new(statements, options, log), log);
+        _presence = new(desk, log);
+        _unserved = new(statements, options, log);
+        _sweep = new(statements, desk, this, _unserved, log);
     }
 
     /// <summary>Those that were woken from here.</summary>
@@ -44,13 +50,17 @@ internal sealed partial class LineWatch : IDisposable
     /// <summary>Those that were parked from here, in stores of this process alone.</summary>
     public ParkedHere Parked { get; } = new();
 
-    /// <summary>Has runs of a store woken from here.</summary>
+    /// <summary>For which stores this process can start runs.</summary>
+    public StorePresence Presence => _presence;
+
+    /// <summary>Has runs of a store woken from here. Called again, it looks at once whether a scheduler here can start them.</summary>
     public void Serve(IRunStore store)
     {
         lock (_door)
         {
             if (store.Id is { } id) _stores[id] = store;
             else if (!_unknown.Contains(store)) _unknown.Add(store);
+            _hasNews = true;
             Start();
         }
     }
@@ -61,12 +71,15 @@ internal sealed partial class LineWatch : IDisposable
         lock (_door)
         {
             _unknown.Remove(store);
-            if (store.Id is not { } id || !_stores.TryGetValue(id, out var served) || served != store) return;
+            if (store.Id is not { } known || !_stores.TryGetValue(known, out var served) || served != store) return;
 
-            _stores.Remove(id);
+            _stores.Remove(known);
         }
 
-        _sweep.Forget(store.Id);
+        var id = store.Id;
+        _sweep.Forget(id);
+        _presence.Hide(id);
+        if (UnservedStores.IsVolatile(id)) Bury(id);
     }
 
     /// <summary>Whether runs of this store are woken from here.</summary>
@@ -141,16 +154,16 @@ internal sealed partial class LineWatch : IDisposable
         while (true)
         {
             long[] places;
-            IRunStore[] stores;
             IRunStore[] unknown;
             lock (_door)
             {
-                while (!_isClosed && _keys.Count + _places.Count == 0 && (!Sweeps || BootClock.Now < sweepAt))
+                while (!_isClosed && !_hasNews && _keys.Count + _places.Count == 0 && (!Sweeps || BootClock.Now < sweepAt))
                     Monitor.Wait(_door, !Sweeps ? Timeout.InfiniteTimeSpan : Shorter(sweepAt - BootClock.Now));
                 if (_isClosed) return;
 
+                if (_hasNews) sweepAt = BootClock.Now;
+                _hasNews = false;
                 (places, _places) = ([.. _places], []);
-                stores = [.. _stores.Values];
                 unknown = [.. _unknown];
             }
 
@@ -160,8 +173,38 @@ internal sealed partial class LineWatch : IDisposable
 
             // Not all processes at the same moment.
             sweepAt = BootClock.Now + (_sweepInterval * (0.9 + (0.2 * Random.Shared.NextDouble())));
-            foreach (var store in stores) Try(() => _sweep.Sweep(store));
             foreach (var store in unknown) Try(() => Identify(store));
+            foreach (var store in Known()) Try(() => Sweep(store));
+        }
+    }
+
+    private IRunStore[] Known()
+    {
+        lock (_door) return [.. _stores.Values];
+    }
+
+    /// <summary>The runs in it are gone with it. Waits for the server, but not for long: without this, the places are removed later.</summary>
+    private void Bury(string store)
+    {
+        var buried = Task.Factory.StartNew(() => Try(() => _unserved.Bury(store)), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        Blocking.TryWait(buried, LongestBurial, CancellationToken.None);
+    }
+
+    /// <summary>For whom no scheduler works here, others sweep.</summary>
+    private void Sweep(IRunStore store)
+    {
+        var id = store.Id!;
+        if (Blocking.Wait(store.CanStartRunsAsync(CancellationToken.None).AsTask()) && Serves(id))
+        {
+            _presence.Show(id);
+            // It was forgotten meanwhile.
+            if (!Serves(id)) _presence.Hide(id);
+            _sweep.Sweep(store);
+        }
+        else
+        {
+            _presence.Hide(id);
+            _sweep.Forget(id);
         }
     }
 

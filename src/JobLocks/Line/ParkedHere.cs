@@ -12,7 +12,7 @@ internal sealed class ParkedHere
 
     public void Add(LinePlace place)
     {
-        if (DeadStores.IsVolatile(place.Stance!.Run.Store)) _places[place.Place] = place;
+        if (UnservedStores.IsVolatile(place.Stance!.Run.Store)) _places[place.Place] = place;
     }
 
     public void Remove(long place) => _places.TryRemove(place, out _);

@@ -54,6 +54,7 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
     /// <param name="stop">Gives up.</param>
     public async ValueTask<Standing> StandAsync(RunAddress run, LockWish wish, LineRules rules, bool blocks, CancellationToken stop)
     {
+        await ShowAsync(run.Store, blocks).ConfigureAwait(false);
         if (rules.Keep == 0) return await StandAsync(run, wish, rules, options.LongestLine, null, blocks, stop).ConfigureAwait(false);
 
         long? replaced = null;
@@ -92,6 +93,23 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
 
     /// <summary>Those who stand in the line of a key may have their turn: who had it did not want it.</summary>
     public void PassOn(LockKey key) => watch.TurnCame([new(key)]);
+
+    /// <summary>The run is here, so its store is served here: others pass it over before they see that.</summary>
+    private async ValueTask ShowAsync(string store, bool blocks)
+    {
+        if (watch.Presence.IsShown(store)) return;
+
+        try
+        {
+            var shown = watch.Presence.EnsureShownAsync(store);
+            if (blocks) Blocking.Wait(shown);
+            else await shown.ConfigureAwait(false);
+        }
+        catch (JobLocksUnavailableException)
+        {
+            // The next sweep shows it.
+        }
+    }
 
     private async ValueTask<Standing> StandAsync(
         RunAddress run, LockWish wish, LineRules rules, int atMost, NpgsqlConnection? connection, bool blocks, CancellationToken stop)

@@ -41,13 +41,19 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         Loggers = loggers ?? NullLoggerFactory.Instance;
         var log = Loggers.CreateLogger<AdvisoryLocks>();
         var opening = new SessionOpening(source, options, log);
-        _desk = new(opening, options, _clock, log, meters) { OnTurn = keys => _watch!.TurnCame(keys), Heard = news => _watch!.Hear(news), OnOpened = () => _ledger!.Start() };
+        _desk = new(opening, options, _clock, log, meters) { OnTurn = keys => _watch!.TurnCame(keys), Heard = news => _watch!.Hear(news), OnOpened = Opened };
         var statements = new LineStatements(opening, options);
         _watch = new(statements, _desk, options, log);
         _line = new(statements, _watch, options, _desk);
         _ledger = new(_desk, options, log);
         _traces = new(options.NamesInTelemetry);
         Inspection = new(_desk, statements, options, log);
+    }
+
+    private void Opened()
+    {
+        _ledger.Start();
+        _watch.Presence.ShowAll();
     }
 
     /// <summary>Looks at the locks of all processes. Needs no session of its own, and none of these locks.</summary>

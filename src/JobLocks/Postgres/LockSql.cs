@@ -1,4 +1,5 @@
 using System.Globalization;
+using JobLocks.Line;
 
 namespace JobLocks.Postgres;
 
@@ -101,14 +102,13 @@ internal static class LockSql
     private const string Select = "SELECT (";
 
     private const string SelectInLine =
-        """
+        $"""
         SELECT CASE WHEN b > 0 AND o IN (0, 2, 4, 9)
                          AND EXISTS (SELECT
                                      FROM   "joblocks".line AS l
                                      WHERE  l.key = u.k
                                      AND    l.place < u.b
-                                     AND    l.verdict IS NULL
-                                     AND    (l.woken IS NULL OR l.woken > now() - interval '30 s'))
+                                     AND    {LineSql.Stands})
                     THEN CASE b WHEN 9223372036854775806 THEN -2 - nextval('"joblocks".place') ELSE -2 END
                     ELSE (
         """;

@@ -15,6 +15,8 @@ internal sealed class WokenRuns : IRunStore
 
     public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(Id);
 
+    public ValueTask<bool> CanStartRunsAsync(CancellationToken stop) => new(true);
+
     public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop) => new([.. runs.Select(static _ => RunFate.Waits)]);
 
     public ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)

@@ -76,8 +76,9 @@ public sealed class TableLockTests
     {
         await using var locks = Locks(await RoleAsync(hasLedger: true, mayCreate));
         await locks.ProveAsync(stop);
+        await using var serving = await Serving.ShowAsync(_database, "another");
         await LockTable.AskAsync(
-            _database, "INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue) VALUES ($1, 'queued', 0, 1, 'of nobody', '1', '')", LockKey.Of("queued").Value);
+            _database, "INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue) VALUES ($1, 'queued', 0, 1, 'another', '1', '')", LockKey.Of("queued").Value);
 
         await using var dump = await Raw.OpenAsync(_database, stop);
         var transaction = await dump.BeginTransactionAsync(stop);

@@ -20,6 +20,7 @@ public sealed class LineCostTests
         """;
 
     private NpgsqlConnection _connection = null!;
+    private NpgsqlConnection _serving = null!;
 
     [OneTimeSetUp]
     public async Task FillLine()
@@ -28,12 +29,17 @@ public sealed class LineCostTests
         await using var locks = AdvisoryLocks.Connect(database);
         await locks.ProveAsync(CancellationToken.None);
         _connection = await Raw.OpenAsync(database, CancellationToken.None);
+        _serving = await Serving.ShowAsync(database, "Test store");
         await _connection.AskAsync(Fill, CancellationToken.None);
         await _connection.AskAsync("VACUUM ANALYZE joblocks.line", CancellationToken.None);
     }
 
     [OneTimeTearDown]
-    public async Task Close() => await _connection.DisposeAsync();
+    public async Task Close()
+    {
+        await _connection.DisposeAsync();
+        await _serving.DisposeAsync();
+    }
 
     [TestCase(42), TestCase(43)]
     public async Task Reads_a_few_blocks_to_take_a_lock(long key) =>

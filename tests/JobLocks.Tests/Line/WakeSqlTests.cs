@@ -13,6 +13,7 @@ public sealed class WakeSqlTests
     private static readonly JobLocksOptions Options = new();
 
     private string _database = "";
+    private NpgsqlConnection _serving = null!;
     private LockKey _key;
 
     [OneTimeSetUp]
@@ -21,7 +22,11 @@ public sealed class WakeSqlTests
         _database = await AssemblySetup.Server.CreateDatabaseAsync(GetType().Name);
         await using var locks = AdvisoryLocks.Connect(_database);
         await (await locks.TryAcquireAsync("prepared"))!.DisposeAsync();
+        _serving = await Serving.ShowAsync(_database, "store");
     }
+
+    [OneTimeTearDown]
+    public async Task Close() => await _serving.DisposeAsync();
 
     [SetUp]
     public void NewKey() => _key = LockKey.Of(Guid.NewGuid().ToString());

@@ -23,6 +23,9 @@ internal sealed class RunsOfTest : IRunStore
     /// <summary>How long it takes to start a run.</summary>
     public TimeSpan Takes { get; init; }
 
+    /// <summary>Whether its scheduler works.</summary>
+    public bool CanStart { get; set; } = true;
+
     /// <summary>How often it was told too late.</summary>
     public int TooLate { get; private set; }
 
@@ -30,6 +33,8 @@ internal sealed class RunsOfTest : IRunStore
     public Task<WaitingRun> NextAsync(CancellationToken stop) => _woken.Reader.ReadAsync(stop).AsTask().WaitAsync(TimeSpan.FromSeconds(30), stop);
 
     public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(Id);
+
+    public ValueTask<bool> CanStartRunsAsync(CancellationToken stop) => new(CanStart);
 
     public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop) => new([.. runs.Select(Fate)]);
 

@@ -1,0 +1,45 @@
+using JobLocks.Diagnostics;
+using JobLocks.Inspection;
+using JobLocks.Postgres;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Line;
+
+/// <summary>
+/// Job stores that no process serves. Their places let all others past, and are kept in case a process comes back. Those of a store in the memory of a
+/// process are removed much sooner. Used by the thread of the <see cref="LineWatch"/> alone, but for <see cref="Bury"/>.
+/// </summary>
+internal sealed class UnservedStores(LineStatements statements, JobLocksOptions options, ILogger log)
+{
+    /// <summary>What the names of stores begin with that live in the memory of a process.</summary>
+    public const string Volatile = "memory: ";
+
+    private readonly Dictionary<string, TimeSpan> _unservedSince = new(StringComparer.Ordinal);
+
+    /// <summary>Whether a store of this name is gone with its process.</summary>
+    public static bool IsVolatile(string store) => store.StartsWith(Volatile, StringComparison.Ordinal);
+
+    /// <summary>
+    /// Removes the places of stores that were not served all the time that they are kept for. For a store in memory, that is so long that its process
+    /// cannot have been looking for a new session meanwhile. Where a store comes back after all, its runs find their way into the line again.
+    /// </summary>
+    public void BuryOld()
+    {
+        var unserved = Blocking.Wait(statements.ReadAsync(LineSql.UnservedStores, static row => row.GetString(0), blocks: true, CancellationToken.None).AsTask());
+        foreach (var store in _unservedSince.Keys.Except(unserved, StringComparer.Ordinal).ToList()) _unservedSince.Remove(store);
+        foreach (var store in unserved)
+        {
+            var kept = IsVolatile(store) ? options.LostAfter : options.KeepUnservedFor;
+            if (_unservedSince.TryAdd(store, BootClock.Now) || BootClock.Now - _unservedSince[store] < kept) continue;
+
+            Bury(store);
+            _unservedSince.Remove(store);
+            log.Buried(Shown.Name(store), kept);
+        }
+    }
+
+    /// <summary>Removes the places of a store. Waits for the server.</summary>
+    public void Bury(string store) =>
+        Blocking.Wait(statements.RunAsync(LineSql.Bury, blocks: true, CancellationToken.None, new NpgsqlParameter<string> { TypedValue = store }).AsTask());
+}

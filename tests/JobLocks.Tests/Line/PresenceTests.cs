@@ -1,0 +1,195 @@
+using JobLocks.Gate;
+using JobLocks.Line;
+using JobLocks.Tests.Support;
+
+namespace JobLocks.Tests.Line;
+
+/// <summary>A place in the line counts only while some process can start its run.</summary>
+[TestFixture]
+public sealed class PresenceTests : LineFixture
+{
+    [Test, CancelAfter(60_000)]
+    public async Task Acquires_past_the_runs_of_an_application_that_has_stopped(CancellationToken stop)
+    {
+        var application = Open();
+        await using var byHand = AdvisoryLocks.Connect(Database);
+        await LeaveRunsBehindAsync(application, 4, stop);
+        var isRefused = await byHand.TryAcquireAsync(Name, stop) is null;
+
+        await application.DisposeAsync();
+        await UntilServedAsync(Runs.Id, 0, stop);
+
+        await using var acquired = await byHand.TryAcquireAsync(Name, stop);
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(isRefused, Is.True);
+            Assert.That(acquired, Is.Not.Null);
+            Assert.That(await LengthAsync(), Is.EqualTo(4));
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Ends_the_wait_by_hand_behind_an_application_that_stops(CancellationToken stop)
+    {
+        var application = Open();
+        await using var byHand = AdvisoryLocks.Connect(Database);
+        await LeaveRunsBehindAsync(application, 4, stop);
+
+        var waiting = byHand.AcquireAsync(Name, TimeSpan.FromSeconds(30), stop);
+        await application.DisposeAsync();
+
+        await using var acquired = await waiting;
+        Assert.That(acquired.IsReleased, Is.False);
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Acquires_past_a_thousand_runs_that_no_process_can_start(CancellationToken stop)
+    {
+        await using var byHand = AdvisoryLocks.Connect(Database);
+        await ProveAsync(byHand, stop);
+        await AddRowsAsync("Quartz of an application that was retired", 1000);
+
+        await using var acquired = await byHand.TryAcquireAsync(Name, stop);
+
+        Assert.That(acquired, Is.Not.Null);
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Wakes_its_own_run_at_once_behind_a_thousand_that_no_process_can_start(CancellationToken stop)
+    {
+        var application = Open();
+        var holding = await application.TryAcquireAsync(Name, stop);
+        await AddRowsAsync("Quartz of an application that was retired", 1000);
+        await ParkAsync(application, 1, stop);
+
+        await holding!.DisposeAsync();
+
+        using var entered = await EnterAsync(application, await Runs.NextAsync(stop), stop);
+        Assert.That(await LengthAsync(), Is.EqualTo(1000));
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Counts_no_run_that_no_process_can_start(CancellationToken stop)
+    {
+        var application = Open();
+        await using var holding = await application.TryAcquireAsync(Name, stop);
+        await AddRowsAsync("Quartz of an application that was retired", 3);
+
+        var standing = await ((ILockKeeper)application).Line.StandAsync(AddressOf(1), new(Name, Key), default, blocks: false, stop);
+
+        Assert.That(standing.Ahead, Is.Zero);
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Counts_them_again_when_their_application_is_back(CancellationToken stop)
+    {
+        var application = Open();
+        await LeaveRunsBehindAsync(application, 2, stop);
+        await application.DisposeAsync();
+
+        var back = Open();
+        var first = await Runs.NextAsync(stop);
+
+        using var entered = await EnterAsync(back, first, stop);
+        Assert.That(first.Address.Run, Is.EqualTo("1"));
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Passes_over_the_runs_of_a_scheduler_in_standby_until_it_goes_on([Values] bool isServedElsewhere, CancellationToken stop)
+    {
+        var application = Open();
+        await using var byHand = AdvisoryLocks.Connect(Database);
+        var holding = await application.TryAcquireAsync(Name, stop);
+        await ParkAsync(application, 1, stop);
+        var elsewhere = new RunsOfTest { Id = Runs.Id };
+        if (isServedElsewhere)
+        {
+            var other = OpenFor(elsewhere);
+            await UntilServedAsync(Runs.Id, 2, stop);
+        }
+
+        Runs.CanStart = false;
+        ((ILockKeeper)application).Line.Serve(Runs);
+        await UntilServedAsync(Runs.Id, isServedElsewhere ? 1 : 0, stop);
+        await holding!.DisposeAsync();
+
+        if (isServedElsewhere) Assert.That((await elsewhere.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
+        else await (await byHand.AcquireAsync(Name, TimeSpan.FromSeconds(30), stop)).DisposeAsync();
+
+        Runs.CanStart = true;
+        ((ILockKeeper)application).Line.Serve(Runs);
+        if (!isServedElsewhere) Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Shows_on_the_next_session_what_it_serves(CancellationToken stop)
+    {
+        var application = Open();
+        await ProveAsync(application, stop);
+        await UntilServedAsync(Runs.Id, 1, stop);
+
+        await LockTable.AskAsync(Database, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid IN (SELECT pid FROM pg_locks WHERE classid = 1246524276 AND objid::int = hashtext($1))", Runs.Id);
+        await UntilServedAsync(Runs.Id, 0, stop);
+
+        await UntilServedAsync(Runs.Id, 1, stop);
+        Assert.Pass();
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Gives_up_the_places_of_a_store_in_memory_when_it_is_shut_down(CancellationToken stop)
+    {
+        var runs = new RunsOfTest { Id = $"{UnservedStores.Volatile}Test {Guid.NewGuid():N}" };
+        ILockKeeper application = OpenFor(runs);
+        await using var holding = await ((AdvisoryLocks)application).TryAcquireAsync(Name, stop);
+        await application.Line.StandAsync(new(runs.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
+
+        application.Line.Forget(runs);
+
+        Assert.That(await LengthAsync(), Is.Zero);
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Gives_up_the_places_of_a_store_that_no_process_has_served_for_long(CancellationToken stop)
+    {
+        Open(static options => options.KeepUnservedFor = TimeSpan.FromSeconds(1));
+        Open();
+        await AddRowsAsync("Quartz of an application that was retired", 3);
+
+        while (await LengthAsync() > 0) await Task.Delay(10, stop);
+
+        Assert.Pass();
+    }
+
+    private async Task LeaveRunsBehindAsync(AdvisoryLocks application, int count, CancellationToken stop)
+    {
+        await using var holding = await application.TryAcquireAsync(Name, stop);
+        for (var i = 1; i <= count; i++) await ParkAsync(application, i, stop);
+        // It comes to its turn and never runs.
+        Runs.Fate = static _ => RunFate.Waits;
+    }
+
+    private AdvisoryLocks OpenFor(RunsOfTest store)
+    {
+        var locks = Open();
+        ((ILockKeeper)locks).Line.Forget(Runs);
+        ((ILockKeeper)locks).Line.Serve(store);
+        return locks;
+    }
+
+    private Task<object?> AddRowsAsync(string store, int count) => LockTable.AskAsync(
+        Database,
+        """
+        INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+        SELECT $1, $2, 0, 1, $3, gen_random_uuid()::text, '', true FROM generate_series(1, $4)
+        """,
+        Key.Value,
+        Name,
+        store,
+        count);
+
+    private async Task UntilServedAsync(string store, int processes, CancellationToken stop)
+    {
+        while ((long)(await LockTable.AskAsync(Database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1246524276 AND objid::int = hashtext($1)", store))! != processes)
+            await Task.Delay(10, stop);
+    }
+}
