@@ -16,6 +16,9 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     /// <summary>What the reason of a run begins with that was put off: if it stood in the line, it stands there still.</summary>
     public const string PutOffReason = "Rescheduled";
 
+    // Where runs that stood before this one were gone, or the holder was.
+    private const int MostTries = 4;
+
     private readonly Queueing _queueing = new(locks, log);
     private readonly OwnJobs _ownJobs = new(log);
     private readonly Seldom _unavailable = new();
@@ -100,7 +103,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
             var place = await _queueing.FindAsync(call, blocks, stop).ConfigureAwait(false);
             if (place?.Verdict is { } verdict) return await DropAsync(call, requests[0], place, verdict, blocks).ConfigureAwait(false);
 
-            for (var isLastTry = false; ; isLastTry = true)
+            for (var tries = 1; ; tries++)
             {
                 var taken = await locks.TryTakeAllAsync(wishes, run, place, blocks, stop).ConfigureAwait(false);
                 if (taken.Refused is null) return await AdmitAsync(call, requests, taken, place, blocks).ConfigureAwait(false);
@@ -109,8 +112,15 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
                 if (await _queueing.AddressOfAsync(call, refused, isNewcomer: place is null, blocks, stop).ConfigureAwait(false) is { } address)
                     return await QueueAsync(call, run, requests, refused, address, blocks, stop).ConfigureAwait(false);
 
+                if (taken.IsBehind && refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail)
+                {
+                    var said = await _queueing.AskAfterAsync(refused, blocks, stop).ConfigureAwait(false);
+                    if (said == RollCallResult.SomeWereGone && tries < MostTries) continue;
+                    if (said != RollCallResult.AllAreThere) return Postpone(call, refused);
+                }
+
                 var holder = taken.IsBehind ? null : await locks.FindHolderAsync(taken.Refused, blocks, stop).ConfigureAwait(false);
-                if (holder is not null || taken.IsBehind || isLastTry) return Refuse(call, refused, holder, taken.IsBehind);
+                if (holder is not null || taken.IsBehind || tries > 1) return Refuse(call, refused, holder, taken.IsBehind);
             }
         }
         catch (Exception unavailable) when (IsNoAnswer(unavailable, stop))
@@ -129,7 +139,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         for (var turn = 1; ; turn++)
         {
             var standing = await _queueing.StandAsync(call, address, request, atMost, blocks, stop).ConfigureAwait(false);
-            if (standing.Place is not { } place) return RefusePlace(call, request, standing.Ahead);
+            if (standing.Place is not { } place) return RefusePlace(call, request, standing);
             if (place.Verdict is { } verdict) return await DropAsync(call, request, place, verdict, blocks).ConfigureAwait(false);
 
             var taken = await locks.TryTakeAllAsync(wishes, run, place, blocks, stop).ConfigureAwait(false);
@@ -194,13 +204,18 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         Refused(call, request, OnConflict.Reschedule, $"Rescheduled, since it had been started before: {conflict}{NextTry(request)}");
 
     /// <summary>The line takes no more.</summary>
-    private Admission.Refused RefusePlace(JobCall call, LockRequest request, int length)
+    private Admission.Refused RefusePlace(JobCall call, LockRequest request, Standing full)
     {
+        var length = full.Ahead;
         var waiting = $"{length} {(length == 1 ? "run waits" : "runs wait")} for {request.ShownName} already";
-        return request.Rule.Line.Keep is var keep and > 0 && length >= keep && !WasStartedBefore(call)
+        return request.Rule.Line.Keep is var keep and > 0 && length >= keep && full.IsVouchedFor && !WasStartedBefore(call)
             ? Refused(call, request, OnConflict.Skip, $"Skipped: {waiting}, and its rule keeps {keep}")
             : Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {waiting}, as many as may{NextTry(request)}");
     }
+
+    /// <summary>Nobody vouches for the runs on whose account it would be dropped.</summary>
+    private Admission.Refused Postpone(JobCall call, LockRequest request) =>
+        Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {Conflict(request, holder: null, isBehind: true)}, and their store cannot be asked here{NextTry(request)}");
 
     private Admission.Refused Refuse(JobCall call, LockRequest request, Holder? holder, bool isBehind)
     {

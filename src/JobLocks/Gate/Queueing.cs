@@ -14,6 +14,9 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
     /// <summary>How much later than its time is over: a run is told by us, and would be started a second time if its store came at the same moment.</summary>
     public static readonly TimeSpan Grace = TimeSpan.FromSeconds(10);
 
+    // Each time, some that were counted were gone.
+    private const int MostRollCalls = 3;
+
     /// <summary>The place that a run has already; null for a newcomer.</summary>
     public async ValueTask<LinePlace?> FindAsync(JobCall call, bool blocks, CancellationToken stop)
     {
@@ -29,7 +32,22 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
     /// <summary>Puts the run into the line of a lock. Where it stood in another one, those behind it are told.</summary>
     public async ValueTask<Standing> StandAsync(JobCall call, RunAddress address, LockRequest request, TimeSpan? atMost, bool blocks, CancellationToken stop)
     {
-        var standing = await locks.Line.StandAsync(address, request.Wish, request.Rule.Line with { AtMost = atMost }, blocks, stop).ConfigureAwait(false);
+        var rules = request.Rule.Line with { AtMost = atMost };
+        var standing = await locks.Line.StandAsync(address, request.Wish, rules, blocks, stop).ConfigureAwait(false);
+        for (var tries = 0; standing.Place is null && tries < MostRollCalls; tries++)
+        {
+            var said = await locks.Line.AskAfterAsync(request.Key, standing.Ahead, blocks, stop).ConfigureAwait(false);
+            if (said == RollCallResult.NoAnswer) break;
+
+            standing = said == RollCallResult.AllAreThere && rules.KeepsNewest
+                ? await locks.Line.ReplaceOldestAsync(address, request.Wish, rules, blocks, stop).ConfigureAwait(false)
+                : await locks.Line.StandAsync(address, request.Wish, rules, blocks, stop).ConfigureAwait(false);
+            if (said != RollCallResult.AllAreThere) continue;
+
+            standing = standing with { IsVouchedFor = true };
+            break;
+        }
+
         if (standing.IsNew)
         {
             locks.Ledger.Waited(request);
@@ -39,6 +57,10 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
         if (standing.LeftKey is { } left) locks.Line.PassOn(left);
         return standing;
     }
+
+    /// <summary>Whether the runs before this one are really there: before it is dropped on their account.</summary>
+    public ValueTask<RollCallResult> AskAfterAsync(LockRequest request, bool blocks, CancellationToken stop) =>
+        locks.Line.AskAfterAsync(request.Key, count: request.Wish.Limit, blocks, stop);
 
     /// <summary>Takes a run out of the line that goes without its lock: if it was its turn, it is that of another one.</summary>
     public async ValueTask StepBackAsync(JobCall call, LockRequest request, LinePlace place, bool blocks)

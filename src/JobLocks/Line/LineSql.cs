@@ -72,6 +72,17 @@ internal static class LineSql
         LEFT   JOIN stood ON true
         """;
 
+    /// <summary>The first $2 that stand under the key $1.</summary>
+    public const string First =
+        $"""
+        SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
+        FROM     "joblocks".line
+        WHERE    key = $1
+        AND      {Stands}
+        ORDER BY place
+        LIMIT    $2
+        """;
+
     /// <summary>The oldest that waits under the key $1, beside the run $3 of the store $2, is not to run: $4 says why. It is woken to be told.</summary>
     public const string ReplaceOldest =
         """

@@ -98,7 +98,7 @@ internal sealed partial class LineWatch
 
     private static NpgsqlParameter<long[]> Places(IEnumerable<WaitingRun> runs) => new() { TypedValue = [.. runs.Select(static run => run.Place)] };
 
-    private static WaitingRun ReadRun(NpgsqlDataReader row, TimeSpan tellBy) => new(
+    public static WaitingRun ReadRun(NpgsqlDataReader row, TimeSpan tellBy) => new(
         row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)), row.GetBoolean(6), row.GetBoolean(7), row.GetFieldValue<DateTimeOffset>(8))
     {
         Waited = TimeSpan.FromSeconds(row.GetDouble(9)),

@@ -133,8 +133,8 @@ internal sealed partial class LineWatch : IDisposable
 
     private bool Sweeps => _stores.Count + _unknown.Count > 0;
 
-    /// <summary>One that got its name since it was last asked for it is ours as well.</summary>
-    private IRunStore? StoreOf(string id)
+    /// <summary>The store of this name, if this process works on it. One that got its name since it was last asked for it is ours as well.</summary>
+    public IRunStore? StoreOf(string id)
     {
         lock (_door) return _stores.GetValueOrDefault(id) ?? _unknown.Find(store => string.Equals(store.Id, id, StringComparison.Ordinal));
     }

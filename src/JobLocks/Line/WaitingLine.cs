@@ -9,7 +9,7 @@ namespace JobLocks.Line;
 /// Always in this order: a run takes its place, looks at the lock once more, and is parked; a lock is released, and then the next is woken.
 /// Woken is not granted: the run asks for the lock itself. Thread-safe.
 /// </summary>
-internal sealed class WaitingLine(LineStatements statements, LineWatch watch, JobLocksOptions options, LockDesk desk)
+internal sealed class WaitingLine(LineStatements statements, LineWatch watch, RollCall rollCall, JobLocksOptions options, LockDesk desk)
 {
     /// <summary>Whether there is a line: it needs the schema, and is known when a session has been opened.</summary>
     /// <exception cref="JobLocksUnavailableException">None can be opened.</exception>
@@ -57,13 +57,19 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
         await ShowAsync(run.Store, blocks).ConfigureAwait(false);
         if (rules.Keep == 0) return await StandAsync(run, wish, rules, options.LongestLine, null, blocks, stop).ConfigureAwait(false);
 
+        return await CountAloneAsync(wish, connection => StandAsync(run, wish, rules, AtMost(rules), connection, blocks, stop), blocks, stop).ConfigureAwait(false);
+    }
+
+    /// <summary>The same where the line is full: the oldest one that waits is told that it is not to run.</summary>
+    public async ValueTask<Standing> ReplaceOldestAsync(RunAddress run, LockWish wish, LineRules rules, bool blocks, CancellationToken stop)
+    {
         long? replaced = null;
-        var standing = await statements.InTransactionAsync(
+        var standing = await CountAloneAsync(
+            wish,
             async connection =>
             {
-                await statements.ReadAsync(connection, LineSql.CountAlone, static _ => 0, blocks, stop, Number(wish.Key.Value)).ConfigureAwait(false);
-                var first = await StandAsync(run, wish, rules, Math.Min(rules.Keep, options.LongestLine), connection, blocks, stop).ConfigureAwait(false);
-                if (first.Place is not null || !rules.KeepsNewest) return first;
+                var first = await StandAsync(run, wish, rules, AtMost(rules), connection, blocks, stop).ConfigureAwait(false);
+                if (first.Place is not null) return first;
 
                 replaced = await ReplaceOldestAsync(connection, run, wish, blocks, stop).ConfigureAwait(false);
                 return replaced is null ? first : await StandAsync(run, wish, rules, options.LongestLine, connection, blocks, stop).ConfigureAwait(false);
@@ -73,6 +79,13 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
         if (replaced is { } place) watch.Tell(place);
         return standing;
     }
+
+    /// <summary>Asks the stores of the runs that stand under a key whether they still have them: before another run is dropped on their account.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="count">How many are counted from the first on.</param>
+    /// <param name="blocks">Whether the caller has no asynchronous way.</param>
+    /// <param name="stop">Gives up.</param>
+    public ValueTask<RollCallResult> AskAfterAsync(LockKey key, int count, bool blocks, CancellationToken stop) => rollCall.AskAsync(key, count, blocks, stop);
 
     /// <summary>The store keeps the run now: it may be woken, and is if its turn came meanwhile.</summary>
     public async ValueTask ParkAsync(LinePlace place, bool blocks, CancellationToken stop)
@@ -93,6 +106,18 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Jo
 
     /// <summary>Those who stand in the line of a key may have their turn: who had it did not want it.</summary>
     public void PassOn(LockKey key) => watch.TurnCame([new(key)]);
+
+    private int AtMost(LineRules rules) => Math.Min(rules.Keep, options.LongestLine);
+
+    private ValueTask<Standing> CountAloneAsync(LockWish wish, Func<NpgsqlConnection, ValueTask<Standing>> stand, bool blocks, CancellationToken stop) =>
+        statements.InTransactionAsync(
+            async connection =>
+            {
+                await statements.ReadAsync(connection, LineSql.CountAlone, static _ => 0, blocks, stop, Number(wish.Key.Value)).ConfigureAwait(false);
+                return await stand(connection).ConfigureAwait(false);
+            },
+            blocks,
+            stop);
 
     /// <summary>The run is here, so its store is served here: others pass it over before they see that.</summary>
     private async ValueTask ShowAsync(string store, bool blocks)

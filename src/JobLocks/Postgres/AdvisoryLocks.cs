@@ -44,7 +44,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         _desk = new(opening, options, _clock, log, meters) { OnTurn = keys => _watch!.TurnCame(keys), Heard = news => _watch!.Hear(news), OnOpened = Opened };
         var statements = new LineStatements(opening, options);
         _watch = new(statements, _desk, options, log);
-        _line = new(statements, _watch, options, _desk);
+        _line = new(statements, _watch, new(statements, _watch, log), options, _desk);
         _ledger = new(_desk, options, log);
         _traces = new(options.NamesInTelemetry);
         Inspection = new(_desk, statements, options, log);

@@ -10,7 +10,7 @@ internal sealed class LockTable(string database) : IAsyncDisposable
         SELECT (classid::bigint << 32) | objid::bigint
         FROM   pg_locks
         WHERE  locktype = 'advisory'
-        AND    NOT (objsubid = 2 AND classid = 1246524279) -- who sweeps the line
+        AND    NOT (objsubid = 2 AND classid IN (1246524279, 1246524276)) -- who sweeps the wait queue, and who serves a store
         AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
         """;
 

@@ -104,7 +104,7 @@ public abstract class QuartzFixture
         SELECT count(*)
         FROM   pg_locks
         WHERE  locktype = 'advisory'
-        AND    NOT (objsubid = 2 AND classid = 1246524279) -- who sweeps the line
+        AND    NOT (objsubid = 2 AND classid IN (1246524279, 1246524276)) -- who sweeps the wait queue, and who serves a store
         AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
         """))!;
 }

@@ -151,8 +151,8 @@ public sealed class PresenceTests : LineFixture
     [Test, CancelAfter(60_000)]
     public async Task Gives_up_the_places_of_a_store_that_no_process_has_served_for_long(CancellationToken stop)
     {
-        Open(static options => options.KeepUnservedFor = TimeSpan.FromSeconds(1));
-        Open();
+        var locks = Open(static options => options.KeepUnservedFor = TimeSpan.FromSeconds(1));
+        await ProveAsync(locks, stop);
         await AddRowsAsync("Quartz of an application that was retired", 3);
 
         while (await LengthAsync() > 0) await Task.Delay(10, stop);

@@ -1,0 +1,67 @@
+using JobLocks.Diagnostics;
+using JobLocks.Inspection;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Line;
+
+/// <summary>
+/// Asks the stores of the runs that stand under a key whether they still have them. Needed before a run is dropped on account of those, and not on the path
+/// of a run that only waits. Thread-safe.
+/// </summary>
+internal sealed class RollCall(LineStatements statements, LineWatch watch, ILogger log)
+{
+    private const int MostAsked = 1000;
+
+    // A store keeps a run a moment after the run has taken its place.
+    private static readonly TimeSpan LongestParking = TimeSpan.FromSeconds(2);
+
+    /// <summary>Asks, in one question for each store, and removes the places of the runs that are gone.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="count">How many are counted from the first on.</param>
+    /// <param name="blocks">Whether the caller has no asynchronous way.</param>
+    /// <param name="stop">Gives up.</param>
+    /// <exception cref="NpgsqlException">The line cannot be asked.</exception>
+    public async ValueTask<RollCallResult> AskAsync(LockKey key, int count, bool blocks, CancellationToken stop)
+    {
+        var runs = await statements.ReadAsync(
+            LineSql.First,
+            static row => LineWatch.ReadRun(row, TimeSpan.MaxValue),
+            blocks,
+            stop,
+            new NpgsqlParameter<long> { TypedValue = key.Value },
+            new NpgsqlParameter<int> { TypedValue = Math.Min(count, MostAsked) }).ConfigureAwait(false);
+        var answer = count > MostAsked ? RollCallResult.NoAnswer : RollCallResult.AllAreThere;
+        var gone = new List<WaitingRun>();
+        foreach (var ofStore in runs.GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
+        {
+            if (await GoneAsync(ofStore.Key, [.. ofStore], blocks, stop).ConfigureAwait(false) is { } some) gone.AddRange(some);
+            else answer = RollCallResult.NoAnswer;
+        }
+
+        if (gone.Count == 0) return answer;
+
+        foreach (var run in gone) log.GaveUp(Shown.Name(run.Address.Run), Shown.Name(run.Name));
+        await statements.RunAsync(LineSql.Leave, blocks, stop, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static run => run.Place)] }).ConfigureAwait(false);
+        watch.TurnCame([new(key)]);
+        return RollCallResult.SomeWereGone;
+    }
+
+    /// <summary>Those that will not come; null where the store gives no answer here.</summary>
+    private async ValueTask<IReadOnlyList<WaitingRun>?> GoneAsync(string store, IReadOnlyList<WaitingRun> runs, bool blocks, CancellationToken stop)
+    {
+        if (watch.StoreOf(store) is not { } served) return null;
+
+        try
+        {
+            var asked = served.LookAsync(runs, stop).AsTask();
+            var fates = blocks ? Blocking.Wait(asked) : await asked.ConfigureAwait(false);
+            return [.. runs.Zip(fates).Where(static of => of.Second == RunFate.IsGone && (of.First.IsParked || of.First.Waited > LongestParking)).Select(static of => of.First)];
+        }
+        catch (Exception broken) when (!stop.IsCancellationRequested)
+        {
+            log.StoreFailed(Shown.Name(store), runs.Count, broken);
+            return null;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+using JobLocks.Gate;
+using JobLocks.Line;
+using JobLocks.Naming;
+using JobLocks.Rules;
+using JobLocks.Tests.Support;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace JobLocks.Tests.Line;
+
+/// <summary>No run is dropped on account of others before their stores have said that they still have them.</summary>
+[TestFixture]
+public sealed class RollCallTests : LineFixture
+{
+    [Test, CancelAfter(60_000)]
+    public async Task Waits_where_the_run_that_was_counted_is_gone([Values] bool keepsNewest, CancellationToken stop)
+    {
+        var locks = Open();
+        await using var holding = await locks.TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 1, stop);
+        Runs.Fate = static run => run.Address.Run is "1" ? RunFate.IsGone : RunFate.Waits;
+
+        var came = await EnterAsync(locks, Rule with { KeepWaiting = 1 } with { KeepNewest = keepsNewest }, stop);
+
+        Assert.That(came, Is.InstanceOf<Admission.Waits>());
+        Assert.That(await LengthAsync(), Is.EqualTo(1));
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Is_skipped_where_the_run_that_was_counted_is_there(CancellationToken stop)
+    {
+        var locks = Open();
+        await using var holding = await locks.TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 1, stop);
+
+        var came = await EnterAsync(locks, Rule with { KeepWaiting = 1 }, stop);
+
+        Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Skip));
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Is_rescheduled_where_nobody_vouches_for_the_run_that_was_counted([Values] bool keepsNewest, CancellationToken stop)
+    {
+        var locks = Open();
+        var other = Open();
+        ((ILockKeeper)other).Line.Forget(Runs);
+        var elsewhere = new RunsOfTest();
+        ((ILockKeeper)other).Line.Serve(elsewhere);
+        await using var holding = await locks.TryAcquireAsync(Name, stop);
+        await ((ILockKeeper)other).Line.StandAsync(new(elsewhere.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
+
+        var came = await EnterAsync(locks, Rule with { KeepWaiting = 1 } with { KeepNewest = keepsNewest }, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
+            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1 AND verdict IS NULL", Name), Is.EqualTo(1));
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Is_rescheduled_where_the_store_cannot_be_asked(CancellationToken stop)
+    {
+        var locks = Open();
+        await using var holding = await locks.TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 1, stop);
+        Runs.Fate = static _ => throw new InvalidOperationException("The store is away.");
+
+        var came = await EnterAsync(locks, Rule with { KeepWaiting = 1 }, stop);
+
+        Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Is_admitted_where_the_run_that_comes_now_is_gone([Values(OnConflict.Skip, OnConflict.Fail)] OnConflict what, CancellationToken stop)
+    {
+        var locks = Open(static options => options.SweepInterval = TimeSpan.FromMinutes(1));
+        var holding = await locks.TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 1, stop);
+        await holding!.DisposeAsync();
+        await Runs.NextAsync(stop);
+        Runs.Fate = static _ => RunFate.IsGone;
+
+        var came = await EnterAsync(locks, Rule with { OnConflict = what }, stop);
+
+        Assert.That(came, Is.InstanceOf<Admission.Admitted>());
+        foreach (var handle in ((Admission.Admitted)came).Handles) await handle.DisposeAsync();
+    }
+
+    private LockDeclaration Rule => new(Name, OnConflict.Wait, 15);
+
+    /// <summary>As a scheduler asks for a second run.</summary>
+    private Task<Admission> EnterAsync(AdvisoryLocks locks, LockDeclaration rule, CancellationToken stop)
+    {
+        var call = Calls.Call(Name) with { Rules = [LockRule.For(rule, JobSignature.Of(typeof(ClientSync)))], Address = _ => AddressOf(2) };
+        return new JobGate(locks, NullLogger<JobGate>.Instance).TryEnterAsync(call, stop);
+    }
+}
