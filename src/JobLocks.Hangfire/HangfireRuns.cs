@@ -5,30 +5,32 @@ using Hangfire.States;
 using Hangfire.Storage;
 using JobLocks.Gate;
 using JobLocks.Line;
+using JobLocks.Postgres;
 
 namespace JobLocks.Hangfire;
 
 /// <summary>The runs of a Hangfire storage that wait in the line: parked as scheduled, for a time so late that nobody reckons with it. Thread-safe.</summary>
 internal sealed class HangfireRuns : IRunStore
 {
-    private const string Hash = "joblocks";
-    private const string Field = "store";
     private const string ScheduledSet = "schedule";
 
     // The schedule knows seconds.
     private const int MostDueAtOnce = 10_000;
 
-    private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan BetweenReads = TimeSpan.FromSeconds(5);
     private static readonly ConditionalWeakTable<JobStorage, HangfireRuns> OfStorages = [];
 
     private readonly JobStorage _storage;
     private readonly ServersHere _servers;
+    private readonly StorageName _name;
     private volatile string? _id;
+    private TimeSpan _readAt;
 
     private HangfireRuns(JobStorage storage)
     {
         _storage = storage;
         _servers = new(storage);
+        _name = new(storage);
     }
 
     public string? Id => _id;
@@ -39,22 +41,8 @@ internal sealed class HangfireRuns : IRunStore
     /// <summary>The one of a storage.</summary>
     public static HangfireRuns Of(JobStorage storage) => OfStorages.GetValue(storage, static storage => new(storage));
 
-    /// <summary>The storage's own name, which it keeps itself: two connection strings may lead to one storage.</summary>
-    public string Identify()
-    {
-        if (_id is { } known) return known;
-
-        using var outside = AmbientTransaction.Leave();
-        using var connection = _storage.GetConnection();
-        if (Read(connection) is not { } name)
-        {
-            using var alone = connection.AcquireDistributedLock($"{Hash}:{Field}", LongestWait);
-            name = Read(connection) ?? Guid.NewGuid().ToString("N");
-            connection.SetRangeInHash(Hash, [new(Field, name)]);
-        }
-
-        return _id = $"{(IsInMemory ? UnservedStores.Volatile : "")}Hangfire {name}";
-    }
+    /// <summary>The storage's own name: two connection strings may lead to one storage.</summary>
+    public string Identify() => _id ?? ReadName();
 
     /// <summary>The same for those who only look; null where the storage cannot say it.</summary>
     public string? TryIdentify()
@@ -70,7 +58,8 @@ internal sealed class HangfireRuns : IRunStore
         }
     }
 
-    public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(Identify());
+    /// <summary>The storage may be cleared or restored under a running process.</summary>
+    public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(_id is { } known && BootClock.Now - _readAt < BetweenReads ? known : ReadName());
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop)
     {
@@ -113,8 +102,12 @@ internal sealed class HangfireRuns : IRunStore
         return new(fates);
     }
 
-    private static string? Read(IStorageConnection connection) =>
-        connection.GetAllEntriesFromHash(Hash) is { } entries && entries.TryGetValue(Field, out var name) ? name : null;
+    private string ReadName()
+    {
+        _id = $"{(IsInMemory ? UnservedStores.Volatile : "")}Hangfire {_name.Read()}";
+        _readAt = BootClock.Now;
+        return _id;
+    }
 
     /// <summary>One that was woken is still in the state Scheduled, but no longer in the schedule.</summary>
     private static RunFate LookAt(IStorageConnection connection, string id)

@@ -42,6 +42,10 @@ public static class JobLocksSchedulerExtensions
         listeners.AddTriggerListener(listener);
         return scheduler;
 
-        QuartzRuns RunsOf(IScheduler started) => new(new SchedulerTriggers(started), started.TimeProvider, new AdoJobStoreOptions().MisfireThreshold, log);
+        QuartzRuns RunsOf(IScheduler started)
+        {
+            var triggers = new SchedulerTriggers(started);
+            return new(triggers, new MarkedStore(triggers), started.TimeProvider, new AdoJobStoreOptions().MisfireThreshold, log);
+        }
     }
 }

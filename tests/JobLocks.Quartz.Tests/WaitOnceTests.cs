@@ -76,7 +76,7 @@ public sealed class WaitOnceTests : QuartzFixture
         Assert.That(Scene.Begun, Is.EqualTo(1));
     }
 
-    private static QuartzRuns RunsOf(Node node) => new(node.JobStore.Triggers, TimeProvider.System, TimeSpan.FromMinutes(1), NullLogger.Instance);
+    private static QuartzRuns RunsOf(Node node) => new(node.JobStore.Triggers, new MarkedStore(node.JobStore.Triggers), TimeProvider.System, TimeSpan.FromMinutes(1), NullLogger.Instance);
 
     /// <summary>Holds up the firing of a run that had waited, before it comes to the gate.</summary>
     private sealed class SlowFiring

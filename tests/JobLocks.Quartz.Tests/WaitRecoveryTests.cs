@@ -138,7 +138,7 @@ public sealed class WaitRecoveryTests : QuartzFixture
         var wrong = await StartNodeAsync(Store.Ado, settings => settings with { IsStarted = false, Before = quartz => quartz.UseTimeProvider(new WrongClock(hours)) });
         var others = await OthersHoldAsync();
         var parked = await ParkAsync(node, 1);
-        var runs = new QuartzRuns(wrong.JobStore.Triggers, wrong.Scheduler.TimeProvider, TimeSpan.FromMinutes(1), NullLogger.Instance);
+        var runs = new QuartzRuns(wrong.JobStore.Triggers, new MarkedStore(wrong.JobStore.Triggers), wrong.Scheduler.TimeProvider, TimeSpan.FromMinutes(1), NullLogger.Instance);
         var waiting = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", HeldTrigger.NameOf(parked.Key), ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow);
 
         var before = await runs.LookAsync([waiting], CancellationToken.None);

@@ -6,6 +6,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Quartz;
 using Quartz.Extensibility;
+using Quartz.Impl.AdoJobStore.Common;
 
 namespace JobLocks.Quartz.Entering;
 
@@ -54,9 +55,18 @@ internal sealed class SchedulerPart(IJobLocks? locks, string name)
         var clock = OfScheduler<TimeProvider>(services) ?? TimeProvider.System;
         var signaler = OfScheduler<ISchedulerSignaler>(services)!;
         var triggers = new JobStoreTriggers(store);
-        var runs = new QuartzRuns(triggers, clock, MisfireThresholdOf(store, services), log);
+        var runs = new QuartzRuns(triggers, NameOf(store, triggers, services), clock, MisfireThresholdOf(store, services), log);
         var resumption = new Resumption(store, triggers, signaler, () => StartupCheck.Scheduler, clock, log);
         return (runs, new(gate, runs, new(store, signaler, clock, gate, log, closing), resumption, _running, store, log));
+    }
+
+    private IStoreName NameOf(IJobStore store, JobStoreTriggers triggers, IServiceProvider services)
+    {
+        var marked = new MarkedStore(triggers);
+        if (!store.SupportsPersistence || OfScheduler<IDbProvider>(services) is not { } provider) return marked;
+
+        var prefix = services.GetService<IOptionsMonitor<AdoJobStoreOptions>>()?.Get(name).TablePrefix ?? new AdoJobStoreOptions().TablePrefix;
+        return new StoreInPostgres(provider, () => StartupCheck.Scheduler?.SchedulerName ?? name, prefix, marked);
     }
 
     private TimeSpan MisfireThresholdOf(IJobStore store, IServiceProvider services) => store.SupportsPersistence

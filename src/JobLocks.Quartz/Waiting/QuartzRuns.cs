@@ -1,5 +1,6 @@
 using JobLocks.Diagnostics;
 using JobLocks.Line;
+using JobLocks.Postgres;
 using JobLocks.Quartz.Entering;
 using Microsoft.Extensions.Logging;
 using Quartz;
@@ -11,38 +12,28 @@ namespace JobLocks.Quartz.Waiting;
 /// The runs of a Quartz job store that wait in the queue: triggers that are held, and stand-ins for firings of triggers that go on. Their time is so
 /// late that it never matters. Thread-safe.
 /// </summary>
-internal sealed class QuartzRuns(IStoredTriggers triggers, TimeProvider clock, TimeSpan misfireThreshold, ILogger log) : IRunStore
+internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, TimeProvider clock, TimeSpan misfireThreshold, ILogger log) : IRunStore
 {
-    // A durable job that never runs: all nodes of a cluster find it, and no other scheduler.
-    private static readonly JobKey Mark = new("store", StandIn.Group);
+    // The store may be cleared, restored or renamed under a running scheduler, and is asked again with the sweeps.
+    private static readonly TimeSpan BetweenReads = TimeSpan.FromSeconds(5);
 
+    private TimeSpan _readAt;
     private volatile string? _id;
+    private string? _read;
 
     public string? Id => _id;
 
     /// <summary>The scheduler of this process that works on the store.</summary>
     public IScheduler? Scheduler { get; set; }
 
-    /// <summary>Finds the store's own name in it: schedulers of different applications often have the same one.</summary>
+    /// <summary>Schedulers of different applications often have the same name: what tells their stores apart is where these are.</summary>
     public async ValueTask<string> IdentifyAsync(CancellationToken stop)
     {
-        if (_id is { } known) return known;
+        if (_id is { } known && BootClock.Now - _readAt < BetweenReads) return known;
 
-        if (await ReadNameAsync(stop).ConfigureAwait(false) is not { } name)
-        {
-            try
-            {
-                await triggers.AddJobAsync(NewMark(), stop).ConfigureAwait(false);
-            }
-            catch (ObjectAlreadyExistsException)
-            {
-                // Another node was quicker.
-            }
-
-            name = await ReadNameAsync(stop).ConfigureAwait(false) ?? throw new SchedulerException($"The job {Mark} was stored, but is not there.");
-        }
-
-        return _id = await triggers.IsPersistentAsync(stop).ConfigureAwait(false) ? $"Quartz {name}" : $"{UnservedStores.Volatile}Quartz {name}";
+        _read = await name.ReadAsync(_read, stop).ConfigureAwait(false);
+        _readAt = BootClock.Now;
+        return _id = await triggers.IsPersistentAsync(stop).ConfigureAwait(false) ? $"Quartz {_read}" : $"{UnservedStores.Volatile}Quartz {_read}";
     }
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop) => new(Scheduler is { Status: SchedulerStatus.Running });
@@ -88,13 +79,6 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, TimeProvider clock, T
         standIn is not null && await triggers.StateOfAsync(standIn.Origin, stop).ConfigureAwait(false) == TriggerState.Paused;
 
     private static TriggerKey KeyOf(WaitingRun run) => HeldTrigger.KeyIn(run.Address.Run) ?? new(run.Address.Run, StandIn.Group);
-
-    private static IJobDetail NewMark() => JobBuilder.Create<StoreMark>()
-        .WithIdentity(Mark)
-        .WithDescription("Names this job store for JobLocks, so that the runs of it that wait are found. It never runs.")
-        .UsingJobData(DataKeys.Store, Guid.NewGuid().ToString("N"))
-        .StoreDurably()
-        .Build();
 
     /// <summary>
     /// A trigger without our mark was replaced by hand, where it has no past; else its time has come, and it fires late. A stand-in that was woken has
@@ -151,7 +135,4 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, TimeProvider clock, T
         await triggers.DeleteAsync(parked.Key, stop).ConfigureAwait(false);
         return RunFate.IsGone;
     }
-
-    private async ValueTask<string?> ReadNameAsync(CancellationToken stop) =>
-        await triggers.FindJobAsync(Mark, stop).ConfigureAwait(false) is { } mark ? mark.JobDataMap[DataKeys.Store] as string : null;
 }

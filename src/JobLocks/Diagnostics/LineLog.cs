@@ -28,4 +28,7 @@ internal static partial class LineLog
 
     [LoggerMessage(409, LogLevel.Warning, "The job store {Store} cannot be shown as served: the advisory lock (1246524276, hashtext of that name) is held by a program that is not JobLocks. Its waiting runs let all others past")]
     public static partial void CannotShowStore(this ILogger log, string store);
+
+    [LoggerMessage(410, LogLevel.Information, "The job store {Before} is called {Now} from now on, and the places of its waiting runs with it: it was restored, cleared or named anew")]
+    public static partial void Renamed(this ILogger log, string before, string now);
 }

@@ -309,6 +309,20 @@ internal static class LineSql
     /// <summary>The store $1 has no places any more.</summary>
     public const string Bury = """DELETE FROM "joblocks".line WHERE store = $1""";
 
+    /// <summary>The store $1 is called $2 now. A run that stands under both names keeps the place of the new one.</summary>
+    public const string Rename =
+        """
+        WITH doubled AS (
+            DELETE FROM "joblocks".line AS l
+            WHERE  store = $1
+            AND    EXISTS (SELECT FROM "joblocks".line AS o WHERE o.store = $2 AND o.run = l.run)
+            RETURNING place)
+        UPDATE "joblocks".line
+        SET    store = $2
+        WHERE  store = $1
+        AND    place NOT IN (SELECT place FROM doubled)
+        """;
+
     /// <summary>Another session may sweep for it.</summary>
     public const string StopLeading = "SELECT to_jsonb(pg_advisory_unlock(1246524279, $1::int)::int)";
 

@@ -160,8 +160,5 @@ internal sealed partial class LineWatch
         Wake([.. keys.CountBy(static key => key).Select(static of => new FreeKey(of.Key, of.Value))]);
     }
 
-    private NpgsqlParameter<string[]> Stores()
-    {
-        lock (_door) return new() { TypedValue = [.. _stores.Keys.Concat(_unknown.Select(static store => store.Id).OfType<string>())] };
-    }
+    private NpgsqlParameter<string[]> Stores() => new() { TypedValue = _stores.Names };
 }

@@ -22,8 +22,7 @@ internal sealed partial class LineWatch : IDisposable
     private readonly LineSweep _sweep;
     private readonly TimeSpan _sweepInterval;
     private readonly ILogger _log;
-    private readonly Dictionary<string, IRunStore> _stores = new(StringComparer.Ordinal);
-    private readonly List<IRunStore> _unknown = [];
+    private readonly ServedStores _stores = new();
     private readonly StorePresence _presence;
     private readonly UnservedStores _unserved;
     private Dictionary<LockKey, int> _keys = [];
@@ -56,10 +55,9 @@ internal sealed partial class LineWatch : IDisposable
     /// <summary>Has runs of a store woken from here. Called again, it looks at once whether a scheduler here can start them.</summary>
     public void Serve(IRunStore store)
     {
+        _stores.Add(store);
         lock (_door)
         {
-            if (store.Id is { } id) _stores[id] = store;
-            else if (!_unknown.Contains(store)) _unknown.Add(store);
             _hasNews = true;
             Start();
         }
@@ -68,15 +66,8 @@ internal sealed partial class LineWatch : IDisposable
     /// <summary>A store is closed here: other processes may go on with it.</summary>
     public void Forget(IRunStore store)
     {
-        lock (_door)
-        {
-            _unknown.Remove(store);
-            if (store.Id is not { } known || !_stores.TryGetValue(known, out var served) || served != store) return;
+        if (!_stores.Remove(store) || store.Id is not { } id) return;
 
-            _stores.Remove(known);
-        }
-
-        var id = store.Id;
         _sweep.Forget(id);
         _presence.Hide(id);
         if (UnservedStores.IsVolatile(id)) Bury(id);
@@ -84,6 +75,9 @@ internal sealed partial class LineWatch : IDisposable
 
     /// <summary>Whether runs of this store are woken from here.</summary>
     public bool Serves(string store) => StoreOf(store) is not null;
+
+    /// <summary>The store of this name; null where this process does not work on it.</summary>
+    public IRunStore? StoreOf(string store) => _stores.Find(store);
 
     /// <summary>Somebody may run now of those who wait for these keys. Waits for nothing.</summary>
     public void TurnCame(IReadOnlyList<FreeKey> keys)
@@ -131,14 +125,6 @@ internal sealed partial class LineWatch : IDisposable
         _statements.Dispose();
     }
 
-    private bool Sweeps => _stores.Count + _unknown.Count > 0;
-
-    /// <summary>The store of this name, if this process works on it. One that got its name since it was last asked for it is ours as well.</summary>
-    public IRunStore? StoreOf(string id)
-    {
-        lock (_door) return _stores.GetValueOrDefault(id) ?? _unknown.Find(store => string.Equals(store.Id, id, StringComparison.Ordinal));
-    }
-
     /// <summary>Behind the door.</summary>
     private void Start()
     {
@@ -154,17 +140,15 @@ internal sealed partial class LineWatch : IDisposable
         while (true)
         {
             long[] places;
-            IRunStore[] unknown;
             lock (_door)
             {
-                while (!_isClosed && !_hasNews && _keys.Count + _places.Count == 0 && (!Sweeps || BootClock.Now < sweepAt))
-                    Monitor.Wait(_door, !Sweeps ? Timeout.InfiniteTimeSpan : Shorter(sweepAt - BootClock.Now));
+                while (!_isClosed && !_hasNews && _keys.Count + _places.Count == 0 && (!_stores.Any || BootClock.Now < sweepAt))
+                    Monitor.Wait(_door, !_stores.Any ? Timeout.InfiniteTimeSpan : Shorter(sweepAt - BootClock.Now));
                 if (_isClosed) return;
 
                 if (_hasNews) sweepAt = BootClock.Now;
                 _hasNews = false;
                 (places, _places) = ([.. _places], []);
-                unknown = [.. _unknown];
             }
 
             if (TakeKeys() is { Count: > 0 } keys) Try(() => Wake(keys));
@@ -173,14 +157,8 @@ internal sealed partial class LineWatch : IDisposable
 
             // Not all processes at the same moment.
             sweepAt = BootClock.Now + (_sweepInterval * (0.9 + (0.2 * Random.Shared.NextDouble())));
-            foreach (var store in unknown) Try(() => Identify(store));
-            foreach (var store in Known()) Try(() => Sweep(store));
+            foreach (var store in _stores.All) Try(() => Sweep(store));
         }
-    }
-
-    private IRunStore[] Known()
-    {
-        lock (_door) return [.. _stores.Values];
     }
 
     /// <summary>The runs in it are gone with it. Waits for the server, but not for long: without this, the places are removed later.</summary>
@@ -190,10 +168,11 @@ internal sealed partial class LineWatch : IDisposable
         Blocking.TryWait(buried, LongestBurial, CancellationToken.None);
     }
 
-    /// <summary>For whom no scheduler works here, others sweep.</summary>
+    /// <summary>A store for which no scheduler works here is left to others.</summary>
     private void Sweep(IRunStore store)
     {
-        var id = store.Id!;
+        var id = Blocking.Wait(store.IdentifyAsync(CancellationToken.None).AsTask());
+        if (_stores.Rename(store, id) is { } before) Rename(before, id);
         if (Blocking.Wait(store.CanStartRunsAsync(CancellationToken.None).AsTask()) && Serves(id))
         {
             _presence.Show(id);
@@ -208,13 +187,13 @@ internal sealed partial class LineWatch : IDisposable
         }
     }
 
-    private void Identify(IRunStore store)
+    /// <summary>The places go with the store, whatever it is called: it was restored, or another process has named it anew.</summary>
+    private void Rename(string before, string now)
     {
-        Blocking.Wait(store.IdentifyAsync(CancellationToken.None).AsTask());
-        lock (_door)
-        {
-            if (_unknown.Remove(store)) _stores[store.Id!] = store;
-        }
+        _log.Renamed(Shown.Name(before), Shown.Name(now));
+        _sweep.Forget(before);
+        _presence.Hide(before);
+        if (_desk.HasLine == true) Run(LineSql.Rename, new NpgsqlParameter<string> { TypedValue = before }, new NpgsqlParameter<string> { TypedValue = now });
     }
 
     private static TimeSpan Shorter(TimeSpan left) => left > TimeSpan.Zero ? left : TimeSpan.Zero;

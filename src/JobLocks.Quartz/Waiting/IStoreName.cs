@@ -1,0 +1,11 @@
+namespace JobLocks.Quartz.Waiting;
+
+/// <summary>What tells a job store from all others, and is the same for all nodes that work on it. Thread-safe.</summary>
+internal interface IStoreName
+{
+    /// <summary>Reads it.</summary>
+    /// <param name="known">What it was before; null at the first time.</param>
+    /// <param name="stop">Gives up.</param>
+    /// <exception cref="Exception">The store cannot be asked.</exception>
+    ValueTask<string> ReadAsync(string? known, CancellationToken stop);
+}
