@@ -12,7 +12,8 @@ namespace JobLocks.Hangfire;
 /// <summary>The runs of a Hangfire storage that wait in the line: parked as scheduled, for a time so late that nobody reckons with it. Thread-safe.</summary>
 internal sealed class HangfireRuns : IRunStore
 {
-    private const string ScheduledSet = "schedule";
+    /// <summary>Hangfire's own set of jobs that are scheduled.</summary>
+    public const string ScheduledSet = "schedule";
 
     // The schedule knows seconds.
     private const int MostDueAtOnce = 10_000;
@@ -23,6 +24,7 @@ internal sealed class HangfireRuns : IRunStore
     private readonly JobStorage _storage;
     private readonly ServersHere _servers;
     private readonly StorageName _name;
+    private readonly ParkedJobs _parked = new();
     private volatile string? _id;
     private TimeSpan _readAt;
 
@@ -107,6 +109,13 @@ internal sealed class HangfireRuns : IRunStore
         _id = $"{(IsInMemory ? UnservedStores.Volatile : "")}Hangfire {_name.Read()}";
         _readAt = BootClock.Now;
         return _id;
+    }
+
+    public ValueTask<ParkedRuns> FindParkedAsync(string? from, CancellationToken stop)
+    {
+        using var outside = AmbientTransaction.Leave();
+        using var connection = _storage.GetConnection();
+        return new(connection is JobStorageConnection schedule ? _parked.Page(schedule, Identify(), from) : ParkedRuns.None);
     }
 
     /// <summary>One that was woken is still in the state Scheduled, but no longer in the schedule.</summary>

@@ -1,5 +1,7 @@
+using Hangfire.Common;
 using Hangfire.Server;
 using Hangfire.States;
+using Hangfire.Storage;
 
 namespace JobLocks.Hangfire;
 
@@ -28,6 +30,10 @@ internal static class KeptQueue
         if (context.BackgroundJob.Job.Queue is null && !IsDefault(queue)) context.SetJobParameter(Parameter, queue);
         return queue;
     }
+
+    /// <summary>The queue of a job that is stored.</summary>
+    public static string Of(IStorageConnection connection, string jobId) =>
+        connection.GetJobData(jobId)?.Job?.Queue ?? SerializationHelper.Deserialize<string>(connection.GetJobParameter(jobId, Parameter), SerializationOption.User) ?? EnqueuedState.DefaultQueue;
 
     /// <summary>Puts the queue back when the run's time has come.</summary>
     public static void Restore(ElectStateContext context)

@@ -29,6 +29,24 @@ public sealed class StorageNameTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Runs_what_waits_where_the_line_was_emptied(CancellationToken stop)
+    {
+        var stage = NewStage();
+        stage.LetLeave();
+        await using var other = AdvisoryLocks.Connect(Servers.Database);
+        var held = await other.TryAcquireAsync(stage.LockName, stop);
+        var first = await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
+        var second = await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.RunInCritical(stage.Id)), stop);
+
+        await Servers.Locks.RunAsync("TRUNCATE joblocks.line");
+        await held!.DisposeAsync();
+
+        await Servers.States.NextAsync<SucceededState>(first, stop);
+        await Servers.States.NextAsync<SucceededState>(second, stop);
+        Assert.That(stage.Runs, Is.EqualTo(2));
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Is_skipped_for_no_run_that_was_deleted_and_enqueued_anew(CancellationToken stop)
     {
         var stage = NewStage();

@@ -57,6 +57,8 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         return fates;
     }
 
+    public ValueTask<ParkedRuns> FindParkedAsync(string? from, CancellationToken stop) => new(ParkedRuns.None);
+
     /// <summary>Why the firing is over that has not begun; null where it is not.</summary>
     public async ValueTask<string?> EndOfAsync(IOperableTrigger parked, CancellationToken stop)
     {

@@ -31,4 +31,7 @@ internal static partial class LineLog
 
     [LoggerMessage(410, LogLevel.Information, "The job store {Before} is called {Now} from now on, and the places of its waiting runs with it: it was restored, cleared or named anew")]
     public static partial void Renamed(this ILogger log, string before, string now);
+
+    [LoggerMessage(411, LogLevel.Information, "Job {JobId} waits in {Store}, but has no place in the line: it is started, and takes a new place if it must wait again")]
+    public static partial void FoundWithoutPlace(this ILogger log, string jobId, string store);
 }

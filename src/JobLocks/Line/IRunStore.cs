@@ -28,4 +28,10 @@ internal interface IRunStore
     /// <returns>That of each, in the same order.</returns>
     /// <exception cref="Exception">The store cannot be asked.</exception>
     ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop);
+
+    /// <summary>Finds runs that are parked for a lock, page by page. Those that come again by themselves soon are not among them.</summary>
+    /// <param name="from">Where the page before this one ended; null for the first.</param>
+    /// <param name="stop">Gives up.</param>
+    /// <exception cref="Exception">The store cannot be asked.</exception>
+    ValueTask<ParkedRuns> FindParkedAsync(string? from, CancellationToken stop);
 }

@@ -291,6 +291,9 @@ internal static class LineSql
         LIMIT    $3
         """;
 
+    /// <summary>Those of the runs $2 of the store $1 that have a place.</summary>
+    public const string Known = """SELECT run FROM "joblocks".line WHERE store = $1 AND run = ANY ($2)""";
+
     /// <summary>This session sweeps the line for the store whose number is $1, if no other does. "JLsw" in ASCII.</summary>
     public const string Lead = "SELECT to_jsonb(CASE WHEN pg_try_advisory_lock(1246524279, $1::int) THEN pg_backend_pid() END)";
 

@@ -11,7 +11,7 @@ namespace JobLocks.Line;
 /// Finds what nobody told: a holder that died, a signal that was lost, a process that was killed between two acts, a run that was deleted by hand.
 /// For each store in one process at a time. Used by the thread of the <see cref="LineWatch"/> alone, but for <see cref="Forget"/>.
 /// </summary>
-internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWatch watch, UnservedStores unserved, ILogger log)
+internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWatch watch, UnservedStores unserved, LostPlaces lost, ILogger log)
 {
     // Bounded, so that a sweep of a long line does not hold up those who are to be woken.
     private const int MostKeys = 10_000;
@@ -42,6 +42,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
         unserved.BuryOld();
         WakeUnderFreeKeys();
         LookAround(store);
+        lost.Find(store);
     }
 
     /// <summary>Lets another process do it.</summary>

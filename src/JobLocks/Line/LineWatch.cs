@@ -40,7 +40,7 @@ internal sealed partial class LineWatch : IDisposable
         _log = log;
         _presence = new(desk, log);
         _unserved = new(statements, options, log);
-        _sweep = new(statements, desk, this, _unserved, log);
+        _sweep = new(statements, desk, this, _unserved, new(statements, this, log), log);
     }
 
     /// <summary>Those that were woken from here.</summary>

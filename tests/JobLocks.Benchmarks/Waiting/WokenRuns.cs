@@ -24,4 +24,6 @@ internal sealed class WokenRuns : IRunStore
         foreach (var run in runs) _woken.Writer.TryWrite(run);
         return new([.. runs.Select(static _ => RunFate.Comes)]);
     }
+
+    public ValueTask<ParkedRuns> FindParkedAsync(string? from, CancellationToken stop) => new(ParkedRuns.None);
 }

@@ -160,6 +160,19 @@ public sealed class PresenceTests : LineFixture
         Assert.Pass();
     }
 
+    [Test, CancelAfter(60_000)]
+    public async Task Starts_a_run_that_is_parked_in_its_store_and_has_no_place(CancellationToken stop)
+    {
+        var application = Open();
+        await ProveAsync(application, stop);
+        await using var holding = await application.TryAcquireAsync(Name, stop);
+        await ParkAsync(application, 1, stop);
+
+        Runs.Parked = [AddressOf(1), AddressOf(2)];
+
+        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("2"));
+    }
+
     private async Task LeaveRunsBehindAsync(AdvisoryLocks application, int count, CancellationToken stop)
     {
         await using var holding = await application.TryAcquireAsync(Name, stop);

@@ -26,6 +26,9 @@ internal sealed class RunsOfTest : IRunStore
     /// <summary>Whether its scheduler works.</summary>
     public bool CanStart { get; set; } = true;
 
+    /// <summary>What it has parked.</summary>
+    public IReadOnlyList<RunAddress> Parked { get; set; } = [];
+
     /// <summary>How often it was told too late.</summary>
     public int TooLate { get; private set; }
 
@@ -63,4 +66,6 @@ internal sealed class RunsOfTest : IRunStore
         LosesNextAnswer = false;
         throw new InvalidOperationException("The answer is lost.");
     }
+
+    public ValueTask<ParkedRuns> FindParkedAsync(string? from, CancellationToken stop) => new(new ParkedRuns([.. Parked.Select(static run => (run, TimeSpan.Zero))], null));
 }
