@@ -37,6 +37,16 @@ internal sealed class HangfireRuns : IRunStore
 
     public string? Id => _id;
 
+    /// <summary>Who works on the storage here.</summary>
+    public ServersHere Servers => _servers;
+
+    public IReadOnlyList<string?> FreeQueues => _servers.FreeQueues;
+
+    public Action WorkerFreed
+    {
+        set => _servers.WorkerFreed = value;
+    }
+
     /// <summary>Hangfire.InMemory and Hangfire.MemoryStorage, which are no packages of ours: their jobs are gone with the process.</summary>
     private bool IsInMemory => _storage.GetType().Name is "InMemoryStorage" or "MemoryStorage";
 

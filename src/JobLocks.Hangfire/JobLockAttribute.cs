@@ -219,6 +219,8 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
         run.Watch?.Dispose();
         var handle = run.Admitted.First;
         var isLost = handle.IsLost;
+        // Before others are woken: this worker may take the next run.
+        HangfireRuns.Of(context.Storage).Servers.End(context);
         run.Admitted.Dispose();
         if (!isLost) return;
 

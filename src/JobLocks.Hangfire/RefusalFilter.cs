@@ -40,10 +40,15 @@ internal sealed class RefusalFilter : IJobFilter, IJobFilterProvider, IServerFil
 
     public IEnumerable<JobFilter> GetFilters(Job job) => _filters;
 
-    public void OnPerforming(PerformingContext context) => context.Items[ItemKey] = this;
+    public void OnPerforming(PerformingContext context)
+    {
+        context.Items[ItemKey] = this;
+        HangfireRuns.Of(context.Storage).Servers.Begin(context);
+    }
 
     public void OnPerformed(PerformedContext context)
     {
+        HangfireRuns.Of(context.Storage).Servers.End(context);
         if (RefusedRun.Of(context) is not { } refused) return;
 
         if (refused.IsPutOff) PutOff(context, refused);

@@ -1,16 +1,20 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using Hangfire;
+using Hangfire.Server;
 using Hangfire.Storage.Monitoring;
 using JobLocks.Postgres;
 
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Whether a server of this process works on a storage: a process with only clients or a dashboard starts no runs. The storage leads, since Hangfire says
-/// nowhere in the process which servers it has. Used by one thread at a time.
+/// The servers of this process that work on a storage, and whether they have free workers: a process with only clients or a dashboard starts no runs. The
+/// storage leads, since Hangfire says nowhere in the process which servers it has. Thread-safe.
 /// </summary>
 internal sealed class ServersHere(JobStorage storage)
 {
+    private const string ItemKey = "JobLocks.Busy";
+
     // A server announces itself a moment after its start, and is asked after with each sweep. It strikes itself out when it stops.
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(5);
 
@@ -23,17 +27,26 @@ internal sealed class ServersHere(JobStorage storage)
     private static readonly string Machine =
         Environment.GetEnvironmentVariable("COMPUTERNAME") ?? Environment.GetEnvironmentVariable("HOSTNAME") ?? Environment.MachineName;
 
-    private bool _any;
+    private readonly ConcurrentDictionary<string, int> _busy = new(StringComparer.Ordinal);
+    private volatile IReadOnlyList<ServerDto>? _servers;
     private TimeSpan _lookedAt;
+
+    /// <summary>Called when a worker has become free.</summary>
+    public Action WorkerFreed { get; set; } = static () => { };
+
+    /// <summary>The queues of the servers that have a free worker. An entry null, for all of them, where the servers were not asked for yet.</summary>
+    public IReadOnlyList<string?> FreeQueues => _servers is { } servers
+        ? [.. servers.Where(server => _busy.GetValueOrDefault(server.Name) < server.WorkersCount).SelectMany(static server => server.Queues ?? []).Distinct(StringComparer.Ordinal)]
+        : [null];
 
     /// <summary>Whether there is one. Asks the storage at most once in five seconds while there is.</summary>
     public bool Any()
     {
-        if (_any && BootClock.Now - _lookedAt < BetweenLooks) return true;
+        if (_servers is { Count: > 0 } && BootClock.Now - _lookedAt < BetweenLooks) return true;
 
         try
         {
-            _any = storage.GetMonitoringApi().Servers().Any(IsHere);
+            _servers = [.. storage.GetMonitoringApi().Servers().Where(IsHere)];
         }
         catch (Exception)
         {
@@ -41,7 +54,23 @@ internal sealed class ServersHere(JobStorage storage)
         }
 
         _lookedAt = BootClock.Now;
-        return _any;
+        return _servers is { Count: > 0 };
+    }
+
+    /// <summary>A worker has begun a run.</summary>
+    public void Begin(PerformContext context)
+    {
+        context.Items[ItemKey] = this;
+        _busy.AddOrUpdate(context.ServerId ?? "", 1, static (_, busy) => busy + 1);
+    }
+
+    /// <summary>A worker is about to be free. Counts once for a run: from when it releases its lock, or ends.</summary>
+    public void End(PerformContext context)
+    {
+        if (!context.Items.Remove(ItemKey)) return;
+
+        _busy.AddOrUpdate(context.ServerId ?? "", 0, static (_, busy) => busy - 1);
+        WorkerFreed();
     }
 
     /// <summary>

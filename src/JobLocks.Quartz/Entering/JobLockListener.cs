@@ -40,6 +40,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
     /// <summary>From here on the scheduler can interrupt the run.</summary>
     ValueTask IJobListener.JobToBeExecuted(IJobExecutionContext context, CancellationToken cancellationToken)
     {
+        _runs?.Threads.Begin(context.FireInstanceId);
         running.WhenLost(context, Interrupt);
         return default;
     }
@@ -82,6 +83,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
 
     ValueTask IJobListener.JobWasExecuted(IJobExecutionContext context, JobExecutionException? jobException, CancellationToken cancellationToken)
     {
+        _runs?.Threads.End(context.FireInstanceId);
         Release(context);
         return default;
     }
@@ -89,6 +91,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
     /// <summary>A listener threw, and the run does not happen: nothing else is told.</summary>
     ValueTask ISchedulerListener.SchedulerError(IScheduler scheduler, SchedulerErrorContext errorContext, CancellationToken cancellationToken)
     {
+        _runs?.Threads.End(errorContext.FireInstanceId);
         if (vetoed is not null) running.Release(errorContext.FireInstanceId);
         return default;
     }
@@ -130,7 +133,11 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
     /// <summary>A job whose data the store has still to write keeps its lock until then, where the store is ours to watch.</summary>
     private void Release(IJobExecutionContext context)
     {
-        if (vetoed is not null || !context.JobDetail.PersistJobDataAfterExecution) running.Release(context.FireInstanceId);
+        if (vetoed is null && context.JobDetail.PersistJobDataAfterExecution) return;
+
+        // Before others are woken: this thread may take the next run.
+        _runs?.Threads.End(context.FireInstanceId);
+        running.Release(context.FireInstanceId);
     }
 
     /// <summary>A job that is to run later is meant to.</summary>
@@ -158,6 +165,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
         runs.Scheduler = scheduler;
         try
         {
+            runs.Threads.Count = (await scheduler.GetMetadata(CancellationToken.None).ConfigureAwait(false)).ThreadPoolSize;
             await runs.IdentifyAsync(CancellationToken.None).ConfigureAwait(false);
         }
         catch (Exception broken)

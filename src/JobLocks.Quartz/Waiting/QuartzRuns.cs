@@ -26,6 +26,16 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     /// <summary>The scheduler of this process that works on the store.</summary>
     public IScheduler? Scheduler { get; set; }
 
+    /// <summary>Its threads.</summary>
+    public SchedulerThreads Threads { get; } = new();
+
+    public IReadOnlyList<string?> FreeQueues => Scheduler is { Status: SchedulerStatus.Running } && Threads.AnyFree ? [null] : [];
+
+    public Action WorkerFreed
+    {
+        set => Threads.Freed = value;
+    }
+
     /// <summary>Schedulers of different applications often have the same name: what tells their stores apart is where these are.</summary>
     public async ValueTask<string> IdentifyAsync(CancellationToken stop)
     {

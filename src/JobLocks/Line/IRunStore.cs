@@ -17,6 +17,15 @@ internal interface IRunStore
     ValueTask<bool> CanStartRunsAsync(CancellationToken stop);
 
     /// <summary>
+    /// The queues for which a scheduler of this process has a free worker right now; an entry null stands for all of them. Who has none leaves a wake to
+    /// others, or waits until it has one.
+    /// </summary>
+    IReadOnlyList<string?> FreeQueues { get; }
+
+    /// <summary>Called when a worker of this process has become free. Must not wait for anything.</summary>
+    Action WorkerFreed { set; }
+
+    /// <summary>
     /// Has parked runs begin as soon as a worker is free. None is started twice: one that is not parked any more is left alone, and one for which it is
     /// <see cref="WaitingRun.IsTooLate"/>, when it is about to be written down, is left to a sweep.
     /// </summary>

@@ -132,8 +132,8 @@ internal static class LineSql
     /// <summary>
     /// It is the turn of those who may run now under the keys $1, of which $2 more may run than do: of an exclusive lock the first,
     /// if nobody's turn has come yet; of readers all that stand before a writer; of a limit as many as are free. Where $3 is true, $2 does
-    /// not take into account those whose turn has come already. Those of the stores $4 are for the caller to tell. The rows are locked, so that
-    /// two who let go at once wake two and not one twice.
+    /// not take into account those whose turn has come already. Those of the queues $5 of the stores $4 are for the caller to tell. The rows are locked, so
+    /// that two who let go at once wake two and not one twice.
     /// </summary>
     public const string Wake =
         $"""
@@ -171,7 +171,7 @@ internal static class LineSql
                              ELSE unlimited_until_here = 0 AND nth_that_waits <= free - CASE WHEN counts_woken THEN woken_before ELSE 0 END
                         END)
         UPDATE "joblocks".line AS l
-        SET    woken = now(), told = l.parked AND l.store = ANY ($4)
+        SET    woken = now(), told = l.parked AND EXISTS (SELECT FROM unnest($4::text[], $5::text[]) AS o (store, queue) WHERE o.store = l.store AND coalesce(o.queue = l.queue, true))
         FROM   chosen
         WHERE  l.place = chosen.place
         RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told, l.since, extract(epoch FROM now() - l.since)::float8
@@ -181,18 +181,39 @@ internal static class LineSql
     public const string Notify = "SELECT pg_notify('joblocks', n) FROM unnest($1::text[]) AS n";
 
     /// <summary>
-    /// Those of the places $1 whose turn has come, and whose stores are among $2 and have not been told yet: it is for the caller to tell them.
-    /// Many may hear of a turn, and only one of them gets this answer.
+    /// Those of the places $1 whose turn has come and that no store has been told of yet, in the queues $3 of the stores $2: it is for the caller to tell
+    /// them. Many may hear of a turn, and only one of them gets this answer.
     /// </summary>
     public const string Tell =
         """
+        UPDATE "joblocks".line AS l
+        SET    told = true
+        FROM   (SELECT DISTINCT store, queue FROM unnest($2::text[], $3::text[]) AS o (store, queue)) AS o
+        WHERE  l.place = ANY ($1)
+        AND    l.store = o.store
+        AND    coalesce(o.queue = l.queue, true)
+        AND    l.woken IS NOT NULL
+        AND    l.parked
+        AND    NOT l.told
+        RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told, l.since, extract(epoch FROM now() - l.since)::float8
+        """;
+
+    /// <summary>The same for the first hundred of all places.</summary>
+    public const string TellDeferred =
+        """
         UPDATE "joblocks".line
         SET    told = true
-        WHERE  place = ANY ($1)
-        AND    store = ANY ($2)
-        AND    woken IS NOT NULL
-        AND    parked
-        AND    NOT told
+        WHERE  place IN (
+                   SELECT   l.place
+                   FROM     "joblocks".line AS l
+                   WHERE    l.store = ANY ($1)
+                   AND      l.woken IS NOT NULL
+                   AND      l.parked
+                   AND      NOT l.told
+                   AND      EXISTS (SELECT FROM unnest($1::text[], $2::text[]) AS o (store, queue) WHERE o.store = l.store AND coalesce(o.queue = l.queue, true))
+                   ORDER BY l.place
+                   LIMIT    100
+                   FOR UPDATE SKIP LOCKED)
         RETURNING place, key, name, store, run, queue, parked, told, since, extract(epoch FROM now() - since)::float8
         """;
 
@@ -254,12 +275,26 @@ internal static class LineSql
         RETURNING place, key, name, store, run, queue, parked, told, since, extract(epoch FROM now() - since)::float8
         """;
 
-    /// <summary>Of the store $1: those whose turn came a moment ago, and of which it does not know. A signal was lost.</summary>
+    /// <summary>
+    /// Of the store $1: those whose turn came a moment ago, and of which it does not know. A signal was lost, or no process had a free worker. They are for
+    /// the caller where it has one, in the queues $3 of the stores $2; and after three seconds in any case for who sweeps for the store, where $4 is true.
+    /// </summary>
     public const string TellForgotten =
         """
         UPDATE "joblocks".line
         SET    told = true
-        WHERE  place IN (SELECT place FROM "joblocks".line WHERE store = $1 AND woken < now() - interval '1 s' AND parked AND NOT told ORDER BY place LIMIT 100 FOR UPDATE SKIP LOCKED)
+        WHERE  place IN (
+                   SELECT   l.place
+                   FROM     "joblocks".line AS l
+                   WHERE    l.store = $1
+                   AND      l.woken < now() - interval '1 s'
+                   AND      l.parked
+                   AND      NOT l.told
+                   AND      (($4 AND l.woken < now() - interval '3 s')
+                             OR EXISTS (SELECT FROM unnest($2::text[], $3::text[]) AS o (store, queue) WHERE o.store = l.store AND coalesce(o.queue = l.queue, true)))
+                   ORDER BY l.place
+                   LIMIT    100
+                   FOR UPDATE SKIP LOCKED)
         RETURNING place, key, name, store, run, queue, parked, told, since, extract(epoch FROM now() - since)::float8
         """;
 
@@ -293,6 +328,9 @@ internal static class LineSql
 
     /// <summary>Those of the runs $2 of the store $1 that have a place.</summary>
     public const string Known = """SELECT run FROM "joblocks".line WHERE store = $1 AND run = ANY ($2)""";
+
+    /// <summary>Whether the store $1 has runs in line.</summary>
+    public const string HasRuns = """SELECT to_jsonb(EXISTS (SELECT FROM "joblocks".line WHERE store = $1 #>> '{}'))""";
 
     /// <summary>This session sweeps the line for the store whose number is $1, if no other does. "JLsw" in ASCII.</summary>
     public const string Lead = "SELECT to_jsonb(CASE WHEN pg_try_advisory_lock(1246524279, $1::int) THEN pg_backend_pid() END)";

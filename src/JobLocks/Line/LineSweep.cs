@@ -11,7 +11,7 @@ namespace JobLocks.Line;
 /// Finds what nobody told: a holder that died, a signal that was lost, a process that was killed between two acts, a run that was deleted by hand.
 /// For each store in one process at a time. Used by the thread of the <see cref="LineWatch"/> alone, but for <see cref="Forget"/>.
 /// </summary>
-internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWatch watch, UnservedStores unserved, LostPlaces lost, ILogger log)
+internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWatch watch, UnservedStores unserved, LostPlaces lost, JobLocksOptions options, ILogger log)
 {
     // Bounded, so that a sweep of a long line does not hold up those who are to be woken.
     private const int MostKeys = 10_000;
@@ -34,6 +34,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
         if (desk.HasLine == false || !Leads(id) || desk.HasLine != true)
         {
             Forget(id);
+            if (desk.HasLine == true) Overhear(id);
             return;
         }
 
@@ -54,6 +55,15 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
         }
 
         StopLeading(store);
+    }
+
+    /// <summary>The turn of one of its runs may come in a process that has no free worker for it.</summary>
+    private void Overhear(string store)
+    {
+        if (Blocking.Wait(desk.AskAsync(session => session.Ask<bool>(LineSql.For(options, LineSql.HasRuns), store))) is not [true]) return;
+
+        desk.Listen();
+        watch.TellForgotten(store, leads: false);
     }
 
     private bool Leads(string store)
@@ -99,7 +109,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
 
     private void TellForgotten(IRunStore store)
     {
-        watch.Deliver(watch.Ask(LineSql.TellForgotten, Text(store.Id!)));
+        watch.TellForgotten(store.Id!, leads: true);
         var since = BootClock.Now;
         // A slow store leaves many behind. Those on their way to a busy worker are many as well, and are left in peace.
         while (LookAfter(store, Next(LineSql.Missing, store.Id!, _missedUntil)) && BootClock.Now - since < LongestLook)

@@ -55,6 +55,12 @@ internal sealed partial class LineWatch
         if (foreign.Length > 0) Run(LineSql.Notify, new NpgsqlParameter<string[]> { TypedValue = foreign });
     }
 
+    /// <summary>Tells a store of the runs whose turn came a while ago.</summary>
+    /// <param name="store">Which.</param>
+    /// <param name="leads">Whether this process does so in the end even if it has no free worker.</param>
+    public void TellForgotten(string store, bool leads) =>
+        Deliver(Ask(LineSql.TellForgotten, [Text(store), .. Free(_stores.Free), new NpgsqlParameter<bool> { TypedValue = leads }]));
+
     /// <summary>Gives up the places of runs that will not come.</summary>
     /// <param name="gone">Whose.</param>
     /// <param name="wasTheirTurn">Whether others may come instead.</param>
@@ -96,6 +102,8 @@ internal sealed partial class LineWatch
     public void Run(string sql, params NpgsqlParameter[] parameters) =>
         Blocking.Wait(_statements.RunAsync(sql, blocks: true, CancellationToken.None, parameters).AsTask());
 
+    private static NpgsqlParameter<string> Text(string value) => new() { TypedValue = value };
+
     private static NpgsqlParameter<long[]> Places(IEnumerable<WaitingRun> runs) => new() { TypedValue = [.. runs.Select(static run => run.Place)] };
 
     public static WaitingRun ReadRun(NpgsqlDataReader row, TimeSpan tellBy) => new(
@@ -119,13 +127,16 @@ internal sealed partial class LineWatch
     {
         var woken = Ask(
             LineSql.Wake,
-            new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static free => free.Key.Value)] },
-            new NpgsqlParameter<int[]> { TypedValue = [.. keys.Select(static free => free.Free)] },
-            new NpgsqlParameter<bool[]> { TypedValue = [.. keys.Select(static free => free.CountsWoken)] },
-            Stores());
+            [
+                new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static free => free.Key.Value)] },
+                new NpgsqlParameter<int[]> { TypedValue = [.. keys.Select(static free => free.Free)] },
+                new NpgsqlParameter<bool[]> { TypedValue = [.. keys.Select(static free => free.CountsWoken)] },
+                .. Free(_stores.Free),
+            ]);
         // Before they are told: a worker may be quicker than that.
         foreach (var run in woken.Where(static run => run.IsOurs)) Woken.Add(run);
         Deliver(woken);
+        if (woken.Exists(run => run is { IsOurs: false, IsParked: true } && Serves(run.Address.Store))) Defer();
         return woken.Count;
     }
 
@@ -160,5 +171,32 @@ internal sealed partial class LineWatch
         Wake([.. keys.CountBy(static key => key).Select(static of => new FreeKey(of.Key, of.Value))]);
     }
 
-    private NpgsqlParameter<string[]> Stores() => new() { TypedValue = _stores.Names };
+    private void TellThose(long[] places)
+    {
+        var runs = Ask(LineSql.Tell, [new NpgsqlParameter<long[]> { TypedValue = places }, .. Free(_stores.Free)]);
+        Deliver(runs);
+        if (runs.Count < places.Length) Defer();
+    }
+
+    /// <summary>What was left to others, or for when a worker is free here.</summary>
+    private void TellDeferred()
+    {
+        if (_stores.Free is not { Stores.Length: > 0 } free) return;
+
+        var runs = Ask(LineSql.TellDeferred, Free(free));
+        if (runs.Count == 0) _isDeferred = false;
+        foreach (var run in runs) Woken.Add(run);
+        Deliver(runs);
+    }
+
+    /// <summary>Somebody with a free worker tells the store of a run, and the first of this process to become free may be that.</summary>
+    private void Defer()
+    {
+        _isDeferred = true;
+        // One may have become free since that was asked.
+        if (_stores.Free.Stores.Length > 0) Freed();
+    }
+
+    private static NpgsqlParameter[] Free((string[] Stores, string?[] Queues) free) =>
+        [new NpgsqlParameter<string[]> { TypedValue = free.Stores }, new NpgsqlParameter<string?[]> { TypedValue = free.Queues }];
 }

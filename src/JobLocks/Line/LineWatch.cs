@@ -31,6 +31,8 @@ internal sealed partial class LineWatch : IDisposable
     private bool _isClosed;
     private bool _isBroken;
     private bool _hasNews;
+    private bool _isFreed;
+    private volatile bool _isDeferred;
 
     public LineWatch(LineStatements statements, LockDesk desk, JobLocksOptions options, ILogger log)
     {
@@ -40,7 +42,7 @@ internal sealed partial class LineWatch : IDisposable
         _log = log;
         _presence = new(desk, log);
         _unserved = new(statements, options, log);
-        _sweep = new(statements, desk, this, _unserved, new(statements, this, log), log);
+        _sweep = new(statements, desk, this, _unserved, new(statements, this, log), options, log);
     }
 
     /// <summary>Those that were woken from here.</summary>
@@ -56,6 +58,7 @@ internal sealed partial class LineWatch : IDisposable
     public void Serve(IRunStore store)
     {
         _stores.Add(store);
+        store.WorkerFreed = Freed;
         lock (_door)
         {
             _hasNews = true;
@@ -100,6 +103,18 @@ internal sealed partial class LineWatch : IDisposable
         }
     }
 
+    /// <summary>A worker of this process has become free. Waits for nothing.</summary>
+    private void Freed()
+    {
+        if (!_isDeferred) return;
+
+        lock (_door)
+        {
+            _isFreed = true;
+            Start();
+        }
+    }
+
     /// <summary>What another process says: the place whose turn has come, and its store.</summary>
     public void Hear(string said)
     {
@@ -140,19 +155,21 @@ internal sealed partial class LineWatch : IDisposable
         while (true)
         {
             long[] places;
+            bool isFreed;
             lock (_door)
             {
-                while (!_isClosed && !_hasNews && _keys.Count + _places.Count == 0 && (!_stores.Any || BootClock.Now < sweepAt))
+                while (!_isClosed && !_hasNews && !_isFreed && _keys.Count + _places.Count == 0 && (!_stores.Any || BootClock.Now < sweepAt))
                     Monitor.Wait(_door, !_stores.Any ? Timeout.InfiniteTimeSpan : Shorter(sweepAt - BootClock.Now));
                 if (_isClosed) return;
 
                 if (_hasNews) sweepAt = BootClock.Now;
-                _hasNews = false;
+                (isFreed, _isFreed, _hasNews) = (_isFreed, false, false);
                 (places, _places) = ([.. _places], []);
             }
 
             if (TakeKeys() is { Count: > 0 } keys) Try(() => Wake(keys));
-            if (places.Length > 0) Try(() => Deliver(Ask(LineSql.Tell, new NpgsqlParameter<long[]> { TypedValue = places }, Stores())));
+            if (places.Length > 0) Try(() => TellThose(places));
+            if (isFreed) Try(TellDeferred);
             if (BootClock.Now < sweepAt) continue;
 
             // Not all processes at the same moment.

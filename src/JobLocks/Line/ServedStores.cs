@@ -26,12 +26,13 @@ internal sealed class ServedStores
         }
     }
 
-    /// <summary>The names of those that have one.</summary>
-    public string[] Names
+    /// <summary>The queues for which this process has a free worker, and of which store each is. A queue null stands for all of the store.</summary>
+    public (string[] Stores, string?[] Queues) Free
     {
         get
         {
-            lock (_sync) return [.. _stores.Keys.Select(static store => store.Id).OfType<string>()];
+            var free = All.Where(static store => store.Id is not null).SelectMany(static store => store.FreeQueues.Select(queue => (Store: store.Id!, Queue: queue))).ToList();
+            return ([.. free.Select(static of => of.Store)], [.. free.Select(static of => of.Queue)]);
         }
     }
 

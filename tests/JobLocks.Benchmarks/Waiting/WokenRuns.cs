@@ -15,6 +15,10 @@ internal sealed class WokenRuns : IRunStore
 
     public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(Id);
 
+    public IReadOnlyList<string?> FreeQueues { get; } = [null];
+
+    public Action WorkerFreed { get; set; } = static () => { };
+
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop) => new(true);
 
     public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop) => new([.. runs.Select(static _ => RunFate.Waits)]);

@@ -181,14 +181,6 @@ public sealed class PresenceTests : LineFixture
         Runs.Fate = static _ => RunFate.Waits;
     }
 
-    private AdvisoryLocks OpenFor(RunsOfTest store)
-    {
-        var locks = Open();
-        ((ILockKeeper)locks).Line.Forget(Runs);
-        ((ILockKeeper)locks).Line.Serve(store);
-        return locks;
-    }
-
     private Task<object?> AddRowsAsync(string store, int count) => LockTable.AskAsync(
         Database,
         """

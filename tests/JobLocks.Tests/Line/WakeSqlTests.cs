@@ -126,6 +126,7 @@ public sealed class WakeSqlTests
             new NpgsqlParameter<long[]> { TypedValue = [_key.Value] },
             new NpgsqlParameter<int[]> { TypedValue = [free] },
             new NpgsqlParameter<bool[]> { TypedValue = [countsWoken] },
+            new NpgsqlParameter<string[]> { TypedValue = [] },
             new NpgsqlParameter<string[]> { TypedValue = [] }))));
         return [.. woken.SelectMany(static some => some).Select(place => places.IndexOf(place) + 1).Order()];
     }

@@ -42,6 +42,15 @@ public abstract class LineFixture
         return locks;
     }
 
+    /// <summary>A process with another store.</summary>
+    private protected AdvisoryLocks OpenFor(RunsOfTest store)
+    {
+        var locks = Open();
+        ((ILockKeeper)locks).Line.Forget(Runs);
+        ((ILockKeeper)locks).Line.Serve(store);
+        return locks;
+    }
+
     private protected static async Task ProveAsync(AdvisoryLocks locks, CancellationToken stop) => await (await locks.TryAcquireAsync("proof", stop))!.DisposeAsync();
 
     private protected Task ParkAsync(ILockKeeper locks, int run, CancellationToken stop) => ParkAsync(locks, run, new LockWish(Name, Key), stop);

@@ -26,6 +26,11 @@ internal sealed class RunsOfTest : IRunStore
     /// <summary>Whether its scheduler works.</summary>
     public bool CanStart { get; set; } = true;
 
+    /// <summary>The queues for which it has a free worker.</summary>
+    public IReadOnlyList<string?> FreeQueues { get; set; } = [null];
+
+    public Action WorkerFreed { get; set; } = static () => { };
+
     /// <summary>What it has parked.</summary>
     public IReadOnlyList<RunAddress> Parked { get; set; } = [];
 
