@@ -80,6 +80,9 @@ CREATE INDEX IF NOT EXISTS line_job ON line (job) WHERE job IS NOT NULL;
 
 CREATE INDEX IF NOT EXISTS line_woken ON line (store, woken) WHERE woken IS NOT NULL;
 
+-- Whether a run of a name did not come when its turn came.
+CREATE INDEX IF NOT EXISTS line_turn ON line (key, woken) WHERE woken IS NOT NULL;
+
 CREATE INDEX IF NOT EXISTS line_until ON line (store, until) WHERE until IS NOT NULL;
 
 -- For those who look. PostgreSQL's own lock table is the truth: what is written here and does not stand there, is over.
@@ -153,6 +156,6 @@ BEGIN
 END
 $do$;
 
-COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 6';
+COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 7';
 
 COMMIT;

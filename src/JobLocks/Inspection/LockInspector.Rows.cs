@@ -34,7 +34,7 @@ internal sealed partial class LockInspector
 
         var store = row.GetString(4);
         return (row.GetInt64(0), new(
-            key, Name(row, 1)!, row.GetInt64(2), (LockMode)row.GetInt16(3), (UnservedStores.IsVolatile(store) ? store[UnservedStores.Volatile.Length..] : store).Split(' ')[0], store, row.GetString(5), row.GetString(6), Instant(row, 7)!.Value, Instant(row, 8))
+            key, Name(row, 1)!, row.GetInt64(2), (LockMode)row.GetInt16(3), (UnservedStores.IsVolatile(store) ? store[UnservedStores.Volatile.Length..] : store).Split(' ')[0], store, row.GetString(5), row.GetString(6), Instant(row, 7)!.Value, Turn(row, 8))
         { Job = row.GetValue(9) as string });
     }
 
@@ -64,6 +64,9 @@ internal sealed partial class LockInspector
 
     private static TimeSpan? Usual(NpgsqlDataReader row, int at) =>
         !row.IsDBNull(at) && row.GetInt64(at) is var runs and > 0 ? TimeSpan.FromSeconds(row.GetDouble(at + 1) / runs) : null;
+
+    /// <summary>That of a run that a person holds back has not come: see <see cref="LineSql.EndTurn"/>.</summary>
+    private static DateTimeOffset? Turn(NpgsqlDataReader row, int at) => Instant(row, at) is { } came && came > DateTimeOffset.UnixEpoch ? came : null;
 
     private static DateTimeOffset? Instant(NpgsqlDataReader row, int at) => row.IsDBNull(at) ? null : new(row.GetDateTime(at));
 }

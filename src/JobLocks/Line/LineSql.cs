@@ -9,8 +9,14 @@ namespace JobLocks.Line;
 /// </summary>
 internal static class LineSql
 {
-    /// <summary>Whether a row of the line stands before others. Asks the lock table only where such a row is found, and once in a statement.</summary>
-    public const string Stands = $"verdict IS NULL AND (woken IS NULL OR woken > now() - interval '30 s') AND {PresenceSql.IsServed}";
+    /// <summary>Whether the row l of the line stands before others. Asks the lock table only where such a row is found, and once in a statement.</summary>
+    public const string Stands = $"{MayCome} AND NOT EXISTS ({Late} AND w.store = l.store AND w.queue = l.queue)";
+
+    private const string MayCome = $"l.verdict IS NULL AND (l.woken IS NULL OR l.woken > now() - interval '30 s') AND {PresenceSql.IsServed}";
+
+    // A woken run that did not come in time says of its queue that no worker takes what is in it. A paused one does not: see EndTurn.
+    private const string Late =
+        """SELECT FROM "joblocks".line AS w WHERE w.key = l.key AND w.woken < now() - interval '30 s' AND w.woken > 'epoch' AND w.verdict IS NULL""";
 
     /// <summary>The place of the run $2 of the store $1.</summary>
     public const string Find =
@@ -53,10 +59,11 @@ internal static class LineSql
              ahead AS (
                  SELECT count(*)::int AS n
                  FROM   (SELECT 1
-                         FROM   "joblocks".line
-                         WHERE  key = $4
-                         AND    place < coalesce((SELECT place FROM was), 9223372036854775807)
-                         AND    {Stands}
+                         FROM   "joblocks".line AS l
+                         WHERE  l.key = $4
+                         AND    l.place < coalesce((SELECT place FROM was), 9223372036854775807)
+                         AND    {MayCome}
+                         AND    (l.store, l.queue) NOT IN (SELECT w.store, w.queue FROM "joblocks".line AS w WHERE w.key = $4 AND w.woken < now() - interval '30 s' AND w.woken > 'epoch' AND w.verdict IS NULL)
                          LIMIT  $9) AS few),
              stood AS (
                  INSERT INTO "joblocks".line AS l (store, run, queue, key, name, mode, slots, until, job)
@@ -76,7 +83,7 @@ internal static class LineSql
     public const string First =
         $"""
         SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
-        FROM     "joblocks".line
+        FROM     "joblocks".line AS l
         WHERE    key = $1
         AND      {Stands}
         ORDER BY place
@@ -116,11 +123,14 @@ internal static class LineSql
     /// <summary>The store of the run of the place $1 has kept it, though nobody has said so.</summary>
     public const string WasParked = """UPDATE "joblocks".line SET parked = true WHERE place = $1""";
 
-    /// <summary>The turn of the places $1 is over, if it was not: their runs keep their places, and the next ones are let past.</summary>
+    /// <summary>
+    /// The turn of the places $1 is over, if it was not: their runs keep their places, and the next ones are let past. A person holds them back, and so
+    /// nothing is known of the others in their queues.
+    /// </summary>
     public const string EndTurn =
         """
         UPDATE "joblocks".line
-        SET    woken = now() - interval '30 s'
+        SET    woken = 'epoch'
         WHERE  place = ANY ($1)
         AND    woken > now() - interval '30 s'
         RETURNING key
@@ -132,7 +142,7 @@ internal static class LineSql
     /// <summary>
     /// It is the turn of those who may run now under the keys $1, of which $2 more may run than do: of an exclusive lock the first,
     /// if nobody's turn has come yet; of readers all that stand before a writer; of a limit as many as are free. Where $3 is true, $2 does
-    /// not take into account those whose turn has come already. Those of the queues $5 of the stores $4 are for the caller to tell. The rows are locked, so
+    /// not take into account those whose turn has come already. Of a queue in which one did not come in time, one more is tried beside them. Those of the queues $5 of the stores $4 are for the caller to tell. The rows are locked, so
     /// that two who let go at once wake two and not one twice.
     /// </summary>
     public const string Wake =
@@ -147,8 +157,8 @@ internal static class LineSql
                             AND      {Stands}
                             ORDER BY place
                             LIMIT    (SELECT   CASE WHEN mode = 1 THEN 10000 WHEN slots = 1 THEN 1 ELSE slots + a.free END
-                                      FROM     "joblocks".line AS f
-                                      WHERE    f.key = a.key
+                                      FROM     "joblocks".line AS l
+                                      WHERE    l.key = a.key
                                       AND      {Stands}
                                       ORDER BY place
                                       LIMIT    1)
@@ -169,7 +179,20 @@ internal static class LineSql
                  AND    CASE WHEN mode = 1 THEN writers_until_here = 0
                              WHEN slots = 1 THEN nth = 1
                              ELSE unlimited_until_here = 0 AND nth_that_waits <= free - CASE WHEN counts_woken THEN woken_before ELSE 0 END
-                        END)
+                        END
+                 UNION ALL
+                 SELECT late.place
+                 FROM   (SELECT l.key FROM unnest($1::bigint[]) AS l (key) WHERE EXISTS ({Late})) AS a
+                 CROSS  JOIN LATERAL (
+                            SELECT   l.place, l.woken IS NOT NULL AS is_woken
+                            FROM     "joblocks".line AS l
+                            WHERE    l.key = a.key
+                            AND      {MayCome}
+                            AND      EXISTS ({Late} AND w.store = l.store AND w.queue = l.queue)
+                            ORDER BY l.place
+                            LIMIT    1
+                            FOR UPDATE) AS late
+                 WHERE  NOT late.is_woken)
         UPDATE "joblocks".line AS l
         SET    woken = now(), told = l.parked AND EXISTS (SELECT FROM unnest($4::text[], $5::text[]) AS o (store, queue) WHERE o.store = l.store AND coalesce(o.queue = l.queue, true))
         FROM   chosen
@@ -238,7 +261,7 @@ internal static class LineSql
                  AND      granted
                  AND      database = (SELECT oid FROM pg_database WHERE datname = current_database())
                  GROUP BY 1)
-        SELECT n.key, coalesce(h.name, ''), coalesce(h.mode, 0::smallint), coalesce(h.slots, 0), held.key IS NOT NULL, coalesce(held.alone, false)
+        SELECT n.key, coalesce(h.name, late.name, ''), coalesce(h.mode, late.mode, 0::smallint), coalesce(h.slots, late.slots, 0), held.key IS NOT NULL, coalesce(held.alone, false)
         FROM   names AS n
         LEFT   JOIN LATERAL (
                    SELECT   name, mode, slots
@@ -247,6 +270,15 @@ internal static class LineSql
                    AND      {Stands}
                    ORDER BY place
                    LIMIT    1) AS h ON true
+        LEFT   JOIN LATERAL (
+                   SELECT   name, mode, slots
+                   FROM     "joblocks".line AS l
+                   WHERE    h.name IS NULL
+                   AND      l.key = n.key
+                   AND      l.woken IS NULL
+                   AND      {MayCome}
+                   ORDER BY place
+                   LIMIT    1) AS late ON true
         LEFT   JOIN held ON held.key = n.key
         WHERE  n.key IS NOT NULL
         ORDER BY n.key
@@ -344,7 +376,7 @@ internal static class LineSql
                  SELECT (SELECT l.store FROM "joblocks".line AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
                  FROM   stores AS s
                  WHERE  s.store IS NOT NULL)
-        SELECT store FROM stores WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed}
+        SELECT store FROM stores AS l WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed}
         """;
 
     /// <summary>The store $1 has no places any more.</summary>

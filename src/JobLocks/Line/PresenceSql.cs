@@ -7,12 +7,12 @@ namespace JobLocks.Line;
 internal static class PresenceSql
 {
     /// <summary>
-    /// Whether a row of the wait queue, with its column store, belongs to a store that a process serves. The lock table is read once in a statement, and
+    /// Whether the row l of the wait queue belongs to a store that a process serves. The lock table is read once in a statement, and
     /// only if the statement comes to such a row.
     /// </summary>
     public const string IsServed =
         """
-        hashtext(store) = ANY (ARRAY(
+        hashtext(l.store) = ANY (ARRAY(
             SELECT objid::int
             FROM   pg_locks
             WHERE  locktype = 'advisory'

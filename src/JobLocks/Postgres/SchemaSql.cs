@@ -5,7 +5,7 @@ namespace JobLocks.Postgres;
 /// <summary>The objects of ours in the database.</summary>
 internal static class SchemaSql
 {
-    public const int Version = 6;
+    public const int Version = 7;
 
     /// <summary>Where the script waits for whoever else runs it.</summary>
     public const string OneAtATime = "SELECT pg_advisory_xact_lock(1246524259, 0)";
@@ -117,6 +117,9 @@ internal static class SchemaSql
 
         CREATE INDEX IF NOT EXISTS line_woken ON line (store, woken) WHERE woken IS NOT NULL;
 
+        -- Whether a run of a name did not come when its turn came.
+        CREATE INDEX IF NOT EXISTS line_turn ON line (key, woken) WHERE woken IS NOT NULL;
+
         CREATE INDEX IF NOT EXISTS line_until ON line (store, until) WHERE until IS NOT NULL;
 
         -- For those who look. PostgreSQL's own lock table is the truth: what is written here and does not stand there, is over.
@@ -190,7 +193,7 @@ internal static class SchemaSql
         END
         $do$;
 
-        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 6';
+        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 7';
 
         COMMIT;
         """;

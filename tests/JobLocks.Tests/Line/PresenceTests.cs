@@ -173,6 +173,27 @@ public sealed class PresenceTests : LineFixture
         Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("2"));
     }
 
+    [Test, CancelAfter(60_000)]
+    public async Task Waits_once_for_a_queue_that_no_worker_serves(CancellationToken stop)
+    {
+        var application = Open(static options => options.TurnLasts = TimeSpan.FromSeconds(2));
+        var holding = await application.TryAcquireAsync(Name, stop);
+        ILockKeeper keeper = application;
+        for (var i = 1; i <= 20; i++)
+        {
+            var standing = await keeper.Line.StandAsync(new(Runs.Id, $"{i}", "unserved"), new(Name, Key), default, blocks: false, stop);
+            await keeper.Line.ParkAsync(standing.Place!, blocks: false, stop);
+        }
+
+        await ParkAsync(application, 21, stop);
+        await holding!.DisposeAsync();
+
+        // The first one does not come, and then one more of its queue is tried beside those of others.
+        var woken = new List<string>();
+        while (woken.LastOrDefault() is not "21") woken.Add((await Runs.NextAsync(stop)).Address.Run);
+        Assert.That(woken, Has.Count.LessThan(5));
+    }
+
     private async Task LeaveRunsBehindAsync(AdvisoryLocks application, int count, CancellationToken stop)
     {
         await using var holding = await application.TryAcquireAsync(Name, stop);
