@@ -5,7 +5,7 @@ using Npgsql;
 namespace JobLocks.Chaos;
 
 /// <summary>Offers at random, faults at random, and at the end the verdict.</summary>
-internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
+internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm, FileInfo? recordFile)
 {
     private const int Storm = 30;
 
@@ -137,6 +137,7 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
             Writes = await history.ReadWritesAsync(stop),
             Rests = await history.ReadRestsAsync(offers.RunOf, stop),
         };
+        if (recordFile is not null) await RecordFile.WriteAsync(recordFile, record, isCalm, stop);
         var wrong = Checker.Check(record, checksOrder: isCalm).ToList();
         if (locked > 0) wrong.Add(FormattableString.Invariant($"{locked} locks left"));
         if (left > 0) wrong.Add(FormattableString.Invariant($"{left} runs had not ended after {Patience}"));
@@ -149,8 +150,7 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
             if (await history.AskAsync<long>(sql, stop) is > 0 and var count) wrong.Add(FormattableString.Invariant($"{count} {what}"));
         }
 
-        foreach (var line in wrong) Console.WriteLine(line);
-        Console.WriteLine(string.Join(", ", Checker.Kinds.Select(kind => FormattableString.Invariant($"{kind.Label} {wrong.Count(line => line.StartsWith(kind.Begins, StringComparison.Ordinal))}"))));
+        Checker.Print(wrong);
         Console.WriteLine(FormattableString.Invariant(
             $"{offers.All.Values.Count(static offer => offer.Parent > 0)} continuations, {record.Writes.Count} counted, {offers.All.Values.Count(static offer => offer.IsInTransaction)} in transactions, {record.Events.Count(static one => one.Act == Act.Make)} made by runs, {offers.All.Values.Count(static offer => offer.Series is not null)} series"));
         Console.WriteLine(FormattableString.Invariant(

@@ -45,7 +45,7 @@ public abstract class WrittenHistory
 
     /// <summary>So many occurrences were shown as waiting.</summary>
     private protected void LookAtWaiting(int run, int count) =>
-        _looks.Add(new(Events.Count, Events.Count, new HashSet<(long, int)>(), new HashSet<(long, int)>(), []) { Waiting = [.. Enumerable.Repeat(run, count)] });
+        _looks.Add(new(Events.Count, Events.Count, [], [], []) { Waiting = [.. Enumerable.Repeat(run, count)] });
 
     /// <summary>The job store has written the data of an attempt.</summary>
     private protected void Wrote(int run, int before, int after)
