@@ -72,8 +72,7 @@ internal sealed class Offers : IAsyncDisposable
         foreach (var offer in family)
         {
             parent = offer.Parent == 0 ? HangfireOffers.Enqueue(_hangfire, offer) : HangfireOffers.ContinueWith(_hangfire, parent, offer);
-            // The checker cannot say yet what a continuation comes to whose parent a person deletes.
-            if (family.Count == 1) _hangfireRuns[parent] = offer.Number;
+            _hangfireRuns[parent] = offer.Number;
         }
 
         return Task.CompletedTask;
