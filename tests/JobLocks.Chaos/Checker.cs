@@ -37,7 +37,7 @@ internal static class Checker
             .. Undead(runs),
             .. Truth.Check(record.Looks, runs.Attempts),
             .. Families.Check(record, runs),
-            .. Counters.Check(record, runs.Attempts),
+            .. Counters.Check(record, runs),
             .. Repeats.Check(record, runs),
             .. checksOrder ? Disorder(runs.Attempts) : [],
             .. checksOrder ? NeverInLine(runs.Attempts) : [],
@@ -86,11 +86,11 @@ internal static class Checker
     private static IEnumerable<string> Doubles(Runs runs) => runs.Attempts
         .GroupBy(static attempt => attempt.Offer)
         .Where(static of => of.Key.Series is null && of.Count(static attempt => attempt.IsWhole) > 1 && !of.Any(static attempt => attempt.IsHit))
-        .Where(of => !runs.IsRecovered(of.Key) && !runs.IsMadeAgain(of.Key))
+        .Where(of => !runs.IsRecovered(of.Key) && !runs.IsMadeAgain(of.Key) && !runs.MayComeAgain(of.Key))
         .Select(static of => Say($"double: run {of.Key.Number}, {of.Key.Kind} of {of.Key.Name}: {string.Join(", ", of.Select(static attempt => Say($"{attempt.Entered} to {attempt.Left} in {attempt.Process}, place {attempt.Place}")))}"));
 
     private static IEnumerable<string> Undead(Runs runs) => runs.Attempts
-        .Where(attempt => runs.DeletedAt(attempt.Offer) < attempt.Entered)
+        .Where(attempt => runs.DeletedAt(attempt.Offer) < attempt.Entered && !runs.MayComeAgain(attempt.Offer))
         .Select(static attempt => Say($"undead: run {attempt.Offer.Number}"));
 
     private static IEnumerable<string> Disorder(IReadOnlyList<Attempt> attempts)

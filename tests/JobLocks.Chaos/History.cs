@@ -1,3 +1,4 @@
+using System.Data;
 using Npgsql;
 
 namespace JobLocks.Chaos;
@@ -137,6 +138,25 @@ internal sealed class History(NpgsqlDataSource database)
         var locks = new HashSet<(long, int)>();
         while (await reader.ReadAsync(stop)) locks.Add((reader.GetInt64(0), reader.GetInt32(1)));
         return locks;
+    }
+
+    public async Task RunAsync(string sql, CancellationToken stop, bool inOneSnapshot = false)
+    {
+        await using var connection = await database.OpenConnectionAsync(stop);
+        await using var transaction = await connection.BeginTransactionAsync(inOneSnapshot ? IsolationLevel.RepeatableRead : IsolationLevel.ReadCommitted, stop);
+        await using var command = new NpgsqlCommand(sql, connection, transaction);
+        await command.ExecuteNonQueryAsync(stop);
+        await transaction.CommitAsync(stop);
+    }
+
+    /// <summary>The runs that are in the wait queue, by scheduler and job.</summary>
+    public async Task<IReadOnlyList<(string Scheduler, string Job)>> ReadPlacesAsync(CancellationToken stop)
+    {
+        await using var command = database.CreateCommand("SELECT CASE WHEN store LIKE '%Hangfire%' THEN 'Hangfire' ELSE 'Quartz' END, coalesce(job, run) FROM joblocks.line");
+        await using var reader = await command.ExecuteReaderAsync(stop);
+        var places = new List<(string, string)>();
+        while (await reader.ReadAsync(stop)) places.Add((reader.GetString(0), reader.GetString(1)));
+        return places;
     }
 
     public async Task<T> AskAsync<T>(string sql, CancellationToken stop)

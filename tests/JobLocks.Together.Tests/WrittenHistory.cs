@@ -55,6 +55,13 @@ public abstract class WrittenHistory
         Add(Act.Struck);
     }
 
+    /// <summary>An operator begins something with the whole store of Hangfire, or has done it.</summary>
+    private protected void AddToStore(Act act)
+    {
+        Add(act);
+        Events[^1] = Events[^1] with { Process = StoreLoss.Hangfire };
+    }
+
     private protected void LeftOver(int run, string state) => _rests.Add(new(run, state));
 
     private protected void Add(Act act, int run = 0, string attempt = "", long place = 0, double later = 0) =>
