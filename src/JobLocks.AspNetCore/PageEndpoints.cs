@@ -41,21 +41,21 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         var (heldFrom, waitingFrom) = (Math.Max(0, held), Math.Max(0, waiting));
         var look = heldFrom + (long)waitingFrom == 0
             ? await _beginning.ReadAsync(locks, stop).ConfigureAwait(false)
-            : await OverviewLook.ReadAsync(locks, heldFrom, waitingFrom, stop).ConfigureAwait(false);
+            : await locks.GetSnapshotAsync(heldFrom, waitingFrom, stop: stop).ConfigureAwait(false);
         var at = BaseOf(http, Start);
         return Page(http, at, options.Title, new OverviewPage(at, look, heldFrom, waitingFrom).Render());
     }
 
     private async Task<IResult> NameAsync(HttpContext http, IJobLockInspector locks, long key, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] string? told = null, [FromQuery] string? run = null)
     {
-        var name = await locks.GetNameAsync(new(key), stop).ConfigureAwait(false);
-        var line = skip > 0 ? await locks.GetWaitingAsync(new(key), skip, OnOnePage, stop).ConfigureAwait(false) : name.Waiting;
+        var from = Math.Max(0, skip);
+        var name = await locks.GetNameAsync(new(key), from, OnOnePage, run, stop).ConfigureAwait(false);
         // Said even where the run is gone meanwhile: a page that is open goes on to say how it is.
-        var sentence = string.IsNullOrEmpty(run) ? null : await locks.ExplainAsync(run, stop).ConfigureAwait(false) ?? $"{Shown.Short(Shown.Name(run))} neither waits nor runs.";
+        var sentence = string.IsNullOrEmpty(run) ? null : name.Explanation ?? $"{Shown.Short(Shown.Name(run))} neither waits nor runs.";
         var token = MayAct(http) ? http.RequestServices.GetService<IAntiforgery>()?.GetAndStoreTokens(http) : null;
         var shown = name.Name is null ? name.Key.ToString() : Shown.Short(Shown.Name(name.Name));
         var at = BaseOf(http, OfName);
-        return Page(http, at, $"{shown} · {options.Title}", new NamePage(at, name, line, Math.Max(0, skip), token, told, sentence).Render());
+        return Page(http, at, $"{shown} · {options.Title}", new NamePage(at, name, from, token, told, sentence).Render());
     }
 
     private async Task<IResult> SearchAsync(HttpContext http, IJobLockInspector locks, CancellationToken stop, [FromQuery] string? q = null)

@@ -9,10 +9,10 @@ internal sealed class SharedLook
     private static readonly TimeSpan Lasts = TimeSpan.FromSeconds(1);
 
     private readonly Lock _door = new();
-    private Task<OverviewLook>? _look;
+    private Task<LockSnapshot>? _look;
     private long _begunAt;
 
-    public Task<OverviewLook> ReadAsync(IJobLockInspector locks, CancellationToken stop)
+    public Task<LockSnapshot> ReadAsync(IJobLockInspector locks, CancellationToken stop)
     {
         lock (_door)
         {
@@ -20,7 +20,7 @@ internal sealed class SharedLook
             {
                 _begunAt = Environment.TickCount64;
                 // Who asked first may go away, and the others look on.
-                _look = OverviewLook.ReadAsync(locks, 0, 0, CancellationToken.None);
+                _look = locks.GetSnapshotAsync(stop: CancellationToken.None);
             }
 
             return _look.WaitAsync(stop);

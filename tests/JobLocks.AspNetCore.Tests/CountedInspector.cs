@@ -5,6 +5,12 @@ internal sealed class CountedInspector(IJobLockInspector inner, Action asked) : 
 {
     public Task<LockOverview> GetOverviewAsync(CancellationToken stop = default) => inner.GetOverviewAsync(stop);
 
+    public Task<LockSnapshot> GetSnapshotAsync(int heldSkip = 0, int waitingSkip = 0, int take = 100, CancellationToken stop = default)
+    {
+        asked();
+        return inner.GetSnapshotAsync(heldSkip, waitingSkip, take, stop);
+    }
+
     public Task<LockPage<HeldLock>> GetHeldAsync(int skip = 0, int take = 100, CancellationToken stop = default)
     {
         asked();
@@ -16,6 +22,8 @@ internal sealed class CountedInspector(IJobLockInspector inner, Action asked) : 
     public Task<LockPage<RunInLine>> GetWaitingAsync(LockKey key, int skip = 0, int take = 100, CancellationToken stop = default) => inner.GetWaitingAsync(key, skip, take, stop);
 
     public Task<NamedLock> GetNameAsync(LockKey key, CancellationToken stop = default) => inner.GetNameAsync(key, stop);
+
+    public Task<NamedLock> GetNameAsync(LockKey key, int skip, int take, string? run = null, CancellationToken stop = default) => inner.GetNameAsync(key, skip, take, run, stop);
 
     public Task<IReadOnlyList<LockMatch>> FindAsync(string text, CancellationToken stop = default) => inner.FindAsync(text, stop);
 

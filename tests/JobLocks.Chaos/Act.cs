@@ -32,4 +32,22 @@ internal enum Act
 
     /// <summary>The run has ended its own schedule: no further occurrence may come.</summary>
     Unschedule,
+
+    /// <summary>The run is about to be given to its scheduler.</summary>
+    Offer,
+
+    /// <summary>All that a scheduler's store holds is about to be deleted. The process is the scheduler.</summary>
+    Clear,
+
+    /// <summary>The tables of a scheduler are about to be copied. The process is the scheduler.</summary>
+    Dump,
+
+    /// <summary>The tables of a scheduler are about to become what they were at the last dump. The process is the scheduler.</summary>
+    Restore,
+
+    /// <summary>The one or the other is done.</summary>
+    Stored,
+
+    /// <summary>The run is about to be deleted and scheduled anew with the same keys.</summary>
+    Again,
 }

@@ -22,6 +22,12 @@ internal sealed record Attempt(Offer Offer, string Process, long Entered, long L
     /// <summary>Whether one of the faults that hit it killed its process.</summary>
     public bool IsKilled { get; init; }
 
+    /// <summary>
+    /// Whether PostgreSQL said so when the run entered. A session may be ended between the grant and the first line of the run, which learns of it a
+    /// moment later.
+    /// </summary>
+    public bool HadLock { get; init; } = true;
+
     public IEnumerable<string> Names => Offer.Second.Length == 0 ? [Offer.Name] : [Offer.Name, Offer.Second];
 
     public static IReadOnlyList<Attempt> AllOf(IReadOnlyList<Event> events, IReadOnlyDictionary<int, Offer> offers)
@@ -33,16 +39,20 @@ internal sealed record Attempt(Offer Offer, string Process, long Entered, long L
             {
                 var entered = of.First(static one => one.Act == Act.Enter);
                 var end = of.FirstOrDefault(static one => one.Act is Act.Leave or Act.Lost or Act.Fail);
-                var after = faults[entered.Process].Where(fault => fault.Until > entered.Stamp).Select(static fault => fault.Strike).ToList();
+                var after = faults[entered.Process].Where(fault => fault.Until > entered.Stamp || WasTakenBy(fault, entered)).Select(static fault => fault.Strike).ToList();
                 var hits = after.FindAll(fault => end is null || fault.At <= end.At + ToBeWritten);
                 var taken = after.Find(fault => end is null || (fault.Stamp < end.Stamp && (fault.Act == Act.Kill || end.At <= fault.At + ToBeTold)));
                 var left = taken is null ? end?.Stamp ?? long.MaxValue : Math.Max(taken.Stamp, entered.Stamp);
                 return new Attempt(offers[entered.Run], entered.Process, entered.Stamp, left, end?.Act is Act.Leave or Act.Fail, hits.Count > 0, entered.Place)
                 {
                     Id = of.Key,
+                    HadLock = entered.HadLock,
                     IsKilled = hits.Exists(static hit => hit.Act == Act.Kill),
                 };
             }),
         ];
     }
+
+    /// <summary>Whether the fault had taken the lock when the run entered: it was granted before that.</summary>
+    private static bool WasTakenBy(Fault fault, Event entered) => !entered.HadLock && fault.Strike.Stamp < entered.Stamp && entered.At <= fault.Strike.At + ToBeTold;
 }

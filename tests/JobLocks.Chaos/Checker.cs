@@ -9,6 +9,7 @@ internal static class Checker
     public static readonly IReadOnlyList<(string Label, string Begins)> Kinds =
     [
         ("overlap", "overlap "),
+        ("unlocked", "unlocked: "),
         ("lost", "lost: "),
         ("double", "double: "),
         ("undead", "undead: "),
@@ -30,21 +31,30 @@ internal static class Checker
         return
         [
             .. Overlaps(runs.Attempts),
+            .. Unlocked(runs.Attempts),
             .. Lost(runs),
             .. Doubles(runs),
             .. Undead(runs),
             .. Truth.Check(record.Looks, runs.Attempts),
             .. Families.Check(record, runs),
-            .. Counters.Check(record, runs.Attempts),
+            .. Counters.Check(record, runs),
             .. Repeats.Check(record, runs),
             .. checksOrder ? Disorder(runs.Attempts) : [],
             .. checksOrder ? NeverInLine(runs.Attempts) : [],
         ];
     }
 
+    /// <summary>Each line, and how many of each kind.</summary>
+    public static void Print(IReadOnlyList<string> wrong)
+    {
+        foreach (var line in wrong) Console.WriteLine(line);
+        Console.WriteLine(string.Join(", ", Kinds.Select(kind => Say($"{kind.Label} {wrong.Count(line => line.StartsWith(kind.Begins, StringComparison.Ordinal))}"))));
+    }
+
     private static IEnumerable<string> Overlaps(IReadOnlyList<Attempt> attempts)
     {
-        foreach (var name in attempts.SelectMany(static attempt => attempt.Names.Select(name => (name, attempt))).GroupBy(static of => of.name, static of => of.attempt, StringComparer.Ordinal))
+        // One that entered without its lock is told so, or is a fault of its own.
+        foreach (var name in attempts.Where(static attempt => attempt.HadLock).SelectMany(static attempt => attempt.Names.Select(name => (name, attempt))).GroupBy(static of => of.name, static of => of.attempt, StringComparer.Ordinal))
         {
             var present = new List<Attempt>();
             foreach (var attempt in name.OrderBy(static attempt => attempt.Entered))
@@ -56,6 +66,11 @@ internal static class Checker
             }
         }
     }
+
+    /// <summary>A run that a fault met may have lost its lock before its first line, and is told of it.</summary>
+    private static IEnumerable<string> Unlocked(IReadOnlyList<Attempt> attempts) => attempts
+        .Where(static attempt => attempt is { HadLock: false, IsHit: false })
+        .Select(static attempt => Say($"unlocked: run {attempt.Offer.Number} entered at {attempt.Entered} in {attempt.Process} without its lock"));
 
     private static bool MayMeet(Attempt one, Attempt other) => one.Offer.Kind == other.Offer.Kind && one.Offer.Kind is Kind.Shared or Kind.OfTwo;
 
@@ -71,11 +86,11 @@ internal static class Checker
     private static IEnumerable<string> Doubles(Runs runs) => runs.Attempts
         .GroupBy(static attempt => attempt.Offer)
         .Where(static of => of.Key.Series is null && of.Count(static attempt => attempt.IsWhole) > 1 && !of.Any(static attempt => attempt.IsHit))
-        .Where(of => !runs.IsRecovered(of.Key) && !runs.IsMadeAgain(of.Key))
+        .Where(of => !runs.IsRecovered(of.Key) && !runs.IsMadeAgain(of.Key) && !runs.MayComeAgain(of.Key))
         .Select(static of => Say($"double: run {of.Key.Number}, {of.Key.Kind} of {of.Key.Name}: {string.Join(", ", of.Select(static attempt => Say($"{attempt.Entered} to {attempt.Left} in {attempt.Process}, place {attempt.Place}")))}"));
 
     private static IEnumerable<string> Undead(Runs runs) => runs.Attempts
-        .Where(attempt => runs.DeletedAt(attempt.Offer) < attempt.Entered)
+        .Where(attempt => runs.DeletedAt(attempt.Offer) < attempt.Entered && !runs.MayComeAgain(attempt.Offer))
         .Select(static attempt => Say($"undead: run {attempt.Offer.Number}"));
 
     private static IEnumerable<string> Disorder(IReadOnlyList<Attempt> attempts)

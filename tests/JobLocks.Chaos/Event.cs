@@ -8,4 +8,8 @@ namespace JobLocks.Chaos;
 /// <param name="Run">Which offer; 0 for none.</param>
 /// <param name="Attempt">Which of its attempts.</param>
 /// <param name="Place">Its last place in the line; 0 for none.</param>
-internal sealed record Event(long Stamp, double At, Act Act, string Process, int Run = 0, string Attempt = "", long Place = 0);
+internal sealed record Event(long Stamp, double At, Act Act, string Process, int Run = 0, string Attempt = "", long Place = 0)
+{
+    /// <summary>For a run that enters: whether PostgreSQL said that its process had the lock.</summary>
+    public bool HadLock { get; init; } = true;
+}

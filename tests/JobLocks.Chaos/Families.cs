@@ -48,8 +48,10 @@ internal static class Families
     private static bool IsCut(Offer offer, Runs runs) => offer.Parent > 0 && (runs.IsCutFromContinuations(runs.ParentOf(offer)) || IsCut(runs.ParentOf(offer), runs));
 
     private static string Left(Rest rest, Record record) => record.Offers.TryGetValue(rest.Run, out var offer) && offer.Parent > 0
-        ? Say($"orphan: run {rest.Run}, which continues run {offer.Parent}, is left in the state {rest.State}")
-        : Say($"left: run {rest.Run} in the state {rest.State}");
+        ? Say($"orphan: run {rest.Run}, which continues run {offer.Parent}, is left in the state {rest.State}{Why(rest)}")
+        : Say($"left: run {rest.Run} in the state {rest.State}{Why(rest)}");
+
+    private static string Why(Rest rest) => rest.Reason.Length == 0 ? "" : $" ({rest.Reason})";
 
     private static bool Is(Rest rest, string state) => string.Equals(rest.State, state, StringComparison.OrdinalIgnoreCase);
 

@@ -4,8 +4,11 @@ using JobLocks.Hangfire;
 
 namespace JobLocks.Chaos;
 
-/// <summary>The runs of Hangfire. A run that was told of a loss is tried again.</summary>
-[AutomaticRetry(Attempts = 100, DelaysInSeconds = [1]), DeletedWhereMeantToFail]
+/// <summary>
+/// The runs of Hangfire. A run that was told of a loss is tried again. So is one that fails where others wait for its lock: under a name for which
+/// runs always wait, that goes on until the end of the offers, and a hundred attempts a second apart are used up before.
+/// </summary>
+[AutomaticRetry(Attempts = 100_000, DelaysInSeconds = [1]), DeletedWhereMeantToFail]
 internal class HangfireJobs(Work work, IBackgroundJobClient client)
 {
     [JobLock("{offer.Name}", RetryAfterSeconds = 1)]

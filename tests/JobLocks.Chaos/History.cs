@@ -1,3 +1,4 @@
+using System.Data;
 using Npgsql;
 
 namespace JobLocks.Chaos;
@@ -13,7 +14,7 @@ internal sealed class History(NpgsqlDataSource database)
         CREATE SCHEMA chaos;
         CREATE SCHEMA chaos_quartz;
         CREATE SEQUENCE chaos.stamp;
-        CREATE TABLE chaos.events (stamp bigint PRIMARY KEY DEFAULT nextval('chaos.stamp'), act int, process text, run int, attempt text, id text, at timestamptz DEFAULT clock_timestamp());
+        CREATE TABLE chaos.events (stamp bigint PRIMARY KEY DEFAULT nextval('chaos.stamp'), act int, process text, run int, attempt text, id text, had_lock boolean NOT NULL DEFAULT true, at timestamptz DEFAULT clock_timestamp());
         CREATE TABLE chaos.places (id text, place bigint);
         CREATE FUNCTION chaos.note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO chaos.places VALUES (coalesce(new.job, new.run), new.place); RETURN new; END';
         CREATE TABLE chaos.writes (stamp bigint PRIMARY KEY DEFAULT nextval('chaos.stamp'), job text, before jsonb, after jsonb);
@@ -36,9 +37,23 @@ internal sealed class History(NpgsqlDataSource database)
         AND    granted
         """;
 
+    private const string EnterWithLock =
+        """
+        INSERT INTO chaos.events (act, process, run, attempt, id, had_lock)
+        SELECT $1, $2, $3, $4, $5, EXISTS (
+                   SELECT
+                   FROM   pg_locks AS l
+                   JOIN   pg_stat_activity AS a USING (pid)
+                   WHERE  l.locktype = 'advisory'
+                   AND    l.objsubid = 1
+                   AND    l.granted
+                   AND    (l.classid::bigint << 32) | l.objid::bigint = $6
+                   AND    a.application_name = $2)
+        """;
+
     private const string Read =
         """
-        SELECT   stamp, extract(epoch FROM at)::float8, act, process, run, attempt, coalesce((SELECT max(place) FROM chaos.places p WHERE p.id = e.id), 0)
+        SELECT   stamp, extract(epoch FROM at)::float8, act, process, run, attempt, coalesce((SELECT max(place) FROM chaos.places p WHERE p.id = e.id), 0), had_lock
         FROM     chaos.events e
         ORDER BY stamp
         """;
@@ -48,12 +63,13 @@ internal sealed class History(NpgsqlDataSource database)
 
     private const string ReadRests =
         """
-        SELECT 'Quartz', job_name, trigger_state
+        SELECT 'Quartz', job_name, trigger_state, ''
         FROM   chaos_quartz.qrtz_triggers
         UNION  ALL
-        SELECT 'Hangfire', id::text, statename
-        FROM   chaos_hangfire.job
-        WHERE  statename NOT IN ('Succeeded', 'Deleted')
+        SELECT 'Hangfire', j.id::text, j.statename, concat_ws(', ', s.reason, (SELECT 'retry ' || p.value FROM chaos_hangfire.jobparameter AS p WHERE p.jobid = j.id AND p.name = 'RetryCount'))
+        FROM   chaos_hangfire.job AS j
+        LEFT   JOIN chaos_hangfire.state AS s ON s.id = j.stateid
+        WHERE  j.statename NOT IN ('Succeeded', 'Deleted')
         """;
 
     public async Task PrepareAsync(CancellationToken stop) => await database.CreateCommand(Create).ExecuteNonQueryAsync(stop);
@@ -69,13 +85,21 @@ internal sealed class History(NpgsqlDataSource database)
         command.ExecuteNonQuery();
     }
 
+    /// <summary>A run enters now, and PostgreSQL says whether its process has the lock.</summary>
+    public void Enter(string process, int run, string attempt, string id, long key)
+    {
+        using var command = database.CreateCommand(EnterWithLock);
+        foreach (var value in new object[] { (int)Act.Enter, process, run, attempt, id, key }) command.Parameters.Add(new() { Value = value });
+        command.ExecuteNonQuery();
+    }
+
     public async Task<IReadOnlyList<Event>> ReadAsync(CancellationToken stop)
     {
         await using var command = database.CreateCommand(Read);
         await using var reader = await command.ExecuteReaderAsync(stop);
         var events = new List<Event>();
         while (await reader.ReadAsync(stop))
-            events.Add(new(reader.GetInt64(0), reader.GetDouble(1), (Act)reader.GetInt32(2), reader.GetString(3), reader.GetInt32(4), reader.GetString(5), reader.GetInt64(6)));
+            events.Add(new(reader.GetInt64(0), reader.GetDouble(1), (Act)reader.GetInt32(2), reader.GetString(3), reader.GetInt32(4), reader.GetString(5), reader.GetInt64(6)) { HadLock = reader.GetBoolean(7) });
         return events;
     }
 
@@ -99,7 +123,7 @@ internal sealed class History(NpgsqlDataSource database)
         await using var command = database.CreateCommand(ReadRests);
         await using var reader = await command.ExecuteReaderAsync(stop);
         var rests = new List<Rest>();
-        while (await reader.ReadAsync(stop)) rests.Add(new(runOf(reader.GetString(0), reader.GetString(1)), reader.GetString(2)));
+        while (await reader.ReadAsync(stop)) rests.Add(new(runOf(reader.GetString(0), reader.GetString(1)), reader.GetString(2)) { Reason = reader.GetString(3) });
         return rests;
     }
 
@@ -107,13 +131,32 @@ internal sealed class History(NpgsqlDataSource database)
     public Task<long> StampAsync(CancellationToken stop) => AskAsync<long>("SELECT last_value FROM chaos.stamp", stop);
 
     /// <summary>The key and the backend of each lock of a run.</summary>
-    public async Task<IReadOnlySet<(long Key, int Backend)>> LocksAsync(CancellationToken stop)
+    public async Task<HashSet<(long Key, int Backend)>> LocksAsync(CancellationToken stop)
     {
         await using var command = database.CreateCommand(Locks);
         await using var reader = await command.ExecuteReaderAsync(stop);
         var locks = new HashSet<(long, int)>();
         while (await reader.ReadAsync(stop)) locks.Add((reader.GetInt64(0), reader.GetInt32(1)));
         return locks;
+    }
+
+    public async Task RunAsync(string sql, CancellationToken stop, bool inOneSnapshot = false)
+    {
+        await using var connection = await database.OpenConnectionAsync(stop);
+        await using var transaction = await connection.BeginTransactionAsync(inOneSnapshot ? IsolationLevel.RepeatableRead : IsolationLevel.ReadCommitted, stop);
+        await using var command = new NpgsqlCommand(sql, connection, transaction);
+        await command.ExecuteNonQueryAsync(stop);
+        await transaction.CommitAsync(stop);
+    }
+
+    /// <summary>The runs that are in the wait queue, by scheduler and job.</summary>
+    public async Task<IReadOnlyList<(string Scheduler, string Job)>> ReadPlacesAsync(CancellationToken stop)
+    {
+        await using var command = database.CreateCommand("SELECT CASE WHEN store LIKE '%Hangfire%' THEN 'Hangfire' ELSE 'Quartz' END, coalesce(job, run) FROM joblocks.line");
+        await using var reader = await command.ExecuteReaderAsync(stop);
+        var places = new List<(string, string)>();
+        while (await reader.ReadAsync(stop)) places.Add((reader.GetString(0), reader.GetString(1)));
+        return places;
     }
 
     public async Task<T> AskAsync<T>(string sql, CancellationToken stop)

@@ -9,8 +9,8 @@ namespace JobLocks.Chaos;
 internal sealed record Look(
     long Since,
     long Until,
-    IReadOnlySet<(long Key, int Backend)> Before,
-    IReadOnlySet<(long Key, int Backend)> After,
+    HashSet<(long Key, int Backend)> Before,
+    HashSet<(long Key, int Backend)> After,
     IReadOnlyList<(long Line, long Key, int Backend, int Run)> Shown)
 {
     /// <summary>The series of which an occurrence was shown as waiting, once for each such occurrence.</summary>

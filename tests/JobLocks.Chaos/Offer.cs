@@ -9,6 +9,9 @@ namespace JobLocks.Chaos;
 /// <param name="Milliseconds">How long it takes.</param>
 internal sealed record Offer(int Number, string Name, string Second, Kind Kind, bool IsForHangfire, int Milliseconds)
 {
+    /// <summary>Whether an application of its own has the run, which is stopped for good: nobody serves its stores any more.</summary>
+    public bool IsOfGuest { get; init; }
+
     /// <summary>Whether the job throws at its end.</summary>
     public bool IsMeantToFail { get; init; }
 

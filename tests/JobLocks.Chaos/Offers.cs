@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using Hangfire;
 using Hangfire.PostgreSql;
 using Hangfire.States;
@@ -17,14 +18,23 @@ internal sealed class Offers : IAsyncDisposable
     private readonly ConcurrentDictionary<int, Offer> _all = new();
     private readonly ConcurrentDictionary<string, int> _hangfireRuns = new(StringComparer.Ordinal);
 
-    private Offers(ServiceProvider services, IScheduler quartz)
+    private readonly History _history;
+
+    private Offers(ServiceProvider services, IScheduler quartz, History history)
     {
+        _history = history;
         _services = services;
         _quartz = quartz;
         _hangfire = services.GetRequiredService<IBackgroundJobClient>();
     }
 
     public IReadOnlyDictionary<int, Offer> All => _all;
+
+    /// <summary>These were offered elsewhere.</summary>
+    public void Add(IReadOnlyDictionary<int, Offer> others)
+    {
+        foreach (var (number, offer) in others) _all[number] = offer;
+    }
 
     /// <summary>Looks at the locks of all processes.</summary>
     public IJobLockInspector Inspector => _services.GetRequiredService<IJobLockInspector>();
@@ -39,13 +49,18 @@ internal sealed class Offers : IAsyncDisposable
     /// <summary>The run for which a job was made, given the scheduler and its name for the job; 0 where it is not known.</summary>
     public int RunOf(string scheduler, string job) => IsOfHangfire(scheduler) ? _hangfireRuns.GetValueOrDefault(job) : QuartzOffers.FirstRunOf(job);
 
-    public static async Task<Offers> PrepareAsync(string connectionString, CancellationToken stop)
+    /// <summary>Whether a place in the wait queue is that of a run of an application that was stopped for good.</summary>
+    public bool IsOfGuest(string scheduler, string job) => IsOfHangfire(scheduler)
+        ? long.Parse(job, CultureInfo.InvariantCulture) >= Guest.FirstJobOf
+        : _all.TryGetValue(QuartzOffers.FirstRunOf(job), out var offer) && offer.IsOfGuest;
+
+    public static async Task<Offers> PrepareAsync(string connectionString, string application, History history, CancellationToken stop)
     {
         var services = new ServiceCollection();
         services.AddLogging();
-        services.AddJobLocks(connectionString, static options => options.ApplicationName = "offers");
-        services.AddHangfire((provider, hangfire) => hangfire.UsePostgreSqlStorage(postgres => postgres.UseNpgsqlConnection(connectionString), Server.HangfireStorage).UseJobLocks(provider));
-        services.AddQuartz(quartz => Server.ConfigureQuartz(quartz, connectionString, "offers"));
+        services.AddJobLocks(connectionString, options => options.ApplicationName = $"offers of {application}");
+        services.AddHangfire((provider, hangfire) => hangfire.UsePostgreSqlStorage(postgres => postgres.UseNpgsqlConnection(connectionString), Server.HangfireStorage(application)).UseJobLocks(provider));
+        services.AddQuartz(quartz => Server.ConfigureQuartz(quartz, connectionString, application, "offers"));
         var built = services.BuildServiceProvider();
         // Prepares the schema.
         await using (await built.GetRequiredService<IJobLocks>().TryAcquireAsync("prepare", stop))
@@ -54,7 +69,7 @@ internal sealed class Offers : IAsyncDisposable
 
         var quartz = await built.GetRequiredService<ISchedulerFactory>().GetScheduler(stop);
         await QuartzOffers.PrepareCountersAsync(quartz, stop);
-        return new(built, quartz);
+        return new(built, quartz, history);
     }
 
     /// <summary>Offers one run, several that count, or a parent with its continuations.</summary>
@@ -64,6 +79,7 @@ internal sealed class Offers : IAsyncDisposable
         {
             _all[offer.Number] = offer;
             if (offer.Makes is { } made) _all[made.Number] = made;
+            _history.Add(Act.Offer, "", offer.Number);
         }
 
         if (!family[0].IsForHangfire) return QuartzOffers.OfferAsync(_quartz, family, stop);
@@ -72,8 +88,7 @@ internal sealed class Offers : IAsyncDisposable
         foreach (var offer in family)
         {
             parent = offer.Parent == 0 ? HangfireOffers.Enqueue(_hangfire, offer) : HangfireOffers.ContinueWith(_hangfire, parent, offer);
-            // The checker cannot say yet what a continuation comes to whose parent a person deletes.
-            if (family.Count == 1) _hangfireRuns[parent] = offer.Number;
+            _hangfireRuns[parent] = offer.Number;
         }
 
         return Task.CompletedTask;
@@ -83,6 +98,31 @@ internal sealed class Offers : IAsyncDisposable
     /// <returns>Its run; 0 where it does not wait any more.</returns>
     public int Delete(string jobId) =>
         _hangfireRuns.TryGetValue(jobId, out var run) && _hangfire.ChangeState(jobId, new DeletedState(), ScheduledState.StateName) ? run : 0;
+
+    /// <summary>Whatever Quartz has, by its own means. The jobs that count are made anew.</summary>
+    public async Task ClearQuartzAsync(CancellationToken stop)
+    {
+        await _quartz.Clear(stop);
+        await QuartzOffers.PrepareCountersAsync(_quartz, stop);
+    }
+
+    /// <summary>Deletes a run and at once gives it to its scheduler again: with Quartz under the same keys, with Hangfire by the same call.</summary>
+    public async Task AgainAsync(Offer offer, CancellationToken stop)
+    {
+        if (offer.IsForHangfire)
+        {
+            var job = _hangfireRuns.First(one => one.Value == offer.Number).Key;
+            if (!_hangfire.ChangeState(job, new DeletedState(), ScheduledState.StateName)) return;
+
+            _history.Add(Act.Again, "", offer.Number);
+            _hangfireRuns[HangfireOffers.Enqueue(_hangfire, offer)] = offer.Number;
+            return;
+        }
+
+        _history.Add(Act.Again, "", offer.Number);
+        await _quartz.DeleteJob(QuartzOffers.JobKeyOf(offer), stop);
+        await QuartzOffers.OfferAsync(_quartz, [offer], stop);
+    }
 
     private static bool IsOfHangfire(string scheduler) => scheduler.StartsWith("Hangfire", StringComparison.Ordinal);
 

@@ -32,6 +32,8 @@ internal static class QuartzOffers
     /// <summary>The series of a job; 0 for any other job.</summary>
     public static int SeriesOf(string jobKey) => NumberIn(jobKey, Repeated);
 
+    public static JobKey JobKeyOf(Offer offer) => new(Named(IsOwnJob(offer) ? Run : offer.Series is null ? Maker : Repeated, offer.Number));
+
     /// <summary>Stores runs together, so that no parent can end before its continuations are there.</summary>
     public static async Task OfferAsync(IScheduler scheduler, IReadOnlyList<Offer> family, CancellationToken stop)
     {
@@ -70,7 +72,7 @@ internal static class QuartzOffers
             Kind.Fails => typeof(QuartzFails),
             _ => typeof(QuartzAlone),
         };
-        return JobBuilder.Create().OfType(type).WithIdentity(Named(IsOwnJob(offer) ? Run : offer.Series is null ? Maker : Repeated, offer.Number)).RequestRecovery().Build();
+        return JobBuilder.Create().OfType(type).WithIdentity(JobKeyOf(offer)).RequestRecovery().Build();
     }
 
     private static TriggerBuilder<IJob> TriggerOf(Offer offer)

@@ -5,6 +5,9 @@ namespace JobLocks.Chaos;
 /// <param name="State">The scheduler's word for its state.</param>
 internal sealed record Rest(int Run, string State)
 {
+    /// <summary>Hangfire: why the job is in this state; empty where it does not say.</summary>
+    public string Reason { get; init; } = "";
+
     /// <summary>Quartz: the trigger fires no more.</summary>
     public const string Complete = "COMPLETE";
 

@@ -8,6 +8,9 @@ internal sealed class Runs
     private readonly ILookup<int, long> _deleted;
     private readonly ILookup<int, long> _made;
     private readonly ILookup<int, long> _unscheduled;
+    private readonly ILookup<int, long> _offered;
+    private readonly ILookup<int, long> _again;
+    private readonly IReadOnlyList<StoreLoss> _losses;
     private readonly HashSet<int> _recovered;
 
     private Runs(Record record)
@@ -18,6 +21,9 @@ internal sealed class Runs
         _deleted = StampsOf(record, Act.Delete);
         _made = StampsOf(record, Act.Make);
         _unscheduled = StampsOf(record, Act.Unschedule);
+        _offered = StampsOf(record, Act.Offer);
+        _again = StampsOf(record, Act.Again);
+        _losses = StoreLoss.AllOf(record.Events);
         _recovered = [.. StampsOf(record, Act.Recover).Select(static of => of.Key)];
     }
 
@@ -63,6 +69,7 @@ internal sealed class Runs
     /// <summary>Whether the run, once released, must come to its own end.</summary>
     public bool MustEnd(Offer offer) =>
         !_deleted.Contains(offer.Number)
+        && !IsTakenAway(offer)
         && offer.Kind != Kind.Skips
         && offer.IsRetried
         // A recovery of Quartz has no retries.
@@ -72,10 +79,30 @@ internal sealed class Runs
         // Each occurrence counts as one attempt, and the next one takes the place of a retry.
         && !(offer.Series is not null && IsUnderFault(offer));
 
+    /// <summary>Whether its store lost it, or is served no more. A run that others wait for goes with the one that makes or releases it.</summary>
+    public bool IsTakenAway(Offer offer)
+    {
+        if (offer.IsOfGuest) return true;
+        if (offer.Parent > 0 && IsTakenAway(ParentOf(offer))) return true;
+        if (offer.Maker > 0 && IsTakenAway(_offers[offer.Maker])) return true;
+
+        var offered = OfferedAt(offer);
+        var ended = AttemptsOf(offer).Where(static attempt => attempt.IsWhole).Select(static attempt => attempt.Left).DefaultIfEmpty(long.MaxValue).Min();
+        return _losses.Any(loss => loss.IsOfHangfire == offer.IsForHangfire && loss.MayHaveTaken(offered, ended));
+    }
+
+    /// <summary>Whether it may come again after its end: from a dump, or since it was scheduled anew while it ran.</summary>
+    public bool MayComeAgain(Offer offer) =>
+        _losses.Any(loss => loss.IsOfHangfire == offer.IsForHangfire && (loss.MayBringBack(OfferedAt(offer)) || AttemptsOf(offer).Any(loss.Met)))
+        || (!offer.IsForHangfire && _again[offer.Number].Any(again => AttemptsOf(offer).Any(attempt => attempt.Entered < again)));
+
+    /// <summary>Whether the attempt's store was cleared or replaced under it.</summary>
+    public bool IsMetByLoss(Attempt attempt) => _losses.Any(loss => loss.Met(attempt));
+
     /// <summary>What the run can have come to.</summary>
     public End EndOf(Offer offer)
     {
-        if (IsCutFromContinuations(offer)) return End.Unknown;
+        if (IsCutFromContinuations(offer) || (!IsWhole(offer) && IsTakenAway(offer)) || MayComeAgain(offer)) return End.Unknown;
 
         var skipped = offer.Kind != Kind.Skips ? End.None : offer.IsForHangfire ? End.Deletion : End.Veto;
         var conflicted = offer is { Kind: Kind.Fails, IsForHangfire: false } ? End.Failure : End.None;
@@ -97,6 +124,8 @@ internal sealed class Runs
         if ((parent & ~offer.After) != End.None) end |= discarded;
         return end == End.None ? End.Unknown : end;
     }
+
+    private long OfferedAt(Offer offer) => _offered[offer.Maker > 0 ? offer.Maker : offer.Number].DefaultIfEmpty(0).Min();
 
     private bool IsUnderFault(Offer offer) => IsRecovered(offer) || AttemptsOf(offer).Any(static attempt => attempt.IsHit);
 

@@ -16,6 +16,13 @@ internal static class Server
     public const string Verb = "serve";
     public const string Ready = "ready";
     public const string ConnectionVariable = "JOBLOCKS_CHAOS_CONNECTION";
+    public const string ApplicationVariable = "JOBLOCKS_CHAOS_APPLICATION";
+
+    /// <summary>The application that is there from the beginning to the end. Its schemas begin so.</summary>
+    public const string MainApplication = "chaos";
+
+    public const string Standby = "standby";
+    public const string Resume = "resume";
 
     private const int Workers = 5;
 
@@ -25,6 +32,7 @@ internal static class Server
     public static async Task<int> RunAsync(string name, CancellationToken stop)
     {
         var connectionString = Environment.GetEnvironmentVariable(ConnectionVariable)!;
+        var application = Environment.GetEnvironmentVariable(ApplicationVariable)!;
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders().AddConsole(static console => console.LogToStandardErrorThreshold = LogLevel.Trace).SetMinimumLevel(LogLevel.Critical);
         // The history is kept whatever becomes of a run's ambient transaction.
@@ -34,41 +42,41 @@ internal static class Server
         builder.Services.AddTransient<HangfireJobs>();
         builder.Services.AddTransient<HangfireTransactedJobs>();
         builder.Services.AddJobLocks(connectionString, options => options.ApplicationName = name);
-        builder.Services.AddHangfire((services, hangfire) => hangfire.UsePostgreSqlStorage(postgres => postgres.UseNpgsqlConnection(connectionString), HangfireStorage).UseJobLocks(services));
+        builder.Services.AddHangfire((services, hangfire) => hangfire.UsePostgreSqlStorage(postgres => postgres.UseNpgsqlConnection(connectionString), HangfireStorage(application)).UseJobLocks(services));
         builder.Services.AddHangfireServer(static options =>
         {
             options.WorkerCount = Workers;
             options.SchedulePollingInterval = TimeSpan.FromMilliseconds(500);
         });
-        builder.Services.AddQuartz(quartz => ConfigureQuartz(quartz, connectionString, name).UseDefaultThreadPool(Workers).UseJobLocks());
+        builder.Services.AddQuartz(quartz => ConfigureQuartz(quartz, connectionString, application, name).UseDefaultThreadPool(Workers).UseJobLocks());
         builder.Services.AddQuartzHostedService();
 
         using var host = builder.Build();
         await host.StartAsync(stop);
         Console.WriteLine(Ready);
-        await Console.In.ReadToEndAsync(stop);
+        await ObeyAsync(await host.Services.GetRequiredService<ISchedulerFactory>().GetScheduler(stop), stop);
         await host.StopAsync(stop);
         return 0;
     }
 
-    public static PostgreSqlStorageOptions HangfireStorage => new()
+    public static PostgreSqlStorageOptions HangfireStorage(string application) => new()
     {
-        SchemaName = "chaos_hangfire",
+        SchemaName = $"{application}_hangfire",
         QueuePollInterval = TimeSpan.FromMilliseconds(200),
         DistributedLockTimeout = DeadAfter,
         InvisibilityTimeout = DeadAfter,
         UseSlidingInvisibilityTimeout = true,
     };
 
-    public static IQuartzBuilder ConfigureQuartz(IQuartzBuilder quartz, string connectionString, string name) => quartz
+    public static IQuartzBuilder ConfigureQuartz(IQuartzBuilder quartz, string connectionString, string application, string name) => quartz
         .ConfigureScheduler(options =>
         {
-            options.InstanceName = "chaos";
+            options.InstanceName = application;
             options.InstanceId = name;
             options.IdleWaitTime = TimeSpan.FromSeconds(1);
         })
         .UsePersistentStore(store => store
-            .UsePostgres(NpgsqlFactory.Instance, $"{connectionString};Search Path=chaos_quartz")
+            .UsePostgres(NpgsqlFactory.Instance, $"{connectionString};Search Path={application}_quartz")
             .ProvisionSchema()
             .UseClustering(static clustering =>
             {
@@ -76,4 +84,15 @@ internal static class Server
                 clustering.CheckinInterval = DeadAfter / 5;
                 clustering.CheckinMisfireThreshold = DeadAfter / 2;
             }));
+
+    /// <summary>Until there is nothing more to be told.</summary>
+    private static async Task ObeyAsync(IScheduler scheduler, CancellationToken stop)
+    {
+        while (await Console.In.ReadLineAsync(stop) is { } told)
+        {
+            if (string.Equals(told, Standby, StringComparison.Ordinal)) await scheduler.Standby(stop);
+            else await scheduler.Start(stop);
+            Console.WriteLine(Ready);
+        }
+    }
 }

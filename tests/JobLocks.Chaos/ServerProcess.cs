@@ -19,15 +19,23 @@ internal sealed class ServerProcess : IAsyncDisposable
     public string Name { get; }
 
     /// <summary>Starts a server and waits until it works.</summary>
-    public static async Task<ServerProcess> StartAsync(string name, string connectionString, CancellationToken stop)
+    public static async Task<ServerProcess> StartAsync(string name, string connectionString, string application, CancellationToken stop)
     {
         var start = new ProcessStartInfo("dotnet") { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true };
         start.Environment[Server.ConnectionVariable] = connectionString;
+        start.Environment[Server.ApplicationVariable] = application;
         foreach (var argument in new[] { typeof(ServerProcess).Assembly.Location, Server.Verb, name }) start.ArgumentList.Add(argument);
 
         var server = new ServerProcess(name, Process.Start(start)!);
-        var answer = await server._process.StandardOutput.ReadLineAsync(stop).AsTask().WaitAsync(Patience, stop);
-        return string.Equals(answer, Server.Ready, StringComparison.Ordinal) ? server : throw new InvalidOperationException($"{name} did not start; what it said stands above.");
+        return await server.IsReadyAsync(stop) ? server : throw new InvalidOperationException($"{name} did not start; what it said stands above.");
+    }
+
+    /// <summary>Puts its node of Quartz into standby, or starts it again.</summary>
+    public async Task TellAsync(string what, CancellationToken stop)
+    {
+        await _process.StandardInput.WriteLineAsync(what.AsMemory(), stop);
+        await _process.StandardInput.FlushAsync(stop);
+        if (!await IsReadyAsync(stop)) throw new InvalidOperationException($"{Name} did not do what it was told: {what}.");
     }
 
     /// <summary>Ends it at once: it can give nothing back.</summary>
@@ -60,4 +68,7 @@ internal sealed class ServerProcess : IAsyncDisposable
 
         _process.Dispose();
     }
+
+    private async Task<bool> IsReadyAsync(CancellationToken stop) =>
+        string.Equals(await _process.StandardOutput.ReadLineAsync(stop).AsTask().WaitAsync(Patience, stop), Server.Ready, StringComparison.Ordinal);
 }

@@ -5,7 +5,7 @@ using Npgsql;
 namespace JobLocks.Chaos;
 
 /// <summary>Offers at random, faults at random, and at the end the verdict.</summary>
-internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
+internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm, IReadOnlyList<Upheaval> without, FileInfo? recordFile)
 {
     private const int Storm = 30;
 
@@ -40,6 +40,7 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
 
     private readonly Random _random = new(seed);
     private readonly Draw _draw = new(seed);
+    private int _started;
     private int _killed;
     private int _terminated;
     private int _deleted;
@@ -51,7 +52,8 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
         await using var database = NpgsqlDataSource.Create(postgres.ConnectionString);
         var history = new History(database);
         await history.PrepareAsync(stop);
-        await using var offers = await Offers.PrepareAsync(postgres.ConnectionString, stop);
+        await using var offers = await Offers.PrepareAsync(postgres.ConnectionString, Server.MainApplication, history, stop);
+        var upheavals = new Upheavals(new(seed), history, offers, _draw, postgres.ConnectionString, isCalm ? Enum.GetValues<Upheaval>() : without);
         await history.WatchAsync(stop);
 
         var onlooker = new Onlooker(offers.Inspector, history, offers.RunOf);
@@ -60,9 +62,14 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
         var servers = new List<ServerProcess>();
         try
         {
-            for (var i = 1; i <= processes; i++) servers.Add(await ServerProcess.StartAsync($"server-{i}", postgres.ConnectionString, stop));
+            await StartAllAsync();
             var began = Stopwatch.GetTimestamp();
-            while (Stopwatch.GetElapsedTime(began) < time) await StepAsync(history, offers, servers, postgres.ConnectionString, stop);
+            while (Stopwatch.GetElapsedTime(began) < time)
+            {
+                if (!await upheavals.StepAsync(servers, StartAllAsync, stop)) await StepAsync(history, offers, servers, postgres.ConnectionString, stop);
+            }
+
+            await upheavals.ComeBackAsync(servers, stop);
 
             var left = await UntilNoneAsync(history, Open, stop);
             var locked = await UntilNoneAsync(history, Locked, stop);
@@ -70,11 +77,16 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
             await Task.WhenAll(servers.Select(static server => server.DisposeAsync().AsTask()));
             await seenEnough.CancelAsync();
             await watching;
-            return await JudgeAsync(history, offers, onlooker.Looks, left, locked, stop);
+            return await JudgeAsync(history, offers, onlooker.Looks, upheavals.Counts, left, locked, stop);
         }
         finally
         {
             await Task.WhenAll(servers.Select(static server => server.DisposeAsync().AsTask()));
+        }
+
+        async Task StartAllAsync()
+        {
+            for (var i = 0; i < processes; i++) servers.Add(await StartNextAsync(postgres.ConnectionString, stop));
         }
     }
 
@@ -96,8 +108,11 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
         history.Add(Act.Struck, victim.Name);
         servers.Remove(victim);
         _killed++;
-        servers.Add(await ServerProcess.StartAsync($"server-{processes + _killed}", connectionString, stop));
+        servers.Add(await StartNextAsync(connectionString, stop));
     }
+
+    private Task<ServerProcess> StartNextAsync(string connectionString, CancellationToken stop) =>
+        ServerProcess.StartAsync(FormattableString.Invariant($"server-{++_started}"), connectionString, Server.MainApplication, stop);
 
     private async Task TerminateAsync(History history, List<ServerProcess> servers, CancellationToken stop)
     {
@@ -130,27 +145,25 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm)
         }
     }
 
-    private async Task<int> JudgeAsync(History history, Offers offers, IReadOnlyList<Look> looks, long left, long locked, CancellationToken stop)
+    private async Task<int> JudgeAsync(History history, Offers offers, IReadOnlyList<Look> looks, IReadOnlyDictionary<Upheaval, int> upheavals, long left, long locked, CancellationToken stop)
     {
         var record = new Record(await history.ReadAsync(stop), offers.All, looks)
         {
             Writes = await history.ReadWritesAsync(stop),
             Rests = await history.ReadRestsAsync(offers.RunOf, stop),
         };
+        if (recordFile is not null) await RecordFile.WriteAsync(recordFile, record, isCalm, stop);
         var wrong = Checker.Check(record, checksOrder: isCalm).ToList();
         if (locked > 0) wrong.Add(FormattableString.Invariant($"{locked} locks left"));
         if (left > 0) wrong.Add(FormattableString.Invariant($"{left} runs had not ended after {Patience}"));
-        foreach (var (what, sql) in new[]
-        {
-            ("places left in the line", "SELECT count(*) FROM joblocks.line"),
-            ("fired triggers left", "SELECT count(*) FROM chaos_quartz.qrtz_fired_triggers"),
-        })
-        {
-            if (await history.AskAsync<long>(sql, stop) is > 0 and var count) wrong.Add(FormattableString.Invariant($"{count} {what}"));
-        }
+        // What an application has left that was stopped for good is passed over, and kept in case that it comes back.
+        var places = (await history.ReadPlacesAsync(stop)).Count(place => !offers.IsOfGuest(place.Scheduler, place.Job));
+        if (places > 0) wrong.Add(FormattableString.Invariant($"{places} places left in the line"));
+        if (await history.AskAsync<long>("SELECT count(*) FROM chaos_quartz.qrtz_fired_triggers", stop) is > 0 and var fired) wrong.Add(FormattableString.Invariant($"{fired} fired triggers left"));
 
-        foreach (var line in wrong) Console.WriteLine(line);
-        Console.WriteLine(string.Join(", ", Checker.Kinds.Select(kind => FormattableString.Invariant($"{kind.Label} {wrong.Count(line => line.StartsWith(kind.Begins, StringComparison.Ordinal))}"))));
+        Checker.Print(wrong);
+        Console.WriteLine(FormattableString.Invariant(
+            $"{string.Join(", ", upheavals.Select(static one => FormattableString.Invariant($"{one.Key} {one.Value}")))}"));
         Console.WriteLine(FormattableString.Invariant(
             $"{offers.All.Values.Count(static offer => offer.Parent > 0)} continuations, {record.Writes.Count} counted, {offers.All.Values.Count(static offer => offer.IsInTransaction)} in transactions, {record.Events.Count(static one => one.Act == Act.Make)} made by runs, {offers.All.Values.Count(static offer => offer.Series is not null)} series"));
         Console.WriteLine(FormattableString.Invariant(

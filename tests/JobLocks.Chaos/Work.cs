@@ -24,7 +24,7 @@ internal sealed class Work(History history, string process)
     {
         var attempt = Guid.NewGuid().ToString("N");
         var handle = JobLockHandle.Current!;
-        history.Add(Act.Enter, process, offer.Number, attempt, id);
+        history.Enter(process, offer.Number, attempt, id, handle.Key.Value);
         using var stopOrLost = CancellationTokenSource.CreateLinkedTokenSource(stop, handle.Lost);
         try
         {

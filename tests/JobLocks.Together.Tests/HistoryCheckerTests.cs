@@ -204,4 +204,44 @@ public sealed class HistoryCheckerTests : WrittenHistory
 
         Assert.That(Check(), Has.Exactly(1).Items.And.All.StartsWith("untrue: run 1 was shown"));
     }
+
+    [Test]
+    public void Believes_a_lock_that_a_run_of_Quartz_got_too_late_and_came_for_again()
+    {
+        Offer(new(1, "a", "", Kind.Alone, IsForHangfire: false, 1));
+        LookAt(run: 0, isHeld: false);
+        var named = Events.Count;
+        LookAt(run: 1, isHeld: false, named);
+        Enter(1, place: 1);
+        Leave(1);
+
+        Assert.That(Check(), Has.Exactly(1).Items.And.All.StartsWith("untrue: ").And.All.Contains("held by backend 7"));
+    }
+
+    [Test]
+    public void Finds_a_run_that_entered_without_its_lock_unless_its_session_had_been_ended()
+    {
+        Offer(1);
+        Offer(2);
+        Enter(1);
+        Leave(1);
+        Enter(2);
+        Events[^1] = Events[^1] with { HadLock = false };
+        Leave(2);
+        var without = Check();
+        Events.Clear();
+        Add(Act.Terminate);
+        Add(Act.Struck);
+        Enter(1);
+        Enter(2);
+        Events[^1] = Events[^1] with { HadLock = false };
+        Add(Act.Lost, run: 2, attempt: "2");
+        Leave(1);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(without, Is.EqualTo(["unlocked: run 2 entered at 3 in one without its lock"]));
+            Assert.That(Check(except: 2), Is.Empty);
+        }
+    }
 }

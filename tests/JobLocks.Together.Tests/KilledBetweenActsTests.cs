@@ -57,7 +57,7 @@ public sealed class KilledBetweenActsTests(bool forHangfire)
         _database = NpgsqlDataSource.Create(_server.ConnectionString);
         _history = new(_database);
         await _history.PrepareAsync(CancellationToken.None);
-        _offers = await Offers.PrepareAsync(_server.ConnectionString, CancellationToken.None);
+        _offers = await Offers.PrepareAsync(_server.ConnectionString, Server.MainApplication, _history, CancellationToken.None);
         _locks = AdvisoryLocks.Connect(_server.ConnectionString);
         _gates = await _database.OpenConnectionAsync();
         await AskAsync(_gates, Gates, CancellationToken.None);
@@ -143,7 +143,7 @@ public sealed class KilledBetweenActsTests(bool forHangfire)
 
     private Task OfferAsync(CancellationToken stop) => _offers.OfferAsync([new(1, Name, "", Kind.Alone, forHangfire, 1)], stop);
 
-    private Task<ServerProcess> StartAsync(string name, CancellationToken stop) => ServerProcess.StartAsync(name, _server.ConnectionString, stop);
+    private Task<ServerProcess> StartAsync(string name, CancellationToken stop) => ServerProcess.StartAsync(name, _server.ConnectionString, Server.MainApplication, stop);
 
     /// <summary>From now on nobody gets past it.</summary>
     private Task CloseAsync(int gate, CancellationToken stop) => AskAsync(_gates, string.Create(CultureInfo.InvariantCulture, $"SELECT pg_advisory_lock(7, {gate})"), stop);

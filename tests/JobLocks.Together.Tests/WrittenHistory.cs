@@ -45,7 +45,7 @@ public abstract class WrittenHistory
 
     /// <summary>So many occurrences were shown as waiting.</summary>
     private protected void LookAtWaiting(int run, int count) =>
-        _looks.Add(new(Events.Count, Events.Count, new HashSet<(long, int)>(), new HashSet<(long, int)>(), []) { Waiting = [.. Enumerable.Repeat(run, count)] });
+        _looks.Add(new(Events.Count, Events.Count, [], [], []) { Waiting = [.. Enumerable.Repeat(run, count)] });
 
     /// <summary>The job store has written the data of an attempt.</summary>
     private protected void Wrote(int run, int before, int after)
@@ -53,6 +53,13 @@ public abstract class WrittenHistory
         _writes.Add(new(Events.Count + 1, _offers[run].Name, $"{run}", before, after));
         // Its stamp is of the same sequence.
         Add(Act.Struck);
+    }
+
+    /// <summary>An operator begins something with the whole store of Hangfire, or has done it.</summary>
+    private protected void AddToStore(Act act)
+    {
+        Add(act);
+        Events[^1] = Events[^1] with { Process = StoreLoss.Hangfire };
     }
 
     private protected void LeftOver(int run, string state) => _rests.Add(new(run, state));

@@ -6,12 +6,11 @@ namespace JobLocks.AspNetCore.Pages;
 /// <summary>Everything about one name.</summary>
 /// <param name="at">Where the pages are.</param>
 /// <param name="name">The name.</param>
-/// <param name="line">The part of its line that is shown.</param>
-/// <param name="from">How many stand before that part.</param>
+/// <param name="from">How many wait before the part of its wait queue that is shown.</param>
 /// <param name="token">Lets the viewer ask a holder to let go; null where he may not.</param>
 /// <param name="told">What came of the last time.</param>
 /// <param name="sentence">Why the run that was looked for does not start; null where none was.</param>
-internal sealed class NamePage(string at, NamedLock name, LockPage<RunInLine> line, int from, AntiforgeryTokenSet? token, string? told, string? sentence)
+internal sealed class NamePage(string at, NamedLock name, int from, AntiforgeryTokenSet? token, string? told, string? sentence)
 {
     public Markup Render() => Markup.Of(
         $"""
@@ -72,18 +71,18 @@ internal sealed class NamePage(string at, NamedLock name, LockPage<RunInLine> li
             <button form="ask" name="key" value="{one.Key.Value}" id="release-{id}" title="The run is cancelled; the lock is free when it has ended">Ask to let go</button>
             """);
 
-    private Markup Line() => line.Total == 0
+    private Markup Line() => name.Waiting.Total == 0
         ? Markup.Of($"<p class=\"empty\">No run waits for it.</p>")
         : Markup.Of(
             $"""
             <table>
             <thead><tr><th scope="col">Place</th><th scope="col">Run</th><th scope="col">Since</th><th scope="col">Mode</th><th scope="col">Its turn</th></tr></thead>
-            <tbody>{Markup.Join(line.Items.Select(static one => Markup.Of(
+            <tbody>{Markup.Join(name.Waiting.Items.Select(static one => Markup.Of(
                 $"""
                 <tr><td data-label="Place" class="number">{one.Place}</td><td data-label="Run"><bdi title="{Shown.Name(one.Run)}">{Shown.Name($"{one.Scheduler} {one.Job ?? one.Run}")}</bdi></td><td data-label="Since">{Parts.Time(one.Since)}</td><td data-label="Mode" class="word">{(one.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Its turn">{(one.TurnCame is { } turn ? Markup.Of($"came {Parts.Time(turn)}") : Markup.Of($"<span class=\"faint\">not yet</span>"))}</td></tr>
 
                 """)))}</tbody>
             </table>
-            {Parts.Pager($"{at}/names/{name.Key}", "skip", from, line.Items.Count, line.Total)}
+            {Parts.Pager($"{at}/names/{name.Key}", "skip", from, name.Waiting.Items.Count, name.Waiting.Total)}
             """);
 }

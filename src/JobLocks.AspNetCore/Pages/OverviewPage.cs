@@ -3,7 +3,7 @@ using JobLocks.Inspection;
 namespace JobLocks.AspNetCore.Pages;
 
 /// <summary>What is held, what waits, who takes locks.</summary>
-internal sealed class OverviewPage(string at, OverviewLook look, int heldFrom, int waitingFrom)
+internal sealed class OverviewPage(string at, LockSnapshot look, int heldFrom, int waitingFrom)
 {
     public Markup Render() => Markup.Of(
         $"""

@@ -38,6 +38,9 @@ internal static class LocksDashboard
     /// <summary>Looks at the locks of a storage; null where none belong to it.</summary>
     public static LockInspector? Of(JobStorage storage) => ConfiguredGates.Of(storage)?.Inspection;
 
+    /// <summary>The number in the menu is that of the page below it: the menu is written after the page.</summary>
+    public static void Counted(JobStorage storage, long held) => _count = (Environment.TickCount64, held, storage);
+
     private static long KeyIn(string digits) => long.TryParse(digits, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var key) ? key : 0;
 
     /// <summary>Where there is no token, a form of any other site could be taken for one of this page.</summary>
@@ -77,7 +80,7 @@ internal static class LocksDashboard
             held = 0;
         }
 
-        _count = (Environment.TickCount64, held, storage);
+        Counted(storage, held);
         return held;
     }
 }

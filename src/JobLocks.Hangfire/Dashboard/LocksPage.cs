@@ -8,8 +8,8 @@ internal sealed class LocksPage() : DashboardPage("Locks")
     protected override Markup Render(LockInspector locks)
     {
         var (heldFrom, waitingFrom) = (From("held"), From("waiting"));
-        var held = Blocking.Wait(locks.GetHeldAsync(heldFrom, OnOnePage));
-        var waiting = Blocking.Wait(locks.GetWaitingAsync(waitingFrom, OnOnePage));
+        var (_, held, waiting) = Blocking.Wait(locks.GetSnapshotAsync(heldFrom, waitingFrom, OnOnePage));
+        LocksDashboard.Counted(Storage, held.Total);
         return Markup.Of(
             $"""
             <h1 class="page-header">Locks</h1>

@@ -7,9 +7,9 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
 {
     protected override Markup Render(LockInspector locks)
     {
-        var name = Blocking.Wait(locks.GetNameAsync(key));
         var from = From("skip");
-        var line = from > 0 ? Blocking.Wait(locks.GetWaitingAsync(key, from, OnOnePage)) : name.Waiting;
+        var name = Blocking.Wait(locks.GetNameAsync(key, from, OnOnePage));
+        var line = name.Waiting;
         return Markup.Of(
             $"""
             <ol class="breadcrumb"><li><a href="{Url.To(LocksDashboard.Path)}">Locks</a></li><li>{key.Value}</li></ol>

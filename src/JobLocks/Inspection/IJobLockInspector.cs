@@ -19,6 +19,15 @@ public interface IJobLockInspector
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<LockOverview> GetOverviewAsync(CancellationToken stop = default);
 
+    /// <summary>What happens at the moment, with a part of what is held and of what waits: in one reading, so that all numbers fit together.</summary>
+    /// <param name="heldSkip">How many holders to leave out.</param>
+    /// <param name="waitingSkip">How many names for which runs wait to leave out.</param>
+    /// <param name="take">How many to read of each, at most 100.</param>
+    /// <param name="stop">Gives up.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="heldSkip"/> or <paramref name="waitingSkip"/> is negative, or <paramref name="take"/> is not between 1 and 100.</exception>
+    /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
+    Task<LockSnapshot> GetSnapshotAsync(int heldSkip = 0, int waitingSkip = 0, int take = 100, CancellationToken stop = default);
+
     /// <summary>What is held, the longest first.</summary>
     /// <param name="skip">How many to leave out.</param>
     /// <param name="take">How many to read, at most 100.</param>
@@ -44,11 +53,21 @@ public interface IJobLockInspector
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<LockPage<RunInLine>> GetWaitingAsync(LockKey key, int skip = 0, int take = 100, CancellationToken stop = default);
 
-    /// <summary>Everything about one name.</summary>
+    /// <summary>Everything about one name, in one reading, with the first hundred runs that wait.</summary>
     /// <param name="key">The key of the name.</param>
     /// <param name="stop">Gives up.</param>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<NamedLock> GetNameAsync(LockKey key, CancellationToken stop = default);
+
+    /// <summary>Everything about one name, in one reading, with a part of the runs that wait.</summary>
+    /// <param name="key">The key of the name.</param>
+    /// <param name="skip">How many of the runs that wait to leave out.</param>
+    /// <param name="take">How many of them to read, at most 100.</param>
+    /// <param name="run">A run for which <see cref="NamedLock.Explanation"/> is wanted, as for <see cref="ExplainAsync"/>; null for none.</param>
+    /// <param name="stop">Gives up.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="skip"/> is negative, or <paramref name="take"/> is not between 1 and 100.</exception>
+    /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
+    Task<NamedLock> GetNameAsync(LockKey key, int skip, int take, string? run = null, CancellationToken stop = default);
 
     /// <summary>Finds names by a part of them, by their key, or by the run that waits for them or has them.</summary>
     /// <param name="text">What to look for.</param>

@@ -38,7 +38,7 @@ internal sealed partial class LockInspector
         log.EndsSession(by, backend);
         try
         {
-            var (ended, _) = await AskAsync(LookSql.End, static row => row.GetBoolean(0), stop, Number(backend)).ConfigureAwait(false);
+            var (ended, _) = await _looks.AskAsync(LookSql.End, static row => row.GetBoolean(0), stop, Number(backend)).ConfigureAwait(false);
             log.SessionEnded(backend, by, ended is [true] ? "it is ended" : "it is none that has a lock");
             return ended is [true];
         }
@@ -55,7 +55,7 @@ internal sealed partial class LockInspector
         AskedHolders? asked = null;
         while (true)
         {
-            var (now, _) = await AskAsync(LookSql.StillHeld, ReadAsked, stop, Key(key)).ConfigureAwait(false);
+            var (now, _) = await _looks.AskAsync(LookSql.StillHeld, ReadAsked, stop, Key(key)).ConfigureAwait(false);
             if (asked is null && now.Count == 0) return ReleaseAnswer.WasFree;
             // Before they are told, since who asks may go away meanwhile.
             if (asked is null) log.ReleaseAsked(by, key.Value);
@@ -81,7 +81,7 @@ internal sealed partial class LockInspector
 
         try
         {
-            var told = await ReadAsync(
+            var told = await _looks.ReadAsync(
                 LookSql.Ask,
                 static row => (Backend: row.GetInt32(0), Nth: row.GetInt64(1)),
                 [Key(key), Text(by), Numbers(asked.Backends), new NpgsqlParameter { NpgsqlDbType = NpgsqlDbType.TimestampTz, Value = asked.At.UtcDateTime }, Numbers(asked.Untold)],
@@ -92,7 +92,7 @@ internal sealed partial class LockInspector
         {
             throw new UnauthorizedAccessException($"This role may not ask for locks: {denied.MessageText}. It needs GRANT UPDATE (asked) ON {options.Schema}.held, see docs/grants.sql.", denied);
         }
-        catch (PostgresException unread) when (IsAboutSchema(unread))
+        catch (PostgresException unread) when (LookReader.IsAboutSchema(unread))
         {
             // It is not there: nobody can be told.
         }

@@ -6,21 +6,23 @@ namespace JobLocks.Inspection;
 /// <content>What stands in the rows that PostgreSQL answers.</content>
 internal sealed partial class LockInspector
 {
-    private (long Total, HeldLock? Item) ReadHeld(NpgsqlDataReader row)
+    /// <param name="row">The first column is how many there are.</param>
+    /// <param name="at">The column of the key, which the others follow.</param>
+    private (long Total, HeldLock? Item) ReadHeld(NpgsqlDataReader row, int at = 1)
     {
-        if (row.IsDBNull(1)) return (row.GetInt64(0), null);
+        if (row.IsDBNull(at)) return (row.GetInt64(0), null);
 
-        var key = new LockKey(row.GetInt64(1));
-        var here = row.GetInt32(5) == desk.CurrentBackend ? desk.HeldSince(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
-        var line = row.IsDBNull(2) ? here?.Line ?? key : new(row.GetInt64(2));
-        var holder = ReadHolder(row, 5, store: 14);
+        var key = new LockKey(row.GetInt64(at));
+        var here = row.GetInt32(at + 4) == desk.CurrentBackend ? desk.HeldSince(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
+        var line = row.IsDBNull(at + 1) ? here?.Line ?? key : new(row.GetInt64(at + 1));
+        var holder = ReadHolder(row, at + 4, store: at + 13);
         return (row.GetInt64(0), new(
             key,
             line,
-            Name(row, 3) ?? (here?.Name is { } name ? Shown.Cut(name) : null),
-            (LockMode)row.GetInt32(4),
+            Name(row, at + 2) ?? (here?.Name is { } name ? Shown.Cut(name) : null),
+            (LockMode)row.GetInt32(at + 3),
             here is null || holder.Run is not null ? holder : holder with { Run = here.Holder.Run, Since = here.Since, Store = here.Holder.Store },
-            Usual(row, 12)));
+            Usual(row, at + 11)));
     }
 
     private (long Total, WaitingName? Item) ReadWaiting(NpgsqlDataReader row) => row.IsDBNull(14)
@@ -53,10 +55,10 @@ internal sealed partial class LockInspector
         return holder with { IsForeign = row.GetBoolean(at + 6) && holder.Host is null && holder.Backend != desk.CurrentBackend };
     }
 
-    private LockProcess ReadProcess(NpgsqlDataReader row)
+    private LockProcess ReadProcess(NpgsqlDataReader row, int at, int locks)
     {
-        var session = new LockHolder { Backend = row.GetInt32(2), Address = row.GetValue(4) as string, ConnectedSince = Instant(row, 5), IsForeign = false }.Named(row.GetValue(3) as string);
-        return new(session with { IsForeign = row.GetBoolean(6) && session.Host is null && session.Backend != desk.CurrentBackend }, row.GetInt64(7));
+        var session = new LockHolder { Backend = row.GetInt32(at), Address = row.GetValue(at + 4) as string, ConnectedSince = Instant(row, at + 5), IsForeign = false }.Named(row.GetValue(at + 3) as string);
+        return new(session with { IsForeign = row.GetBoolean(at + 6) && session.Host is null && session.Backend != desk.CurrentBackend }, row.GetInt64(locks));
     }
 
     /// <summary>Other processes may have written it down whole.</summary>

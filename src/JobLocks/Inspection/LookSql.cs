@@ -79,23 +79,6 @@ internal static class LookSql
         SELECT minute, runs, held, refused, waited FROM "joblocks".minutes WHERE key = $1 AND minute > now() - interval '1 hour' ORDER BY minute
         """;
 
-    /// <summary>The time, how many locks are held, and those who take them.</summary>
-    public const string Processes =
-        Locks + Tables +
-        """
-        ,
-             many AS (SELECT pid, count(*) AS held FROM locks GROUP BY pid)
-        SELECT now(), (SELECT count(*) FROM locks), p.*
-        FROM   (SELECT 1) AS always
-        LEFT   JOIN (SELECT a.pid, a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL, coalesce(m.held, 0) AS held
-                     FROM   alive AS a
-                     LEFT   JOIN sessions AS s ON s.backend = a.pid
-                     LEFT   JOIN many AS m ON m.pid = a.pid
-                     WHERE  s.backend IS NOT NULL OR m.held > 0
-                     ORDER  BY coalesce(m.held, 0) DESC, a.pid
-                     LIMIT  100) AS p ON true
-        """;
-
     /// <summary>
     /// Names that are like $1, or have the key $2 or $3, or are waited for or held by the run or the job $4. What is held for the first time is not yet
     /// among the names, which are counted when a run ends.
@@ -207,7 +190,8 @@ internal static class LookSql
             WHERE  s.store IS NOT NULL)
         """;
 
-    private const string Locks =
+    /// <summary>The sessions of the server and the locks that are granted: each statement begins with them.</summary>
+    public const string Locks =
         """
         WITH alive AS MATERIALIZED (SELECT pid, application_name, client_addr, backend_start FROM pg_stat_get_activity(NULL)),
              locks AS MATERIALIZED (
@@ -219,8 +203,11 @@ internal static class LookSql
                  AND    database = (SELECT oid FROM pg_database WHERE datname = current_database()))
         """;
 
-    // Of a backend whose number another had before, nothing is believed. A role that may not see when the sessions of others began believes all.
-    private const string Tables =
+    /// <summary>
+    /// What is written down. Of a backend whose number another had before, nothing is believed. A role that may not see when the sessions of others
+    /// began believes all.
+    /// </summary>
+    public const string Tables =
         """
         ,
              sessions AS (
@@ -232,8 +219,11 @@ internal static class LookSql
              line AS NOT MATERIALIZED (SELECT * FROM "joblocks".line)
         """;
 
-    // A full join is hashed, whatever the planner believes of tables that have grown since it was last told: thousands of loops otherwise.
-    private const string Holding =
+    /// <summary>
+    /// Each holder of each lock. A full join is hashed, whatever the planner believes of tables that have grown since it was last told: thousands of
+    /// loops otherwise.
+    /// </summary>
+    public const string Holding =
         """
         ,
              holding AS (

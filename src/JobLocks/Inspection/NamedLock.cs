@@ -4,7 +4,7 @@ namespace JobLocks;
 /// <param name="Key">Its key.</param>
 /// <param name="Name">The name; null where it is not known.</param>
 /// <param name="Held">Who has it, and its slots where it has a limit: at most a hundred.</param>
-/// <param name="Waiting">Who waits, in order: the first hundred, and how many in all.</param>
+/// <param name="Waiting">Who waits, in order: the part that was asked for, and how many in all.</param>
 /// <param name="Runs">How often it was held and let go since it was first seen.</param>
 /// <param name="UsualHold">How long a run holds it on average; null where none has ended yet.</param>
 /// <param name="Refused">How many runs were refused and did not wait.</param>
@@ -19,4 +19,8 @@ public sealed record NamedLock(
     TimeSpan? UsualHold,
     long Refused,
     long Waited,
-    IReadOnlyList<LockMinute> LastHour);
+    IReadOnlyList<LockMinute> LastHour)
+{
+    /// <summary>Why the run that was asked for does not start, as <see cref="IJobLockInspector.ExplainAsync"/> says it; null where there is nothing to say.</summary>
+    public string? Explanation { get; init; }
+}
