@@ -9,10 +9,12 @@ namespace JobLocks.Quartz.Entering;
 /// What a trigger owes when its waiting firing has its locks at last, and when that run has ended: its schedule goes on as its overlap policy says, and
 /// data that other runs have written meanwhile are read again. Thread-safe.
 /// </summary>
-internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISchedulerSignaler signaler, Func<IScheduler?> scheduler, TimeProvider clock, ILogger log)
+internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISchedulerSignaler signaler, Func<IScheduler?> scheduler, TimeProvider clock, ILogger log, CancellationToken closing)
 {
     // More than that were skipped: listeners hear of the last ones.
     private const int MostSkipped = 100;
+
+    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
     /// <summary>A trigger that the store blocks while its run goes on needs no new time before the run ends.</summary>
     public static bool ResumesAtEnd(FiredRun run) => run.Bundle.JobDetail.ConcurrentExecutionDisallowed || HeldTrigger.HasFixedDelay(run.Stored);
@@ -40,7 +42,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         var isLate = run.WasHeld && run.Bundle.JobDetail.ConcurrentExecutionDisallowed && !HeldTrigger.HasFixedDelay(run.Stored) && ended.Instruction == SchedulerInstruction.NoInstruction;
         if (!isLate || run.Stored.GetFireTimeAfter(run.Due) is not { } next || next >= run.Stored.NextFireTimeUtc) return;
 
-        await MoveAsync(run, next, attempt: 0).ConfigureAwait(false);
+        if (await MoveAsync(run, next, attempt: 0).ConfigureAwait(false) == TriggerChange.Blocked) _ = MoveLaterAsync(run, next);
     }
 
     /// <summary>The firing is over that has not begun: its trigger has ended.</summary>
@@ -92,12 +94,37 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         return bundle with { NextFireTimeUtc = next, ScheduledFireTimeUtc = newest, PreviousFireTimeUtc = HeldTrigger.LastBefore(run.Stored, newest) };
     }
 
-    private ValueTask<bool> MoveAsync(FiredRun run, DateTimeOffset? next, int attempt)
+    /// <summary>Another run of the job has begun at once, and the store holds this trigger back until it ends. Its lock may be waited for here, so nothing waits for it.</summary>
+    private async Task MoveLaterAsync(FiredRun run, DateTimeOffset next)
+    {
+        try
+        {
+            do await Task.Delay(Pause, clock, closing).ConfigureAwait(false);
+            while (await MoveAsync(run, next, attempt: 0).ConfigureAwait(false) == TriggerChange.Blocked);
+        }
+        catch (OperationCanceledException) when (closing.IsCancellationRequested)
+        {
+            // The schedule goes on with its next occurrence.
+        }
+        catch (Exception broken)
+        {
+            log.CannotPutBack(broken);
+        }
+    }
+
+    /// <summary>Has the schedule go on from another occurrence, where it is still as it was fired.</summary>
+    /// <returns>What kept it from that; a pause does not.</returns>
+    private async ValueTask<TriggerChange> MoveAsync(FiredRun run, DateTimeOffset? next, int attempt)
     {
         var moved = (IOperableTrigger)run.Stored.Clone();
         moved.NextFireTimeUtc = next;
         moved.RetryAttempt = attempt;
-        return triggers.MoveAsync(moved, CancellationToken.None);
+        var change = await triggers.SinceReadAsync(run.Stored, CancellationToken.None).ConfigureAwait(false);
+        if (change == TriggerChange.Paused) await store.KeepPausedAsync(moved.Key, WriteAsync, CancellationToken.None).ConfigureAwait(false);
+        else if (change == TriggerChange.None) await WriteAsync().ConfigureAwait(false);
+        return change;
+
+        async ValueTask WriteAsync() => await triggers.MoveAsync(moved, CancellationToken.None).ConfigureAwait(false);
     }
 
     private async ValueTask AnnounceSkippedAsync(FiredRun run, DateTimeOffset until)

@@ -55,7 +55,7 @@ internal sealed class SchedulerPart(IJobLocks? locks, string name)
         var signaler = OfScheduler<ISchedulerSignaler>(services)!;
         var triggers = new JobStoreTriggers(store);
         var runs = new QuartzRuns(triggers, clock, MisfireThresholdOf(store, services), log);
-        var resumption = new Resumption(store, triggers, signaler, () => StartupCheck.Scheduler, clock, log);
+        var resumption = new Resumption(store, triggers, signaler, () => StartupCheck.Scheduler, clock, log, closing);
         return (runs, new(gate, runs, new(store, signaler, clock, gate, log, closing), resumption, _running, store, log));
     }
 

@@ -19,7 +19,10 @@ internal interface IStoredTriggers
     /// <summary>The trigger as it is stored, our mark included; null where there is none.</summary>
     ValueTask<IOperableTrigger?> FindAsync(TriggerKey key, CancellationToken stop);
 
-    /// <summary>Writes the next time and the attempt number of a trigger that is not firing, and has the scheduler look again.</summary>
+    /// <summary>
+    /// Writes the next time and the attempt number of a trigger that is not firing, and has the scheduler look again. The write undoes a pause and a
+    /// block: look at <see cref="TriggerChanges"/> just before.
+    /// </summary>
     /// <returns>False where there is no such trigger any more, if the store says so.</returns>
     ValueTask<bool> MoveAsync(IOperableTrigger trigger, CancellationToken stop);
 

@@ -84,12 +84,23 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
     private static StandIn StandInFor(FiredRun run) =>
         new(run.Stored.Key, run.Due, run.Bundle.PreviousFireTimeUtc, run.Bundle.NextFireTimeUtc, run.Stored.FinalFireTimeUtc);
 
-    /// <summary>In one transaction the firing ends, and its trigger is due again.</summary>
+    /// <summary>In one transaction the firing ends, and its trigger is due again. What an operator has done to the trigger since it fired holds.</summary>
     private async ValueTask<bool> HoldAsync(FiredRun run)
     {
-        await store.FiringComplete(Ended(run, SchedulerInstruction.RetryTrigger), CancellationToken.None).ConfigureAwait(false);
+        var isReplaced = await store.GetTrigger(run.Stored.Key, CancellationToken.None).ConfigureAwait(false) is { } now && TriggerChanges.IsReplaced(run.Stored, now);
+        // A new schedule takes over, as it does while the run waits.
+        if (isReplaced) await EndAsync(SchedulerInstruction.NoInstruction).ConfigureAwait(false);
+        else if (await IsPausedAsync(run).ConfigureAwait(false))
+            await store.KeepPausedAsync(run.Stored.Key, () => EndAsync(SchedulerInstruction.RetryTrigger), CancellationToken.None).ConfigureAwait(false);
+        else await EndAsync(SchedulerInstruction.RetryTrigger).ConfigureAwait(false);
         return true;
+
+        ValueTask EndAsync(SchedulerInstruction instruction) => store.FiringComplete(Ended(run, instruction), CancellationToken.None);
     }
+
+    /// <summary>A trigger that has fired for the last time cannot be paused.</summary>
+    private async ValueTask<bool> IsPausedAsync(FiredRun run) =>
+        run.Bundle.NextFireTimeUtc is not null && await store.GetTriggerState(run.Stored.Key, CancellationToken.None).ConfigureAwait(false) == TriggerState.Paused;
 
     /// <summary>The stand-in first: a crash between the two writes leaves the run in the store, and the firing to Quartz's recovery.</summary>
     private async ValueTask<bool> StandInAsync(FiredRun run, IOperableTrigger standIn, string reason)

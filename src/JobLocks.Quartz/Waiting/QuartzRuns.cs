@@ -118,7 +118,15 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, TimeProvider clock, T
         // By another run of a job that allows only one.
         if (state == TriggerState.Blocked) return RunFate.Waits;
         if (await EndOfAsync(parked, stop).ConfigureAwait(false) is { } end) return await DropAsync(parked, end, stop).ConfigureAwait(false);
-        if (await IsPausedAsync(StandIn.In(parked.JobDataMap), stop).ConfigureAwait(false)) return RunFate.IsHeldBack;
+        if (StandIn.In(parked.JobDataMap) is { } standIn)
+        {
+            if (await IsPausedAsync(standIn, stop).ConfigureAwait(false)) return RunFate.IsHeldBack;
+
+            // Its origin was asked about meanwhile.
+            var change = await triggers.SinceReadAsync(parked, stop).ConfigureAwait(false);
+            if (change is TriggerChange.Paused or TriggerChange.Failed) return RunFate.IsHeldBack;
+            if (change != TriggerChange.None) throw new InvalidOperationException($"The trigger {key} was changed while its run was woken.");
+        }
 
         if (HeldTrigger.Is(parked)) HeldTrigger.Wake(parked, InTimeFor(parked, run.Waited));
         else parked.NextFireTimeUtc = InTimeFor(parked, run.Waited);

@@ -138,7 +138,7 @@ public sealed class OverlapTests : MechanismFixture
     {
         var node = await StartWatchedAsync(store);
         var others = await OthersHoldAsync();
-        await ScheduleAsync(node, how == PutOff.Wait ? typeof(WaitingSerialJob) : typeof(ReschedulingSerialJob), job: static job => job.StoreDurably());
+        await ScheduleAsync(node, SerialJobType(how), job: static job => job.StoreDurably());
         await IsPutOffAsync(node, how);
         await node.Scheduler.ScheduleJob(Trigger(static trigger => trigger.WithIdentity("second", "mine").ForJob(MyJob)));
         await PassAsync(TimeSpan.FromSeconds(1.5));
