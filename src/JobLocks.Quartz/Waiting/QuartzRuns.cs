@@ -1,5 +1,6 @@
 using JobLocks.Diagnostics;
 using JobLocks.Line;
+using JobLocks.Postgres;
 using JobLocks.Quartz.Entering;
 using Microsoft.Extensions.Logging;
 using Quartz;
@@ -131,9 +132,20 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, TimeProvider clock, T
         if (HeldTrigger.Is(parked)) HeldTrigger.Wake(parked, InTimeFor(parked, run.Waited));
         else parked.NextFireTimeUtc = InTimeFor(parked, run.Waited);
         using var span = LockTraces.Store(QuartzJobCall.TraceIn(parked.JobDataMap));
-        if (run.IsTooLate) throw new TimeoutException("The job store took long to say where the run is: another node may be waking it.");
+        return await MoveInTimeAsync(run, parked, stop).ConfigureAwait(false) ? RunFate.Comes : RunFate.IsGone;
+    }
 
-        return await triggers.MoveAsync(parked, stop).ConfigureAwait(false) ? RunFate.Comes : RunFate.IsGone;
+    /// <summary>A store that hangs must not write later: by then, a sweep may have another node wake the run, and it would run twice.</summary>
+    private async ValueTask<bool> MoveInTimeAsync(WaitingRun run, IOperableTrigger parked, CancellationToken stop)
+    {
+        using var inTime = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        if (run.TellBy < TimeSpan.MaxValue && run.TellBy - BootClock.Now is var left)
+        {
+            if (left <= TimeSpan.Zero) throw new TimeoutException("The job store took long to say where the run is: another node may be waking it.");
+            inTime.CancelAfter(left);
+        }
+
+        return await triggers.MoveAsync(parked, inTime.Token).ConfigureAwait(false);
     }
 
     /// <summary>
