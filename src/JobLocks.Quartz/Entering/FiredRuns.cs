@@ -52,6 +52,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         _onTheirWay.TryRemove(id, out var run);
         try
         {
+            if (run is not null) await resumption.BeforeAsync(run, ended).ConfigureAwait(false);
             await store.FiringComplete(running.IsRefused(id) ? WithoutData(ended) : Forgetting(ended, run), stop).ConfigureAwait(false);
             if (run is not null) await resumption.AfterAsync(run, ended).ConfigureAwait(false);
         }

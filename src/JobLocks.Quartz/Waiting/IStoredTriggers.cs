@@ -26,5 +26,8 @@ internal interface IStoredTriggers
     /// <returns>False where there is no such trigger any more, if the store says so.</returns>
     ValueTask<bool> MoveAsync(IOperableTrigger trigger, CancellationToken stop);
 
+    /// <summary>Writes that the trigger of a run that has begun is not held any more. Its time and its state stay.</summary>
+    ValueTask ForgetMarkAsync(TriggerKey key, CancellationToken stop);
+
     ValueTask DeleteAsync(TriggerKey key, CancellationToken stop);
 }

@@ -29,4 +29,16 @@ internal sealed class JobStoreTriggers(IJobStore store) : IStoredTriggers
     }
 
     public async ValueTask DeleteAsync(TriggerKey key, CancellationToken stop) => await store.DeleteTrigger(key, stop).ConfigureAwait(false);
+    /// <summary>The end of a firing that is not there, by a trigger of which the store only reads that its attempts have been used up.</summary>
+    public ValueTask ForgetMarkAsync(TriggerKey key, CancellationToken stop)
+    {
+        var spent = (IOperableTrigger)TriggerBuilder.Create().WithIdentity(key).ForJob(NoJob).Build();
+        // Without a next time, the store would remove the trigger.
+        spent.NextFireTimeUtc = spent.StartTimeUtc;
+        spent.FireInstanceId = StandIn.Group;
+        HeldTrigger.ForgetAtEnd(spent);
+        return store.FiringComplete(
+            new() { Trigger = spent, JobDetail = NoJob, Instruction = SchedulerInstruction.NoInstruction, Outcome = ExecutionOutcome.NotExecuted }, stop);
+    }
+
 }

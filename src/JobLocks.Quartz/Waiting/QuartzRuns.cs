@@ -156,7 +156,8 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, TimeProvider clock, T
     {
         if (StandIn.Is(parked.Key)) return HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt) ?? clock.GetUtcNow();
 
-        var late = waited - ((parked.MisfireThreshold ?? misfireThreshold) / 4);
+        // The store goes on with the occurrence after the time of the wake: one for all that came due meanwhile, where the policy keeps one.
+        var late = parked.OverlapPolicy == OverlapPolicy.BufferOne ? waited : waited - ((parked.MisfireThreshold ?? misfireThreshold) / 4);
         return (parked.PreviousFireTimeUtc ?? clock.GetUtcNow()) + (late > TimeSpan.Zero ? late : TimeSpan.Zero);
     }
 

@@ -27,5 +27,8 @@ internal sealed class SchedulerTriggers(IScheduler scheduler) : IStoredTriggers
         return await scheduler.RescheduleJob(trigger.Key, moved, stop).ConfigureAwait(false) is not null;
     }
 
+    /// <summary>Nothing to write: only a stand-in waits here, and its mark is its group.</summary>
+    public ValueTask ForgetMarkAsync(TriggerKey key, CancellationToken stop) => default;
+
     public async ValueTask DeleteAsync(TriggerKey key, CancellationToken stop) => await scheduler.UnscheduleJob(key, stop).ConfigureAwait(false);
 }
