@@ -102,6 +102,28 @@ internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, Ca
     }
 
     private static bool AsksForStandIns(GroupMatcher<TriggerKey>? group) => string.Equals(group?.CompareToValue, StandIn.Group, StringComparison.Ordinal);
+    // A firing that waits by a stand-in is resumed with its trigger, though everything was paused. A job or all of them resume theirs by themselves.
+    public override async ValueTask<bool> ResumeTrigger(TriggerKey triggerKey, CancellationToken cancellationToken = default)
+    {
+        var isResumed = await base.ResumeTrigger(triggerKey, cancellationToken).ConfigureAwait(false);
+        await ResumeStandInsAsync(origin => origin.Equals(triggerKey), cancellationToken).ConfigureAwait(false);
+        return isResumed;
+    }
+
+    public override async ValueTask<List<TriggerKey>> ResumeTriggers(IReadOnlyCollection<TriggerKey> triggerKeys, CancellationToken cancellationToken = default)
+    {
+        var resumed = await base.ResumeTriggers(triggerKeys, cancellationToken).ConfigureAwait(false);
+        await ResumeStandInsAsync(triggerKeys.Contains, cancellationToken).ConfigureAwait(false);
+        return resumed;
+    }
+
+    public override async ValueTask<List<string>> ResumeTriggerGroups(GroupMatcher<TriggerKey> matcher, CancellationToken cancellationToken = default)
+    {
+        var resumed = await base.ResumeTriggerGroups(matcher, cancellationToken).ConfigureAwait(false);
+        await ResumeStandInsAsync(matcher.IsMatch, cancellationToken).ConfigureAwait(false);
+        return resumed;
+    }
+
 
     private TriggerHeader Shown(TriggerHeader header) => Shown(header.Key, header.State) is var state && state == header.State ? header : header with { State = state };
 
@@ -124,3 +146,14 @@ internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, Ca
         if (waiting.Items.Count > 0) await InnerJobStore.DeleteTriggers([.. waiting.Items.Select(static header => header.Key)], stop).ConfigureAwait(false);
     }
 }
+
+    private async ValueTask ResumeStandInsAsync(Func<TriggerKey, bool> isResumed, CancellationToken stop)
+    {
+        var paused = await InnerJobStore.QueryTriggers(
+            new() { Group = GroupMatcher<TriggerKey>.GroupEquals(StandIn.Group), State = TriggerState.Paused, Take = PagedQuery.All }, stop).ConfigureAwait(false);
+        if (paused.Items.Count == 0) return;
+
+        var standIns = await InnerJobStore.GetTriggers([.. paused.Items.Select(static header => header.Key)], stop).ConfigureAwait(false);
+        var theirs = standIns.Where(trigger => StandIn.In(trigger.JobDataMap) is { } standIn && isResumed(standIn.Origin)).Select(static trigger => trigger.Key).ToList();
+        if (theirs.Count > 0) await InnerJobStore.ResumeTriggers(theirs, stop).ConfigureAwait(false);
+    }

@@ -25,10 +25,10 @@ internal sealed class JobStoreTriggers(IJobStore store) : IStoredTriggers
         trigger.FireInstanceId = StandIn.Group;
         await store.FiringComplete(
             new() { Trigger = trigger, JobDetail = NoJob, Instruction = SchedulerInstruction.RetryTrigger, Outcome = ExecutionOutcome.NotExecuted }, stop).ConfigureAwait(false);
+        await store.ResumeAloneAsync(trigger.Key, stop).ConfigureAwait(false);
         return true;
     }
 
-    public async ValueTask DeleteAsync(TriggerKey key, CancellationToken stop) => await store.DeleteTrigger(key, stop).ConfigureAwait(false);
     /// <summary>The end of a firing that is not there, by a trigger of which the store only reads that its attempts have been used up.</summary>
     public ValueTask ForgetMarkAsync(TriggerKey key, CancellationToken stop)
     {
@@ -41,4 +41,5 @@ internal sealed class JobStoreTriggers(IJobStore store) : IStoredTriggers
             new() { Trigger = spent, JobDetail = NoJob, Instruction = SchedulerInstruction.NoInstruction, Outcome = ExecutionOutcome.NotExecuted }, stop);
     }
 
+    public async ValueTask DeleteAsync(TriggerKey key, CancellationToken stop) => await store.DeleteTrigger(key, stop).ConfigureAwait(false);
 }

@@ -26,8 +26,19 @@ internal static class TriggerChanges
     {
         var pause = await store.GetTriggerPause(key, stop).ConfigureAwait(false);
         await write().ConfigureAwait(false);
-        // Where its whole group is paused, the write has kept that, and this does nothing.
+        await store.PauseAgainAsync(key, pause, stop).ConfigureAwait(false);
+    }
+
+    /// <summary>After a write of a trigger that was paused. Where its whole group is, the write has kept that, and this does nothing.</summary>
+    public static async ValueTask PauseAgainAsync(this IJobStore store, TriggerKey key, PauseInfo? pause, CancellationToken stop) =>
         await store.PauseTriggerWith(key, pause is null ? null : new() { Reason = pause.Reason, RequestedBy = pause.RequestedBy }, stop).ConfigureAwait(false);
+
+    /// <summary>
+    /// After a write of a trigger that was not paused: where its group is, but the trigger was resumed by itself, the store has paused it again.
+    /// </summary>
+    public static async ValueTask ResumeAloneAsync(this IJobStore store, TriggerKey key, CancellationToken stop)
+    {
+        if (await store.GetTriggerState(key, stop).ConfigureAwait(false) == TriggerState.Paused) await store.ResumeTrigger(key, stop).ConfigureAwait(false);
     }
 
     private static TriggerChange Of(TriggerState state) => state switch
