@@ -61,7 +61,9 @@ internal sealed class SchedulerPart(IJobLocks? locks, string name)
         var triggers = new JobStoreTriggers(store);
         var runs = new QuartzRuns(triggers, clock, MisfireThresholdOf(store, services), log);
         var resumption = new Resumption(store, triggers, signaler, () => StartupCheck.Scheduler, clock, log, closing);
-        return (runs, new(gate, runs, new(store, signaler, clock, gate, log, closing), resumption, _running, store, log));
+        var last = new LastFirings(store);
+        var putBack = new PutBack(store, signaler, clock, gate, last, log, closing);
+        return (runs, new(gate, runs, putBack, resumption, last, _running, store, log));
     }
 
     /// <summary>Quartz takes the first store that was named, and ours was named where no other was: runs would be lost with the process.</summary>

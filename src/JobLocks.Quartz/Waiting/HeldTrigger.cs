@@ -59,6 +59,16 @@ internal static class HeldTrigger
         trigger.ExecutionComplete(context: null!, result: null);
     }
 
+    /// <summary>A copy that says nothing of used up attempts: the store leaves the attempt number alone that it has.</summary>
+    public static IOperableTrigger WithoutEnd(IOperableTrigger ended)
+    {
+        var copy = (IOperableTrigger)ended.GetTriggerBuilder().Build();
+        copy.NextFireTimeUtc = ended.NextFireTimeUtc;
+        copy.PreviousFireTimeUtc = ended.PreviousFireTimeUtc;
+        copy.FireInstanceId = ended.FireInstanceId;
+        return copy;
+    }
+
     /// <summary>Shows a stored trigger as it would be without us: due, and not begun. Without a next time, it has begun.</summary>
     public static T Shown<T>(T trigger)
         where T : class, IOperableTrigger

@@ -11,10 +11,11 @@ namespace JobLocks.Quartz.Waiting;
 /// Puts a firing back into the job store that has not begun: its own trigger is held, or a stand-in waits for it while its own trigger goes on. A store
 /// that cannot be reached is asked again until the scheduler closes, since the run would be lost otherwise. Thread-safe.
 /// </summary>
-internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, TimeProvider clock, JobGate gate, ILogger log, CancellationToken closing)
+internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, TimeProvider clock, JobGate gate, LastFirings last, ILogger log, CancellationToken closing)
 {
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan LastTry = TimeSpan.FromSeconds(1);
 
     /// <summary>Has the run wait in the queue.</summary>
     public async Task ParkAsync(FiredRun run, Admission.Waits waits)
@@ -48,12 +49,21 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
         var standIn = run.WaitsItself ? null : StandInFor(run).Build(clock, run.Name, run.Stored, run.WasStartedBefore, at, reason);
         if (standIn is null) HeldTrigger.Hold(run.Stored, HeldTrigger.AttemptOf(run.Bundle.Trigger), at);
 
+        // Once the run is held, it may be woken: only the rest is tried again.
+        Func<CancellationToken, ValueTask>? rest = null;
         using var span = LockTraces.Store(QuartzJobCall.TraceIn(run.Stored.JobDataMap));
         for (var pause = FirstPause; ; pause = pause * 2 < LongestPause ? pause * 2 : LongestPause)
         {
+            // A store that hangs must not hold up a shutdown.
+            using var lastTry = closing.IsCancellationRequested ? new CancellationTokenSource(LastTry, clock) : null;
             try
             {
-                return standIn is null ? await HoldAsync(run).ConfigureAwait(false) : await StandInAsync(run, standIn, reason).ConfigureAwait(false);
+                var stop = lastTry?.Token ?? closing;
+                if (standIn is not null) return await StandInAsync(run, standIn, reason, stop).ConfigureAwait(false);
+
+                rest ??= await HoldAsync(run, stop).ConfigureAwait(false);
+                await rest(stop).ConfigureAwait(false);
+                return true;
             }
             catch (Exception broken) when (!closing.IsCancellationRequested)
             {
@@ -85,38 +95,56 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
         new(run.Stored.Key, run.Due, run.Bundle.PreviousFireTimeUtc, run.Bundle.NextFireTimeUtc, run.Stored.FinalFireTimeUtc);
 
     /// <summary>In one transaction the firing ends, and its trigger is due again. What an operator has done to the trigger since it fired holds.</summary>
-    private async ValueTask<bool> HoldAsync(FiredRun run)
+    /// <returns>What is left to do then.</returns>
+    private async ValueTask<Func<CancellationToken, ValueTask>> HoldAsync(FiredRun run, CancellationToken stop)
     {
-        var isReplaced = await store.GetTrigger(run.Stored.Key, CancellationToken.None).ConfigureAwait(false) is { } now && TriggerChanges.IsReplaced(run.Stored, now);
-        // A new schedule takes over, as it does while the run waits.
-        if (isReplaced) await EndAsync(SchedulerInstruction.NoInstruction).ConfigureAwait(false);
-        else if (await IsPausedAsync(run).ConfigureAwait(false))
-            await store.KeepPausedAsync(run.Stored.Key, () => EndAsync(SchedulerInstruction.RetryTrigger), CancellationToken.None).ConfigureAwait(false);
-        else await EndAsync(SchedulerInstruction.RetryTrigger).ConfigureAwait(false);
-        return true;
+        var key = run.Stored.Key;
+        var isReplaced = await store.GetTrigger(key, stop).ConfigureAwait(false) is { } now && TriggerChanges.IsReplaced(run.Stored, now);
+        // A trigger that has fired for the last time cannot be paused, until it is held.
+        var mayBePaused = !isReplaced && run.Bundle.NextFireTimeUtc is not null;
+        var isPaused = mayBePaused && await IsPausedAsync(key, stop).ConfigureAwait(false);
+        var pause = isPaused ? await store.GetTriggerPause(key, stop).ConfigureAwait(false) : null;
 
-        ValueTask EndAsync(SchedulerInstruction instruction) => store.FiringComplete(Ended(run, instruction), CancellationToken.None);
+        // A new schedule takes over, as it does while the run waits.
+        await store.FiringComplete(Ended(run, isReplaced ? SchedulerInstruction.NoInstruction : SchedulerInstruction.RetryTrigger), stop).ConfigureAwait(false);
+        return isPaused ? rest => store.PauseAgainAsync(key, pause, rest)
+            : mayBePaused ? rest => store.ResumeAloneAsync(key, rest)
+            : rest => run.IsLeftByOthers ? StoreAgainAsync(run, rest) : default;
     }
 
-    /// <summary>A trigger that has fired for the last time cannot be paused.</summary>
-    private async ValueTask<bool> IsPausedAsync(FiredRun run) =>
-        run.Bundle.NextFireTimeUtc is not null && await store.GetTriggerState(run.Stored.Key, CancellationToken.None).ConfigureAwait(false) == TriggerState.Paused;
+    /// <summary>The trigger may have left the store with an earlier firing, and its job with it.</summary>
+    private async ValueTask StoreAgainAsync(FiredRun run, CancellationToken stop)
+    {
+        if (await store.Exists(run.Stored.Key, stop).ConfigureAwait(false)) return;
+
+        if (await store.Exists(run.Stored.JobKey, stop).ConfigureAwait(false)) await store.AddTrigger(run.Stored, cancellationToken: stop).ConfigureAwait(false);
+        else await store.ScheduleJob(run.Bundle.JobDetail, run.Stored, stop).ConfigureAwait(false);
+        await signaler.SignalSchedulingChange(run.Stored.NextFireTimeUtc, stop).ConfigureAwait(false);
+    }
+
+    private async ValueTask<bool> IsPausedAsync(TriggerKey key, CancellationToken stop) =>
+        await store.GetTriggerState(key, stop).ConfigureAwait(false) == TriggerState.Paused;
 
     /// <summary>The stand-in first: a crash between the two writes leaves the run in the store, and the firing to Quartz's recovery.</summary>
-    private async ValueTask<bool> StandInAsync(FiredRun run, IOperableTrigger standIn, string reason)
+    private async ValueTask<bool> StandInAsync(FiredRun run, IOperableTrigger standIn, string reason, CancellationToken stop)
     {
-        var isThere = await AddAsync(standIn).ConfigureAwait(false);
-        await store.FiringComplete(Ended(run, SchedulerInstruction.NoInstruction), CancellationToken.None).ConfigureAwait(false);
+        var isThere = await AddAsync(standIn, stop).ConfigureAwait(false);
+        // The group of the stand-ins may be paused with all others, and the origin resumed by itself.
+        if (isThere && await IsPausedAsync(standIn.Key, stop).ConfigureAwait(false) && !await IsPausedAsync(run.Stored.Key, stop).ConfigureAwait(false))
+            await store.ResumeTrigger(standIn.Key, stop).ConfigureAwait(false);
+        var ended = Ended(run, SchedulerInstruction.NoInstruction);
+        last.OtherEnds(ended);
+        await store.FiringComplete(ended, stop).ConfigureAwait(false);
         if (!isThere) log.JobIsGone(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), reason);
-        else await signaler.SignalSchedulingChange(standIn.NextFireTimeUtc, CancellationToken.None).ConfigureAwait(false);
+        else await signaler.SignalSchedulingChange(standIn.NextFireTimeUtc, stop).ConfigureAwait(false);
         return isThere;
     }
 
-    private async ValueTask<bool> AddAsync(IOperableTrigger standIn)
+    private async ValueTask<bool> AddAsync(IOperableTrigger standIn, CancellationToken stop)
     {
         try
         {
-            await store.AddTrigger(standIn, cancellationToken: CancellationToken.None).ConfigureAwait(false);
+            await store.AddTrigger(standIn, cancellationToken: stop).ConfigureAwait(false);
         }
         catch (ObjectAlreadyExistsException)
         {
@@ -124,7 +152,7 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
         }
         catch (JobPersistenceException) when (!closing.IsCancellationRequested)
         {
-            if (await store.Exists(standIn.JobKey, CancellationToken.None).ConfigureAwait(false)) throw;
+            if (await store.Exists(standIn.JobKey, stop).ConfigureAwait(false)) throw;
 
             return false;
         }
