@@ -49,4 +49,11 @@ internal static partial class QuartzLog
 
     [LoggerMessage(335, LogLevel.Error, "A run could not be put back into the job store")]
     public static partial void CannotPutBack(this ILogger log, Exception cause);
+
+    [LoggerMessage(336, LogLevel.Warning, "Trigger {TriggerKey} starts after {Parent}, whose job {JobId} has a lock: where its run is put off, Quartz takes the veto for its end. "
+        + "Call quartz.UseJobLocks(…) where the scheduler is built")]
+    public static partial void ContinuesVetoed(this ILogger log, string triggerKey, string parent, string jobId);
+
+    [LoggerMessage(337, LogLevel.Debug, "Whether trigger {TriggerKey} starts after a job with a lock is not known")]
+    public static partial void CannotLookAtContinuation(this ILogger log, string triggerKey, Exception cause);
 }

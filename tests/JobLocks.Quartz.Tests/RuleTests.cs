@@ -2,6 +2,7 @@ using JobLocks.Quartz.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Npgsql;
 using Quartz;
 
 namespace JobLocks.Quartz.Tests;
@@ -116,6 +117,33 @@ public sealed class RuleTests : QuartzFixture
         await host.StopAsync();
 
         Assert.That(scheduler.ListenerManager.GetTriggerListeners(), Has.Count.EqualTo(1));
+    }
+
+    [Test]
+    public void Says_that_a_job_store_was_named_too_late_to_be_used()
+    {
+        using var host = HostOf(services => services
+            .AddJobLocks(Database)
+            .AddQuartz(static quartz => quartz.UseJobLocks())
+            .AddQuartz(quartz => quartz.UsePersistentStore(store => store.UsePostgres(NpgsqlFactory.Instance, Database))));
+
+        Assert.That(() => host.StartAsync(), Throws.TypeOf<JobLocksNotConfiguredException>().With.Message.Contains("UsePersistentStore in the same AddQuartz as UseJobLocks"));
+    }
+
+    [Test]
+    public async Task Takes_a_job_store_that_was_named_in_an_earlier_call()
+    {
+        using var host = HostOf(services => services
+            .AddJobLocks(Database)
+            .AddQuartz(quartz => quartz.UsePersistentStore(store => store.UsePostgres(NpgsqlFactory.Instance, Database)))
+            .AddQuartz(static quartz => quartz.UseJobLocks()));
+
+        await host.StartAsync();
+        var scheduler = await host.Services.GetRequiredService<ISchedulerFactory>().GetScheduler();
+        var metadata = await scheduler.GetMetadata();
+        await host.StopAsync();
+
+        Assert.That(metadata.JobStorePersistent, Is.True);
     }
 
     [Test]

@@ -1,5 +1,6 @@
 using JobLocks.Quartz.Tests.Support;
 using Npgsql;
+using Quartz;
 
 namespace JobLocks.Quartz.Tests;
 
@@ -44,6 +45,21 @@ public sealed class StoreNameTests : QuartzFixture
 
         await Scene.NextRunAsync();
         await LineEndsAsync();
+    }
+
+    [Test]
+    public async Task Runs_what_waits_where_the_line_was_emptied([Values] Store store, [Values] bool byHand, [Values] bool goesOnFiring)
+    {
+        var others = await OthersHoldAsync();
+        var node = await StartNodeAsync(store, settings => settings with { ByHand = byHand });
+        if (goesOnFiring) await node.RunAsync<WaitingJob>(Scene, static trigger => trigger.WithSimpleSchedule(static daily => daily.WithInterval(TimeSpan.FromDays(1)).RepeatForever()));
+        else await node.RunAsync<WaitingJob>(Scene);
+        await ParkedAsync(1);
+
+        await AskAsync($"DELETE FROM joblocks.line WHERE name = '{Scene.LockName}'");
+        await others.DisposeAsync();
+
+        await Scene.NextRunAsync();
     }
 
     [Test]

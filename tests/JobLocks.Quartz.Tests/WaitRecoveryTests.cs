@@ -1,7 +1,9 @@
 using JobLocks.Line;
+using JobLocks.Postgres;
 using JobLocks.Quartz.Tests.Support;
 using JobLocks.Quartz.Waiting;
 using Microsoft.Extensions.Logging.Abstractions;
+using Npgsql;
 using Quartz;
 
 namespace JobLocks.Quartz.Tests;
@@ -155,6 +157,74 @@ public sealed class WaitRecoveryTests : QuartzFixture
             Assert.That(after, Is.EqualTo([RunFate.Comes]));
             await NothingIsLeftAsync(node, Store.Ado, runs: 1);
         }
+    }
+
+    [Test]
+    public async Task Leaves_a_run_to_a_sweep_where_the_job_store_hangs_for_longer_than_it_may_be_woken()
+    {
+        var node = await StartNodeAsync(Store.Ado);
+        var others = await OthersHoldAsync();
+        var parked = await ParkAsync(node, 1);
+        await node.Scheduler.Standby();
+        var runs = new QuartzRuns(node.JobStore.Triggers, new MarkedStore(node.JobStore.Triggers), node.Scheduler.TimeProvider, TimeSpan.FromMinutes(1), NullLogger.Instance);
+        var waiting = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", HeldTrigger.NameOf(parked.Key), ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow)
+        {
+            TellBy = BootClock.Now + TimeSpan.FromSeconds(1),
+        };
+
+        await using (await HangStoreAsync())
+        {
+            Assert.That(async () => await runs.WakeAsync([waiting], CancellationToken.None).AsTask().Soon(), Throws.InstanceOf<OperationCanceledException>());
+        }
+
+        var after = await runs.LookAsync([waiting], CancellationToken.None);
+        await node.Scheduler.Start();
+        await others.DisposeAsync();
+        await Scene.NextRunAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(after, Is.EqualTo([RunFate.Waits]));
+            await NothingIsLeftAsync(node, Store.Ado, runs: 1);
+        }
+    }
+
+    [Test]
+    public async Task Ends_a_shutdown_while_the_job_store_hangs_that_a_run_is_put_back_into_and_recovers_it_on_another_node()
+    {
+        var log = new LogLines();
+        var first = await StartNodeAsync(Store.Ado, settings => settings with { Loggers = log });
+        var others = await OthersHoldAsync();
+        var isHanging = new TaskCompletionSource<NpgsqlConnection>();
+        first.JobStore.Fired = async _ => isHanging.TrySetResult(await HangStoreAsync());
+        await first.RunAsync<WaitingJob>(Scene, job: static job => job.RequestRecovery());
+
+        await using (await isHanging.Task.Soon())
+        {
+            await first.Scheduler.Shutdown(waitForJobsToComplete: false).AsTask().Soon();
+            await log.NextAsync("is dropped").Soon();
+        }
+
+        var second = await StartNodeAsync(Store.Ado);
+        await others.DisposeAsync();
+        var run = await Scene.NextRunAsync();
+        await EndAsync(first);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(run.Context.Recovering, Is.True);
+            await NothingIsLeftAsync(second, Store.Ado, runs: 1);
+        }
+    }
+
+    /// <summary>Every write of a trigger waits until the connection is closed.</summary>
+    private async Task<NpgsqlConnection> HangStoreAsync()
+    {
+        var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(Database) { Pooling = false }.ConnectionString);
+        await connection.OpenAsync();
+        await using var hang = new NpgsqlCommand("BEGIN; SELECT 1 FROM qrtz_locks WHERE lock_name = 'TRIGGER_ACCESS' FOR UPDATE", connection);
+        await hang.ExecuteNonQueryAsync();
+        return connection;
     }
 
     private async Task<ITrigger> ParkAsync(Node node, int length)

@@ -18,6 +18,7 @@ public sealed class KilledBetweenActsTests(bool forHangfire)
     private const int Parking = 1;
     private const int Telling = 2;
     private const int Starting = 3;
+    private const int Leaving = 4;
 
     private PostgresServer _server = null!;
     private NpgsqlDataSource _database = null!;
@@ -30,6 +31,8 @@ public sealed class KilledBetweenActsTests(bool forHangfire)
     private string Gates => $"""
         CREATE FUNCTION chaos.gate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(7, TG_ARGV[0]::int); RETURN new; END';
         CREATE TRIGGER gate BEFORE UPDATE ON joblocks.line FOR EACH ROW EXECUTE FUNCTION chaos.gate({Telling});
+        CREATE FUNCTION chaos.gate_of_end() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(7, TG_ARGV[0]::int); RETURN old; END';
+        CREATE TRIGGER gate_of_end BEFORE DELETE ON joblocks.line FOR EACH ROW EXECUTE FUNCTION chaos.gate_of_end({Leaving});
         {(forHangfire
             ? $"""
               CREATE TRIGGER gate BEFORE INSERT ON chaos_hangfire.set FOR EACH ROW EXECUTE FUNCTION chaos.gate({Parking});
@@ -139,6 +142,23 @@ public sealed class KilledBetweenActsTests(bool forHangfire)
 
         await ComesAsync(atMost: 1, stop);
         Assert.That(woken, Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task Comes_though_its_process_was_killed_when_its_lock_was_granted_and_it_had_not_begun(CancellationToken stop)
+    {
+        var held = await _locks.AcquireAsync(Name, Timeout.InfiniteTimeSpan, stop);
+        await OfferAsync(stop);
+        var victim = await StartAsync("victim", stop);
+        await ParkedAsync(stop);
+        await CloseAsync(Leaving, stop);
+
+        await held.DisposeAsync();
+        // It leaves the line with the grant, before its job is entered.
+        await StopsAtAsync(Leaving, stop);
+        await KillAsync(victim, Leaving, stop);
+
+        await ComesAsync(atMost: 1, stop);
     }
 
     private Task OfferAsync(CancellationToken stop) => _offers.OfferAsync([new(1, Name, "", Kind.Alone, forHangfire, 1)], stop);

@@ -12,8 +12,13 @@ namespace JobLocks.Quartz.Entering;
 /// <param name="WasHeld">Whether it was put back before, and waited under the trigger's own key.</param>
 internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bundle, StandIn? StandIn, bool WasHeld)
 {
+    private bool _isLeftByOthers;
+
     /// <summary>Quartz's own id of this firing.</summary>
     public string Id => Stored.FireInstanceId!;
+
+    /// <summary>Which attempt of its occurrence it is, as its retry policy counts. Quartz counts on in the trigger when the run ends.</summary>
+    public int Attempt { get; } = Bundle.Trigger.RetryAttempt;
 
     /// <summary>When the run was due.</summary>
     public DateTimeOffset Due => Bundle.ScheduledFireTimeUtc ?? Bundle.FireTimeUtc;
@@ -21,11 +26,26 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
     /// <summary>Whether the trigger that fired waits under its own key, where the run has to wait.</summary>
     public bool WaitsItself { get; } = WasHeld || StandIn is not null || HeldTrigger.CanWait(Stored, Bundle.JobDetail);
 
+    /// <summary>Whether the trigger that fired has no further occurrence, and has had one before.</summary>
+    public bool IsLastOfSeveral => StandIn is null && Bundle.NextFireTimeUtc is null && Bundle.PreviousFireTimeUtc is not null;
+
     /// <summary>Under which name the run waits.</summary>
     public string Name => field ??= !WaitsItself ? Waiting.StandIn.NewName(Stored.Key) : StandIn is not null ? Stored.Key.Name : HeldTrigger.NameOf(Stored.Key);
 
+    /// <summary>
+    /// Whether an earlier firing of the trigger has ended since this one, its last, was fired. A store in memory then takes the trigger for used up, and
+    /// removes it. Written by the thread of the other firing.
+    /// </summary>
+    public bool IsLeftByOthers { get => Volatile.Read(ref _isLeftByOthers); set => Volatile.Write(ref _isLeftByOthers, value); }
+
+    /// <summary>Whether the trigger in the store still has the mark under which this firing waited.</summary>
+    public bool KeepsMark { get; set; } = WasHeld;
+
+    /// <summary>Where the schedule goes on when the run has ended, though no time of it was to come when it was fired; null where it has ended.</summary>
+    public DateTimeOffset? Owed { get; set; }
+
     /// <summary>A recovery, a retry, or either of them put back by us: what has begun is owed.</summary>
-    public bool WasStartedBefore => Bundle.Recovering || Bundle.Trigger.RetryAttempt > 0 || Stored.JobDataMap.ContainsKey(DataKeys.StartedBefore);
+    public bool WasStartedBefore => Bundle.Recovering || Attempt > 0 || Stored.JobDataMap.ContainsKey(DataKeys.StartedBefore);
 
     /// <summary>What the store has fired. The trigger of the bundle is the caller's own copy.</summary>
     public static async ValueTask<FiredRun> OfAsync(TriggerFiredBundle fired, IJobStore store, CancellationToken stop)

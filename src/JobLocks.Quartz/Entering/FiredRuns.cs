@@ -13,7 +13,7 @@ namespace JobLocks.Quartz.Entering;
 /// Asks the gate for the runs that the job store has just fired, before anything else in Quartz hears of them. A run that has to wait goes back into
 /// the store in the background: no listener, no job instance and no worker is troubled. Thread-safe.
 /// </summary>
-internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, Resumption resumption, RunningLocks running, IJobStore store, ILogger log)
+internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, Resumption resumption, LastFirings last, RunningLocks running, IJobStore store, ILogger log)
 {
     // The scheduler fires nothing else meanwhile. A server that answers at all answers in a millisecond.
     private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(250);
@@ -24,25 +24,22 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     private readonly ConcurrentDictionary<Task, bool> _background = new();
     private long _impatientUntil = long.MinValue;
 
-    /// <summary>Replaces the results of runs that may not begin now.</summary>
+    /// <summary>Replaces the results of runs that may not begin now. A shutdown waits for it.</summary>
     public async ValueTask DecideAsync(List<TriggerFiredResult> results)
     {
-        List<(int Index, FiredRun Run, Task<Admission> Asked)>? asked = null;
-        for (var i = 0; i < results.Count; i++)
+        if (results.Count == 0) return;
+
+        var decided = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _background.TryAdd(decided.Task, true);
+        try
         {
-            if (results[i].TriggerFiredBundle is not { } bundle) continue;
-
-            var run = await FiredRun.OfAsync(bundle, store, CancellationToken.None).ConfigureAwait(false);
-            if (run.Bundle != bundle) results[i] = TriggerFiredResult.Fired(run.Bundle);
-            if (run.WasHeld || run.StandIn is not null) _onTheirWay[run.Id] = run;
-            if (await MustNotComeAsync(run).ConfigureAwait(false)) results[i] = TriggerFiredResult.Declined;
-            else if (TryCall(run, out var call)) (asked ??= []).Add((i, run, AskAsync(call)));
+            await DecideEachAsync(results).ConfigureAwait(false);
         }
-
-        if (asked is null) return;
-
-        await AnsweredAsync(Task.WhenAll(asked.Select(static one => one.Asked))).ConfigureAwait(false);
-        foreach (var (i, run, answer) in asked) results[i] = await ResultAsync(run, answer).ConfigureAwait(false);
+        finally
+        {
+            _background.TryRemove(decided.Task, out _);
+            decided.SetResult();
+        }
     }
 
     /// <summary>The firing is over, however it ended: the store is told of the run's own trigger, and then the lock is released.</summary>
@@ -50,9 +47,11 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     {
         var id = ended.Trigger.FireInstanceId ?? "";
         _onTheirWay.TryRemove(id, out var run);
+        last.Forget(id);
+        last.OtherEnds(ended);
         try
         {
-            await store.FiringComplete(running.IsRefused(id) ? WithoutData(ended) : Forgetting(ended, run), stop).ConfigureAwait(false);
+            await store.FiringComplete(await ToldAsync(running.IsRefused(id) ? WithoutData(ended) : Forgetting(ended, run), run, stop).ConfigureAwait(false), stop).ConfigureAwait(false);
             if (run is not null) await resumption.AfterAsync(run, ended).ConfigureAwait(false);
         }
         finally
@@ -63,7 +62,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
 
     /// <summary>The firing as its run is to be seen: that of a stand-in has the run's own trigger.</summary>
     public FireInstance Shown(FireInstance firing) =>
-        _onTheirWay.TryGetValue(firing.FireInstanceId, out var run) ? firing with { TriggerKey = run.Bundle.Trigger.Key, ScheduledFireTimeUtc = run.Due } : firing;
+        _onTheirWay.TryGetValue(firing.FireInstanceId, out var run) && (run.WasHeld || run.StandIn is not null) ? firing with { TriggerKey = run.Bundle.Trigger.Key, ScheduledFireTimeUtc = run.Due } : firing;
 
     /// <summary>Whether a run of this trigger is under way by a stand-in.</summary>
     public bool Runs(TriggerKey own) => _onTheirWay.Values.Any(run => run.StandIn is { } standIn && standIn.Origin.Equals(own));
@@ -71,7 +70,45 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     /// <summary>Waits until every run that has to wait is in the store.</summary>
     public async Task DrainAsync()
     {
-        while (_background.Keys.ToArray() is { Length: > 0 } pending) await Task.WhenAll(pending).ConfigureAwait(false);
+        while (_background.Keys.ToArray() is { Length: > 0 } pending) await Task.WhenAll(pending).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    private async ValueTask DecideEachAsync(List<TriggerFiredResult> results)
+    {
+        List<(int Index, FiredRun Run, Task<Admission> Asked)>? asked = null;
+        for (var i = 0; i < results.Count; i++)
+        {
+            if (results[i].TriggerFiredBundle is not { } bundle) continue;
+
+            var run = await FiredRun.OfAsync(bundle, store, CancellationToken.None).ConfigureAwait(false);
+            if (run.Bundle != bundle) results[i] = TriggerFiredResult.Fired(run.Bundle);
+            if (run.WasHeld || run.StandIn is not null || run.Attempt > 0) _onTheirWay[run.Id] = run;
+            await last.WatchAsync(run).ConfigureAwait(false);
+            if (await MustNotComeAsync(run).ConfigureAwait(false)) results[i] = TriggerFiredResult.Declined;
+            else if (TryCall(run, out var call)) (asked ??= []).Add((i, run, AskAsync(call)));
+        }
+
+        if (asked is null) return;
+
+        await AnsweredAsync(Task.WhenAll(asked.Select(static one => one.Asked))).ConfigureAwait(false);
+        foreach (var (i, run, answer) in asked) results[i] = await ResultAsync(run, answer).ConfigureAwait(false);
+    }
+
+    /// <summary>What the store is told of an end. A store that cannot be asked waits with the end itself until it can be told.</summary>
+    private async ValueTask<TriggeredJobCompleteContext> ToldAsync(TriggeredJobCompleteContext ended, FiredRun? run, CancellationToken stop)
+    {
+        if (run is null) return ended;
+
+        try
+        {
+            await resumption.BeforeAsync(run, ended).ConfigureAwait(false);
+            return await store.BesideHeldAsync(ended, run, stop).ConfigureAwait(false);
+        }
+        catch (Exception broken) when (!stop.IsCancellationRequested)
+        {
+            log.CannotPutBack(broken);
+            return ended;
+        }
     }
 
     private static TriggeredJobCompleteContext WithoutData(TriggeredJobCompleteContext refused) => new()
@@ -204,8 +241,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
 
     private async ValueTask<TriggerFiredResult> DeclineAsync(FiredRun run, Task putBackTask)
     {
-        _onTheirWay.TryRemove(run.Id, out _);
-        Track(putBackTask);
+        Leave(run, putBackTask);
         await resumption.InterruptSupersededAsync(run).ConfigureAwait(false);
         return TriggerFiredResult.Declined;
     }
@@ -230,8 +266,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         if (await runs.EndOfAsync(run.Stored, CancellationToken.None).ConfigureAwait(false) is not { } because) return false;
 
         log.Over(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), because);
-        _onTheirWay.TryRemove(run.Id, out _);
-        Track(resumption.EndAsync(run));
+        Leave(run, resumption.EndAsync(run));
         return true;
     }
 
@@ -239,19 +274,19 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     {
         if (!await runs.IsPausedAsync(run.StandIn, CancellationToken.None).ConfigureAwait(false)) return false;
 
-        _onTheirWay.TryRemove(run.Id, out _);
-        Track(putBack.RetryAsync(run, TimeSpan.FromSeconds(1), "Its trigger is paused."));
+        Leave(run, putBack.RetryAsync(run, TimeSpan.FromSeconds(1), "Its trigger is paused."));
         return true;
     }
 
-    private void Track(Task task)
+    /// <summary>The run does not begin now: the store is told in the background.</summary>
+    private void Leave(FiredRun run, Task told)
     {
-        if (task.IsCompletedSuccessfully) return;
-
-        _background.TryAdd(task, true);
-        _ = task.ContinueWith(
+        _onTheirWay.TryRemove(run.Id, out _);
+        _background.TryAdd(told, true);
+        _ = told.ContinueWith(
             done =>
             {
+                last.Forget(run.Id);
                 _background.TryRemove(done, out _);
                 if (done.Exception is { } broken) log.CannotPutBack(broken.GetBaseException());
             },

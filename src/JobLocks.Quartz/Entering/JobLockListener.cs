@@ -21,6 +21,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
     public const string Name = "JobLocks";
 
     private readonly ContextEntrance _entrance = new(gate, running, log);
+    private readonly ContinuationCheck? _continuations = vetoed is null ? null : new(log);
     private volatile QuartzRuns? _runs;
 
     string ITriggerListener.Name => Name;
@@ -111,11 +112,18 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
         return default;
     }
 
-    ValueTask ISchedulerListener.JobScheduled(IScheduler scheduler, ITrigger trigger, CancellationToken cancellationToken) =>
-        JobLockHandle.Current is null || StandIn.Is(trigger.Key) ? default : MadeAsync(scheduler, trigger);
+    async ValueTask ISchedulerListener.JobScheduled(IScheduler scheduler, ITrigger trigger, CancellationToken cancellationToken)
+    {
+        if (_continuations is not null && trigger.Continuation.Parent is { } parent) await _continuations.CheckAsync(scheduler, trigger.Key, parent).ConfigureAwait(false);
+        if (JobLockHandle.Current is not null && !StandIn.Is(trigger.Key)) await MadeAsync(scheduler, trigger).ConfigureAwait(false);
+    }
 
     /// <summary>From here on, this node sees to the runs of its store that wait.</summary>
-    async ValueTask ISchedulerListener.SchedulerStarted(IScheduler scheduler, CancellationToken cancellationToken) => gate.Serve(await ServeAsync(scheduler).ConfigureAwait(false));
+    async ValueTask ISchedulerListener.SchedulerStarted(IScheduler scheduler, CancellationToken cancellationToken)
+    {
+        gate.Serve(await ServeAsync(scheduler).ConfigureAwait(false));
+        if (_continuations is not null) await _continuations.CheckAllAsync(scheduler).ConfigureAwait(false);
+    }
 
     /// <summary>Others see to them meanwhile.</summary>
     ValueTask ISchedulerListener.SchedulerInStandbyMode(IScheduler scheduler, CancellationToken cancellationToken)

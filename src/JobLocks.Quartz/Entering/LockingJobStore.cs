@@ -11,7 +11,8 @@ namespace JobLocks.Quartz.Entering;
 /// </summary>
 internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, CancellationTokenSource closing) : DelegatingJobStore(store)
 {
-    // A store that is away must not hold up a shutdown for longer.
+    // A store that is away must not hold up a shutdown for longer: what is under way is cancelled then, and has a second for a last try.
+    private static readonly TimeSpan LongestTry = TimeSpan.FromSeconds(4);
     private static readonly TimeSpan LongestDrain = TimeSpan.FromSeconds(5);
 
     public override async ValueTask<TriggerAcquisitionResult> AcquireNextTriggersAndFireDue(TriggerAcquisitionRequest request, CancellationToken cancellationToken = default)
@@ -35,7 +36,7 @@ internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, Ca
 
     public override async ValueTask Shutdown(CancellationToken cancellationToken = default)
     {
-        closing.CancelAfter(LongestDrain);
+        closing.CancelAfter(LongestTry);
         // A store that is away goes on trying until it is told to shut down.
         if (fired.IsValueCreated) await Task.WhenAny(fired.Value.DrainAsync(), Task.Delay(LongestDrain, CancellationToken.None)).ConfigureAwait(false);
         await base.Shutdown(cancellationToken).ConfigureAwait(false);
@@ -101,6 +102,28 @@ internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, Ca
         return isReplaced;
     }
 
+    // A firing that waits by a stand-in is resumed with its trigger, though everything was paused. A job or all of them resume theirs by themselves.
+    public override async ValueTask<bool> ResumeTrigger(TriggerKey triggerKey, CancellationToken cancellationToken = default)
+    {
+        var isResumed = await base.ResumeTrigger(triggerKey, cancellationToken).ConfigureAwait(false);
+        await ResumeStandInsAsync(origin => origin.Equals(triggerKey), cancellationToken).ConfigureAwait(false);
+        return isResumed;
+    }
+
+    public override async ValueTask<List<TriggerKey>> ResumeTriggers(IReadOnlyCollection<TriggerKey> triggerKeys, CancellationToken cancellationToken = default)
+    {
+        var resumed = await base.ResumeTriggers(triggerKeys, cancellationToken).ConfigureAwait(false);
+        await ResumeStandInsAsync(triggerKeys.Contains, cancellationToken).ConfigureAwait(false);
+        return resumed;
+    }
+
+    public override async ValueTask<List<string>> ResumeTriggerGroups(GroupMatcher<TriggerKey> matcher, CancellationToken cancellationToken = default)
+    {
+        var resumed = await base.ResumeTriggerGroups(matcher, cancellationToken).ConfigureAwait(false);
+        await ResumeStandInsAsync(matcher.IsMatch, cancellationToken).ConfigureAwait(false);
+        return resumed;
+    }
+
     private static bool AsksForStandIns(GroupMatcher<TriggerKey>? group) => string.Equals(group?.CompareToValue, StandIn.Group, StringComparison.Ordinal);
 
     private TriggerHeader Shown(TriggerHeader header) => Shown(header.Key, header.State) is var state && state == header.State ? header : header with { State = state };
@@ -122,5 +145,16 @@ internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, Ca
             },
             stop).ConfigureAwait(false);
         if (waiting.Items.Count > 0) await InnerJobStore.DeleteTriggers([.. waiting.Items.Select(static header => header.Key)], stop).ConfigureAwait(false);
+    }
+
+    private async ValueTask ResumeStandInsAsync(Func<TriggerKey, bool> isResumed, CancellationToken stop)
+    {
+        var paused = await InnerJobStore.QueryTriggers(
+            new() { Group = GroupMatcher<TriggerKey>.GroupEquals(StandIn.Group), State = TriggerState.Paused, Take = PagedQuery.All }, stop).ConfigureAwait(false);
+        if (paused.Items.Count == 0) return;
+
+        var standIns = await InnerJobStore.GetTriggers([.. paused.Items.Select(static header => header.Key)], stop).ConfigureAwait(false);
+        var theirs = standIns.Where(trigger => StandIn.In(trigger.JobDataMap) is { } standIn && isResumed(standIn.Origin)).Select(static trigger => trigger.Key).ToList();
+        if (theirs.Count > 0) await InnerJobStore.ResumeTriggers(theirs, stop).ConfigureAwait(false);
     }
 }

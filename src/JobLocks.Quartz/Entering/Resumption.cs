@@ -9,13 +9,16 @@ namespace JobLocks.Quartz.Entering;
 /// What a trigger owes when its waiting firing has its locks at last, and when that run has ended: its schedule goes on as its overlap policy says, and
 /// data that other runs have written meanwhile are read again. Thread-safe.
 /// </summary>
-internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISchedulerSignaler signaler, Func<IScheduler?> scheduler, TimeProvider clock, ILogger log)
+internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISchedulerSignaler signaler, Func<IScheduler?> scheduler, TimeProvider clock, ILogger log, CancellationToken closing)
 {
     // More than that were skipped: listeners hear of the last ones.
     private const int MostSkipped = 100;
 
+    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
+
     /// <summary>A trigger that the store blocks while its run goes on needs no new time before the run ends.</summary>
-    public static bool ResumesAtEnd(FiredRun run) => run.Bundle.JobDetail.ConcurrentExecutionDisallowed || HeldTrigger.HasFixedDelay(run.Stored);
+    public static bool ResumesAtEnd(FiredRun run) =>
+        run.Bundle.JobDetail.ConcurrentExecutionDisallowed || HeldTrigger.HasFixedDelay(run.Stored) || run.Stored.OverlapPolicy == OverlapPolicy.BufferOne;
 
     /// <summary>The run may begin. Its locks are held: what it is given now stays true.</summary>
     public async ValueTask<TriggerFiredBundle> AdmittedAsync(FiredRun run)
@@ -24,7 +27,22 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         if (bundle.JobDetail.PersistJobDataAfterExecution && await store.GetJob(bundle.JobDetail.Key, CancellationToken.None).ConfigureAwait(false) is { } fresh)
             bundle = bundle with { JobDetail = fresh };
 
-        return run is { WasHeld: true, StandIn: null } && !ResumesAtEnd(run) && run.Stored.GetFireTimeAfter(run.Due) is not null ? await ResumeAsync(run, bundle).ConfigureAwait(false) : bundle;
+        if (run is not { WasHeld: true, StandIn: null }) return bundle;
+        if (!ResumesAtEnd(run) && run.Stored.GetFireTimeAfter(run.Due) is not null) return await ResumeAsync(run, bundle).ConfigureAwait(false);
+
+        // While the run goes on, its trigger is shown as any other, and another node that finds it fires its next occurrence.
+        if (run.Stored.NextFireTimeUtc is not null) await ForgetMarkAsync(run).ConfigureAwait(false);
+        else if (!HeldTrigger.HasFixedDelay(run.Stored) && FirstLate(run) is { } owed) return Owing(run, owed, bundle);
+        return bundle;
+    }
+
+    /// <summary>
+    /// The run has ended, and the store does not know it yet. It would remove a trigger without a next time, though occurrences of it came due while its
+    /// firing waited.
+    /// </summary>
+    public async ValueTask BeforeAsync(FiredRun run, TriggeredJobCompleteContext ended)
+    {
+        if (run.Owed is { } owed && ended.Instruction == SchedulerInstruction.NoInstruction) await MoveAsync(run, owed, attempt: 0).ConfigureAwait(false);
     }
 
     /// <summary>The run has ended, and the store knows it.</summary>
@@ -37,10 +55,10 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         }
 
         // Occurrences that came due while the firing waited: the store fires them late, or applies the misfire instruction.
-        var isLate = run.WasHeld && run.Bundle.JobDetail.ConcurrentExecutionDisallowed && !HeldTrigger.HasFixedDelay(run.Stored) && ended.Instruction == SchedulerInstruction.NoInstruction;
-        if (!isLate || run.Stored.GetFireTimeAfter(run.Due) is not { } next || next >= run.Stored.NextFireTimeUtc) return;
+        var mayBeLate = run is { WasHeld: true, Owed: null } && ResumesAtEnd(run) && !HeldTrigger.HasFixedDelay(run.Stored) && ended.Instruction == SchedulerInstruction.NoInstruction;
+        if (!mayBeLate || FirstLate(run) is not { } next || next >= run.Stored.NextFireTimeUtc) return;
 
-        await MoveAsync(run, next, attempt: 0).ConfigureAwait(false);
+        if (await MoveAsync(run, next, attempt: 0).ConfigureAwait(false) == TriggerChange.Blocked) _ = MoveLaterAsync(run, next);
     }
 
     /// <summary>The firing is over that has not begun: its trigger has ended.</summary>
@@ -75,16 +93,42 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         Outcome = ExecutionOutcome.NotExecuted,
     };
 
+    private async ValueTask ForgetMarkAsync(FiredRun run)
+    {
+        await triggers.ForgetMarkAsync(run.Stored.Key, CancellationToken.None).ConfigureAwait(false);
+        run.KeepsMark = false;
+    }
+
+    /// <summary>Quartz takes a trigger without a next time for finished, and says so when its run ends.</summary>
+    private static TriggerFiredBundle Owing(FiredRun run, DateTimeOffset owed, TriggerFiredBundle bundle)
+    {
+        var shown = (IOperableTrigger)bundle.Trigger.Clone();
+        shown.NextFireTimeUtc = run.Owed = owed;
+        return bundle with { Trigger = shown, NextFireTimeUtc = owed };
+    }
+
+    private static DateTimeOffset? LatestBy(DateTimeOffset now, FiredRun run) => HeldTrigger.LastBefore(run.Stored, now.AddTicks(1)) is { } last && last > run.Due ? last : null;
+
+    /// <summary>Where the schedule goes on: a policy that keeps one more occurrence keeps the latest one.</summary>
+    private DateTimeOffset? FirstLate(FiredRun run) =>
+        run.Stored.OverlapPolicy == OverlapPolicy.BufferOne ? LatestBy(clock.GetUtcNow(), run) : run.Stored.GetFireTimeAfter(run.Due);
+
     /// <summary>The policy counts the firing that waited as one that was under way.</summary>
     private async ValueTask<TriggerFiredBundle> ResumeAsync(FiredRun run, TriggerFiredBundle bundle)
     {
         var now = clock.GetUtcNow();
-        var latest = HeldTrigger.LastBefore(run.Stored, now.AddTicks(1)) is { } last && last > run.Due ? last : (DateTimeOffset?)null;
-        var next = run.Stored.OverlapPolicy == OverlapPolicy.BufferOne && latest is { } buffered ? buffered : run.Stored.GetFireTimeAfter(now);
+        var latest = LatestBy(now, run);
+        var next = run.Stored.GetFireTimeAfter(now);
         if (run.Stored.OverlapPolicy == OverlapPolicy.Skip && latest is not null) await AnnounceSkippedAsync(run, now).ConfigureAwait(false);
 
         // Without a next time, the trigger leaves the store with this run.
-        await MoveAsync(run, next, bundle.Trigger.RetryAttempt).ConfigureAwait(false);
+        if (await MoveAsync(run, next, bundle.Trigger.RetryAttempt).ConfigureAwait(false) is not (TriggerChange.None or TriggerChange.Paused))
+        {
+            await ForgetMarkAsync(run).ConfigureAwait(false);
+            return bundle;
+        }
+
+        run.KeepsMark = false;
         bundle.Trigger.NextFireTimeUtc = next;
         if (run.Stored.OverlapPolicy != OverlapPolicy.CancelPrevious || latest is not { } newest) return bundle with { NextFireTimeUtc = next };
 
@@ -92,12 +136,37 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         return bundle with { NextFireTimeUtc = next, ScheduledFireTimeUtc = newest, PreviousFireTimeUtc = HeldTrigger.LastBefore(run.Stored, newest) };
     }
 
-    private ValueTask<bool> MoveAsync(FiredRun run, DateTimeOffset? next, int attempt)
+    /// <summary>Another run of the job has begun at once, and the store holds this trigger back until it ends. Its lock may be waited for here, so nothing waits for it.</summary>
+    private async Task MoveLaterAsync(FiredRun run, DateTimeOffset next)
+    {
+        try
+        {
+            do await Task.Delay(Pause, clock, closing).ConfigureAwait(false);
+            while (await MoveAsync(run, next, attempt: 0).ConfigureAwait(false) == TriggerChange.Blocked);
+        }
+        catch (OperationCanceledException) when (closing.IsCancellationRequested)
+        {
+            // The schedule goes on with its next occurrence.
+        }
+        catch (Exception broken)
+        {
+            log.CannotPutBack(broken);
+        }
+    }
+
+    /// <summary>Has the schedule go on from another occurrence, where it is still as it was fired.</summary>
+    /// <returns>What kept it from that; a pause does not.</returns>
+    private async ValueTask<TriggerChange> MoveAsync(FiredRun run, DateTimeOffset? next, int attempt)
     {
         var moved = (IOperableTrigger)run.Stored.Clone();
         moved.NextFireTimeUtc = next;
         moved.RetryAttempt = attempt;
-        return triggers.MoveAsync(moved, CancellationToken.None);
+        var change = await triggers.SinceReadAsync(run.Stored, CancellationToken.None).ConfigureAwait(false);
+        if (change == TriggerChange.Paused) await store.KeepPausedAsync(moved.Key, WriteAsync, CancellationToken.None).ConfigureAwait(false);
+        else if (change == TriggerChange.None) await WriteAsync().ConfigureAwait(false);
+        return change;
+
+        async ValueTask WriteAsync() => await triggers.MoveAsync(moved, CancellationToken.None).ConfigureAwait(false);
     }
 
     private async ValueTask AnnounceSkippedAsync(FiredRun run, DateTimeOffset until)

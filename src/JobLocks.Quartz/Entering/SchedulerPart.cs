@@ -41,8 +41,13 @@ internal sealed class SchedulerPart(IJobLocks? locks, string name)
     }
 
     /// <summary>Puts us before the job store of the scheduler. The store is made before the listeners, whose services alone know the locks.</summary>
+    /// <exception cref="JobLocksNotConfiguredException">Another store was named, too late.</exception>
     public LockingJobStore StandBefore(IJobStore store, IServiceProvider services)
     {
+        // A second AddQuartz for the same scheduler repeats what the first one was told.
+        if (store is LockingJobStore made) return made;
+
+        ThrowIfStoreIsIgnored(store, services);
         var closing = new CancellationTokenSource();
         _store = new(() => WatchOver(store, services, closing.Token));
         return new(store, new(() => _store.Value.Fired), closing);
@@ -56,8 +61,25 @@ internal sealed class SchedulerPart(IJobLocks? locks, string name)
         var signaler = OfScheduler<ISchedulerSignaler>(services)!;
         var triggers = new JobStoreTriggers(store);
         var runs = new QuartzRuns(triggers, NameOf(store, triggers, services), clock, MisfireThresholdOf(store, services), log);
-        var resumption = new Resumption(store, triggers, signaler, () => StartupCheck.Scheduler, clock, log);
-        return (runs, new(gate, runs, new(store, signaler, clock, gate, log, closing), resumption, _running, store, log));
+        var resumption = new Resumption(store, triggers, signaler, () => StartupCheck.Scheduler, clock, log, closing);
+        var last = new LastFirings(store);
+        var putBack = new PutBack(store, signaler, clock, gate, last, log, closing);
+        return (runs, new(gate, runs, putBack, resumption, last, _running, store, log));
+    }
+
+    /// <summary>Quartz takes the first store that was named, and ours was named where no other was: runs would be lost with the process.</summary>
+    private void ThrowIfStoreIsIgnored(IJobStore store, IServiceProvider services)
+    {
+        if (store.SupportsPersistence) return;
+
+        // Not from the monitor, which refuses options of a store that is not set up.
+        var ignored = new AdoJobStoreOptions();
+        foreach (var configure in services.GetServices<IConfigureOptions<AdoJobStoreOptions>>().OfType<IConfigureNamedOptions<AdoJobStoreOptions>>()) configure.Configure(name, ignored);
+        if (ignored.DataSource.Length == 0) return;
+
+        throw new JobLocksNotConfiguredException(
+            $"The scheduler {(name.Length > 0 ? name : "of the container")} would keep its jobs in memory, though UsePersistentStore was called: AddQuartz was called twice for it, and "
+            + "quartz.UseJobLocks() in the first call took the store that was known then. Call UsePersistentStore in the same AddQuartz as UseJobLocks, or in an earlier one.");
     }
 
     private IStoreName NameOf(IJobStore store, JobStoreTriggers triggers, IServiceProvider services)

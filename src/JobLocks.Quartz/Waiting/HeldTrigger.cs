@@ -13,12 +13,16 @@ internal static class HeldTrigger
 {
     private const int Mark = 1_000_000;
     private const int Woken = 2 * Mark;
+    private const int PutOff = 3 * Mark;
 
     /// <summary>Whether the trigger is held, or was held until it fired just now.</summary>
     public static bool Is(ITrigger trigger) => trigger.RetryAttempt >= Mark;
 
     /// <summary>Whether it has been woken. Written down, since the clocks of two nodes may be hours apart.</summary>
-    public static bool IsWoken(ITrigger trigger) => trigger.RetryAttempt >= Woken;
+    public static bool IsWoken(ITrigger trigger) => trigger.RetryAttempt is >= Woken and < PutOff;
+
+    /// <summary>Whether it waits for its lock: it was not woken, and does not come again by itself soon.</summary>
+    public static bool Waits(int retryAttempt) => retryAttempt is >= Mark and < Woken;
 
     /// <summary>The attempt that a retry policy counts.</summary>
     public static int AttemptOf(ITrigger trigger) => trigger.RetryAttempt % Mark;
@@ -34,11 +38,11 @@ internal static class HeldTrigger
     /// <summary>Whether the store computes the next time when a run ends.</summary>
     public static bool HasFixedDelay(ITrigger trigger) => trigger is ISimpleTrigger { MeasureIntervalFromCompletion: true };
 
-    /// <summary>Marks a trigger that has just fired: its firing is to happen at <paramref name="at"/> instead.</summary>
-    public static void Hold(IMutableTrigger trigger, int attempt, DateTimeOffset at)
+    /// <summary>Marks a trigger that has just fired: its firing is to happen at <paramref name="at"/> instead, or when it is woken.</summary>
+    public static void Hold(IMutableTrigger trigger, int attempt, DateTimeOffset at, bool waits)
     {
         trigger.NextFireTimeUtc = at;
-        trigger.RetryAttempt = Mark + attempt;
+        trigger.RetryAttempt = (waits ? Mark : PutOff) + attempt;
     }
 
     /// <summary>Marks a held trigger: its firing is to happen now.</summary>
@@ -57,6 +61,16 @@ internal static class HeldTrigger
         trigger.RetryAttempt = Mark;
         // Without an exception, the trigger asks nothing of the context.
         trigger.ExecutionComplete(context: null!, result: null);
+    }
+
+    /// <summary>A copy that says nothing of used up attempts: the store leaves the attempt number alone that it has.</summary>
+    public static IOperableTrigger WithoutEnd(IOperableTrigger ended)
+    {
+        var copy = (IOperableTrigger)ended.GetTriggerBuilder().Build();
+        copy.NextFireTimeUtc = ended.NextFireTimeUtc;
+        copy.PreviousFireTimeUtc = ended.PreviousFireTimeUtc;
+        copy.FireInstanceId = ended.FireInstanceId;
+        return copy;
     }
 
     /// <summary>Shows a stored trigger as it would be without us: due, and not begun. Without a next time, it has begun.</summary>

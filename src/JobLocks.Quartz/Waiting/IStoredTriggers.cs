@@ -16,12 +16,21 @@ internal interface IStoredTriggers
 
     ValueTask<TriggerState> StateOfAsync(TriggerKey key, CancellationToken stop);
 
+    /// <summary>Triggers of the store, ours among them.</summary>
+    ValueTask<PagedResult<TriggerHeader>> QueryAsync(TriggerQuery query, CancellationToken stop);
+
     /// <summary>The trigger as it is stored, our mark included; null where there is none.</summary>
     ValueTask<IOperableTrigger?> FindAsync(TriggerKey key, CancellationToken stop);
 
-    /// <summary>Writes the next time and the attempt number of a trigger that is not firing, and has the scheduler look again.</summary>
+    /// <summary>
+    /// Writes the next time and the attempt number of a trigger that is not firing, and has the scheduler look again. The write undoes a pause and a
+    /// block: look at <see cref="TriggerChanges"/> just before.
+    /// </summary>
     /// <returns>False where there is no such trigger any more, if the store says so.</returns>
     ValueTask<bool> MoveAsync(IOperableTrigger trigger, CancellationToken stop);
+
+    /// <summary>Writes that the trigger of a run that has begun is not held any more. Its time and its state stay.</summary>
+    ValueTask ForgetMarkAsync(TriggerKey key, CancellationToken stop);
 
     ValueTask DeleteAsync(TriggerKey key, CancellationToken stop);
 }

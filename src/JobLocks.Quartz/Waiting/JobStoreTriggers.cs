@@ -17,6 +17,8 @@ internal sealed class JobStoreTriggers(IJobStore store) : IStoredTriggers
 
     public ValueTask<TriggerState> StateOfAsync(TriggerKey key, CancellationToken stop) => store.GetTriggerState(key, stop);
 
+    public ValueTask<PagedResult<TriggerHeader>> QueryAsync(TriggerQuery query, CancellationToken stop) => store.QueryTriggers(query, stop);
+
     public ValueTask<IOperableTrigger?> FindAsync(TriggerKey key, CancellationToken stop) => store.GetTrigger(key, stop);
 
     /// <summary>A retry of a firing that is not there: of all that the end of a firing writes, only the new time is left.</summary>
@@ -25,7 +27,20 @@ internal sealed class JobStoreTriggers(IJobStore store) : IStoredTriggers
         trigger.FireInstanceId = StandIn.Group;
         await store.FiringComplete(
             new() { Trigger = trigger, JobDetail = NoJob, Instruction = SchedulerInstruction.RetryTrigger, Outcome = ExecutionOutcome.NotExecuted }, stop).ConfigureAwait(false);
+        await store.ResumeAloneAsync(trigger.Key, stop).ConfigureAwait(false);
         return true;
+    }
+
+    /// <summary>The end of a firing that is not there, by a trigger of which the store only reads that its attempts have been used up.</summary>
+    public ValueTask ForgetMarkAsync(TriggerKey key, CancellationToken stop)
+    {
+        var spent = (IOperableTrigger)TriggerBuilder.Create().WithIdentity(key).ForJob(NoJob).Build();
+        // Without a next time, the store would remove the trigger.
+        spent.NextFireTimeUtc = spent.StartTimeUtc;
+        spent.FireInstanceId = StandIn.Group;
+        HeldTrigger.ForgetAtEnd(spent);
+        return store.FiringComplete(
+            new() { Trigger = spent, JobDetail = NoJob, Instruction = SchedulerInstruction.NoInstruction, Outcome = ExecutionOutcome.NotExecuted }, stop);
     }
 
     public async ValueTask DeleteAsync(TriggerKey key, CancellationToken stop) => await store.DeleteTrigger(key, stop).ConfigureAwait(false);

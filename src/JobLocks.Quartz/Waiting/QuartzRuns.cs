@@ -1,4 +1,6 @@
+using System.Globalization;
 using JobLocks.Diagnostics;
+using JobLocks.Gate;
 using JobLocks.Line;
 using JobLocks.Postgres;
 using JobLocks.Quartz.Entering;
@@ -16,6 +18,9 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
 {
     // The store may be cleared, restored or renamed under a running scheduler, and is asked again with the sweeps.
     private static readonly TimeSpan BetweenReads = TimeSpan.FromSeconds(5);
+
+    // The last resort of a run that waits, and a little more.
+    private static readonly TimeSpan LatestDue = Queueing.LastResort + TimeSpan.FromMinutes(1);
 
     private TimeSpan _readAt;
     private volatile string? _id;
@@ -67,7 +72,16 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         return fates;
     }
 
-    public ValueTask<ParkedRuns> FindParkedAsync(string? from, CancellationToken stop) => new(ParkedRuns.None);
+    public async ValueTask<ParkedRuns> FindParkedAsync(string? from, CancellationToken stop)
+    {
+        var now = clock.GetUtcNow();
+        var skip = from is null ? 0 : int.Parse(from, CultureInfo.InvariantCulture);
+        var page = await triggers.QueryAsync(new() { NextFireTimeBefore = now + LatestDue, Skip = skip }, stop).ConfigureAwait(false);
+        var runs = page.Items.Where(Waits).Select(header => (
+            new RunAddress(_id!, StandIn.Is(header.Key) ? header.Key.Name : HeldTrigger.NameOf(header.Key), "") { Job = header.JobKey.ToString() },
+            now - header.PreviousFireTimeUtc ?? TimeSpan.Zero)).ToList();
+        return new(runs, page.HasMore ? (skip + page.Items.Count).ToString(CultureInfo.InvariantCulture) : null);
+    }
 
     /// <summary>Why the firing is over that has not begun; null where it is not.</summary>
     public async ValueTask<string?> EndOfAsync(IOperableTrigger parked, CancellationToken stop)
@@ -89,6 +103,9 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     /// <summary>Whether the trigger for whose firing a stand-in waits is paused by hand.</summary>
     public async ValueTask<bool> IsPausedAsync(StandIn? standIn, CancellationToken stop) =>
         standIn is not null && await triggers.StateOfAsync(standIn.Origin, stop).ConfigureAwait(false) == TriggerState.Paused;
+
+    private static bool Waits(TriggerHeader header) =>
+        HeldTrigger.Waits(header.RetryAttempt) || (StandIn.Is(header.Key) && header.Description?.StartsWith(JobGate.WaitReason, StringComparison.Ordinal) == true);
 
     private static TriggerKey KeyOf(WaitingRun run) => HeldTrigger.KeyIn(run.Address.Run) ?? new(run.Address.Run, StandIn.Group);
 
@@ -119,14 +136,33 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         // By another run of a job that allows only one.
         if (state == TriggerState.Blocked) return RunFate.Waits;
         if (await EndOfAsync(parked, stop).ConfigureAwait(false) is { } end) return await DropAsync(parked, end, stop).ConfigureAwait(false);
-        if (await IsPausedAsync(StandIn.In(parked.JobDataMap), stop).ConfigureAwait(false)) return RunFate.IsHeldBack;
+        if (StandIn.In(parked.JobDataMap) is { } standIn)
+        {
+            if (await IsPausedAsync(standIn, stop).ConfigureAwait(false)) return RunFate.IsHeldBack;
+
+            // Its origin was asked about meanwhile.
+            var change = await triggers.SinceReadAsync(parked, stop).ConfigureAwait(false);
+            if (change is TriggerChange.Paused or TriggerChange.Failed) return RunFate.IsHeldBack;
+            if (change != TriggerChange.None) throw new InvalidOperationException($"The trigger {key} was changed while its run was woken.");
+        }
 
         if (HeldTrigger.Is(parked)) HeldTrigger.Wake(parked, InTimeFor(parked, run.Waited));
         else parked.NextFireTimeUtc = InTimeFor(parked, run.Waited);
         using var span = LockTraces.Store(QuartzJobCall.TraceIn(parked.JobDataMap));
-        if (run.IsTooLate) throw new TimeoutException("The job store took long to say where the run is: another node may be waking it.");
+        return await MoveInTimeAsync(run, parked, stop).ConfigureAwait(false) ? RunFate.Comes : RunFate.IsGone;
+    }
 
-        return await triggers.MoveAsync(parked, stop).ConfigureAwait(false) ? RunFate.Comes : RunFate.IsGone;
+    /// <summary>A store that hangs must not write later: by then, a sweep may have another node wake the run, and it would run twice.</summary>
+    private async ValueTask<bool> MoveInTimeAsync(WaitingRun run, IOperableTrigger parked, CancellationToken stop)
+    {
+        using var inTime = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        if (run.TellBy < TimeSpan.MaxValue && run.TellBy - BootClock.Now is var left)
+        {
+            if (left <= TimeSpan.Zero) throw new TimeoutException("The job store took long to say where the run is: another node may be waking it.");
+            inTime.CancelAfter(left);
+        }
+
+        return await triggers.MoveAsync(parked, inTime.Token).ConfigureAwait(false);
     }
 
     /// <summary>
@@ -137,7 +173,8 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     {
         if (StandIn.Is(parked.Key)) return HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt) ?? clock.GetUtcNow();
 
-        var late = waited - ((parked.MisfireThreshold ?? misfireThreshold) / 4);
+        // The store goes on with the occurrence after the time of the wake: one for all that came due meanwhile, where the policy keeps one.
+        var late = parked.OverlapPolicy == OverlapPolicy.BufferOne ? waited : waited - ((parked.MisfireThreshold ?? misfireThreshold) / 4);
         return (parked.PreviousFireTimeUtc ?? clock.GetUtcNow()) + (late > TimeSpan.Zero ? late : TimeSpan.Zero);
     }
 

@@ -14,6 +14,8 @@ internal sealed class SchedulerTriggers(IScheduler scheduler) : IStoredTriggers
 
     public ValueTask<TriggerState> StateOfAsync(TriggerKey key, CancellationToken stop) => scheduler.GetTriggerState(key, stop);
 
+    public ValueTask<PagedResult<TriggerHeader>> QueryAsync(TriggerQuery query, CancellationToken stop) => scheduler.QueryTriggers(query, stop);
+
     public async ValueTask<IOperableTrigger?> FindAsync(TriggerKey key, CancellationToken stop) =>
         await scheduler.GetTrigger(key, stop).ConfigureAwait(false) as IOperableTrigger;
 
@@ -26,6 +28,9 @@ internal sealed class SchedulerTriggers(IScheduler scheduler) : IStoredTriggers
         if (moved is IMutableTrigger counting) counting.RetryAttempt = trigger.RetryAttempt;
         return await scheduler.RescheduleJob(trigger.Key, moved, stop).ConfigureAwait(false) is not null;
     }
+
+    /// <summary>Nothing to write: only a stand-in waits here, and its mark is its group.</summary>
+    public ValueTask ForgetMarkAsync(TriggerKey key, CancellationToken stop) => default;
 
     public async ValueTask DeleteAsync(TriggerKey key, CancellationToken stop) => await scheduler.UnscheduleJob(key, stop).ConfigureAwait(false);
 }

@@ -1,4 +1,5 @@
 using JobLocks.Quartz.Tests.Support;
+using Microsoft.Extensions.Logging;
 using Quartz;
 
 namespace JobLocks.Quartz.Tests.Mechanisms;
@@ -13,6 +14,23 @@ public sealed class ContinuationTests : FamilyFixture
         Fails,
         IsCancelled,
         IsVetoedByAnotherListener,
+    }
+
+    [Test]
+    public async Task Warns_of_a_child_whose_parent_has_a_lock_where_the_scheduler_was_built_without_JobLocks([Values] bool isScheduledBeforeTheStart)
+    {
+        var log = new LogLines();
+        using var loggers = LoggerFactory.Create(builder => builder.AddProvider(log));
+        await using var locks = AdvisoryLocks.Connect(Database, loggers: loggers);
+        var node = await StartNodeAsync(Store.Ram, static settings => settings with { IsBare = true, IsStarted = false });
+        if (!isScheduledBeforeTheStart) node.Scheduler.UseJobLocks(locks);
+
+        await node.Scheduler.ScheduleJob(Job(typeof(WaitingJob)), Trigger(trigger => trigger.StartAt(Start.AddHours(1))));
+        await node.Scheduler.ScheduleJob(Job(typeof(PlainJob), static job => job.WithIdentity("child")), Trigger(static trigger => trigger.WithIdentity("child").StartAfter(Mine)));
+        node.Scheduler.UseJobLocks(locks);
+        await node.Scheduler.Start();
+
+        Assert.That(await log.NextAsync("starts after"), Does.StartWith("Warning").And.Contain("child").And.Contain(Mine.ToString()).And.Contain("quartz.UseJobLocks(…)"));
     }
 
     [Test]

@@ -37,6 +37,9 @@ public abstract class MechanismFixture : QuartzFixture
 
     private protected static Type JobType(PutOff how) => how == PutOff.Wait ? typeof(WaitingJob) : typeof(ReschedulingJob);
 
+    /// <summary>One that may not run twice at once, by Quartz's own attribute.</summary>
+    private protected static Type SerialJobType(PutOff how) => how == PutOff.Wait ? typeof(WaitingSerialJob) : typeof(ReschedulingSerialJob);
+
     private protected async Task<Watched> StartWatchedAsync(Store store, Func<NodeSettings, NodeSettings>? set = null)
     {
         var (heard, log) = (new Heard(), new LogLines());

@@ -31,6 +31,13 @@ public sealed class WaitingSerialJob : PlainJob;
 [DisallowConcurrentExecution, JobLock("scene({scene})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
 public sealed class ReschedulingSerialJob : PlainJob;
 
+/// <summary>Several of them may run at once, as far as the lock goes.</summary>
+[JobLock("scene({scene})", Mode = LockMode.Shared)]
+public sealed class WaitingSharedJob : PlainJob;
+
+[JobLock("scene({scene})", Mode = LockMode.Shared, OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
+public sealed class ReschedulingSharedJob : PlainJob;
+
 [RetryPolicy(1, "00:00:01"), JobLock("scene({scene})")]
 public sealed class WaitingRetriedJob : PlainJob;
 

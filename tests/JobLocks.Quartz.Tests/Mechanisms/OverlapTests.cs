@@ -87,6 +87,104 @@ public sealed class OverlapTests : MechanismFixture
     }
 
     [Test]
+    public async Task Never_runs_two_occurrences_at_once_where_the_policy_keeps_one_and_the_lock_admits_several([Values] Store store, [Values] PutOff how)
+    {
+        var node = await StartWatchedAsync(store);
+        var others = await OthersHoldAsync();
+        Scene.Act = static run => run.UntilToldAsync();
+        await ScheduleAsync(node, how == PutOff.Wait ? typeof(WaitingSharedJob) : typeof(ReschedulingSharedJob), trigger => trigger
+            .StartAt(StartSoon())
+            .WithSimpleSchedule(Interval, 3)
+            .WithOverlapPolicy(OverlapPolicy.BufferOne));
+        await IsPutOffAsync(node, how);
+        await PassAsync(TimeSpan.FromSeconds(1.5));
+
+        await others.DisposeAsync();
+        var first = await Scene.NextRunAsync();
+        var (state, next) = (await node.Scheduler.GetTriggerState(Mine), (await node.Scheduler.GetTrigger(Mine))?.NextFireTimeUtc);
+        await PassAsync(TimeSpan.FromSeconds(1.5));
+        var begun = Scene.Begun;
+        Scene.Act = static _ => Task.CompletedTask;
+        first.Leave();
+        var second = await Scene.NextRunAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(begun, Is.EqualTo(1), "runs of the trigger before the first one has ended");
+            Assert.That(state, Is.EqualTo(TriggerState.Executing));
+            Assert.That(next, Is.GreaterThan(first.Context.FireTimeUtc));
+            Assert.That(second.Context.ScheduledFireTimeUtc, Is.GreaterThan(Start));
+        }
+    }
+
+    [Test]
+    public async Task Runs_one_after_the_other_where_the_policy_keeps_one_and_what_came_due_counts_as_missed_soon()
+    {
+        var threshold = TimeSpan.FromMilliseconds(500);
+        var node = await StartWatchedAsync(Store.Ado, settings => settings with { MisfireThreshold = threshold });
+        var others = await OthersHoldAsync();
+        await ScheduleAsync(node, typeof(WaitingJob), trigger => trigger
+            .StartAt(StartSoon())
+            .WithMisfireThreshold(threshold)
+            .WithSimpleSchedule(Interval, 3)
+            .WithOverlapPolicy(OverlapPolicy.BufferOne));
+        await IsPutOffAsync(node, PutOff.Wait);
+        await PassAsync(TimeSpan.FromSeconds(2.5));
+
+        await others.DisposeAsync();
+        await Scene.NextRunAsync();
+        await Scene.NextRunAsync();
+        await Eventually.IsTrueOf(async () => await node.Scheduler.GetTrigger(Mine), static trigger => trigger is null, "the trigger when it has fired for the last time");
+
+        Assert.That(Scene.Begun, Is.InRange(2, 4));
+        Assert.That(Scene.MostAtOnce, Is.EqualTo(1));
+    }
+
+    [Test, Pairwise]
+    public async Task Runs_what_came_due_meanwhile_though_the_schedule_has_come_to_its_end([Values] Store store, [Values] PutOff how, [Values] bool isSerial)
+    {
+        var node = await StartWatchedAsync(store);
+        var others = await OthersHoldAsync();
+        await ScheduleAsync(node, isSerial ? SerialJobType(how) : JobType(how), trigger => trigger
+            .StartAt(StartSoon())
+            .WithSimpleSchedule(Interval, 1)
+            .WithOverlapPolicy(isSerial ? OverlapPolicy.Default : OverlapPolicy.BufferOne));
+        await IsPutOffAsync(node, how);
+        await PassAsync(TimeSpan.FromSeconds(2.5));
+
+        await others.DisposeAsync();
+        var runs = new[] { await Scene.NextRunAsync(), await Scene.NextRunAsync() };
+        await Eventually.IsTrueOf(async () => await node.Scheduler.GetTrigger(Mine), static trigger => trigger is null, "the trigger when it has fired for the last time");
+
+        Assert.That(runs.Select(static run => run.Context.ScheduledFireTimeUtc), Is.EqualTo(new[] { Start, Start + Interval }));
+        Assert.That(Scene.Begun, Is.EqualTo(2));
+        Assert.That(node.Heard.Count("TriggerFinalized"), Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task Shows_the_next_time_of_a_trigger_whose_job_may_not_run_twice_while_a_run_goes_on_that_was_put_off([Values] Store store)
+    {
+        var node = await StartWatchedAsync(store);
+        var others = await OthersHoldAsync();
+        Scene.Act = static run => run.UntilToldAsync();
+        await ScheduleAsync(node, typeof(WaitingSerialJob), trigger => trigger.StartAt(StartSoon()).WithSimpleSchedule(TimeSpan.FromHours(1)));
+        await IsPutOffAsync(node, PutOff.Wait);
+        await others.DisposeAsync();
+        var run = await Scene.NextRunAsync();
+
+        var stored = await node.Node.JobStore.Triggers.FindAsync(Mine, CancellationToken.None);
+        var shown = await node.Scheduler.GetTrigger(Mine);
+        run.Leave();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(shown?.NextFireTimeUtc, Is.EqualTo(Start.AddHours(1)));
+            Assert.That(shown?.PreviousFireTimeUtc, Is.EqualTo(Start));
+            Assert.That(stored?.RetryAttempt, Is.Zero, "the attempt number that another node would find after a crash");
+        }
+    }
+
+    [Test]
     public async Task Runs_only_the_newest_occurrence_where_the_policy_cancels_the_one_before([Values] Store store, [Values] PutOff how)
     {
         var node = await StartWatchedAsync(store);
@@ -138,7 +236,7 @@ public sealed class OverlapTests : MechanismFixture
     {
         var node = await StartWatchedAsync(store);
         var others = await OthersHoldAsync();
-        await ScheduleAsync(node, how == PutOff.Wait ? typeof(WaitingSerialJob) : typeof(ReschedulingSerialJob), job: static job => job.StoreDurably());
+        await ScheduleAsync(node, SerialJobType(how), job: static job => job.StoreDurably());
         await IsPutOffAsync(node, how);
         await node.Scheduler.ScheduleJob(Trigger(static trigger => trigger.WithIdentity("second", "mine").ForJob(MyJob)));
         await PassAsync(TimeSpan.FromSeconds(1.5));

@@ -46,6 +46,24 @@ public sealed class PauseTests : ShapeFixture
         await IsHeldUntilAsync(node, others, async () => await node.Scheduler.ResumeTrigger(Mine));
     }
 
+    [Test, Pairwise]
+    public async Task Runs_what_is_resumed_by_itself_after_everything_was_paused(
+        [Values] Store store, [Values] PutOff how, [Values(Shape.Once, Shape.Simple)] Shape shape, [Values(Pause.Trigger, Pause.Triggers, Pause.TriggerGroup, Pause.Job)] Pause resume)
+    {
+        var node = await StartWatchedAsync(store);
+        var others = await OthersHoldAsync();
+        await ScheduleAsync(node, JobType(how), trigger => SetShape(trigger, shape));
+        await IsPutOffAsync(node, how);
+
+        await node.Scheduler.PauseAll();
+        await ResumeAsync(node.Scheduler, resume);
+        await others.DisposeAsync();
+        var run = await RunEndsAsync(node);
+        await node.Scheduler.ResumeAll();
+
+        Assert.That(run.Context.Trigger.Key, Is.EqualTo(Mine));
+    }
+
     [Test]
     public async Task Says_why_the_trigger_is_paused_whose_run_is_put_off([Values] Store store, [Values] PutOff how)
     {

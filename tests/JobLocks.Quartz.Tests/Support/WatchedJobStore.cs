@@ -14,6 +14,9 @@ internal sealed class WatchedJobStore(IJobStore store, Told told) : DelegatingJo
     /// <summary>Awaited when a run is in the store that has to wait, before the queue is told.</summary>
     public Func<ITrigger, Task> PutBack { get; set; } = static _ => Task.CompletedTask;
 
+    /// <summary>Awaited when a run has ended in the store.</summary>
+    public Func<ITrigger, Task> Ended { get; set; } = static _ => Task.CompletedTask;
+
     public IStoredTriggers Triggers => new JobStoreTriggers(InnerJobStore);
 
     public override async ValueTask<TriggerAcquisitionResult> AcquireNextTriggersAndFireDue(TriggerAcquisitionRequest request, CancellationToken cancellationToken = default)
@@ -36,6 +39,7 @@ internal sealed class WatchedJobStore(IJobStore store, Told told) : DelegatingJo
         var trigger = (ITrigger)context.Trigger.Clone();
         await base.FiringComplete(context, cancellationToken);
         if (isPutBack) await SayAsync(trigger);
+        else if (context.Outcome != ExecutionOutcome.NotExecuted) await Ended(trigger);
     }
 
     public override async ValueTask AddTrigger(IOperableTrigger trigger, AddTriggerOptions options = default, CancellationToken cancellationToken = default)
