@@ -33,7 +33,7 @@ public sealed class ContinuationTests : FamilyFixture
         Assert.That(await log.NextAsync("starts after"), Does.StartWith("Warning").And.Contain("child").And.Contain(Mine.ToString()).And.Contain("quartz.UseJobLocks(…)"));
     }
 
-    [Test]
+    [Test, Pairwise]
     public async Task Settles_each_child_by_what_its_parent_comes_to_in_the_end([Values] Store store, [Values] PutOff how, [Values] Ending ending)
     {
         var node = await StartWatchedAsync(store, settings => ending == Ending.IsVetoedByAnotherListener

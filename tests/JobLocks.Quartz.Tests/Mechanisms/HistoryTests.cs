@@ -32,7 +32,7 @@ public sealed class HistoryTests : MechanismFixture
         }
     }
 
-    [Test]
+    [Test, Pairwise]
     public async Task Counts_a_run_that_was_put_off_once_in_the_status_of_its_job([Values] Store store, [Values] PutOff how, [Values] bool fails)
     {
         var node = await StartWatchedAsync(store);

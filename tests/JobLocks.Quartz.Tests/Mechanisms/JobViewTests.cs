@@ -15,7 +15,7 @@ public sealed class JobViewTests : MechanismFixture
         Calendar,
     }
 
-    [Test]
+    [Test, Pairwise]
     public async Task Sees_its_own_trigger_times_data_and_store([Values] Store store, [Values] PutOff how, [Values] Shape shape)
     {
         IReadOnlyList<string> view = [];

@@ -12,7 +12,7 @@ namespace JobLocks.Quartz.Tests.Mechanisms;
 [TestFixture, CancelAfter(90_000)]
 public sealed class MachineryTests : MechanismFixture
 {
-    [Test]
+    [Test, Pairwise]
     public async Task Passes_through_the_middleware_of_others_once_and_only_when_it_runs([Values] Store store, [Values] PutOff how, [Values] bool outer)
     {
         var middleware = new CountingMiddleware();

@@ -9,7 +9,7 @@ public sealed class OverlapTests : MechanismFixture
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
 
-    [Test]
+    [Test, Pairwise]
     public async Task Keeps_its_own_times_and_runs_every_occurrence_with_the_time_at_which_it_was_due(
         [Values] Store store, [Values] PutOff how, [Values(OverlapPolicy.Default, OverlapPolicy.AllowAll)] OverlapPolicy policy)
     {

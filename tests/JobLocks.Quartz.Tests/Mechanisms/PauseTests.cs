@@ -33,7 +33,7 @@ public sealed class PauseTests : ShapeFixture
         Assert.That(state, Is.EqualTo(TriggerState.Paused));
     }
 
-    [Test]
+    [Test, Pairwise]
     public async Task Holds_an_occurrence_of_a_repeating_trigger_until_it_is_resumed(
         [Values] Store store, [Values] PutOff how, [Values(Shape.Simple, Shape.Cron)] Shape shape)
     {

@@ -29,7 +29,7 @@ public sealed class RemovalTests : ShapeFixture
         await NeverRunsAsync(node, how, others);
     }
 
-    [Test]
+    [Test, Pairwise]
     public async Task Never_runs_an_occurrence_whose_repeating_trigger_was_unscheduled(
         [Values] Store store, [Values] PutOff how, [Values(Shape.Simple, Shape.Cron)] Shape shape)
     {
@@ -57,7 +57,7 @@ public sealed class RemovalTests : ShapeFixture
         Assert.That(Scene.Begun, Is.Zero);
     }
 
-    [Test]
+    [Test, Pairwise]
     public async Task Runs_once_and_by_the_new_schedule_where_it_was_rescheduled_while_it_was_put_off([Values] Store store, [Values] PutOff how, [Values] Shape shape)
     {
         var node = await StartWatchedAsync(store);
@@ -81,7 +81,7 @@ public sealed class RemovalTests : ShapeFixture
         }
     }
 
-    [Test]
+    [Test, Pairwise]
     public async Task Does_not_run_what_ended_by_its_time_while_it_was_put_off([Values] Store store, [Values] PutOff how, [Values] bool repeats)
     {
         var node = await StartWatchedAsync(store);

@@ -14,7 +14,7 @@ public sealed class RetryTests : MechanismFixture
         OfTheScheduler,
     }
 
-    [Test]
+    [Test, Pairwise]
     public async Task Retries_a_run_that_fails_after_it_was_put_off_with_the_first_attempt([Values] Store store, [Values] PutOff how, [Values] Policy policy)
     {
         var node = await StartWatchedAsync(store, settings => policy == Policy.OfTheScheduler

@@ -8,7 +8,7 @@ namespace JobLocks.Quartz.Tests.Mechanisms;
 [TestFixture, CancelAfter(90_000)]
 public sealed class StoreViewTests : ShapeFixture
 {
-    [Test]
+    [Test, Pairwise]
     public async Task Shows_the_own_trigger_and_no_other_while_the_run_is_put_off([Values] Store store, [Values] PutOff how, [Values] Shape shape)
     {
         var node = await StartWatchedAsync(store);
@@ -34,7 +34,7 @@ public sealed class StoreViewTests : ShapeFixture
         }
     }
 
-    [Test]
+    [Test, Pairwise]
     public async Task Keeps_a_repeating_trigger_at_its_next_time_while_an_occurrence_is_put_off(
         [Values] Store store, [Values] PutOff how, [Values(Shape.Simple, Shape.Cron)] Shape shape)
     {
