@@ -34,7 +34,7 @@ internal static class JsonAnswers
         new(from.Key.ToString(), from.Name, from.Length, from.Since, from.Holder is { } holder ? Of(holder) : null, Seconds(from.UsualHold));
 
     private static RunAnswer Of(RunInLine from) =>
-        new(from.Key.ToString(), from.Name, from.Place, Of(from.Mode), from.Scheduler, from.Store, from.Run, from.Job, from.Queue, from.Since, from.TurnCame);
+        new(from.Key.ToString(), from.Name, from.Place, Of(from.Mode), from.Scheduler, from.Store, from.Run, from.Job, from.Queue, from.Since, from.TurnCame, from.IsServed);
 
     private static HolderAnswer Of(LockHolder from) =>
         new(from.Run, from.Store, from.Application, from.Host, from.ProcessId, from.Backend, from.Address, from.Since, from.ConnectedSince, from.IsForeign);
@@ -79,7 +79,8 @@ internal static class JsonAnswers
         string? Job,
         string Queue,
         DateTimeOffset Since,
-        DateTimeOffset? TurnCame);
+        DateTimeOffset? TurnCame,
+        bool IsServed);
 
     internal sealed record NameAnswer(
         string Key,

@@ -75,7 +75,15 @@ public sealed class WaitSweepTests : RealServers
         var waiting = await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
         await _log.NextAsync("This process sweeps the line for Hangfire", stop);
 
-        await Servers.Locks.RunAsync("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND classid = 1246524279");
+        await Servers.Locks.RunAsync(
+            """
+            SELECT pg_terminate_backend(pid)
+            FROM   pg_locks
+            WHERE  locktype = 'advisory'
+            AND    objsubid = 2
+            AND    classid = 1246524279
+            AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            """);
         await Servers.Locks.BreakAsync(stage.LockName);
         stage.LetLeave();
         await Servers.States.NextAsync<SucceededState>(waiting, stop);

@@ -79,10 +79,17 @@ internal sealed class NamePage(string at, NamedLock name, int from, AntiforgeryT
             <thead><tr><th scope="col">Place</th><th scope="col">Run</th><th scope="col">Since</th><th scope="col">Mode</th><th scope="col">Its turn</th></tr></thead>
             <tbody>{Markup.Join(name.Waiting.Items.Select(static one => Markup.Of(
                 $"""
-                <tr><td data-label="Place" class="number">{one.Place}</td><td data-label="Run"><bdi title="{Shown.Name(one.Run)}">{Shown.Name($"{one.Scheduler} {one.Job ?? one.Run}")}</bdi></td><td data-label="Since">{Parts.Time(one.Since)}</td><td data-label="Mode" class="word">{(one.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Its turn">{(one.TurnCame is { } turn ? Markup.Of($"came {Parts.Time(turn)}") : Markup.Of($"<span class=\"faint\">not yet</span>"))}</td></tr>
+                <tr><td data-label="Place" class="number">{one.Place}</td><td data-label="Run"><bdi title="{Shown.Name(one.Run)}">{Shown.Name($"{one.Scheduler} {one.Job ?? one.Run}")}</bdi></td><td data-label="Since">{Parts.Time(one.Since)}</td><td data-label="Mode" class="word">{(one.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Its turn">{Turn(one)}</td></tr>
 
                 """)))}</tbody>
             </table>
             {Parts.Pager($"{at}/names/{name.Key}", "skip", from, name.Waiting.Items.Count, name.Waiting.Total)}
             """);
+
+    private static Markup Turn(RunInLine one) => one switch
+    {
+        { IsServed: false } => Markup.Of($"<strong title=\"{LockInspector.Unserved}\">not served</strong>"),
+        { TurnCame: { } turn } => Markup.Of($"came {Parts.Time(turn)}"),
+        _ => Markup.Of($"<span class=\"faint\">not yet</span>"),
+    };
 }

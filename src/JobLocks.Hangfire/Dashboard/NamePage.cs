@@ -45,9 +45,16 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
             <div class="table-responsive"><table class="table">
             <thead><tr><th class="min-width">Place</th><th>Run</th><th class="min-width">Since</th><th class="min-width">Mode</th><th class="min-width">Its turn</th></tr></thead>
             <tbody>{Markup.Join(line.Items.Select(one => Markup.Of(
-                $"<tr><td class=\"min-width\">{one.Place}</td><td>{Run(one)}</td><td class=\"min-width\">{Time(one.Since)}</td><td class=\"min-width\">{Mode(one.Mode)}</td><td class=\"min-width\">{(one.TurnCame is { } turn ? Markup.Of($"came {Time(turn)}") : Markup.Of($"<em>not yet</em>"))}</td></tr>")))}</tbody>
+                $"<tr><td class=\"min-width\">{one.Place}</td><td>{Run(one)}</td><td class=\"min-width\">{Time(one.Since)}</td><td class=\"min-width\">{Mode(one.Mode)}</td><td class=\"min-width\">{Turn(one)}</td></tr>")))}</tbody>
             </table></div>
             """);
+
+    private Markup Turn(RunInLine one) => one switch
+    {
+        { IsServed: false } => Markup.Of($"<strong title=\"{LockInspector.Unserved}\">not served</strong>"),
+        { TurnCame: { } turn } => Markup.Of($"came {Time(turn)}"),
+        _ => Markup.Of($"<em>not yet</em>"),
+    };
 
     /// <summary>A job of this storage leads to its page; that of another has none here.</summary>
     private Markup Run(RunInLine run) => string.Equals(run.Store, Store, StringComparison.Ordinal)

@@ -6,6 +6,9 @@ namespace JobLocks.Inspection;
 /// <content>What stands in the rows that PostgreSQL answers.</content>
 internal sealed partial class LockInspector
 {
+    /// <summary>What the pages say of a run whose store no process serves, and what to do.</summary>
+    public const string Unserved = "No running process serves the job store of this run: its application has stopped. It lets all others past. Start the application to have it run.";
+
     /// <param name="row">The first column is how many there are.</param>
     /// <param name="at">The column of the key, which the others follow.</param>
     private (long Total, HeldLock? Item) ReadHeld(NpgsqlDataReader row, int at = 1)
@@ -37,7 +40,7 @@ internal sealed partial class LockInspector
         var store = row.GetString(4);
         return (row.GetInt64(0), new(
             key, Name(row, 1)!, row.GetInt64(2), (LockMode)row.GetInt16(3), (UnservedStores.IsVolatile(store) ? store[UnservedStores.Volatile.Length..] : store).Split(' ')[0], store, row.GetString(5), row.GetString(6), Instant(row, 7)!.Value, Turn(row, 8))
-        { Job = row.GetValue(9) as string });
+        { Job = row.GetValue(9) as string, IsServed = row.GetBoolean(10) });
     }
 
     private LockHolder ReadHolder(NpgsqlDataReader row, int at, int store)

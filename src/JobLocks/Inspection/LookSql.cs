@@ -1,3 +1,5 @@
+using JobLocks.Line;
+
 namespace JobLocks.Inspection;
 
 /// <summary>
@@ -62,11 +64,11 @@ internal static class LookSql
 
     /// <summary>Who waits under the key $1: $2 left out, $3 read. The first column is how many there are.</summary>
     public const string Line =
-        """
+        $"""
         SELECT t.total, l.*
         FROM   (SELECT count(*) AS total FROM "joblocks".line WHERE key = $1 AND verdict IS NULL) AS t
-        LEFT   JOIN (SELECT name, $2 + row_number() OVER (ORDER BY place) AS nth, mode, store, run, queue, since, woken, job
-                     FROM   (SELECT * FROM "joblocks".line WHERE key = $1 AND verdict IS NULL ORDER BY place OFFSET $2 LIMIT $3) AS page) AS l ON true
+        LEFT   JOIN (SELECT name, $2 + row_number() OVER (ORDER BY place) AS nth, mode, store, run, queue, since, woken, job, {PresenceSql.IsServed}
+                     FROM   (SELECT * FROM "joblocks".line WHERE key = $1 AND verdict IS NULL ORDER BY place OFFSET $2 LIMIT $3) AS l) AS l ON true
         ORDER  BY l.nth
         """;
 
@@ -112,18 +114,19 @@ internal static class LookSql
         LIMIT 100
         """;
 
-    /// <summary>Where the run or the job $1 stands, in the store $2 where that is known: key, name, since, turn, how many before it, how many in all, what is usual.</summary>
+    /// <summary>Where the run or the job $1 stands, in the store $2 where that is known: key, name, since, turn, how many before it, how many in all, what is usual,
+    /// and whether a process serves its store.</summary>
     public const string Stands =
         "WITH RECURSIVE " + Stores +
-        """
+        $"""
 
-        SELECT w.key, w.name, w.since, w.woken, c.before, c.total, n.runs, n.held
-        FROM   (SELECT l.*
+        SELECT w.key, w.name, w.since, w.woken, c.before, c.total, n.runs, n.held, w.is_served
+        FROM   (SELECT l.*, {PresenceSql.IsServed} AS is_served
                 FROM   stores AS s
                 JOIN   "joblocks".line AS l ON l.store = s.store AND l.run = $1
                 WHERE  $2 IS NULL OR s.store = $2
                 UNION ALL
-                SELECT l.*
+                SELECT l.*, {PresenceSql.IsServed}
                 FROM   "joblocks".line AS l
                 WHERE  $2 IS NULL AND l.job IN ($1, 'DEFAULT.' || $1)) AS w
         CROSS  JOIN LATERAL (

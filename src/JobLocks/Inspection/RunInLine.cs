@@ -10,10 +10,15 @@ namespace JobLocks;
 /// <param name="Run">Its name there: in Hangfire the id of the job, in Quartz the name of a trigger in the group <c>joblocks</c>.</param>
 /// <param name="Queue">Where it goes when its turn comes; empty for Quartz.</param>
 /// <param name="Since">Since when it waits.</param>
-/// <param name="TurnCame">When its turn came; null while it has not. A run that does not come within half a minute lets others past.</param>
+/// <param name="TurnCame">When its turn came; null while it has not. Null too for a run that a person holds back. A run that does not come within half a minute lets others past.</param>
 public sealed record RunInLine(
     LockKey Key, string Name, long Place, LockMode Mode, string Scheduler, string Store, string Run, string Queue, DateTimeOffset Since, DateTimeOffset? TurnCame)
 {
     /// <summary>The job as a person knows it, where its name in the store says nothing: in Quartz its key.</summary>
     public string? Job { get; init; }
+
+    /// <summary>
+    /// Whether a running process serves its store. False: its application has stopped. The run lets all others past, and starts when the application does.
+    /// </summary>
+    public bool IsServed { get; init; } = true;
 }

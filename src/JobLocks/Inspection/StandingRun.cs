@@ -5,6 +5,9 @@ namespace JobLocks.Inspection;
 /// <summary>A run in the line, with all that says why it does not start.</summary>
 internal sealed record StandingRun(LockKey Key, string Name, DateTimeOffset Since, DateTimeOffset? TurnCame, long Place, long Length, TimeSpan? UsualHold)
 {
+    /// <summary>Whether a running process serves its store.</summary>
+    public required bool IsServed { get; init; }
+
     /// <summary>The one sentence.</summary>
     public string Explain(IReadOnlyList<HeldLock> held)
     {
@@ -16,7 +19,8 @@ internal sealed record StandingRun(LockKey Key, string Name, DateTimeOffset Sinc
             [var one, ..] => $"held by {one.Holder}{SinceOf(one.Holder)} and {held.Count - 1} more",
         };
         var usual = UsualHold is { } time ? $", usual hold {Shown.Time(time)}" : "";
-        return string.Create(CultureInfo.InvariantCulture, $"waiting for {Shown.Name(Name)}, {by}, place {Place} of {Length}{usual}");
+        var unserved = IsServed ? "" : ". No running process serves its job store: all others are let past until its application is started";
+        return string.Create(CultureInfo.InvariantCulture, $"waiting for {Shown.Name(Name)}, {by}, place {Place} of {Length}{usual}{unserved}");
     }
 
     private static string SinceOf(LockHolder holder) => holder switch

@@ -159,7 +159,7 @@ public sealed class LineTurnTests : LineFixture
         // It had no session meanwhile, and sweeps again with a new one.
         while (await LengthAsync() < 2)
         {
-            await LockTable.AskAsync(Database, "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND classid = 1246524279");
+            await LockTable.AskAsync(Database, "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND classid = 1246524279 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())");
             stop.ThrowIfCancellationRequested();
         }
 

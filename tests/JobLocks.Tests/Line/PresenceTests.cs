@@ -194,6 +194,26 @@ public sealed class PresenceTests : LineFixture
         Assert.That(woken, Has.Count.LessThan(5));
     }
 
+    [Test, CancelAfter(60_000)]
+    public async Task Shows_which_runs_no_process_can_start(CancellationToken stop)
+    {
+        var application = Open();
+        await using var holding = await application.TryAcquireAsync(Name, stop);
+        await AddRowsAsync("Quartz of an application that was retired", 1);
+        await ParkAsync(application, 2, stop);
+        var left = (string)(await LockTable.AskAsync(Database, "SELECT run FROM joblocks.line WHERE name = $1 AND store <> $2", Name, Runs.Id))!;
+
+        var waiting = (await application.Inspector.GetNameAsync(Key, stop: stop))!.Waiting.Items;
+        var (ofLeft, ofServed) = (await application.Inspector.ExplainAsync(left, stop), await application.Inspector.ExplainAsync("2", stop));
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(waiting.Select(static run => run.IsServed), Is.EqualTo([false, true]));
+            Assert.That(ofLeft, Does.EndWith("No running process serves its job store: all others are let past until its application is started"));
+            Assert.That(ofServed, Does.Not.Contain("serves its job store"));
+        }
+    }
+
     private async Task LeaveRunsBehindAsync(AdvisoryLocks application, int count, CancellationToken stop)
     {
         await using var holding = await application.TryAcquireAsync(Name, stop);
