@@ -61,6 +61,8 @@ internal sealed class ServersHere(JobStorage storage)
     public void Begin(PerformContext context)
     {
         context.Items[ItemKey] = this;
+        // It had not announced itself when it was last asked after.
+        if (_servers is { } servers && context.ServerId is { } own && !servers.Any(server => string.Equals(server.Name, own, StringComparison.Ordinal))) _servers = null;
         _busy.AddOrUpdate(context.ServerId ?? "", 1, static (_, busy) => busy + 1);
     }
 

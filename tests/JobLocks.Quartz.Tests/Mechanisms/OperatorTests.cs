@@ -8,7 +8,7 @@ namespace JobLocks.Quartz.Tests.Mechanisms;
 public sealed class OperatorTests : MechanismFixture
 {
     // A run that is rescheduled each second ends with an occurrence behind it, and the next one ahead.
-    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(8);
 
     [Test]
     public async Task Holds_a_run_whose_trigger_is_paused_while_it_is_put_back([Values] Store store, [Values] PutOff how)
@@ -67,7 +67,7 @@ public sealed class OperatorTests : MechanismFixture
         node.Node.JobStore.Ended = async _ => await node.Scheduler.PauseTrigger(Mine);
         await ScheduleAsync(node, SerialJobType(PutOff.Reschedule), trigger => trigger.StartAt(StartSoon()).WithSimpleSchedule(Interval));
         await IsPutOffAsync(node, PutOff.Reschedule);
-        await PassAsync(TimeSpan.FromSeconds(4));
+        await PassAsync(Interval + TimeSpan.FromSeconds(1));
 
         await others.DisposeAsync();
         await RunEndsAsync(node);
@@ -90,7 +90,7 @@ public sealed class OperatorTests : MechanismFixture
         node.Node.JobStore.Ended = async _ => await node.Scheduler.RescheduleJob(Mine, Trigger(trigger => trigger.ForJob(MyJob).StartAt(later)));
         await ScheduleAsync(node, SerialJobType(PutOff.Reschedule), trigger => trigger.StartAt(StartSoon()).WithSimpleSchedule(Interval));
         await IsPutOffAsync(node, PutOff.Reschedule);
-        await PassAsync(TimeSpan.FromSeconds(4));
+        await PassAsync(Interval + TimeSpan.FromSeconds(1));
 
         await others.DisposeAsync();
         await RunEndsAsync(node);
