@@ -70,7 +70,10 @@ internal sealed partial class LockInspector
         var (stands, _) = await reader.AskSchemaAsync(
             LookSql.Stands,
             static row => new StandingRun(
-                new(row.GetInt64(0)), row.GetString(1), Instant(row, 2)!.Value, Turn(row, 3), row.GetInt64(4) + 1, row.GetInt64(5), Usual(row, 6)) { IsServed = row.GetBoolean(8) },
+                new(row.GetInt64(0)), row.GetString(1), Instant(row, 2)!.Value, Turn(row, 3), row.GetInt64(4) + 1, row.GetInt64(5), Usual(row, 6))
+            {
+                IsServed = row.GetBoolean(8),
+            },
             stop,
             Text(run.Replace('\0', '\uFFFD')),
             TextOrNull(store)).ConfigureAwait(false);
