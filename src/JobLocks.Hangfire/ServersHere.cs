@@ -50,7 +50,7 @@ internal sealed class ServersHere(JobStorage storage)
         }
         catch (Exception)
         {
-            // A storage that is away for a moment has not lost its servers, and whoever asks it for a run says what is wrong.
+            // The last answer holds. An unreachable storage has not lost its servers, and the next run that needs it logs the error.
         }
 
         _lookedAt = BootClock.Now;

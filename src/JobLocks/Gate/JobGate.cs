@@ -213,7 +213,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
             : Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {waiting}, as many as may{NextTry(request)}");
     }
 
-    /// <summary>Nobody vouches for the runs on whose account it would be dropped.</summary>
+    /// <summary>The stores of the runs that stand before it gave no answer, so it is rescheduled and not dropped.</summary>
     private Admission.Refused Postpone(JobCall call, LockRequest request) =>
         Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {Conflict(request, holder: null, isBehind: true)}, and their store cannot be asked here{NextTry(request)}");
 

@@ -189,7 +189,7 @@ internal sealed partial class LineWatch
         Deliver(runs);
     }
 
-    /// <summary>Somebody with a free worker tells the store of a run, and the first of this process to become free may be that.</summary>
+    /// <summary>Leaves wakes to the first process with a free worker, which may be this one.</summary>
     private void Defer()
     {
         _isDeferred = true;

@@ -7,8 +7,8 @@ using Npgsql;
 namespace JobLocks.Line;
 
 /// <summary>
-/// Runs that are parked in their store and have no place in the line: the table was emptied, or the store was restored from a dump. Nobody would wake
-/// them, so they are started, ask for their locks, and take a new place where they must. Used by the thread of the <see cref="LineWatch"/> alone.
+/// Runs that are parked in their store and have no place in the line: the table was emptied, or the store was restored from a dump. No process
+/// would wake them, so they are started, ask for their locks, and take a new place where they must. Used by the thread of the <see cref="LineWatch"/> alone.
 /// </summary>
 internal sealed class LostPlaces(LineStatements statements, LineWatch watch, ILogger log)
 {

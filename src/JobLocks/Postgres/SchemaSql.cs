@@ -117,7 +117,7 @@ internal static class SchemaSql
 
         CREATE INDEX IF NOT EXISTS line_woken ON line (store, woken) WHERE woken IS NOT NULL;
 
-        -- Whether a run of a name did not come when its turn came.
+        -- Finds woken runs of a name that did not start in time.
         CREATE INDEX IF NOT EXISTS line_turn ON line (key, woken) WHERE woken IS NOT NULL;
 
         CREATE INDEX IF NOT EXISTS line_until ON line (store, until) WHERE until IS NOT NULL;
