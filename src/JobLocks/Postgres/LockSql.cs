@@ -23,7 +23,7 @@ internal static class LockSql
     /// so its disk is waited for; but not a standby: while a synchronous one is away, every commit would hang, and the heartbeat behind it.
     /// The same few statements come again and again, and planning them takes longer than doing them: once is enough. All tables are looked into
     /// through their indexes, however small they were when that was planned: that makes them seem dear, and none is dear enough to be compiled.
-    /// No lock is waited for, save that of a table of ours which somebody changes: that must not hold up the heartbeat.
+    /// While the session opens, it waits for the locks of other processes that open theirs: fifty that start at once create their functions in one catalog.
     /// </summary>
     public const string SetUp =
         """
@@ -34,7 +34,7 @@ internal static class LockSql
                        ('tcp_keepalives_count', $4),
                        ('tcp_user_timeout', $5),
                        ('statement_timeout', '0'),
-                       ('lock_timeout', '100'),
+                       ('lock_timeout', '5000'),
                        ('idle_in_transaction_session_timeout', '0'),
                        ('transaction_timeout', '0'),
                        ('plan_cache_mode', 'force_generic_plan'),
@@ -43,6 +43,11 @@ internal static class LockSql
                        ('synchronous_commit', 'local')) AS s (name, value)
         JOIN   pg_settings USING (name)
         """;
+
+    /// <summary>
+    /// The end of the opening. From here on the session waits for no lock of a table for long: that would hold up the heartbeat.
+    /// </summary>
+    public const string EndSetUp = "SELECT set_config('lock_timeout', '100', false)";
 
     /// <summary>The same for the connection that only listens, and for that idles for as long as nobody releases anything.</summary>
     public const string SetUpListener = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'";

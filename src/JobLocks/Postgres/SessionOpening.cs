@@ -133,10 +133,12 @@ internal sealed class SessionOpening
             SetUp(connection);
             watch.GoOn();
             var (fence, hasLine, hasLedger) = _schema.Prepare(connection, watch);
+            var isGuarded = TryGuard(connection, hasLine);
+            EndSetUp(connection);
             _host = host;
             _log.Opened(Server, backend);
             if (version < FirstWithIdleTimeout) _log.OldServer(version / 10_000);
-            return new(connection, new(Server, backend, TryGuard(connection, hasLine), hasLine, hasLedger, fence, lockTable / ShareOfLockTable, _options));
+            return new(connection, new(Server, backend, isGuarded, hasLine, hasLedger, fence, lockTable / ShareOfLockTable, _options));
         }
         catch
         {
@@ -176,6 +178,12 @@ internal sealed class SessionOpening
         // Together the keepalives take four thirds of the time after which the server lets go by itself.
         foreach (var value in new[] { seconds * 1000, Math.Ceiling(seconds * 2 / 3), Math.Ceiling(seconds / 6), 4, seconds * 4 / 3 * 1000 })
             command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = Math.Ceiling(value).ToString("0", CultureInfo.InvariantCulture) });
+        command.ExecuteNonQuery();
+    }
+
+    private static void EndSetUp(NpgsqlConnection connection)
+    {
+        using var command = new NpgsqlCommand(LockSql.EndSetUp, connection);
         command.ExecuteNonQuery();
     }
 

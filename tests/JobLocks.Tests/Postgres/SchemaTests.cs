@@ -13,6 +13,9 @@ public sealed class SchemaTests
 {
     private const string Ours = "SELECT count(*) FROM pg_namespace WHERE nspname = 'joblocks'";
 
+    private const string WaitsFor300Ms =
+        "SELECT count(*) FROM pg_locks WHERE relation = 'pg_catalog.pg_proc'::regclass AND NOT granted AND waitstart < clock_timestamp() - interval '300 ms'";
+
     private readonly List<(string Database, string Role)> _roles = [];
 
     private sealed record Vector(string Name, long Key);
@@ -45,6 +48,25 @@ public sealed class SchemaTests
 
         foreach (var locks in all) await locks.DisposeAsync();
         Assert.That(await LockTable.CountLeftAsync(database), Is.Zero);
+    }
+
+    [Test]
+    public async Task Opens_when_another_process_is_slow_to_make_its_functions(CancellationToken stop)
+    {
+        var database = await NewDatabaseAsync(stop);
+        await using (var first = AdvisoryLocks.Connect(database)) await (await first.TryAcquireAsync("first", stop))!.DisposeAsync();
+        await using var locks = AdvisoryLocks.Connect(database);
+        await using var source = NpgsqlDataSource.Create(database);
+        await using var busy = await source.OpenConnectionAsync(stop);
+        await using var transaction = await busy.BeginTransactionAsync(stop);
+        await using (var occupy = new NpgsqlCommand("LOCK TABLE pg_catalog.pg_proc IN SHARE MODE", busy)) await occupy.ExecuteNonQueryAsync(stop);
+
+        var handle = locks.TryAcquireAsync("second", stop);
+        while (!handle.IsCompleted && await LockTable.AskAsync(database, WaitsFor300Ms) is 0L) stop.ThrowIfCancellationRequested();
+        await transaction.CommitAsync(stop);
+
+        Assert.That(await handle, Is.Not.Null);
+        await (await handle)!.DisposeAsync();
     }
 
     [Test]
