@@ -40,6 +40,20 @@ public sealed class WaitRecoveryTests : QuartzFixture
     }
 
     [Test]
+    public async Task Starts_a_run_of_which_the_store_says_no_more_that_it_waits()
+    {
+        var node = await StartNodeAsync(Store.Ado);
+        var others = await OthersHoldAsync();
+        await ParkAsync(node, 1);
+        await AskAsync("UPDATE qrtz_triggers SET retry_attempt = 0");
+
+        await others.DisposeAsync();
+
+        await Scene.NextRunAsync();
+        await NothingIsLeftAsync(node, Store.Ado, runs: 1);
+    }
+
+    [Test]
     public async Task Has_a_recovered_run_wait_for_the_one_that_it_is_a_second_copy_of_and_runs_it_once()
     {
         var first = await StartNodeAsync(Store.Ado);

@@ -93,6 +93,13 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         Outcome = ExecutionOutcome.NotExecuted,
     };
 
+    /// <summary>Another node may have fired the next occurrence meanwhile and put it off: then the mark is that occurrence's.</summary>
+    private async ValueTask ForgetOwnMarkAsync(FiredRun run)
+    {
+        if (await triggers.FindAsync(run.Stored.Key, CancellationToken.None).ConfigureAwait(false) is { } now && HeldTrigger.IsPutOff(now)) run.KeepsMark = false;
+        else await ForgetMarkAsync(run).ConfigureAwait(false);
+    }
+
     private async ValueTask ForgetMarkAsync(FiredRun run)
     {
         await triggers.ForgetMarkAsync(run.Stored.Key, CancellationToken.None).ConfigureAwait(false);
@@ -124,7 +131,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         // Without a next time, the trigger leaves the store with this run.
         if (await MoveAsync(run, next, bundle.Trigger.RetryAttempt).ConfigureAwait(false) is not (TriggerChange.None or TriggerChange.Paused))
         {
-            await ForgetMarkAsync(run).ConfigureAwait(false);
+            await ForgetOwnMarkAsync(run).ConfigureAwait(false);
             return bundle;
         }
 

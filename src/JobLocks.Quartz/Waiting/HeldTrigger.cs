@@ -21,6 +21,15 @@ internal static class HeldTrigger
     /// <summary>Whether it has been woken. Written down, since the clocks of two nodes may be hours apart.</summary>
     public static bool IsWoken(ITrigger trigger) => trigger.RetryAttempt is >= Woken and < PutOff;
 
+    /// <summary>Whether its firing is still to come: it was not woken since it was held.</summary>
+    public static bool IsPutOff(ITrigger trigger) => Is(trigger) && !IsWoken(trigger);
+
+    /// <summary>
+    /// Whether a trigger without a mark has the time of a held one: none of its own schedule. The end of an earlier run may have wiped the mark.
+    /// </summary>
+    public static bool HasLostMark(ITrigger trigger, DateTimeOffset now) =>
+        trigger is { RetryAttempt: 0, NextFireTimeUtc: { } next, PreviousFireTimeUtc: not null } && next > now && LastBefore(trigger, next.AddTicks(1)) != next;
+
     /// <summary>Whether it waits for its lock: it was not woken, and does not come again by itself soon.</summary>
     public static bool Waits(int retryAttempt) => retryAttempt is >= Mark and < Woken;
 

@@ -113,11 +113,11 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     /// A trigger without our mark was replaced by hand, where it has no past; else its time has come, and it fires late. A stand-in that was woken has
     /// the time at which its run was due.
     /// </summary>
-    private static RunFate FateOf(IOperableTrigger parked)
+    private RunFate FateOf(IOperableTrigger parked)
     {
         if (parked.NextFireTimeUtc is not { } next) return RunFate.Comes;
         if (HeldTrigger.Is(parked)) return HeldTrigger.IsWoken(parked) ? RunFate.Comes : RunFate.Waits;
-        if (!StandIn.Is(parked.Key)) return parked.PreviousFireTimeUtc is null ? RunFate.IsGone : RunFate.Comes;
+        if (!StandIn.Is(parked.Key)) return parked.PreviousFireTimeUtc is null ? RunFate.IsGone : HeldTrigger.HasLostMark(parked, clock.GetUtcNow() + misfireThreshold) ? RunFate.Waits : RunFate.Comes;
 
         return next > HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt) ? RunFate.Waits : RunFate.Comes;
     }
@@ -146,7 +146,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
             if (change != TriggerChange.None) throw new InvalidOperationException($"The trigger {key} was changed while its run was woken.");
         }
 
-        if (HeldTrigger.Is(parked)) HeldTrigger.Wake(parked, InTimeFor(parked, run.Waited));
+        if (HeldTrigger.Is(parked) || !StandIn.Is(parked.Key)) HeldTrigger.Wake(parked, InTimeFor(parked, run.Waited));
         else parked.NextFireTimeUtc = InTimeFor(parked, run.Waited);
         using var span = LockTraces.Store(QuartzJobCall.TraceIn(parked.JobDataMap));
         return await MoveInTimeAsync(run, parked, stop).ConfigureAwait(false) ? RunFate.Comes : RunFate.IsGone;
@@ -173,8 +173,10 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     {
         if (StandIn.Is(parked.Key)) return HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt) ?? clock.GetUtcNow();
 
-        // The store goes on with the occurrence after the time of the wake: one for all that came due meanwhile, where the policy keeps one.
-        var late = parked.OverlapPolicy == OverlapPolicy.BufferOne ? waited : waited - ((parked.MisfireThreshold ?? misfireThreshold) / 4);
+        // The store goes on with the occurrence after the time of the wake. Where a policy keeps one of those that came due meanwhile, or none, no other
+        // node is to fire one of them at once.
+        var keepsAll = parked.OverlapPolicy is OverlapPolicy.Default or OverlapPolicy.AllowAll;
+        var late = keepsAll ? waited - ((parked.MisfireThreshold ?? misfireThreshold) / 4) : waited;
         return (parked.PreviousFireTimeUtc ?? clock.GetUtcNow()) + (late > TimeSpan.Zero ? late : TimeSpan.Zero);
     }
 

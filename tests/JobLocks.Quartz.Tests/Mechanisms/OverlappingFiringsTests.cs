@@ -9,6 +9,17 @@ public sealed class OverlappingFiringsTests : MechanismFixture
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(2);
 
+    private string HeldByNode =>
+        $"""
+        SELECT count(*)
+        FROM   pg_locks AS l
+        JOIN   pg_stat_activity AS a USING (pid)
+        WHERE  l.locktype = 'advisory'
+        AND    l.objsubid = 1
+        AND    (l.classid::bigint << 32) | l.objid::bigint = {LockKey.Of(Scene.LockName)}
+        AND    a.application_name <> 'others'
+        """;
+
     [Test]
     public async Task Keeps_the_last_occurrence_where_an_earlier_run_ends_while_it_is_put_back([Values] Store store, [Values] PutOff how)
     {
@@ -65,5 +76,33 @@ public sealed class OverlappingFiringsTests : MechanismFixture
         // Quartz takes an occurrence that comes due during a retry for one more retry.
         Assert.That(last.Context.Trigger.Key, Is.EqualTo(Mine));
         Assert.That(Scene.Begun, Is.EqualTo(3));
+    }
+
+    [Test]
+    public async Task Wakes_an_occurrence_that_another_node_puts_off_while_the_one_before_begins([Values(OverlapPolicy.Skip, OverlapPolicy.CancelPrevious)] OverlapPolicy policy)
+    {
+        var nodes = new[] { await StartWatchedAsync(Store.Ado), await StartWatchedAsync(Store.Ado) };
+        var others = await OthersHoldAsync();
+        await ScheduleAsync(nodes[0], typeof(WaitingJob), trigger => trigger.StartAt(StartSoon()).WithSimpleSchedule(TimeSpan.FromSeconds(1), 20).WithOverlapPolicy(policy));
+        await ParkedAsync(1);
+        var place = await AskAsync("SELECT max(place) FROM joblocks.line");
+        var isBeginning = 0;
+        foreach (var node in nodes)
+        {
+            // The first run has its lock by now, and its node is about to have the schedule go on.
+            node.Node.JobStore.Asked = async key =>
+            {
+                if (!key.Equals(Mine) || await AskAsync(HeldByNode) is 0L || Interlocked.Exchange(ref isBeginning, 1) == 1) return;
+
+                await Eventually.IsTrueOf(async () => await AskAsync($"SELECT count(*) FROM joblocks.line WHERE parked AND place > {place}"), static parked => parked is 1L, "the next occurrence waits");
+            };
+        }
+
+        await others.DisposeAsync();
+        await Scene.NextRunAsync();
+        await Scene.NextRunAsync();
+
+        await nodes[0].Scheduler.UnscheduleJob(Mine);
+        await LineEndsAsync();
     }
 }

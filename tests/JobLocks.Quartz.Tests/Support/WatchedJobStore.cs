@@ -17,6 +17,9 @@ internal sealed class WatchedJobStore(IJobStore store, Told told) : DelegatingJo
     /// <summary>Awaited when a run has ended in the store.</summary>
     public Func<ITrigger, Task> Ended { get; set; } = static _ => Task.CompletedTask;
 
+    /// <summary>Awaited when a trigger is asked for.</summary>
+    public Func<TriggerKey, Task> Asked { get; set; } = static _ => Task.CompletedTask;
+
     public IStoredTriggers Triggers => new JobStoreTriggers(InnerJobStore);
 
     public override async ValueTask<TriggerAcquisitionResult> AcquireNextTriggersAndFireDue(TriggerAcquisitionRequest request, CancellationToken cancellationToken = default)
@@ -31,6 +34,12 @@ internal sealed class WatchedJobStore(IJobStore store, Told told) : DelegatingJo
         var fired = await base.TriggersFired(triggers, cancellationToken);
         await WatchAsync(fired);
         return fired;
+    }
+
+    public override async ValueTask<IOperableTrigger?> GetTrigger(TriggerKey triggerKey, CancellationToken cancellationToken = default)
+    {
+        await Asked(triggerKey);
+        return await base.GetTrigger(triggerKey, cancellationToken);
     }
 
     public override async ValueTask FiringComplete(TriggeredJobCompleteContext context, CancellationToken cancellationToken = default)
