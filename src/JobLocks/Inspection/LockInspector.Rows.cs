@@ -70,7 +70,7 @@ internal sealed partial class LockInspector
     private static TimeSpan? Usual(NpgsqlDataReader row, int at) =>
         !row.IsDBNull(at) && row.GetInt64(at) is var runs and > 0 ? TimeSpan.FromSeconds(row.GetDouble(at + 1) / runs) : null;
 
-    /// <summary>That of a run that a person holds back has not come: see <see cref="LineSql.EndTurn"/>.</summary>
+    /// <summary>That of a run that a person holds back has not come: see <see cref="WakeSql.EndTurn"/>.</summary>
     private static DateTimeOffset? Turn(NpgsqlDataReader row, int at) => Instant(row, at) is { } came && came > DateTimeOffset.UnixEpoch ? came : null;
 
     private static DateTimeOffset? Instant(NpgsqlDataReader row, int at) => row.IsDBNull(at) ? null : new(row.GetDateTime(at));

@@ -38,7 +38,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
             return;
         }
 
-        watch.Deliver(watch.Ask(LineSql.WakeOverdue, Text(id)));
+        watch.Deliver(watch.Ask(SweepSql.WakeOverdue, Text(id)));
         TellForgotten(store);
         unserved.BuryOld();
         WakeUnderFreeKeys();
@@ -60,7 +60,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
     /// <summary>The turn of one of its runs may come in a process that has no free worker for it.</summary>
     private void Overhear(string store)
     {
-        if (Blocking.Wait(desk.AskAsync(session => session.Ask<bool>(LineSql.For(options, LineSql.HasRuns), store))) is not [true]) return;
+        if (Blocking.Wait(desk.AskAsync(session => session.Ask<bool>(LineSql.For(options, SweepSql.HasRuns), store))) is not [true]) return;
 
         desk.Listen();
         watch.TellForgotten(store, leads: false);
@@ -76,7 +76,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
         }
 
         // Not behind the lock: a server that is slow to answer must not hold up a scheduler that shuts down.
-        if (Blocking.Wait(desk.AskAsync(session => session.Ask<int?>(LineSql.Lead, NumberOf(store)))) is not [{ } leading]) return false;
+        if (Blocking.Wait(desk.AskAsync(session => session.Ask<int?>(SweepSql.Lead, NumberOf(store)))) is not [{ } leading]) return false;
 
         lock (_ledBy)
         {
@@ -91,7 +91,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
 
         log.Leads(Shown.Name(store));
         // Nobody has swept for it for a while, and it may have been taken for dead.
-        foreach (var place in watch.Parked.Of(store)) watch.Run(LineSql.Park, place.Stance!.ToPark(place));
+        foreach (var place in watch.Parked.Of(store)) watch.Run(EntrySql.Park, place.Stance!.ToPark(place));
         return true;
     }
 
@@ -99,7 +99,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
     {
         try
         {
-            _ = desk.AskAsync(session => session.Ask<int?>(LineSql.StopLeading, NumberOf(store)));
+            _ = desk.AskAsync(session => session.Ask<int?>(SweepSql.StopLeading, NumberOf(store)));
         }
         catch (Exception away) when (away is JobLocksUnavailableException or ObjectDisposedException)
         {
@@ -112,7 +112,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
         watch.TellForgotten(store.Id!, leads: true);
         var since = BootClock.Now;
         // A slow store leaves many behind. Those on their way to a busy worker are many as well, and are left in peace.
-        while (LookAfter(store, Next(LineSql.Missing, store.Id!, _missedUntil)) && BootClock.Now - since < LongestLook)
+        while (LookAfter(store, Next(SweepSql.Missing, store.Id!, _missedUntil)) && BootClock.Now - since < LongestLook)
         {
         }
     }
@@ -125,7 +125,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
             // Of these, somebody has told: they are no find of this sweep. Before the look, or they would be in again, and the next would be woken for nothing.
             watch.WakeReleased();
             var heads = Blocking.Wait(statements.ReadAsync(
-                LineSql.Heads,
+                SweepSql.Heads,
                 static row => new LineHead(new(row.GetInt64(0)), row.GetString(1), (LockMode)row.GetInt16(2), row.GetInt32(3), row.GetBoolean(4), row.GetBoolean(5)),
                 blocks: true,
                 CancellationToken.None,
@@ -149,7 +149,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
     {
         var slots = heads.SelectMany(static (head, nth) => new LockWish(head.Name, head.Key, head.Mode, head.Slots).Slots.Select(slot => (Nth: nth, Slot: slot.Value))).ToList();
         var held = Blocking.Wait(statements.ReadAsync(
-            LineSql.CountHeld,
+            SweepSql.CountHeld,
             static row => (Nth: row.GetInt32(0), Count: row.GetInt32(1)),
             blocks: true,
             CancellationToken.None,
@@ -161,7 +161,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
     /// <summary>Asks the store after some of its runs, and goes on with the next ones at the next sweep.</summary>
     private void LookAround(IRunStore store)
     {
-        var runs = Next(LineSql.Next, store.Id!, _lookedUntil);
+        var runs = Next(SweepSql.Next, store.Id!, _lookedUntil);
         // Whoever woke them may be another process, which tells us over this connection.
         if (runs.Count > 0) desk.Listen();
         LookAfter(store, runs);
@@ -185,7 +185,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
         // Its process died after it had been parked, and before that was written down.
         foreach (var (run, _) in fates.Where(static of => of is { Fate: RunFate.Waits, Run.IsParked: false }))
         {
-            watch.Run(LineSql.WasParked, new NpgsqlParameter<long> { TypedValue = run.Place });
+            watch.Run(EntrySql.WasParked, new NpgsqlParameter<long> { TypedValue = run.Place });
             watch.Tell(run.Place);
         }
 

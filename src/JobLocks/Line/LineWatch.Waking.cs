@@ -52,14 +52,14 @@ internal sealed partial class LineWatch
             // PostgreSQL refuses a longer one. The process that serves such a store finds the run in its sweep.
             .Where(static news => Encoding.UTF8.GetByteCount(news) <= LongestPayload)
             .ToArray();
-        if (foreign.Length > 0) Run(LineSql.Notify, new NpgsqlParameter<string[]> { TypedValue = foreign });
+        if (foreign.Length > 0) Run(WakeSql.Notify, new NpgsqlParameter<string[]> { TypedValue = foreign });
     }
 
     /// <summary>Tells a store of the runs whose turn came a while ago.</summary>
     /// <param name="store">Which.</param>
     /// <param name="leads">Whether this process does so in the end even if it has no free worker.</param>
     public void TellForgotten(string store, bool leads) =>
-        Deliver(Ask(LineSql.TellForgotten, [Text(store), .. Free(_stores.Free), new NpgsqlParameter<bool> { TypedValue = leads }]));
+        Deliver(Ask(SweepSql.TellForgotten, [Text(store), .. Free(_stores.Free), new NpgsqlParameter<bool> { TypedValue = leads }]));
 
     /// <summary>Gives up the places of runs that will not come.</summary>
     /// <param name="gone">Whose.</param>
@@ -74,7 +74,7 @@ internal sealed partial class LineWatch
             Parked.Remove(run.Place);
         }
 
-        Run(LineSql.Leave, Places(gone));
+        Run(EntrySql.Leave, Places(gone));
         if (wasTheirTurn) Wake([.. gone.CountBy(static run => run.Key).Select(static of => new FreeKey(of.Key, of.Value))]);
     }
 
@@ -126,7 +126,7 @@ internal sealed partial class LineWatch
     private int WakeSome(FreeKey[] keys)
     {
         var woken = Ask(
-            LineSql.Wake,
+            WakeSql.Wake,
             [
                 new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static free => free.Key.Value)] },
                 new NpgsqlParameter<int[]> { TypedValue = [.. keys.Select(static free => free.Free)] },
@@ -167,13 +167,13 @@ internal sealed partial class LineWatch
     {
         if (heldBack.Count == 0) return;
 
-        var keys = Blocking.Wait(_statements.ReadAsync(LineSql.EndTurn, static row => new LockKey(row.GetInt64(0)), blocks: true, CancellationToken.None, Places(heldBack)).AsTask());
+        var keys = Blocking.Wait(_statements.ReadAsync(WakeSql.EndTurn, static row => new LockKey(row.GetInt64(0)), blocks: true, CancellationToken.None, Places(heldBack)).AsTask());
         Wake([.. keys.CountBy(static key => key).Select(static of => new FreeKey(of.Key, of.Value))]);
     }
 
     private void TellThose(long[] places)
     {
-        var runs = Ask(LineSql.Tell, [new NpgsqlParameter<long[]> { TypedValue = places }, .. Free(_stores.Free)]);
+        var runs = Ask(WakeSql.Tell, [new NpgsqlParameter<long[]> { TypedValue = places }, .. Free(_stores.Free)]);
         Deliver(runs);
         if (runs.Count < places.Length) Defer();
     }
@@ -183,7 +183,7 @@ internal sealed partial class LineWatch
     {
         if (_stores.Free is not { Stores.Length: > 0 } free) return;
 
-        var runs = Ask(LineSql.TellDeferred, Free(free));
+        var runs = Ask(WakeSql.TellDeferred, Free(free));
         if (runs.Count == 0) _isDeferred = false;
         foreach (var run in runs) Woken.Add(run);
         Deliver(runs);

@@ -210,7 +210,7 @@ internal sealed partial class LineWatch : IDisposable
         _log.Renamed(Shown.Name(before), Shown.Name(now));
         _sweep.Forget(before);
         _presence.Hide(before);
-        if (_desk.HasLine == true) Run(LineSql.Rename, new NpgsqlParameter<string> { TypedValue = before }, new NpgsqlParameter<string> { TypedValue = now });
+        if (_desk.HasLine == true) Run(SweepSql.Rename, new NpgsqlParameter<string> { TypedValue = before }, new NpgsqlParameter<string> { TypedValue = now });
     }
 
     private static TimeSpan Shorter(TimeSpan left) => left > TimeSpan.Zero ? left : TimeSpan.Zero;

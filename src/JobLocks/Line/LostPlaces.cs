@@ -29,7 +29,7 @@ internal sealed class LostPlaces(LineStatements statements, LineWatch watch, ILo
         if (page.Runs.Count == 0) return;
 
         var known = Blocking.Wait(statements.ReadAsync(
-            LineSql.Known,
+            EntrySql.Known,
             static row => row.GetString(0),
             blocks: true,
             CancellationToken.None,

@@ -25,7 +25,7 @@ internal sealed class RollCall(LineStatements statements, LineWatch watch, ILogg
     public async ValueTask<RollCallResult> AskAsync(LockKey key, int count, bool blocks, CancellationToken stop)
     {
         var runs = await statements.ReadAsync(
-            LineSql.First,
+            EntrySql.First,
             static row => LineWatch.ReadRun(row, TimeSpan.MaxValue),
             blocks,
             stop,
@@ -42,7 +42,7 @@ internal sealed class RollCall(LineStatements statements, LineWatch watch, ILogg
         if (gone.Count == 0) return answer;
 
         foreach (var run in gone) log.GaveUp(Shown.Name(run.Address.Run), Shown.Name(run.Name));
-        await statements.RunAsync(LineSql.Leave, blocks, stop, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static run => run.Place)] }).ConfigureAwait(false);
+        await statements.RunAsync(EntrySql.Leave, blocks, stop, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static run => run.Place)] }).ConfigureAwait(false);
         watch.TurnCame([new(key)]);
         return RollCallResult.SomeWereGone;
     }

@@ -11,10 +11,10 @@ namespace JobLocks.Line;
 /// <param name="AtMost">How long it waits; null for as long as it takes.</param>
 internal sealed record Stance(RunAddress Run, LockWish Wish, TimeSpan? AtMost)
 {
-    /// <summary>As <see cref="LineSql.Stand"/> wants it, where no more than some stand already.</summary>
+    /// <summary>As <see cref="EntrySql.Stand"/> wants it, where no more than some stand already.</summary>
     public NpgsqlParameter[] ToStand(int atMost) => [.. Said, Milliseconds, new NpgsqlParameter<int> { TypedValue = atMost }, Job];
 
-    /// <summary>As <see cref="LineSql.Park"/> wants it.</summary>
+    /// <summary>As <see cref="EntrySql.Park"/> wants it.</summary>
     public NpgsqlParameter[] ToPark(LinePlace place) =>
     [
         new NpgsqlParameter<long> { TypedValue = place.Place },

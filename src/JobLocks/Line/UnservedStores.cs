@@ -26,7 +26,7 @@ internal sealed class UnservedStores(LineStatements statements, JobLocksOptions 
     /// </summary>
     public void BuryOld()
     {
-        var unserved = Blocking.Wait(statements.ReadAsync(LineSql.UnservedStores, static row => row.GetString(0), blocks: true, CancellationToken.None).AsTask());
+        var unserved = Blocking.Wait(statements.ReadAsync(SweepSql.UnservedStores, static row => row.GetString(0), blocks: true, CancellationToken.None).AsTask());
         foreach (var store in _unservedSince.Keys.Except(unserved, StringComparer.Ordinal).ToList()) _unservedSince.Remove(store);
         foreach (var store in unserved)
         {
@@ -41,5 +41,5 @@ internal sealed class UnservedStores(LineStatements statements, JobLocksOptions 
 
     /// <summary>Removes the places of a store. Waits for the server.</summary>
     public void Bury(string store) =>
-        Blocking.Wait(statements.RunAsync(LineSql.Bury, blocks: true, CancellationToken.None, new NpgsqlParameter<string> { TypedValue = store }).AsTask());
+        Blocking.Wait(statements.RunAsync(SweepSql.Bury, blocks: true, CancellationToken.None, new NpgsqlParameter<string> { TypedValue = store }).AsTask());
 }

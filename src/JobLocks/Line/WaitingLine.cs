@@ -37,7 +37,7 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Ro
         if (watch.Woken.Take(run) is { } woken) return woken;
 
         var found = await statements.ReadAsync(
-            LineSql.Find,
+            EntrySql.Find,
             static row => new LinePlace(row.GetInt64(0), new(row.GetInt64(1)), row.GetBoolean(2), row.GetBoolean(3), row.GetValue(4) as string, row.GetFieldValue<DateTimeOffset>(5)),
             blocks,
             stop,
@@ -93,7 +93,7 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Ro
         // Its turn may come from a process that cannot reach its store.
         desk.Listen();
         watch.Parked.Add(place);
-        var woken = await statements.ReadAsync(LineSql.Park, static row => row.GetBoolean(0), blocks, stop, place.Stance!.ToPark(place)).ConfigureAwait(false);
+        var woken = await statements.ReadAsync(EntrySql.Park, static row => row.GetBoolean(0), blocks, stop, place.Stance!.ToPark(place)).ConfigureAwait(false);
         if (woken is [true]) watch.Tell(place.Place);
     }
 
@@ -101,7 +101,7 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Ro
     public ValueTask LeaveAsync(LinePlace place, bool blocks, CancellationToken stop)
     {
         watch.Parked.Remove(place.Place);
-        return statements.RunAsync(LineSql.Leave, blocks, stop, new NpgsqlParameter<long[]> { TypedValue = [place.Place] });
+        return statements.RunAsync(EntrySql.Leave, blocks, stop, new NpgsqlParameter<long[]> { TypedValue = [place.Place] });
     }
 
     /// <summary>Those who stand in the line of a key may have their turn: who had it did not want it.</summary>
@@ -113,7 +113,7 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Ro
         statements.InTransactionAsync(
             async connection =>
             {
-                await statements.ReadAsync(connection, LineSql.CountAlone, static _ => 0, blocks, stop, Number(wish.Key.Value)).ConfigureAwait(false);
+                await statements.ReadAsync(connection, EntrySql.CountAlone, static _ => 0, blocks, stop, Number(wish.Key.Value)).ConfigureAwait(false);
                 return await stand(connection).ConfigureAwait(false);
             },
             blocks,
@@ -142,8 +142,8 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Ro
         var stance = new Stance(run, wish, rules.AtMost);
         var parameters = stance.ToStand(atMost);
         var stood = connection is null
-            ? await statements.ReadAsync(LineSql.Stand, ReadStanding, blocks, stop, parameters).ConfigureAwait(false)
-            : await statements.ReadAsync(connection, LineSql.Stand, ReadStanding, blocks, stop, parameters).ConfigureAwait(false);
+            ? await statements.ReadAsync(EntrySql.Stand, ReadStanding, blocks, stop, parameters).ConfigureAwait(false)
+            : await statements.ReadAsync(connection, EntrySql.Stand, ReadStanding, blocks, stop, parameters).ConfigureAwait(false);
         return stood[0] is { Place: { } place } standing ? standing with { Place = place with { Stance = stance } } : stood[0];
     }
 
@@ -151,7 +151,7 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Ro
     {
         var replaced = await statements.ReadAsync(
             connection,
-            LineSql.ReplaceOldest,
+            EntrySql.ReplaceOldest,
             static row => row.GetInt64(0),
             blocks,
             stop,

@@ -53,7 +53,7 @@ public sealed class LineCostTests
     public async Task Reads_a_few_blocks_to_choose_who_is_next() =>
         Assert.That(
             await BlocksOfAsync(
-                LineSql.Wake, Keys(42), new NpgsqlParameter<int[]> { TypedValue = [1] }, new NpgsqlParameter<bool[]> { TypedValue = [false] }, new NpgsqlParameter<string[]> { TypedValue = ["Test store"] }, new NpgsqlParameter<string[]> { TypedValue = [""] }),
+                WakeSql.Wake, Keys(42), new NpgsqlParameter<int[]> { TypedValue = [1] }, new NpgsqlParameter<bool[]> { TypedValue = [false] }, new NpgsqlParameter<string[]> { TypedValue = ["Test store"] }, new NpgsqlParameter<string[]> { TypedValue = [""] }),
             Is.InRange(1, FewBlocks));
 
     [Test]

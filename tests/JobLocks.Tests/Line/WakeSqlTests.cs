@@ -122,7 +122,7 @@ public sealed class WakeSqlTests
     {
         var places = await PlacesAsync("SELECT place FROM joblocks.line WHERE key = $1 ORDER BY place", new NpgsqlParameter<long> { TypedValue = _key.Value });
         var woken = await Task.WhenAll(Enumerable.Range(0, Releases).Select(_ => Task.Run(() => PlacesAsync(
-            LineSql.For(Options, LineSql.Wake),
+            LineSql.For(Options, WakeSql.Wake),
             new NpgsqlParameter<long[]> { TypedValue = [_key.Value] },
             new NpgsqlParameter<int[]> { TypedValue = [free] },
             new NpgsqlParameter<bool[]> { TypedValue = [countsWoken] },

@@ -1,0 +1,105 @@
+namespace JobLocks.Line;
+
+/// <summary>How a run enters the line, is parked, and leaves it.</summary>
+internal static class EntrySql
+{
+    /// <summary>The place of the run $2 of the store $1.</summary>
+    public const string Find =
+        """
+        SELECT place, key, woken IS NOT NULL AND coalesce(until > now(), true), coalesce(until <= now(), false), verdict, since
+        FROM   "joblocks".line
+        WHERE  store = $1
+        AND    run = $2
+        """;
+
+    /// <summary>
+    /// One at a time under the key $1, so that those who wait can be counted. "JLln" in ASCII. Whoever stops in the middle of it is ended after five
+    /// seconds, and until then nobody waits for him any longer than two.
+    /// </summary>
+    public const string CountAlone =
+        """
+        SELECT set_config('lock_timeout', '2000', true),
+               set_config('idle_in_transaction_session_timeout', '5000', true),
+               pg_advisory_xact_lock(1246522478, ($1 & 2147483647)::int)
+        """;
+
+    /// <summary>
+    /// The run $2 of the store $1 stands in the line of the key $4, where no more than $9 stand. One that stands somewhere keeps its place:
+    /// its turn came, and it could not run. Answers how many stand before it, and the place, if there is one.
+    /// </summary>
+    public const string Stand =
+        $"""
+        WITH was AS (SELECT place, key FROM "joblocks".line WHERE store = $1 AND run = $2),
+             ahead AS (
+                 SELECT count(*)::int AS n
+                 FROM   (SELECT 1
+                         FROM   "joblocks".line AS l
+                         WHERE  l.key = $4
+                         AND    l.place < coalesce((SELECT place FROM was), 9223372036854775807)
+                         AND    {LineSql.MayCome}
+                         AND    (l.store, l.queue) NOT IN (SELECT w.store, w.queue FROM "joblocks".line AS w WHERE w.key = $4 AND w.woken < now() - interval '30 s' AND w.woken > 'epoch' AND w.verdict IS NULL)
+                         LIMIT  $9) AS few),
+             stood AS (
+                 INSERT INTO "joblocks".line AS l (store, run, queue, key, name, mode, slots, until, job)
+                 SELECT $1, $2, $3, $4, $5, $6, $7, now() + $8 * interval '1 ms', $10
+                 WHERE  EXISTS (SELECT FROM was) OR (SELECT n FROM ahead) < $9
+                 ON CONFLICT (store, run) DO UPDATE
+                 SET    key = excluded.key, name = excluded.name, mode = excluded.mode, slots = excluded.slots,
+                        until = CASE WHEN excluded.until IS NOT NULL THEN coalesce(l.until, excluded.until) END,
+                        woken = NULL, told = false, parked = false
+                 RETURNING l.place, l.key, coalesce(l.until <= now(), false), l.verdict, l.since)
+        SELECT (SELECT n FROM ahead), (SELECT key FROM was), stood.*
+        FROM   (SELECT 1) AS always
+        LEFT   JOIN stood ON true
+        """;
+
+    /// <summary>The first $2 that stand under the key $1.</summary>
+    public const string First =
+        $"""
+        SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
+        FROM     "joblocks".line AS l
+        WHERE    key = $1
+        AND      {LineSql.Stands}
+        ORDER BY place
+        LIMIT    $2
+        """;
+
+    /// <summary>The oldest that waits under the key $1, beside the run $3 of the store $2, is not to run: $4 says why. It is woken to be told.</summary>
+    public const string ReplaceOldest =
+        """
+        UPDATE "joblocks".line
+        SET    verdict = $4, woken = now()
+        WHERE  place = (
+                   SELECT   place
+                   FROM     "joblocks".line
+                   WHERE    key = $1
+                   AND      woken IS NULL
+                   AND      verdict IS NULL
+                   AND      NOT (store = $2 AND run = $3)
+                   ORDER BY place
+                   LIMIT    1
+                   FOR UPDATE)
+        RETURNING place
+        """;
+
+    /// <summary>
+    /// The run of the place $1 is parked. Answers whether it was woken before that. Where its place was given up meanwhile, since its store took
+    /// long to keep it, it has it back.
+    /// </summary>
+    public const string Park =
+        """
+        INSERT INTO "joblocks".line AS l (place, store, run, queue, key, name, mode, slots, since, until, job, parked)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9 + $10 * interval '1 ms', $11, true)
+        ON CONFLICT (store, run) DO UPDATE SET parked = true
+        RETURNING l.woken IS NOT NULL
+        """;
+
+    /// <summary>The store of the run of the place $1 has kept it, though nobody has said so.</summary>
+    public const string WasParked = """UPDATE "joblocks".line SET parked = true WHERE place = $1""";
+
+    /// <summary>The places $1 are given up: their runs have begun, or will never.</summary>
+    public const string Leave = """DELETE FROM "joblocks".line WHERE place = ANY ($1)""";
+
+    /// <summary>Those of the runs $2 of the store $1 that have a place.</summary>
+    public const string Known = """SELECT run FROM "joblocks".line WHERE store = $1 AND run = ANY ($2)""";
+}
