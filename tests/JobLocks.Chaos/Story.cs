@@ -64,6 +64,8 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm,
         {
             await StartAllAsync();
             var began = Stopwatch.GetTimestamp();
+            // However short the history is, some runs of each scheduler have to wait.
+            await StormAsync(offers, stop);
             while (Stopwatch.GetElapsedTime(began) < time)
             {
                 if (!await upheavals.StepAsync(servers, StartAllAsync, stop)) await StepAsync(history, offers, servers, postgres.ConnectionString, stop);
@@ -93,12 +95,14 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm,
     private async Task StepAsync(History history, Offers offers, List<ServerProcess> servers, string connectionString, CancellationToken stop)
     {
         var dice = _random.Next(1000);
-        if (_random.Next(1000) < Storms) await Task.WhenAll(Enumerable.Range(0, Storm).Select(_ => offers.OfferAsync(_draw.Next(), stop)));
+        if (_random.Next(1000) < Storms) await StormAsync(offers, stop);
         else if (!isCalm && dice < Kills) await KillAsync(history, servers, connectionString, stop);
         else if (!isCalm && dice < Kills + Terminations) await TerminateAsync(history, servers, stop);
         else if (!isCalm && dice < Kills + Terminations + Deletions) await DeleteAsync(history, offers, stop);
         else await offers.OfferAsync(_draw.Next(), stop);
     }
+
+    private Task StormAsync(Offers offers, CancellationToken stop) => Task.WhenAll(Enumerable.Range(0, Storm).Select(_ => offers.OfferAsync(_draw.Next(), stop)));
 
     private async Task KillAsync(History history, List<ServerProcess> servers, string connectionString, CancellationToken stop)
     {
