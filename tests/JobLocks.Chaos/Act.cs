@@ -6,7 +6,7 @@ internal enum Act
     Enter,
     Leave,
 
-    /// <summary>The run was told that its lock is lost or that it is cancelled, and left.</summary>
+    /// <summary>The run was told that its lock is lost or that it is cancelled, or its scheduler was shut down under it, and it left.</summary>
     Lost,
 
     /// <summary>The process is about to be killed.</summary>

@@ -29,14 +29,14 @@ internal sealed class Work(History history, string process)
         try
         {
             await Task.Delay(offer.Milliseconds, stopOrLost.Token);
+            if (last is not null) await last();
         }
-        catch (OperationCanceledException)
+        catch (Exception)
         {
             history.Add(Act.Lost, process, offer.Number, attempt, id);
             throw;
         }
 
-        if (last is not null) await last();
         history.Add(offer.IsMeantToFail ? Act.Fail : Act.Leave, process, offer.Number, attempt, id);
         return offer.IsMeantToFail ? throw new MeantToFailException() : attempt;
     }

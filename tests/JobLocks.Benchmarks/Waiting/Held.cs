@@ -8,7 +8,8 @@ namespace JobLocks.Benchmarks.Waiting;
 /// <param name="Number">Which run.</param>
 /// <param name="Entered">When it began, on the clock of <see cref="Clock"/>.</param>
 /// <param name="Left">When it ended.</param>
-internal sealed record Held(string Name, int Number, long Entered, long Left)
+/// <param name="Process">The id of its process.</param>
+internal sealed record Held(string Name, int Number, long Entered, long Left, int Process)
 {
     /// <summary>What each job does.</summary>
     public static void For(string name, int number, int milliseconds)
@@ -18,14 +19,17 @@ internal sealed record Held(string Name, int Number, long Entered, long Left)
 #pragma warning disable RS0030 // To hold the lock for so long is the job.
         Thread.Sleep(milliseconds);
 #pragma warning restore RS0030
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"out {name} {number} {entered} {Clock.Now}"));
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"out {name} {number} {entered} {Clock.Now} {Environment.ProcessId}"));
     }
 
     public static Held Read(string line)
     {
         var words = line.Split(' ');
-        return new(words[1], int.Parse(words[2], CultureInfo.InvariantCulture), Number64(words[3]), words.Length > 4 ? Number64(words[4]) : 0);
+        var hasEnded = words.Length > 5;
+        return new(words[1], Number32(words[2]), Number64(words[3]), hasEnded ? Number64(words[4]) : 0, hasEnded ? Number32(words[5]) : 0);
     }
+
+    private static int Number32(string word) => int.Parse(word, CultureInfo.InvariantCulture);
 
     private static long Number64(string word) => long.Parse(word, CultureInfo.InvariantCulture);
 }
