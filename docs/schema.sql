@@ -29,8 +29,17 @@ CREATE SCHEMA IF NOT EXISTS "joblocks";
 
 SET LOCAL search_path TO "joblocks";
 
--- A number for each grant. It grows with each grant of a key, so a table can refuse those who are late.
-CREATE SEQUENCE IF NOT EXISTS fence;
+-- A number for each grant: it grows with each grant of a key, so a table can refuse those who are late. And one for each arrival in the wait queue:
+-- a sequence, never a clock, says who came first. They start with the microseconds since 1970, since both may be made anew after an accident, and
+-- then no number may come a second time.
+DO $do$
+DECLARE
+    start bigint := extract(epoch FROM clock_timestamp()) * 1000000;
+BEGIN
+    EXECUTE format('CREATE SEQUENCE IF NOT EXISTS fence START WITH %s', start);
+    EXECUTE format('CREATE SEQUENCE IF NOT EXISTS place START WITH %s', start);
+END
+$do$;
 
 -- How many may have a lock at once, as the processes say it: two numbers for one name are a mistake.
 CREATE TABLE IF NOT EXISTS limits (
@@ -40,9 +49,7 @@ CREATE TABLE IF NOT EXISTS limits (
     said_at timestamptz NOT NULL DEFAULT now()
 );
 
--- The runs that wait for a lock, in the order of their places. A sequence, never a clock, says who came first.
-CREATE SEQUENCE IF NOT EXISTS place;
-
+-- The runs that wait for a lock, in the order of their places.
 CREATE TABLE IF NOT EXISTS line (
     place   bigint      PRIMARY KEY DEFAULT nextval('place'),
     key     bigint      NOT NULL,

@@ -120,7 +120,16 @@ internal sealed class Offers : IAsyncDisposable
         }
 
         _history.Add(Act.Again, "", offer.Number);
-        await _quartz.DeleteJob(QuartzOffers.JobKeyOf(offer), stop);
+        try
+        {
+            await _quartz.DeleteJob(QuartzOffers.JobKeyOf(offer), stop);
+        }
+        catch (SchedulerException) when (!stop.IsCancellationRequested)
+        {
+            // Its trigger has just fired for the last time. What is left of it goes with it.
+            await _quartz.DeleteJob(QuartzOffers.JobKeyOf(offer), stop);
+        }
+
         await QuartzOffers.OfferAsync(_quartz, [offer], stop);
     }
 

@@ -52,4 +52,13 @@ internal static partial class SessionLog
 
     [LoggerMessage(217, LogLevel.Warning, "The handle of the lock {LockName} ({LockKey}) was garbage-collected without being disposed, and the lock is released now. It was acquired by {Holder} at {HeldSince:u}. Keep the handle while the lock is needed, and dispose it afterwards. Acquired at: {Stack}")]
     public static partial void HandleCollected(this ILogger log, string lockName, long lockKey, string holder, DateTimeOffset heldSince, string stack);
+
+    [LoggerMessage(221, LogLevel.Information, "The schema {Schema} has changed, or what this role may do with it: JobLocks goes on with what there is now")]
+    public static partial void SchemaChanged(this ILogger log, string schema);
+
+    [LoggerMessage(222, LogLevel.Warning, "Locks go on, but no run can wait in line and nobody sees who holds what: {Reason}")]
+    public static partial void SchemaIsGone(this ILogger log, string reason);
+
+    [LoggerMessage(223, LogLevel.Debug, "It cannot be looked at what there is of the schema {Schema}; trying again")]
+    public static partial void CannotLookAtSchema(this ILogger log, string schema, Exception cause);
 }

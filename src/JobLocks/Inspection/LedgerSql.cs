@@ -48,6 +48,14 @@ internal static class LedgerSql
         RETURNING NULL::jsonb
         """;
 
+    /// <summary>Which numbers of the backend $1 are written down, and 0 for its session.</summary>
+    public const string Written =
+        """
+        SELECT to_jsonb(nth) FROM "joblocks".held WHERE backend = $1::int
+        UNION ALL
+        SELECT to_jsonb(0) FROM "joblocks".sessions WHERE backend = $1::int
+        """;
+
     /// <summary>Which locks of the backend $1 are to be let go, and who wants it.</summary>
     public const string Asked =
         """SELECT jsonb_build_object('Number', nth, 'By', asked) FROM "joblocks".held WHERE backend = $1::int AND asked IS NOT NULL""";

@@ -22,6 +22,7 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
 
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan BetweenTallies = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan BetweenChecks = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan BetweenTrims = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(1);
 
@@ -33,6 +34,7 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
     private TimeSpan _askedAt;
     private TimeSpan _talliedAt;
     private TimeSpan _trimmedAt;
+    private TimeSpan _checkedAt;
     private bool _isNew;
     private bool _isClosed;
     private bool _isBroken;
@@ -99,8 +101,21 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
         Say(LedgerSql.ForgetMinutes, 0);
     }
 
+    /// <summary>Somebody may have emptied the tables: then what is held is written down once more.</summary>
+    private void Check(TimeSpan now)
+    {
+        if (_backend == 0 || now - _checkedAt < BetweenChecks) return;
+
+        _checkedAt = now;
+        var written = Ask<long>(LedgerSql.Written, _backend).ToHashSet();
+        if (!written.Contains(0)) _backend = 0;
+        // Those that were let go meanwhile were struck out.
+        foreach (var (handle, number) in _written.Where(one => !written.Contains(one.Value)).ToList()) _written.Remove(handle);
+    }
+
     private void Note(int backend, TimeSpan now)
     {
+        Check(now);
         var held = desk.HeldSince(desk.UtcNow - Moment);
         if (backend != _backend)
         {

@@ -38,6 +38,7 @@ public sealed partial class AdvisoryLocks : ILockKeeper
 
     /// <summary>What cannot be used of the schema that it was told to use, as the end of a sentence; null for nothing.</summary>
     internal string? Lacks => _options.Schema is not { } schema ? null
+        : _schema.Trouble is { } trouble ? trouble
         : _desk.IsLineAside ? $"no run can wait in line for now: somebody has the table {schema}.line to himself, or waits for that."
         : _desk.HasLine == false ? $"no run can wait in line: this role may not use {schema}.line. See the GRANT lines in docs/schema.sql."
         : !_desk.HasLedger ? $"nobody sees who holds what: this role may not use {schema}.held. See the GRANT lines in docs/schema.sql."

@@ -27,6 +27,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     private readonly LineWatch _watch;
     private readonly WaitingLine _line;
     private readonly LedgerWriter _ledger;
+    private readonly SchemaWatch _schema;
     private readonly LockTraces _traces;
     private readonly JobLocksOptions _options;
     private readonly NpgsqlDataSource? _ownedSource;
@@ -46,6 +47,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         _watch = new(statements, _desk, options, log);
         _line = new(statements, _watch, new(statements, _watch, log), options, _desk);
         _ledger = new(_desk, options, log);
+        _schema = new(opening, _desk, options, log);
         _traces = new(options.NamesInTelemetry);
         Inspection = new(_desk, statements, options, log);
     }
@@ -53,6 +55,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     private void Opened()
     {
         _ledger.Start();
+        _schema.Start();
         _watch.Presence.ShowAll();
     }
 
@@ -150,6 +153,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     /// <summary>Releases every lock and closes the connection.</summary>
     public async ValueTask DisposeAsync()
     {
+        _schema.Dispose();
         _ledger.Dispose();
         // A connection that hangs is left to end by itself.
         await _desk.DisposeAsync().AsTask().WaitAsync(LongestClose).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);

@@ -12,38 +12,42 @@ internal sealed class JobLocksSchema(JobLocksOptions options, ILogger log)
     private static readonly TimeSpan LongestSetUp = TimeSpan.FromSeconds(60);
 
     /// <summary>Makes sure that they are there.</summary>
-    /// <returns>
-    /// The sequence of the fencing tokens, 0 where there is none, or where it is not ours to use; whether runs can stand in the line;
-    /// and whether it can be written down who holds what.
-    /// </returns>
     /// <exception cref="WrongServerException">They are not there, and this role may not create them.</exception>
-    public (uint Fence, bool HasLine, bool HasLedger) Prepare(NpgsqlConnection connection, OpeningWatch watch)
+    public SchemaState Prepare(NpgsqlConnection connection, OpeningWatch watch)
     {
-        if (options.Schema is not { } schema) return (0, false, false);
+        if (options.Schema is not { } schema) return default;
 
-        var (version, fence, mayUse, mayWait, mayRecord) = Look(connection, schema);
-        if (version < SchemaSql.Version)
+        var state = Look(connection, schema);
+        if (state.Version < SchemaSql.Version)
         {
-            if (!options.PrepareSchema) throw Missing(schema, version, $"{nameof(JobLocksOptions.PrepareSchema)} is false");
+            if (!options.PrepareSchema) throw Missing(schema, state.Version, $"{nameof(JobLocksOptions.PrepareSchema)} is false");
 
             watch.GoOn(LongestSetUp);
-            Create(connection, schema, version);
+            Create(connection, schema, state.Version);
             watch.GoOn();
-            (_, fence, mayUse, mayWait, mayRecord) = Look(connection, schema);
+            state = Look(connection, schema);
         }
 
-        if (!mayUse) log.NoFence(schema);
-        if (!mayWait) log.NoLine(schema);
-        if (!mayRecord) log.NoLedger(schema);
-        return (mayUse ? fence : 0, mayWait, mayRecord);
+        SayWhatIsMissing(state);
+        return state;
     }
 
-    private static (int Version, uint Fence, bool MayUse, bool MayWait, bool MayRecord) Look(NpgsqlConnection connection, string schema)
+    /// <summary>Says in the log what this role may not use.</summary>
+    public void SayWhatIsMissing(SchemaState state)
+    {
+        var schema = options.Schema!;
+        if (state.Fence == 0) log.NoFence(schema);
+        if (!state.HasLine) log.NoLine(schema);
+        if (!state.HasLedger) log.NoLedger(schema);
+    }
+
+    /// <summary>Looks what there is. Waits for nothing.</summary>
+    public static SchemaState Look(NpgsqlConnection connection, string schema)
     {
         using var command = new NpgsqlCommand(SchemaSql.Look, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = schema } } };
         using var reader = command.ExecuteReader();
         reader.Read();
-        return (reader.GetInt32(0), (uint)reader.GetInt64(1), reader.GetBoolean(2), reader.GetBoolean(3), reader.GetBoolean(4));
+        return new(reader.GetInt32(0), reader.GetBoolean(2) ? (uint)reader.GetInt64(1) : 0, reader.GetBoolean(3), reader.GetBoolean(4));
     }
 
     private void Create(NpgsqlConnection connection, string schema, int version)

@@ -54,6 +54,13 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     /// <summary>Runs cannot stand in the line any more: it is gone, or no longer ours to use.</summary>
     public void ForgetLine() => HasLine = IsLineAside = false;
 
+    /// <summary>What there is of our schema has changed.</summary>
+    public void Become(OpenedSession session)
+    {
+        HasLine = session.HasLine;
+        HasLedger = session.HasLedger;
+    }
+
     /// <summary>Runs cannot stand in the line for now.</summary>
     public void LeaveLine()
     {

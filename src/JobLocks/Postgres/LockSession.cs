@@ -163,10 +163,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
         catch (PostgresException refused) when (opened.StillStands)
         {
             // Without our schema, a lock is still a lock.
-            if (refused.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InsufficientPrivilege or PostgresErrorCodes.InternalError
-                or PostgresErrorCodes.ObjectNotInPrerequisiteState)
-                ForgetSchema(opened);
-            CompareHeld(opened, sentAt, refused);
+            CompareHeld(opened, sentAt, refused, asksAgain: IsAboutSchema(refused) && ForgetSchema(opened));
         }
         catch (FullLockTableException full)
         {
@@ -194,10 +191,16 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
         desk.Proved(this, opened.ProvedAt);
     }
 
-    private void ForgetSchema(OpenedSession opened)
+    private static bool IsAboutSchema(PostgresException refused) => refused.SqlState
+        is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InvalidSchemaName or PostgresErrorCodes.InsufficientPrivilege
+        or PostgresErrorCodes.InternalError or PostgresErrorCodes.ObjectNotInPrerequisiteState;
+
+    /// <returns>Whether the session goes on in another way than before.</returns>
+    private bool ForgetSchema(OpenedSession opened)
     {
-        opened.ForgetSchema();
+        var usedSome = opened.ForgetSchema();
         desk.ForgetLine();
+        return usedSome;
     }
 
     private static void Ask(OpenedSession opened, SessionQuestion question)

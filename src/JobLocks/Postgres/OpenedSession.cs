@@ -133,11 +133,30 @@ internal sealed class OpenedSession : IDisposable
     }
 
     /// <summary>Goes on without fencing tokens and without the line: they are no longer there, or no longer ours to use.</summary>
-    public void ForgetSchema()
+    /// <returns>Whether any of them was in use.</returns>
+    public bool ForgetSchema()
     {
+        var usedSome = _fence > 0 || _facts.HasLine;
         _fence = 0;
         IsLineAside = false;
         if (_facts.HasLine) _plain = Become(_facts with { HasLine = false });
+        return usedSome;
+    }
+
+    /// <summary>Looks what there is of our schema now, and goes on with that.</summary>
+    /// <param name="schema">Its name.</param>
+    /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
+    public SchemaState LookAtSchema(string schema)
+    {
+        var now = Prove(connection => JobLocksSchema.Look(connection, schema));
+        // While somebody else has the table to himself, it is looked at elsewhere.
+        var hasLine = now.HasLine && !IsLineAside;
+        if (now.Fence == _fence && hasLine == _facts.HasLine && now.HasLedger == _facts.HasLedger) return now;
+
+        if (hasLine && !_facts.HasLine && _facts.IsGuarded) Prove(connection => { GuardSql.Create(connection, _facts.Options, hasLine: true); return true; });
+        _fence = now.Fence;
+        _plain = Become(_facts with { HasLine = hasLine, HasLedger = now.HasLedger, Fence = now.Fence });
+        return now;
     }
 
     /// <summary>

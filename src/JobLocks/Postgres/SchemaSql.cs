@@ -11,7 +11,7 @@ internal static class SchemaSql
     public const string OneAtATime = "SELECT pg_advisory_xact_lock(1246524259, 0)";
 
     /// <summary>
-    /// The version of the schema $1, 0 where it is not there; its sequence; whether this role may draw from it; whether it may use the line;
+    /// The version of the schema $1, 0 where it is not there or lacks a table; its sequence; whether this role may draw from it; whether it may use the line;
     /// and whether it may write down who holds what.
     /// </summary>
     public const string Look =
@@ -20,7 +20,9 @@ internal static class SchemaSql
              f AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'fence' AND c.relkind = 'S'),
              l AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'line' AND c.relkind = 'r'),
              p AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'place' AND c.relkind = 'S')
-        SELECT coalesce(substring(obj_description((SELECT oid FROM s), 'pg_namespace') FROM 'version ([0-9]+)')::int, 0),
+        SELECT CASE WHEN (SELECT count(*) FROM pg_class c JOIN s ON c.relnamespace = s.oid
+                          WHERE  c.relname IN ('fence', 'place', 'limits', 'line', 'sessions', 'held', 'names', 'minutes') AND c.relkind IN ('r', 'S')) < 8 THEN 0
+                    ELSE coalesce(substring(obj_description((SELECT oid FROM s), 'pg_namespace') FROM 'version ([0-9]+)')::int, 0) END,
                coalesce((SELECT oid FROM f), 0)::bigint,
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_sequence_privilege((SELECT oid FROM f), 'USAGE'), false),
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_sequence_privilege((SELECT oid FROM p), 'USAGE')
@@ -66,8 +68,17 @@ internal static class SchemaSql
 
         SET LOCAL search_path TO "joblocks";
 
-        -- A number for each grant. It grows with each grant of a key, so a table can refuse those who are late.
-        CREATE SEQUENCE IF NOT EXISTS fence;
+        -- A number for each grant: it grows with each grant of a key, so a table can refuse those who are late. And one for each arrival in the wait queue:
+        -- a sequence, never a clock, says who came first. They start with the microseconds since 1970, since both may be made anew after an accident, and
+        -- then no number may come a second time.
+        DO $do$
+        DECLARE
+            start bigint := extract(epoch FROM clock_timestamp()) * 1000000;
+        BEGIN
+            EXECUTE format('CREATE SEQUENCE IF NOT EXISTS fence START WITH %s', start);
+            EXECUTE format('CREATE SEQUENCE IF NOT EXISTS place START WITH %s', start);
+        END
+        $do$;
 
         -- How many may have a lock at once, as the processes say it: two numbers for one name are a mistake.
         CREATE TABLE IF NOT EXISTS limits (
@@ -77,9 +88,7 @@ internal static class SchemaSql
             said_at timestamptz NOT NULL DEFAULT now()
         );
 
-        -- The runs that wait for a lock, in the order of their places. A sequence, never a clock, says who came first.
-        CREATE SEQUENCE IF NOT EXISTS place;
-
+        -- The runs that wait for a lock, in the order of their places.
         CREATE TABLE IF NOT EXISTS line (
             place   bigint      PRIMARY KEY DEFAULT nextval('place'),
             key     bigint      NOT NULL,

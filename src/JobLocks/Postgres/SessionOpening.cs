@@ -87,6 +87,19 @@ internal sealed class SessionOpening
         }
     }
 
+    /// <summary>Makes our schema where it is gone, on a connection of its own. Says in the log what this role may not use of it.</summary>
+    /// <exception cref="WrongServerException">This role may not make it.</exception>
+    /// <exception cref="NpgsqlException">The server cannot be reached, or refuses us.</exception>
+    public void PrepareSchema()
+    {
+        using var connection = Connect();
+        SetUp(connection);
+        _schema.Prepare(connection, new(_options.LostAfter));
+    }
+
+    /// <summary>Says in the log what this role may not use of our schema.</summary>
+    public void SayWhatIsMissing(SchemaState state) => _schema.SayWhatIsMissing(state);
+
     /// <summary>
     /// A connection of a small pool to the server that holds the locks, not yet open: for statements that hold none, after <see cref="PooledSetUp"/>.
     /// </summary>
@@ -132,13 +145,13 @@ internal sealed class SessionOpening
             if (backend != connection.ProcessID) PoolerProbe.Check(connection, () => Connect(host));
             SetUp(connection);
             watch.GoOn();
-            var (fence, hasLine, hasLedger) = _schema.Prepare(connection, watch);
-            var isGuarded = TryGuard(connection, hasLine);
+            var schema = _schema.Prepare(connection, watch);
+            var isGuarded = TryGuard(connection, schema.HasLine);
             EndSetUp(connection);
             _host = host;
             _log.Opened(Server, backend);
             if (version < FirstWithIdleTimeout) _log.OldServer(version / 10_000);
-            return new(connection, new(Server, backend, isGuarded, hasLine, hasLedger, fence, lockTable / ShareOfLockTable, _options));
+            return new(connection, new(Server, backend, isGuarded, schema.HasLine, schema.HasLedger, schema.Fence, lockTable / ShareOfLockTable, _options));
         }
         catch
         {

@@ -2,6 +2,7 @@ using JobLocks.Gate;
 using JobLocks.Line;
 using JobLocks.Rules;
 using JobLocks.Tests.Support;
+using Npgsql;
 
 namespace JobLocks.Tests.Line;
 
@@ -9,13 +10,22 @@ namespace JobLocks.Tests.Line;
 [TestFixture, CancelAfter(40_000)]
 public sealed class LineTurnTests : LineFixture
 {
+    private readonly List<NpgsqlConnection> _others = [];
+
     private static readonly TimeSpan NotDuringATest = TimeSpan.FromMinutes(1);
+
+    [TearDown]
+    public async Task EndOthers()
+    {
+        foreach (var other in _others) await other.DisposeAsync();
+        _others.Clear();
+    }
 
     [Test]
     public async Task Wakes_as_many_as_slots_were_released_at_once(CancellationToken stop)
     {
         const int Limit = 8;
-        var locks = OpenWithoutSweep();
+        var locks = await OpenWithoutSweepAsync(stop);
         var wish = new LockWish(Name, Key, LockMode.Exclusive, Limit);
         var held = new List<JobLockHandle>();
         while (held.Count < Limit) held.AddRange((await ((ILockKeeper)locks).TryTakeAllAsync([wish], new() { Run = "h" }, null, blocks: false, stop)).Handles);
@@ -33,7 +43,7 @@ public sealed class LineTurnTests : LineFixture
     public async Task Wakes_all_readers_together_however_many_there_are(CancellationToken stop)
     {
         const int Readers = 100;
-        var locks = OpenWithoutSweep();
+        var locks = await OpenWithoutSweepAsync(stop);
         var held = await locks.TryAcquireAsync(Name, stop);
         for (var i = 0; i < Readers; i++) await ParkAsync(locks, i, new(Name, Key, LockMode.Shared), stop);
 
@@ -88,7 +98,7 @@ public sealed class LineTurnTests : LineFixture
     [Test]
     public async Task Lets_a_run_that_has_waited_long_enough_pass_nobody(CancellationToken stop)
     {
-        ILockKeeper locks = OpenWithoutSweep();
+        ILockKeeper locks = await OpenWithoutSweepAsync(stop);
         var held = await ((AdvisoryLocks)locks).TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 0, stop);
         var late = AddressOf(1);
@@ -108,7 +118,7 @@ public sealed class LineTurnTests : LineFixture
     public async Task Lets_a_run_pass_nobody_under_a_name_for_which_its_turn_has_not_come(CancellationToken stop)
     {
         var other = new LockWish($"{Name} other", LockKey.Of($"{Name} other"));
-        ILockKeeper locks = OpenWithoutSweep();
+        ILockKeeper locks = await OpenWithoutSweepAsync(stop);
         var held = await ((AdvisoryLocks)locks).TryAcquireAsync(Name, stop);
         var heldOther = await ((AdvisoryLocks)locks).TryAcquireAsync(other.Name!, stop);
         await ParkAsync(locks, 0, other, stop);
@@ -128,7 +138,7 @@ public sealed class LineTurnTests : LineFixture
     [Test]
     public async Task Gives_a_run_its_place_back_that_was_given_up_while_its_store_was_slow_to_keep_it(CancellationToken stop)
     {
-        ILockKeeper locks = OpenWithoutSweep();
+        ILockKeeper locks = await OpenWithoutSweepAsync(stop);
         var held = await ((AdvisoryLocks)locks).TryAcquireAsync(Name, stop);
         var standing = await locks.Line.StandAsync(AddressOf(0), new(Name, Key), default, blocks: false, stop);
         await ParkAsync(locks, 1, stop);
@@ -175,7 +185,7 @@ public sealed class LineTurnTests : LineFixture
     public async Task Wakes_nobody_twice_whose_store_lost_its_answer(CancellationToken stop)
     {
         const int Readers = 5;
-        var locks = OpenWithoutSweep();
+        var locks = await OpenWithoutSweepAsync(stop);
         var held = await locks.TryAcquireAsync(Name, stop);
         for (var i = 0; i < Readers; i++) await ParkAsync(locks, i, new(Name, Key, LockMode.Shared), stop);
         var asked = new List<string>();
@@ -231,7 +241,7 @@ public sealed class LineTurnTests : LineFixture
     [Test]
     public async Task Keeps_to_the_time_of_a_run_whichever_of_its_locks_it_waits_for([Values] bool isOnFirst, CancellationToken stop)
     {
-        var locks = OpenWithoutSweep();
+        var locks = await OpenWithoutSweepAsync(stop);
         var others = AdvisoryLocks.Connect(Database);
         var gate = JobGate.To(locks);
         var call = Calls.Call(Name) with { MayStandInLine = true, Address = _ => AddressOf(0) };
@@ -270,7 +280,7 @@ public sealed class LineTurnTests : LineFixture
     [Test]
     public async Task Waits_on_where_its_rule_has_no_bound_any_more(CancellationToken stop)
     {
-        var locks = OpenWithoutSweep();
+        var locks = await OpenWithoutSweepAsync(stop);
         await using var held = await locks.TryAcquireAsync(Name, stop);
         var gate = JobGate.To(locks);
         var call = Calls.Call(Name) with { MayStandInLine = true, Address = _ => AddressOf(0) };
@@ -285,7 +295,7 @@ public sealed class LineTurnTests : LineFixture
     [Test]
     public async Task Owes_a_run_that_had_begun_once_whatever_was_decided_while_it_waited([Values] bool isOverdue, CancellationToken stop)
     {
-        var locks = OpenWithoutSweep();
+        var locks = await OpenWithoutSweepAsync(stop);
         await using var held = await locks.TryAcquireAsync(Name, stop);
         var gate = JobGate.To(locks);
         var call = Calls.Call(Name) with { MayStandInLine = true, Address = _ => AddressOf(0), WasStartedBefore = static () => true };
@@ -303,5 +313,12 @@ public sealed class LineTurnTests : LineFixture
     }
 
     /// <summary>What is not told is not found.</summary>
-    private AdvisoryLocks OpenWithoutSweep() => Open(static options => options.SweepInterval = NotDuringATest);
+    /// <summary>Another process sweeps for the store, as far as this one can see: not even the sweep with which it begins comes between.</summary>
+    private async Task<AdvisoryLocks> OpenWithoutSweepAsync(CancellationToken stop)
+    {
+        var other = await Raw.OpenAsync(Database, stop);
+        _others.Add(other);
+        await other.AskAsync($"SELECT pg_advisory_lock(1246524279, {LineSweep.NumberOf(Runs.Id)})", stop);
+        return Open(static options => options.SweepInterval = NotDuringATest);
+    }
 }

@@ -1,0 +1,8 @@
+namespace JobLocks.Postgres;
+
+/// <summary>What there is of our schema, and what this role may do with it.</summary>
+/// <param name="Version">Its version; 0 where it is not there.</param>
+/// <param name="Fence">The sequence of the fencing tokens; 0 where there is none, or where it is not ours to use.</param>
+/// <param name="HasLine">Whether runs can stand in the wait queue.</param>
+/// <param name="HasLedger">Whether it can be written down who holds what.</param>
+internal readonly record struct SchemaState(int Version, uint Fence, bool HasLine, bool HasLedger);

@@ -1,0 +1,138 @@
+using JobLocks.Tests.Support;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Npgsql;
+using LockTable = JobLocks.Tests.Support.LockTable;
+
+namespace JobLocks.Tests.Postgres;
+
+/// <summary>What an operator does to our objects by mistake, and what happens to locks, runs and health.</summary>
+[TestFixture, CancelAfter(90_000)]
+public sealed class SchemaAccidentsTests : LineFixture
+{
+    [TestCase("TRUNCATE joblocks.line"), TestCase("DROP TABLE joblocks.line CASCADE"), TestCase("DROP SCHEMA joblocks CASCADE")]
+    public async Task Starts_a_run_that_waited_when_its_place_is_gone(string accident, CancellationToken stop)
+    {
+        var locks = Open();
+        var held = await locks.TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 1, stop);
+        Runs.Parked = [AddressOf(1)];
+
+        await LockTable.AskAsync(Database, accident);
+        await held!.DisposeAsync();
+
+        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
+        Runs.Parked = [];
+    }
+
+    [Test]
+    public async Task Keeps_its_locks_and_has_runs_wait_again_when_the_schema_was_dropped(CancellationToken stop)
+    {
+        var locks = Open();
+        await using var held = await locks.TryAcquireAsync("kept", stop);
+        var before = held!.FencingToken;
+
+        await LockTable.AskAsync(Database, "DROP SCHEMA joblocks CASCADE");
+        await UntilAsync(async () => await LockTable.AskAsync(Database, "SELECT to_regclass('joblocks.line') IS NOT NULL") is true && locks.Lacks is null, stop);
+        await using var next = await locks.TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 1, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(held.IsLost, Is.False);
+            Assert.That(next!.FencingToken, Is.GreaterThan(before), "a guard that has seen the last number must let the next one in");
+            Assert.That(await LengthAsync(), Is.EqualTo(1));
+        }
+    }
+
+    [Test]
+    public async Task Is_degraded_with_the_script_when_its_role_may_not_make_the_schema_anew(CancellationToken stop)
+    {
+        var (role, login) = await NewRoleAsync(stop);
+        await using var locks = AdvisoryLocks.Connect(login);
+        await using var held = await locks.TryAcquireAsync(Name, stop);
+
+        await LockTable.AskAsync(Database, "ALTER SCHEMA joblocks RENAME TO aside");
+        await UntilAsync(() => locks.Lacks?.Contains("docs/schema.sql", StringComparison.Ordinal) == true, stop);
+        await using var next = await locks.TryAcquireAsync($"{Name} next", stop);
+        var heldMeanwhile = !held!.IsLost && next is not null;
+        await LockTable.AskAsync(Database, "ALTER SCHEMA aside RENAME TO joblocks");
+        await UntilAsync(() => locks.Lacks is null, stop);
+
+        Assert.That(heldMeanwhile, Is.True);
+        await DropRoleAsync(role);
+    }
+
+    [TestCase("line"), TestCase("held"), TestCase("sessions")]
+    public async Task Notices_within_seconds_that_a_right_was_taken_away_and_given_back(string table, CancellationToken stop)
+    {
+        var (role, login) = await NewRoleAsync(stop);
+        await using var container = new ServiceCollection().AddLogging().AddJobLocks(login).AddHealthChecks().AddJobLocks().Services.BuildServiceProvider();
+        var health = container.GetRequiredService<HealthCheckService>();
+        var before = await health.CheckHealthAsync(stop);
+
+        await LockTable.AskAsync(Database, $"REVOKE ALL ON joblocks.{table} FROM {role}");
+        var without = await UntilIsAsync(health, HealthStatus.Degraded, stop);
+        await LockTable.AskAsync(Database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.{table} TO {role}");
+        await UntilIsAsync(health, HealthStatus.Healthy, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(before.Status, Is.EqualTo(HealthStatus.Healthy));
+            Assert.That(without.Entries["joblocks"].Description, Does.Contain("GRANT"));
+        }
+
+        await DropRoleAsync(role);
+    }
+
+    [TestCase("TRUNCATE joblocks.sessions, joblocks.held"), TestCase("DELETE FROM joblocks.held"), TestCase("DELETE FROM joblocks.sessions")]
+    public async Task Writes_its_holders_down_again_when_the_tables_were_emptied(string accident, CancellationToken stop)
+    {
+        await using var locks = Open();
+        await using var held = await locks.TryAcquireAsync(Name, stop);
+        await IsShownAsync(stop);
+
+        await LockTable.AskAsync(Database, accident);
+
+        await IsShownAsync(stop);
+    }
+
+    private Task IsShownAsync(CancellationToken stop) => UntilAsync(
+        async () => await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.held JOIN joblocks.sessions USING (backend) WHERE name = $1", Name) is 1L, stop);
+
+    private static Task UntilAsync(Func<bool> isSo, CancellationToken stop) => UntilAsync(() => Task.FromResult(isSo()), stop);
+
+    private static async Task UntilAsync(Func<Task<bool>> isSo, CancellationToken stop)
+    {
+        while (!await isSo()) await Task.Delay(50, stop);
+    }
+
+    private static async Task<HealthReport> UntilIsAsync(HealthCheckService health, HealthStatus status, CancellationToken stop)
+    {
+        while (true)
+        {
+            var report = await health.CheckHealthAsync(stop);
+            if (report.Status == status) return report;
+
+            await Task.Delay(50, stop);
+        }
+    }
+
+    /// <summary>One that has been granted all that a worker needs, and may create nothing.</summary>
+    private async Task<(string Role, string Login)> NewRoleAsync(CancellationToken stop)
+    {
+        await ProveAsync(Open(), stop);
+        var role = $"r{Guid.NewGuid():N}";
+        await LockTable.AskAsync(
+            Database,
+            $"""
+             CREATE ROLE {role} LOGIN;
+             GRANT USAGE ON SCHEMA joblocks TO {role};
+             GRANT USAGE ON ALL SEQUENCES IN SCHEMA joblocks TO {role};
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA joblocks TO {role}
+             """);
+        return (role, new NpgsqlConnectionStringBuilder(Database) { Username = role }.ConnectionString);
+    }
+
+    private async Task DropRoleAsync(string role) => await LockTable.AskAsync(Database, $"DROP OWNED BY {role}; DROP ROLE {role}");
+}
