@@ -39,7 +39,7 @@ internal sealed record StoreLoss(bool IsOfHangfire, long Since, long Until, long
 
     /// <summary>Whether the attempt was there when it was done, or its end was being written down: its store may not have learnt of it.</summary>
     public bool Met(Attempt attempt) =>
-        attempt.Offer.IsForHangfire == IsOfHangfire && attempt.Entered < Until && (attempt.Left > Since || At <= attempt.EndedAt + Attempt.ToBeWritten);
+        attempt.Offer.IsForHangfire == IsOfHangfire && attempt.Entered < Until && (attempt.Left > Since || (At > 0 && At <= attempt.EndedAt + Attempt.ToBeWritten));
 
     private static long EndOf(IReadOnlyList<Event> events, Event act) => events.FirstOrDefault(one => one.Act == Act.Stored && one.Stamp > act.Stamp && IsSame(one, act))?.Stamp ?? long.MaxValue;
 

@@ -22,7 +22,7 @@ public sealed class AllOrNoneTests : TwoInstances
             Assert.That(taken!.Select(static handle => handle.Name), Is.EqualTo(names));
             Assert.That(taken!.Select(static handle => handle.Key), Is.EqualTo(names.Select(LockKey.Of)));
             Assert.That(taken!.Lost.IsCancellationRequested, Is.False);
-            Assert.That(await LockTable.CountAsync(Database), Is.EqualTo(8));
+            Assert.That(await LockTable.CountUntilAsync(Database, 8), Is.EqualTo(8));
             foreach (var name in names) Assert.That(await Others.TryAcquireAsync(name, stop), Is.Null);
         }
     }
@@ -35,13 +35,13 @@ public sealed class AllOrNoneTests : TwoInstances
         using (Assert.EnterMultipleScope())
         {
             Assert.That(taken!.Select(static handle => handle.Name), Is.EqualTo(new[] { $"{Name}b", $"{Name}a" }));
-            Assert.That(await LockTable.CountAsync(Database), Is.EqualTo(2));
+            Assert.That(await LockTable.CountUntilAsync(Database, 2), Is.EqualTo(2));
         }
 
         await taken!.DisposeAsync();
         await taken.DisposeAsync();
         await SettleAsync(Locks, stop);
-        Assert.That(await LockTable.CountAsync(Database), Is.Zero, "one release frees each");
+        Assert.That(await LockTable.CountLeftAsync(Database), Is.Zero, "one release frees each");
     }
 
     [TestCase(true), TestCase(false)]
@@ -56,7 +56,7 @@ public sealed class AllOrNoneTests : TwoInstances
             Assert.That(Locks.TryAcquireAll(names, stop), Is.Null);
 
             await SettleAsync(Locks, stop);
-            Assert.That(await LockTable.CountAsync(Database), Is.EqualTo(1), "the holder's own");
+            Assert.That(await LockTable.CountUntilAsync(Database, 1), Is.EqualTo(1), "the holder's own");
         }
 
         await SettleAsync(Others, stop);
@@ -125,7 +125,7 @@ public sealed class AllOrNoneTests : TwoInstances
         // The first may be asked together with the last of those that were given up.
         await SettleAsync(Locks, stop);
         await SettleAsync(Locks, stop);
-        Assert.That(await LockTable.CountAsync(Database), Is.Zero);
+        Assert.That(await LockTable.CountLeftAsync(Database), Is.Zero);
     }
 
     /// <summary>10^5 tries for two to four of forty names in random order, by eight tasks of each of two instances: some are granted, some are refused
@@ -169,7 +169,7 @@ public sealed class AllOrNoneTests : TwoInstances
         {
             Assert.That(wrong, Is.Zero, "two had one name");
             Assert.That(granted, Is.GreaterThan(1000));
-            Assert.That(await LockTable.CountAsync(Database), Is.Zero);
+            Assert.That(await LockTable.CountLeftAsync(Database), Is.Zero);
         }
 
         await using var all = await Others.TryAcquireAllAsync(names, stop);

@@ -25,7 +25,7 @@ public sealed class LimitTests : TwoInstances
             Assert.That(taken.Skip(5), Has.All.Null);
             Assert.That(taken.Take(5).Select(static handle => handle!.Key).Distinct().Count(), Is.EqualTo(5));
             Assert.That(taken.Take(5).Select(static handle => handle!.Name), Has.All.EqualTo(Name));
-            Assert.That(await LockTable.CountAsync(Database), Is.EqualTo(5));
+            Assert.That(await LockTable.CountUntilAsync(Database, 5), Is.EqualTo(5));
         }
 
         foreach (var handle in taken) handle?.Dispose();
@@ -61,7 +61,7 @@ public sealed class LimitTests : TwoInstances
             foreach (var handle in taken) await handle.DisposeAsync();
             await SettleAsync(Locks, stop);
             await SettleAsync(Others, stop);
-            Assert.That(await LockTable.CountAsync(Database), Is.Zero);
+            Assert.That(await LockTable.CountLeftAsync(Database), Is.Zero);
         }
     }
 
@@ -89,7 +89,7 @@ public sealed class LimitTests : TwoInstances
             var handles = taken.OfType<JobLockHandle>().ToList();
             Assert.That(handles.Select(static handle => handle.Key), Is.Unique);
             Assert.That(handles, Has.Count.EqualTo(8));
-            Assert.That(await LockTable.CountAsync(Database), Is.EqualTo(8));
+            Assert.That(await LockTable.CountUntilAsync(Database, 8), Is.EqualTo(8));
             foreach (var handle in handles) await handle.DisposeAsync();
             await SettleAsync(Locks, stop);
         }
@@ -184,7 +184,7 @@ public sealed class LimitTests : TwoInstances
         {
             Assert.That(taken, Has.None.Null);
             Assert.That(await TryTakeAsync(Others, 1000, stop), Is.Null);
-            Assert.That(await LockTable.CountAsync(Database), Is.EqualTo(1000));
+            Assert.That(await LockTable.CountUntilAsync(Database, 1000), Is.EqualTo(1000));
         }
 
         foreach (var handle in taken) await handle.DisposeAsync();
@@ -212,7 +212,7 @@ public sealed class LimitTests : TwoInstances
             var refused = await ((ILockKeeper)Locks).TryTakeAllAsync(both, Run, null, blocks: false, stop);
             Assert.That(refused.Refused!.Name, Is.EqualTo(other));
             await SettleAsync(Locks, stop);
-            Assert.That(await LockTable.CountAsync(Database), Is.EqualTo(1), "the place was given back");
+            Assert.That(await LockTable.CountUntilAsync(Database, 1), Is.EqualTo(1), "the place was given back");
         }
 
         await SettleAsync(Others, stop);

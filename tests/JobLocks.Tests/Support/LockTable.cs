@@ -31,6 +31,19 @@ internal static class LockTable
         }
     }
 
+    /// <summary>How many are held, once that is the expected number or after ten seconds: a release need not wait for the server.</summary>
+    public static async Task<long> CountUntilAsync(string connectionString, long expected)
+    {
+        var waited = Stopwatch.StartNew();
+        while (true)
+        {
+            var count = await CountAsync(connectionString);
+            if (count == expected || waited.Elapsed > TimeSpan.FromSeconds(10)) return count;
+
+            await Task.Yield();
+        }
+    }
+
     public static async Task<long> CountAsync(string connectionString) => (long)(await AskAsync(connectionString, Held))!;
 
     public static async Task<object?> AskAsync(string connectionString, string sql, params object[] parameters)
