@@ -19,9 +19,6 @@ internal sealed record Attempt(Offer Offer, string Process, long Entered, long L
     /// <summary>Its own number, by which a write of job data names it.</summary>
     public string Id { get; init; } = "";
 
-    /// <summary>When it left, in seconds of the history's clock; later than everything where nothing is known of that.</summary>
-    public double EndedAt { get; init; } = double.MaxValue;
-
     /// <summary>Whether one of the faults that hit it killed its process.</summary>
     public bool IsKilled { get; init; }
 
@@ -49,7 +46,6 @@ internal sealed record Attempt(Offer Offer, string Process, long Entered, long L
                 return new Attempt(offers[entered.Run], entered.Process, entered.Stamp, left, end?.Act is Act.Leave or Act.Fail, hits.Count > 0, entered.Place)
                 {
                     Id = of.Key,
-                    EndedAt = end?.At ?? double.MaxValue,
                     HadLock = entered.HadLock,
                     IsKilled = hits.Exists(static hit => hit.Act == Act.Kill),
                 };

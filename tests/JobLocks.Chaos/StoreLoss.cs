@@ -11,16 +11,13 @@ internal sealed record StoreLoss(bool IsOfHangfire, long Since, long Until, long
     public const string Hangfire = "Hangfire";
     public const string Quartz = "Quartz";
 
-    /// <summary>When it began, in seconds of the history's clock.</summary>
-    public double At { get; init; }
-
     public static IReadOnlyList<StoreLoss> AllOf(IReadOnlyList<Event> events)
     {
         var losses = new List<StoreLoss>();
         foreach (var act in events.Where(static one => one.Act is Act.Clear or Act.Restore))
         {
             var dump = act.Act == Act.Restore ? events.LastOrDefault(one => one.Act == Act.Dump && one.Stamp < act.Stamp && IsSame(one, act)) : null;
-            losses.Add(new(string.Equals(act.Process, Hangfire, StringComparison.Ordinal), act.Stamp, EndOf(events, act), dump?.Stamp, dump is null ? 0 : EndOf(events, dump)) { At = act.At });
+            losses.Add(new(string.Equals(act.Process, Hangfire, StringComparison.Ordinal), act.Stamp, EndOf(events, act), dump?.Stamp, dump is null ? 0 : EndOf(events, dump)));
         }
 
         return losses;
@@ -37,9 +34,8 @@ internal sealed record StoreLoss(bool IsOfHangfire, long Since, long Until, long
     /// <summary>Whether the store may have the run once more: it was in the dump.</summary>
     public bool MayBringBack(long offered) => Dumped is not null && offered < DumpedUntil;
 
-    /// <summary>Whether the attempt was there when it was done, or its end was being written down: its store may not have learnt of it.</summary>
-    public bool Met(Attempt attempt) =>
-        attempt.Offer.IsForHangfire == IsOfHangfire && attempt.Entered < Until && (attempt.Left > Since || (At > 0 && At <= attempt.EndedAt + Attempt.ToBeWritten));
+    /// <summary>Whether the attempt was there when it was done: its store did not learn of its end.</summary>
+    public bool Met(Attempt attempt) => attempt.Offer.IsForHangfire == IsOfHangfire && attempt.Entered < Until && attempt.Left > Since;
 
     private static long EndOf(IReadOnlyList<Event> events, Event act) => events.FirstOrDefault(one => one.Act == Act.Stored && one.Stamp > act.Stamp && IsSame(one, act))?.Stamp ?? long.MaxValue;
 
