@@ -10,7 +10,7 @@ internal sealed class LocalServer(ServerFolder folder, PostgresTools tools) : IA
 
     /// <summary>
     /// Careless of a crash of the machine, but not of the server: synchronous_commit stays on, or an immediate stop would lose
-    /// what was committed in the last moments before it.
+    /// what was committed in the last moments before it. Each fixture has a database of its own, and to look after all of them takes more than they need.
     /// </summary>
     private const string Settings =
         """
@@ -19,6 +19,7 @@ internal sealed class LocalServer(ServerFolder folder, PostgresTools tools) : IA
         max_connections = 300
         fsync = off
         full_page_writes = off
+        autovacuum = off
 
         """;
 
