@@ -1,7 +1,7 @@
 -- The least that the database roles of JobLocks need, as three roles to be granted to those of your applications:
 --     GRANT joblocks_worker TO billing;
--- Run by a superuser, after schema.sql (or after the first start of an application that may create the schema). May be run again. The owner of the
--- schema can run it too, if it may create roles: then without the line that grants pg_read_all_stats.
+-- Run by the owner of the schema, if it may create roles, or by a superuser, after schema.sql (or after the first start of an application that may create
+-- the schema). May be run again.
 -- For another schema than "joblocks", change its name here. The locks themselves need no right at all: every role may take one.
 DO $do$
 DECLARE
@@ -25,11 +25,17 @@ GRANT USAGE ON SEQUENCE "joblocks".fence, "joblocks".place TO joblocks_worker;
 GRANT SELECT, INSERT, UPDATE ON "joblocks".limits TO joblocks_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".line, "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO joblocks_worker;
 
--- Looks: pages, JSON, IJobLockInspector. pg_read_all_stats shows address and start of the sessions of other roles; without it they are not known.
+-- Looks: pages, JSON, IJobLockInspector. Of the sessions of other roles, it sees neither the address nor the start: the pages say "not known".
 GRANT USAGE ON SCHEMA "joblocks" TO joblocks_viewer;
 GRANT SELECT ON "joblocks".line, "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO joblocks_viewer;
-GRANT pg_read_all_stats TO joblocks_viewer;
 
--- Looks, and asks holders to let go. To end sessions it would need pg_signal_backend as well, which is not given here.
+-- Optional: shows addresses and starts of those sessions. It also lets the role read the text of the statements of every role in every database of this server, with
+-- all values that stand in them. Only a superuser may grant it, or a role that has it with the right to pass it on.
+-- GRANT pg_read_all_stats TO joblocks_viewer;
+
+-- Looks, and asks holders to let go. It may write any name into "asked": "asked_role" beside it is filled in by a trigger, and says which role did.
 GRANT joblocks_viewer TO joblocks_operator;
 GRANT UPDATE (asked) ON "joblocks".held TO joblocks_operator;
+
+-- Optional: lets the operator end the sessions of every role that is no superuser, in every database of this server (IJobLockInspector.EndSessionAsync).
+-- GRANT pg_signal_backend TO joblocks_operator;

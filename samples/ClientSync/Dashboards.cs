@@ -5,6 +5,7 @@ using JobLocks.Hangfire;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace ClientSync;
@@ -21,7 +22,8 @@ internal sealed class Dashboards : IAsyncDisposable
 
     public static async Task<Dashboards> StartAsync(string connectionString, int port, CancellationToken stop)
     {
-        var builder = WebApplication.CreateSlimBuilder();
+        // The page answers this machine without authorisation in Development only. Elsewhere: app.MapJobLocks(...).RequireAuthorization().
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { EnvironmentName = Environments.Development });
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls(string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{port}"));
         builder.Services.AddJobLocks(connectionString, static options => options.ApplicationName = "ClientSync dashboards");

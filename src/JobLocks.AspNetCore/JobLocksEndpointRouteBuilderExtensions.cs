@@ -3,6 +3,9 @@ using JobLocks.AspNetCore;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Microsoft.AspNetCore.Builder;
 
@@ -13,8 +16,8 @@ public static class JobLocksEndpointRouteBuilderExtensions
     /// Adds the page and the JSON behind it: which locks are held and by whom, which runs wait and why.
     /// </summary>
     /// <remarks>
-    /// Where nothing is said about authorisation, only requests of the same machine are answered, and none that came through a proxy
-    /// that says so in a header: say <c>.RequireAuthorization()</c>, or <c>.AllowAnonymous()</c>. Asking a holder to let go needs
+    /// Where nothing is said about authorisation, nothing is answered: say <c>.RequireAuthorization()</c>, or <c>.AllowAnonymous()</c>. Only in the
+    /// Development environment, requests of the same machine are answered without it. Asking a holder to let go needs
     /// <c>builder.Services.AddAntiforgery()</c>; without it, the page only shows.
     /// </remarks>
     /// <param name="endpoints">The application.</param>
@@ -35,8 +38,13 @@ public static class JobLocksEndpointRouteBuilderExtensions
         var group = endpoints.MapGroup(pattern.TrimEnd('/'));
         var page = new PageEndpoints(options);
         page.Map(group);
-        JsonEndpoints.Map(group.MapGroup("/api/v1"));
-        group.AddEndpointFilter(LocalOnly.CheckAsync).AddEndpointFilter(Answering.TellAsync);
+        new JsonEndpoints(page.LooksOf).Map(group.MapGroup("/api/v1"));
+        // At the root, all other paths are the application's own.
+        if (pattern.Trim('/').Length > 0) group.Map("/{**other}", Answering.NotFound).WithOrder(int.MaxValue).ExcludeFromDescription();
+        var unsaid = new LocalOnly(
+            endpoints.ServiceProvider.GetService<IHostEnvironment>()?.IsDevelopment() == true,
+            endpoints.ServiceProvider.GetService<ILoggerFactory>()?.CreateLogger("JobLocks.AspNetCore") ?? NullLogger.Instance);
+        group.AddEndpointFilter(Answering.TellAsync).AddEndpointFilter(unsaid.CheckAsync);
         return group;
     }
 }

@@ -7,7 +7,7 @@ namespace JobLocks.AspNetCore;
 internal static class JsonAnswers
 {
     public static OverviewAnswer Of(LockOverview from) =>
-        new(from.At, from.Held, from.Waiting, [.. from.Processes.Select(static one => new ProcessAnswer(Of(one.Session), one.Locks))], [.. from.Pressed.Select(Of)], from.HasNames);
+        new(from.At, from.Held, from.Waiting, [.. from.Processes.Select(static one => new ProcessAnswer(Of(one.Session), one.Locks))], [.. from.Pressed.Select(Of)], from.HasNames, [.. from.InternalLockHolders.Select(Of)]);
 
     public static PageAnswer<HeldAnswer> Of(LockPage<HeldLock> from) => new([.. from.Items.Select(Of)], from.Total);
 
@@ -31,13 +31,16 @@ internal static class JsonAnswers
     private static HeldAnswer Of(HeldLock from) => new(from.Key.ToString(), from.Line.ToString(), from.Name, Of(from.Mode), Of(from.Holder), Seconds(from.UsualHold));
 
     private static WaitingAnswer Of(WaitingName from) =>
-        new(from.Key.ToString(), from.Name, from.Length, from.Since, from.Holder is { } holder ? Of(holder) : null, Seconds(from.UsualHold));
+        new(from.Key.ToString(), from.Name, from.Length, from.Since, from.Holder is { } holder ? Of(holder) : null, Seconds(from.UsualHold), from.Unserved);
 
     private static RunAnswer Of(RunInLine from) =>
         new(from.Key.ToString(), from.Name, from.Place, Of(from.Mode), from.Scheduler, from.Store, from.Run, from.Job, from.Queue, from.Since, from.TurnCame, from.IsServed);
 
     private static HolderAnswer Of(LockHolder from) =>
         new(from.Run, from.Store, from.Application, from.Host, from.ProcessId, from.Backend, from.Address, from.Since, from.ConnectedSince, from.IsForeign);
+
+    private static InternalLockAnswer Of(InternalLockHolder from) => new(
+        from.Class, from.Number, from.Count, Of(from.IsShared ? LockMode.Shared : LockMode.Exclusive), from.Backend, from.Role, from.Application, from.Address, from.Effect, from.Cure);
 
     private static string Of(LockMode mode) => mode == LockMode.Shared ? "shared" : "exclusive";
 
@@ -46,7 +49,11 @@ internal static class JsonAnswers
     private static double? Seconds(TimeSpan? from) => from is { } some ? Seconds(some) : null;
 
     internal sealed record OverviewAnswer(
-        DateTimeOffset At, long Held, long Waiting, IReadOnlyList<ProcessAnswer> Processes, IReadOnlyList<WaitingAnswer> Pressed, bool HasNames);
+        DateTimeOffset At, long Held, long Waiting, IReadOnlyList<ProcessAnswer> Processes, IReadOnlyList<WaitingAnswer> Pressed, bool HasNames,
+        IReadOnlyList<InternalLockAnswer> InternalLockHolders);
+
+    internal sealed record InternalLockAnswer(
+        int Class, int Number, int Count, string Mode, int Backend, string? Role, string? Application, string? Address, string Effect, string Cure);
 
     internal sealed record ProcessAnswer(HolderAnswer Session, long Locks);
 
@@ -66,7 +73,7 @@ internal static class JsonAnswers
         DateTimeOffset? ConnectedSince,
         bool IsForeign);
 
-    internal sealed record WaitingAnswer(string Key, string Name, long Length, DateTimeOffset Since, HolderAnswer? Holder, double? UsualHold);
+    internal sealed record WaitingAnswer(string Key, string Name, long Length, DateTimeOffset Since, HolderAnswer? Holder, double? UsualHold, long Unserved);
 
     internal sealed record RunAnswer(
         string Key,

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using JobLocks.Inspection;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.HttpResults;
@@ -9,45 +10,46 @@ using Microsoft.AspNetCore.Routing;
 namespace JobLocks.AspNetCore;
 
 /// <summary>What the page shows, for other dashboards. Only to be read.</summary>
-internal static class JsonEndpoints
+internal sealed class JsonEndpoints(Func<IJobLockInspector, PageLooks> looksOf)
 {
     private const int LargestPage = 100;
 
     private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web);
 
-    public static void Map(RouteGroupBuilder group)
+    public void Map(RouteGroupBuilder group)
     {
         group.WithTags("JobLocks").ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status503ServiceUnavailable);
-        group.MapGet("/overview", async (IJobLockInspector locks, CancellationToken stop) => Json(JsonAnswers.Of(await locks.GetOverviewAsync(stop).ConfigureAwait(false))))
+        group.MapGet("/overview", async (IJobLockInspector locks, CancellationToken stop) => Json(JsonAnswers.Of((await looksOf(locks).ReadSnapshotAsync(0, 0, stop).ConfigureAwait(false)).Overview)))
             .WithSummary("What happens at the moment: how much is held, how much waits, who takes locks, and under which names the most runs wait.")
             .Produces<JsonAnswers.OverviewAnswer>();
         group.MapGet("/held", async (IJobLockInspector locks, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] int take = LargestPage) =>
-                await PagedAsync(skip, take, async () => JsonAnswers.Of(await locks.GetHeldAsync(skip, take, stop).ConfigureAwait(false))).ConfigureAwait(false))
+                await PagedAsync(skip, take, async () => JsonAnswers.Of(await looksOf(locks).ReadAsync(("held", skip, take), look => look.GetHeldAsync(skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false))
             .WithSummary("The locks that are held, the longest first.")
             .Produces<JsonAnswers.PageAnswer<JsonAnswers.HeldAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest);
         group.MapGet("/waiting", async (IJobLockInspector locks, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] int take = LargestPage) =>
-                await PagedAsync(skip, take, async () => JsonAnswers.Of(await locks.GetWaitingAsync(skip, take, stop).ConfigureAwait(false))).ConfigureAwait(false))
+                await PagedAsync(skip, take, async () => JsonAnswers.Of(await looksOf(locks).ReadAsync(("waiting", skip, take), look => look.GetWaitingAsync(skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false))
             .WithSummary("The names for which runs wait, the longest line first.")
             .Produces<JsonAnswers.PageAnswer<JsonAnswers.WaitingAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest);
         // A text, here as in the answers: the numbers of JavaScript have 53 bits.
         group.MapGet("/names/{key}", async (IJobLockInspector locks, string key, CancellationToken stop) =>
-                KeyOf(key) is { } known ? Json(JsonAnswers.Of(await locks.GetNameAsync(known, stop).ConfigureAwait(false))) : (IResult)TypedResults.NotFound())
+                KeyOf(key) is { } known ? Json(JsonAnswers.Of(await looksOf(locks).ReadNameAsync(known, 0, run: null, stop).ConfigureAwait(false))) : (IResult)TypedResults.NotFound())
             .WithSummary("Everything about one name.")
             .Produces<JsonAnswers.NameAnswer>().Produces(StatusCodes.Status404NotFound);
         group.MapGet("/names/{key}/waiting", async (IJobLockInspector locks, string key, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] int take = LargestPage) =>
                 KeyOf(key) is { } known
-                    ? await PagedAsync(skip, take, async () => JsonAnswers.Of(await locks.GetWaitingAsync(known, skip, take, stop).ConfigureAwait(false))).ConfigureAwait(false)
+                    ? await PagedAsync(skip, take, async () => JsonAnswers.Of(await looksOf(locks).ReadAsync(("line", known, skip, take), look => look.GetWaitingAsync(known, skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false)
                     : TypedResults.NotFound())
             .WithSummary("The runs that wait for one name, in their order.")
             .Produces<JsonAnswers.PageAnswer<JsonAnswers.RunAnswer>>().Produces(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status400BadRequest);
-        group.MapGet("/search", async (IJobLockInspector locks, [FromQuery] string q, CancellationToken stop) => Json(JsonAnswers.Of(await locks.FindAsync(q, stop).ConfigureAwait(false))))
+        group.MapGet("/search", async (IJobLockInspector locks, [FromQuery] string q, CancellationToken stop) => Json(JsonAnswers.Of(await looksOf(locks).FindAsync(q, stop).ConfigureAwait(false))))
             .WithSummary("Finds names by a part of them, by their key, or by a run.")
             .Produces<IReadOnlyList<JsonAnswers.MatchAnswer>>();
         // The key of a job of Quartz may have a slash in it, and a server leaves that encoded.
         group.MapGet("/runs/{**run}", async (IJobLockInspector locks, string run, CancellationToken stop) =>
-                await locks.ExplainAsync(run = run.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase), stop).ConfigureAwait(false) is { } sentence ? Json(new JsonAnswers.SentenceAnswer(run, sentence)) : (IResult)TypedResults.NotFound())
+                await looksOf(locks).ExplainAsync(run = run.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase), store: null, stop).ConfigureAwait(false) is { } sentence ? Json(new JsonAnswers.SentenceAnswer(run, sentence)) : (IResult)TypedResults.NotFound())
             .WithSummary("Why a run does not start, in one sentence.")
             .Produces<JsonAnswers.SentenceAnswer>().Produces(StatusCodes.Status404NotFound);
+        foreach (var path in new[] { "/overview", "/held", "/waiting", "/names/{key}", "/names/{key}/waiting", "/search", "/runs/{**run}" }) Answering.MapOthers(group, path, "GET");
     }
 
     private static LockKey? KeyOf(string key) => long.TryParse(key, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) ? new(number) : null;

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Microsoft.AspNetCore.Http;
 
 namespace JobLocks.AspNetCore;
@@ -8,14 +9,23 @@ namespace JobLocks.AspNetCore;
 /// <param name="Detail">Why, and what to do about it.</param>
 internal sealed record Refusal(int Status, string Title, string Detail)
 {
+    private const int RetryAfterSeconds = 5;
+
     /// <summary>Null for what is none of ours to explain.</summary>
     public static Refusal? Of(Exception thrown) => thrown switch
     {
         UnauthorizedAccessException denied => new(StatusCodes.Status403Forbidden, "The database role of this application may not do that", denied.Message),
+        JobLocksUnavailableException { LookTrouble: { } title } busy => new(StatusCodes.Status503ServiceUnavailable, title, $"{busy.Message} The page is loaded again by itself."),
         JobLocksUnavailableException unavailable => new(
             StatusCodes.Status503ServiceUnavailable,
             "PostgreSQL cannot be asked for its locks",
             $"{unavailable.Message} Check that the server runs and that this application reaches it."),
         _ => null,
     };
+
+    /// <summary>Says when to ask again, where that may help.</summary>
+    public void TellWhen(HttpResponse response)
+    {
+        if (Status == StatusCodes.Status503ServiceUnavailable) response.Headers.RetryAfter = RetryAfterSeconds.ToString(CultureInfo.InvariantCulture);
+    }
 }

@@ -13,6 +13,7 @@ internal static class ConfiguredGates
 {
     private static readonly Lock Sync = new();
     private static readonly ConditionalWeakTable<JobStorage, StorageGate> Gates = [];
+    private static readonly ConditionalWeakTable<JobGate, StrongBox<CancellationToken>> StoppingHosts = [];
     private static DefaultGate? _default;
 
     /// <summary>Sets the gate of one storage.</summary>
@@ -106,6 +107,13 @@ internal static class ConfiguredGates
             return gate.Gate;
         }
     }
+
+    /// <summary>Says when the host stops that has this gate in its container.</summary>
+    public static void SetHostStopping(JobGate gate, CancellationToken stopping) => StoppingHosts.AddOrUpdate(gate, new(stopping));
+
+    /// <summary>Whether the host stops that set the gate of this storage. Its servers are told so next.</summary>
+    public static bool IsHostStopping(JobStorage storage) =>
+        Find(storage) is { } known && StoppingHosts.TryGetValue(known.Gate, out var stopping) && stopping.Value.IsCancellationRequested;
 
     /// <summary>Whether nothing but its jobs leads to this storage: a new process does not know it before one of them comes.</summary>
     public static bool IsFoundByItsJobs(JobStorage storage) => Find(storage) is { IsFoundByItsJobs: true };

@@ -40,7 +40,7 @@ internal sealed class HangfireRuns : IRunStore
     /// <summary>Who works on the storage here.</summary>
     public ServersHere Servers => _servers;
 
-    public IReadOnlyList<string?> FreeQueues => _servers.FreeQueues;
+    public IReadOnlyList<WorkerPool> FreeWorkers => _servers.FreeWorkers;
 
     public Action WorkerFreed
     {
@@ -49,6 +49,8 @@ internal sealed class HangfireRuns : IRunStore
 
     /// <summary>Hangfire.InMemory and Hangfire.MemoryStorage, which are no packages of ours: their jobs are gone with the process.</summary>
     private bool IsInMemory => _storage.GetType().Name is "InMemoryStorage" or "MemoryStorage";
+
+    private string Prefix => $"{(IsInMemory ? UnservedStores.Volatile : "")}Hangfire ";
 
     /// <summary>The one of a storage.</summary>
     public static HangfireRuns Of(JobStorage storage) => OfStorages.GetValue(storage, static storage => new(storage));
@@ -82,6 +84,8 @@ internal sealed class HangfireRuns : IRunStore
     public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         using var outside = AmbientTransaction.Leave();
+        if (JobStatesInPostgres.Read(_storage, runs) is { } states) return new([.. states.Select(static of => FateOf(of.State, of.IsInSchedule))]);
+
         using var connection = _storage.GetConnection();
         return new([.. runs.Select(run => LookAt(connection, run.Address.Run))]);
     }
@@ -94,29 +98,33 @@ internal sealed class HangfireRuns : IRunStore
     {
         using var outside = AmbientTransaction.Leave();
         using var connection = _storage.GetConnection();
-        var fates = runs.Select(run => FateOf(connection.GetStateData(run.Address.Run))).ToArray();
+        return new([.. runs.Select(run => FateOf(connection.GetStateData(run.Address.Run)) is var fate and not RunFate.Waits ? fate : Wake(connection, run))]);
+    }
+
+    /// <summary>In a transaction of its own: a storage tells one idle worker of each that is committed, however many jobs it puts into a queue.</summary>
+    private static RunFate Wake(IStorageConnection connection, WaitingRun run)
+    {
+        var (id, queue) = (run.Address.Run, run.Address.Queue);
         using var transaction = connection.CreateWriteTransaction();
-        for (var i = 0; i < fates.Length; i++)
-        {
-            if (fates[i] != RunFate.Waits) continue;
-
-            var (id, queue) = (runs[i].Address.Run, runs[i].Address.Queue);
-            // Or its time would come as well, while it is still in the queue.
-            transaction.RemoveFromSet(ScheduledSet, id);
-            transaction.RemoveFromSet(ScheduledSet, $"{queue}:{id}");
-            transaction.AddToQueue(queue, id);
-            fates[i] = RunFate.Comes;
-        }
-
-        if (runs.Any(static run => run.IsTooLate)) throw new TimeoutException("The storage took long to say where the runs are: another process may be waking them.");
+        // Or its time would come as well, while it is still in the queue.
+        transaction.RemoveFromSet(ScheduledSet, id);
+        transaction.RemoveFromSet(ScheduledSet, $"{queue}:{id}");
+        transaction.AddToQueue(queue, id);
+        if (run.IsTooLate) throw new TimeoutException("The storage took long to say where the runs are: another process may be waking them.");
 
         transaction.Commit();
-        return new(fates);
+        return RunFate.Comes;
+    }
+
+    public ValueTask<EarlierNames> FindNamesAsync(CancellationToken stop)
+    {
+        ReadName();
+        return new(new EarlierNames(Same: [], [Prefix + _name.Mark]));
     }
 
     private string ReadName()
     {
-        _id = $"{(IsInMemory ? UnservedStores.Volatile : "")}Hangfire {_name.Read()}";
+        _id = Prefix + _name.Read();
         _readAt = BootClock.Now;
         return _id;
     }
@@ -128,12 +136,11 @@ internal sealed class HangfireRuns : IRunStore
         return new(connection is JobStorageConnection schedule ? _parked.Page(schedule, Identify(), from) : ParkedRuns.None);
     }
 
-    /// <summary>One that was woken is still in the state Scheduled, but no longer in the schedule.</summary>
-    private static RunFate LookAt(IStorageConnection connection, string id)
+    /// <summary>The fate of one run, by Hangfire's own questions.</summary>
+    public static RunFate LookAt(IStorageConnection connection, string id)
     {
         var state = connection.GetStateData(id);
-        var fate = FateOf(state);
-        return fate == RunFate.Waits && !IsInSchedule(connection, id, state!) ? RunFate.Comes : fate;
+        return FateOf(state, FateOf(state) != RunFate.Waits || IsInSchedule(connection, id, state!));
     }
 
     private static bool IsInSchedule(IStorageConnection connection, string id, StateData state)
@@ -144,6 +151,9 @@ internal sealed class HangfireRuns : IRunStore
         return schedule.GetFirstByLowestScoreFromSet(ScheduledSet, due, due, MostDueAtOnce)
             .Exists(entry => string.Equals(entry, id, StringComparison.Ordinal) || entry.EndsWith($":{id}", StringComparison.Ordinal));
     }
+
+    /// <summary>A woken run is still in the state Scheduled, but no longer in the schedule.</summary>
+    private static RunFate FateOf(StateData? state, bool isInSchedule) => FateOf(state) is var fate && fate == RunFate.Waits && !isInSchedule ? RunFate.Comes : fate;
 
     private static RunFate FateOf(StateData? state) => state?.Name switch
     {

@@ -2,6 +2,7 @@ using Hangfire;
 using JobLocks.Gate;
 using JobLocks.Hangfire.Dashboard;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 
 namespace JobLocks.Hangfire;
 
@@ -65,6 +66,7 @@ public static class JobLocksGlobalConfigurationExtensions
     {
         RefusalFilter.Use();
         LocksDashboard.AddTo(configuration);
+        if (services?.GetService<IHostApplicationLifetime>() is { } host) ConfiguredGates.SetHostStopping(gate, host.ApplicationStopping);
         if (configuration is IGlobalConfiguration<JobStorage> { Entry: { } storage }) ConfiguredGates.Set(storage, gate);
         else if (services?.GetService<IServiceProviderIsService>()?.IsService(typeof(JobStorage)) == true) ConfiguredGates.SetHost(gate, services.GetService<JobStorage>);
         else ConfiguredGates.SetDefault(gate);

@@ -9,8 +9,9 @@ using JobLocks.Postgres;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Finds the jobs of a storage that wait for a lock, in Hangfire's own schedule: they are due within an hour. A job that is scheduled for something else is
-/// asked after once. Used by one thread at a time.
+/// Finds the jobs of a storage that wait for a lock, in Hangfire's own schedule. Most of them are due within an hour, and each pass reads all of that. Jobs that
+/// may wait for longer are due later: of that part, a pass reads one page, since it may hold very many jobs that are scheduled for something else.
+/// Used by one thread at a time.
 /// </summary>
 internal sealed class ParkedJobs
 {
@@ -18,40 +19,54 @@ internal sealed class ParkedJobs
     private const int MostRemembered = 100_000;
 
     // The last resort of a run that waits, and a little more.
-    private static readonly TimeSpan LatestDue = Queueing.LastResort + TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Near = Queueing.LastResort + TimeSpan.FromMinutes(1);
 
-    // Until this is forgotten, a job that was scheduled for something else and waits for a lock by now is not seen.
+    // Until this is forgotten, a job that was enqueued by hand before its time, and waits for a lock by now, is not seen.
     private static readonly TimeSpan RemembersFor = TimeSpan.FromMinutes(10);
 
-    private readonly HashSet<string> _others = new(StringComparer.Ordinal);
+    // The jobs that are scheduled for something else, and when they are due, in seconds. After that a job may wait for a lock, under the same entry.
+    private readonly Dictionary<string, long> _others = new(StringComparer.Ordinal);
     private TimeSpan _forgottenAt;
+    private long _farFrom;
 
     /// <summary>The next page: from the second <paramref name="from"/> on, by the time at which jobs are due.</summary>
     public ParkedRuns Page(JobStorageConnection connection, string store, string? from)
     {
         ForgetOthers();
+        var now = DateTime.UtcNow;
+        var near = JobHelper.ToTimestamp(now + Near);
         var first = from is null ? 0 : long.Parse(from, CultureInfo.InvariantCulture);
-        var last = JobHelper.ToTimestamp(DateTime.UtcNow + LatestDue);
+        var (runs, next) = Read(connection, store, first, near, JobHelper.ToTimestamp(now));
+        if (next is not null) return new(runs, next.Value.ToString(CultureInfo.InvariantCulture));
+
+        var (far, nextFar) = Read(connection, store, Math.Max(_farFrom, near + 1), JobHelper.ToTimestamp(DateTime.MaxValue), JobHelper.ToTimestamp(now));
+        _farFrom = nextFar ?? 0;
+        return new([.. runs, .. far], Next: null);
+    }
+
+    private (List<(RunAddress, TimeSpan)> Runs, long? Next) Read(JobStorageConnection connection, string store, long first, long last, long now)
+    {
         var entries = connection.GetFirstByLowestScoreFromSet(HangfireRuns.ScheduledSet, first, last, MostInPage);
         var runs = new List<(RunAddress, TimeSpan)>();
-        foreach (var entry in entries.Where(entry => !_others.Contains(entry)))
+        foreach (var entry in entries.Where(entry => !_others.TryGetValue(entry, out var due) || due <= now))
         {
             var id = IdIn(entry);
-            if (connection.GetStateData(id) is { Reason: { } reason } && reason.StartsWith(JobGate.WaitReason, StringComparison.Ordinal))
+            var state = connection.GetStateData(id);
+            if (state is { Reason: { } reason } && reason.StartsWith(JobGate.WaitReason, StringComparison.Ordinal))
                 runs.Add((new(store, id, KeptQueue.Of(connection, id)), TimeSpan.Zero));
             else
-                _others.Add(entry);
+                _others[entry] = DueOf(state) ?? long.MaxValue;
         }
 
         // Where more are due in one second than a page has, the rest of them is seen when these are gone.
-        return new(runs, entries.Count < MostInPage ? null : Math.Max(DueOf(connection, entries[^1]) ?? 0, first + 1).ToString(CultureInfo.InvariantCulture));
+        return (runs, entries.Count < MostInPage ? null : Math.Max(DueOf(connection.GetStateData(IdIn(entries[^1]))) ?? 0, first + 1));
     }
 
     /// <summary>The queue stands before the number of a job that was scheduled for one.</summary>
     private static string IdIn(string entry) => entry[(entry.LastIndexOf(':') + 1)..];
 
-    private static long? DueOf(JobStorageConnection connection, string entry) =>
-        connection.GetStateData(IdIn(entry))?.Data.TryGetValue(nameof(ScheduledState.EnqueueAt), out var at) == true ? JobHelper.ToTimestamp(JobHelper.DeserializeDateTime(at)) : null;
+    private static long? DueOf(StateData? state) =>
+        state?.Data.TryGetValue(nameof(ScheduledState.EnqueueAt), out var at) == true ? JobHelper.ToTimestamp(JobHelper.DeserializeDateTime(at)) : null;
 
     private void ForgetOthers()
     {

@@ -1,52 +1,58 @@
 using System.Collections.Concurrent;
-using System.Globalization;
 using Hangfire;
 using Hangfire.Server;
 using Hangfire.Storage.Monitoring;
+using JobLocks.Line;
 using JobLocks.Postgres;
 
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// The servers of this process that work on a storage, and whether they have free workers: a process with only clients or a dashboard starts no runs. The
-/// storage leads, since Hangfire says nowhere in the process which servers it has. Thread-safe.
+/// The servers of this process that work on a storage, and whether they have free workers: a process with only clients or a dashboard starts no runs. Which
+/// servers are in this process, Hangfire says in the process. The storage says which of them are its own, and their queues and workers. Thread-safe.
 /// </summary>
 internal sealed class ServersHere(JobStorage storage)
 {
     private const string ItemKey = "JobLocks.Busy";
 
-    // A server announces itself a moment after its start, and is asked after with each sweep. It strikes itself out when it stops.
+    // How long the answer of the storage holds while the servers of this process are the same.
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(5);
 
-    // A server that was killed stays in the storage, and another process may get its number. Hangfire's own default is one in 30 seconds.
-    private static readonly TimeSpan LongestSilence = TimeSpan.FromMinutes(2);
-
-    private static readonly string ProcessId = Environment.ProcessId.ToString(CultureInfo.InvariantCulture);
-
-    // In the order in which Hangfire looks for it.
-    private static readonly string Machine =
-        Environment.GetEnvironmentVariable("COMPUTERNAME") ?? Environment.GetEnvironmentVariable("HOSTNAME") ?? Environment.MachineName;
-
     private readonly ConcurrentDictionary<string, int> _busy = new(StringComparer.Ordinal);
+    private readonly StoppingServers _stopping = new();
     private volatile IReadOnlyList<ServerDto>? _servers;
     private TimeSpan _lookedAt;
+    private int _countWhenLooked;
 
     /// <summary>Called when a worker has become free.</summary>
     public Action WorkerFreed { get; set; } = static () => { };
 
-    /// <summary>The queues of the servers that have a free worker. An entry null, for all of them, where the servers were not asked for yet.</summary>
-    public IReadOnlyList<string?> FreeQueues => _servers is { } servers
-        ? [.. servers.Where(server => _busy.GetValueOrDefault(server.Name) < server.WorkersCount).SelectMany(static server => server.Queues ?? []).Distinct(StringComparer.Ordinal)]
-        : [null];
+    /// <summary>
+    /// The free workers of each server that takes runs. As many as are needed, for all queues, where the storage was not asked yet for the servers of this process.
+    /// </summary>
+    public IReadOnlyList<WorkerPool> FreeWorkers => _servers is { } servers
+        ? [.. servers.Where(TakesRuns).Select(server => new WorkerPool([.. server.Queues ?? []], server.WorkersCount - _busy.GetValueOrDefault(server.Name)))]
+        : LocalServerList.IsKnown && LocalServerList.Count == 0 ? [] : [new(Queues: null, int.MaxValue)];
 
-    /// <summary>Whether there is one. Asks the storage at most once in five seconds while there is.</summary>
+    /// <summary>
+    /// Whether one of them takes runs. Asks the storage at most once in five seconds while that is so, unless a server of this process has started or ended.
+    /// </summary>
     public bool Any()
     {
-        if (_servers is { Count: > 0 } && BootClock.Now - _lookedAt < BetweenLooks) return true;
+        var count = LocalServerList.Count;
+        if (LocalServerList.IsKnown && count == 0)
+        {
+            _servers = [];
+            return false;
+        }
+
+        if (count == _countWhenLooked && AnyTakesRuns() && BootClock.Now - _lookedAt < BetweenLooks) return true;
 
         try
         {
             _servers = [.. storage.GetMonitoringApi().Servers().Where(IsHere)];
+            _countWhenLooked = count;
+            _stopping.Forget(server => !IsHere(server));
         }
         catch (Exception)
         {
@@ -54,14 +60,15 @@ internal sealed class ServersHere(JobStorage storage)
         }
 
         _lookedAt = BootClock.Now;
-        return _servers is { Count: > 0 };
+        return AnyTakesRuns();
     }
 
     /// <summary>A worker has begun a run.</summary>
     public void Begin(PerformContext context)
     {
         context.Items[ItemKey] = this;
-        // It had not announced itself when it was last asked after.
+        _stopping.Begin(context);
+        // It had not announced itself when the storage was last asked.
         if (_servers is { } servers && context.ServerId is { } own && !servers.Any(server => string.Equals(server.Name, own, StringComparison.Ordinal))) _servers = null;
         _busy.AddOrUpdate(context.ServerId ?? "", 1, static (_, busy) => busy + 1);
     }
@@ -71,19 +78,17 @@ internal sealed class ServersHere(JobStorage storage)
     {
         if (!context.Items.Remove(ItemKey)) return;
 
+        _stopping.End(context);
         _busy.AddOrUpdate(context.ServerId ?? "", 0, static (_, busy) => busy - 1);
         WorkerFreed();
     }
 
-    /// <summary>
-    /// Hangfire names a server by its machine, or by an option, and by process number and GUID. In containers the numbers are often the same, and a
-    /// machine that we do not know may be this one by the name of an option: that is believed while it gives signs of life.
-    /// </summary>
-    private static bool IsHere(ServerDto server)
-    {
-        if (server.Name.Split(':') is not [.. var named, var process, _] || !string.Equals(process, ProcessId, StringComparison.Ordinal)) return false;
+    private bool AnyTakesRuns() => _servers?.Any(TakesRuns) == true;
 
-        return string.Equals(string.Join(':', named), Machine, StringComparison.OrdinalIgnoreCase)
-            || DateTime.UtcNow - (server.Heartbeat ?? server.StartedAt) < LongestSilence;
-    }
+    private bool TakesRuns(ServerDto server) => IsHere(server.Name) && !_stopping.Contains(server.Name) && !ConfiguredGates.IsHostStopping(storage);
+
+    private bool IsHere(ServerDto server) => IsHere(server.Name);
+
+    /// <summary>Where Hangfire has no list of its servers, one is known by the runs that it has performed.</summary>
+    private bool IsHere(string server) => LocalServerList.IsKnown ? LocalServerList.Contains(server) : _busy.ContainsKey(server);
 }

@@ -56,4 +56,7 @@ internal static partial class QuartzLog
 
     [LoggerMessage(337, LogLevel.Debug, "Whether trigger {TriggerKey} starts after a job with a lock is not known")]
     public static partial void CannotLookAtContinuation(this ILogger log, string triggerKey, Exception cause);
+
+    [LoggerMessage(338, LogLevel.Warning, "The scheduler could not be told of a run that another node has woken for it: its next poll of the job store finds the run")]
+    public static partial void CannotLookAgain(this ILogger log, Exception cause);
 }

@@ -15,6 +15,13 @@ public sealed class JobLocksOptions
     /// <value>Default true. False: <c>docs/schema.sql</c> was run by hand.</value>
     public bool PrepareSchema { get; set; } = true;
 
+    /// <summary>
+    /// The role that keeps the schema, where it is neither the role of this connection, nor one that this role is a member of, nor the owner of the database, nor a
+    /// superuser. Triggers and functions of the owner of a table run with the rights of whoever uses it, so objects of other roles are refused.
+    /// </summary>
+    /// <value>Default null: no other role.</value>
+    public string? SchemaOwner { get; set; }
+
     /// <summary>The server frees the locks of a process that it has not heard from for this long. The process counts them as lost before that.</summary>
     /// <value>
     /// Default 30 seconds. From 2 seconds to one hour, and at least three times <see cref="HeartbeatInterval"/>. The last sixth of it is for

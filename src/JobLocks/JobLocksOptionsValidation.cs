@@ -38,6 +38,9 @@ internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptio
         else if (options.Schema is not null && Encoding.UTF8.GetByteCount(options.Schema) > ProcessName.MaxBytes)
             errors.AddError($"is longer than the {ProcessName.MaxBytes} bytes that PostgreSQL keeps: \"{Shown.Name(options.Schema)}\". Shorten it.", nameof(JobLocksOptions.Schema));
 
+        if (options.SchemaOwner is not null && string.IsNullOrWhiteSpace(options.SchemaOwner))
+            errors.AddError("is empty. Name the role that keeps the schema, or leave it null.", nameof(JobLocksOptions.SchemaOwner));
+
         if (options.LostAfter < ShortestLostAfter || options.LostAfter > LongestLostAfter)
             errors.AddError(
                 $"must be from {ShortestLostAfter} to {LongestLostAfter}, but is {options.LostAfter}. Thirty seconds are a good start.",

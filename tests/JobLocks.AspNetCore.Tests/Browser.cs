@@ -45,6 +45,12 @@ internal sealed class Browser : IAsyncDisposable
         return page;
     }
 
+    /// <summary>Closes all pages: one that is left open goes on looking.</summary>
+    public async Task CloseAllAsync()
+    {
+        foreach (var context in _browser.Contexts.ToArray()) await context.CloseAsync();
+    }
+
     public async ValueTask DisposeAsync()
     {
         await _browser.DisposeAsync();

@@ -29,7 +29,11 @@ public sealed class BrowserTests
     public async Task StartSite() => _site = await Site.StartAsync();
 
     [TearDown]
-    public async Task EndSite() => await _site.DisposeAsync();
+    public async Task EndSite()
+    {
+        await _browser.CloseAllAsync();
+        await _site.DisposeAsync();
+    }
 
     [Test]
     public async Task Keeps_itself_up_to_date_without_being_loaded_again(CancellationToken stop)
@@ -119,6 +123,26 @@ public sealed class BrowserTests
         await page.RouteAsync("**/joblocks", static route => route.FulfillAsync(new() { Status = 302, Headers = [KeyValuePair.Create("Location", "/joblocks?held=0")] }));
 
         await Assertions.Expect(state).ToContainTextAsync("The server leads to another page");
+    }
+
+    [Test]
+    public async Task Says_that_it_is_not_up_to_date_where_the_server_does_not_answer()
+    {
+        var page = await _browser.OpenAsync(At("/joblocks"));
+        var state = page.Locator("#state");
+        await page.Clock.InstallAsync();
+        await page.ReloadAsync();
+        var asked = new TaskCompletionSource();
+        await page.RouteAsync("**/joblocks", _ => asked.TrySetResult());
+
+        await page.Clock.RunForAsync(2_000);
+        await asked.Task;
+        await page.Clock.RunForAsync(30_000);
+        await Assertions.Expect(state).ToContainTextAsync("The server does not answer");
+        await page.UnrouteAllAsync(new() { Behavior = UnrouteBehavior.IgnoreErrors });
+        await page.Clock.RunForAsync(2_000);
+
+        await Assertions.Expect(state).ToHaveTextAsync("Up to date");
     }
 
     [Test]
@@ -266,7 +290,9 @@ public sealed class BrowserTests
     /// <summary>Waits until the page has looked twice: it begins the second time when it is done with the first.</summary>
     private static async Task LookedAsync(IPage page)
     {
-        for (var i = 0; i < 2; i++) await page.WaitForResponseAsync(static answer => answer.Request.ResourceType is "fetch");
+        const string Looks = "performance.getEntriesByType('resource').filter(entry => entry.initiatorType === 'fetch').length";
+        var before = await page.EvaluateAsync<int>(Looks);
+        await page.WaitForFunctionAsync($"before => {Looks} >= before + 2", before, new() { Timeout = 60_000 });
     }
 
     private Uri At(string path) => new(_site.Address, path);

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.RegularExpressions;
 using JobLocks.Gate;
+using JobLocks.Testing.Postgres;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -34,10 +35,10 @@ internal sealed partial class Site : IAsyncDisposable
     public HttpClient Client { get; }
 
     public static async Task<Site> StartAsync(
-        Action<IEndpointConventionBuilder>? conventions = null, Action<JobLocksPageOptions>? options = null, bool hasAntiforgery = true, string pattern = "/joblocks", string settings = "", Action<IServiceCollection>? services = null)
+        Action<IEndpointConventionBuilder>? conventions = null, Action<JobLocksPageOptions>? options = null, bool hasAntiforgery = true, string pattern = "/joblocks", string settings = "", Action<IServiceCollection>? services = null, string environment = "Development")
     {
         var database = await AssemblySetup.Postgres.CreateDatabaseAsync("page");
-        var builder = WebApplication.CreateSlimBuilder();
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { EnvironmentName = environment });
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Services.AddJobLocks(database + settings);
@@ -80,21 +81,16 @@ internal sealed partial class Site : IAsyncDisposable
 
     public async Task<string> GetAsync(string path, HttpStatusCode expected = HttpStatusCode.OK)
     {
-        var answer = await Client.GetAsync(new Uri(path, UriKind.Relative));
+        var answer = expected == HttpStatusCode.OK ? await Client.GetPageAsync(path) : await Client.GetAsync(new Uri(path, UriKind.Relative));
         Assert.That(answer.StatusCode, Is.EqualTo(expected), path);
         return await answer.Content.ReadAsStringAsync();
     }
 
-    /// <summary>Presses the first button that asks a holder to let go.</summary>
+    /// <summary>What the form of a page sends, whichever of its buttons is pressed.</summary>
     public static FormUrlEncodedContent FormOn(string page) =>
         new(Field().Matches(page).DistinctBy(static field => field.Groups["name"].Value, StringComparer.Ordinal).Select(static field => KeyValuePair.Create(field.Groups["name"].Value, WebUtility.HtmlDecode(field.Groups["value"].Value))));
 
-    public async Task<object?> AskAsync(string sql)
-    {
-        await using var source = NpgsqlDataSource.Create(_database);
-        await using var command = source.CreateCommand(sql);
-        return await command.ExecuteScalarAsync();
-    }
+    public Task<object?> AskAsync(string sql) => DatabaseState.ReadAsync(_database, sql);
 
     /// <summary>Past the application, into its database.</summary>
     public async Task<NpgsqlConnection> OpenAsync(CancellationToken stop)
@@ -113,6 +109,6 @@ internal sealed partial class Site : IAsyncDisposable
 
     private async Task<IReadOnlyList<HeldLock>> OthersAsync(CancellationToken stop) => (await _app.Services.GetRequiredService<IJobLockInspector>().GetHeldAsync(stop: stop)).Items;
 
-    [GeneratedRegex("<(input type=\"hidden\"|button form=\"ask\") name=\"(?<name>[^\"]+)\" value=\"(?<value>[^\"]*)\"", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    [GeneratedRegex("<input type=\"hidden\" name=\"(?<name>[^\"]+)\" value=\"(?<value>[^\"]*)\"", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
     private static partial Regex Field();
 }

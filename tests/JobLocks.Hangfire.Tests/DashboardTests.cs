@@ -10,6 +10,8 @@ namespace JobLocks.Hangfire.Tests;
 [TestFixture]
 public sealed class DashboardTests : RealServers
 {
+    private static readonly string[] Invisible = ["\uFE0F", "\u3164", "\u00A0", "\U000E0041", "&#xE0041;"];
+
     [Test, CancelAfter(60_000)]
     public async Task Shows_who_holds_a_lock_and_who_waits_with_links_to_their_jobs(CancellationToken stop)
     {
@@ -64,8 +66,25 @@ public sealed class DashboardTests : RealServers
         using (Assert.EnterMultipleScope())
         {
             Assert.That(posted, Is.EqualTo(204));
-            Assert.That(failed.Reason, Does.StartWith($"The lock {stage.LockName} is given up, since somebody at 127.0.0.1 asked for it."));
+            Assert.That(failed.Reason, Does.StartWith($"The lock {stage.LockName} is given up, since somebody at 127.0.0.1 (database role ").And.Contain(") asked for it."));
         }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Names_who_holds_an_internal_lock_of_JobLocks(CancellationToken stop)
+    {
+        var stage = NewStage();
+        await using var held = await Servers[0].Locks!.TryAcquireAsync(stage.LockName, stop);
+        await using var site = await DashboardSite.StartAsync(Servers[0].Storage);
+        await using var script = new NpgsqlConnection(Servers.Database + ";Pooling=false");
+        await script.OpenAsync(stop);
+        await using var take = new NpgsqlCommand("SELECT pg_advisory_lock(1246521710, 4)", script);
+        await take.ExecuteNonQueryAsync(stop);
+
+        string page;
+        while (!(page = await site.GetAsync("/hangfire/joblocks")).Contains("needs for its own work", StringComparison.Ordinal)) stop.ThrowIfCancellationRequested();
+
+        Assert.That(page, Does.Contain($"SELECT pg_terminate_backend({script.ProcessID})"));
     }
 
     [Test, CancelAfter(60_000)]
@@ -110,6 +129,38 @@ public sealed class DashboardTests : RealServers
             Assert.That(ofOther, Does.Contain($"Hangfire job {held} of other").And.Not.Contain("/jobs/details/"));
             Assert.That(ours, Does.Contain($"/hangfire/jobs/details/{held}\"").And.Contain($"/hangfire/jobs/details/{waiting}\""));
         }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Asks_for_no_lock_of_another_name_than_that_in_the_address(CancellationToken stop)
+    {
+        var stage = NewStage();
+        await HoldAndWaitAsync(stage, stop);
+        await using var site = await DashboardSite.StartAsync(Servers[0].Storage);
+
+        var posted = await site.PostAsync($"/hangfire/joblocks/names/5/release/{stage.Key}", stop);
+
+        Assert.That(posted, Is.EqualTo(422));
+        Assert.That(stage.Entries.Entries[0].Handle!.Lost.IsCancellationRequested, Is.False);
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Shows_what_hides_in_a_name(CancellationToken stop)
+    {
+        const string Name = "tags\U000E0041\U000E007F, selector\uFE0F, filler\u3164, space\u00A0";
+        await using var other = AdvisoryLocks.Connect(Servers.Database, static options => options.ApplicationName = "other");
+        var taken = await ((ILockKeeper)other).TryTakeAllAsync([new(Name, LockKey.Of(Name))], new() { Run = $"Hangfire job {Name}" }, place: null, blocks: false, stop);
+        await Servers.Locks.WrittenDownAsync(LockKey.Of(Name), stop);
+        await using var site = await DashboardSite.StartAsync(Servers[0].Storage);
+
+        foreach (var path in new[] { "/hangfire/joblocks", $"/hangfire/joblocks/names/{LockKey.Of(Name)}" })
+        {
+            var page = await site.GetAsync(path);
+            Assert.That(page, Does.Contain("tags&lt;U&#x2B;E0041&gt;&lt;U&#x2B;E007F&gt;, selector&lt;U&#x2B;FE0F&gt;, filler&lt;U&#x2B;3164&gt;, space&lt;U&#x2B;00A0&gt;"), path);
+            Assert.That(Invisible.Where(hidden => page.Contains(hidden, StringComparison.Ordinal)), Is.Empty, path);
+        }
+
+        taken.Handles[0].Dispose();
     }
 
     [TestCase(true, 403)]

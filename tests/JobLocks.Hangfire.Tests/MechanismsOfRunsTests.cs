@@ -167,6 +167,8 @@ public sealed class MechanismsOfRunsTests : Mechanisms
             {
                 Assert.That(Servers.Client.Delete(id), Is.True);
                 await Servers.StoredAsync(id, DeletedState.StateName, stop);
+                // It may have been enqueued just before it was deleted, and Hangfire performs a job for each time that it stands in a queue.
+                await InNoQueueAsync(id, stop);
                 Assert.That(Servers.Client.Requeue(id), Is.True);
                 await Servers.StoredAsync(id, ScheduledState.StateName, stop);
             },
@@ -176,6 +178,11 @@ public sealed class MechanismsOfRunsTests : Mechanisms
         Assert.That(stage.Runs, Is.EqualTo(1));
         Assert.That(await Servers.Locks.LineAtLastAsync(stop), Is.Empty);
     }
+
+    private Task<long> InNoQueueAsync(string id, CancellationToken stop) => Patience.UntilAsync(
+        async () => (long)(await Servers.Locks.AskAsync("SELECT count(*) FROM hangfire.jobqueue WHERE jobid = $1", long.Parse(id, CultureInfo.InvariantCulture)))!,
+        static rows => rows == 0,
+        stop);
 
     private RecurringJobDto Recurring(Stage stage)
     {

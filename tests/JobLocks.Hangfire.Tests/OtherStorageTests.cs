@@ -46,8 +46,26 @@ public sealed class OtherStorageTests
         _server.Dispose();
         await _locks.DisposeAsync();
         await _others.DisposeAsync();
-        await _table.DisposeAsync();
         _storage.Dispose();
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Leaves_no_place_when_its_host_stops_in_order(CancellationToken stop)
+    {
+        var stage = Stage.Open();
+        await using var held = await _others.TryAcquireAsync(stage.LockName, stop);
+        var locks = AdvisoryLocks.Connect(_database);
+        using var storage = new InMemoryStorage();
+        storage.UseJobLocks(locks);
+        JobFilterProviderCollection filters = [JobFilterProviders.Providers, _states];
+        var server = new BackgroundJobServer(new BackgroundJobServerOptions { WorkerCount = 2, FilterProvider = filters, Activator = new JobActivator() }, storage);
+        var id = new BackgroundJobClient(storage, filters).Enqueue<WaitingJob>(job => job.Run(stage.Id));
+        await _states.NextAsync<ScheduledState>(id, stop);
+
+        server.Dispose();
+        await locks.DisposeAsync();
+
+        Assert.That(await _table.AskAsync($"SELECT count(*) FROM joblocks.line WHERE name = '{stage.LockName}'"), Is.EqualTo(0L));
     }
 
     [Test, CancelAfter(60_000)]

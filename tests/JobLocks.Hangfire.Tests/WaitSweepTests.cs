@@ -208,7 +208,7 @@ public sealed class WaitSweepTests : RealServers
         var waiting = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
         var place = await Servers.Locks.AskAsync("SELECT place || ' ' || store FROM joblocks.line WHERE run = $1", waiting);
         // The servers listen from some moment on.
-        var warned = _log.NextAsync("Somebody sends on the channel joblocks what is none of ours: hello", stop);
+        var warned = _log.NextAsync("The channel joblocks brought", stop);
         await Patience.UntilAsync(
             async () =>
             {

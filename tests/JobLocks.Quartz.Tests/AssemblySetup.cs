@@ -2,7 +2,7 @@ using JobLocks.Testing.Postgres;
 
 [assembly: Parallelizable(ParallelScope.Fixtures)]
 // A test here mostly waits for the schedule of a trigger.
-[assembly: LevelOfParallelism(4)]
+[assembly: LevelOfParallelism(3)]
 [assembly: FixtureLifeCycle(LifeCycle.SingleInstance)]
 
 namespace JobLocks.Quartz.Tests;

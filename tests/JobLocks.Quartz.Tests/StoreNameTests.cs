@@ -100,6 +100,85 @@ public sealed class StoreNameTests : QuartzFixture
         }
     }
 
+    [Test]
+    public async Task Is_one_store_for_a_node_that_may_not_read_the_number_of_the_cluster([Values] bool isFirst)
+    {
+        var limited = await LimitedRoleAsync();
+        var others = await OthersHoldAsync();
+        var first = await StartNodeAsync(Store.Ado, settings => isFirst ? settings with { StoreDatabase = limited } : settings);
+        await WaitOnAsync(first);
+        var second = await StartNodeAsync(Store.Ado, settings => isFirst ? settings : settings with { StoreDatabase = limited });
+        await WaitOnAsync(second, count: 2);
+
+        await Eventually.IsTrueOf(StoresAsync, static count => count == 1, "stores");
+        var (places, begunMeanwhile) = (await LineAsync(), Scene.Begun);
+        await others.DisposeAsync();
+
+        for (var i = 0; i < 2; i++) await Scene.NextRunAsync();
+        await LineEndsAsync();
+        Assert.That((places, begunMeanwhile, Scene.Begun), Is.EqualTo((2L, 0, 2)));
+    }
+
+    [Test]
+    public async Task Keeps_the_places_of_its_runs_when_its_database_was_dropped_and_restored()
+    {
+        await using var others = await OthersHoldAsync();
+        var (own, dump) = (Named("dropped"), Named("dump"));
+        await AskAsync($"CREATE DATABASE \"{own.Database}\"");
+        var old = await StartNodeAsync(Store.Ado, settings => settings with { StoreDatabase = own.ConnectionString });
+        await WaitOnAsync(old);
+        var (before, place) = (await NameAsync(), await PlaceAsync());
+        await EndAsync(old);
+        NpgsqlConnection.ClearAllPools();
+        await AskAsync($"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{own.Database}'");
+        await AskAsync($"CREATE DATABASE \"{dump.Database}\" TEMPLATE \"{own.Database}\"");
+        await AskAsync($"DROP DATABASE \"{own.Database}\"");
+        await AskAsync($"CREATE DATABASE \"{own.Database}\" TEMPLATE \"{dump.Database}\"");
+
+        await StartNodeAsync(Store.Ado, settings => settings with { StoreDatabase = own.ConnectionString });
+        await Eventually.IsTrueOf(NameAsync, name => !string.Equals(name, before, StringComparison.Ordinal), "the name of the store");
+
+        var run = (string)(await AskAsync($"SELECT run FROM joblocks.line WHERE name = '{Scene.LockName}'"))!;
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(await LineAsync(), Is.EqualTo(1));
+            Assert.That(await PlaceAsync(), Is.EqualTo(place));
+            Assert.That(Scene.Begun, Is.Zero);
+            Assert.That(await Others.Inspector.ExplainAsync(run, default), Does.Not.Contain("No running process"));
+        }
+    }
+
+    [Test]
+    public async Task Runs_what_may_wait_for_hours_where_the_line_was_emptied([Values] Store store)
+    {
+        var others = await OthersHoldAsync();
+        var node = await StartNodeAsync(store);
+        await node.RunAsync<PatientJob>(Scene);
+        await ParkedAsync(1);
+
+        await AskAsync($"DELETE FROM joblocks.line WHERE name = '{Scene.LockName}'");
+        await others.DisposeAsync();
+
+        await Scene.NextRunAsync();
+        Assert.That(Scene.Begun, Is.EqualTo(1));
+    }
+
+    /// <summary>The same database for a role that Quartz can work with.</summary>
+    private async Task<string> LimitedRoleAsync()
+    {
+        var role = $"limited_{Guid.NewGuid():N}";
+        await AskAsync(
+            $"""
+            REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC;
+            CREATE ROLE {role} LOGIN PASSWORD 'limited';
+            GRANT ALL ON ALL TABLES IN SCHEMA public TO {role};
+            GRANT ALL ON SCHEMA public TO {role}
+            """);
+        return new NpgsqlConnectionStringBuilder(Database) { Username = role, Password = "limited" }.ConnectionString;
+    }
+
+    private async Task<long> PlaceAsync() => (long)(await AskAsync($"SELECT min(place) FROM joblocks.line WHERE name = '{Scene.LockName}'"))!;
+
     private async Task WaitOnAsync(Node node, int count = 1)
     {
         await node.RunAsync<WaitingJob>(Scene);

@@ -1,4 +1,5 @@
 using JobLocks.Quartz.Tests.Support;
+using Quartz;
 
 namespace JobLocks.Quartz.Tests;
 
@@ -7,6 +8,7 @@ namespace JobLocks.Quartz.Tests;
 public sealed class WaitElsewhereTests : QuartzFixture
 {
     private const int Threads = 4;
+    private const string Group = "reports";
 
     // Longer than anything here waits.
     private static readonly TimeSpan NotDuringATest = TimeSpan.FromMinutes(2);
@@ -77,13 +79,92 @@ public sealed class WaitElsewhereTests : QuartzFixture
         Assert.That(begunMeanwhile, Is.Zero);
     }
 
-    private Task<Node> StartAsync(Store store = Store.Ado) => StartNodeAsync(
-        store, static settings => settings with { After = static quartz => quartz.ConfigureScheduler(static options => options.IdleWaitTime = NotDuringATest) });
-
-    /// <summary>All threads of a node.</summary>
-    private async Task OccupyAsync(Node node)
+    [Test]
+    public async Task Starts_all_readers_where_one_node_has_one_free_thread_and_the_other_is_idle()
     {
-        for (var i = 0; i < Threads; i++) await node.RunAsync<PlainJob>(_occupied);
-        for (var i = 0; i < Threads; i++) _running.Add(await _occupied.NextRunAsync());
+        Scene.Act = static run => run.UntilToldAsync();
+        var others = await OthersHoldAsync();
+        var nearlyBusy = await StartAsync();
+        for (var i = 0; i < 3; i++) await nearlyBusy.RunAsync<ReadingJob>(Scene);
+        await ParkedAsync(3);
+        await OccupyAsync(nearlyBusy, Threads - 1);
+        await StartAsync();
+        await ServedByAsync(2);
+
+        await others.DisposeAsync();
+
+        for (var i = 0; i < 3; i++) _running.Add(await Scene.NextRunAsync());
+        Assert.That(Scene.Begun, Is.EqualTo(3));
+    }
+
+    [Test]
+    public async Task Starts_the_runs_of_two_names_that_one_node_with_one_free_thread_releases_at_once()
+    {
+        using var second = new Scene { Act = static run => run.UntilToldAsync() };
+        Scene.Act = static run => run.UntilToldAsync();
+        var nearlyBusy = await StartAsync();
+        var (one, two) = (await nearlyBusy.Locks.TryAcquireAsync(Scene.LockName), await nearlyBusy.Locks.TryAcquireAsync(second.LockName));
+        await nearlyBusy.RunAsync<WaitingJob>(Scene);
+        await nearlyBusy.RunAsync<WaitingJob>(second);
+        await Eventually.IsTrueOf(async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.line WHERE parked AND name IN ('{Scene.LockName}', '{second.LockName}')"))!, static count => count == 2, "runs in line");
+        await OccupyAsync(nearlyBusy, Threads - 1);
+        await StartAsync();
+        await ServedByAsync(2);
+
+        await Task.WhenAll(one!.DisposeAsync().AsTask(), two!.DisposeAsync().AsTask());
+
+        _running.Add(await Scene.NextRunAsync());
+        _running.Add(await second.NextRunAsync());
+        Assert.That((Scene.Begun, second.Begun), Is.EqualTo((1, 1)));
+    }
+
+    [Test]
+    public async Task Starts_on_the_node_that_its_trigger_prefers_where_another_one_hears_of_its_turn()
+    {
+        var hearing = await StartAsync();
+        var preferred = await StartAsync();
+        await ServedByAsync(2);
+        var held = await hearing.Locks.TryAcquireAsync(Scene.LockName);
+        await preferred.RunAsync<WaitingJob>(Scene, trigger => trigger.WithPreferredNode(PreferredNode.For(preferred.Scheduler.SchedulerInstanceId)));
+        await ParkedAsync(1);
+
+        await held!.DisposeAsync();
+
+        var run = await Scene.NextRunAsync();
+        Assert.That(run.Context.Scheduler.SchedulerInstanceId, Is.EqualTo(preferred.Scheduler.SchedulerInstanceId));
+    }
+
+    [Test]
+    public async Task Starts_on_a_node_that_serves_its_execution_group_where_one_that_does_not_hears_of_its_turn()
+    {
+        var hearing = await StartAsync(refused: Group);
+        var serving = await StartAsync();
+        await ServedByAsync(2);
+        var held = await hearing.Locks.TryAcquireAsync(Scene.LockName);
+        await serving.RunAsync<WaitingJob>(Scene, static trigger => trigger.WithExecutionGroup(Group));
+        await ParkedAsync(1);
+
+        await held!.DisposeAsync();
+
+        var run = await Scene.NextRunAsync();
+        Assert.That(run.Context.Scheduler.SchedulerInstanceId, Is.EqualTo(serving.Scheduler.SchedulerInstanceId));
+    }
+
+    private Task<Node> StartAsync(Store store = Store.Ado, string? refused = null) => StartNodeAsync(
+        store,
+        settings => settings with
+        {
+            Before = quartz =>
+            {
+                if (refused is not null) quartz.RefuseExecutionGroups(refused);
+            },
+            After = static quartz => quartz.ConfigureScheduler(static options => options.IdleWaitTime = NotDuringATest),
+        });
+
+    /// <summary>Some threads of a node.</summary>
+    private async Task OccupyAsync(Node node, int threads = Threads)
+    {
+        for (var i = 0; i < threads; i++) await node.RunAsync<PlainJob>(_occupied);
+        for (var i = 0; i < threads; i++) _running.Add(await _occupied.NextRunAsync());
     }
 }

@@ -5,6 +5,7 @@ using JobLocks.Quartz.Waiting;
 using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 using Quartz;
+using Quartz.Extensibility;
 
 namespace JobLocks.Quartz.Tests;
 
@@ -51,6 +52,29 @@ public sealed class WaitRecoveryTests : QuartzFixture
 
         await Scene.NextRunAsync();
         await NothingIsLeftAsync(node, Store.Ado, runs: 1);
+    }
+
+    private static IEnumerable<TriggerBuilder<IJob>> Schedules()
+    {
+        var start = new DateTimeOffset(2026, 3, 28, 12, 0, 0, TimeSpan.Zero);
+        var trigger = () => TriggerBuilder.Create().ForJob("any").StartAt(start);
+        yield return trigger().WithSimpleSchedule(static simple => simple.WithInterval(TimeSpan.FromMilliseconds(300)).RepeatForever());
+        yield return trigger().WithSimpleSchedule(static simple => simple.WithInterval(TimeSpan.FromHours(1)).RepeatForever().MeasureIntervalFromCompletion());
+        yield return trigger().WithCronSchedule("30 15 4 * * ?");
+        yield return trigger().WithCalendarIntervalSchedule(static calendar => calendar.WithInterval(1, IntervalUnit.Month));
+        yield return trigger().WithDailyTimeIntervalSchedule(static daily => daily.WithInterval(90, IntervalUnit.Minute));
+    }
+
+    [TestCaseSource(nameof(Schedules))]
+    public void Takes_no_trigger_at_a_time_of_its_own_schedule_for_one_that_waits(TriggerBuilder<IJob> schedule)
+    {
+        var trigger = (IOperableTrigger)schedule.Build();
+        trigger.ComputeFirstFireTimeUtc(calendar: null);
+        trigger.Triggered(calendar: null);
+        if (HeldTrigger.HasFixedDelay(trigger)) trigger.NextFireTimeUtc = trigger.PreviousFireTimeUtc + TimeSpan.FromMinutes(77);
+
+        Assert.That(trigger.NextFireTimeUtc, Is.Not.Null);
+        Assert.That(HeldTrigger.HasLostMark(trigger, DateTimeOffset.MinValue), Is.False);
     }
 
     [Test]

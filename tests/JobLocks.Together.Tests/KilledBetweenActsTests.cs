@@ -105,7 +105,8 @@ public sealed class KilledBetweenActsTests(bool forHangfire)
         await KillAsync(victim, Telling, stop);
         await held.DisposeAsync();
 
-        await ComesAsync(atMost: 1, stop);
+        // Hangfire still has the delivery to the killed process: it performs the job once more where that comes back while the job is performed.
+        await ComesAsync(atMost: forHangfire ? 2 : 1, stop);
     }
 
     [Test]

@@ -2,6 +2,8 @@
 (() => {
   'use strict';
   const betweenLooks = 2000;
+  // Longer than the server itself takes before it gives up.
+  const longestLook = 30000;
   const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' });
   const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
   const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
@@ -48,8 +50,10 @@
 
   const look = async () => {
     if (document.visibilityState !== 'visible' || document.querySelectorAll('[data-live]').length === 0) return;
+    const giveUp = new AbortController();
+    const timer = setTimeout(() => giveUp.abort(new Error('The server does not answer')), longestLook);
     try {
-      const answer = await fetch(location.href, { headers: { Accept: 'text/html' }, cache: 'no-store' });
+      const answer = await fetch(location.href, { headers: { Accept: 'text/html' }, cache: 'no-store', signal: giveUp.signal });
       if (!answer.ok) throw new Error(`The server answers ${answer.status}`);
       if (answer.redirected) throw new Error('The server leads to another page');
       takeOver(new DOMParser().parseFromString(await answer.text(), 'text/html'));
@@ -58,6 +62,8 @@
     } catch (broken) {
       brokenAt ??= clock.format(new Date());
       say(`Not up to date since ${brokenAt}: ${broken.message}. It is tried again.`);
+    } finally {
+      clearTimeout(timer);
     }
   };
 

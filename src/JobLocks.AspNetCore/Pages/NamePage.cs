@@ -8,9 +8,9 @@ namespace JobLocks.AspNetCore.Pages;
 /// <param name="name">The name.</param>
 /// <param name="from">How many wait before the part of its wait queue that is shown.</param>
 /// <param name="token">Lets the viewer ask a holder to let go; null where he may not.</param>
-/// <param name="told">What came of the last time.</param>
+/// <param name="told">What came of the act before this page; null for none.</param>
 /// <param name="sentence">Why the run that was looked for does not start; null where none was.</param>
-internal sealed class NamePage(string at, NamedLock name, int from, AntiforgeryTokenSet? token, string? told, string? sentence)
+internal sealed class NamePage(string at, NamedLock name, int from, AntiforgeryTokenSet? token, ReleaseAnswer? told, string? sentence)
 {
     public Markup Render() => Markup.Of(
         $"""
@@ -36,10 +36,10 @@ internal sealed class NamePage(string at, NamedLock name, int from, AntiforgeryT
 
     private Markup Told() => told switch
     {
-        nameof(ReleaseAnswer.Released) => Note("It was let go."),
-        nameof(ReleaseAnswer.WasFree) => Note("Nobody had it any more."),
-        nameof(ReleaseAnswer.StillHeld) => Note("Its holder was told to stop, and has it still: a run ends when it looks at its token, or by itself."),
-        nameof(ReleaseAnswer.IsForeign) => Note("Its holder is none of ours, and cannot be asked. Whoever may can end its session in PostgreSQL."),
+        ReleaseAnswer.Released => Note("It was let go."),
+        ReleaseAnswer.WasFree => Note("Nobody had it any more."),
+        ReleaseAnswer.StillHeld => Note("Its holder was told to stop, and has it still: a run ends when it looks at its token, or by itself."),
+        ReleaseAnswer.IsForeign => Note("Its holder is none of ours, and cannot be asked. Whoever may can end its session in PostgreSQL."),
         _ => Markup.None,
     };
 
@@ -68,7 +68,7 @@ internal sealed class NamePage(string at, NamedLock name, int from, AntiforgeryT
         ? Markup.None
         : Markup.Of(
             $"""
-            <button form="ask" name="key" value="{one.Key.Value}" id="release-{id}" title="The run is cancelled; the lock is free when it has ended">Ask to let go</button>
+            <button form="ask" formaction="{at}/names/{name.Key.Value}/release/{one.Key.Value}" id="release-{id}" title="The run is cancelled; the lock is free when it has ended">Ask to let go</button>
             """);
 
     private Markup Line() => name.Waiting.Total == 0

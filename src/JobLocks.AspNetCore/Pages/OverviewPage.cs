@@ -14,6 +14,7 @@ internal sealed class OverviewPage(string at, LockSnapshot look, int heldFrom, i
         <p><b>{look.Overview.Processes.Count}</b> {(look.Overview.Processes.Count == 1 ? "process" : "processes")}</p>
         </section>
         {NoNames()}
+        <section data-live="internal">{InternalLocks()}</section>
         <section data-live="waiting" aria-labelledby="h-waiting">
         <h2 id="h-waiting" tabindex="-1">Waiting</h2>
         {Waiting()}
@@ -32,6 +33,15 @@ internal sealed class OverviewPage(string at, LockSnapshot look, int heldFrom, i
         ? Markup.None
         : Markup.Of($"<p class=\"note\">Names, runs and lines cannot be read here: the schema of JobLocks is not there, or this role may not read it. See the GRANT lines in docs/schema.sql.</p>");
 
+    private Markup InternalLocks() => look.Overview.InternalLockHolders.Count == 0
+        ? Markup.None
+        : Markup.Of(
+            $"""
+            <h2>Internal locks held by others</h2>
+            <p class="note">A program that is not JobLocks holds locks that JobLocks needs for its own work.</p>
+            <ul>{Markup.Join(look.Overview.InternalLockHolders.Select(static one => Markup.Of($"<li><bdi>{Shown.OneLine(one.ToString())}</bdi></li>")))}</ul>
+            """);
+
     private Markup Waiting() => look.Waiting.Total == 0
         ? Markup.Of($"<p class=\"empty\">No run waits. A run that meets a held lock appears here, with its place in the line.</p>")
         : Markup.Of(
@@ -40,12 +50,15 @@ internal sealed class OverviewPage(string at, LockSnapshot look, int heldFrom, i
             <thead><tr><th scope="col">Name</th><th scope="col">Runs</th><th scope="col">First since</th><th scope="col">Held by</th><th scope="col">Usual hold</th></tr></thead>
             <tbody>{Markup.Join(look.Waiting.Items.Select(one => Markup.Of(
                 $"""
-                <tr><td data-label="Name">{Parts.Link(at, $"waiting-{one.Key}", one.Key, one.Name)}</td><td data-label="Runs" class="number">{one.Length}</td><td data-label="First since">{Parts.Time(one.Since)}</td><td data-label="Held by">{(one.Holder is { } holder ? Parts.Holder(holder) : Markup.Of($"<span class=\"faint\">nobody at the moment</span>"))}</td><td data-label="Usual hold">{Parts.Usual(one.UsualHold)}</td></tr>
+                <tr><td data-label="Name">{Parts.Link(at, $"waiting-{one.Key}", one.Key, one.Name)}</td><td data-label="Runs" class="number">{one.Length}{NotServed(one)}</td><td data-label="First since">{Parts.Time(one.Since)}</td><td data-label="Held by">{(one.Holder is { } holder ? Parts.Holder(holder) : Markup.Of($"<span class=\"faint\">nobody at the moment</span>"))}</td><td data-label="Usual hold">{Parts.Usual(one.UsualHold)}</td></tr>
 
                 """)))}</tbody>
             </table>
+            {(look.Waiting.Items.Any(static one => one.Unserved > 0) ? Markup.Of($"<p class=\"note\">{LockInspector.SomeUnserved}</p>") : Markup.None)}
             {Parts.Pager($"{at}/", "waiting", waitingFrom, look.Waiting.Items.Count, look.Waiting.Total)}
             """);
+
+    private static Markup NotServed(WaitingName name) => name.Unserved == 0 ? Markup.None : Markup.Of($" <strong>{name.Unserved} not served</strong>");
 
     private Markup Held() => look.Held.Total == 0
         ? Markup.Of($"<p class=\"empty\">Nothing is held. A lock appears here while a run, or a program in any language, has it.</p>")

@@ -70,6 +70,12 @@ internal abstract class DashboardPage(string title) : RazorPage
         {
             return Render(locks);
         }
+        catch (JobLocksUnavailableException busy) when (busy.LookTrouble is not null)
+        {
+            // The script of the dashboard loads the page again.
+            Context.Response.StatusCode = 503;
+            return Markup.Of($"<div class=\"alert alert-warning js-joblocks-again\" role=\"alert\"><strong>{busy.LookTrouble}.</strong> {busy.Message} The page is loaded again by itself.</div>");
+        }
         catch (JobLocksUnavailableException unavailable)
         {
             return Markup.Of($"<div class=\"alert alert-danger\">PostgreSQL cannot be asked for its locks. {unavailable.Message} Check that the server runs and that this application reaches it.</div>");

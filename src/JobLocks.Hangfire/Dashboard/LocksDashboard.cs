@@ -51,11 +51,17 @@ internal static class LocksDashboard
     {
         if (!CanTellWhoAsks(context) || Of(context.Storage) is not { } locks) return false;
 
+        var name = new LockKey(KeyIn(context.UriMatch.Groups["key"].Value));
         var slot = new LockKey(KeyIn(context.UriMatch.Groups["slot"].Value));
         var by = $"somebody at {context.Request.RemoteIpAddress ?? "this machine"}";
         try
         {
-            return Blocking.Wait(locks.RequestReleaseAsync(slot, by, TimeSpan.FromSeconds(5), CancellationToken.None)) is ReleaseAnswer.Released or ReleaseAnswer.WasFree or ReleaseAnswer.StillHeld;
+            // Who may act is decided by the address: no other lock can be asked for under a name.
+            if (!Blocking.Wait(locks.GetNameAsync(name, 0, 1)).MayHave(slot)) return false;
+
+            var answer = Blocking.Wait(locks.RequestReleaseAsync(slot, by, TimeSpan.FromSeconds(5), CancellationToken.None));
+            locks.Pages.Forget();
+            return answer is ReleaseAnswer.Released or ReleaseAnswer.WasFree or ReleaseAnswer.StillHeld;
         }
         catch (Exception refused) when (refused is UnauthorizedAccessException or JobLocksUnavailableException)
         {
@@ -72,7 +78,7 @@ internal static class LocksDashboard
 
         try
         {
-            held = Of(storage) is { } locks ? Blocking.Wait(locks.GetHeldAsync(0, 1)).Total : 0;
+            held = Of(storage) is { } locks ? Blocking.Wait(locks.Pages.ReadAsync("held at all", static look => look.GetHeldAsync(0, 1), CancellationToken.None)).Total : 0;
         }
         catch (Exception)
         {

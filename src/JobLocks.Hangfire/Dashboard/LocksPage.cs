@@ -8,17 +8,26 @@ internal sealed class LocksPage() : DashboardPage("Locks")
     protected override Markup Render(LockInspector locks)
     {
         var (heldFrom, waitingFrom) = (From("held"), From("waiting"));
-        var (_, held, waiting) = Blocking.Wait(locks.GetSnapshotAsync(heldFrom, waitingFrom, OnOnePage));
+        var (overview, held, waiting) = Blocking.Wait(locks.Pages.ReadSnapshotAsync(heldFrom, waitingFrom, CancellationToken.None));
         LocksDashboard.Counted(Storage, held.Total);
         return Markup.Of(
             $"""
             <h1 class="page-header">Locks</h1>
+            {Internal(overview.InternalLockHolders)}
             <h3>Waiting</h3>
             {Waiting(waiting)}{Pager(LocksDashboard.Path, "waiting", waitingFrom, waiting.Items.Count, waiting.Total)}
             <h3>Held</h3>
             {Held(held)}{Pager(LocksDashboard.Path, "held", heldFrom, held.Items.Count, held.Total)}
             """);
     }
+
+    private static Markup Internal(IReadOnlyList<InternalLockHolder> holders) => holders.Count == 0
+        ? Markup.None
+        : Markup.Of(
+            $"""
+            <div class="alert alert-warning">A program that is not JobLocks holds locks that JobLocks needs for its own work.
+            {Markup.Join(holders.Select(static one => Markup.Of($"<br><bdi>{Shown.OneLine(one.ToString())}</bdi>")))}</div>
+            """);
 
     private Markup Waiting(LockPage<WaitingName> waiting) => waiting.Total == 0
         ? Markup.Of($"<div class=\"alert alert-success\">No run waits. A run that meets a held lock appears here, with its place in the line.</div>")
@@ -27,9 +36,12 @@ internal sealed class LocksPage() : DashboardPage("Locks")
             <div class="table-responsive"><table class="table">
             <thead><tr><th>Name</th><th class="min-width">Runs</th><th class="min-width">First since</th><th>Held by</th><th class="min-width">Usual hold</th></tr></thead>
             <tbody>{Markup.Join(waiting.Items.Select(one => Markup.Of(
-                $"<tr><td class=\"word-break\">{Link(one.Key, one.Name)}</td><td class=\"min-width\">{one.Length}</td><td class=\"min-width\">{Time(one.Since)}</td><td>{(one.Holder is { } holder ? Holder(holder) : Markup.Of($"<em>nobody at the moment</em>"))}</td><td class=\"min-width\">{Usual(one.UsualHold)}</td></tr>")))}</tbody>
+                $"<tr><td class=\"word-break\">{Link(one.Key, one.Name)}</td><td class=\"min-width\">{one.Length}{NotServed(one)}</td><td class=\"min-width\">{Time(one.Since)}</td><td>{(one.Holder is { } holder ? Holder(holder) : Markup.Of($"<em>nobody at the moment</em>"))}</td><td class=\"min-width\">{Usual(one.UsualHold)}</td></tr>")))}</tbody>
             </table></div>
+            {(waiting.Items.Any(static one => one.Unserved > 0) ? Markup.Of($"<div class=\"alert alert-warning\">{LockInspector.SomeUnserved}</div>") : Markup.None)}
             """);
+
+    private static Markup NotServed(WaitingName name) => name.Unserved == 0 ? Markup.None : Markup.Of($" <strong>{name.Unserved} not served</strong>");
 
     private Markup Held(LockPage<HeldLock> held) => held.Total == 0
         ? Markup.Of($"<div class=\"alert alert-success\">Nothing is held. A lock appears here while a run, or a program in any language, has it.</div>")

@@ -8,7 +8,7 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
     protected override Markup Render(LockInspector locks)
     {
         var from = From("skip");
-        var name = Blocking.Wait(locks.GetNameAsync(key, from, OnOnePage));
+        var name = Blocking.Wait(locks.Pages.ReadNameAsync(key, from, run: null, CancellationToken.None));
         var line = name.Waiting;
         return Markup.Of(
             $"""

@@ -38,7 +38,7 @@ internal sealed class SentenceDispatcher : IDashboardDispatcher
         try
         {
             var store = await HangfireRuns.Of(storage).IdentifyAsync(CancellationToken.None).ConfigureAwait(false);
-            return await locks.ExplainAsync(job, store, CancellationToken.None).ConfigureAwait(false);
+            return await locks.Pages.ExplainAsync(job, store, CancellationToken.None).ConfigureAwait(false);
         }
         catch (Exception broken)
         {

@@ -1,6 +1,7 @@
-// Keeps the sentence about a job's lock up to date while its page is visible.
+// Keeps the sentence about a job's lock up to date while its page is visible, and loads a page again that could not be shown.
 (function () {
   'use strict';
+  if (document.querySelector('.js-joblocks-again')) setTimeout(function () { location.reload(); }, 5000);
   var place = document.querySelector('.js-joblocks');
   if (!place) return;
   setInterval(function () {

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using JobLocks.Gate;
 using JobLocks.Naming;
@@ -15,14 +16,11 @@ namespace JobLocks.Quartz.Entering;
 /// </summary>
 internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, Resumption resumption, LastFirings last, RunningLocks running, IJobStore store, ILogger log)
 {
-    // The scheduler fires nothing else meanwhile. A server that answers at all answers in a millisecond.
-    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(250);
-    private static readonly TimeSpan ImpatientFor = TimeSpan.FromSeconds(5);
-    private static readonly TimeSpan Impatience = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan LongestPark = TimeSpan.FromSeconds(5);
 
     private readonly ConcurrentDictionary<string, FiredRun> _onTheirWay = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<Task, bool> _background = new();
-    private long _impatientUntil = long.MinValue;
+    private readonly AnswerPatience _patience = new();
 
     /// <summary>Replaces the results of runs that may not begin now. A shutdown waits for it.</summary>
     public async ValueTask DecideAsync(List<TriggerFiredResult> results)
@@ -56,6 +54,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
         finally
         {
+            runs.Threads.End(id);
             running.Forget(id);
         }
     }
@@ -75,23 +74,24 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
 
     private async ValueTask DecideEachAsync(List<TriggerFiredResult> results)
     {
-        List<(int Index, FiredRun Run, Task<Admission> Asked)>? asked = null;
+        List<(int Index, FiredRun Run, JobCall Call, Task<Admission> Asked)>? asked = null;
         for (var i = 0; i < results.Count; i++)
         {
             if (results[i].TriggerFiredBundle is not { } bundle) continue;
 
+            runs.Threads.Begin(bundle.Trigger.FireInstanceId ?? "");
             var run = await FiredRun.OfAsync(bundle, store, CancellationToken.None).ConfigureAwait(false);
             if (run.Bundle != bundle) results[i] = TriggerFiredResult.Fired(run.Bundle);
             if (run.WasHeld || run.StandIn is not null || run.Attempt > 0) _onTheirWay[run.Id] = run;
             await last.WatchAsync(run).ConfigureAwait(false);
             if (await MustNotComeAsync(run).ConfigureAwait(false)) results[i] = TriggerFiredResult.Declined;
-            else if (TryCall(run, out var call)) (asked ??= []).Add((i, run, AskAsync(call)));
+            else if (TryCall(run, out var call)) (asked ??= []).Add((i, run, call, AskAsync(call)));
         }
 
         if (asked is null) return;
 
         await AnsweredAsync(Task.WhenAll(asked.Select(static one => one.Asked))).ConfigureAwait(false);
-        foreach (var (i, run, answer) in asked) results[i] = await ResultAsync(run, answer).ConfigureAwait(false);
+        foreach (var (i, run, call, answer) in asked) results[i] = await ResultAsync(run, call, answer).ConfigureAwait(false);
     }
 
     /// <summary>What the store is told of an end. A store that cannot be asked waits with the end itself until it can be told.</summary>
@@ -144,9 +144,12 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
 
     private async Task<Admission> AskAsync(JobCall call)
     {
+        var askedAt = Stopwatch.GetTimestamp();
         try
         {
-            return await gate.TryEnterAsync(call, CancellationToken.None).ConfigureAwait(false);
+            var answer = await gate.TryEnterAsync(call, CancellationToken.None).ConfigureAwait(false);
+            if (answer is not Admission.Refused { IsUnavailable: true }) _patience.Answered(Stopwatch.GetElapsedTime(askedAt));
+            return answer;
         }
         catch (Exception broken) when (broken is not JobLockRuleException)
         {
@@ -160,11 +163,11 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     {
         try
         {
-            await all.WaitAsync(Environment.TickCount64 < Volatile.Read(ref _impatientUntil) ? Impatience : Patience).ConfigureAwait(false);
+            await all.WaitAsync(_patience.Next).ConfigureAwait(false);
         }
         catch (TimeoutException)
         {
-            Volatile.Write(ref _impatientUntil, Environment.TickCount64 + (long)ImpatientFor.TotalMilliseconds);
+            _patience.Missed();
         }
         catch (JobLockRuleException)
         {
@@ -172,9 +175,9 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
     }
 
-    private async ValueTask<TriggerFiredResult> ResultAsync(FiredRun run, Task<Admission> answer)
+    private async ValueTask<TriggerFiredResult> ResultAsync(FiredRun run, JobCall call, Task<Admission> answer)
     {
-        if (!answer.IsCompleted) return await DeclineAsync(run, AnsweredLateAsync(run, answer)).ConfigureAwait(false);
+        if (!answer.IsCompleted) return await DeclineAsync(run, AnsweredLateAsync(run, call, answer)).ConfigureAwait(false);
 
         try
         {
@@ -207,8 +210,8 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
     }
 
-    /// <summary>The scheduler has gone on without the run: it is put back, and a lock that it got too late is not kept.</summary>
-    private async Task AnsweredLateAsync(FiredRun run, Task<Admission> answer)
+    /// <summary>The scheduler has gone on without the run: it is put back, where it was in the wait queue, and gives back the locks that came too late.</summary>
+    private async Task AnsweredLateAsync(FiredRun run, JobCall call, Task<Admission> answer)
     {
         Admission admission;
         try
@@ -228,7 +231,19 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
             return;
         }
 
-        (admission as IDisposable)?.Dispose();
+        using (var late = admission as Admission.Admitted)
+        {
+            if (late is not null && gate.WaitAgain(call, late) is { } waits)
+            {
+                var parked = putBack.ParkAsync(run, waits);
+                // The release wakes it. A store that cannot be reached must not hold up the others.
+                await Task.WhenAny(parked, Task.Delay(LongestPark)).ConfigureAwait(false);
+                late.Dispose();
+                await parked.ConfigureAwait(false);
+                return;
+            }
+        }
+
         await putBack.RetryAsync(run, TimeSpan.Zero, "The lock server was slow to answer.").ConfigureAwait(false);
     }
 
@@ -282,6 +297,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     private void Leave(FiredRun run, Task told)
     {
         _onTheirWay.TryRemove(run.Id, out _);
+        runs.Threads.End(run.Id);
         _background.TryAdd(told, true);
         _ = told.ContinueWith(
             done =>

@@ -59,7 +59,7 @@ internal sealed class SchedulerPart(IJobLocks? locks, string name)
         var log = _loggers.CreateLogger<JobLockListener>();
         var clock = OfScheduler<TimeProvider>(services) ?? TimeProvider.System;
         var signaler = OfScheduler<ISchedulerSignaler>(services)!;
-        var triggers = new JobStoreTriggers(store);
+        var triggers = new JobStoreTriggers(store, signaler);
         var runs = new QuartzRuns(triggers, NameOf(store, triggers, services), clock, MisfireThresholdOf(store, services), log);
         var resumption = new Resumption(store, triggers, signaler, () => StartupCheck.Scheduler, clock, log, closing);
         var last = new LastFirings(store);

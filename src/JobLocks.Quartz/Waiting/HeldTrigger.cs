@@ -25,10 +25,11 @@ internal static class HeldTrigger
     public static bool IsPutOff(ITrigger trigger) => Is(trigger) && !IsWoken(trigger);
 
     /// <summary>
-    /// Whether a trigger without a mark has the time of a held one: none of its own schedule. The end of an earlier run may have wiped the mark.
+    /// Whether a trigger without a mark has the time of a held one: none of its own schedule. The end of an earlier run may have wiped the mark. A trigger
+    /// that counts its interval from the end of a run has no schedule to compare with.
     /// </summary>
     public static bool HasLostMark(ITrigger trigger, DateTimeOffset now) =>
-        trigger is { RetryAttempt: 0, NextFireTimeUtc: { } next, PreviousFireTimeUtc: not null } && next > now && LastBefore(trigger, next.AddTicks(1)) != next;
+        trigger is { RetryAttempt: 0, NextFireTimeUtc: { } next, PreviousFireTimeUtc: not null } && next > now && !HasFixedDelay(trigger) && LastBefore(trigger, next.AddTicks(1)) != next;
 
     /// <summary>Whether it waits for its lock: it was not woken, and does not come again by itself soon.</summary>
     public static bool Waits(int retryAttempt) => retryAttempt is >= Mark and < Woken;

@@ -1,8 +1,13 @@
+using JobLocks.Line;
+
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>What tells a job store from all others, and is the same for all nodes that work on it. Thread-safe.</summary>
 internal interface IStoreName
 {
+    /// <summary>What else the store is called or was, as of when the name was last read.</summary>
+    EarlierNames Earlier { get; }
+
     /// <summary>Reads it.</summary>
     /// <param name="known">What it was before; null at the first time.</param>
     /// <param name="stop">Gives up.</param>

@@ -14,6 +14,11 @@ internal interface IStoredTriggers
     /// <exception cref="ObjectAlreadyExistsException">There is one with this key.</exception>
     ValueTask AddJobAsync(IJobDetail job, CancellationToken stop);
 
+    ValueTask ReplaceJobAsync(IJobDetail job, CancellationToken stop);
+
+    /// <summary>Has the scheduler of this process look into the store now.</summary>
+    ValueTask SignalAsync(CancellationToken stop);
+
     ValueTask<TriggerState> StateOfAsync(TriggerKey key, CancellationToken stop);
 
     /// <summary>Triggers of the store, ours among them.</summary>
@@ -21,6 +26,9 @@ internal interface IStoredTriggers
 
     /// <summary>The trigger as it is stored, our mark included; null where there is none.</summary>
     ValueTask<IOperableTrigger?> FindAsync(TriggerKey key, CancellationToken stop);
+
+    /// <summary>Reads several triggers in one question. A trigger that the store cannot read may be missing from the result.</summary>
+    ValueTask<IReadOnlyList<IOperableTrigger>> FindAsync(IReadOnlyCollection<TriggerKey> keys, CancellationToken stop);
 
     /// <summary>
     /// Writes the next time and the attempt number of a trigger that is not firing, and has the scheduler look again. The write undoes a pause and a

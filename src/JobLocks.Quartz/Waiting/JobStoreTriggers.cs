@@ -4,7 +4,7 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>Asks the job store itself: no listener of the scheduler hears of it.</summary>
-internal sealed class JobStoreTriggers(IJobStore store) : IStoredTriggers
+internal sealed class JobStoreTriggers(IJobStore store, ISchedulerSignaler? signaler = null) : IStoredTriggers
 {
     // A key that no job has. The store then neither unblocks a job nor writes the data of one.
     private static readonly IJobDetail NoJob = JobBuilder.Create<StoreMark>().WithIdentity("none", StandIn.Group).Build();
@@ -15,11 +15,18 @@ internal sealed class JobStoreTriggers(IJobStore store) : IStoredTriggers
 
     public ValueTask AddJobAsync(IJobDetail job, CancellationToken stop) => store.AddJob(job, cancellationToken: stop);
 
+    public ValueTask ReplaceJobAsync(IJobDetail job, CancellationToken stop) => store.AddJob(job, new() { Replace = true }, stop);
+
+    public ValueTask SignalAsync(CancellationToken stop) => signaler?.SignalSchedulingChange(null, stop) ?? default;
+
     public ValueTask<TriggerState> StateOfAsync(TriggerKey key, CancellationToken stop) => store.GetTriggerState(key, stop);
 
     public ValueTask<PagedResult<TriggerHeader>> QueryAsync(TriggerQuery query, CancellationToken stop) => store.QueryTriggers(query, stop);
 
     public ValueTask<IOperableTrigger?> FindAsync(TriggerKey key, CancellationToken stop) => store.GetTrigger(key, stop);
+
+    public async ValueTask<IReadOnlyList<IOperableTrigger>> FindAsync(IReadOnlyCollection<TriggerKey> keys, CancellationToken stop) =>
+        await store.GetTriggers(keys, stop).ConfigureAwait(false);
 
     /// <summary>A retry of a firing that is not there: of all that the end of a firing writes, only the new time is left.</summary>
     public async ValueTask<bool> MoveAsync(IOperableTrigger trigger, CancellationToken stop)

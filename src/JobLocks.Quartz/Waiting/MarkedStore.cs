@@ -1,3 +1,4 @@
+using JobLocks.Line;
 using Quartz;
 
 namespace JobLocks.Quartz.Waiting;
@@ -12,6 +13,8 @@ internal sealed class MarkedStore(IStoredTriggers triggers) : IStoreName
     private static readonly JobKey Mark = new("store", StandIn.Group);
 
     private volatile string? _name;
+
+    public EarlierNames Earlier => EarlierNames.None;
 
     public async ValueTask<string> ReadAsync(string? known, CancellationToken stop)
     {
@@ -28,6 +31,16 @@ internal sealed class MarkedStore(IStoredTriggers triggers) : IStoreName
         }
 
         return _name = await ReadAsync(stop).ConfigureAwait(false) ?? throw new SchedulerException($"The job {Mark} was stored, but is not there.");
+    }
+
+    /// <summary>Has nodes that know the store by its mark alone use another name, which is the same for all nodes.</summary>
+    /// <returns>What they have called it until now; null where there is no mark, or it says this name.</returns>
+    public async ValueTask<string?> AgreeAsync(string name, CancellationToken stop)
+    {
+        if (await ReadAsync(stop).ConfigureAwait(false) is not { } before || string.Equals(before, name, StringComparison.Ordinal)) return null;
+
+        await triggers.ReplaceJobAsync(NewMark(name), stop).ConfigureAwait(false);
+        return before;
     }
 
     private static IJobDetail NewMark(string name) => JobBuilder.Create<StoreMark>()

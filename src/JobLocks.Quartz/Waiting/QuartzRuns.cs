@@ -22,7 +22,10 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     // The last resort of a run that waits, and a little more.
     private static readonly TimeSpan LatestDue = Queueing.LastResort + TimeSpan.FromMinutes(1);
 
+    private static readonly TimeSpan BetweenLooks = TimeSpan.FromMilliseconds(50);
+
     private TimeSpan _readAt;
+    private int _looksAsked;
     private volatile string? _id;
     private string? _read;
 
@@ -34,7 +37,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     /// <summary>Its threads.</summary>
     public SchedulerThreads Threads { get; } = new();
 
-    public IReadOnlyList<string?> FreeQueues => Scheduler is { Status: SchedulerStatus.Running } && Threads.AnyFree ? [null] : [];
+    public IReadOnlyList<WorkerPool> FreeWorkers => Scheduler is { Status: SchedulerStatus.Running } ? [new(Queues: null, Threads.Free)] : [];
 
     public Action WorkerFreed
     {
@@ -42,23 +45,34 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     }
 
     /// <summary>Schedulers of different applications often have the same name: what tells their stores apart is where these are.</summary>
-    public async ValueTask<string> IdentifyAsync(CancellationToken stop)
-    {
-        if (_id is { } known && BootClock.Now - _readAt < BetweenReads) return known;
-
-        _read = await name.ReadAsync(_read, stop).ConfigureAwait(false);
-        _readAt = BootClock.Now;
-        return _id = await triggers.IsPersistentAsync(stop).ConfigureAwait(false) ? $"Quartz {_read}" : $"{UnservedStores.Volatile}Quartz {_read}";
-    }
+    public async ValueTask<string> IdentifyAsync(CancellationToken stop) =>
+        _id is { } known && BootClock.Now - _readAt < BetweenReads ? known : await ReadNameAsync(stop).ConfigureAwait(false);
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop) => new(Scheduler is { Status: SchedulerStatus.Running });
 
+    public async ValueTask<EarlierNames> FindNamesAsync(CancellationToken stop)
+    {
+        await ReadNameAsync(stop).ConfigureAwait(false);
+        return new([.. name.Earlier.Same.Select(Named)], [.. name.Earlier.Origins.Select(Named)]);
+
+        static string Named(string name) => $"Quartz {name}";
+    }
+
+    /// <summary>Another node has woken a run that prefers this one, or that its own limits hold back.</summary>
+    public void LookAgain()
+    {
+        if (Interlocked.Increment(ref _looksAsked) == 1) _ = Task.Run(LookUntilAskedNoMoreAsync);
+    }
+
     public async ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
+        var keys = runs.Select(KeyOf).ToList();
+        var found = keys.Count == 1 ? [] : (await triggers.FindAsync(keys.ToHashSet(), stop).ConfigureAwait(false)).ToDictionary(static trigger => trigger.Key);
         var fates = new List<RunFate>(runs.Count);
-        foreach (var run in runs)
+        foreach (var key in keys)
         {
-            var parked = await triggers.FindAsync(KeyOf(run), stop).ConfigureAwait(false);
+            // Asked about many, a store leaves out a trigger that it cannot read, as if it were gone. Asked about that one alone, it throws.
+            var parked = found.GetValueOrDefault(key) ?? await triggers.FindAsync(key, stop).ConfigureAwait(false);
             fates.Add(parked is null ? RunFate.IsGone : FateOf(parked));
         }
 
@@ -104,8 +118,36 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     public async ValueTask<bool> IsPausedAsync(StandIn? standIn, CancellationToken stop) =>
         standIn is not null && await triggers.StateOfAsync(standIn.Origin, stop).ConfigureAwait(false) == TriggerState.Paused;
 
+    private async ValueTask<string> ReadNameAsync(CancellationToken stop)
+    {
+        _read = await name.ReadAsync(_read, stop).ConfigureAwait(false);
+        _readAt = BootClock.Now;
+        return _id = await triggers.IsPersistentAsync(stop).ConfigureAwait(false) ? $"Quartz {_read}" : $"{UnservedStores.Volatile}Quartz {_read}";
+    }
+
     private static bool Waits(TriggerHeader header) =>
         HeldTrigger.Waits(header.RetryAttempt) || (StandIn.Is(header.Key) && header.Description?.StartsWith(JobGate.WaitReason, StringComparison.Ordinal) == true);
+
+    /// <summary>Many wakes, and a stranger who floods the channel, cost one look in a while.</summary>
+    private async Task LookUntilAskedNoMoreAsync()
+    {
+        var answered = 0;
+        do
+        {
+            if (answered > 0) await Task.Delay(BetweenLooks).ConfigureAwait(false);
+            answered = Volatile.Read(ref _looksAsked);
+            try
+            {
+                if (Scheduler is { Status: SchedulerStatus.Running }) await triggers.SignalAsync(CancellationToken.None).ConfigureAwait(false);
+            }
+            catch (Exception broken)
+            {
+                // Its next poll finds the run.
+                log.CannotLookAgain(broken);
+            }
+        }
+        while (Interlocked.Add(ref _looksAsked, -answered) > 0);
+    }
 
     private static TriggerKey KeyOf(WaitingRun run) => HeldTrigger.KeyIn(run.Address.Run) ?? new(run.Address.Run, StandIn.Group);
 
@@ -149,7 +191,21 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         if (HeldTrigger.Is(parked) || !StandIn.Is(parked.Key)) HeldTrigger.Wake(parked, InTimeFor(parked, run.Waited));
         else parked.NextFireTimeUtc = InTimeFor(parked, run.Waited);
         using var span = LockTraces.Store(QuartzJobCall.TraceIn(parked.JobDataMap));
-        return await MoveInTimeAsync(run, parked, stop).ConfigureAwait(false) ? RunFate.Comes : RunFate.IsGone;
+        if (!await MoveInTimeAsync(run, parked, stop).ConfigureAwait(false)) return RunFate.IsGone;
+
+        return await MayStartHereAsync(parked, stop).ConfigureAwait(false) ? RunFate.Comes : RunFate.ComesElsewhere;
+    }
+
+    /// <summary>
+    /// Whether nothing but a missing thread keeps the scheduler here from the trigger: Quartz leaves one to the node that it prefers while that is alive,
+    /// and one of an execution group to nodes that serve the group and are below its limit.
+    /// </summary>
+    private async ValueTask<bool> MayStartHereAsync(IOperableTrigger woken, CancellationToken stop)
+    {
+        if (Scheduler is not { } here) return true;
+        if (woken.PreferredNode.Node is { } preferred && !string.Equals(preferred, here.SchedulerInstanceId, StringComparison.Ordinal)) return false;
+
+        return woken.ExecutionGroup is null && await here.GetExecutionLimits(stop).ConfigureAwait(false) is null;
     }
 
     /// <summary>A store that hangs must not write later: by then, a sweep may have another node wake the run, and it would run twice.</summary>

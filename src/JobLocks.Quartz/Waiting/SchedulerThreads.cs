@@ -10,8 +10,8 @@ internal sealed class SchedulerThreads
     /// <summary>How many there are; as many as are needed before that is known.</summary>
     public int Count { get; set; } = int.MaxValue;
 
-    /// <summary>Whether one is free.</summary>
-    public bool AnyFree => _running.Count < Count;
+    /// <summary>How many are free.</summary>
+    public int Free => Math.Max(0, Count - _running.Count);
 
     /// <summary>Called when one has become free.</summary>
     public Action Freed { get; set; } = static () => { };

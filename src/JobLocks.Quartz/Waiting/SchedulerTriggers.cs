@@ -12,12 +12,22 @@ internal sealed class SchedulerTriggers(IScheduler scheduler) : IStoredTriggers
 
     public ValueTask AddJobAsync(IJobDetail job, CancellationToken stop) => scheduler.AddJob(job, cancellationToken: stop);
 
+    public async ValueTask ReplaceJobAsync(IJobDetail job, CancellationToken stop) =>
+        await scheduler.AddJob(job, new() { Replace = true }, stop).ConfigureAwait(false);
+
+    /// <summary>Resumes a group that no trigger is in. What else a scheduler offers for this changes a trigger.</summary>
+    public async ValueTask SignalAsync(CancellationToken stop) =>
+        await scheduler.ResumeTriggerGroups(GroupMatcher<TriggerKey>.GroupEquals($"{StandIn.Group} none"), stop).ConfigureAwait(false);
+
     public ValueTask<TriggerState> StateOfAsync(TriggerKey key, CancellationToken stop) => scheduler.GetTriggerState(key, stop);
 
     public ValueTask<PagedResult<TriggerHeader>> QueryAsync(TriggerQuery query, CancellationToken stop) => scheduler.QueryTriggers(query, stop);
 
     public async ValueTask<IOperableTrigger?> FindAsync(TriggerKey key, CancellationToken stop) =>
         await scheduler.GetTrigger(key, stop).ConfigureAwait(false) as IOperableTrigger;
+
+    public async ValueTask<IReadOnlyList<IOperableTrigger>> FindAsync(IReadOnlyCollection<TriggerKey> keys, CancellationToken stop) =>
+        [.. (await scheduler.GetTriggers(keys, stop).ConfigureAwait(false)).OfType<IOperableTrigger>()];
 
     public async ValueTask<bool> MoveAsync(IOperableTrigger trigger, CancellationToken stop)
     {

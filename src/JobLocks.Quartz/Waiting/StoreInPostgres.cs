@@ -1,4 +1,5 @@
 using System.Transactions;
+using JobLocks.Line;
 using Npgsql;
 using Quartz;
 using Quartz.Impl.AdoJobStore.Common;
@@ -7,21 +8,30 @@ namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
 /// The name of a job store in PostgreSQL: scheduler, cluster, database, schema and table prefix. It survives a cleared or restored store, and a copy in
-/// another database has another one. Other databases, and a role that may not read the number of the cluster, have a mark in the store instead. Thread-safe.
+/// another database has another one. A role that may not read the number of the cluster takes it from a mark in the store, which other nodes have left or
+/// it invents. Thread-safe.
 /// </summary>
-internal sealed class StoreInPostgres(IDbProvider provider, Func<string> scheduler, string tablePrefix, IStoreName otherwise) : IStoreName
+internal sealed class StoreInPostgres(IDbProvider provider, Func<string> scheduler, string tablePrefix, MarkedStore otherwise) : IStoreName
 {
+    // The search path of the connection is the application's, and only the table of Quartz is found through it: every other name stands with its schema, so that no function,
+    // operator or type of another role can run in its place.
+    private const string Cluster = "SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()";
+
     private const string Where =
         """
-        SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system())::text, d.oid::text, n.nspname::text, c.relname::text
+        SELECT d.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text
         FROM   pg_catalog.pg_class AS c
-        JOIN   pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        JOIN   pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
         CROSS  JOIN pg_catalog.pg_database AS d
-        WHERE  c.oid = pg_catalog.to_regclass($1)
-        AND    d.datname = pg_catalog.current_database()
+        WHERE  c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)
+        AND    d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
         """;
 
     private const string Table = "TRIGGERS";
+
+    private volatile EarlierNames _earlier = EarlierNames.None;
+
+    public EarlierNames Earlier => _earlier;
 
     public async ValueTask<string> ReadAsync(string? known, CancellationToken stop)
     {
@@ -34,9 +44,10 @@ internal sealed class StoreInPostgres(IDbProvider provider, Func<string> schedul
 
             try
             {
+                await connection.OpenAsync(stop).ConfigureAwait(false);
                 return await ReadAsync(connection, stop).ConfigureAwait(false);
             }
-            catch (PostgresException refused) when (refused.SqlState is PostgresErrorCodes.InsufficientPrivilege or PostgresErrorCodes.UndefinedFunction)
+            catch (PostgresException refused) when (IsRefused(refused))
             {
                 return await otherwise.ReadAsync(known, stop).ConfigureAwait(false);
             }
@@ -45,17 +56,50 @@ internal sealed class StoreInPostgres(IDbProvider provider, Func<string> schedul
 
     private async ValueTask<string> ReadAsync(NpgsqlConnection connection, CancellationToken stop)
     {
-        await connection.OpenAsync(stop).ConfigureAwait(false);
-        var command = new NpgsqlCommand(Where, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = tablePrefix + Table } } };
+        var where = await AskAsync(connection, Where, static row => (Database: row.GetString(0), Schema: row.GetString(1), Table: row.GetString(2)), stop, tablePrefix + Table).ConfigureAwait(false);
+        if (where is not [var (database, schema, table)]) throw new SchedulerException($"The table {tablePrefix}{Table} is not there.");
+
+        var marks = new StoreMarks(connection, scheduler(), tablePrefix);
+        var cluster = await marks.OwnAsync(database, await ClusterAsync(connection, stop).ConfigureAwait(false), stop).ConfigureAwait(false);
+        var name = NameIn(cluster);
+        // A node whose scheduler was built without JobLocks knows its store by a mark alone.
+        var renamed = await otherwise.AgreeAsync(name, stop).ConfigureAwait(false);
+        string[] replaced = renamed is null ? [] : [renamed];
+        _earlier = new(
+            [.. _earlier.Same.Concat(replaced).Concat(marks.OthersIn(database).Select(NameIn)).Distinct(StringComparer.Ordinal).Except([name], StringComparer.Ordinal)],
+            [.. marks.Origins(database).Select(origin => $"{scheduler()} in {origin}/")]);
+        return name;
+
+        string NameIn(string cluster) => $"{scheduler()} in {cluster}/{database}/{schema}.{table[..^Table.Length]}";
+    }
+
+    /// <summary>The number of the cluster; null where this role may not know it.</summary>
+    private static async ValueTask<string?> ClusterAsync(NpgsqlConnection connection, CancellationToken stop)
+    {
+        try
+        {
+            return (await AskAsync(connection, Cluster, static row => row.GetString(0), stop).ConfigureAwait(false))[0];
+        }
+        catch (PostgresException refused) when (IsRefused(refused))
+        {
+            return null;
+        }
+    }
+
+    public static bool IsRefused(PostgresException refused) => refused.SqlState is PostgresErrorCodes.InsufficientPrivilege or PostgresErrorCodes.UndefinedFunction;
+
+    public static async ValueTask<List<T>> AskAsync<T>(NpgsqlConnection connection, string sql, Func<NpgsqlDataReader, T> read, CancellationToken stop, params string[] parameters)
+    {
+        var command = new NpgsqlCommand(sql, connection);
         await using (command.ConfigureAwait(false))
         {
+            foreach (var parameter in parameters) command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = parameter });
             var reader = await command.ExecuteReaderAsync(stop).ConfigureAwait(false);
             await using (reader.ConfigureAwait(false))
             {
-                if (!await reader.ReadAsync(stop).ConfigureAwait(false)) throw new SchedulerException($"The table {tablePrefix}{Table} is not there.");
-
-                var prefix = reader.GetString(3)[..^Table.Length];
-                return $"{scheduler()} in {reader.GetString(0)}/{reader.GetString(1)}/{reader.GetString(2)}.{prefix}";
+                var rows = new List<T>();
+                while (await reader.ReadAsync(stop).ConfigureAwait(false)) rows.Add(read(reader));
+                return rows;
             }
         }
     }

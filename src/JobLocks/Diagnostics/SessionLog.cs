@@ -29,6 +29,9 @@ internal static partial class SessionLog
     [LoggerMessage(209, LogLevel.Information, "The schema {Schema} is set up, version {Version}")]
     public static partial void SchemaReady(this ILogger log, string schema, int version);
 
+    [LoggerMessage(230, LogLevel.Warning, "The set-up of the schema {Schema} goes on under another internal lock: a program that is not JobLocks holds the usual one. {Holder}")]
+    public static partial void SetUpIsBlocked(this ILogger log, string schema, string holder);
+
     [LoggerMessage(210, LogLevel.Warning, "{Notice}")]
     public static partial void SchemaNotice(this ILogger log, string notice);
 
@@ -56,9 +59,9 @@ internal static partial class SessionLog
     [LoggerMessage(221, LogLevel.Information, "The schema {Schema} has changed, or what this role may do with it: JobLocks goes on with what there is now")]
     public static partial void SchemaChanged(this ILogger log, string schema);
 
-    [LoggerMessage(222, LogLevel.Warning, "Locks go on, but no run can wait in line and nobody sees who holds what: {Reason}")]
+    [LoggerMessage(222, LogLevel.Warning, "Locks go on, but runs cannot wait in the queue, and holders are not shown: {Reason}")]
     public static partial void SchemaIsGone(this ILogger log, string reason);
 
-    [LoggerMessage(223, LogLevel.Debug, "It cannot be looked at what there is of the schema {Schema}; trying again")]
+    [LoggerMessage(223, LogLevel.Debug, "The schema {Schema} cannot be looked at for now; trying again")]
     public static partial void CannotLookAtSchema(this ILogger log, string schema, Exception cause);
 }

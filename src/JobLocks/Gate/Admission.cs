@@ -18,8 +18,8 @@ internal abstract record Admission
     {
         public JobLockHandle First => Handles[0];
 
-        /// <summary>Since when it stood in line, by the clock of the server; null where it did not.</summary>
-        public DateTimeOffset? StoodSince { get; init; }
+        /// <summary>The position in the wait queue that it has left; null where it had none.</summary>
+        public LinePlace? Left { get; init; }
 
         public override string Outcome => "admitted";
 

@@ -73,6 +73,12 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     /// <inheritdoc cref="ParkedAsync"/>
     public void Parked(LinePlace place) => Blocking.Wait(locks.Line.ParkAsync(place, blocks: true, CancellationToken.None).AsTask());
 
+    /// <summary>
+    /// The answer for a run whose scheduler did not wait for its locks: it waits again, at the position that it left. Release the locks when it is parked, and it is woken.
+    /// </summary>
+    /// <returns>Null where it had no position.</returns>
+    public Admission.Waits? WaitAgain(JobCall call, Admission.Admitted late) => Queueing.WaitAgain(call, LockRequest.AllOf(call, locks.Scope), late);
+
     private async ValueTask<Admission> EnterAsync(JobCall call, bool blocks, CancellationToken stop)
     {
         var requests = LockRequest.AllOf(call, locks.Scope);
@@ -85,10 +91,10 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         }
 
         locks.Meter.Answered(call.Scheduler, requests[0], admission.Outcome, since);
-        if (admission is Admission.Admitted { StoodSince: { } stoodSince })
+        if (admission is Admission.Admitted { Left: { } left })
         {
-            locks.Meter.Waited(call.Scheduler, requests[0], stoodSince);
-            locks.Traces.Waited(call, requests[0], stoodSince);
+            locks.Meter.Waited(call.Scheduler, requests[0], left.Since);
+            locks.Traces.Waited(call, requests[0], left.Since);
         }
 
         return admission;
@@ -136,6 +142,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         var wishes = requests.Select(static wanted => wanted.Wish).ToArray();
         // A run waits for so long, whichever of its locks it lacks.
         var atMost = requests.Min(static wanted => wanted.Rule.Line.AtMost);
+        var tries = 1;
         for (var turn = 1; ; turn++)
         {
             var standing = await _queueing.StandAsync(call, address, request, atMost, blocks, stop).ConfigureAwait(false);
@@ -146,7 +153,25 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
             if (taken.Refused is null) return await AdmitAsync(call, requests, taken, place, blocks).ConfigureAwait(false);
 
             var refused = RequestFor(taken.Refused, requests);
-            if (refused.Key == request.Key || turn > requests.Count)
+            var waits = refused.Key == request.Key || turn > requests.Count;
+            if (taken.IsBehind && (waits ? place.IsOverdue : refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail))
+            {
+                // It would be dropped because of the runs that wait before it.
+                var said = await _queueing.AskAfterAsync(refused, blocks, stop).ConfigureAwait(false);
+                if (said == RollCallResult.SomeWereGone && tries++ < MostTries)
+                {
+                    turn--;
+                    continue;
+                }
+
+                if (said != RollCallResult.AllAreThere)
+                {
+                    await _queueing.StepBackAsync(call, request, place, blocks).ConfigureAwait(false);
+                    return Postpone(call, refused);
+                }
+            }
+
+            if (waits)
             {
                 var holder = taken.IsBehind ? null : await locks.FindHolderAsync(taken.Refused, blocks, stop).ConfigureAwait(false);
                 return place.IsOverdue
@@ -173,7 +198,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
             foreach (var request in requests) log.Admitted(call.ShownId, request.ShownName, request.Key.Value);
         }
 
-        return new Admission.Admitted(taken.Handles) { StoodSince = place?.Since };
+        return new Admission.Admitted(taken.Handles) { Left = place };
     }
 
     private Admission.Waits Wait(JobCall call, LockRequest request, LinePlace place, RunAddress address, TimeSpan? atMost, int ahead, Holder? holder)
@@ -181,7 +206,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         var by = holder is null ? "" : $", held by {holder}";
         var reason = $"{WaitReason}{request.ShownName}{by}, place {ahead + 1}";
         log.Waits(call.ShownId, request.ShownName, request.Key.Value, reason);
-        return new(place, address, reason, atMost + Queueing.Grace ?? Queueing.LastResort) { Position = ahead + 1 };
+        return new(place, address, reason, Queueing.DueAfter(atMost)) { Position = ahead + 1 };
     }
 
     /// <summary>It has waited for as long as it may.</summary>

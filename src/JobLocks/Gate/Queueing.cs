@@ -14,6 +14,15 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
     /// <summary>How much later than its time is over: a run is told by us, and would be started a second time if its store came at the same moment.</summary>
     public static readonly TimeSpan Grace = TimeSpan.FromSeconds(10);
 
+    // Not a whole number of minutes, as the longest wait of a rule is: the run is not to start by itself just when it is told that its time is over.
+    private static readonly TimeSpan BeforeLastResort = LastResort - TimeSpan.FromSeconds(67);
+
+    /// <summary>
+    /// When the store starts a run by itself that waits at most so long. One that may wait for longer than the last resort starts before that and waits
+    /// again: stores are searched for runs without a place up to the last resort only.
+    /// </summary>
+    public static TimeSpan DueAfter(TimeSpan? atMost) => atMost is not { } longest ? LastResort : longest <= LastResort ? longest + Grace : BeforeLastResort;
+
     // Each time, some that were counted were gone.
     private const int MostRollCalls = 3;
 
@@ -34,9 +43,10 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
     {
         var rules = request.Rule.Line with { AtMost = atMost };
         var standing = await locks.Line.StandAsync(address, request.Wish, rules, blocks, stop).ConfigureAwait(false);
-        for (var tries = 0; standing.Place is null && tries < MostRollCalls; tries++)
+        // A run that is rescheduled in any case needs no answer of a store.
+        for (var tries = 0; standing.Place is null && rules.Keep > 0 && standing.Ahead >= rules.Keep && tries < MostRollCalls; tries++)
         {
-            var said = await locks.Line.AskAfterAsync(request.Key, standing.Ahead, blocks, stop).ConfigureAwait(false);
+            var said = await locks.Line.AskAfterCountedAsync(request.Key, standing.Ahead, blocks, stop).ConfigureAwait(false);
             if (said == RollCallResult.NoAnswer) break;
 
             standing = said == RollCallResult.AllAreThere && rules.KeepsNewest
@@ -56,6 +66,22 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
 
         if (standing.LeftKey is { } left) locks.Line.PassOn(left);
         return standing;
+    }
+
+    /// <summary>Has a run wait again at the position that it left with its locks; null where it had none, or waits for other locks by now.</summary>
+    public static Admission.Waits? WaitAgain(JobCall call, IReadOnlyList<LockRequest> requests, Admission.Admitted late)
+    {
+        if (late.Left is not { } left || requests.FirstOrDefault(request => request.Key == left.Key) is not { } request || call.Address(false) is not { } address) return null;
+
+        var atMost = requests.Min(static wanted => wanted.Rule.Line.AtMost);
+        return new(
+            left with { Stance = left.Stance ?? new(address, request.Wish, atMost) },
+            address,
+            $"{JobGate.WaitReason}{request.ShownName}: the lock server was slow to answer",
+            DueAfter(atMost))
+        {
+            Position = 1,
+        };
     }
 
     /// <summary>Whether the runs before this one are really there: before it is dropped on their account.</summary>

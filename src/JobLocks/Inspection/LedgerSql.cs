@@ -8,6 +8,7 @@ internal static class LedgerSql
     /// <summary>
     /// The session of a backend belongs to an application. What sessions left behind that are no more is swept away: a role that may not
     /// see when the sessions of others began takes them for the same. Of its own, what is known stays: somebody may have asked for it.
+    /// A session whose login begins as another role may not see when it began itself: it looks as its login, for the rest of the transaction.
     /// </summary>
     public const string Begin =
         """
@@ -21,7 +22,13 @@ internal static class LedgerSql
                  WHERE  (h.backend = ($1 -> 'backend')::int AND h.nth <> ALL (ARRAY(SELECT jsonb_array_elements($1 -> 'known')::bigint)))
                  OR     NOT EXISTS (SELECT FROM alive AS a WHERE a.pid = h.backend AND coalesce(a.backend_start, h.connected) = h.connected))
         INSERT INTO "joblocks".sessions (backend, connected, application)
-        SELECT pid, backend_start, $1 ->> 'application' FROM alive WHERE pid = ($1 -> 'backend')::int
+        SELECT a.pid,
+               coalesce(
+                   a.backend_start,
+                   CASE WHEN set_config('role', 'none', true) IS NOT NULL THEN (SELECT o.backend_start FROM pg_stat_get_activity(pg_backend_pid()) AS o) END),
+               $1 ->> 'application'
+        FROM   alive AS a
+        WHERE  a.pid = ($1 -> 'backend')::int
         ON CONFLICT (backend) DO UPDATE SET connected = excluded.connected, application = excluded.application
         RETURNING NULL::jsonb
         """;
@@ -56,9 +63,9 @@ internal static class LedgerSql
         SELECT to_jsonb(0) FROM "joblocks".sessions WHERE backend = $1::int
         """;
 
-    /// <summary>Which locks of the backend $1 are to be let go, and who wants it.</summary>
+    /// <summary>Which locks of the backend $1 are to be let go, who wants it, and the database role that wrote that.</summary>
     public const string Asked =
-        """SELECT jsonb_build_object('Number', nth, 'By', asked) FROM "joblocks".held WHERE backend = $1::int AND asked IS NOT NULL""";
+        """SELECT jsonb_build_object('Number', nth, 'By', asked, 'Role', asked_role) FROM "joblocks".held WHERE backend = $1::int AND asked IS NOT NULL""";
 
     /// <summary>Adds what happened under names: by key, so that two who add do not wait for each other in a circle.</summary>
     public const string Add =

@@ -10,12 +10,15 @@ namespace JobLocks.Inspection;
 /// Has the session write down in bulk who holds what for longer than a moment, and what happened under each name, when it is not busy with locks:
 /// no run waits for it, and no connection is opened for it. Thread-safe.
 /// </summary>
-internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogger log) : IDisposable
+internal sealed class LedgerWriter : IDisposable
 {
     /// <summary>What is held for a shorter time is not written down.</summary>
     public static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(250);
 
     private const int MostNames = 10_000;
+
+    // Of what could not be written down, in parts.
+    private const int MostUnwritten = 100;
 
     // So many take a few milliseconds, and whoever asks for a lock meanwhile waits for them.
     private const int MostNamesAtOnce = 200;
@@ -24,74 +27,69 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
     private static readonly TimeSpan BetweenTallies = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan BetweenChecks = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan BetweenTrims = TimeSpan.FromMinutes(1);
-    private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(1);
 
-    private readonly object _door = new();
+    private readonly LockDesk _desk;
+    private readonly InternalLockWatch _watch;
+    private readonly JobLocksOptions _options;
+    private readonly ILogger _log;
+    private readonly RepeatingThread _thread;
     private readonly Dictionary<LockGrant, long> _written = [];
-    private Thread? _thread;
+    private readonly Queue<Tally[]> _unwritten = [];
     private long _lastNumber;
     private int _backend;
     private TimeSpan _askedAt;
     private TimeSpan _talliedAt;
     private TimeSpan _trimmedAt;
     private TimeSpan _checkedAt;
-    private bool _isNew;
-    private bool _isClosed;
-    private bool _isBroken;
+    private volatile bool _isBroken;
+    private TimeSpan _restsUntil;
 
-    /// <summary>A session is open: it is written down at once, so that nobody takes it for a foreign one.</summary>
-    public void Start()
+    public LedgerWriter(LockDesk desk, InternalLockWatch watch, JobLocksOptions options, ILogger log)
     {
-        lock (_door)
-        {
-            if (_isClosed) return;
-
-            _isNew = true;
-            _thread ??= SessionThread.Start("JobLocks ledger", Run);
-            Monitor.PulseAll(_door);
-        }
+        _desk = desk;
+        _watch = watch;
+        _options = options;
+        _log = log;
+        _thread = new("JobLocks ledger", Moment, LookUnlessAtRest, CountAtLast);
     }
 
-    public void Dispose()
-    {
-        lock (_door)
-        {
-            _isClosed = true;
-            Monitor.PulseAll(_door);
-        }
+    /// <summary>Whether nothing could be written down the last time.</summary>
+    public bool IsBroken => _isBroken;
 
-        _thread?.Join(LongestEnd);
+    /// <summary>A session is open: it is written down at once, so that it is not taken for a foreign one.</summary>
+    public void Start() => _thread.Start(atOnce: true);
+
+    public void Dispose() => _thread.Dispose();
+
+    /// <summary>What the session has is gone with it, a moment later. What was counted is not.</summary>
+    private void CountAtLast()
+    {
+        if (_desk.HasLedger) Try(Count);
     }
 
-    private void Run()
+    private void LookUnlessAtRest()
     {
-        while (true)
-        {
-            lock (_door)
-            {
-                if (!_isClosed && !_isNew) Monitor.Wait(_door, Moment);
-                if (_isClosed) break;
-
-                _isNew = false;
-            }
-
-            Try(Look);
-        }
-
-        // What the session has is gone with it, a moment later.
-        if (desk.HasLedger) Try(Count);
+        // With a locked table, each try delays takes by a tenth of a second.
+        if (BootClock.Now >= _restsUntil) Try(Look);
     }
 
     private void Look()
     {
-        if (!desk.HasLedger || desk.CurrentBackend is not { } backend) return;
+        if (!_desk.HasLedger || _desk.CurrentBackend is not { } backend) return;
 
         var now = BootClock.Now;
         Note(backend, now);
+        if (!_watch.TryLook())
+        {
+            // Its row was deleted, as TRUNCATE does.
+            _backend = 0;
+            Note(backend, now);
+        }
+
         if (now - _talliedAt >= BetweenTallies)
         {
-            _talliedAt = now;
             Count();
+            _talliedAt = now;
         }
 
         if (now - _trimmedAt < BetweenTrims) return;
@@ -101,7 +99,7 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
         Say(LedgerSql.ForgetMinutes, 0);
     }
 
-    /// <summary>Somebody may have emptied the tables: then what is held is written down once more.</summary>
+    /// <summary>An operator may have emptied the tables: then what is held is written down once more.</summary>
     private void Check(TimeSpan now)
     {
         if (_backend == 0 || now - _checkedAt < BetweenChecks) return;
@@ -109,18 +107,18 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
         _checkedAt = now;
         var written = Ask<long>(LedgerSql.Written, _backend).ToHashSet();
         if (!written.Contains(0)) _backend = 0;
-        // Those that were let go meanwhile were struck out.
-        foreach (var (handle, number) in _written.Where(one => !written.Contains(one.Value)).ToList()) _written.Remove(handle);
+        // Locks that were released meanwhile were struck out, and are not held any more.
+        foreach (var lost in _written.Where(one => !written.Contains(one.Value)).Select(static one => one.Key).ToList()) _written.Remove(lost);
     }
 
     private void Note(int backend, TimeSpan now)
     {
         Check(now);
-        var held = desk.HeldSince(desk.UtcNow - Moment);
+        var held = _desk.HeldSince(_desk.UtcNow - Moment);
         if (backend != _backend)
         {
             _written.Clear();
-            Say(LedgerSql.Begin, new { backend, application = options.ApplicationName, known = held.Select(static handle => handle.Written) });
+            Say(LedgerSql.Begin, new { backend, application = _options.ApplicationName, known = held.Select(static handle => handle.Written) });
             _backend = backend;
         }
 
@@ -135,11 +133,11 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
 
     private void Note(List<LockGrant> gone, List<LockGrant> fresh)
     {
-        Blocking.Wait(desk.AskAsync(session =>
+        Blocking.Wait(_desk.AskAsync(session =>
         {
             // One that is given back meanwhile is not written down any more, and one that is given back later is struck out before that.
             fresh.RemoveAll(handle => !handle.TryWrite(handle.Written > 0 ? handle.Written : ++_lastNumber));
-            return session.Ask<object>(LineSql.For(options, LedgerSql.Note), new
+            return session.Ask<object>(LineSql.For(_options, LedgerSql.Note), new
             {
                 backend = _backend,
                 gone = gone.Select(handle => _written[handle]),
@@ -161,20 +159,24 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
 
     private void LetGoOfThoseAskedFor()
     {
-        foreach (var (number, by) in Ask<Request>(LedgerSql.Asked, _backend).OfType<Request>())
+        foreach (var (number, by, role) in Ask<Request>(LedgerSql.Asked, _backend).OfType<Request>())
         {
             if (_written.FirstOrDefault(one => one.Value == number).Key is not { IsLost: false } handle) continue;
 
-            log.LetsGo(handle.ToString(), handle.Key.Value, Shown.Name(handle.Holder.Run ?? "nobody who is known"), Shown.Name(by));
-            handle.DeclareLost(new ReleaseRequestedException(by));
+            // Who may write there may write any name, but not another role.
+            var asker = $"{Shown.Name(by)} (database role {Shown.Name(role ?? "unknown")})";
+            _log.LetsGo(handle.ToString(), handle.Key.Value, Shown.Name(handle.Holder.Run ?? "nobody who is known"), asker);
+            handle.DeclareLost(new ReleaseRequestedException(asker));
         }
     }
 
     private void Count()
     {
-        if (desk.CurrentBackend is null) return;
+        if (_desk.CurrentBackend is null) return;
 
-        foreach (var some in desk.Ledger.Take().Chunk(MostNamesAtOnce))
+        foreach (var some in _desk.Ledger.Take().Chunk(MostNamesAtOnce)) _unwritten.Enqueue(some);
+        while (_unwritten.Count > MostUnwritten) _unwritten.Dequeue();
+        while (_unwritten.TryPeek(out var some))
         {
             Say(LedgerSql.Add, some.Select(static tally => new
             {
@@ -185,12 +187,13 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
                 refused = tally.Refused,
                 waited = tally.Waited,
             }));
+            _unwritten.Dequeue();
         }
     }
 
     private void Say(string sql, object given) => Ask<object>(sql, given);
 
-    private List<T?> Ask<T>(string sql, object given) => Blocking.Wait(desk.AskAsync(session => session.Ask<T>(LineSql.For(options, sql), given)));
+    private List<T?> Ask<T>(string sql, object given) => Blocking.Wait(_desk.AskAsync(session => session.Ask<T>(LineSql.For(_options, sql), given)));
 
     private void Try(Action act)
     {
@@ -202,15 +205,16 @@ internal sealed class LedgerWriter(LockDesk desk, JobLocksOptions options, ILogg
         catch (Exception broken)
         {
             // Those who look see less for a while, and no run is held up by that. Said once, and not four times a second.
-            if (!_isBroken) log.LedgerFailed(desk.Server, broken);
+            if (!_isBroken) _log.LedgerFailed(_desk.Server, broken);
             _isBroken = true;
             // Nobody knows what was written before it broke.
             _backend = 0;
+            _restsUntil = BootClock.Now + BetweenLooks;
         }
     }
 
     /// <summary>PostgreSQL keeps no NUL in a text, and nobody reads ten thousand characters.</summary>
     private static string Readable(string text, int atMost = Shown.LongestName) => Shown.Cut(text, atMost).Replace('\0', '\uFFFD');
 
-    private sealed record Request(long Number, string By);
+    private sealed record Request(long Number, string By, string? Role);
 }

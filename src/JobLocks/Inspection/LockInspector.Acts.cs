@@ -20,12 +20,12 @@ internal sealed partial class LockInspector
         try
         {
             var answer = await RequestAsync(key, by, BootClock.Now + (atMost ?? Patience), stop).ConfigureAwait(false);
-            log.ReleaseAnswered(key.Value, by, answer.ToString());
+            _log.ReleaseAnswered(key.Value, by, answer.ToString());
             return answer;
         }
         catch (Exception broken)
         {
-            log.ReleaseAnswered(key.Value, by, Shown.Name(broken.Message));
+            _log.ReleaseAnswered(key.Value, by, Shown.Name(broken.Message));
             throw;
         }
     }
@@ -35,16 +35,16 @@ internal sealed partial class LockInspector
         ArgumentException.ThrowIfNullOrWhiteSpace(by);
 
         by = Shown.Name(by);
-        log.EndsSession(by, backend);
+        _log.EndsSession(by, backend);
         try
         {
             var (ended, _) = await _looks.AskAsync(LookSql.End, static row => row.GetBoolean(0), stop, Number(backend)).ConfigureAwait(false);
-            log.SessionEnded(backend, by, ended is [true] ? "it is ended" : "it is none that has a lock");
+            _log.SessionEnded(backend, by, ended is [true] ? "it is ended" : "it is none that has a lock");
             return ended is [true];
         }
         catch (Exception broken)
         {
-            log.SessionEnded(backend, by, Shown.Name(broken.Message));
+            _log.SessionEnded(backend, by, Shown.Name(broken.Message));
             throw;
         }
     }
@@ -58,7 +58,7 @@ internal sealed partial class LockInspector
             var (now, _) = await _looks.AskAsync(LookSql.StillHeld, ReadAsked, stop, Key(key)).ConfigureAwait(false);
             if (asked is null && now.Count == 0) return ReleaseAnswer.WasFree;
             // Before they are told, since who asks may go away meanwhile.
-            if (asked is null) log.ReleaseAsked(by, key.Value);
+            if (asked is null) _log.ReleaseAsked(by, key.Value);
             asked ??= new(now);
             foreach (var row in now.Where(static row => row.IsAsked)) asked.Told(row.Backend, row.Nth!.Value);
 
@@ -77,7 +77,7 @@ internal sealed partial class LockInspector
 
     private async Task TellAsync(AskedHolders asked, LockKey key, string by, CancellationToken stop)
     {
-        if (options.Schema is null) return;
+        if (_options.Schema is null) return;
 
         try
         {
@@ -90,7 +90,7 @@ internal sealed partial class LockInspector
         }
         catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
         {
-            throw new UnauthorizedAccessException($"This role may not ask for locks: {denied.MessageText}. It needs GRANT UPDATE (asked) ON {options.Schema}.held, see docs/grants.sql.", denied);
+            throw new UnauthorizedAccessException($"This role may not ask for locks: {denied.MessageText}. It needs GRANT UPDATE (asked) ON {_options.Schema}.held, see docs/grants.sql.", denied);
         }
         catch (PostgresException unread) when (LookReader.IsAboutSchema(unread))
         {

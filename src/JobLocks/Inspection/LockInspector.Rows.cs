@@ -9,6 +9,10 @@ internal sealed partial class LockInspector
     /// <summary>What the pages say of a run whose store no process serves, and what to do.</summary>
     public const string Unserved = "No running process serves the job store of this run: its application has stopped. It lets all others past. Start the application to have it run.";
 
+    /// <summary>The same of several.</summary>
+    public const string SomeUnserved =
+        "Not served: no running process serves the job store of these runs, since their application has stopped. They let all others past. Start the application to have them run.";
+
     /// <param name="row">The first column is how many there are.</param>
     /// <param name="at">The column of the key, which the others follow.</param>
     private (long Total, HeldLock? Item) ReadHeld(NpgsqlDataReader row, int at = 1)
@@ -16,7 +20,7 @@ internal sealed partial class LockInspector
         if (row.IsDBNull(at)) return (row.GetInt64(0), null);
 
         var key = new LockKey(row.GetInt64(at));
-        var here = row.GetInt32(at + 4) == desk.CurrentBackend ? desk.HeldSince(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
+        var here = row.GetInt32(at + 4) == _desk.CurrentBackend ? _desk.HeldSince(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
         var line = row.IsDBNull(at + 1) ? here?.Line ?? key : new(row.GetInt64(at + 1));
         var holder = ReadHolder(row, at + 4, store: at + 13);
         return (row.GetInt64(0), new(
@@ -31,7 +35,10 @@ internal sealed partial class LockInspector
     private (long Total, WaitingName? Item) ReadWaiting(NpgsqlDataReader row) => row.IsDBNull(14)
         ? (row.GetInt64(0), null)
         : (row.GetInt64(0), new(
-            new(row.GetInt64(14)), Name(row, 15)!, row.GetInt64(16), Instant(row, 17)!.Value, row.IsDBNull(1) ? null : ReadHolder(row, 5, store: 19), Usual(row, 12)));
+            new(row.GetInt64(14)), Name(row, 15)!, row.GetInt64(16), Instant(row, 17)!.Value, row.IsDBNull(1) ? null : ReadHolder(row, 5, store: 19), Usual(row, 12))
+        {
+            Unserved = row.GetInt64(20),
+        });
 
     private static (long Total, RunInLine? Item) ReadJob(NpgsqlDataReader row, LockKey key)
     {
@@ -55,13 +62,13 @@ internal sealed partial class LockInspector
             ConnectedSince = Instant(row, at + 5),
             IsForeign = false,
         }.Named(row.GetValue(at + 3) as string);
-        return holder with { IsForeign = row.GetBoolean(at + 6) && holder.Host is null && holder.Backend != desk.CurrentBackend };
+        return holder with { IsForeign = row.GetBoolean(at + 6) && holder.Host is null && holder.Backend != _desk.CurrentBackend };
     }
 
     private LockProcess ReadProcess(NpgsqlDataReader row, int at, int locks)
     {
         var session = new LockHolder { Backend = row.GetInt32(at), Address = row.GetValue(at + 4) as string, ConnectedSince = Instant(row, at + 5), IsForeign = false }.Named(row.GetValue(at + 3) as string);
-        return new(session with { IsForeign = row.GetBoolean(at + 6) && session.Host is null && session.Backend != desk.CurrentBackend }, row.GetInt64(locks));
+        return new(session with { IsForeign = row.GetBoolean(at + 6) && session.Host is null && session.Backend != _desk.CurrentBackend }, row.GetInt64(locks));
     }
 
     /// <summary>Other processes may have written it down whole.</summary>
@@ -70,7 +77,7 @@ internal sealed partial class LockInspector
     private static TimeSpan? Usual(NpgsqlDataReader row, int at) =>
         !row.IsDBNull(at) && row.GetInt64(at) is var runs and > 0 ? TimeSpan.FromSeconds(row.GetDouble(at + 1) / runs) : null;
 
-    /// <summary>That of a run that a person holds back has not come: see <see cref="WakeSql.EndTurn"/>.</summary>
+    /// <summary>Null for a run that a person has paused, and for one that is late while others of its queue come: see <see cref="WakeSql.EndTurn"/> and <see cref="EntrySql.Come"/>.</summary>
     private static DateTimeOffset? Turn(NpgsqlDataReader row, int at) => Instant(row, at) is { } came && came > DateTimeOffset.UnixEpoch ? came : null;
 
     private static DateTimeOffset? Instant(NpgsqlDataReader row, int at) => row.IsDBNull(at) ? null : new(row.GetDateTime(at));

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Npgsql;
 
 namespace JobLocks.Inspection;
@@ -26,6 +27,7 @@ internal sealed partial class LockInspector
     {
         var (rows, hasNames) = await _looks.AskAsync(
             OverviewSql.Read, ReadPart, stop, Number(heldSkip), Number(take), Number(waitingSkip), Number(take), Number(MostPressed)).ConfigureAwait(false);
+        var holders = await ReadInternalLockHoldersAsync(stop).ConfigureAwait(false);
         var totals = rows[0].Totals;
         var waiting = rows.Where(static row => row.Waiting is not null).ToList();
         return new(
@@ -35,9 +37,24 @@ internal sealed partial class LockInspector
                 totals.Runs,
                 [.. rows.Select(static row => row.Process).OfType<LockProcess>()],
                 [.. waiting.Where(static row => row.Position <= MostPressed).Select(static row => row.Waiting!)],
-                hasNames),
+                hasNames)
+            {
+                InternalLockHolders = holders,
+            },
             new([.. rows.Select(static row => row.Held).OfType<HeldLock>()], totals.Holders),
             new([.. waiting.Where(row => row.Position > waitingSkip && row.Position <= waitingSkip + (long)take).Select(static row => row.Waiting!)], totals.Names));
+    }
+
+    /// <summary>A process that takes locks looks by itself. One that only shows them looks here, and is certain at its second look.</summary>
+    private async Task<IReadOnlyList<InternalLockHolder>> ReadInternalLockHoldersAsync(CancellationToken stop)
+    {
+        if (!_desk.HasLedger || _internalLocks.IsStale)
+        {
+            var (looks, _) = await _looks.AskSchemaAsync(InternalLockSql.Look, static row => JsonSerializer.Deserialize<InternalLockLook>(row.GetString(0)), stop).ConfigureAwait(false);
+            if (looks is [{ } look]) _internalLocks.Take(look);
+        }
+
+        return _internalLocks.Holders;
     }
 
     private async Task<NamedLock> ReadNameAsync(LookReader snapshot, LockKey key, int skip, int take, string? run, CancellationToken stop)
@@ -98,7 +115,10 @@ internal sealed partial class LockInspector
             OverviewSql.IsProcess => new(totals, Process: ReadProcess(row, 10, locks: 21)),
             OverviewSql.IsHeld => new(totals, Held: ReadHeld(row, 6).Item),
             OverviewSql.IsWaiting => new(totals, row.GetInt64(23), Waiting: new(
-                new(row.GetInt64(20)), Name(row, 8)!, row.GetInt64(21), Instant(row, 22)!.Value, row.IsDBNull(10) ? null : ReadHolder(row, 10, store: 19), Usual(row, 17))),
+                new(row.GetInt64(20)), Name(row, 8)!, row.GetInt64(21), Instant(row, 22)!.Value, row.IsDBNull(10) ? null : ReadHolder(row, 10, store: 19), Usual(row, 17))
+            {
+                Unserved = row.GetInt64(24),
+            }),
             _ => new(totals),
         };
     }

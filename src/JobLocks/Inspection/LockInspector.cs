@@ -7,12 +7,37 @@ using Npgsql;
 namespace JobLocks.Inspection;
 
 /// <inheritdoc/>
-internal sealed partial class LockInspector(LockDesk desk, LineStatements statements, JobLocksOptions options, ILogger log) : IJobLockInspector
+internal sealed partial class LockInspector : IJobLockInspector
 {
     private const int LargestPage = 100;
     private const int MostPressed = 10;
 
-    private readonly LookReader _looks = new(desk, statements, options);
+    // A person who looks would rather load the page again; code that looks has no button for it.
+    private static readonly TimeSpan PatienceOfPages = TimeSpan.FromMilliseconds(300);
+    private static readonly TimeSpan PatienceOfCode = TimeSpan.FromSeconds(10);
+
+    private readonly LockDesk _desk;
+    private readonly InternalLocks _internalLocks;
+    private readonly JobLocksOptions _options;
+    private readonly ILogger _log;
+    private readonly LookReader _looks;
+
+    public LockInspector(LockDesk desk, LineStatements statements, InternalLocks internalLocks, JobLocksOptions options, ILogger log)
+        : this(desk, internalLocks, options, log, new(desk, statements, options, new(desk.Server), PatienceOfCode)) =>
+        Pages = new(new LockInspector(desk, internalLocks, options, log, _looks.With(PatienceOfPages)));
+
+    private LockInspector(LockDesk desk, InternalLocks internalLocks, JobLocksOptions options, ILogger log, LookReader looks)
+    {
+        _desk = desk;
+        _internalLocks = internalLocks;
+        _options = options;
+        _log = log;
+        _looks = looks;
+        Pages = new(this);
+    }
+
+    /// <summary>The same for the pages of this process, which say at once where there is no room.</summary>
+    public PageLooks Pages { get; }
 
     public async Task<LockPage<HeldLock>> GetHeldAsync(int skip = 0, int take = LargestPage, CancellationToken stop = default)
     {
@@ -81,7 +106,7 @@ internal sealed partial class LockInspector(LockDesk desk, LineStatements statem
     {
         try
         {
-            return LockKey.Of(Naming.LockScope.Apply(options.Scope, text));
+            return LockKey.Of(Naming.LockScope.Apply(_options.Scope, text));
         }
         catch (ArgumentException)
         {

@@ -5,20 +5,27 @@ using Npgsql;
 namespace JobLocks.Inspection;
 
 /// <summary>Asks what is to be shown, also where the schema is not there or not ours to read. Thread-safe outside of a snapshot.</summary>
-internal sealed class LookReader(LockDesk desk, LineStatements statements, JobLocksOptions options)
+internal sealed class LookReader(LockDesk desk, LineStatements statements, JobLocksOptions options, LookGate gate, TimeSpan patience)
 {
     private const string OneSnapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
     private readonly NpgsqlConnection? _snapshot;
 
     private LookReader(LookReader outside, NpgsqlConnection snapshot)
-        : this(outside.Desk, outside.Statements, outside.Options) => _snapshot = snapshot;
+        : this(outside.Desk, outside.Statements, outside.Options, outside.Gate, outside.Patience) => _snapshot = snapshot;
 
     private LockDesk Desk => desk;
 
     private LineStatements Statements => statements;
 
     private JobLocksOptions Options => options;
+
+    private LookGate Gate => gate;
+
+    private TimeSpan Patience => patience;
+
+    /// <summary>The same on the same connections, for a caller who waits longer or shorter for one of them.</summary>
+    public LookReader With(TimeSpan otherPatience) => new(desk, statements, options, gate, otherPatience);
 
     /// <summary>
     /// Reads all from one snapshot of the tables: what is shown together fits together. Only the lock table of the server knows no snapshots, so it
@@ -30,7 +37,7 @@ internal sealed class LookReader(LockDesk desk, LineStatements statements, JobLo
 
         try
         {
-            return await DescribedAsync(() => statements.InTransactionAsync(
+            return await DescribedAsync(() => gate.ReadAsync(() => statements.InTransactionAsync(
                 async connection =>
                 {
                     var command = new NpgsqlCommand(OneSnapshot, connection);
@@ -38,7 +45,7 @@ internal sealed class LookReader(LockDesk desk, LineStatements statements, JobLo
                     return await read(new(this, connection)).ConfigureAwait(false);
                 },
                 blocks: false,
-                stop)).ConfigureAwait(false);
+                stop), patience, stop)).ConfigureAwait(false);
         }
         catch (PostgresException unread) when (IsAboutSchema(unread))
         {
@@ -88,9 +95,9 @@ internal sealed class LookReader(LockDesk desk, LineStatements statements, JobLo
     }
 
     /// <summary>Asks, and leaves it to the caller where the schema cannot be used.</summary>
-    public Task<List<T>> ReadAsync<T>(string sql, Func<NpgsqlDataReader, T> read, NpgsqlParameter[] parameters, CancellationToken stop) => DescribedAsync(() => _snapshot is { } same
-        ? statements.ReadAsync(same, sql, read, blocks: false, stop, parameters)
-        : statements.ReadAsync(sql, read, blocks: false, stop, parameters));
+    public Task<List<T>> ReadAsync<T>(string sql, Func<NpgsqlDataReader, T> read, NpgsqlParameter[] parameters, CancellationToken stop) => _snapshot is { } same
+        ? statements.ReadAsync(same, sql, read, blocks: false, stop, parameters).AsTask()
+        : DescribedAsync(() => gate.ReadAsync(() => statements.ReadAsync(sql, read, blocks: false, stop, parameters), patience, stop));
 
     /// <summary>Whether a statement failed because of the schema.</summary>
     public static bool IsAboutSchema(Exception thrown) => (thrown as PostgresException)?.SqlState
@@ -102,9 +109,35 @@ internal sealed class LookReader(LockDesk desk, LineStatements statements, JobLo
         {
             return await ask().ConfigureAwait(false);
         }
+        catch (PostgresException locked) when (OpenedSession.IsLocked(locked))
+        {
+            throw new JobLocksUnavailableException(await DescribeLockedAsync().ConfigureAwait(false), locked) { LookTrouble = "A table that the pages read is locked" };
+        }
         catch (Exception trouble) when (trouble is TimeoutException || (trouble is NpgsqlException && !IsAboutSchema(trouble)))
         {
             throw ServerTrouble.Describe(desk.Server, trouble);
         }
+    }
+
+    private async Task<string> DescribeLockedAsync()
+    {
+        const string After = "so it cannot be shown for now. Runs go on.";
+        try
+        {
+            var found = await statements.ReadAsync(
+                LockedTableSql.Find,
+                static row => (Table: row.GetString(0), Backend: row.GetInt32(1), Application: row.GetValue(2) as string),
+                blocks: false,
+                CancellationToken.None,
+                new NpgsqlParameter<string> { TypedValue = options.Schema ?? "" }).ConfigureAwait(false);
+            if (found is [var (table, backend, application)])
+                return $"The table {options.Schema}.{table} in {desk.Server} is locked by backend {backend}{(string.IsNullOrEmpty(application) ? "" : $" ({Shown.Name(application)})")}, {After}";
+        }
+        catch (Exception broken) when (broken is NpgsqlException or TimeoutException)
+        {
+            // Who it was is not worth a second error.
+        }
+
+        return $"A table of the schema {options.Schema} in {desk.Server} was locked, {After}";
     }
 }

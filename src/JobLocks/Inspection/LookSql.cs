@@ -37,10 +37,9 @@ internal static class LookSql
 
     /// <summary>The names for which runs wait: $1 left out, $2 read. The first column is how many there are, the last how many runs.</summary>
     public const string Waiting =
-        Locks + Tables +
+        Locks + Tables + Lines +
         """
         ,
-             lines AS MATERIALIZED (SELECT key, count(*) AS length, min(place) AS first FROM line WHERE verdict IS NULL GROUP BY key),
              page AS MATERIALIZED (SELECT * FROM lines ORDER BY length DESC, key OFFSET $1 LIMIT $2),
              written AS MATERIALIZED (SELECT h.* FROM page AS p CROSS JOIN LATERAL (SELECT * FROM held WHERE line = p.key OFFSET 0) AS h),
              sorted AS (
@@ -51,7 +50,10 @@ internal static class LookSql
                  WHERE  coalesce(l.pid, 0) > 0
                  ORDER  BY p.key, h.since NULLS LAST)
         SELECT t.total, l.key, l.line, l.name, l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL,
-               n.runs, n.held, p.key, f.name, p.length, f.since, t.runs, l.store
+               n.runs, n.held, p.key, f.name, p.length, f.since, t.runs, l.store,
+        """ + CountUnserved +
+        """
+
         FROM   (SELECT count(*) AS total, coalesce(sum(length), 0)::bigint AS runs FROM lines) AS t
         LEFT   JOIN page AS p ON true
         LEFT   JOIN line AS f ON f.place = p.first
@@ -62,14 +64,23 @@ internal static class LookSql
         ORDER  BY p.length DESC, p.key
         """;
 
-    /// <summary>Who waits under the key $1: $2 left out, $3 read. The first column is how many there are.</summary>
+    /// <summary>
+    /// Who waits under the key $1: $2 left out, $3 read. The first column is how many there are. Runs whose store no process serves let the others past, and
+    /// do not count for their places.
+    /// </summary>
     public const string Line =
         $"""
         SELECT t.total, l.*
         FROM   (SELECT count(*) AS total FROM "joblocks".line WHERE key = $1 AND verdict IS NULL) AS t
-        LEFT   JOIN (SELECT name, $2 + row_number() OVER (ORDER BY place) AS nth, mode, store, run, queue, since, woken, job, {PresenceSql.IsServed}
-                     FROM   (SELECT * FROM "joblocks".line WHERE key = $1 AND verdict IS NULL ORDER BY place OFFSET $2 LIMIT $3) AS l) AS l ON true
-        ORDER  BY l.nth
+        LEFT   JOIN (SELECT name,
+                            1 + before_page + count(*) FILTER (WHERE is_served) OVER (ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS nth,
+                            mode, store, run, queue, since, woken, job, is_served, place
+                     FROM   (SELECT l.*, {PresenceSql.IsServed} AS is_served
+                             FROM   (SELECT * FROM "joblocks".line WHERE key = $1 AND verdict IS NULL ORDER BY place OFFSET $2 LIMIT $3) AS l) AS page
+                     CROSS  JOIN (SELECT count(*) AS before_page
+                                  FROM   (SELECT store FROM "joblocks".line WHERE key = $1 AND verdict IS NULL ORDER BY place LIMIT $2) AS l
+                                  WHERE  {PresenceSql.IsServed}) AS b) AS l ON true
+        ORDER  BY l.place
         """;
 
     /// <summary>What happened under the key $1.</summary>
@@ -115,12 +126,13 @@ internal static class LookSql
         """;
 
     /// <summary>Where the run or the job $1 stands, in the store $2 where that is known: key, name, since, turn, how many before it, how many in all, what is usual,
-    /// and whether a process serves its store.</summary>
+    /// and whether a process serves its store. Runs whose store no process serves do not count.</summary>
     public const string Stands =
         "WITH RECURSIVE " + Stores +
         $"""
-
-        SELECT w.key, w.name, w.since, w.woken, c.before, c.total, n.runs, n.held, w.is_served
+        ,
+             unserved AS MATERIALIZED (SELECT store FROM stores AS l WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed})
+        SELECT w.key, w.name, w.since, w.woken, c.before - u.before, c.total - u.total, n.runs, n.held, w.is_served
         FROM   (SELECT l.*, {PresenceSql.IsServed} AS is_served
                 FROM   stores AS s
                 JOIN   "joblocks".line AS l ON l.store = s.store AND l.run = $1
@@ -134,6 +146,14 @@ internal static class LookSql
                    FROM   "joblocks".line AS l
                    WHERE  l.key = w.key
                    AND    l.verdict IS NULL) AS c
+        CROSS  JOIN LATERAL (
+                   SELECT count(*) FILTER (WHERE l.place < w.place) AS before, count(*) AS total
+                   FROM   "joblocks".line AS l
+                   WHERE  EXISTS (SELECT FROM unserved)
+                   AND    l.key = w.key
+                   AND    l.verdict IS NULL
+                   AND    l.place <> w.place
+                   AND    l.store IN (SELECT store FROM unserved)) AS u
         LEFT   JOIN "joblocks".names AS n ON n.key = w.key
         WHERE  w.verdict IS NULL
         ORDER  BY w.place
@@ -196,7 +216,7 @@ internal static class LookSql
     /// <summary>The sessions of the server and the locks that are granted: each statement begins with them.</summary>
     public const string Locks =
         """
-        WITH alive AS MATERIALIZED (SELECT pid, application_name, client_addr, backend_start FROM pg_stat_get_activity(NULL)),
+        WITH RECURSIVE alive AS MATERIALIZED (SELECT pid, application_name, client_addr, backend_start FROM pg_stat_get_activity(NULL)),
              locks AS MATERIALIZED (
                  SELECT (classid::bigint << 32) | objid::bigint AS key, CASE mode WHEN 'ShareLock' THEN 1 ELSE 0 END AS mode, pid
                  FROM   pg_locks
@@ -236,6 +256,29 @@ internal static class LookSql
                  WHERE  coalesce(l.pid, 0) > 0)
         """;
 
+    /// <summary>The names for which runs wait, with how many and the first place; and the stores of waiting runs that no process serves.</summary>
+    public const string Lines =
+        $"""
+        ,
+             lines AS MATERIALIZED (SELECT key, count(*) AS length, min(place) AS first FROM line WHERE verdict IS NULL GROUP BY key),
+             line_stores AS (
+                 (SELECT store FROM line ORDER BY store LIMIT 1)
+                 UNION ALL
+                 SELECT (SELECT l.store FROM line AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
+                 FROM   line_stores AS s
+                 WHERE  s.store IS NOT NULL),
+             unserved AS MATERIALIZED (SELECT store FROM line_stores AS l WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed})
+        """;
+
+    /// <summary>How many of the runs that wait for the name p are in a store that no process serves. Reads their rows only where there is such a store.</summary>
+    public const string CountUnserved =
+        """
+        CASE WHEN EXISTS (SELECT FROM unserved)
+             THEN (SELECT count(*) FROM line AS u WHERE u.key = p.key AND u.verdict IS NULL AND u.store IN (SELECT store FROM unserved))
+             ELSE 0
+        END
+        """;
+
     private const string NoTables =
         """
         ,
@@ -243,7 +286,7 @@ internal static class LookSql
              held AS (SELECT NULL::int AS backend, NULL::bigint AS nth, NULL::bigint AS key, NULL::bigint AS line, NULL::text AS name, NULL::text AS run,
                              NULL::timestamptz AS since, NULL::text AS asked, NULL::text AS store WHERE false),
              names AS (SELECT NULL::bigint AS key, NULL::text AS name, NULL::bigint AS runs, NULL::float8 AS held WHERE false),
-             line AS (SELECT NULL::bigint AS key, NULL::bigint AS place, NULL::text AS name, NULL::text AS verdict, NULL::timestamptz AS since WHERE false)
+             line AS (SELECT NULL::bigint AS key, NULL::bigint AS place, NULL::text AS name, NULL::text AS verdict, NULL::timestamptz AS since, NULL::text AS store WHERE false)
         """;
 
     private const string Holder =

@@ -23,4 +23,7 @@ public sealed record NamedLock(
 {
     /// <summary>Why the run that was asked for does not start, as <see cref="IJobLockInspector.ExplainAsync"/> says it; null where there is nothing to say.</summary>
     public string? Explanation { get; init; }
+
+    /// <summary>Whether a key is this name's own, or one of its slots. Of a slot's own page, this is false: the name decides who may act.</summary>
+    internal bool MayHave(LockKey slot) => slot == Key ? !Held.Any(one => one.Line != Key) : Held.Any(one => one.Key == slot && one.Line == Key);
 }

@@ -19,7 +19,7 @@ internal static class OverviewSql
     /// the same in all rows: the time, and how many locks, holders, names with waiting runs and waiting runs there are.
     /// </summary>
     public const string Read =
-        LookSql.Locks + LookSql.Tables + LookSql.Holding +
+        LookSql.Locks + LookSql.Tables + LookSql.Holding + LookSql.Lines +
         """
         ,
              many AS (SELECT pid, count(*) AS held FROM locks GROUP BY pid),
@@ -36,7 +36,6 @@ internal static class OverviewSql
                  FROM   holding
                  ORDER  BY nth
                  OFFSET $1 LIMIT $2),
-             lines AS MATERIALIZED (SELECT key, count(*) AS length, min(place) AS first FROM line WHERE verdict IS NULL GROUP BY key),
              page AS MATERIALIZED (
                  SELECT *
                  FROM   (SELECT *, row_number() OVER (ORDER BY length DESC, key) AS nth FROM lines) AS ranked
@@ -51,19 +50,23 @@ internal static class OverviewSql
                  ORDER  BY p.key, h.since NULLS LAST),
              parts AS (
                  SELECT 0 AS part, nth, NULL::bigint AS key, NULL::bigint AS line, NULL::text AS name, NULL::int AS mode, pid, NULL::text AS run,
-                        NULL::timestamptz AS since, NULL::text AS store, NULL::bigint AS waited, held AS many, NULL::timestamptz AS first_since
+                        NULL::timestamptz AS since, NULL::text AS store, NULL::bigint AS waited, held AS many, NULL::timestamptz AS first_since,
+                        NULL::bigint AS unserved
                  FROM   processes
                  UNION  ALL
-                 SELECT 1, nth, key, line, name, mode, pid, run, since, store, NULL, NULL, NULL
+                 SELECT 1, nth, key, line, name, mode, pid, run, since, store, NULL, NULL, NULL, NULL
                  FROM   some_held
                  UNION  ALL
-                 SELECT 2, p.nth, NULL, NULL, f.name, NULL, h.pid, h.run, h.since, h.store, p.key, p.length, f.since
+                 SELECT 2, p.nth, NULL, NULL, f.name, NULL, h.pid, h.run, h.since, h.store, p.key, p.length, f.since,
+        """ + LookSql.CountUnserved +
+        """
+
                  FROM   page AS p
                  LEFT   JOIN line AS f ON f.place = p.first
                  LEFT   JOIN holders AS h ON h.waited = p.key)
         SELECT t.at, t.locks, t.holders, t.names, t.runs,
                r.part, r.key, r.line, coalesce(nullif(r.name, ''), n.name), r.mode, r.pid, r.run, r.since,
-               a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL, n.runs, n.held, r.store, r.waited, r.many, r.first_since, r.nth
+               a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL, n.runs, n.held, r.store, r.waited, r.many, r.first_since, r.nth, r.unserved
         FROM   (SELECT now() AS at, (SELECT count(*) FROM locks) AS locks, (SELECT count(*) FROM holding) AS holders, count(*) AS names,
                        coalesce(sum(length), 0)::bigint AS runs
                 FROM   lines) AS t

@@ -3,7 +3,7 @@ namespace JobLocks;
 /// <summary>A run that waits for a lock.</summary>
 /// <param name="Key">The key of the name that it waits for.</param>
 /// <param name="Name">The name.</param>
-/// <param name="Place">Its place in the line: 1 for the first.</param>
+/// <param name="Place">Its place in the line: 1 for the first. Runs of unserved stores are not counted. For such a run, the place that it would have if its store were served.</param>
 /// <param name="Mode">Whom it would keep out.</param>
 /// <param name="Scheduler">Whose run it is: <c>Hangfire</c> or <c>Quartz</c>.</param>
 /// <param name="Store">Which store of that scheduler keeps it.</param>

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Text;
 
@@ -32,19 +33,23 @@ internal static class Shown
     public static string? Message(string? message) => message is null ? null : Cut(message, LongestMessage);
 
     /// <summary>
-    /// A text with nothing in it that could break a line or turn its direction, and nothing left out: control characters are shown by their
-    /// pictures, marks of direction by their numbers.
+    /// A text with nothing in it that could break a line, turn its direction or hide, and nothing left out: control characters are shown by their
+    /// pictures, all else that has no picture of its own by its number.
     /// </summary>
     public static string OneLine(string text)
     {
-        if (!text.Any(BreaksLine)) return text;
+        if (text.All(IsPlain)) return text;
 
         var shown = new StringBuilder(text.Length);
-        foreach (var letter in text)
+        for (var rest = text.AsSpan(); rest.Length > 0;)
         {
-            if (letter < ' ') shown.Append((char)(FirstControlPicture + letter));
-            else if (BreaksLine(letter)) shown.Append(CultureInfo.InvariantCulture, $"<U+{(int)letter:X4}>");
-            else shown.Append(letter);
+            // Half of a surrogate pair is no character: it is shown by its own number.
+            var isWhole = Rune.DecodeFromUtf16(rest, out var letter, out var length) == OperationStatus.Done;
+            if (!isWhole) shown.Append(CultureInfo.InvariantCulture, $"<U+{(int)rest[0]:X4}>");
+            else if (letter.Value < ' ') shown.Append((char)(FirstControlPicture + letter.Value));
+            else if (Invisible.Is(letter)) shown.Append(CultureInfo.InvariantCulture, $"<U+{letter.Value:X4}>");
+            else shown.Append(rest[..length]);
+            rest = rest[length..];
         }
 
         return shown.ToString();
@@ -69,6 +74,6 @@ internal static class Shown
     /// <summary>Never half of a surrogate pair at the end.</summary>
     private static ReadOnlySpan<char> Head(string text, int length) => text.AsSpan(0, char.IsHighSurrogate(text[length - 1]) ? length - 1 : length);
 
-    private static bool BreaksLine(char letter) =>
-        char.IsControl(letter) || CharUnicodeInfo.GetUnicodeCategory(letter) is UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator;
+    /// <summary>Most texts are nothing else.</summary>
+    private static bool IsPlain(char letter) => letter is >= ' ' and <= '~';
 }

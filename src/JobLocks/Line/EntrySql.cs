@@ -23,21 +23,53 @@ internal static class EntrySql
                pg_advisory_xact_lock(1246522478, ($1 & 2147483647)::int)
         """;
 
+    /// <summary>The time-outs of <see cref="CountAlone"/>, before <see cref="CountAloneByTable"/>.</summary>
+    public const string CountTimeouts =
+        "SELECT set_config('lock_timeout', '2000', true), set_config('idle_in_transaction_session_timeout', '5000', true)";
+
+    /// <summary>
+    /// One at a time under all keys, where another program holds the advisory lock of one: by a lock on a table that only JobLocks may change. While that program
+    /// lets go, one process may count by the one lock and one by the other, and the queue may be longer by one run.
+    /// </summary>
+    public const string CountAloneByTable = """LOCK TABLE "joblocks".limits IN SHARE UPDATE EXCLUSIVE MODE""";
+
+    /// <summary>
+    /// A run has come, so its queue has a worker: late runs of that queue no longer let others past its other runs. The year 1900 in "woken" marks them. Needs
+    /// the address of that run as "came".
+    /// </summary>
+    private const string EndLateness =
+        """
+        late AS (
+                 SELECT w.place
+                 FROM   "joblocks".line AS w
+                 JOIN   came AS l ON w.store = l.store AND w.queue = l.queue
+                 WHERE  w.woken > 'epoch'
+                 AND    w.woken < now() - interval '30 s'
+                 AND    w.verdict IS NULL
+                 AND    w.run <> l.run
+                 FOR    UPDATE OF w SKIP LOCKED),
+             marked AS (
+                 UPDATE "joblocks".line
+                 SET    woken = '1900-01-01 00:00+00'
+                 WHERE  place IN (SELECT place FROM late))
+        """;
+
     /// <summary>
     /// The run $2 of the store $1 stands in the line of the key $4, where no more than $9 stand. One that stands somewhere keeps its place:
-    /// its turn came, and it could not run. Answers how many stand before it, and the place, if there is one.
+    /// its turn came, and it could not run. Its queue is read from its row: the caller may not know it. Answers how many stand before it, and the place, if there is one.
     /// </summary>
     public const string Stand =
         $"""
-        WITH was AS (SELECT place, key FROM "joblocks".line WHERE store = $1 AND run = $2),
+        WITH was AS (SELECT place, key, queue FROM "joblocks".line WHERE store = $1 AND run = $2),
+             came AS (SELECT $1::text AS store, $2::text AS run, coalesce((SELECT queue FROM was), $3::text) AS queue),
+             {EndLateness},
              ahead AS (
                  SELECT count(*)::int AS n
                  FROM   (SELECT 1
                          FROM   "joblocks".line AS l
                          WHERE  l.key = $4
                          AND    l.place < coalesce((SELECT place FROM was), 9223372036854775807)
-                         AND    {LineSql.MayCome}
-                         AND    (l.store, l.queue) NOT IN (SELECT w.store, w.queue FROM "joblocks".line AS w WHERE w.key = $4 AND w.woken < now() - interval '30 s' AND w.woken > 'epoch' AND w.verdict IS NULL)
+                         AND    {LineSql.Counts}
                          LIMIT  $9) AS few),
              stood AS (
                  INSERT INTO "joblocks".line AS l (store, run, queue, key, name, mode, slots, until, job)
@@ -64,17 +96,31 @@ internal static class EntrySql
         LIMIT    $2
         """;
 
-    /// <summary>The oldest that waits under the key $1, beside the run $3 of the store $2, is not to run: $4 says why. It is woken to be told.</summary>
+    /// <summary>The first $2 that count under the key $1, and the oldest of them that was not woken yet: <see cref="ReplaceOldest"/> drops that one.</summary>
+    public const string FirstCounted =
+        $"""
+        SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
+        FROM     "joblocks".line
+        WHERE    place IN (
+                     (SELECT place FROM "joblocks".line AS l WHERE key = $1 AND {LineSql.Counts} ORDER BY place LIMIT $2)
+                     UNION ALL
+                     (SELECT place FROM "joblocks".line AS l WHERE key = $1 AND woken IS NULL AND {LineSql.Counts} ORDER BY place LIMIT 1))
+        ORDER BY place
+        """;
+
+    /// <summary>
+    /// The oldest run that counts and was not woken under the key $1, beside the run $3 of the store $2, is not to run: $4 says why. It is woken to learn that.
+    /// </summary>
     public const string ReplaceOldest =
-        """
+        $"""
         UPDATE "joblocks".line
         SET    verdict = $4, woken = now()
         WHERE  place = (
                    SELECT   place
-                   FROM     "joblocks".line
+                   FROM     "joblocks".line AS l
                    WHERE    key = $1
                    AND      woken IS NULL
-                   AND      verdict IS NULL
+                   AND      {LineSql.Counts}
                    AND      NOT (store = $2 AND run = $3)
                    ORDER BY place
                    LIMIT    1
@@ -97,9 +143,17 @@ internal static class EntrySql
     /// <summary>The store of the run of the place $1 has kept it, though nobody has said so.</summary>
     public const string WasParked = """UPDATE "joblocks".line SET parked = true WHERE place = $1""";
 
-    /// <summary>The places $1 are given up: their runs have begun, or will never.</summary>
+    /// <summary>Removes the place $1 of a run that has come.</summary>
+    public const string Come =
+        $"""
+        WITH came AS (DELETE FROM "joblocks".line WHERE place = $1 RETURNING store, run, queue),
+             {EndLateness}
+        SELECT FROM came
+        """;
+
+    /// <summary>The places $1 are given up: their runs will never begin.</summary>
     public const string Leave = """DELETE FROM "joblocks".line WHERE place = ANY ($1)""";
 
-    /// <summary>Those of the runs $2 of the store $1 that have a place.</summary>
-    public const string Known = """SELECT run FROM "joblocks".line WHERE store = $1 AND run = ANY ($2)""";
+    /// <summary>Those of the runs $2 that have a place under one of the names $1 of their store.</summary>
+    public const string Known = """SELECT run FROM "joblocks".line WHERE store = ANY ($1) AND run = ANY ($2)""";
 }

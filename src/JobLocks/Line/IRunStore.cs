@@ -17,13 +17,22 @@ internal interface IRunStore
     ValueTask<bool> CanStartRunsAsync(CancellationToken stop);
 
     /// <summary>
-    /// The queues for which a scheduler of this process has a free worker right now; an entry null stands for all of them. Who has none leaves a wake to
-    /// others, or waits until it has one.
+    /// The workers of the schedulers of this process that are free right now. A process that has none left for a queue leaves its wakes to others, or
+    /// waits until it has one.
     /// </summary>
-    IReadOnlyList<string?> FreeQueues { get; }
+    IReadOnlyList<WorkerPool> FreeWorkers { get; }
 
     /// <summary>Called when a worker of this process has become free. Must not wait for anything.</summary>
     Action WorkerFreed { set; }
+
+    /// <summary>Another process has woken a run that a scheduler here may have to start: it looks into the store. Waits for nothing.</summary>
+    void LookAgain()
+    {
+    }
+
+    /// <summary>Reads <see cref="Id"/> anew, and what else the store is called or was.</summary>
+    /// <exception cref="Exception">The store cannot be asked.</exception>
+    ValueTask<EarlierNames> FindNamesAsync(CancellationToken stop) => new(EarlierNames.None);
 
     /// <summary>
     /// Has parked runs begin as soon as a worker is free. None is started twice: one that is not parked any more is left alone, and one for which it is

@@ -10,7 +10,7 @@ namespace JobLocks.Line;
 /// caller has no asynchronous way: nothing is awaited then, so the task has ended when it is returned. Thread-safe.
 /// </summary>
 [SuppressMessage("Usage", "VSTHRD103:Call async methods when in an async method", Justification = "The caller says which of the two it needs.")]
-internal sealed class LineStatements(SessionOpening opening, JobLocksOptions options) : IDisposable
+internal sealed class LineStatements(SessionOpening opening, JobLocksOptions options, PooledUse use) : IDisposable
 {
     private readonly ConcurrentDictionary<string, string> _texts = new(StringComparer.Ordinal);
     private NpgsqlConnection? _template;
@@ -73,7 +73,7 @@ internal sealed class LineStatements(SessionOpening opening, JobLocksOptions opt
 
     private async ValueTask<NpgsqlConnection> OpenAsync(bool blocks, CancellationToken stop)
     {
-        var connection = opening.Pooled();
+        var connection = opening.Pooled(use);
         try
         {
             if (blocks) connection.Open();
@@ -82,6 +82,13 @@ internal sealed class LineStatements(SessionOpening opening, JobLocksOptions opt
             if (PooledSetUp.IsMissing(connection)) await SetUpAsync(connection, blocks, stop).ConfigureAwait(false);
             return connection;
         }
+        catch (NpgsqlException full) when (IsPoolFull(full))
+        {
+            await connection.DisposeAsync().ConfigureAwait(false);
+            throw new NpgsqlException(
+                $"All {use.Most} connections of this process for {use.Purpose} have been busy for {connection.ConnectionTimeout} s: the server takes long to answer. See pg_stat_activity there for what it waits for",
+                new TimeoutException());
+        }
         catch
         {
             await connection.DisposeAsync().ConfigureAwait(false);
@@ -89,14 +96,20 @@ internal sealed class LineStatements(SessionOpening opening, JobLocksOptions opt
         }
     }
 
-    private static async ValueTask SetUpAsync(NpgsqlConnection connection, bool blocks, CancellationToken stop)
+    /// <summary>The driver then advises to change the size of the pool, which is set here and not by the user.</summary>
+    private static bool IsPoolFull(NpgsqlException thrown) => thrown is not PostgresException && thrown.Message.Contains("'Max Pool Size'", StringComparison.Ordinal);
+
+    private async ValueTask SetUpAsync(NpgsqlConnection connection, bool blocks, CancellationToken stop)
     {
-        var command = new NpgsqlCommand(PooledSetUp.Sql, connection);
-        await using (command.ConfigureAwait(false))
+        try
         {
-            if (blocks) command.ExecuteNonQuery();
-            else await command.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
+            await ConnectionSetUp.RunAsync(connection, ConnectionSetUp.ForPool + use.Settings, blocks, stop).ConfigureAwait(false);
+            await OwnerCheck.RunAsync(connection, options, blocks, stop).ConfigureAwait(false);
             PooledSetUp.WasDone(connection);
+        }
+        catch (WrongServerException foreign)
+        {
+            throw ServerTrouble.Describe(opening.Server, foreign);
         }
     }
 }

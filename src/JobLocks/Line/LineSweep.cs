@@ -11,20 +11,19 @@ namespace JobLocks.Line;
 /// Finds what nobody told: a holder that died, a signal that was lost, a process that was killed between two acts, a run that was deleted by hand.
 /// For each store in one process at a time. Used by the thread of the <see cref="LineWatch"/> alone, but for <see cref="Forget"/>.
 /// </summary>
-internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWatch watch, UnservedStores unserved, LostPlaces lost, JobLocksOptions options, ILogger log)
+internal sealed class LineSweep(
+    LineStatements statements, LockDesk desk, SweepLeadership leadership, LineWatch watch, UnservedStores unserved, LostPlaces lost, JobLocksOptions options, ILogger log)
 {
     // Bounded, so that a sweep of a long line does not hold up those who are to be woken.
     private const int MostKeys = 10_000;
     private const int MostLooks = 100;
 
     private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(0.5);
+    private static readonly TimeSpan BetweenClockLooks = TimeSpan.FromSeconds(5);
 
-    private readonly Dictionary<string, int> _ledBy = new(StringComparer.Ordinal);
     private readonly Dictionary<string, long> _lookedUntil = new(StringComparer.Ordinal);
     private readonly Dictionary<string, long> _missedUntil = new(StringComparer.Ordinal);
-
-    /// <summary>The number under which a store is swept.</summary>
-    public static int NumberOf(string store) => (int)LockKey.Of(store).Value;
+    private readonly Dictionary<string, TimeSpan> _clockAt = new(StringComparer.Ordinal);
 
     /// <summary>Looks once, if this process is the one that does.</summary>
     public void Sweep(IRunStore store)
@@ -38,6 +37,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
             return;
         }
 
+        FollowClock(id);
         watch.Deliver(watch.Ask(SweepSql.WakeOverdue, Text(id)));
         TellForgotten(store);
         unserved.BuryOld();
@@ -47,15 +47,7 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
     }
 
     /// <summary>Lets another process do it.</summary>
-    public void Forget(string store)
-    {
-        lock (_ledBy)
-        {
-            if (!_ledBy.Remove(store)) return;
-        }
-
-        StopLeading(store);
-    }
+    public void Forget(string store) => leadership.Stop(store);
 
     /// <summary>The turn of one of its runs may come in a process that has no free worker for it.</summary>
     private void Overhear(string store)
@@ -68,26 +60,8 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
 
     private bool Leads(string store)
     {
-        lock (_ledBy)
-        {
-            if (_ledBy.TryGetValue(store, out var backend) && desk.IsCurrent(backend)) return true;
-
-            _ledBy.Remove(store);
-        }
-
-        // Not behind the lock: a server that is slow to answer must not hold up a scheduler that shuts down.
-        if (Blocking.Wait(desk.AskAsync(session => session.Ask<int?>(SweepSql.Lead, NumberOf(store)))) is not [{ } leading]) return false;
-
-        lock (_ledBy)
-        {
-            if (watch.Serves(store)) _ledBy[store] = leading;
-        }
-
-        if (!watch.Serves(store))
-        {
-            StopLeading(store);
-            return false;
-        }
+        if (!leadership.TryLead(store, watch.Serves, out var isNew)) return false;
+        if (!isNew) return true;
 
         log.Leads(Shown.Name(store));
         // Nobody has swept for it for a while, and it may have been taken for dead.
@@ -95,16 +69,13 @@ internal sealed class LineSweep(LineStatements statements, LockDesk desk, LineWa
         return true;
     }
 
-    private void StopLeading(string store)
+    /// <summary>At most every five seconds: the statement reads each limited wait of the store.</summary>
+    private void FollowClock(string store)
     {
-        try
-        {
-            _ = desk.AskAsync(session => session.Ask<int?>(SweepSql.StopLeading, NumberOf(store)));
-        }
-        catch (Exception away) when (away is JobLocksUnavailableException or ObjectDisposedException)
-        {
-            // Whatever led is gone with its session.
-        }
+        if (_clockAt.TryGetValue(store, out var last) && BootClock.Now - last < BetweenClockLooks) return;
+
+        watch.Run(SweepSql.SetBack, Text(store));
+        _clockAt[store] = BootClock.Now;
     }
 
     private void TellForgotten(IRunStore store)

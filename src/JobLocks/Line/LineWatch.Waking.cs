@@ -10,6 +10,7 @@ namespace JobLocks.Line;
 internal sealed partial class LineWatch
 {
     private const int LongestPayload = 7999;
+    private const long NoPlace = 0;
 
     // No more are claimed than a slow store can be told of in time.
     private const int MostKeysAtOnce = 100;
@@ -41,6 +42,7 @@ internal sealed partial class LineWatch
     /// <summary>Tells the stores of runs whose turn has come: ours at once, others through their processes.</summary>
     public void Deliver(IReadOnlyList<WaitingRun> woken)
     {
+        UnderWay.Add(woken.Where(static run => run.IsOurs));
         foreach (var runs in woken.Where(static run => run.IsOurs).GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
         {
             // Few at a time, so that the first of ten thousand need not wait for the last.
@@ -59,7 +61,7 @@ internal sealed partial class LineWatch
     /// <param name="store">Which.</param>
     /// <param name="leads">Whether this process does so in the end even if it has no free worker.</param>
     public void TellForgotten(string store, bool leads) =>
-        Deliver(Ask(SweepSql.TellForgotten, [Text(store), .. Free(_stores.Free), new NpgsqlParameter<bool> { TypedValue = leads }]));
+        Deliver(Ask(SweepSql.TellForgotten, [Text(store), new NpgsqlParameter<bool> { TypedValue = leads }, .. Free(_stores.Free)]));
 
     /// <summary>Gives up the places of runs that will not come.</summary>
     /// <param name="gone">Whose.</param>
@@ -140,10 +142,9 @@ internal sealed partial class LineWatch
         return woken.Count;
     }
 
-    /// <summary>Who dies between the claim and this, or in the middle of it, has a sweep see to it.</summary>
-    private void Deliver(IRunStore store, IReadOnlyList<WaitingRun> runs)
+    /// <summary>Has a store start some runs. Where it fails, some of them may have been started all the same: it is asked before one is tried again.</summary>
+    public List<(WaitingRun Run, RunFate Fate)> WakeOnce(IRunStore store, IReadOnlyList<WaitingRun> runs)
     {
-        // Only the answer may have been lost: then they are woken, and once more would be once too often.
         var isFirst = true;
         async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> some, CancellationToken stop)
         {
@@ -157,9 +158,25 @@ internal sealed partial class LineWatch
             return fates is [RunFate.Waits] && !some[0].IsTooLate ? await store.WakeAsync(some, stop).ConfigureAwait(false) : fates;
         }
 
-        var woken = FatesOf(runs, WakeAsync).ToList();
+        return [.. FatesOf(runs, WakeAsync)];
+    }
+
+    /// <summary>Who dies between the claim and this, or in the middle of it, has a sweep see to it.</summary>
+    private void Deliver(IRunStore store, WaitingRun[] runs)
+    {
+        var woken = WakeOnce(store, runs);
+        foreach (var (run, _) in woken.Where(static run => run.Fate != RunFate.Comes)) UnderWay.Remove(run.Place);
+        if (woken.Exists(static run => run.Fate == RunFate.ComesElsewhere)) HaveOthersLook(runs[0].Address.Store);
         GiveUp([.. woken.Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wasTheirTurn: true);
         LetPast([.. woken.Where(static run => run.Fate == RunFate.IsHeldBack).Select(static run => run.Run)]);
+    }
+
+    /// <summary>Has the schedulers of other processes look into a store: one of them has to start a run that was woken here.</summary>
+    public void HaveOthersLook(string store)
+    {
+        // In the form of a turn, at a place that there is not: a process of an earlier version finds nothing to do.
+        var look = $"{NoPlace} {store}";
+        if (Encoding.UTF8.GetByteCount(look) <= LongestPayload) Run(WakeSql.Notify, new NpgsqlParameter<string[]> { TypedValue = [look] });
     }
 
     /// <summary>Lets the next runs past those that a person holds back in their store.</summary>
@@ -181,22 +198,39 @@ internal sealed partial class LineWatch
     /// <summary>What was left to others, or for when a worker is free here.</summary>
     private void TellDeferred()
     {
-        if (_stores.Free is not { Stores.Length: > 0 } free) return;
+        if (_stores.Free is not { Any: true } free) return;
 
-        var runs = Ask(WakeSql.TellDeferred, Free(free));
-        if (runs.Count == 0) _isDeferred = false;
-        foreach (var run in runs) Woken.Add(run);
-        Deliver(runs);
+        var tellBy = BootClock.Now + TellsWithin;
+        var runs = Blocking.Wait(_statements.ReadAsync(
+            WakeSql.TellDeferred, row => (Run: ReadRun(row, tellBy), HasVerdict: row.GetBoolean(10)), blocks: true, CancellationToken.None, Free(free)).AsTask());
+        if (runs.Count == 0 && !AnyUntold(free)) _isDeferred = false;
+        // A verdict is looked up.
+        foreach (var (run, _) in runs.Where(static of => !of.HasVerdict)) Woken.Add(run);
+        Deliver([.. runs.Select(static of => of.Run)]);
     }
+
+    /// <summary>Whether some are left for when the wakes under way have become runs, and a worker is free again.</summary>
+    private bool AnyUntold(FreeWorkers free) =>
+        Blocking.Wait(_statements.ReadAsync(WakeSql.AnyUntold, static row => row.GetBoolean(0), blocks: true, CancellationToken.None, free.Parameters([])[0]).AsTask()) is [true];
 
     /// <summary>Leaves wakes to the first process with a free worker, which may be this one.</summary>
     private void Defer()
     {
         _isDeferred = true;
         // One may have become free since that was asked.
-        if (_stores.Free.Stores.Length > 0) Freed();
+        if (_stores.Free.Any) Freed();
     }
 
-    private static NpgsqlParameter[] Free((string[] Stores, string?[] Queues) free) =>
-        [new NpgsqlParameter<string[]> { TypedValue = free.Stores }, new NpgsqlParameter<string?[]> { TypedValue = free.Queues }];
+    private NpgsqlParameter[] Free(FreeWorkers free)
+    {
+        if (UnderWay.AreMany)
+        {
+            var asked = UnderWay.Places;
+            var waiting = Blocking.Wait(_statements.ReadAsync(
+                WakeSql.UnderWay, static row => row.GetInt64(0), blocks: true, CancellationToken.None, new NpgsqlParameter<long[]> { TypedValue = asked }).AsTask());
+            UnderWay.Keep(asked, waiting.ToHashSet());
+        }
+
+        return free.Parameters(UnderWay.Places);
+    }
 }

@@ -13,8 +13,12 @@ namespace JobLocks.Line;
 /// </summary>
 internal sealed partial class LineWatch : IDisposable
 {
+    // More notifications than that at once are a flood: a statement for each of its places would hold up the wake of a run.
+    private const int MostHeard = 1000;
+
     private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan LongestBurial = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan ShortestFailure = TimeSpan.FromSeconds(5);
 
     private readonly object _door = new();
     private readonly LineStatements _statements;
@@ -25,34 +29,46 @@ internal sealed partial class LineWatch : IDisposable
     private readonly ServedStores _stores = new();
     private readonly StorePresence _presence;
     private readonly UnservedStores _unserved;
+    private readonly UnknownNews _unknownNews;
+    private readonly RecentFailure _failure;
+    // Earlier names of stores under which places may still stand. Used by the thread alone.
+    private readonly HashSet<string> _toRename = new(StringComparer.Ordinal);
+
     private Dictionary<LockKey, int> _keys = [];
     private HashSet<long> _places = [];
     private Thread? _thread;
     private bool _isClosed;
-    private bool _isBroken;
     private bool _hasNews;
     private bool _isFreed;
     private volatile bool _isDeferred;
 
-    public LineWatch(LineStatements statements, LockDesk desk, JobLocksOptions options, ILogger log)
+    public LineWatch(LineStatements statements, LockDesk desk, InternalLocks internalLocks, JobLocksOptions options, ILogger log)
     {
         _statements = statements;
         _desk = desk;
         _sweepInterval = options.SweepInterval;
         _log = log;
         _presence = new(desk, log);
+        _unknownNews = new(log);
+        _failure = new(options.SweepInterval * 3 > ShortestFailure ? options.SweepInterval * 3 : ShortestFailure);
         _unserved = new(statements, options, log);
-        _sweep = new(statements, desk, this, _unserved, new(statements, this, log), options, log);
+        _sweep = new(statements, desk, new(desk, internalLocks), this, _unserved, new(statements, this, _unserved, log), options, log);
     }
 
     /// <summary>Those that were woken from here.</summary>
     public WokenHere Woken { get; } = new();
+
+    /// <summary>Those that were woken from here and are not known to have begun.</summary>
+    public WakesUnderWay UnderWay { get; } = new();
 
     /// <summary>Those that were parked from here, in stores of this process alone.</summary>
     public ParkedHere Parked { get; } = new();
 
     /// <summary>For which stores this process can start runs.</summary>
     public StorePresence Presence => _presence;
+
+    /// <summary>Whether a statement about waiting runs has failed lately: runs may wait for a lock that is free.</summary>
+    public bool IsBroken => _failure.IsRecent;
 
     /// <summary>Has runs of a store woken from here. Called again, it looks at once whether a scheduler here can start them.</summary>
     public void Serve(IRunStore store)
@@ -69,10 +85,14 @@ internal sealed partial class LineWatch : IDisposable
     /// <summary>A store is closed here: other processes may go on with it.</summary>
     public void Forget(IRunStore store)
     {
-        if (!_stores.Remove(store) || store.Id is not { } id) return;
+        if (!_stores.Remove(store, out var earlier) || store.Id is not { } id) return;
 
-        _sweep.Forget(id);
-        _presence.Hide(id);
+        foreach (var name in earlier.Append(id).Distinct(StringComparer.Ordinal))
+        {
+            _sweep.Forget(name);
+            _presence.Hide(name);
+        }
+
         if (UnservedStores.IsVolatile(id)) Bury(id);
     }
 
@@ -103,6 +123,17 @@ internal sealed partial class LineWatch : IDisposable
         }
     }
 
+    /// <summary>The same where only a notification says so. Of very many at once, none is looked up by itself: all runs that are to be told are found together.</summary>
+    private void TellHeard(long place)
+    {
+        lock (_door)
+        {
+            if (_places.Count < MostHeard) _places.Add(place);
+            else _isFreed = _isDeferred = true;
+            Start();
+        }
+    }
+
     /// <summary>A worker of this process has become free. Waits for nothing.</summary>
     private void Freed()
     {
@@ -116,16 +147,19 @@ internal sealed partial class LineWatch : IDisposable
     }
 
     /// <summary>What another process says: the place whose turn has come, and its store.</summary>
-    public void Hear(string said)
+    /// <param name="said">The payload. Every role may send one.</param>
+    /// <param name="backend">The server's process behind the session that sent it.</param>
+    public void Hear(string said, int backend)
     {
         var store = said.IndexOf(' ', StringComparison.Ordinal);
-        if (store < 0 || !long.TryParse(said.AsSpan(0, store), CultureInfo.InvariantCulture, out var place))
-        {
-            _log.UnknownNews(Shown.Name(said));
-            return;
-        }
+        if (store < 0 || !long.TryParse(said.AsSpan(0, store), CultureInfo.InvariantCulture, out var place)) _unknownNews.Add(said, backend);
+        else if (StoreOf(said[(store + 1)..]) is { } served) Hear(place, served);
+    }
 
-        if (StoreOf(said[(store + 1)..]) is not null) Tell(place);
+    private void Hear(long place, IRunStore store)
+    {
+        if (place == NoPlace) store.LookAgain();
+        else TellHeard(place);
     }
 
     public void Dispose()
@@ -137,6 +171,13 @@ internal sealed partial class LineWatch : IDisposable
         }
 
         _thread?.Join(LongestEnd);
+        _unknownNews.Dispose();
+        // Without these locks, no other process can start the runs of a store in memory.
+        if (_desk.HasLine == true)
+        {
+            foreach (var store in _stores.All) if (store.Id is { } id && UnservedStores.IsVolatile(id)) Bury(id);
+        }
+
         _statements.Dispose();
     }
 
@@ -189,7 +230,15 @@ internal sealed partial class LineWatch : IDisposable
     private void Sweep(IRunStore store)
     {
         var id = Blocking.Wait(store.IdentifyAsync(CancellationToken.None).AsTask());
-        if (_stores.Rename(store, id) is { } before) Rename(before, id);
+        var earlier = _stores.Rename(store, id, out var isNew);
+        if (isNew)
+        {
+            _toRename.Add(earlier[^1]);
+            _log.Renamed(Shown.Name(earlier[^1]), Shown.Name(id));
+        }
+
+        // A run that took its place meanwhile did so under the name that it knew.
+        foreach (var name in earlier.Where(name => _toRename.Contains(name) || _presence.Shows(name))) Rename(name, id);
         if (Blocking.Wait(store.CanStartRunsAsync(CancellationToken.None).AsTask()) && Serves(id))
         {
             _presence.Show(id);
@@ -204,13 +253,17 @@ internal sealed partial class LineWatch : IDisposable
         }
     }
 
-    /// <summary>The places go with the store, whatever it is called: it was restored, or another process has named it anew.</summary>
+    /// <summary>The places go with the store, whatever it is called: it was restored, or another process has named it anew. Where that fails, the next sweep tries again.</summary>
     private void Rename(string before, string now)
     {
-        _log.Renamed(Shown.Name(before), Shown.Name(now));
+        _toRename.Add(before);
         _sweep.Forget(before);
+        if (_desk.HasLine != true) return;
+
+        Run(SweepSql.Rename, new NpgsqlParameter<string> { TypedValue = before }, new NpgsqlParameter<string> { TypedValue = now });
+        _toRename.Remove(before);
+        // Last, since what is still shown is renamed again.
         _presence.Hide(before);
-        if (_desk.HasLine == true) Run(SweepSql.Rename, new NpgsqlParameter<string> { TypedValue = before }, new NpgsqlParameter<string> { TypedValue = now });
     }
 
     private static TimeSpan Shorter(TimeSpan left) => left > TimeSpan.Zero ? left : TimeSpan.Zero;
@@ -220,13 +273,26 @@ internal sealed partial class LineWatch : IDisposable
         try
         {
             act();
-            _isBroken = false;
         }
         catch (Exception broken)
         {
-            // What was missed is found by a sweep. Said once, and not each second of an outage.
-            if (!_isBroken) _log.LineFailed(_desk.Server, broken);
-            _isBroken = true;
+            // What was missed is found by a sweep.
+            Say(broken);
+        }
+    }
+
+    /// <summary>Once, and not each second of an outage.</summary>
+    private void Say(Exception broken)
+    {
+        if (!_failure.Add()) return;
+
+        try
+        {
+            _log.LineFailed(_desk.Server, broken);
+        }
+        catch (Exception)
+        {
+            // A logger that throws must not end the process of the jobs, as an exception on this thread would.
         }
     }
 }

@@ -16,21 +16,34 @@ internal sealed class RollCall(LineStatements statements, LineWatch watch, ILogg
     // A store keeps a run a moment after the run has taken its place.
     private static readonly TimeSpan LongestParking = TimeSpan.FromSeconds(2);
 
-    /// <summary>Asks, in one question for each store, and removes the places of the runs that are gone.</summary>
+    /// <summary>Asks for the first runs that stand before others, and removes the places of those that are gone.</summary>
     /// <param name="key">The key.</param>
     /// <param name="count">How many are counted from the first on.</param>
     /// <param name="blocks">Whether the caller has no asynchronous way.</param>
     /// <param name="stop">Gives up.</param>
     /// <exception cref="NpgsqlException">The line cannot be asked.</exception>
-    public async ValueTask<RollCallResult> AskAsync(LockKey key, int count, bool blocks, CancellationToken stop)
+    public ValueTask<RollCallResult> AskFirstAsync(LockKey key, int count, bool blocks, CancellationToken stop) => AskAsync(EntrySql.First, RollCallResult.SomeWereGone, key, count, blocks, stop);
+
+    /// <summary>The same for those that count for the length of the line, and for the one that a newer run would replace.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="count">How many are counted from the first on.</param>
+    /// <param name="blocks">Whether the caller has no asynchronous way.</param>
+    /// <param name="stop">Gives up.</param>
+    /// <exception cref="NpgsqlException">The line cannot be asked.</exception>
+    public ValueTask<RollCallResult> AskCountedAsync(LockKey key, int count, bool blocks, CancellationToken stop) => AskAsync(EntrySql.FirstCounted, RollCallResult.AllAreThere, key, count, blocks, stop);
+
+    /// <summary>One question for each store.</summary>
+    private async ValueTask<RollCallResult> AskAsync(string which, RollCallResult ifNone, LockKey key, int count, bool blocks, CancellationToken stop)
     {
         var runs = await statements.ReadAsync(
-            EntrySql.First,
+            which,
             static row => LineWatch.ReadRun(row, TimeSpan.MaxValue),
             blocks,
             stop,
             new NpgsqlParameter<long> { TypedValue = key.Value },
             new NpgsqlParameter<int> { TypedValue = Math.Min(count, MostAsked) }).ConfigureAwait(false);
+        if (runs.Count == 0) return ifNone;
+
         var answer = count > MostAsked ? RollCallResult.NoAnswer : RollCallResult.AllAreThere;
         var gone = new List<WaitingRun>();
         foreach (var ofStore in runs.GroupBy(static run => run.Address.Store, StringComparer.Ordinal))

@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace JobLocks.Line;
 
 /// <summary>The job stores that this process works on. A store is found by what it calls itself now. Thread-safe.</summary>
@@ -5,8 +7,8 @@ internal sealed class ServedStores
 {
     private readonly Lock _sync = new();
 
-    // The name by which a store was last swept; null before that.
-    private readonly Dictionary<IRunStore, string?> _stores = [];
+    // The names by which a store was swept, the last one at the end.
+    private readonly Dictionary<IRunStore, List<string>> _stores = [];
 
     /// <summary>Whether there is any.</summary>
     public bool Any
@@ -26,25 +28,26 @@ internal sealed class ServedStores
         }
     }
 
-    /// <summary>The queues for which this process has a free worker, and of which store each is. A queue null stands for all of the store.</summary>
-    public (string[] Stores, string?[] Queues) Free
-    {
-        get
-        {
-            var free = All.Where(static store => store.Id is not null).SelectMany(static store => store.FreeQueues.Select(queue => (Store: store.Id!, Queue: queue))).ToList();
-            return ([.. free.Select(static of => of.Store)], [.. free.Select(static of => of.Queue)]);
-        }
-    }
+    /// <summary>The workers of this process that are free now.</summary>
+    public FreeWorkers Free => new(All);
 
     public void Add(IRunStore store)
     {
-        lock (_sync) _stores.TryAdd(store, null);
+        lock (_sync) _stores.TryAdd(store, []);
     }
 
-    /// <summary>False where it is not there.</summary>
-    public bool Remove(IRunStore store)
+    /// <summary>Removes a store.</summary>
+    /// <param name="store">The store to remove.</param>
+    /// <param name="names">The names by which it was swept.</param>
+    /// <returns>False where it is not there.</returns>
+    public bool Remove(IRunStore store, [NotNullWhen(true)] out IReadOnlyList<string>? names)
     {
-        lock (_sync) return _stores.Remove(store);
+        lock (_sync)
+        {
+            var isThere = _stores.Remove(store, out var swept);
+            names = swept;
+            return isThere;
+        }
     }
 
     /// <summary>The store of this name; null where this process does not work on it.</summary>
@@ -54,15 +57,21 @@ internal sealed class ServedStores
     }
 
     /// <summary>The store is called so now.</summary>
-    /// <returns>What it was called before, where that was something else.</returns>
-    public string? Rename(IRunStore store, string name)
+    /// <param name="store">Which.</param>
+    /// <param name="name">Its name.</param>
+    /// <param name="isNew">Whether it was called something else before.</param>
+    /// <returns>All other names that it had.</returns>
+    public IReadOnlyList<string> Rename(IRunStore store, string name, out bool isNew)
     {
         lock (_sync)
         {
-            if (!_stores.TryGetValue(store, out var before)) return null;
+            isNew = false;
+            if (!_stores.TryGetValue(store, out var names)) return [];
 
-            _stores[store] = name;
-            return before is not null && !string.Equals(before, name, StringComparison.Ordinal) ? before : null;
+            isNew = names.Count > 0 && !string.Equals(names[^1], name, StringComparison.Ordinal);
+            names.Remove(name);
+            names.Add(name);
+            return names[..^1];
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using JobLocks.Diagnostics;
 using JobLocks.Inspection;
 using JobLocks.Postgres;
@@ -13,19 +14,25 @@ internal sealed class StorePresence(LockDesk desk, ILogger log)
 {
     private readonly Lock _sync = new();
 
-    // The backend on which a store is shown; 0 where that is still to be done.
-    private readonly Dictionary<string, int> _shown = new(StringComparer.Ordinal);
+    // Where a store is shown; the backend 0 where that is still to be done.
+    private readonly Dictionary<string, Place> _shown = new(StringComparer.Ordinal);
 
     /// <summary>Whether the session of this process shows the store.</summary>
     public bool IsShown(string store)
     {
-        lock (_sync) return _shown.TryGetValue(store, out var backend) && backend != 0 && desk.IsCurrent(backend);
+        lock (_sync) return _shown.TryGetValue(store, out var at) && at.Backend != 0 && desk.IsCurrent(at.Backend);
+    }
+
+    /// <summary>Whether a store is shown, or is to be.</summary>
+    public bool Shows(string store)
+    {
+        lock (_sync) return _shown.ContainsKey(store);
     }
 
     /// <summary>Shows a store from now on, also on the sessions that follow. Waits for nothing.</summary>
     public void Show(string store)
     {
-        lock (_sync) _shown.TryAdd(store, 0);
+        lock (_sync) _shown.TryAdd(store, default);
         _ = ShowAgainAsync(store);
     }
 
@@ -33,21 +40,22 @@ internal sealed class StorePresence(LockDesk desk, ILogger log)
     /// <exception cref="JobLocksUnavailableException">The server cannot be asked.</exception>
     public Task EnsureShownAsync(string store)
     {
-        lock (_sync) _shown.TryAdd(store, 0);
+        lock (_sync) _shown.TryAdd(store, default);
         return IsShown(store) ? Task.CompletedTask : ShowAsync(store);
     }
 
     /// <summary>Does not show it any more. Waits for nothing.</summary>
     public void Hide(string store)
     {
+        Place at;
         lock (_sync)
         {
-            if (!_shown.Remove(store, out var backend) || backend == 0 || !desk.IsCurrent(backend)) return;
+            if (!_shown.Remove(store, out at) || at.Backend == 0 || !desk.IsCurrent(at.Backend)) return;
         }
 
         try
         {
-            _ = desk.AskAsync(session => session.Ask<int?>(PresenceSql.Hide, store));
+            _ = desk.AskAsync(session => session.Ask<int?>(PresenceSql.Hide, new { Store = store, at.Class }));
         }
         catch (Exception away) when (away is JobLocksUnavailableException or ObjectDisposedException)
         {
@@ -80,10 +88,10 @@ internal sealed class StorePresence(LockDesk desk, ILogger log)
         // On the session's own thread, so that two who ask at once show it once.
         lock (_sync)
         {
-            if (!_shown.TryGetValue(store, out var backend) || backend == session.Backend) return true;
+            if (!_shown.TryGetValue(store, out var at) || at.Backend == session.Backend) return true;
         }
 
-        if (session.Ask<int?>(PresenceSql.Show, store) is not [{ } shown])
+        if (session.Ask<Place?>(PresenceSql.Show, store) is not [{ } shown])
         {
             log.CannotShowStore(Shown.Name(store));
             return false;
@@ -99,7 +107,11 @@ internal sealed class StorePresence(LockDesk desk, ILogger log)
         }
 
         // Hidden meanwhile.
-        session.Ask<int?>(PresenceSql.Hide, store);
+        session.Ask<int?>(PresenceSql.Hide, new { Store = store, shown.Class });
         return true;
     });
+
+    /// <summary>The backend that holds the lock, and the first number of that.</summary>
+    [StructLayout(LayoutKind.Auto)]
+    private readonly record struct Place(int Backend, int Class);
 }

@@ -3,7 +3,7 @@ namespace JobLocks.Line;
 /// <summary>What the sweep asks: missed wake-ups, free keys with waiting runs, and stores that no process serves.</summary>
 internal static class SweepSql
 {
-    /// <summary>This session sweeps the line for the store whose number is $1, if no other does. "JLsw" in ASCII.</summary>
+    /// <summary>This session sweeps the line for the store whose number is $1, see <see cref="SweepLeadership"/>, if no other does. "JLsw" in ASCII.</summary>
     public const string Lead = "SELECT to_jsonb(CASE WHEN pg_try_advisory_lock(1246524279, $1::int) THEN pg_backend_pid() END)";
 
     /// <summary>Another session may sweep for it.</summary>
@@ -70,6 +70,36 @@ internal static class SweepSql
         GROUP BY u.name
         """;
 
+    /// <summary>
+    /// Of the store $1: times that are in the future. The clock of the server was set back, and the statements that compare these times with now() would not find the run before the
+    /// clock reaches them. The turn of a woken run and a limited wait begin again, now.
+    /// </summary>
+    public const string SetBack =
+        """
+        WITH woken AS (
+                 SELECT   place
+                 FROM     "joblocks".line
+                 WHERE    store = $1
+                 AND      woken > now() + interval '1 s'
+                 ORDER BY key, place
+                 LIMIT    10000
+                 FOR UPDATE SKIP LOCKED),
+             limited AS (
+                 SELECT   place
+                 FROM     "joblocks".line
+                 WHERE    store = $1
+                 AND      until IS NOT NULL
+                 AND      since > now() + interval '1 s'
+                 ORDER BY key, place
+                 LIMIT    10000
+                 FOR UPDATE SKIP LOCKED)
+        UPDATE "joblocks".line
+        SET    woken = CASE WHEN woken > now() THEN now() ELSE woken END,
+               until = until - greatest(since - now(), interval '0'),
+               since = least(since, now())
+        WHERE  place IN (SELECT place FROM woken UNION ALL SELECT place FROM limited)
+        """;
+
     /// <summary>Of the store $1: those whose time is over are woken to be told, if their turn has not come.</summary>
     public const string WakeOverdue =
         """
@@ -81,25 +111,30 @@ internal static class SweepSql
 
     /// <summary>
     /// Of the store $1: those whose turn came a moment ago, and of which it does not know. A signal was lost, or no process had a free worker. They are for
-    /// the caller where it has one, in the queues $3 of the stores $2; and after three seconds in any case for who sweeps for the store, where $4 is true.
+    /// the caller as far as it has free workers, by the parameters from $3 on; and after three seconds in any case for who sweeps for the store, where $2 is
+    /// true.
     /// </summary>
-    public const string TellForgotten =
-        """
-        UPDATE "joblocks".line
+    public static readonly string TellForgotten =
+        $"""
+        WITH candidate AS MATERIALIZED (
+                 SELECT   l.place, l.store, l.queue, $2 AND l.woken < now() - interval '3 s' AS is_overdue
+                 FROM     "joblocks".line AS l
+                 WHERE    l.store = $1
+                 AND      l.woken < now() - interval '1 s'
+                 AND      l.parked
+                 AND      NOT l.told
+                 AND      (($2 AND l.woken < now() - interval '3 s')
+                           OR EXISTS (SELECT FROM unnest($3::text[], $4::text[]) AS o (store, queue) WHERE o.store = l.store AND coalesce(o.queue = l.queue, true)))
+                 ORDER BY l.place
+                 LIMIT    100
+                 FOR UPDATE SKIP LOCKED),
+             {WorkersSql.Ours(3)}
+        UPDATE "joblocks".line AS l
         SET    told = true
-        WHERE  place IN (
-                   SELECT   l.place
-                   FROM     "joblocks".line AS l
-                   WHERE    l.store = $1
-                   AND      l.woken < now() - interval '1 s'
-                   AND      l.parked
-                   AND      NOT l.told
-                   AND      (($4 AND l.woken < now() - interval '3 s')
-                             OR EXISTS (SELECT FROM unnest($2::text[], $3::text[]) AS o (store, queue) WHERE o.store = l.store AND coalesce(o.queue = l.queue, true)))
-                   ORDER BY l.place
-                   LIMIT    100
-                   FOR UPDATE SKIP LOCKED)
-        RETURNING place, key, name, store, run, queue, parked, told, since, extract(epoch FROM now() - since)::float8
+        FROM   candidate
+        WHERE  l.place = candidate.place
+        AND    (candidate.is_overdue OR l.place IN (SELECT place FROM ours))
+        RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told, l.since, extract(epoch FROM now() - l.since)::float8
         """;
 
     /// <summary>
@@ -117,7 +152,9 @@ internal static class SweepSql
         LIMIT    $3
         """;
 
-    /// <summary>Of the store $1: the next $3 from the place $2 on, to be asked after. Not those that are just being parked.</summary>
+    /// <summary>
+    /// Of the store $1: the next $3 from the place $2 on, to be asked after. Not those that are just being parked. A time in the future is accepted: the clock of the server was set back.
+    /// </summary>
     public const string Next =
         """
         SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
@@ -125,7 +162,7 @@ internal static class SweepSql
         WHERE    store = $1
         AND      woken IS NULL
         AND      place > $2
-        AND      since < now() - interval '2 s'
+        AND      (since < now() - interval '2 s' OR since > now() + interval '1 s')
         ORDER BY place
         LIMIT    $3
         """;
@@ -140,6 +177,28 @@ internal static class SweepSql
                  FROM   stores AS s
                  WHERE  s.store IS NOT NULL)
         SELECT store FROM stores AS l WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed}
+        """;
+
+    /// <summary>
+    /// The store $1 has parked the runs $3, and they stand under other names $2 of it that no process uses: they keep their places under this one. Of a run
+    /// that stands more than once, one place is left.
+    /// </summary>
+    public const string Adopt =
+        $"""
+        WITH others AS MATERIALIZED (
+                 SELECT l.place,
+                        row_number() OVER (PARTITION BY l.run ORDER BY l.place) AS nth,
+                        EXISTS (SELECT FROM "joblocks".line AS o WHERE o.store = $1 AND o.run = l.run) AS has_own
+                 FROM   "joblocks".line AS l
+                 WHERE  l.store = ANY ($2)
+                 AND    l.run = ANY ($3)
+                 AND    NOT {PresenceSql.IsServed}),
+             doubled AS (
+                 DELETE FROM "joblocks".line WHERE place IN (SELECT place FROM others WHERE has_own OR nth > 1))
+        UPDATE "joblocks".line
+        SET    store = $1, parked = true
+        WHERE  place IN (SELECT place FROM others WHERE NOT has_own AND nth = 1)
+        RETURNING run
         """;
 
     /// <summary>The store $1 has no places any more.</summary>

@@ -17,6 +17,9 @@ internal sealed class UnservedStores(LineStatements statements, JobLocksOptions 
 
     private readonly Dictionary<string, TimeSpan> _unservedSince = new(StringComparer.Ordinal);
 
+    /// <summary>All of them, as of the last look.</summary>
+    public IReadOnlyCollection<string> Names => _unservedSince.Keys;
+
     /// <summary>Whether a store of this name is gone with its process.</summary>
     public static bool IsVolatile(string store) => store.StartsWith(Volatile, StringComparison.Ordinal);
 

@@ -1,4 +1,5 @@
 using JobLocks.Gate;
+using JobLocks.Inspection;
 using JobLocks.Postgres;
 using Npgsql;
 
@@ -9,7 +10,8 @@ namespace JobLocks.Line;
 /// Always in this order: a run takes its place, looks at the lock once more, and is parked; a lock is released, and then the next is woken.
 /// Woken is not granted: the run asks for the lock itself. Thread-safe.
 /// </summary>
-internal sealed class WaitingLine(LineStatements statements, LineWatch watch, RollCall rollCall, JobLocksOptions options, LockDesk desk)
+internal sealed class WaitingLine(
+    LineStatements statements, LineWatch watch, RollCall rollCall, InternalLocks internalLocks, JobLocksOptions options, LockDesk desk)
 {
     /// <summary>Whether there is a line: it needs the schema, and is known when a session has been opened.</summary>
     /// <exception cref="JobLocksUnavailableException">None can be opened.</exception>
@@ -85,7 +87,14 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Ro
     /// <param name="count">How many are counted from the first on.</param>
     /// <param name="blocks">Whether the caller has no asynchronous way.</param>
     /// <param name="stop">Gives up.</param>
-    public ValueTask<RollCallResult> AskAfterAsync(LockKey key, int count, bool blocks, CancellationToken stop) => rollCall.AskAsync(key, count, blocks, stop);
+    public ValueTask<RollCallResult> AskAfterAsync(LockKey key, int count, bool blocks, CancellationToken stop) => rollCall.AskFirstAsync(key, count, blocks, stop);
+
+    /// <summary>The same for the runs that count for the length of the line, whether the order passes them over or not.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="count">How many are counted from the first on.</param>
+    /// <param name="blocks">Whether the caller has no asynchronous way.</param>
+    /// <param name="stop">Gives up.</param>
+    public ValueTask<RollCallResult> AskAfterCountedAsync(LockKey key, int count, bool blocks, CancellationToken stop) => rollCall.AskCountedAsync(key, count, blocks, stop);
 
     /// <summary>The store keeps the run now: it may be woken, and is if its turn came meanwhile.</summary>
     public async ValueTask ParkAsync(LinePlace place, bool blocks, CancellationToken stop)
@@ -101,7 +110,8 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Ro
     public ValueTask LeaveAsync(LinePlace place, bool blocks, CancellationToken stop)
     {
         watch.Parked.Remove(place.Place);
-        return statements.RunAsync(EntrySql.Leave, blocks, stop, new NpgsqlParameter<long[]> { TypedValue = [place.Place] });
+        watch.UnderWay.Remove(place.Place);
+        return statements.RunAsync(EntrySql.Come, blocks, stop, Number(place.Place));
     }
 
     /// <summary>Those who stand in the line of a key may have their turn: who had it did not want it.</summary>
@@ -113,11 +123,23 @@ internal sealed class WaitingLine(LineStatements statements, LineWatch watch, Ro
         statements.InTransactionAsync(
             async connection =>
             {
-                await statements.ReadAsync(connection, EntrySql.CountAlone, static _ => 0, blocks, stop, Number(wish.Key.Value)).ConfigureAwait(false);
+                await CountAloneAsync(connection, wish.Key, blocks, stop).ConfigureAwait(false);
                 return await stand(connection).ConfigureAwait(false);
             },
             blocks,
             stop);
+
+    private async ValueTask CountAloneAsync(NpgsqlConnection connection, LockKey key, bool blocks, CancellationToken stop)
+    {
+        if (!internalLocks.IsHeldByAnother(InternalKeys.Counts, (int)(key.Value & int.MaxValue)))
+        {
+            await statements.ReadAsync(connection, EntrySql.CountAlone, static _ => 0, blocks, stop, Number(key.Value)).ConfigureAwait(false);
+            return;
+        }
+
+        await statements.ReadAsync(connection, EntrySql.CountTimeouts, static _ => 0, blocks, stop).ConfigureAwait(false);
+        await statements.ReadAsync(connection, EntrySql.CountAloneByTable, static _ => 0, blocks, stop).ConfigureAwait(false);
+    }
 
     /// <summary>The run is here, so its store is served here: others pass it over before they see that.</summary>
     private async ValueTask ShowAsync(string store, bool blocks)

@@ -6,16 +6,17 @@ internal static class WakeSql
     /// <summary>
     /// It is the turn of those who may run now under the keys $1, of which $2 more may run than do: of an exclusive lock the first,
     /// if nobody's turn has come yet; of readers all that stand before a writer; of a limit as many as are free. Where $3 is true, $2 does
-    /// not take into account those whose turn has come already. Of a queue in which one did not come in time, one more is tried beside them. Those of the queues $5 of the stores $4 are for the caller to tell. The rows are locked, so
-    /// that two who let go at once wake two and not one twice.
+    /// not take into account those whose turn has come already. Where the first is of a queue with a late run, it is woken in addition. Those for which the
+    /// caller has a free worker, by the parameters from $4 on, are for it to tell. The rows are locked, so that two who let go at once wake two and not one
+    /// twice.
     /// </summary>
-    public const string Wake =
+    public static readonly string Wake =
         $"""
         WITH first AS (
                  SELECT h.*, a.free, a.counts_woken
                  FROM   (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bool[]) AS a (key, free, counts_woken) ORDER BY key) AS a
                  CROSS  JOIN LATERAL (
-                            SELECT   place, key, mode, slots, woken IS NOT NULL AS is_woken
+                            SELECT   place, store, queue, key, mode, slots, woken IS NOT NULL AS is_woken
                             FROM     "joblocks".line AS l
                             WHERE    l.key = a.key
                             AND      {LineSql.Stands}
@@ -36,8 +37,8 @@ internal static class WakeSql
                         count(*) FILTER (WHERE slots = 1) OVER in_order AS unlimited_until_here
                  FROM   first
                  WINDOW in_order AS (PARTITION BY key ORDER BY place)),
-             chosen AS (
-                 SELECT place
+             candidate AS MATERIALIZED (
+                 SELECT place, store, queue
                  FROM   ranked
                  WHERE  NOT is_woken
                  AND    CASE WHEN mode = 1 THEN writers_until_here = 0
@@ -45,22 +46,23 @@ internal static class WakeSql
                              ELSE unlimited_until_here = 0 AND nth_that_waits <= free - CASE WHEN counts_woken THEN woken_before ELSE 0 END
                         END
                  UNION ALL
-                 SELECT late.place
-                 FROM   (SELECT l.key FROM unnest($1::bigint[]) AS l (key) WHERE EXISTS ({LineSql.Late})) AS a
+                 SELECT late.place, late.store, late.queue
+                 FROM   (SELECT key FROM unnest($1::bigint[]) AS k (key) ORDER BY key) AS a
                  CROSS  JOIN LATERAL (
-                            SELECT   l.place, l.woken IS NOT NULL AS is_woken
+                            SELECT   l.place, l.store, l.queue, l.woken IS NOT NULL AS is_woken, EXISTS ({LineSql.Late}) AS is_late
                             FROM     "joblocks".line AS l
                             WHERE    l.key = a.key
                             AND      {LineSql.MayCome}
-                            AND      EXISTS ({LineSql.Late} AND w.store = l.store AND w.queue = l.queue)
                             ORDER BY l.place
                             LIMIT    1
                             FOR UPDATE) AS late
-                 WHERE  NOT late.is_woken)
+                 WHERE  late.is_late
+                 AND    NOT late.is_woken),
+             {WorkersSql.Ours(4)}
         UPDATE "joblocks".line AS l
-        SET    woken = now(), told = l.parked AND EXISTS (SELECT FROM unnest($4::text[], $5::text[]) AS o (store, queue) WHERE o.store = l.store AND coalesce(o.queue = l.queue, true))
-        FROM   chosen
-        WHERE  l.place = chosen.place
+        SET    woken = now(), told = l.parked AND l.place IN (SELECT place FROM ours)
+        FROM   candidate
+        WHERE  l.place = candidate.place
         RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told, l.since, extract(epoch FROM now() - l.since)::float8
         """;
 
@@ -81,39 +83,59 @@ internal static class WakeSql
     public const string Notify = "SELECT pg_notify('joblocks', n) FROM unnest($1::text[]) AS n";
 
     /// <summary>
-    /// Those of the places $1 whose turn has come and that no store has been told of yet, in the queues $3 of the stores $2: it is for the caller to tell
-    /// them. Many may hear of a turn, and only one of them gets this answer.
+    /// Those of the places $1 whose turn has come and that no store has been told of yet, as far as the caller has free workers by the parameters from $2
+    /// on: it is for the caller to tell them. Many may hear of a turn, and only one of them gets this answer.
     /// </summary>
-    public const string Tell =
-        """
+    public static readonly string Tell =
+        $"""
+        WITH candidate AS MATERIALIZED (
+                 SELECT place, store, queue
+                 FROM   "joblocks".line
+                 WHERE  place = ANY ($1)
+                 AND    woken IS NOT NULL
+                 AND    parked
+                 AND    NOT told
+                 ORDER  BY key, place
+                 FOR    UPDATE),
+             {WorkersSql.Ours(2)}
         UPDATE "joblocks".line AS l
         SET    told = true
-        FROM   (SELECT DISTINCT store, queue FROM unnest($2::text[], $3::text[]) AS o (store, queue)) AS o
-        WHERE  l.place = ANY ($1)
-        AND    l.store = o.store
-        AND    coalesce(o.queue = l.queue, true)
+        FROM   ours
+        WHERE  l.place = ours.place
         AND    l.woken IS NOT NULL
         AND    l.parked
         AND    NOT l.told
         RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told, l.since, extract(epoch FROM now() - l.since)::float8
         """;
 
-    /// <summary>The same for the first hundred of all places.</summary>
-    public const string TellDeferred =
-        """
-        UPDATE "joblocks".line
+    /// <summary>
+    /// The same for the first hundred of all places, by the parameters from $1 on. Says of each whether it has a verdict. No more are locked than there are
+    /// workers, so that another process that asks at the same moment finds the others.
+    /// </summary>
+    public static readonly string TellDeferred =
+        $"""
+        WITH candidate AS MATERIALIZED (
+                 SELECT   l.place, l.store, l.queue
+                 FROM     "joblocks".line AS l
+                 WHERE    l.store = ANY ($1)
+                 AND      l.woken IS NOT NULL
+                 AND      l.parked
+                 AND      NOT l.told
+                 AND      EXISTS (SELECT FROM unnest($1::text[], $2::text[]) AS o (store, queue) WHERE o.store = l.store AND coalesce(o.queue = l.queue, true))
+                 ORDER BY l.place
+                 LIMIT    least(100, (SELECT sum(n)::bigint FROM (SELECT max(o.n)::bigint AS n FROM unnest($1::text[], $4::int[]) AS o (store, n) GROUP BY o.store) AS s))
+                 FOR UPDATE SKIP LOCKED),
+             {WorkersSql.Ours(1)}
+        UPDATE "joblocks".line AS l
         SET    told = true
-        WHERE  place IN (
-                   SELECT   l.place
-                   FROM     "joblocks".line AS l
-                   WHERE    l.store = ANY ($1)
-                   AND      l.woken IS NOT NULL
-                   AND      l.parked
-                   AND      NOT l.told
-                   AND      EXISTS (SELECT FROM unnest($1::text[], $2::text[]) AS o (store, queue) WHERE o.store = l.store AND coalesce(o.queue = l.queue, true))
-                   ORDER BY l.place
-                   LIMIT    100
-                   FOR UPDATE SKIP LOCKED)
-        RETURNING place, key, name, store, run, queue, parked, told, since, extract(epoch FROM now() - since)::float8
+        FROM   ours
+        WHERE  l.place = ours.place
+        RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told, l.since, extract(epoch FROM now() - l.since)::float8, l.verdict IS NOT NULL
         """;
+
+    /// <summary>Whether one of the stores $1 is still to be told of a turn.</summary>
+    public const string AnyUntold = """SELECT EXISTS (SELECT FROM "joblocks".line WHERE store = ANY ($1) AND woken IS NOT NULL AND parked AND NOT told)""";
+
+    /// <summary>Those of the places $1 whose stores were told and whose runs have not begun.</summary>
+    public const string UnderWay = """SELECT place FROM "joblocks".line WHERE place = ANY ($1) AND told""";
 }

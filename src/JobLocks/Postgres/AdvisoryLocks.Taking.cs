@@ -42,6 +42,9 @@ public sealed partial class AdvisoryLocks : ILockKeeper
         : _desk.IsLineAside ? $"no run can wait in line for now: somebody has the table {schema}.line to himself, or waits for that."
         : _desk.HasLine == false ? $"no run can wait in line: this role may not use {schema}.line. See the GRANT lines in docs/schema.sql."
         : !_desk.HasLedger ? $"nobody sees who holds what: this role may not use {schema}.held. See the GRANT lines in docs/schema.sql."
+        : _internalLocks.Holders is [var holder, ..] ? $"a program that is not JobLocks holds a lock that JobLocks needs for its own work. {holder}"
+        : _watch.IsBroken ? "waiting runs cannot be woken for now. They start when this is over. See warning 401 for the cause."
+        : _ledger.IsBroken ? $"it cannot be written down for now who holds what and what happened. See warning 601, whether another session has {schema}.sessions, held, names or minutes locked, and the GRANT lines in docs/schema.sql."
         : null;
 
     /// <summary>Opens the session where there is none, and has the server answer on it.</summary>

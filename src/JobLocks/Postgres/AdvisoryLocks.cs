@@ -28,7 +28,9 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     private readonly WaitingLine _line;
     private readonly LedgerWriter _ledger;
     private readonly SchemaWatch _schema;
+    private readonly LineStatements _looking;
     private readonly LockTraces _traces;
+    private readonly InternalLocks _internalLocks = new();
     private readonly JobLocksOptions _options;
     private readonly NpgsqlDataSource? _ownedSource;
     private readonly TimeProvider _clock;
@@ -42,14 +44,15 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         Loggers = loggers ?? NullLoggerFactory.Instance;
         var log = Loggers.CreateLogger<AdvisoryLocks>();
         var opening = new SessionOpening(source, options, log);
-        _desk = new(opening, options, _clock, log, meters) { OnTurn = keys => _watch!.TurnCame(keys), Heard = news => _watch!.Hear(news), OnOpened = Opened };
-        var statements = new LineStatements(opening, options);
-        _watch = new(statements, _desk, options, log);
-        _line = new(statements, _watch, new(statements, _watch, log), options, _desk);
-        _ledger = new(_desk, options, log);
+        _desk = new(opening, options, _clock, log, meters) { OnTurn = keys => _watch!.TurnCame(keys), Heard = (news, backend) => _watch!.Hear(news, backend), OnOpened = Opened };
+        var statements = new LineStatements(opening, options, PooledUse.Waiting);
+        _looking = new(opening, options, PooledUse.Looking);
+        _watch = new(statements, _desk, _internalLocks, options, log);
+        _line = new(statements, _watch, new(statements, _watch, log), _internalLocks, options, _desk);
+        _ledger = new(_desk, new(_desk, _internalLocks, options, log), options, log);
         _schema = new(opening, _desk, options, log);
         _traces = new(options.NamesInTelemetry);
-        Inspection = new(_desk, statements, options, log);
+        Inspection = new(_desk, _looking, _internalLocks, options, log);
     }
 
     private void Opened()
@@ -158,6 +161,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         // A connection that hangs is left to end by itself.
         await _desk.DisposeAsync().AsTask().WaitAsync(LongestClose).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _watch.Dispose();
+        _looking.Dispose();
         if (_ownedSource is not null) await _ownedSource.DisposeAsync().ConfigureAwait(false);
     }
 

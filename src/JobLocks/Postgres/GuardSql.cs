@@ -29,7 +29,7 @@ internal static class GuardSql
     /// <summary>For operations with slots.</summary>
     public const string CreateWithSlots = HeadWithSlots + Body + LockSql.BatchWithSlots + Tail;
 
-    /// <summary>The same where runs may stand in the line. While nobody does, all that it costs is that look.</summary>
+    /// <summary>The same where runs may stand in the line. Where no run waits for a key of the operations, it costs one look into an index more.</summary>
     public const string CreateInLine = HeadInLine + BodyInLine + LockSql.BatchInLine + Otherwise + LockSql.Batch + ThenLines + LockSql.LinesOfReleased + TailInLine;
 
     /// <inheritdoc cref="CreateInLine"/>
@@ -38,17 +38,22 @@ internal static class GuardSql
 
     /// <summary>
     /// For what is no operation on locks, but needs room in the lock table all the same: whatever writes does, for its transaction. There the
-    /// full table is an error of another kind, which ends no connection. What is written so is for those who look: no lock waits for the disk
+    /// full table is an error of another kind, which ends no connection. So is every error of class 53, such as that of a full disk: the driver takes all of them for the end of a
+    /// connection. What is written so is for those who look: no lock waits for the disk
     /// on its account, and the last second of it may go with a crash.
     /// </summary>
     public const string CreateAsk =
         """
-        CREATE OR REPLACE FUNCTION pg_temp.joblocks_ask(question text, given jsonb) RETURNS SETOF jsonb LANGUAGE plpgsql AS $guard$
+        CREATE OR REPLACE FUNCTION pg_temp.joblocks_ask(question text, given jsonb) RETURNS SETOF jsonb LANGUAGE plpgsql
+        SET search_path = pg_catalog, pg_temp AS $guard$
         BEGIN
             PERFORM set_config('synchronous_commit', 'off', true);
             RETURN QUERY EXECUTE question USING given;
-        EXCEPTION WHEN out_of_memory THEN
-            RAISE program_limit_exceeded USING MESSAGE = 'the lock table is full', HINT = 'Raise max_locks_per_transaction.';
+        EXCEPTION
+            WHEN out_of_memory THEN
+                RAISE program_limit_exceeded USING MESSAGE = 'the lock table is full', HINT = 'Raise max_locks_per_transaction.';
+            WHEN insufficient_resources THEN
+                RAISE program_limit_exceeded USING MESSAGE = SQLSTATE || ': ' || SQLERRM;
         END $guard$
         """;
 
@@ -86,11 +91,16 @@ internal static class GuardSql
     // Through the index, and from its young end: a line that was long leaves dead rows behind until they are vacuumed.
     public const string SomebodyStands = "(SELECT place FROM \"joblocks\".line ORDER BY place DESC LIMIT 1) IS NOT NULL";
 
-    private const string BodyInLine = "BEGIN IF " + SomebodyStands + " THEN RETURN QUERY ";
+    // Where the line is empty, no key is looked for.
+    public const string SomebodyStandsForKeys = SomebodyStands + " AND EXISTS (SELECT FROM \"joblocks\".line AS l WHERE l.key = ANY ($2))";
+
+    private const string SomebodyStandsForReleased = SomebodyStands + " AND EXISTS (SELECT FROM \"joblocks\".line AS l WHERE l.key = ANY ($3))";
+
+    private const string BodyInLine = "BEGIN IF " + SomebodyStandsForKeys + " THEN RETURN QUERY ";
 
     private const string Otherwise = ";\nELSE RETURN QUERY ";
 
-    private const string ThenLines = ";\nEND IF; IF $1 && '{1,3}'::int2[] AND " + SomebodyStands + " THEN RETURN QUERY ";
+    private const string ThenLines = ";\nEND IF; IF $1 && '{1,3}'::int2[] AND " + SomebodyStandsForReleased + " THEN RETURN QUERY ";
 
     private const string TailInLine = ";\nEND IF; " + Caught;
 

@@ -28,6 +28,24 @@ internal sealed class IdleSocket
         }
     }
 
+    /// <summary>
+    /// From now on, a thread that waits for an answer hears of it without the thread pool. On Unix, .NET hands what arrives between a look at an empty socket and
+    /// the wait for it to the pool, and while jobs block the whole pool, the answer would not be seen until the command times out. Where a version of .NET has no
+    /// such switch, and on Windows, which does not need it, nothing changes. Not for a connection that is used asynchronously: its continuations would run on the
+    /// thread that serves all sockets.
+    /// </summary>
+    public void HearWithoutPool()
+    {
+        try
+        {
+            PreferInlineCompletions(_socket, true);
+        }
+        catch (MissingMethodException)
+        {
+            // Then only a starved pool can delay an answer.
+        }
+    }
+
     /// <summary>True where something came, or where the socket is gone.</summary>
     public bool HasNews()
     {
@@ -51,4 +69,7 @@ internal sealed class IdleSocket
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_socket")]
     private static extern ref Socket? SocketOf(NpgsqlConnector connector);
 #pragma warning restore NPG9001
+
+    [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "set_PreferInlineCompletions")]
+    private static extern void PreferInlineCompletions(Socket socket, bool value);
 }

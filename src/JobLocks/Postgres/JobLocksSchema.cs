@@ -1,5 +1,6 @@
 using System.Globalization;
 using JobLocks.Diagnostics;
+using JobLocks.Inspection;
 using Microsoft.Extensions.Logging;
 using Npgsql;
 
@@ -8,23 +9,32 @@ namespace JobLocks.Postgres;
 /// <summary>The few objects of ours in the database. Set up by the first process that comes, under a lock, so that many may come at once.</summary>
 internal sealed class JobLocksSchema(JobLocksOptions options, ILogger log)
 {
-    // As long as the script itself waits for whoever else sets up or uses the tables.
-    private static readonly TimeSpan LongestSetUp = TimeSpan.FromSeconds(60);
+    private const string UndoSql = "ROLLBACK";
+
+    private long _lastToken;
+
+    /// <summary>A session has drawn a fencing token.</summary>
+    public void Drew(long token)
+    {
+        // Two sessions, of which one is lost, may come at once. A new sequence starts far enough above for that.
+        if (token > Volatile.Read(ref _lastToken)) Volatile.Write(ref _lastToken, token);
+    }
 
     /// <summary>Makes sure that they are there.</summary>
-    /// <exception cref="WrongServerException">They are not there, and this role may not create them.</exception>
+    /// <exception cref="WrongServerException">They are not there, and this role may not create them; or they belong to a foreign role.</exception>
     public SchemaState Prepare(NpgsqlConnection connection, OpeningWatch watch)
     {
         if (options.Schema is not { } schema) return default;
 
+        Blocking.Wait(OwnerCheck.RunAsync(connection, options, blocks: true, CancellationToken.None).AsTask());
         var state = Look(connection, schema);
         if (state.Version < SchemaSql.Version)
         {
             if (!options.PrepareSchema) throw Missing(schema, state.Version, $"{nameof(JobLocksOptions.PrepareSchema)} is false");
 
-            watch.GoOn(LongestSetUp);
-            Create(connection, schema, state.Version);
+            Create(connection, schema, state.Version, watch);
             watch.GoOn();
+            Blocking.Wait(OwnerCheck.RunAsync(connection, options, blocks: true, CancellationToken.None).AsTask());
             state = Look(connection, schema);
         }
 
@@ -50,19 +60,28 @@ internal sealed class JobLocksSchema(JobLocksOptions options, ILogger log)
         return new(reader.GetInt32(0), reader.GetBoolean(2) ? (uint)reader.GetInt64(1) : 0, reader.GetBoolean(3), reader.GetBoolean(4));
     }
 
-    private void Create(NpgsqlConnection connection, string schema, int version)
+    private void Create(NpgsqlConnection connection, string schema, int version, OpeningWatch watch)
     {
+        // Not the login, where that begins as another role. An error leaves a transaction in which nothing can be asked.
+        var role = RoleOf(connection);
         try
         {
             connection.Notice += OnNotice;
+            SayLastToken(connection);
             // In one transaction, which the script opens and ends itself.
             foreach (var statement in SchemaSql.StatementsFor(schema))
             {
-                Run(connection, statement);
-                // It was waited for, and whoever had it has done all of this: changing tables once more would be in the way of those who use them.
-                if (statement.EndsWith(SchemaSql.OneAtATime, StringComparison.Ordinal) && Look(connection, schema).Version >= SchemaSql.Version)
+                if (!statement.EndsWith(SchemaSql.OneAtATime, StringComparison.Ordinal))
                 {
-                    Run(connection, "ROLLBACK");
+                    Run(connection, statement);
+                    continue;
+                }
+
+                new SetUpTurn(connection, watch, schema, log).Take();
+                // It was waited for, and whoever had it has done all of this: changing tables once more would be in the way of those who use them.
+                if (Look(connection, schema).Version >= SchemaSql.Version)
+                {
+                    Run(connection, UndoSql);
                     return;
                 }
             }
@@ -71,12 +90,28 @@ internal sealed class JobLocksSchema(JobLocksOptions options, ILogger log)
         }
         catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
         {
-            throw Missing(schema, version, $"this role may not create it ({denied.MessageText})");
+            throw Missing(schema, version, $"this role may not create it (role {role}: {denied.MessageText})");
         }
         finally
         {
             connection.Notice -= OnNotice;
         }
+    }
+
+    /// <summary>A sequence that is made again starts above it, also where the server's clock was set back.</summary>
+    private void SayLastToken(NpgsqlConnection connection)
+    {
+        if (Volatile.Read(ref _lastToken) is not (> 0 and var last)) return;
+
+        var text = last.ToString(CultureInfo.InvariantCulture);
+        using var command = new NpgsqlCommand(SchemaSql.SayLastToken, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = text } } };
+        command.ExecuteNonQuery();
+    }
+
+    private static string RoleOf(NpgsqlConnection connection)
+    {
+        using var command = new NpgsqlCommand("SELECT current_user", connection);
+        return Shown.Name((string)command.ExecuteScalar()!);
     }
 
     private static void Run(NpgsqlConnection connection, string statement)

@@ -22,4 +22,7 @@ public sealed class JobLocksUnavailableException : Exception
 
     /// <summary>Whether somebody must change a setting: waiting does not help.</summary>
     internal bool NeedsChange { get; init; }
+
+    /// <summary>What the pages say above the message where only looking is not possible at this moment; null where the server cannot be asked.</summary>
+    internal string? LookTrouble { get; init; }
 }

@@ -101,8 +101,8 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     /// <summary>Told of the keys in whose lines somebody stands whose turn comes now. Must not wait for anything.</summary>
     public Action<IReadOnlyList<FreeKey>> OnTurn { get; init; } = static _ => { };
 
-    /// <summary>Told what other processes say about the line.</summary>
-    public Action<string> Heard { get; init; } = static _ => { };
+    /// <summary>Told what other processes say about the line, and by which backend.</summary>
+    public Action<string, int> Heard { get; init; } = static (_, _) => { };
 
     /// <summary>Set by the table when somebody waits for a lock of another process.</summary>
     public bool NeedsListener { get; set; }

@@ -151,6 +151,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
         {
             if (work.Orders.Count > 0) desk.Meter.Sent(work.Orders.Count);
             var (token, lines) = opened.Run(work.Orders);
+            opening.Drew(token);
             desk.Answered(this, sentAt, token);
             if (lines.Count > 0) desk.TurnCame(lines);
         }

@@ -49,9 +49,6 @@ internal static class LockSql
     /// </summary>
     public const string EndSetUp = "SELECT set_config('lock_timeout', '100', false)";
 
-    /// <summary>The same for the connection that only listens, and for that idles for as long as nobody releases anything.</summary>
-    public const string SetUpListener = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'";
-
     /// <summary>
     /// Does $1[i] (see <see cref="LockVerb"/>) with the key $2[i], row after row.
     /// Lock functions stand in CASE branches of the target list only: in a WHERE, or near a sort, PostgreSQL may call them for other rows.
@@ -80,14 +77,15 @@ internal static class LockSql
     /// <summary>
     /// Of the lines $3[i] of what was released, those in which somebody stands, and how often something was released. A statement of its own, since the one that released sees
     /// the line as it was before: who stood there a moment later has seen the lock still held. While other
-    /// readers are there, nobody's turn comes: the last of them sees to it.
+    /// readers are there, nobody's turn comes: the last of them sees to it. The first condition is a scalar subquery: it reads the index once for each
+    /// key. PostgreSQL turns an EXISTS there into a join that reads all rows.
     /// </summary>
     public const string LinesOfReleased =
         """
         SELECT u.b, count(*)::int
         FROM   ROWS FROM (unnest($1::int2[]), unnest($3::bigint[])) AS u (o, b)
         WHERE  u.o IN (1, 3)
-        AND    EXISTS (SELECT FROM "joblocks".line AS l WHERE l.key = u.b AND l.woken IS NULL)
+        AND    (SELECT true FROM "joblocks".line AS l WHERE l.key = u.b AND l.woken IS NULL LIMIT 1)
         AND    (u.o = 1 OR NOT EXISTS (SELECT
                                        FROM   pg_locks AS h
                                        WHERE  h.locktype = 'advisory'
@@ -215,9 +213,11 @@ internal static class LockSql
         LIMIT    1
         """;
 
-    /// <summary>Takes the key $1 for the caller's own transaction, with which it ends.</summary>
-    public const string TakeInTransaction = "SELECT pg_try_advisory_xact_lock($1)";
+    /// <summary>
+    /// Takes the key $1, a bigint, for the caller's own transaction, with which it ends. The search path there is the caller's, so the function is named with its schema.
+    /// </summary>
+    public const string TakeInTransaction = "SELECT pg_catalog.pg_try_advisory_xact_lock($1)";
 
     /// <summary>The same for a reader.</summary>
-    public const string TakeSharedInTransaction = "SELECT pg_try_advisory_xact_lock_shared($1)";
+    public const string TakeSharedInTransaction = "SELECT pg_catalog.pg_try_advisory_xact_lock_shared($1)";
 }

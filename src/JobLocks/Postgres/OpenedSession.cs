@@ -16,6 +16,7 @@ internal sealed class OpenedSession : IDisposable
     private LockStatement _plain;
     private LockStatement? _withSlots;
     private TimeSpan _lookedAt;
+    private TimeSpan _ledgerRestsUntil;
     private uint _fence;
 
     public OpenedSession(NpgsqlConnection connection, SessionFacts facts)
@@ -81,15 +82,17 @@ internal sealed class OpenedSession : IDisposable
             if (release.Grant is { Written: > 0 } grant) (gone ??= []).Add(grant.Written);
         }
 
-        if (gone is null || !HasLedger) return;
+        if (gone is null || !HasLedger || BootClock.Now < _ledgerRestsUntil) return;
 
         try
         {
             Ask<object>(LineSql.For(_facts.Options, LedgerSql.StrikeOut), new { backend = Backend, gone });
         }
-        catch (PostgresException) when (StillStands)
+        catch (PostgresException refused) when (StillStands)
         {
-            // A full server, or no longer ours to write to. The next look at what is held strikes it out.
+            // A full server, or no longer ours to write to. The next look at what is held strikes it out. A locked table is passed by, and not waited
+            // for with every release.
+            if (IsLocked(refused)) _ledgerRestsUntil = BootClock.Now + BetweenLooks;
         }
     }
 
@@ -148,7 +151,7 @@ internal sealed class OpenedSession : IDisposable
     /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
     public SchemaState LookAtSchema(string schema)
     {
-        var now = Prove(connection => JobLocksSchema.Look(connection, schema));
+        var now = Prove(connection => Look(connection, schema));
         // While somebody else has the table to himself, it is looked at elsewhere.
         var hasLine = now.HasLine && !IsLineAside;
         if (now.Fence == _fence && hasLine == _facts.HasLine && now.HasLedger == _facts.HasLedger) return now;
@@ -195,6 +198,19 @@ internal sealed class OpenedSession : IDisposable
 
     /// <summary>Whether nobody could be told on a channel: some listener does not read, and the server keeps what it has not read until there is no more room.</summary>
     public static bool IsQueueFull(PostgresException refused) => string.Equals(refused.SqlState, PostgresErrorCodes.ProgramLimitExceeded, StringComparison.Ordinal);
+
+    private SchemaState Look(NpgsqlConnection connection, string schema)
+    {
+        try
+        {
+            Blocking.Wait(OwnerCheck.RunAsync(connection, _facts.Options, blocks: true, CancellationToken.None).AsTask());
+            return JobLocksSchema.Look(connection, schema);
+        }
+        catch (WrongServerException foreign)
+        {
+            return new() { Trouble = foreign.Message };
+        }
+    }
 
     private LockStatement Proven(SessionFacts facts)
     {

@@ -9,6 +9,7 @@ namespace JobLocks.Postgres;
 internal static class PoolerProbe
 {
     private const int Rounds = 3;
+    private const string AskBackend = "SELECT pg_backend_pid()";
 
     /// <param name="connection">The connection that is to hold locks.</param>
     /// <param name="connect">Opens one more on the same way.</param>
@@ -30,7 +31,7 @@ internal static class PoolerProbe
 
     private static int BackendOf(NpgsqlConnection connection)
     {
-        using var command = new NpgsqlCommand("SELECT pg_backend_pid()", connection);
+        using var command = new NpgsqlCommand(AskBackend, connection);
         return (int)command.ExecuteScalar()!;
     }
 }

@@ -84,16 +84,14 @@ internal sealed class ReleaseListener(SessionOpening opening, LockDesk desk, ILo
 
     private async Task ListenOnceAsync(CancellationToken stop)
     {
-        var connection = opening.Connect(keepAliveSeconds: KeepAliveSeconds);
+        var connection = opening.Connect(keepAliveSeconds: KeepAliveSeconds, isAsynchronous: true);
         await using (connection.ConfigureAwait(false))
         {
             connection.Notification += (_, released) =>
             {
                 if (long.TryParse(released.Payload, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var key)) desk.Retry(new(key));
-                else desk.Heard(released.Payload);
+                else desk.Heard(released.Payload, released.PID);
             };
-            using var setUp = new NpgsqlCommand(LockSql.SetUpListener, connection);
-            await setUp.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
             using var listen = new NpgsqlCommand("LISTEN joblocks", connection);
             await listen.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
             // Releases before this moment were not heard.

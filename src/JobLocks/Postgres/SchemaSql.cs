@@ -5,10 +5,37 @@ namespace JobLocks.Postgres;
 /// <summary>The objects of ours in the database.</summary>
 internal static class SchemaSql
 {
-    public const int Version = 7;
+    public const int Version = 9;
 
     /// <summary>Where the script waits for whoever else runs it.</summary>
     public const string OneAtATime = "SELECT pg_advisory_xact_lock(1246524259, 0)";
+
+    /// <summary>The same under the number $1, see <see cref="SetUpTurn"/>.</summary>
+    public const string TakeTurn = "SELECT pg_advisory_xact_lock(1246524259, $1)";
+
+    /// <summary>
+    /// Who holds the lock of the set-up, and whether it sets up nothing: it neither waits for a lock nor has a table of the schema $1 to itself.
+    /// </summary>
+    public const string TurnHolders =
+        """
+        WITH locks AS MATERIALIZED (SELECT pid, locktype, database, relation, classid, objid, objsubid, mode, granted FROM pg_locks)
+        SELECT l.objid::int, l.mode = 'ShareLock', coalesce(l.pid, 0), CASE WHEN a.usesysid IS NOT NULL THEN pg_get_userbyid(a.usesysid)::text END, a.application_name,
+               host(a.client_addr::inet),
+               NOT EXISTS (SELECT FROM locks AS w WHERE w.pid = l.pid AND NOT w.granted)
+               AND NOT EXISTS (SELECT
+                               FROM   locks AS r
+                               JOIN   pg_class AS c ON c.oid = r.relation
+                               JOIN   pg_namespace AS n ON n.oid = c.relnamespace
+                               WHERE  r.pid = l.pid AND r.mode = 'AccessExclusiveLock' AND n.nspname = $1)
+        FROM   locks AS l
+        LEFT   JOIN LATERAL pg_stat_get_activity(coalesce(l.pid, 0)) AS a ON true
+        WHERE  l.locktype = 'advisory'
+        AND    l.objsubid = 2
+        AND    l.classid = 1246524259
+        AND    l.granted
+        AND    l.pid IS DISTINCT FROM pg_backend_pid()
+        AND    l.database = (SELECT datid FROM pg_stat_get_activity(pg_backend_pid()))
+        """;
 
     /// <summary>
     /// The version of the schema $1, 0 where it is not there or lacks a table; its sequence; whether this role may draw from it; whether it may use the line;
@@ -36,7 +63,7 @@ internal static class SchemaSql
 
     /// <summary>Run as it stands in docs/schema.sql, where the name of the schema may be changed.</summary>
     public const string Script =
-        """
+        $"""
         -- The objects of JobLocks in a database. May be run again and by several at once. The locks themselves need none of them.
         -- For another schema than "joblocks", change its name here and in the option Schema.
         -- A role that is not the owner needs:
@@ -50,38 +77,60 @@ internal static class SchemaSql
         --     GRANT SELECT ON "joblocks".line, "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO who_looks;
         BEGIN;
 
+        -- The server's own objects only, before anything else: others may have put functions and operators of the same names into other schemas.
+        SET LOCAL search_path TO pg_catalog, pg_temp;
+
+        -- Where the schema is kept by a role that is neither yours, nor the owner of the database, nor a superuser, name it here and in the option SchemaOwner:
+        -- SET LOCAL joblocks.schema_owner TO 'its_owner'
+
         SET LOCAL lock_timeout = '60s';
 
-        -- One at a time: "JLsc" in ASCII.
+        -- One at a time: "JLsc" in ASCII. Every role may take this lock. If it is waited for in vain, see who holds it, and end that session or write another number for 0:
+        --     SELECT a.pid, a.usename, a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.classid = 1246524259 AND l.granted;
         SELECT pg_advisory_xact_lock(1246524259, 0);
-
-        -- In the caller's own path: others may use it too.
-        DO $do$
-        BEGIN
-            CREATE EXTENSION IF NOT EXISTS pgcrypto;
-        EXCEPTION WHEN OTHERS THEN
-            RAISE NOTICE 'JobLocks: the function key(text) is left out, since pgcrypto cannot be had: %', SQLERRM;
-        END
-        $do$;
 
         CREATE SCHEMA IF NOT EXISTS "joblocks";
 
-        SET LOCAL search_path TO "joblocks";
+        -- It may have been there before, with tables, triggers and functions of a role that wants them to be run by another.
+        DO $do$
+        DECLARE
+            found text;
+        BEGIN
+            found := (
+        {OwnerSql.Foreign});
+            IF found IS NOT NULL THEN
+                RAISE invalid_schema_definition USING MESSAGE = 'JobLocks: ' || found;
+            END IF;
+        END
+        $do$;
+
+        -- In public: others may use it too.
+        DO $do$
+        BEGIN
+            CREATE EXTENSION IF NOT EXISTS pgcrypto SCHEMA public;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE NOTICE 'JobLocks: the function key(text) is left out, since pgcrypto cannot be had in public: %. CREATE EXTENSION pgcrypto elsewhere, and run this again.', SQLERRM;
+        END
+        $do$;
 
         -- A number for each grant: it grows with each grant of a key, so a table can refuse those who are late. And one for each arrival in the wait queue:
         -- a sequence, never a clock, says who came first. They start with the microseconds since 1970, since both may be made anew after an accident, and
-        -- then no number may come a second time.
+        -- then no number may come a second time. The clock may have been set back meanwhile: a process of JobLocks says the greatest number that it has drawn, and
+        -- a billion is for what others have drawn since. By hand, name the greatest number in your tables here:
+        -- SET LOCAL joblocks.last_token TO 'its_number'
         DO $do$
         DECLARE
-            start bigint := extract(epoch FROM clock_timestamp()) * 1000000;
+            start bigint := greatest(
+                extract(epoch FROM clock_timestamp()) * 1000000,
+                nullif(current_setting('joblocks.last_token', true), '')::bigint + 1000000000);
         BEGIN
-            EXECUTE format('CREATE SEQUENCE IF NOT EXISTS fence START WITH %s', start);
-            EXECUTE format('CREATE SEQUENCE IF NOT EXISTS place START WITH %s', start);
+            EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.fence START WITH %s', '"joblocks"', start);
+            EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.place START WITH %s', '"joblocks"', start);
         END
         $do$;
 
         -- How many may have a lock at once, as the processes say it: two numbers for one name are a mistake.
-        CREATE TABLE IF NOT EXISTS limits (
+        CREATE TABLE IF NOT EXISTS "joblocks".limits (
             name    text        PRIMARY KEY,
             slots   integer     NOT NULL,
             said_by text        NOT NULL,
@@ -89,8 +138,8 @@ internal static class SchemaSql
         );
 
         -- The runs that wait for a lock, in the order of their places.
-        CREATE TABLE IF NOT EXISTS line (
-            place   bigint      PRIMARY KEY DEFAULT nextval('place'),
+        CREATE TABLE IF NOT EXISTS "joblocks".line (
+            place   bigint      PRIMARY KEY DEFAULT nextval('"joblocks".place'),
             key     bigint      NOT NULL,
             name    text        NOT NULL,
             mode    smallint    NOT NULL, -- 0 exclusive, 1 shared
@@ -108,39 +157,39 @@ internal static class SchemaSql
         ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500, autovacuum_analyze_threshold = 500);
 
         -- At once what is needed at most: whoever comes between a weaker lock and this one waits for us, and we for him.
-        LOCK TABLE line IN ACCESS EXCLUSIVE MODE;
+        LOCK TABLE "joblocks".line IN ACCESS EXCLUSIVE MODE;
 
         -- With the verdict, so that a long line is counted without a look at its rows.
-        CREATE INDEX IF NOT EXISTS line_order ON line (key, place) INCLUDE (verdict);
+        CREATE INDEX IF NOT EXISTS line_order ON "joblocks".line (key, place) INCLUDE (verdict);
 
         -- Its name before version 6.
-        DROP INDEX IF EXISTS line_key;
+        DROP INDEX IF EXISTS "joblocks".line_key;
 
         -- However many wait under one key, those of another are found through the index: no statistics may say that every key has them all.
-        ALTER TABLE line ALTER COLUMN key SET (n_distinct = -1);
+        ALTER TABLE "joblocks".line ALTER COLUMN key SET (n_distinct = -1);
 
         -- What a person calls the job, where its name in the store says nothing.
-        ALTER TABLE line ADD COLUMN IF NOT EXISTS job text;
+        ALTER TABLE "joblocks".line ADD COLUMN IF NOT EXISTS job text;
 
-        CREATE INDEX IF NOT EXISTS line_job ON line (job) WHERE job IS NOT NULL;
+        CREATE INDEX IF NOT EXISTS line_job ON "joblocks".line (job) WHERE job IS NOT NULL;
 
-        CREATE INDEX IF NOT EXISTS line_woken ON line (store, woken) WHERE woken IS NOT NULL;
+        CREATE INDEX IF NOT EXISTS line_woken ON "joblocks".line (store, woken) WHERE woken IS NOT NULL;
 
-        -- Finds woken runs of a name that did not start in time.
-        CREATE INDEX IF NOT EXISTS line_turn ON line (key, woken) WHERE woken IS NOT NULL;
+        -- Not read since version 9.
+        DROP INDEX IF EXISTS "joblocks".line_turn;
 
-        CREATE INDEX IF NOT EXISTS line_until ON line (store, until) WHERE until IS NOT NULL;
+        CREATE INDEX IF NOT EXISTS line_until ON "joblocks".line (store, until) WHERE until IS NOT NULL;
 
         -- For those who look. PostgreSQL's own lock table is the truth: what is written here and does not stand there, is over.
         -- Not logged, since no session outlives a crash of the server.
-        CREATE UNLOGGED TABLE IF NOT EXISTS sessions (
+        CREATE UNLOGGED TABLE IF NOT EXISTS "joblocks".sessions (
             backend     integer     PRIMARY KEY, -- the server's process behind it
             connected   timestamptz NOT NULL,    -- since when: another may get the same number later
             application text        NOT NULL
         );
 
         -- Who has a lock that is held for longer than a moment.
-        CREATE UNLOGGED TABLE IF NOT EXISTS held (
+        CREATE UNLOGGED TABLE IF NOT EXISTS "joblocks".held (
             backend   integer     NOT NULL,
             nth       bigint      NOT NULL, -- of those of this session
             connected timestamptz NOT NULL,
@@ -154,14 +203,28 @@ internal static class SchemaSql
         );
 
         -- Which store of which scheduler keeps the run: another one may have a run of the same name. Null where none does.
-        ALTER TABLE held ADD COLUMN IF NOT EXISTS store text;
+        ALTER TABLE "joblocks".held ADD COLUMN IF NOT EXISTS store text;
 
-        CREATE INDEX IF NOT EXISTS held_key ON held (key);
+        -- The database role that wrote "asked", whatever it wrote there. Filled in by the trigger.
+        ALTER TABLE "joblocks".held ADD COLUMN IF NOT EXISTS asked_role text;
 
-        CREATE INDEX IF NOT EXISTS held_line ON held (line);
+        CREATE OR REPLACE FUNCTION "joblocks".note_asked() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $fn$
+        BEGIN
+            NEW.asked_role := session_user;
+            RETURN NEW;
+        END
+        $fn$;
+
+        DROP TRIGGER IF EXISTS held_asked ON "joblocks".held;
+
+        CREATE TRIGGER held_asked BEFORE UPDATE OF asked ON "joblocks".held FOR EACH ROW EXECUTE FUNCTION "joblocks".note_asked();
+
+        CREATE INDEX IF NOT EXISTS held_key ON "joblocks".held (key);
+
+        CREATE INDEX IF NOT EXISTS held_line ON "joblocks".held (line);
 
         -- What happened under a name since it was first seen. The ten thousand names seen last are kept.
-        CREATE TABLE IF NOT EXISTS names (
+        CREATE TABLE IF NOT EXISTS "joblocks".names (
             key     bigint           PRIMARY KEY,
             name    text             NOT NULL,
             seen    timestamptz      NOT NULL,
@@ -171,10 +234,10 @@ internal static class SchemaSql
             waited  bigint           NOT NULL  -- how many stood in its line
         );
 
-        CREATE INDEX IF NOT EXISTS names_seen ON names (seen);
+        CREATE INDEX IF NOT EXISTS names_seen ON "joblocks".names (seen);
 
         -- The same for each minute of the last hour.
-        CREATE TABLE IF NOT EXISTS minutes (
+        CREATE TABLE IF NOT EXISTS "joblocks".minutes (
             key     bigint           NOT NULL,
             minute  timestamptz      NOT NULL,
             runs    bigint           NOT NULL,
@@ -184,28 +247,33 @@ internal static class SchemaSql
             PRIMARY KEY (key, minute)
         );
 
-        CREATE INDEX IF NOT EXISTS minutes_minute ON minutes (minute);
+        CREATE INDEX IF NOT EXISTS minutes_minute ON "joblocks".minutes (minute);
 
-        -- The key of a name, for locks from SQL: SHA-1 of its UTF-8 bytes, the first eight of them, little-endian. Needs pgcrypto.
+        -- The key of a name, for locks from SQL: SHA-1 of its UTF-8 bytes, the first eight of them, little-endian. Needs pgcrypto, and one that no other role can change.
         DO $do$
         DECLARE
             home text;
         BEGIN
-            SELECT quote_ident(n.nspname) INTO home FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pgcrypto';
+            home := (
+        {OwnerSql.Pgcrypto});
             IF home IS NOT NULL THEN
-                EXECUTE format($sql$
-                    CREATE OR REPLACE FUNCTION key(name text) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $key$
+                EXECUTE replace($sql$
+                    CREATE OR REPLACE FUNCTION "joblocks".key(name text) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+                    SET search_path = pg_catalog, pg_temp AS $key$
                         SELECT bit_or(get_byte(d.digest, i)::bigint << (8 * i))
-                        FROM   (SELECT %s.digest(convert_to(name, 'UTF8'), 'sha1') AS digest) AS d, generate_series(0, 7) AS i
-                    $key$ $sql$, home);
+                        FROM   (SELECT <home of pgcrypto>.digest(convert_to(name, 'UTF8'), 'sha1') AS digest) AS d, generate_series(0, 7) AS i
+                    $key$ $sql$, '<home of pgcrypto>', home);
             END IF;
         END
         $do$;
 
-        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 7';
+        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 9';
 
         COMMIT;
         """;
+
+    /// <summary>Says the greatest fencing token that this process has drawn: $1.</summary>
+    public const string SayLastToken = "SELECT set_config('joblocks.last_token', $1, false)";
 
     /// <summary>Says how many may have a lock at once, and who declares it; answers what was said before, if anything.</summary>
     public const string SayLimit =
@@ -229,7 +297,10 @@ internal static class SchemaSql
     {
         var quoted = new NpgsqlCommandBuilder().QuoteIdentifier(schema);
         return sql
-            .Replace("'\"joblocks\".", $"'{quoted.Replace("'", "''", StringComparison.Ordinal)}.", StringComparison.Ordinal)
+            .Replace("'\"joblocks\".", $"'{InLiteral(quoted)}.", StringComparison.Ordinal)
+            .Replace("'\"joblocks\"'", $"'{InLiteral(quoted)}'", StringComparison.Ordinal)
             .Replace("\"joblocks\"", quoted, StringComparison.Ordinal);
     }
+
+    private static string InLiteral(string text) => text.Replace("'", "''", StringComparison.Ordinal);
 }

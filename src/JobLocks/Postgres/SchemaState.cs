@@ -5,4 +5,8 @@ namespace JobLocks.Postgres;
 /// <param name="Fence">The sequence of the fencing tokens; 0 where there is none, or where it is not ours to use.</param>
 /// <param name="HasLine">Whether runs can stand in the wait queue.</param>
 /// <param name="HasLedger">Whether it can be written down who holds what.</param>
-internal readonly record struct SchemaState(int Version, uint Fence, bool HasLine, bool HasLedger);
+internal readonly record struct SchemaState(int Version, uint Fence, bool HasLine, bool HasLedger)
+{
+    /// <summary>Why it must not be used, with the cure; null where it may.</summary>
+    public string? Trouble { get; init; }
+}

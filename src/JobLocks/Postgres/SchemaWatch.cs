@@ -1,5 +1,6 @@
 using JobLocks.Diagnostics;
 using Microsoft.Extensions.Logging;
+using Npgsql;
 
 namespace JobLocks.Postgres;
 
@@ -7,95 +8,91 @@ namespace JobLocks.Postgres;
 /// Notices within seconds that our schema was dropped or made again, and that this role lost or got rights to it: the locks need none of it, and go on.
 /// On a thread of its own. Thread-safe.
 /// </summary>
-internal sealed class SchemaWatch(SessionOpening opening, LockDesk desk, JobLocksOptions options, ILogger log) : IDisposable
+internal sealed class SchemaWatch : IDisposable
 {
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(3);
-    private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(1);
 
-    private readonly object _door = new();
-    private Thread? _thread;
+    private readonly SessionOpening _opening;
+    private readonly LockDesk _desk;
+    private readonly string? _schema;
+    private readonly ILogger _log;
+    private readonly RepeatingThread _thread;
     private SchemaState? _seen;
     private volatile string? _trouble;
-    private bool _isClosed;
+
+    public SchemaWatch(SessionOpening opening, LockDesk desk, JobLocksOptions options, ILogger log)
+    {
+        _opening = opening;
+        _desk = desk;
+        _schema = options.Schema;
+        _log = log;
+        _thread = new("JobLocks schema", BetweenLooks, Look);
+    }
 
     /// <summary>Why there is no schema, with the cure; null where there is one.</summary>
     public string? Trouble => _trouble;
 
-    /// <summary>A session is open.</summary>
+    /// <summary>A session is open. It has just looked by itself.</summary>
     public void Start()
     {
-        lock (_door)
-        {
-            if (_isClosed || options.Schema is null) return;
-
-            _thread ??= SessionThread.Start("JobLocks schema", Run);
-        }
+        if (_schema is not null) _thread.Start(atOnce: false);
     }
 
-    public void Dispose()
-    {
-        lock (_door)
-        {
-            _isClosed = true;
-            Monitor.PulseAll(_door);
-        }
-
-        _thread?.Join(LongestEnd);
-    }
-
-    private void Run()
-    {
-        while (true)
-        {
-            lock (_door)
-            {
-                if (!_isClosed) Monitor.Wait(_door, BetweenLooks);
-                if (_isClosed) return;
-            }
-
-            Look();
-        }
-    }
+    public void Dispose() => _thread.Dispose();
 
     private void Look()
     {
         // The next session looks by itself when it opens.
-        if (desk.CurrentBackend is null) return;
+        if (_desk.CurrentBackend is null) return;
 
         try
         {
             var now = Ask();
+            if (now.Trouble is { } foreign) throw new WrongServerException(foreign);
+
             if (now.Version < SchemaSql.Version)
             {
-                opening.PrepareSchema();
+                Prepare();
                 now = Ask();
             }
 
             _trouble = null;
             if (_seen is { } before && before != now)
             {
-                log.SchemaChanged(options.Schema!);
-                opening.SayWhatIsMissing(now);
+                _log.SchemaChanged(_schema!);
+                _opening.SayWhatIsMissing(now);
             }
 
             _seen = now;
         }
         catch (WrongServerException gone)
         {
-            if (_trouble is null) log.SchemaIsGone(gone.Message);
+            if (_trouble is null) _log.SchemaIsGone(gone.Message);
             _trouble = gone.Message;
         }
         catch (Exception away)
         {
-            // It is looked at again; what is wrong with the server is said where locks are asked for.
-            log.CannotLookAtSchema(options.Schema!, away);
+            // The next look tries again. What is wrong with the server is said where locks are asked for.
+            _log.CannotLookAtSchema(_schema!, away);
         }
     }
 
-    private SchemaState Ask() => Blocking.Wait(desk.AskAsync(session =>
+    private void Prepare()
     {
-        var now = session.LookAtSchema(options.Schema!);
-        desk.Become(session);
+        try
+        {
+            _opening.PrepareSchema();
+        }
+        catch (PostgresException refused)
+        {
+            throw new WrongServerException($"the schema {_schema} is not there or not whole, and cannot be made for now ({refused.MessageText}). It is tried again. See docs/schema.sql.");
+        }
+    }
+
+    private SchemaState Ask() => Blocking.Wait(_desk.AskAsync(session =>
+    {
+        var now = session.LookAtSchema(_schema!);
+        _desk.Become(session);
         return now;
     }));
 }

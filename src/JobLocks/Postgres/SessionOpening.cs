@@ -14,8 +14,8 @@ internal sealed class SessionOpening
     private const int OldestVersion = 120_000;
     private const int FirstWithIdleTimeout = 140_000;
     private const int LongestConnectSeconds = 10;
-    private const int MostPooled = 8;
     private const int PooledIdleSeconds = 30;
+    private const string Multiplexing = "Multiplexing";
 
     private readonly NpgsqlDataSource _source;
     private readonly JobLocksOptions _options;
@@ -66,7 +66,8 @@ internal sealed class SessionOpening
     /// <summary>Opens a connection of our own, outside of every pool: a pooled one would go on to others with our locks on it.</summary>
     /// <param name="host">Null for the one that holds the locks.</param>
     /// <param name="keepAliveSeconds">How often an idle connection proves itself; 0 where we see to that.</param>
-    public NpgsqlConnection Connect(string? host = null, int keepAliveSeconds = 0)
+    /// <param name="isAsynchronous">Whether it is used asynchronously, and not by one thread that waits for each answer.</param>
+    public NpgsqlConnection Connect(string? host = null, int keepAliveSeconds = 0, bool isAsynchronous = false)
     {
         var settings = Settings(host ?? _host);
         settings.KeepAlive = keepAliveSeconds;
@@ -78,6 +79,8 @@ internal sealed class SessionOpening
         try
         {
             connection.Open();
+            if (!isAsynchronous) IdleSocket.Of(connection)?.HearWithoutPool();
+            Blocking.Wait(ConnectionSetUp.RunAsync(connection, "", blocks: true, CancellationToken.None).AsTask());
             return connection;
         }
         catch
@@ -97,21 +100,28 @@ internal sealed class SessionOpening
         _schema.Prepare(connection, new(_options.LostAfter));
     }
 
+    /// <summary>The session has drawn a fencing token; 0 for none.</summary>
+    public void Drew(long token) => _schema.Drew(token);
+
     /// <summary>Says in the log what this role may not use of our schema.</summary>
     public void SayWhatIsMissing(SchemaState state) => _schema.SayWhatIsMissing(state);
 
     /// <summary>
-    /// A connection of a small pool to the server that holds the locks, not yet open: for statements that hold none, after <see cref="PooledSetUp"/>.
+    /// A connection of a small pool to the server that holds the locks, not yet open: for statements that hold none, after <see cref="ConnectionSetUp"/>.
     /// </summary>
-    public NpgsqlConnection Pooled()
+    /// <param name="use">Which of the pools: each use has its own, since their sizes differ.</param>
+    public NpgsqlConnection Pooled(PooledUse use)
     {
         var settings = Settings(_host);
+        settings.Timeout = Math.Min(settings.Timeout, use.ConnectSeconds);
+        // Zero is no limit.
+        if (settings.CommandTimeout == 0) settings.CommandTimeout = use.CommandSeconds;
         settings.MaxAutoPrepare = 50;
         settings.AutoPrepareMinUsages = 1;
         settings.NoResetOnClose = true;
         settings.Pooling = true;
         settings.MinPoolSize = 0;
-        settings.MaxPoolSize = MostPooled;
+        settings.MaxPoolSize = use.Most;
         settings.ConnectionIdleLifetime = PooledIdleSeconds;
         settings.ConnectionPruningInterval = PooledIdleSeconds / 3;
         return Clone(settings.ConnectionString);
@@ -125,13 +135,22 @@ internal sealed class SessionOpening
             ApplicationName = _options.ApplicationName,
             Enlist = false,
             LoadBalanceHosts = false,
-            Multiplexing = false,
+            SearchPath = null,
             TargetSessionAttributes = null,
         };
-        // Zero would be without a limit.
-        settings.Timeout = settings.Timeout == 0 ? LongestConnectSeconds : Math.Min(settings.Timeout, LongestConnectSeconds);
+        // The driver's own questions about types would come before our first statement, and be answered by whatever the search path of the role has. The data source is the
+        // user's, and so its connection string is the only place to say it.
+#pragma warning disable CS0618
+        settings.ServerCompatibilityMode = ServerCompatibilityMode.NoTypeLoading;
+#pragma warning restore CS0618
+        settings.Timeout = AtMost(settings.Timeout, LongestConnectSeconds);
+        // By its name: the next major version of the driver has no such property.
+        if (settings.ContainsKey(Multiplexing)) settings[Multiplexing] = false;
         return settings;
     }
+
+    /// <summary>Zero is no limit.</summary>
+    private static int AtMost(int seconds, int most) => seconds == 0 ? most : Math.Min(seconds, most);
 
     private OpenedSession Open(string host, OpeningWatch watch)
     {

@@ -82,6 +82,9 @@ internal sealed class HangfireProcess : IAsyncDisposable
         return connection;
     }
 
+    /// <summary>As a host does that stops: its server takes no further jobs, and waits for those that it has.</summary>
+    public void SendStop() => _server!.SendStop();
+
     /// <summary>As a deployment does: runs are told to stop, and those that do are put back.</summary>
     public async Task StopServerAsync(CancellationToken stop)
     {
@@ -103,7 +106,7 @@ internal sealed class HangfireProcess : IAsyncDisposable
 
     private PostgreSqlStorage NewStorage()
     {
-        var options = new PostgreSqlStorageOptions { QueuePollInterval = TimeSpan.FromMilliseconds(100) };
+        var options = new PostgreSqlStorageOptions { QueuePollInterval = _setup.QueuePollInterval, SchemaName = _setup.Schema };
         if (_setup.InvisibilityTimeout is { } timeout) options.InvisibilityTimeout = timeout;
         if (_setup.RecoversAfter is { } recovery)
         {

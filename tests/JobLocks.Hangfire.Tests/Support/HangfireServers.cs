@@ -88,9 +88,5 @@ internal sealed class HangfireServers : IAsyncDisposable
         return connection.GetJobParameter(jobId, name);
     }
 
-    public async ValueTask DisposeAsync()
-    {
-        await Task.WhenAll(_processes.Select(static process => process.DisposeAsync().AsTask()));
-        await Locks.DisposeAsync();
-    }
+    public async ValueTask DisposeAsync() => await Task.WhenAll(_processes.Select(static process => process.DisposeAsync().AsTask()));
 }

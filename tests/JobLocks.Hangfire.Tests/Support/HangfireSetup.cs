@@ -10,8 +10,14 @@ internal sealed record HangfireSetup
 
     public int Workers { get; init; } = 3;
 
+    /// <summary>How often a server looks into its queues by itself.</summary>
+    public TimeSpan QueuePollInterval { get; init; } = TimeSpan.FromMilliseconds(100);
+
     /// <summary>False for a process in which <c>UseJobLocks</c> was forgotten.</summary>
     public bool UsesJobLocks { get; init; } = true;
+
+    /// <summary>Where Hangfire's own tables are.</summary>
+    public string Schema { get; init; } = "hangfire";
 
     /// <summary>Where the locks are, unless in Hangfire's own database.</summary>
     public string? LockDatabase { get; init; }

@@ -1,9 +1,9 @@
-using Npgsql;
+using JobLocks.Testing.Postgres;
 
 namespace JobLocks.Hangfire.Tests.Support;
 
 /// <summary>What PostgreSQL itself says about the advisory locks of a database.</summary>
-internal sealed class LockTable(string database) : IAsyncDisposable
+internal sealed class LockTable(string database)
 {
     private const string Held =
         """
@@ -23,47 +23,23 @@ internal sealed class LockTable(string database) : IAsyncDisposable
         AND    (classid::bigint << 32) | objid::bigint = $1
         """;
 
-    // Not pooled: a test may have restarted the server meanwhile.
-    private readonly NpgsqlDataSource _source =
-        NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(database) { Pooling = false }.ConnectionString);
-
-    public async Task<IReadOnlyList<LockKey>> HeldAsync()
-    {
-        await using var command = _source.CreateCommand(Held);
-        await using var reader = await command.ExecuteReaderAsync();
-        var keys = new List<LockKey>();
-        while (await reader.ReadAsync()) keys.Add(new(reader.GetInt64(0)));
-        return keys;
-    }
+    public Task<IReadOnlyList<LockKey>> HeldAsync() => DatabaseState.ReadAllAsync(database, Held, static row => new LockKey(row.GetInt64(0)));
 
     /// <summary>Waits until other processes see who has a lock.</summary>
     public async Task WrittenDownAsync(LockKey key, CancellationToken stop)
     {
-        await using var command = _source.CreateCommand("SELECT count(*) FROM joblocks.held WHERE key = $1");
-        command.Parameters.Add(new() { Value = key.Value });
-        while (await command.ExecuteScalarAsync(stop) is 0L) stop.ThrowIfCancellationRequested();
+        while (await AskAsync("SELECT count(*) FROM joblocks.held WHERE key = $1", key.Value) is 0L) await Task.Delay(DatabaseState.LookAgainAfter, stop);
     }
 
     /// <summary>Who stands in the line: names of locks and runs, in order.</summary>
-    public async Task<IReadOnlyList<(string Name, string Run)>> LineAsync()
-    {
-        await using var command = _source.CreateCommand("SELECT name, run FROM joblocks.line ORDER BY place");
-        await using var reader = await command.ExecuteReaderAsync();
-        var line = new List<(string, string)>();
-        while (await reader.ReadAsync()) line.Add((reader.GetString(0), reader.GetString(1)));
-        return line;
-    }
+    public Task<IReadOnlyList<(string Name, string Run)>> LineAsync() =>
+        DatabaseState.ReadAllAsync(database, "SELECT name, run FROM joblocks.line ORDER BY place", static row => (row.GetString(0), row.GetString(1)));
 
     /// <summary>Waits until nobody stands in the line; gives who does when it stays so.</summary>
     public Task<IReadOnlyList<(string Name, string Run)>> LineAtLastAsync(CancellationToken stop) =>
         Patience.UntilAsync(LineAsync, static line => line.Count == 0, stop);
 
-    public async Task<object?> AskAsync(string sql, params object[] parameters)
-    {
-        await using var command = _source.CreateCommand(sql);
-        foreach (var parameter in parameters) command.Parameters.Add(new() { Value = parameter });
-        return await command.ExecuteScalarAsync();
-    }
+    public Task<object?> AskAsync(string sql, params object[] parameters) => DatabaseState.ReadAsync(database, sql, parameters);
 
     /// <summary>Changes the line behind everybody's back.</summary>
     public Task RunAsync(string sql, params object[] parameters) => AskAsync(sql, parameters);
@@ -77,10 +53,6 @@ internal sealed class LockTable(string database) : IAsyncDisposable
     /// <summary>Ends the session that holds a lock, as an administrator or a broken network does.</summary>
     public async Task BreakAsync(string name)
     {
-        await using var command = _source.CreateCommand(Break);
-        command.Parameters.Add(new() { Value = LockKey.Of(name).Value });
-        if (await command.ExecuteScalarAsync() is not true) throw new InvalidOperationException($"Nobody held {name}.");
+        if (await AskAsync(Break, LockKey.Of(name).Value) is not true) throw new InvalidOperationException($"Nobody held {name}.");
     }
-
-    public ValueTask DisposeAsync() => _source.DisposeAsync();
 }

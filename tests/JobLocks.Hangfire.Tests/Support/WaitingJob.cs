@@ -26,6 +26,11 @@ public class WaitingJob
         return Stage.Of(stage).PlayAsync();
     }
 
+    [JobLock("sync({stage})", WaitAtMostSeconds = 7200)]
+    public Task RunPatiently(string stage) => Stage.Of(stage).PlayAsync();
+
+    public Task Occupy(string stage) => Stage.Of(stage).PlayAsync();
+
     [JobLock("sync({stage})", KeepWaiting = 1)]
     public Task RunOrJoin(string stage, int number) => Stage.Of(stage).PlayAsync(number);
 

@@ -28,11 +28,12 @@ public sealed class ActsOfTheJobTests : MechanismFixture
             how,
             async node =>
             {
-                await ScheduleAsync(node, JobType(how), trigger =>
+                await node.Scheduler.ScheduleJob(Job(JobType(how)), Trigger(trigger => trigger.WithIdentity("sibling", "mine").StartAt(Start.AddDays(1))));
+                await node.Scheduler.ScheduleJob(Trigger(trigger =>
                 {
+                    trigger.ForJob(MyJob);
                     if (repeats) trigger.WithCalendarIntervalSchedule(static calendar => calendar.WithInterval(1, IntervalUnit.Hour));
-                });
-                await node.Scheduler.ScheduleJob(Trigger(trigger => trigger.WithIdentity("sibling", "mine").ForJob(MyJob).StartAt(Start.AddDays(1))));
+                }));
             },
             async node =>
             {

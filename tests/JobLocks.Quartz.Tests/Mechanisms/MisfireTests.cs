@@ -7,7 +7,8 @@ namespace JobLocks.Quartz.Tests.Mechanisms;
 [TestFixture, CancelAfter(90_000)]
 public sealed class MisfireTests : MechanismFixture
 {
-    private static readonly TimeSpan Threshold = TimeSpan.FromSeconds(1);
+    // Longer than a busy machine takes to fire what is due.
+    private static readonly TimeSpan Threshold = TimeSpan.FromSeconds(3);
 
     [Test]
     public async Task Is_no_misfire_however_long_it_is_put_off([Values] Store store, [Values] PutOff how)

@@ -70,14 +70,15 @@ public sealed class OperatorTests : MechanismFixture
         await PassAsync(Interval + TimeSpan.FromSeconds(1));
 
         await others.DisposeAsync();
-        await RunEndsAsync(node);
+        var run = await RunEndsAsync(node);
         await NothingElseComesAsync();
-        var (state, early) = (await node.Scheduler.GetTriggerState(Mine), Scene.Begun);
+        await OnlyTheNextOccurrenceFiredAfterAsync(run);
+        var state = await node.Scheduler.GetTriggerState(Mine);
         node.Node.JobStore.Ended = static _ => Task.CompletedTask;
         await node.Scheduler.ResumeTrigger(Mine);
         await Scene.NextRunAsync();
 
-        Assert.That((state, early), Is.EqualTo((TriggerState.Paused, 1)));
+        Assert.That(state, Is.EqualTo(TriggerState.Paused));
         await node.Scheduler.UnscheduleJob(Mine);
     }
 
@@ -93,10 +94,17 @@ public sealed class OperatorTests : MechanismFixture
         await PassAsync(Interval + TimeSpan.FromSeconds(1));
 
         await others.DisposeAsync();
-        await RunEndsAsync(node);
+        var run = await RunEndsAsync(node);
         await NothingElseComesAsync();
+        await OnlyTheNextOccurrenceFiredAfterAsync(run);
 
         Assert.That((await node.Scheduler.GetTrigger(Mine))?.NextFireTimeUtc, Is.EqualTo(later));
-        Assert.That(Scene.Begun, Is.EqualTo(1));
+    }
+
+    /// <summary>Nothing has, or the occurrence that came due while the run was put off: it may be fired between the end of the run and what is done then.</summary>
+    private async Task OnlyTheNextOccurrenceFiredAfterAsync(Run run)
+    {
+        Assert.That(Scene.Begun, Is.InRange(1, 2));
+        if (Scene.Begun == 2) Assert.That((await Scene.NextRunAsync()).Context.ScheduledFireTimeUtc, Is.Not.EqualTo(run.Context.ScheduledFireTimeUtc));
     }
 }

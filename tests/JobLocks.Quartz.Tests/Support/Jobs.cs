@@ -16,6 +16,12 @@ public sealed class SkippingJob : PlainJob;
 [JobLock("scene({scene})")]
 public sealed class WaitingJob : PlainJob;
 
+[JobLock("scene({scene})", Mode = LockMode.Shared)]
+public sealed class ReadingJob : PlainJob;
+
+[JobLock("scene({scene})", WaitAtMostSeconds = 7200)]
+public sealed class PatientJob : PlainJob;
+
 [JobLock("scene({scene})", WaitAtMostSeconds = 1)]
 public sealed class BriefJob : PlainJob;
 

@@ -29,6 +29,9 @@ internal sealed record NodeSettings(string Database, string Cluster)
     /// <summary>Where the job store is; null where the locks are.</summary>
     public string? StoreDatabase { get; init; }
 
+    /// <summary>What the names of the job store's tables begin with.</summary>
+    public string TablePrefix { get; init; } = "QRTZ_";
+
     /// <summary>True for <c>scheduler.UseJobLocks(locks)</c>.</summary>
     public bool ByHand { get; init; }
 
@@ -64,6 +67,9 @@ internal sealed class Node : IAsyncDisposable
     public WatchedJobStore JobStore { get; }
 
     public IScheduler Scheduler { get; }
+
+    /// <summary>The locks of this node.</summary>
+    public IJobLocks Locks => _services.GetRequiredService<IJobLocks>();
 
     public Told Told { get; }
 
@@ -145,6 +151,7 @@ internal sealed class Node : IAsyncDisposable
         .ProvisionSchema()
         .ConfigureStore(options =>
         {
+            options.TablePrefix = settings.TablePrefix;
             options.StoreJobDataAsStrings = settings.KeepsTextsOnly;
             options.MisfireThreshold = settings.MisfireThreshold;
             options.DbRetryInterval = Checkin;

@@ -1,4 +1,4 @@
-using Npgsql;
+using JobLocks.Testing.Postgres;
 
 namespace JobLocks.Quartz.Tests.Support;
 
@@ -89,15 +89,16 @@ public abstract class QuartzFixture
         parked => parked == count,
         "runs in line");
 
+    /// <summary>Waits until so many processes show that they can start runs.</summary>
+    private protected Task ServedByAsync(long count) => Eventually.IsTrueOf(
+        async () => (long)(await AskAsync(
+            "SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1246524276 AND objsubid = 2 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"))!,
+        served => served == count,
+        "processes that can start runs");
+
     private protected Task LineEndsAsync() => Eventually.IsTrueOf(LineAsync, static count => count == 0, "runs in line");
 
-    private protected async Task<object?> AskAsync(string sql)
-    {
-        await using var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(Database) { Pooling = false }.ConnectionString);
-        await connection.OpenAsync();
-        await using var command = new NpgsqlCommand(sql, connection);
-        return await command.ExecuteScalarAsync();
-    }
+    private protected Task<object?> AskAsync(string sql) => DatabaseState.ReadAsync(Database, sql);
 
     private async Task<long> CountLocksAsync() => (long)(await AskAsync(
         """

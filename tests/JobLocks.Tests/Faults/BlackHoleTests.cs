@@ -62,6 +62,23 @@ public sealed class BlackHoleTests
         }
     }
 
+    [Test]
+    public async Task Answers_those_who_look_and_looks_again_after_it(CancellationToken stop)
+    {
+        // A reading that never ended would keep its connection, and there are two.
+        await using var locks = AdvisoryLocks.Connect($"{_network.ConnectionString};Command Timeout=0");
+        await using var held = await _locks.TryAcquireAsync("hole", stop);
+        await locks.Inspector.GetOverviewAsync(stop);
+
+        _network.BlackHole();
+        var looks = Enumerable.Range(0, 3).Select(_ => LookAsync(locks, stop)).ToList();
+        var answers = await Task.WhenAll(looks).WaitAsync(Patience, stop);
+        _network.Heal();
+
+        Assert.That(answers, Is.All.False);
+        while (!await LookAsync(locks, stop)) await Task.Delay(100, stop);
+    }
+
     [TestCase(false), TestCase(true)]
     public async Task Refuses_a_caller_who_asks_just_as_the_hole_opens(bool blocks, CancellationToken stop)
     {
@@ -99,6 +116,19 @@ public sealed class BlackHoleTests
     }
 
     private static string Milliseconds(long from, long to) => $"{(to - from) * 1000.0 / Stopwatch.Frequency:0.0}";
+
+    private static async Task<bool> LookAsync(AdvisoryLocks locks, CancellationToken stop)
+    {
+        try
+        {
+            await locks.Inspector.GetOverviewAsync(stop);
+            return true;
+        }
+        catch (JobLocksUnavailableException)
+        {
+            return false;
+        }
+    }
 
     private void Fault(string direction)
     {

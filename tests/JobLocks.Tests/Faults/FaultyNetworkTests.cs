@@ -96,7 +96,7 @@ public sealed class FaultyNetworkTests
         _network.DropToClient();
 
         var answer = connection.AskAsync("SELECT pg_advisory_lock(4)", stop);
-        while (await HoldersAsync() is null) await Task.Yield();
+        while (await HoldersAsync() is null) await Task.Delay(DatabaseState.LookAgainAfter, stop);
 
         Assert.That(answer.IsCompleted, Is.False);
         _network.Cut();

@@ -1,7 +1,9 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using JobLocks.Gate;
 using JobLocks.Testing.Postgres;
 using JobLocks.Tests.Support;
+using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 
 namespace JobLocks.Tests.Faults;
@@ -19,14 +21,17 @@ public sealed class FullServerTests
     private LogLines _log = null!;
     private AdvisoryLocks _locks = null!;
 
+    /// <summary>For looks that keep none of the few connections.</summary>
+    private string Unpooled => $"{_server.ConnectionString};Pooling=false";
+
     [OneTimeSetUp]
     public async Task StartServer()
     {
         _server = await PostgresServer.StartAsync(string.Create(
             CultureInfo.InvariantCulture, $"max_connections = {MaxConnections}\nsuperuser_reserved_connections = 0\nmax_locks_per_transaction = 10\n"));
         if (!_server.CanRestart) Assert.Ignore("The server is not ours, and has room for more than a test should take.");
-        await LockTable.AskAsync(_server.ConnectionString, "CREATE ROLE plain LOGIN");
-        await LockTable.AskAsync(_server.ConnectionString, "GRANT CREATE ON DATABASE postgres TO plain");
+        await LockTable.AskAsync(Unpooled, "CREATE ROLE plain LOGIN");
+        await LockTable.AskAsync(Unpooled, "GRANT CREATE ON DATABASE postgres TO plain");
     }
 
     [OneTimeTearDown]
@@ -45,7 +50,7 @@ public sealed class FullServerTests
         await _locks.DisposeAsync();
         _log.Dispose();
 
-        Assert.That(await LockTable.CountLeftAsync(_server.ConnectionString), Is.Zero);
+        Assert.That(await LockTable.CountLeftAsync(Unpooled), Is.Zero);
     }
 
     [Test]
@@ -64,6 +69,44 @@ public sealed class FullServerTests
             Assert.That(error.NeedsChange, Is.False);
             Assert.That(handle, Is.Not.Null);
         }
+    }
+
+    [Test]
+    public async Task Keeps_runs_that_begin_or_wait_while_there_is_no_connection_left_and_starts_them_once_there_is(CancellationToken stop)
+    {
+        var store = new RunsOfTest();
+        await using var locks = AdvisoryLocks.Connect(_server.ConnectionString, static options => options.ApplicationName = "crowded", _log);
+        ((ILockKeeper)locks).Line.Serve(store);
+        var held = await locks.TryAcquireAsync("crowded", stop);
+        await using var kept = await locks.TryAcquireAsync("kept", stop);
+        var parked = (Admission.Waits)await EnterAsync(locks, "crowded", store, 1, stop);
+        await ((ILockKeeper)locks).Line.ParkAsync(parked.Place, blocks: false, stop);
+
+        var others = await CrowdOutAsync("crowded", stop);
+        // The session that holds the locks is enough for a lock that is free.
+        var free = await EnterAsync(locks, "nobody has it", store, 2, stop);
+        var busy = await EnterAsync(locks, "crowded", store, 3, stop);
+        // The first errors are those of connections that were ended.
+        while (busy is Admission.Refused { Reason: var reason } && !reason.Contains("53300", StringComparison.Ordinal)) busy = await EnterAsync(locks, "crowded", store, 3, stop);
+        foreach (var handle in ((Admission.Admitted)free).Handles) await handle.DisposeAsync();
+        await held!.DisposeAsync();
+        await _log.WhenSaidAsync("The line at", stop);
+        var (isLost, woken, lacks) = (kept!.IsLost, store.Woken, locks.Lacks);
+        var unread = await Assert.CatchAsync(() => locks.Inspector.GetSnapshotAsync(stop: stop));
+        foreach (var other in others) await other.DisposeAsync();
+
+        var next = await store.NextAsync(stop);
+        while (locks.Lacks is not null) await Task.Delay(50, stop);
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(busy, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
+            Assert.That((isLost, woken), Is.EqualTo((false, 0)));
+            Assert.That(lacks, Does.Contain("cannot be woken for now"));
+            Assert.That(unread!.ToString(), Does.Contain("53300"));
+            Assert.That(next.Address.Run, Is.EqualTo("1"));
+        }
+
+        await ((ILockKeeper)locks).Line.LeaveAsync(parked.Place, blocks: false, stop);
     }
 
     [TestCase("postgres"), TestCase("plain")]
@@ -158,6 +201,25 @@ public sealed class FullServerTests
         }
 
         Assert.That(granted, Is.EqualTo(Share));
+    }
+
+    private static Task<Admission> EnterAsync(AdvisoryLocks locks, string name, RunsOfTest store, int run, CancellationToken stop) =>
+        new JobGate(locks, NullLogger<JobGate>.Instance).TryEnterAsync(
+            Calls.Call(name) with { Address = _ => new(store.Id, run.ToString(CultureInfo.InvariantCulture), "") }, stop);
+
+    /// <summary>Others take all connections but the session of an application that holds its locks.</summary>
+    private async Task<ConcurrentBag<NpgsqlConnection>> CrowdOutAsync(string application, CancellationToken stop)
+    {
+        var others = new ConcurrentBag<NpgsqlConnection>();
+        var first = await Raw.OpenAsync(_server.ConnectionString, stop);
+        others.Add(first);
+        while (true)
+        {
+            await first.AskAsync(
+                $"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = '{application}' AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1)", stop);
+            while (await TryOpenAsync(stop) is { } other) others.Add(other);
+            if (await first.AskAsync($"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{application}'", stop) is 1L) return others;
+        }
     }
 
     private async Task<NpgsqlConnection?> TryOpenAsync(CancellationToken stop)

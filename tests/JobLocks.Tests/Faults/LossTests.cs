@@ -203,7 +203,7 @@ public sealed class LossTests
             var count = await LockTable.CountAsync(_server.ConnectionString);
             if (count == wanted || waited.Elapsed > TimeSpan.FromSeconds(10)) return count;
 
-            await Task.Yield();
+            await Task.Delay(DatabaseState.LookAgainAfter);
         }
     }
 

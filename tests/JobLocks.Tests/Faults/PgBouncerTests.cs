@@ -92,6 +92,6 @@ public sealed class PgBouncerTests
         await bouncer.DisposeAsync();
 
         Assert.That(() => Raw.OpenAsync(bouncer.ConnectionString, stop), Throws.InstanceOf<NpgsqlException>());
-        while (await LockTable.AskAsync(_database, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()") is > 0L) await Task.Yield();
+        while (await LockTable.AskAsync(_database, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()") is > 0L) await Task.Delay(DatabaseState.LookAgainAfter, stop);
     }
 }

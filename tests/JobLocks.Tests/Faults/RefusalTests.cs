@@ -218,7 +218,7 @@ public sealed class RefusalTests
         for (var round = 0; round < 3; round++)
         {
             await using var idle = await Raw.OpenAsync(hurried, stop);
-            while (await LockTable.AskAsync(_server.ConnectionString, "SELECT 1 FROM pg_stat_activity WHERE pid = $1", idle.ProcessID) is not null) await Task.Yield();
+            while (await LockTable.AskAsync(_server.ConnectionString, "SELECT 1 FROM pg_stat_activity WHERE pid = $1", idle.ProcessID) is not null) await Task.Delay(DatabaseState.LookAgainAfter, stop);
         }
 
         var waited = waiter.IsCompleted;
@@ -233,18 +233,19 @@ public sealed class RefusalTests
         }
     }
 
-    /// <summary>A way to the server on which it says that it has another version.</summary>
+    /// <summary>A database in which the server says that it has another version.</summary>
     private async Task<string> PretendAsync(string version)
     {
-        var schema = $"v{version}";
-        await LockTable.AskAsync(_server.ConnectionString, $"CREATE SCHEMA {schema}");
+        var database = await _server.CreateDatabaseAsync($"v{version}");
         await LockTable.AskAsync(
-            _server.ConnectionString,
+            database,
             $"""
-            CREATE FUNCTION {schema}.current_setting(name text) RETURNS text LANGUAGE sql AS
-            $$ SELECT CASE name WHEN 'server_version_num' THEN '{version}' ELSE pg_catalog.current_setting(name) END $$
+            SET allow_system_table_mods = on;
+            ALTER FUNCTION pg_catalog.current_setting(text) RENAME TO real_setting;
+            CREATE FUNCTION pg_catalog.current_setting(name text) RETURNS text LANGUAGE sql AS
+            $$ SELECT CASE name WHEN 'server_version_num' THEN '{version}' ELSE pg_catalog.real_setting(name) END $$
             """);
-        return With(settings => settings.SearchPath = $"{schema},pg_catalog,public");
+        return database;
     }
 
     private string With(Action<NpgsqlConnectionStringBuilder> change)

@@ -63,7 +63,7 @@ public sealed class SessionPoolerTests
     {
         await using var source = NpgsqlDataSource.Create(_bouncer.ConnectionString);
         var options = new JobLocksOptions { ApplicationName = Sessions.NewName("plans") };
-        using var statements = new LineStatements(new SessionOpening(source, options, NullLogger.Instance), options);
+        using var statements = new LineStatements(new SessionOpening(source, options, NullLogger.Instance), options, PooledUse.Waiting);
 
         for (var use = 0; use < 3; use++)
         {

@@ -48,7 +48,7 @@ public sealed class StandbyTests
         await LoseStandbyAsync(stop);
 
         await (await _locks.TryAcquireAsync("short", stop))!.DisposeAsync();
-        while (await LockTable.AskAsync(_server.ConnectionString, "SELECT count(*) FROM joblocks.names WHERE name = 'short'") is 0L) await Task.Yield();
+        while (await LockTable.AskAsync(_server.ConnectionString, "SELECT count(*) FROM joblocks.names WHERE name = 'short'") is 0L) await Task.Delay(DatabaseState.LookAgainAfter, stop);
         await Sessions.WhenHeardAfterAsync(_server.ConnectionString, _me, 2 * LostAfter, stop);
 
         Assert.That(held!.Lost.IsCancellationRequested, Is.False);

@@ -1,4 +1,5 @@
 using JobLocks.Gate;
+using JobLocks.Testing.Postgres;
 using JobLocks.Tests.Support;
 using Npgsql;
 
@@ -85,7 +86,7 @@ public sealed class TableLockTests
         await dump.AskAsync("SELECT count(*) FROM joblocks.line", stop);
         await using var other = await Raw.OpenAsync(_database, stop);
         var rewritten = other.AskAsync("VACUUM FULL joblocks.line", stop);
-        while (await LockTable.AskAsync(_database, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'joblocks.line'::regclass") is 0L) await Task.Yield();
+        while (await LockTable.AskAsync(_database, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'joblocks.line'::regclass") is 0L) await Task.Delay(DatabaseState.LookAgainAfter, stop);
         await using (var passes = await locks.TryAcquireAsync("queued", stop)) Assert.That(passes, Is.Not.Null, "nobody can see that somebody waits");
         var usable = await ((ILockKeeper)locks).Line.IsUsableAsync(blocks: false, stop);
 

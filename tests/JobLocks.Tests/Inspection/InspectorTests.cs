@@ -15,6 +15,8 @@ public sealed class InspectorTests
 
     private LockKey Key => LockKey.Of(_name);
 
+    private string Role => new NpgsqlConnectionStringBuilder(_database).Username!;
+
     [SetUp]
     public async Task Connect()
     {
@@ -253,7 +255,7 @@ public sealed class InspectorTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(await asked, Is.EqualTo(ReleaseAnswer.Released));
-            Assert.That(held.LostReason, Is.EqualTo($"The lock {_name} is given up, since ops asked for it."));
+            Assert.That(held.LostReason, Is.EqualTo($"The lock {_name} is given up, since ops (database role {Role}) asked for it."));
             Assert.That(await _looking.Inspector.RequestReleaseAsync(Key, "ops", stop: stop), Is.EqualTo(ReleaseAnswer.WasFree));
         }
     }
@@ -274,7 +276,7 @@ public sealed class InspectorTests
         await DoAsync("BEGIN; UPDATE joblocks.away SET asked = 'ops'; ALTER TABLE joblocks.away RENAME TO held; COMMIT", admin, stop);
         await lost.WaitAsync(stop);
 
-        Assert.That(held.LostReason, Is.EqualTo($"The lock {_name} is given up, since ops asked for it."));
+        Assert.That(held.LostReason, Is.EqualTo($"The lock {_name} is given up, since ops (database role {Role}) asked for it."));
     }
 
     [Test]
@@ -341,7 +343,7 @@ public sealed class InspectorTests
 
     [TestCase("Database=nowhere", "create it")]
     [TestCase("Username=nobody;Password=x", "Correct user")]
-    [TestCase("Options=-c statement_timeout=200", "statement timeout")]
+    [TestCase("Command Timeout=1", "is locked by backend")]
     public async Task Says_that_it_cannot_ask_whatever_the_server_refuses(string wrong, string cure, CancellationToken stop)
     {
         await using var held = await _locks.TryAcquireAsync(_name, stop);

@@ -12,7 +12,7 @@ public sealed class LogTests
 {
     private const string Hostile = "order:\n2026-01-01 Error all is lost\r\u202E\u2028\0";
 
-    private static readonly string[] Expected = ["is admitted under", "stands in the line", "is refused under", "asks the holder of the lock", "is to be let go, since", "what is none of ours"];
+    private static readonly string[] Expected = ["is admitted under", "stands in the line", "is refused under", "asks the holder of the lock", "is to be let go, since", "are not from JobLocks"];
 
     [Test, CancelAfter(60_000)]
     public async Task Keeps_to_one_line_whatever_a_lock_name_a_run_or_somebody_who_asks_says(CancellationToken stop)
@@ -65,7 +65,7 @@ public sealed class LogTests
         await using var held = await other.TryAcquireAsync("other", stop);
         using var waits = CancellationTokenSource.CreateLinkedTokenSource(stop);
         var waiting = locks.AcquireAsync("other", TimeSpan.FromMinutes(1), waits.Token);
-        var heard = log.WhenSaidAsync("what is none of ours", stop);
+        var heard = log.WhenSaidAsync("are not from JobLocks", stop);
         while (!heard.IsCompleted && !stop.IsCancellationRequested) await LockTable.AskAsync(database, "SELECT pg_notify('joblocks', $1)", Hostile.TrimEnd('\0'));
         await waits.CancelAsync();
         await ((Task)waiting).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);

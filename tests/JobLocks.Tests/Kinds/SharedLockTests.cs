@@ -17,7 +17,7 @@ public sealed class SharedLockTests : TwoInstances
         using (Assert.EnterMultipleScope())
         {
             Assert.That(new[] { first, second, third }, Has.None.Null);
-            Assert.That(await LockTable.CountAsync(Database), Is.EqualTo(2), "one lock for each session, however many readers it has");
+            Assert.That(await LockTable.CountUntilAsync(Database, 2), Is.EqualTo(2), "one lock for each session, however many readers it has");
         }
     }
 

@@ -46,7 +46,7 @@ public sealed class TransactionLockTests : TwoInstances
         {
             Assert.That(await Locks.TryAcquireAsync(Name, transaction, stop), Is.Null);
             Assert.That(await Others.TryAcquireAsync(Name, transaction, stop), Is.Null);
-            Assert.That(await LockTable.CountAsync(Database), Is.EqualTo(1));
+            Assert.That(await LockTable.CountUntilAsync(Database, 1), Is.EqualTo(1));
         }
     }
 

@@ -50,14 +50,21 @@ public sealed class LineCostTests
         Assert.That(await BlocksOfAsync(LockSql.LinesOfReleased, Verbs(LockVerb.Release), Keys(key), Keys(key)), Is.InRange(1, FewBlocks));
 
     [Test]
-    public async Task Reads_a_few_blocks_to_choose_who_is_next() =>
+    public async Task Reads_a_few_blocks_to_choose_who_is_next()
+    {
+        var free = new FreeWorkers([new RunsOfTest { Id = "Test store" }]);
         Assert.That(
             await BlocksOfAsync(
-                WakeSql.Wake, Keys(42), new NpgsqlParameter<int[]> { TypedValue = [1] }, new NpgsqlParameter<bool[]> { TypedValue = [false] }, new NpgsqlParameter<string[]> { TypedValue = ["Test store"] }, new NpgsqlParameter<string[]> { TypedValue = [""] }),
+                WakeSql.Wake, [Keys(42), new NpgsqlParameter<int[]> { TypedValue = [1] }, new NpgsqlParameter<bool[]> { TypedValue = [false] }, .. free.Parameters(underWay: [])]),
             Is.InRange(1, FewBlocks));
+    }
 
     [Test]
     public async Task Reads_a_few_blocks_to_see_whether_anybody_waits() => Assert.That(await BlocksOfAsync($"SELECT {GuardSql.SomebodyStands}"), Is.InRange(1, FewBlocks));
+
+    [TestCase(42), TestCase(43)]
+    public async Task Reads_a_few_blocks_to_see_whether_anybody_waits_for_a_key(long key) =>
+        Assert.That(await BlocksOfAsync($"SELECT {GuardSql.SomebodyStandsForKeys}", Verbs(LockVerb.Take), Keys(key)), Is.InRange(1, FewBlocks));
 
     private static NpgsqlParameter<short[]> Verbs(LockVerb verb) => new() { TypedValue = [(short)verb] };
 

@@ -38,6 +38,24 @@ public sealed class LineTests : LineFixture
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Goes_on_where_a_store_fails_and_the_log_of_that_as_well(CancellationToken stop)
+    {
+        using var log = new LogLines();
+        var locks = Open(log);
+        var holding = await locks.TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 1, stop);
+        Runs.Fate = static _ => throw new InvalidOperationException("the store is away");
+        log.Fails = static line => line.Contains("the store is away", StringComparison.Ordinal) || line.Contains("the log is full", StringComparison.Ordinal);
+
+        await holding!.DisposeAsync();
+        await log.WhenSaidAsync("the log is full", stop);
+        log.Fails = null;
+        Runs.Fate = static _ => RunFate.Waits;
+
+        Assert.That((await Runs.NextAsync(stop)).Address, Is.EqualTo(AddressOf(1)));
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Wakes_under_ten_thousand_names_once_each_after_the_death_of_a_holder(CancellationToken stop)
     {
         const int Names = 10_000;

@@ -318,7 +318,7 @@ public sealed class LineTurnTests : LineFixture
     {
         var other = await Raw.OpenAsync(Database, stop);
         _others.Add(other);
-        await other.AskAsync($"SELECT pg_advisory_lock(1246524279, {LineSweep.NumberOf(Runs.Id)})", stop);
+        await other.AskAsync($"SELECT pg_advisory_lock(1246524279, {SweepLeadership.NumberOf(Runs.Id, nth: 0)})", stop);
         return Open(static options => options.SweepInterval = NotDuringATest);
     }
 }

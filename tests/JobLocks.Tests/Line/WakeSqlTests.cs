@@ -31,6 +31,10 @@ public sealed class WakeSqlTests
     [SetUp]
     public void NewKey() => _key = LockKey.Of(Guid.NewGuid().ToString());
 
+    /// <summary>A late run would be one of the same queue for the next test.</summary>
+    [TearDown]
+    public Task Clear() => RunAsync("DELETE FROM joblocks.line");
+
     [Test]
     public async Task Wakes_one_where_one_may_run([Values] bool countsWoken)
     {
@@ -123,11 +127,12 @@ public sealed class WakeSqlTests
         var places = await PlacesAsync("SELECT place FROM joblocks.line WHERE key = $1 ORDER BY place", new NpgsqlParameter<long> { TypedValue = _key.Value });
         var woken = await Task.WhenAll(Enumerable.Range(0, Releases).Select(_ => Task.Run(() => PlacesAsync(
             LineSql.For(Options, WakeSql.Wake),
-            new NpgsqlParameter<long[]> { TypedValue = [_key.Value] },
-            new NpgsqlParameter<int[]> { TypedValue = [free] },
-            new NpgsqlParameter<bool[]> { TypedValue = [countsWoken] },
-            new NpgsqlParameter<string[]> { TypedValue = [] },
-            new NpgsqlParameter<string[]> { TypedValue = [] }))));
+            [
+                new NpgsqlParameter<long[]> { TypedValue = [_key.Value] },
+                new NpgsqlParameter<int[]> { TypedValue = [free] },
+                new NpgsqlParameter<bool[]> { TypedValue = [countsWoken] },
+                .. new FreeWorkers([]).Parameters(underWay: []),
+            ]))));
         return [.. woken.SelectMany(static some => some).Select(place => places.IndexOf(place) + 1).Order()];
     }
 

@@ -78,7 +78,8 @@ public sealed class GrantsTests
         {
             Assert.That(overview.Held, Is.EqualTo(1));
             Assert.That(name.Name, Is.EqualTo("seen"));
-            Assert.That(name.Held.Single().Holder.ConnectedSince, Is.Not.Null);
+            Assert.That(name.Held.Single().Holder.ConnectedSince, Is.Null);
+            Assert.That(await LockTable.AskAsync(_database, "SELECT count(*) FROM pg_roles WHERE rolname ~ '^pg_' AND pg_has_role($1, oid, 'MEMBER')", Login("operator")), Is.Zero);
             await Assert.ThatAsync(
                 () => locks.Inspector.RequestReleaseAsync(held.Key, "a viewer", AtMost, stop),
                 Throws.TypeOf<UnauthorizedAccessException>().With.Message.Contains("GRANT UPDATE (asked) ON joblocks.held"));
@@ -102,9 +103,30 @@ public sealed class GrantsTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(answer, Is.EqualTo(ReleaseAnswer.Released));
-            Assert.That(held.LostReason, Does.Contain("an operator"));
+            Assert.That(held.LostReason, Does.Contain($"an operator (database role {Login("operator")})"));
             foreach (var change in new[] { "UPDATE joblocks.held SET name = 'x'", "DELETE FROM joblocks.held", "DELETE FROM joblocks.line" })
                 Assert.That(async () => await RunAsync(change, "operator"), Throws.TypeOf<PostgresException>().With.Property("SqlState").EqualTo(PostgresErrorCodes.InsufficientPrivilege), change);
+        }
+    }
+
+    [Test]
+    public async Task Let_an_operator_write_any_name_but_not_another_role(CancellationToken stop)
+    {
+        using var log = new LogLines();
+        await using var locks = As("worker", log);
+        var held = (await locks.TryAcquireAsync("asked for by hand", stop))!;
+        held.Lost.Register(held.Dispose);
+        var lost = held.WhenLost();
+        await WrittenDownAsync(stop);
+
+        await RunAsync("UPDATE joblocks.held SET asked = 'the boss'", "operator");
+        await lost.WaitAsync(stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(held.LostReason, Does.Contain($"the boss (database role {Login("operator")}) asked for it"));
+            Assert.That(log.Text, Does.Contain($"since the boss (database role {Login("operator")}) asked for it"));
+            Assert.That(async () => await RunAsync("UPDATE joblocks.held SET asked_role = 'boss'", "operator"), Throws.TypeOf<PostgresException>().With.Property("SqlState").EqualTo(PostgresErrorCodes.InsufficientPrivilege));
         }
     }
 

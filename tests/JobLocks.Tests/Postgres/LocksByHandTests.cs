@@ -44,7 +44,7 @@ public sealed class LocksByHandTests
             Assert.That(await _locks.TryAcquireAsync(_name, stop), Is.Null);
             Assert.That(await _locks.TryAcquireAsync(LockKey.Of(_name), stop), Is.Null);
             Assert.That(_locks.TryAcquire(_name, stop), Is.Null);
-            Assert.That(await LockTable.CountAsync(_database), Is.EqualTo(1));
+            Assert.That(await LockTable.CountUntilAsync(_database, 1), Is.EqualTo(1));
         }
     }
 
@@ -142,7 +142,7 @@ public sealed class LocksByHandTests
         await impatient.CancelAsync();
 
         Assert.That(async () => await waiting.WaitAsync(Patience, stop), Throws.InstanceOf<OperationCanceledException>());
-        Assert.That(await LockTable.CountAsync(_database), Is.EqualTo(1));
+        Assert.That(await LockTable.CountUntilAsync(_database, 1), Is.EqualTo(1));
     }
 
     [Test]
@@ -227,7 +227,7 @@ public sealed class LocksByHandTests
         Assert.That(sessions, Is.EqualTo(1));
 
         foreach (var handle in handles) await handle.DisposeAsync();
-        Assert.That(await LockTable.CountAsync(_database), Is.Zero);
+        Assert.That(await LockTable.CountLeftAsync(_database), Is.Zero);
     }
 
     [Test, CancelAfter(60_000)]

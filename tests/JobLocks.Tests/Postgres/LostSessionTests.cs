@@ -131,7 +131,7 @@ public sealed class LostSessionTests
 
     private async Task WhenEnded(int backend)
     {
-        while (await LockTable.AskAsync(Unlimited, "SELECT 1 FROM pg_stat_activity WHERE pid = $1", backend) is not null) await Task.Yield();
+        while (await LockTable.AskAsync(Unlimited, "SELECT 1 FROM pg_stat_activity WHERE pid = $1", backend) is not null) await Task.Delay(DatabaseState.LookAgainAfter);
     }
 
     private static async Task WhenCancelled(CancellationToken token)

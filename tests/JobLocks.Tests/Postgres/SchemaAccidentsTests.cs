@@ -45,6 +45,42 @@ public sealed class SchemaAccidentsTests : LineFixture
         }
     }
 
+    [TestCase("DROP SEQUENCE joblocks.fence"), TestCase("DROP SCHEMA joblocks CASCADE")]
+    public async Task Draws_greater_tokens_when_the_sequence_is_made_again_after_the_clock_was_set_back(string accident, CancellationToken stop)
+    {
+        var locks = Open();
+        await ProveAsync(locks, stop);
+        // As a sequence that was made while the clock was an hour ahead.
+        await LockTable.AskAsync(Database, "SELECT setval('joblocks.fence', nextval('joblocks.fence') + 3600 * 1000000::bigint)");
+        await using var held = await locks.TryAcquireAsync("kept", stop);
+
+        await LockTable.AskAsync(Database, accident);
+        await UntilAsync(async () => await LockTable.AskAsync(Database, "SELECT to_regclass('joblocks.fence') IS NOT NULL") is true, stop);
+        await using var next = await Open().TryAcquireAsync(Name, stop);
+
+        Assert.That(next!.FencingToken, Is.GreaterThan(held!.FencingToken));
+    }
+
+    [Test]
+    public async Task Says_why_the_schema_cannot_be_made_for_now_and_makes_it_when_it_can(CancellationToken stop)
+    {
+        var locks = Open();
+        await ProveAsync(locks, stop);
+        await LockTable.AskAsync(
+            Database,
+            """
+            CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'no schema today'; END$$;
+            CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('CREATE SCHEMA') EXECUTE FUNCTION refuse();
+            DROP SCHEMA joblocks CASCADE
+            """);
+
+        await UntilAsync(() => locks.Lacks?.Contains("no schema today", StringComparison.Ordinal) == true, stop);
+        await LockTable.AskAsync(Database, "DROP EVENT TRIGGER refuse");
+
+        await UntilAsync(() => locks.Lacks is null, stop);
+        Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line"), Is.Zero);
+    }
+
     [Test]
     public async Task Is_degraded_with_the_script_when_its_role_may_not_make_the_schema_anew(CancellationToken stop)
     {

@@ -1,4 +1,5 @@
 using JobLocks.Postgres;
+using JobLocks.Tests.Support;
 using Npgsql;
 using LockTable = JobLocks.Tests.Support.LockTable;
 
@@ -14,6 +15,32 @@ public sealed class SchemaUpgradeTests
         CREATE INDEX line_key ON joblocks.line (key, place);
         COMMENT ON SCHEMA joblocks IS 'Concurrency of jobs, made by JobLocks. Schema version 5'
         """;
+
+    private const string BackToSeven =
+        """
+        DROP TRIGGER held_asked ON joblocks.held;
+        DROP FUNCTION joblocks.note_asked();
+        ALTER TABLE joblocks.held DROP COLUMN asked_role;
+        COMMENT ON SCHEMA joblocks IS 'Concurrency of jobs, made by JobLocks. Schema version 7'
+        """;
+
+    [Test]
+    public async Task Keeps_what_a_process_of_version_seven_has_written_down_and_names_the_role_of_the_next_request(CancellationToken stop)
+    {
+        var database = await AssemblySetup.Server.CreateDatabaseAsync("upgrade", stop);
+        await using var older = AdvisoryLocks.Connect(database);
+        await using var held = (await older.TryAcquireAsync("held", stop))!;
+        while (await LockTable.AskAsync(database, "SELECT count(*) FROM joblocks.held") is 0L) stop.ThrowIfCancellationRequested();
+        await LockTable.AskAsync(database, BackToSeven);
+
+        await using var newer = AdvisoryLocks.Connect(database);
+        await TakeAsync(newer, stop);
+        var lost = held.WhenLost();
+        await LockTable.AskAsync(database, "UPDATE joblocks.held SET asked = 'Ann'");
+        await lost.WaitAsync(stop);
+
+        Assert.That(held.LostReason, Does.Contain($"Ann (database role {new NpgsqlConnectionStringBuilder(database).Username})"));
+    }
 
     [Test]
     public async Task Waits_for_those_who_use_the_line_and_stands_in_nobodys_way(CancellationToken stop)

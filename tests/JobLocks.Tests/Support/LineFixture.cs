@@ -1,6 +1,7 @@
 using System.Globalization;
 using JobLocks.Gate;
 using JobLocks.Line;
+using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Tests.Support;
 
@@ -18,7 +19,7 @@ public abstract class LineFixture
     private protected LockKey Key => LockKey.Of(Name);
 
     [OneTimeSetUp]
-    public async Task CreateDatabase() => Database = await AssemblySetup.Server.CreateDatabaseAsync(GetType().Name);
+    public async Task CreateDatabase() => Database = await NewDatabaseAsync();
 
     [SetUp]
     public void Prepare()
@@ -34,9 +35,14 @@ public abstract class LineFixture
         _opened.Clear();
     }
 
-    private protected AdvisoryLocks Open(Action<JobLocksOptions>? configure = null)
+    /// <summary>The database of the fixture, on the server of all fixtures unless it needs one of its own.</summary>
+    private protected virtual Task<string> NewDatabaseAsync() => AssemblySetup.Server.CreateDatabaseAsync(GetType().Name);
+
+    private protected AdvisoryLocks Open(ILoggerFactory loggers) => Open(configure: null, loggers);
+
+    private protected AdvisoryLocks Open(Action<JobLocksOptions>? configure = null, ILoggerFactory? loggers = null)
     {
-        var locks = AdvisoryLocks.Connect(Database, configure);
+        var locks = AdvisoryLocks.Connect(Database, configure, loggers);
         _opened.Add(locks);
         ((ILockKeeper)locks).Line.Serve(Runs);
         return locks;

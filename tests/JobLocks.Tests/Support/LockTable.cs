@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using Npgsql;
+using JobLocks.Testing.Postgres;
 
 namespace JobLocks.Tests.Support;
 
@@ -27,7 +27,7 @@ internal static class LockTable
             var count = await CountAsync(connectionString);
             if (count == 0 || waited.Elapsed > TimeSpan.FromSeconds(10)) return count;
 
-            await Task.Yield();
+            await Task.Delay(DatabaseState.LookAgainAfter);
         }
     }
 
@@ -40,18 +40,11 @@ internal static class LockTable
             var count = await CountAsync(connectionString);
             if (count == expected || waited.Elapsed > TimeSpan.FromSeconds(10)) return count;
 
-            await Task.Yield();
+            await Task.Delay(DatabaseState.LookAgainAfter);
         }
     }
 
     public static async Task<long> CountAsync(string connectionString) => (long)(await AskAsync(connectionString, Held))!;
 
-    public static async Task<object?> AskAsync(string connectionString, string sql, params object[] parameters)
-    {
-        await using var connection = new NpgsqlConnection(connectionString + ";Pooling=false");
-        await connection.OpenAsync();
-        await using var command = new NpgsqlCommand(sql, connection);
-        foreach (var parameter in parameters) command.Parameters.Add(new() { Value = parameter });
-        return await command.ExecuteScalarAsync();
-    }
+    public static Task<object?> AskAsync(string connectionString, string sql, params object[] parameters) => DatabaseState.ReadAsync(connectionString, sql, parameters);
 }

@@ -12,6 +12,9 @@ internal sealed class LogLines : ILoggerFactory, ILogger
     /// <summary>All of it.</summary>
     public string Text => string.Join('\n', _lines);
 
+    /// <summary>Which lines throw when they are logged, after they were kept.</summary>
+    public Predicate<string>? Fails { get; set; }
+
     /// <summary>Waits until something with this text is said, or has been.</summary>
     public Task WhenSaidAsync(string text, CancellationToken stop)
     {
@@ -38,6 +41,8 @@ internal sealed class LogLines : ILoggerFactory, ILogger
         {
             if (line.Contains(text, StringComparison.Ordinal)) said.TrySetResult();
         }
+
+        if (Fails?.Invoke(line) == true) throw new IOException("the log is full");
     }
 
     public void Dispose()

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using JobLocks.Testing.Postgres;
 
 namespace JobLocks.Tests.Support;
 
@@ -36,7 +37,7 @@ internal static class Markers
         {
             stop.ThrowIfCancellationRequested();
             if (asked.Elapsed > TimeSpan.FromSeconds(30)) throw new TimeoutException("It did not come true within 30 seconds.");
-            await Task.Yield();
+            await Task.Delay(DatabaseState.LookAgainAfter, stop);
         }
     }
 }

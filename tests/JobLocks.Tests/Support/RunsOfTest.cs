@@ -8,8 +8,10 @@ internal sealed class RunsOfTest : IRunStore
 {
     private readonly Channel<WaitingRun> _woken = Channel.CreateUnbounded<WaitingRun>();
     private int _count;
+    private int _askedForWorkers;
+    private volatile IReadOnlyList<WorkerPool> _freeWorkers = [new(Queues: null, int.MaxValue)];
 
-    public string Id { get; init; } = $"Test {Guid.NewGuid():N}";
+    public string Id { get; set; } = $"Test {Guid.NewGuid():N}";
 
     /// <summary>How often a run was started.</summary>
     public int Woken => _count;
@@ -26,8 +28,19 @@ internal sealed class RunsOfTest : IRunStore
     /// <summary>Whether its scheduler works.</summary>
     public bool CanStart { get; set; } = true;
 
-    /// <summary>The queues for which it has a free worker.</summary>
-    public IReadOnlyList<string?> FreeQueues { get; set; } = [null];
+    /// <summary>Its free workers.</summary>
+    public IReadOnlyList<WorkerPool> FreeWorkers
+    {
+        get
+        {
+            Interlocked.Increment(ref _askedForWorkers);
+            return _freeWorkers;
+        }
+        set => _freeWorkers = value;
+    }
+
+    /// <summary>How often it was asked for its free workers.</summary>
+    public int AskedForWorkers => _askedForWorkers;
 
     public Action WorkerFreed { get; set; } = static () => { };
 

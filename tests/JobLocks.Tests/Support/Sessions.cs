@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using JobLocks.Testing.Postgres;
 
 namespace JobLocks.Tests.Support;
 
@@ -23,7 +24,7 @@ internal static class Sessions
             if (await LockTable.AskAsync(connectionString, "SELECT pid FROM pg_stat_activity WHERE application_name = $1 LIMIT 1", application) is int pid) return pid;
 
             stop.ThrowIfCancellationRequested();
-            await Task.Yield();
+            await Task.Delay(DatabaseState.LookAgainAfter, stop);
         }
     }
 

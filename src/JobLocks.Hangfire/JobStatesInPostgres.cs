@@ -1,0 +1,74 @@
+using System.Globalization;
+using Hangfire;
+using Hangfire.Storage;
+using JobLocks.Line;
+using Npgsql;
+
+namespace JobLocks.Hangfire;
+
+/// <summary>
+/// The states of many jobs of a Hangfire.PostgreSql storage in one statement. Hangfire itself has a question for one job only, and its lists of scheduled
+/// jobs do not say why a job is scheduled.
+/// </summary>
+/// <remarks>
+/// It reads the tables job, state and set, which Hangfire.PostgreSql has had since its first version. Where it finds other tables, the jobs are looked up one
+/// by one.
+/// </remarks>
+internal static class JobStatesInPostgres
+{
+    // {0} is the schema of the storage. The search path of the connection is the application's: every name stands with its schema, so that no function,
+    // operator or type of another role can run in its place. The entries of the schedule are read once: a look for each job could read all of the schedule.
+    private const string Find =
+        """
+        WITH     scheduled AS MATERIALIZED (
+                     SELECT e.value::pg_catalog.text
+                     FROM   "{0}"."set" AS e
+                     WHERE  e.key OPERATOR(pg_catalog.=) $3
+                     AND    e.value OPERATOR(pg_catalog.=) ANY ($4))
+        SELECT   s.name::pg_catalog.text, s.reason::pg_catalog.text,
+                 r.id::pg_catalog.text OPERATOR(pg_catalog.=) ANY (SELECT value FROM scheduled) OR r.entry OPERATOR(pg_catalog.=) ANY (SELECT value FROM scheduled)
+        FROM     ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS r (id, entry, nth)
+        LEFT     JOIN "{0}"."job" AS j ON j.id OPERATOR(pg_catalog.=) r.id
+        LEFT     JOIN "{0}"."state" AS s ON s.id OPERATOR(pg_catalog.=) j.stateid
+        ORDER BY r.nth
+        """;
+
+    /// <summary>Reads name and reason of the state of each job, and whether the job is in the schedule.</summary>
+    /// <param name="storage">The storage.</param>
+    /// <param name="runs">The jobs.</param>
+    /// <returns>One entry for each job, in the given order; its state is null for a missing job. Null if the jobs must be looked up one by one.</returns>
+    /// <exception cref="Exception">The server cannot be asked.</exception>
+    public static IReadOnlyList<(StateData? State, bool IsInSchedule)>? Read(JobStorage storage, IReadOnlyList<WaitingRun> runs)
+    {
+        try
+        {
+            return StorageInPostgres.Ask(storage, (connection, schema) => Read(connection, schema, runs));
+        }
+        catch (PostgresException other) when (other.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.UndefinedColumn or PostgresErrorCodes.InsufficientPrivilege)
+        {
+            return null;
+        }
+    }
+
+    private static string In(string schema) => Find.Replace("{0}", schema.Replace("\"", "\"\"", StringComparison.Ordinal), StringComparison.Ordinal);
+
+    private static List<(StateData? State, bool IsInSchedule)> Read(NpgsqlConnection connection, string schema, IReadOnlyList<WaitingRun> runs)
+    {
+        // The schedule stores a job with a queue of its own as "queue:id".
+        string[] entries = [.. runs.Select(static run => $"{run.Address.Queue}:{run.Address.Run}")];
+        using var command = new NpgsqlCommand(In(schema), connection)
+        {
+            Parameters =
+            {
+                new NpgsqlParameter<long[]> { TypedValue = [.. runs.Select(static run => long.Parse(run.Address.Run, CultureInfo.InvariantCulture))] },
+                new NpgsqlParameter<string[]> { TypedValue = entries },
+                new NpgsqlParameter<string> { TypedValue = HangfireRuns.ScheduledSet },
+                new NpgsqlParameter<string[]> { TypedValue = [.. entries, .. runs.Select(static run => run.Address.Run)] },
+            },
+        };
+        using var row = command.ExecuteReader();
+        var states = new List<(StateData?, bool)>(runs.Count);
+        while (row.Read()) states.Add((row.IsDBNull(0) ? null : new() { Name = row.GetString(0), Reason = row.GetValue(1) as string }, row.GetBoolean(2)));
+        return states;
+    }
+}

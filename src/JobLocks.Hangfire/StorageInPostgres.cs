@@ -1,0 +1,98 @@
+using System.Data.Common;
+using System.Reflection;
+using Hangfire;
+using Npgsql;
+
+namespace JobLocks.Hangfire;
+
+/// <summary>
+/// Asks the server of a Hangfire.PostgreSql storage over one of the storage's own connections: first of all where the storage is. What a connection string
+/// says is not enough: it may name no database, or that of a pooler, and an application may have a connection factory of its own.
+/// </summary>
+/// <remarks>
+/// Hangfire.PostgreSql, which is no package of ours, has its connections for itself. With a version that has other names for them, the storage is known by
+/// what is noted in it, and its jobs are looked up one by one.
+/// </remarks>
+internal static class StorageInPostgres
+{
+    // The search path of the connection is the application's. Every name stands with its schema, so that no function, operator or type of another role can run in its place.
+    private const string Where =
+        """
+        SELECT d.oid::pg_catalog.text, d.datname::pg_catalog.text, n.oid::pg_catalog.text, n.nspname::pg_catalog.text,
+               EXISTS (SELECT FROM pg_catalog.pg_database AS o WHERE o.oid::pg_catalog.text OPERATOR(pg_catalog.=) $2),
+               EXISTS (SELECT FROM pg_catalog.pg_namespace AS o WHERE o.oid::pg_catalog.text OPERATOR(pg_catalog.=) $3)
+        FROM   pg_catalog.pg_database AS d
+        CROSS  JOIN pg_catalog.pg_namespace AS n
+        WHERE  d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+        AND    n.nspname OPERATOR(pg_catalog.=) $1
+        """;
+
+    private const string Cluster = "SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()";
+
+    private const BindingFlags Internal = BindingFlags.Instance | BindingFlags.NonPublic | BindingFlags.Public | BindingFlags.DeclaredOnly;
+
+    /// <summary>Reads the place.</summary>
+    /// <param name="storage">The storage.</param>
+    /// <param name="noted">What is noted in the storage.</param>
+    /// <returns>Null for storages that are not in PostgreSQL.</returns>
+    /// <exception cref="Exception">The server cannot be asked.</exception>
+    public static StoragePlace? PlaceOf(JobStorage storage, StoragePlace? noted) => Ask(storage, (connection, schema) => Ask(connection, schema, noted));
+
+    /// <summary>Asks the server, given one of the storage's own connections and the storage's schema.</summary>
+    /// <returns>Null for storages that are not in PostgreSQL.</returns>
+    /// <exception cref="Exception">The server cannot be asked.</exception>
+    public static T? Ask<T>(JobStorage storage, Func<NpgsqlConnection, string, T?> ask)
+        where T : class
+    {
+        if (TypeOf(storage) is not { } type || SchemaOf(type, storage) is not { } schema) return null;
+
+        var use = type.GetMethods(Internal).FirstOrDefault(static method =>
+            method is { Name: "UseConnection", IsGenericMethodDefinition: true } && method.GetGenericArguments().Length == 1
+            && method.GetParameters() is [{ } dedicated, { } act] && dedicated.ParameterType == typeof(DbConnection)
+            && act.ParameterType is { IsGenericType: true } delegated && delegated.GetGenericTypeDefinition() == typeof(Func<,>) && delegated.GetGenericArguments()[0] == typeof(DbConnection));
+        Func<DbConnection, T?> askOwn = connection => connection is NpgsqlConnection own ? ask(own, schema) : null;
+        return use?.MakeGenericMethod(typeof(T)).Invoke(storage, BindingFlags.DoNotWrapExceptions, binder: null, [null, askOwn], culture: null) as T;
+    }
+
+    private static Type? TypeOf(JobStorage storage)
+    {
+        var type = storage.GetType();
+        while (type is not null && !string.Equals(type.FullName, "Hangfire.PostgreSql.PostgreSqlStorage", StringComparison.Ordinal)) type = type.BaseType;
+        return type;
+    }
+
+    private static string? SchemaOf(Type type, JobStorage storage) =>
+        type.GetProperty("Options", Internal)?.GetValue(storage) is { } options ? options.GetType().GetProperty("SchemaName")?.GetValue(options) as string : null;
+
+    private static StoragePlace? Ask(NpgsqlConnection connection, string schema, StoragePlace? noted)
+    {
+        using var command = new NpgsqlCommand(Where, connection)
+        {
+            Parameters =
+            {
+                new NpgsqlParameter<string> { TypedValue = schema },
+                new NpgsqlParameter<string> { TypedValue = noted?.DatabaseOid ?? "" },
+                new NpgsqlParameter<string> { TypedValue = noted?.SchemaOid ?? "" },
+            },
+        };
+        using var row = command.ExecuteReader();
+        if (!row.Read()) return null;
+
+        var place = new StoragePlace(null, row.GetString(0), row.GetString(1), row.GetString(2), row.GetString(3)) { HasNotedDatabase = row.GetBoolean(4), HasNotedSchema = row.GetBoolean(5) };
+        row.Close();
+        return place with { Cluster = AskCluster(connection) };
+    }
+
+    private static string? AskCluster(NpgsqlConnection connection)
+    {
+        try
+        {
+            using var command = new NpgsqlCommand(Cluster, connection);
+            return command.ExecuteScalar() as string;
+        }
+        catch (PostgresException refused) when (refused.SqlState is PostgresErrorCodes.InsufficientPrivilege or PostgresErrorCodes.UndefinedFunction)
+        {
+            return null;
+        }
+    }
+}

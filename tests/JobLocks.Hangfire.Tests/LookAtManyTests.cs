@@ -1,0 +1,54 @@
+using Hangfire;
+using Hangfire.Common;
+using Hangfire.States;
+using JobLocks.Hangfire.Tests.Support;
+using JobLocks.Line;
+
+namespace JobLocks.Hangfire.Tests;
+
+/// <summary>A storage is asked once for the fates of many runs.</summary>
+[TestFixture]
+public sealed class LookAtManyTests : RealServers
+{
+    private protected override HangfireSetup Setup => new() { Servers = 0 };
+
+    [OneTimeSetUp]
+    public void AddClient() => Servers.Add();
+
+    [Test, CancelAfter(60_000)]
+    public async Task Knows_which_runs_wait_which_come_and_which_are_gone([Values] bool runByRun, CancellationToken stop)
+    {
+        var runs = HangfireRuns.Of(Servers[0].Storage);
+        var (parked, ofQueue, woken, deleted) = (Park("default"), Park("critical"), Park("default"), Park("default"));
+        var missing = woken with { Address = woken.Address with { Run = "999999999" } };
+        await runs.WakeAsync([woken], stop);
+        Servers.Client.Delete(deleted.Address.Run);
+        IReadOnlyList<WaitingRun> asked = [ofQueue, missing, woken, parked, deleted];
+
+        using var connection = Servers[0].Storage.GetConnection();
+        IReadOnlyList<RunFate> fates = runByRun ? [.. asked.Select(run => HangfireRuns.LookAt(connection, run.Address.Run))] : await runs.LookAsync(asked, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(fates, Is.EqualTo([RunFate.Waits, RunFate.IsGone, RunFate.Comes, RunFate.Waits, RunFate.IsGone]));
+            Assert.That(JobStatesInPostgres.Read(Servers[0].Storage, asked), Has.Count.EqualTo(asked.Count));
+        }
+    }
+
+    [Test]
+    public async Task Leaves_it_to_Hangfire_where_the_tables_are_others()
+    {
+        await using var process = new HangfireProcess("server-1", Servers.Database, Setup with { Schema = "other" }, new AnnouncedStates());
+        var run = Park("default");
+        await Servers.Locks.RunAsync("ALTER TABLE other.set RENAME TO sets");
+
+        Assert.That(JobStatesInPostgres.Read(process.Storage, [run]), Is.Null);
+    }
+
+    private WaitingRun Park(string queue)
+    {
+        var job = queue is "default" ? Job.FromExpression<WaitingJob>(static job => job.Run("x")) : Job.FromExpression<WaitingJob>(static job => job.Run("x"), queue);
+        var id = Servers.Client.Create(job, new ScheduledState(TimeSpan.FromHours(1)) { Reason = "Waiting for x, place 1" });
+        return new(1, LockKey.Of("x"), "x", new("", id, queue), IsParked: true, IsOurs: true, Since: default);
+    }
+}

@@ -1,0 +1,115 @@
+using JobLocks.Inspection;
+using JobLocks.Tests.Support;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Tests.Inspection;
+
+/// <summary>Each program that holds an internal lock of JobLocks is named, with the statement that ends it.</summary>
+[TestFixture, CancelAfter(60_000)]
+public sealed class InternalLockTests
+{
+    private string _database = "";
+    private Stranger _stranger = null!;
+
+    [SetUp]
+    public async Task Connect()
+    {
+        _database = await AssemblySetup.Server.CreateDatabaseAsync("internal");
+        _stranger = await Stranger.ConnectAsync(_database, CancellationToken.None);
+    }
+
+    [TearDown]
+    public async Task Disconnect() => await _stranger.DisposeAsync();
+
+    [Test]
+    public async Task Says_who_holds_one_in_health_log_and_overview_until_it_is_free(CancellationToken stop)
+    {
+        using var log = new LogLines();
+        var services = new ServiceCollection().AddLogging().AddSingleton<ILoggerFactory>(log).AddJobLocks(_database);
+        await using var container = services.AddHealthChecks().AddJobLocks().Services.BuildServiceProvider();
+        var health = container.GetRequiredService<HealthCheckService>();
+        var locks = (AdvisoryLocks)container.GetRequiredService<IJobLocks>();
+        var before = await health.CheckHealthAsync(stop);
+        await _stranger.TakeAsync(InternalKeys.Writes, "4", stop);
+        await _stranger.TakeAsync(InternalKeys.Writes, "5", stop);
+
+        while (await health.CheckHealthAsync(stop) is { Status: HealthStatus.Healthy }) stop.ThrowIfCancellationRequested();
+        var held = (await health.CheckHealthAsync(stop)).Entries["joblocks"];
+        var overview = await locks.Inspector.GetOverviewAsync(stop);
+        await _stranger.LetGoAsync(stop);
+        while (await health.CheckHealthAsync(stop) is { Status: HealthStatus.Degraded }) stop.ThrowIfCancellationRequested();
+        var holder = overview.InternalLockHolders.Single();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(before.Status, Is.EqualTo(HealthStatus.Healthy));
+            Assert.That(held.Status, Is.EqualTo(HealthStatus.Degraded));
+            Assert.That(held.Description, Does.Contain(holder.ToString()));
+            Assert.That(holder.ToString(), Does.Contain("reports").And.Contain(_stranger.Role).And.Contain("readers of that key are refused").And.EndsWith(holder.Cure));
+            Assert.That(holder.Cure, Is.EqualTo($"SELECT pg_terminate_backend({_stranger.Backend})"));
+            Assert.That((holder.Class, holder.Number, holder.Count), Is.EqualTo((InternalKeys.Writes, 4, 2)));
+            Assert.That(log.Text.Split('\n').Count(static line => line.StartsWith("Warning A program that is not JobLocks holds", StringComparison.Ordinal)), Is.EqualTo(1));
+            Assert.That(log.Text, Does.Contain($"The backend {_stranger.Backend} does not hold"));
+            Assert.That((await locks.Inspector.GetOverviewAsync(stop)).InternalLockHolders, Is.Empty);
+        }
+    }
+
+    [Test]
+    public async Task Says_it_to_a_process_that_only_looks(CancellationToken stop)
+    {
+        await using (var owner = AdvisoryLocks.Connect(_database)) await owner.ProveAsync(stop);
+        await LockTable.AskAsync(_database, $"GRANT USAGE ON SCHEMA joblocks TO {_stranger.Role}; GRANT SELECT ON ALL TABLES IN SCHEMA joblocks TO {_stranger.Role}");
+        await _stranger.TakeAsync(InternalKeys.Sweeps, "4", stop);
+        var login = new NpgsqlConnectionStringBuilder(_database) { Username = _stranger.Role, Password = "secret" };
+        await using var looking = AdvisoryLocks.Connect(login.ConnectionString, static options => options.PrepareSchema = false);
+
+        var overview = await looking.Inspector.GetOverviewAsync(stop);
+        while (overview.InternalLockHolders.Count == 0) overview = await looking.Inspector.GetOverviewAsync(stop);
+
+        Assert.That(overview.InternalLockHolders.Single().Backend, Is.EqualTo(_stranger.Backend));
+    }
+
+    [Test]
+    public async Task Takes_no_process_that_uses_no_schema_for_another_program(CancellationToken stop)
+    {
+        using var log = new LogLines();
+        await using var first = AdvisoryLocks.Connect(_database, loggers: log);
+        await using var without = AdvisoryLocks.Connect(_database, static options => (options.Schema, options.ApplicationName) = (null, "other@web-9:12"));
+        await using var held = await first.TryAcquireAsync("held", stop);
+        var waiting = without.AcquireAsync("held", TimeSpan.FromMinutes(1), stop);
+        while (await LockTable.AskAsync(_database, $"SELECT count(*) FROM pg_locks WHERE classid = {InternalKeys.Writes} AND granted AND objid::bigint = {held!.Key.Value} & 2147483647") is 0L) stop.ThrowIfCancellationRequested();
+
+        await _stranger.TakeAsync(InternalKeys.Counts, "4", stop);
+        await log.WhenSaidAsync("needs for its own work", stop);
+        await held.DisposeAsync();
+        await (await waiting).DisposeAsync();
+
+        foreach (var line in log.Text.Split('\n').Where(static line => line.Contains("needs for its own work", StringComparison.Ordinal))) Assert.That(line, Does.Contain(_stranger.Role));
+    }
+
+    [Test]
+    public async Task Takes_no_process_for_another_program_whose_row_was_deleted(CancellationToken stop)
+    {
+        using var log = new LogLines();
+        await using var first = AdvisoryLocks.Connect(_database, loggers: log);
+        await using var second = AdvisoryLocks.Connect(_database, loggers: log);
+        await using var held = await first.TryAcquireAsync("held", stop);
+        var waiting = second.AcquireAsync("held", TimeSpan.FromMinutes(1), stop);
+        while (await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.sessions") is not 2L) stop.ThrowIfCancellationRequested();
+
+        await LockTable.AskAsync(_database, "TRUNCATE joblocks.sessions");
+        await _stranger.TakeAsync(InternalKeys.Counts, "4", stop);
+        await log.WhenSaidAsync("needs for its own work", stop);
+        await held!.DisposeAsync();
+        await (await waiting).DisposeAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            foreach (var line in log.Text.Split('\n').Where(static line => line.Contains("needs for its own work", StringComparison.Ordinal))) Assert.That(line, Does.Contain(_stranger.Role));
+            Assert.That(await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.sessions"), Is.EqualTo(2));
+        }
+    }
+}

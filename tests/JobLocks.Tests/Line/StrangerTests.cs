@@ -1,0 +1,149 @@
+using System.Globalization;
+using JobLocks.Gate;
+using JobLocks.Inspection;
+using JobLocks.Line;
+using JobLocks.Tests.Support;
+using Npgsql;
+
+namespace JobLocks.Tests.Line;
+
+/// <summary>A role that may only connect holds the internal locks of the wait queue: the runs go on.</summary>
+[TestFixture, CancelAfter(60_000)]
+public sealed class StrangerTests : LineFixture
+{
+    private const string OneLeads =
+        "SELECT count(*) = 1 FROM pg_locks WHERE classid = 1246524279 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+    private static readonly LineRules KeepsOne = new() { Keep = 1 };
+
+    private Stranger _stranger = null!;
+
+    [SetUp]
+    public async Task Connect() => _stranger = await Stranger.ConnectAsync(Database, CancellationToken.None);
+
+    [TearDown]
+    public async Task Disconnect() => await _stranger.DisposeAsync();
+
+    [Test]
+    public async Task Wakes_a_run_whose_signal_is_lost_where_the_sweep_key_was_taken_before_the_start(CancellationToken stop)
+    {
+        await TakeSweepKeyAsync(stop);
+        await using var holder = await HoldAsync(stop);
+        var locks = Open();
+        await ParkAsync(locks, 1, stop);
+
+        await holder.DisposeAsync();
+
+        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
+    }
+
+    [Test]
+    public async Task Wakes_it_where_the_key_is_taken_when_the_session_of_the_sweeping_process_ends(CancellationToken stop)
+    {
+        var locks = Open();
+        await ProveAsync(locks, stop);
+        await UntilLedByAsync(0, stop);
+        var queues = TakeSweepKeyAsync(stop);
+        await UntilAsync("SELECT count(*) = 1 FROM pg_locks WHERE classid = 1246524279 AND NOT granted", stop);
+        await LockTable.AskAsync(Database, "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1246524279 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())");
+        await queues;
+        await using var holder = await HoldAsync(stop);
+        await ParkAsync(locks, 1, stop);
+
+        await holder.DisposeAsync();
+
+        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
+    }
+
+    [Test]
+    public async Task Goes_back_to_the_first_sweep_key_when_the_stranger_has_let_go(CancellationToken stop)
+    {
+        await TakeSweepKeyAsync(stop);
+        var (first, second) = (Open(), Open());
+        await UntilLedByAsync(1, stop);
+
+        await _stranger.LetGoAsync(stop);
+
+        await UntilLedByAsync(0, stop);
+        while (new[] { first, second }.Any(static locks => locks.Lacks is not null)) stop.ThrowIfCancellationRequested();
+        await UntilAsync(OneLeads, stop);
+        Assert.That(await LockTable.AskAsync(Database, OneLeads), Is.True);
+    }
+
+    [Test]
+    public async Task Shows_a_store_as_served_by_another_lock(CancellationToken stop)
+    {
+        await _stranger.TakeAsync(InternalKeys.Serves, $"hashtext('{Runs.Id}')", stop);
+        var locks = Open();
+        await using var byHand = AdvisoryLocks.Connect(Database);
+        var holding = await locks.TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 1, stop);
+
+        await holding!.DisposeAsync();
+
+        await using var refused = await byHand.TryAcquireAsync(Name, stop);
+        Assert.That(refused, Is.Null);
+    }
+
+    [Test]
+    public async Task Takes_no_store_for_served_whose_lock_another_program_holds_alone(CancellationToken stop)
+    {
+        var application = Open();
+        await using var byHand = AdvisoryLocks.Connect(Database);
+        var holding = await application.TryAcquireAsync(Name, stop);
+        await ParkAsync(application, 1, stop);
+        await holding!.DisposeAsync();
+        await application.DisposeAsync();
+        await _stranger.TakeAsync(InternalKeys.Serves, $"hashtext('{Runs.Id}')", stop);
+
+        await using var acquired = await byHand.AcquireAsync(Name, TimeSpan.FromSeconds(10), stop);
+
+        Assert.That(acquired.IsReleased, Is.False);
+    }
+
+    [Test]
+    public async Task Counts_the_runs_of_a_name_without_the_lock_that_a_stranger_holds(CancellationToken stop)
+    {
+        await _stranger.TakeAsync(InternalKeys.Counts, $"({Key} & 2147483647)::int", stop);
+        ILockKeeper locks = Open();
+        await ProveAsync((AdvisoryLocks)locks, stop);
+        while (((AdvisoryLocks)locks).Lacks is null) stop.ThrowIfCancellationRequested();
+
+        var begun = TimeProvider.System.GetTimestamp();
+        var first = await locks.Line.StandAsync(AddressOf(1), new(Name, Key), KeepsOne, blocks: false, stop);
+        var second = await locks.Line.StandAsync(AddressOf(2), new(Name, Key), KeepsOne, blocks: false, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(TimeProvider.System.GetElapsedTime(begun), Is.LessThan(TimeSpan.FromSeconds(3)));
+            Assert.That(first.Place, Is.Not.Null);
+            Assert.That(second.Place, Is.Null);
+        }
+    }
+
+    private Task TakeSweepKeyAsync(CancellationToken stop) => _stranger.TakeAsync(InternalKeys.Sweeps, SweepLeadership.NumberOf(Runs.Id, 0).ToString(CultureInfo.InvariantCulture), stop);
+
+    /// <summary>A program in another language, whose end sends no signal.</summary>
+    private async Task<NpgsqlConnection> HoldAsync(CancellationToken stop)
+    {
+        var holder = await Raw.OpenAsync(Database, stop);
+        await holder.AskAsync($"SELECT pg_advisory_lock({Key})", stop);
+        return holder;
+    }
+
+    private Task UntilLedByAsync(int nth, CancellationToken stop) => UntilAsync(
+        $"""
+        SELECT count(*) = 1
+        FROM   pg_locks
+        WHERE  classid = {InternalKeys.Sweeps}
+        AND    objid::int = {SweepLeadership.NumberOf(Runs.Id, nth)}
+        AND    granted
+        AND    pid <> {_stranger.Backend}
+        """,
+        stop);
+
+    private async Task UntilAsync(string sql, CancellationToken stop)
+    {
+        while (await LockTable.AskAsync(Database, sql) is not true) stop.ThrowIfCancellationRequested();
+    }
+}

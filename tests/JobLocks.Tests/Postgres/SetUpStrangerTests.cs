@@ -1,0 +1,78 @@
+using JobLocks.Inspection;
+using JobLocks.Postgres;
+using JobLocks.Tests.Support;
+using Npgsql;
+using LockTable = JobLocks.Tests.Support.LockTable;
+
+namespace JobLocks.Tests.Postgres;
+
+/// <summary>A role that may only connect holds the lock of the set-up: the schema is made all the same.</summary>
+[TestFixture, CancelAfter(120_000)]
+public sealed class SetUpStrangerTests
+{
+    private string _database = "";
+    private Stranger _stranger = null!;
+
+    [SetUp]
+    public async Task Connect()
+    {
+        _database = await AssemblySetup.Server.CreateDatabaseAsync("set-up");
+        _stranger = await Stranger.ConnectAsync(_database, CancellationToken.None);
+    }
+
+    [TearDown]
+    public async Task Disconnect() => await _stranger.DisposeAsync();
+
+    [Test]
+    public async Task Is_made_once_by_several_processes_and_the_log_names_who_was_in_the_way(CancellationToken stop)
+    {
+        await _stranger.TakeAsync(InternalKeys.SetsUp, "0", stop);
+        using var log = new LogLines();
+        var begun = TimeProvider.System.GetTimestamp();
+
+        await Task.WhenAll(Enumerable.Range(0, 3).Select(async _ =>
+        {
+            await using var locks = AdvisoryLocks.Connect(_database, loggers: log);
+            await locks.ProveAsync(stop);
+        }));
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(TimeProvider.System.GetElapsedTime(begun), Is.LessThan(TimeSpan.FromSeconds(20)));
+            Assert.That(log.Text, Does.Contain(_stranger.Role).And.Contain("the application reports").IgnoreCase.And.Contain($"SELECT pg_terminate_backend({_stranger.Backend})"));
+            Assert.That(log.Text.Split('\n').Count(static line => line.Contains("is set up, version", StringComparison.Ordinal)), Is.EqualTo(1));
+        }
+    }
+
+    [Test]
+    public async Task Is_waited_for_while_another_process_waits_for_a_table(CancellationToken stop)
+    {
+        await using (var first = AdvisoryLocks.Connect(_database)) await first.ProveAsync(stop);
+        await LockTable.AskAsync(_database, "COMMENT ON SCHEMA joblocks IS 'Schema version 7'");
+        await using var reader = await Raw.OpenAsync(_database, stop);
+        await reader.AskAsync("BEGIN; SELECT FROM joblocks.line", stop);
+        using var log = new LogLines();
+        await using var one = AdvisoryLocks.Connect(_database, loggers: log);
+        await using var two = AdvisoryLocks.Connect(_database, loggers: log);
+        var upgrades = Task.WhenAll(one.ProveAsync(stop), two.ProveAsync(stop));
+        while (await LockTable.AskAsync(_database, "SELECT coalesce(max(now() - waitstart), '0') > interval '12 s' FROM pg_locks WHERE relation = 'joblocks.line'::regclass AND NOT granted") is not true)
+            stop.ThrowIfCancellationRequested();
+
+        await reader.AskAsync("COMMIT", stop);
+        await upgrades;
+
+        Assert.That(log.Text, Does.Not.Contain("goes on under another internal lock"));
+    }
+
+    [Test]
+    public async Task Has_a_script_of_which_the_number_may_be_changed(CancellationToken stop)
+    {
+        await _stranger.TakeAsync(InternalKeys.SetsUp, "0", stop);
+        await using var connection = await Raw.OpenAsync(_database, stop);
+
+        await using var script = new NpgsqlCommand(SchemaSql.Script.Replace("(1246524259, 0)", "(1246524259, 1)", StringComparison.Ordinal), connection);
+        await script.ExecuteNonQueryAsync(stop);
+
+        Assert.That(await LockTable.AskAsync(_database, "SELECT to_regclass('joblocks.held') IS NOT NULL"), Is.True);
+    }
+}
