@@ -34,7 +34,9 @@ internal static class AllCases
             new ManyNamesCase(),
             new WorkersCase(),
             new LookCase(),
+            new LookingCase(),
             new LedgerCase(),
+            new PresenceCase(),
         ];
     }
 }

@@ -1,11 +1,15 @@
 namespace JobLocks.Benchmarks.Peers;
 
 /// <summary>JobLocks, with one instance for all callers.</summary>
-internal sealed class Ours(string connectionString, string application) : ILockPeer
+internal sealed class Ours(string connectionString, string application, string schema = "joblocks") : ILockPeer
 {
     public const string PeerName = "JobLocks";
 
-    private readonly AdvisoryLocks _locks = AdvisoryLocks.Connect(connectionString, options => options.ApplicationName = application);
+    private readonly AdvisoryLocks _locks = AdvisoryLocks.Connect(connectionString, options =>
+    {
+        options.ApplicationName = application;
+        options.Schema = schema;
+    });
 
     public string Name => PeerName;
 

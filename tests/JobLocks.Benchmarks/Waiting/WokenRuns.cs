@@ -15,7 +15,7 @@ internal sealed class WokenRuns : IRunStore
 
     public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(Id);
 
-    public IReadOnlyList<string?> FreeQueues { get; } = [null];
+    public IReadOnlyList<WorkerPool> FreeWorkers { get; } = [new(Queues: null, int.MaxValue)];
 
     public Action WorkerFreed { get; set; } = static () => { };
 
