@@ -104,7 +104,7 @@ internal sealed class LineStatements(SessionOpening opening, JobLocksOptions opt
         try
         {
             await ConnectionSetUp.RunAsync(connection, ConnectionSetUp.ForPool + use.Settings, blocks, stop).ConfigureAwait(false);
-            await OwnerCheck.RunAsync(connection, options, blocks, stop).ConfigureAwait(false);
+            await opening.Owners.EnsureAsync(connection, blocks, stop).ConfigureAwait(false);
             PooledSetUp.WasDone(connection);
         }
         catch (WrongServerException foreign)

@@ -7,7 +7,7 @@ using Npgsql;
 namespace JobLocks.Postgres;
 
 /// <summary>The few objects of ours in the database. Set up by the first process that comes, under a lock, so that many may come at once.</summary>
-internal sealed class JobLocksSchema(JobLocksOptions options, ILogger log)
+internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners, ILogger log)
 {
     private const string UndoSql = "ROLLBACK";
 
@@ -26,7 +26,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, ILogger log)
     {
         if (options.Schema is not { } schema) return default;
 
-        Blocking.Wait(OwnerCheck.RunAsync(connection, options, blocks: true, CancellationToken.None).AsTask());
+        Blocking.Wait(owners.RunAsync(connection, blocks: true, CancellationToken.None).AsTask());
         var state = Look(connection, schema);
         if (state.Version < SchemaSql.Version)
         {
@@ -34,7 +34,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, ILogger log)
 
             Create(connection, schema, state.Version, watch);
             watch.GoOn();
-            Blocking.Wait(OwnerCheck.RunAsync(connection, options, blocks: true, CancellationToken.None).AsTask());
+            Blocking.Wait(owners.RunAsync(connection, blocks: true, CancellationToken.None).AsTask());
             state = Look(connection, schema);
         }
 

@@ -203,7 +203,7 @@ internal sealed class OpenedSession : IDisposable
     {
         try
         {
-            Blocking.Wait(OwnerCheck.RunAsync(connection, _facts.Options, blocks: true, CancellationToken.None).AsTask());
+            Blocking.Wait(_facts.Owners.RunAsync(connection, blocks: true, CancellationToken.None).AsTask());
             return JobLocksSchema.Look(connection, schema);
         }
         catch (WrongServerException foreign)

@@ -3,25 +3,44 @@ using Npgsql;
 
 namespace JobLocks.Postgres;
 
-/// <summary>Refuses a schema in which a foreign role has objects of ours: they would run with our rights.</summary>
+/// <summary>Refuses a schema in which a foreign role has objects of ours: they would run with our rights. Thread-safe.</summary>
 [SuppressMessage("Usage", "VSTHRD103:Call async methods when in an async method", Justification = "The caller says which of the two it needs.")]
-internal static class OwnerCheck
+internal sealed class OwnerCheck(JobLocksOptions options)
 {
+    // The schema watch asks each three seconds, so a new connection of a pool need not.
+    private const long ProofLastsMilliseconds = 5000;
+    private const long Never = long.MinValue / 2;
+
+    private long _provenAt = Never;
+
+    /// <summary>Asks, unless that was done by this process a moment ago.</summary>
     /// <param name="connection">After <see cref="ConnectionSetUp"/>.</param>
-    /// <param name="options">Which schema, and whose it may be.</param>
     /// <param name="blocks">Whether the caller has no asynchronous way: nothing is awaited then.</param>
     /// <param name="stop">Gives up.</param>
     /// <exception cref="WrongServerException">Names the object, its owner and the cure.</exception>
-    public static async ValueTask RunAsync(NpgsqlConnection connection, JobLocksOptions options, bool blocks, CancellationToken stop)
+    public ValueTask EnsureAsync(NpgsqlConnection connection, bool blocks, CancellationToken stop) =>
+        Milliseconds - Volatile.Read(ref _provenAt) < ProofLastsMilliseconds ? ValueTask.CompletedTask : RunAsync(connection, blocks, stop);
+
+    /// <summary>Asks.</summary>
+    /// <inheritdoc cref="EnsureAsync"/>
+    public async ValueTask RunAsync(NpgsqlConnection connection, bool blocks, CancellationToken stop)
     {
         if (options.Schema is not { } schema) return;
 
+        var askedAt = Milliseconds;
         if (options.SchemaOwner is { } owner)
             await AskAsync(new(OwnerSql.SayOwner, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = owner } } }, blocks, stop).ConfigureAwait(false);
 
         if (await AskAsync(new(SchemaSql.For(schema, OwnerSql.Foreign), connection), blocks, stop).ConfigureAwait(false) is string foreign)
+        {
+            Volatile.Write(ref _provenAt, Never);
             throw new WrongServerException(foreign.TrimEnd('.'));
+        }
+
+        Volatile.Write(ref _provenAt, askedAt);
     }
+
+    private static long Milliseconds => (long)BootClock.Now.TotalMilliseconds;
 
     private static async ValueTask<object?> AskAsync(NpgsqlCommand command, bool blocks, CancellationToken stop)
     {

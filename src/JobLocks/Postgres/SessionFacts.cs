@@ -9,4 +9,6 @@ namespace JobLocks.Postgres;
 /// <param name="Fence">The sequence of the fencing tokens; 0 for none.</param>
 /// <param name="Budget">How many locks this process may have: its share of the server's lock table.</param>
 /// <param name="Options">What the process was told.</param>
-internal sealed record SessionFacts(string Server, int Backend, bool IsGuarded, bool HasLine, bool HasLedger, uint Fence, long Budget, JobLocksOptions Options);
+/// <param name="Owners">Asks whose the schema is.</param>
+internal sealed record SessionFacts(
+    string Server, int Backend, bool IsGuarded, bool HasLine, bool HasLedger, uint Fence, long Budget, JobLocksOptions Options, OwnerCheck Owners);

@@ -28,7 +28,8 @@ internal sealed class SessionOpening
     {
         _source = source;
         _options = options;
-        _schema = new(options, log);
+        Owners = new(options);
+        _schema = new(options, Owners, log);
         _log = log;
         var settings = new NpgsqlConnectionStringBuilder(source.ConnectionString);
         _hosts = (settings.Host ?? "").Split(',', StringSplitOptions.TrimEntries);
@@ -38,6 +39,9 @@ internal sealed class SessionOpening
 
     /// <summary>Where the locks are, without secrets.</summary>
     public string Server { get; }
+
+    /// <summary>Asks whose the schema is, for all connections of this process.</summary>
+    public OwnerCheck Owners { get; }
 
     /// <summary>Opens the session that will hold the locks.</summary>
     /// <param name="watch">Told how it goes.</param>
@@ -170,7 +174,7 @@ internal sealed class SessionOpening
             _host = host;
             _log.Opened(Server, backend);
             if (version < FirstWithIdleTimeout) _log.OldServer(version / 10_000);
-            return new(connection, new(Server, backend, isGuarded, schema.HasLine, schema.HasLedger, schema.Fence, lockTable / ShareOfLockTable, _options));
+            return new(connection, new(Server, backend, isGuarded, schema.HasLine, schema.HasLedger, schema.Fence, lockTable / ShareOfLockTable, _options, Owners));
         }
         catch
         {
