@@ -2,7 +2,7 @@ using JobLocks.Testing.Postgres;
 
 [assembly: Parallelizable(ParallelScope.Fixtures)]
 // Fixtures mostly wait for Hangfire's polls, so more of them than processors may run.
-[assembly: LevelOfParallelism(4)]
+[assembly: LevelOfParallelism(3)]
 
 namespace JobLocks.Hangfire.Tests;
 

@@ -1,8 +1,7 @@
 using JobLocks.Testing.Postgres;
 
 [assembly: Parallelizable(ParallelScope.Fixtures)]
-// A test here mostly waits for the schedule of a trigger.
-[assembly: LevelOfParallelism(3)]
+[assembly: LevelOfParallelism(2)]
 [assembly: FixtureLifeCycle(LifeCycle.SingleInstance)]
 
 namespace JobLocks.Quartz.Tests;

@@ -1,6 +1,6 @@
 namespace JobLocks.Tests.Support;
 
-/// <summary>A database, two instances that are two processes to the server, and a look at its lock table after each test.</summary>
+/// <summary>A database, two instances that are two processes to the server in all tests of the fixture, and a look at the lock table after each test.</summary>
 public abstract class TwoInstances
 {
     private protected static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
@@ -15,30 +15,28 @@ public abstract class TwoInstances
     private protected string Name { get; private set; } = "";
 
     [OneTimeSetUp]
-    public async Task CreateDatabase() => Database = await AssemblySetup.Server.CreateDatabaseAsync(GetType().Name);
-
-    [SetUp]
-    public void Connect()
+    public async Task Connect()
     {
+        Database = await AssemblySetup.Server.CreateDatabaseAsync(GetType().Name);
         Locks = AdvisoryLocks.Connect(Database);
         Others = AdvisoryLocks.Connect(Database);
-        Name = $"sync({Guid.NewGuid():N})";
     }
 
-    [TearDown]
-    public async Task Leaves_no_lock_behind()
+    [OneTimeTearDown]
+    public async Task Ends_without_a_lock()
     {
-        // Asked while the sessions still stand: what is left now was given back by nobody.
-        var left = await LockTable.CountLeftAsync(Database);
         await Locks.DisposeAsync();
         await Others.DisposeAsync();
 
-        using (Assert.EnterMultipleScope())
-        {
-            Assert.That(left, Is.Zero, "the test has given all back");
-            Assert.That(await LockTable.CountLeftAsync(Database), Is.Zero);
-        }
+        Assert.That(await LockTable.CountLeftAsync(Database), Is.Zero);
     }
+
+    [SetUp]
+    public void ChooseName() => Name = $"sync({Guid.NewGuid():N})";
+
+    // The sessions still stand: what is left now was given back by nobody.
+    [TearDown]
+    public async Task Leaves_no_lock_behind() => Assert.That(await LockTable.CountLeftAsync(Database), Is.Zero, "the test has given all back");
 
     /// <summary>What an instance has given back so far, the server has too: it is told in order.</summary>
     private protected static async Task SettleAsync(IJobLocks locks, CancellationToken stop)
