@@ -119,6 +119,29 @@ public sealed class WaitElsewhereTests : QuartzFixture
     }
 
     [Test]
+    public async Task Starts_on_an_idle_node_where_the_last_thread_is_taken_while_the_run_is_woken()
+    {
+        var others = await OthersHoldAsync();
+        var nearlyBusy = await StartAsync();
+        await nearlyBusy.RunAsync<WaitingJob>(Scene);
+        await ParkedAsync(1);
+        await OccupyAsync(nearlyBusy, Threads - 1);
+        nearlyBusy.JobStore.Asked = async _ =>
+        {
+            nearlyBusy.JobStore.Asked = static _ => Task.CompletedTask;
+            await OccupyAsync(nearlyBusy, 1);
+        };
+        var idle = await StartAsync();
+        await ServedByAsync(2);
+        idle.JobStore.Asked = static _ => throw new InvalidOperationException("The other node wakes it.");
+
+        await others.DisposeAsync();
+
+        var run = await Scene.NextRunAsync();
+        Assert.That(run.Context.Scheduler.SchedulerInstanceId, Is.EqualTo(idle.Scheduler.SchedulerInstanceId));
+    }
+
+    [Test]
     public async Task Starts_on_the_node_that_its_trigger_prefers_where_another_one_hears_of_its_turn()
     {
         var hearing = await StartAsync();

@@ -192,7 +192,7 @@ public sealed class WaitRecoveryTests : QuartzFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(before, Is.EqualTo([RunFate.Waits]));
-            Assert.That(after, Is.EqualTo([RunFate.Comes]));
+            Assert.That(after, Is.EqualTo([RunFate.ComesElsewhere]));
             await NothingIsLeftAsync(node, Store.Ado, runs: 1);
         }
     }

@@ -82,7 +82,15 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     public async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         var fates = new List<RunFate>(runs.Count);
-        foreach (var run in runs) fates.Add(await WakeAsync(run, stop).ConfigureAwait(false));
+        var comesHere = 0;
+        foreach (var run in runs)
+        {
+            var fate = await WakeAsync(run, stop).ConfigureAwait(false);
+            // Other runs may have taken the threads that were free when it was chosen.
+            if (fate == RunFate.Comes && ++comesHere > Threads.Free) fate = RunFate.ComesElsewhere;
+            fates.Add(fate);
+        }
+
         return fates;
     }
 
@@ -158,10 +166,10 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     private RunFate FateOf(IOperableTrigger parked)
     {
         if (parked.NextFireTimeUtc is not { } next) return RunFate.Comes;
-        if (HeldTrigger.Is(parked)) return HeldTrigger.IsWoken(parked) ? RunFate.Comes : RunFate.Waits;
+        if (HeldTrigger.Is(parked)) return HeldTrigger.IsWoken(parked) ? RunFate.ComesElsewhere : RunFate.Waits;
         if (!StandIn.Is(parked.Key)) return parked.PreviousFireTimeUtc is null ? RunFate.IsGone : HeldTrigger.HasLostMark(parked, clock.GetUtcNow() + misfireThreshold) ? RunFate.Waits : RunFate.Comes;
 
-        return next > HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt) ? RunFate.Waits : RunFate.Comes;
+        return next > HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt) ? RunFate.Waits : RunFate.ComesElsewhere;
     }
 
     private async ValueTask<RunFate> WakeAsync(WaitingRun run, CancellationToken stop)

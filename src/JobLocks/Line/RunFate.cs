@@ -9,7 +9,7 @@ internal enum RunFate
     /// <summary>It is on its way to a worker: woken, or put into its queue by hand.</summary>
     Comes,
 
-    /// <summary>It is on its way to a worker, which may only be one of another process: the schedulers of the others are to look into the store.</summary>
+    /// <summary>It is on its way to a worker, which may be one of another process: the schedulers of the others are to look into the store.</summary>
     ComesElsewhere,
 
     /// <summary>It is parked there, and does not begin though it was woken: a person holds it back. It is looked at again by the sweeps.</summary>
