@@ -41,6 +41,7 @@ public sealed partial class AdvisoryLocks : ILockKeeper
         : _schema.Trouble is { } trouble ? trouble
         : _desk.IsLineAside ? $"no run can wait in line for now: somebody has the table {schema}.line to himself, or waits for that."
         : _desk.HasLine == false ? $"no run can wait in line: this role may not use {schema}.line. See the GRANT lines in docs/schema.sql."
+        : !_desk.HasFence ? $"handles have no fencing tokens: this role may not use {schema}.fence. See the GRANT lines in docs/schema.sql."
         : !_desk.HasLedger ? $"nobody sees who holds what: this role may not use {schema}.held. See the GRANT lines in docs/schema.sql."
         : _internalLocks.Holders is [var holder, ..] ? $"a program that is not JobLocks holds a lock that JobLocks needs for its own work. {holder}"
         : _watch.IsBroken ? "waiting runs cannot be woken for now. They start when this is over. See warning 401 for the cause."

@@ -58,6 +58,7 @@ internal sealed partial class LockDesk
             HasLine = opened.HasLine;
             IsLineAside = opened.IsLineAside;
             HasLedger = opened.HasLedger;
+            HasFence = opened.HasFence;
             _failure = null;
             if (_table.Weight is var needed && needed > Budget) _table.TrimTo(Budget, TooManyLocks(needed, more: 0));
             done = Send();

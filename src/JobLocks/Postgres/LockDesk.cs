@@ -59,6 +59,7 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
     {
         HasLine = session.HasLine;
         HasLedger = session.HasLedger;
+        HasFence = session.HasFence;
     }
 
     /// <summary>Runs cannot stand in the line for now.</summary>
@@ -88,6 +89,9 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
 
     /// <summary>Whether it can be written down who holds what.</summary>
     public bool HasLedger { get; private set; }
+
+    /// <summary>Whether grants have fencing tokens.</summary>
+    public bool HasFence { get; private set; }
 
     /// <summary>Counts what is held and let go.</summary>
     public RunLedger Ledger { get; } = new();

@@ -54,6 +54,9 @@ internal sealed class OpenedSession : IDisposable
     /// <summary>Whether it can be written down who holds what.</summary>
     public bool HasLedger => _facts.HasLedger;
 
+    /// <summary>Whether grants have fencing tokens.</summary>
+    public bool HasFence => _fence > 0;
+
     /// <summary>When the last statement was sent that was answered: when it was opened, or by a question.</summary>
     public TimeSpan ProvedAt { get; private set; }
 

@@ -99,8 +99,8 @@ public sealed class SchemaAccidentsTests : LineFixture
         await DropRoleAsync(role);
     }
 
-    [TestCase("line"), TestCase("held"), TestCase("sessions")]
-    public async Task Notices_within_seconds_that_a_right_was_taken_away_and_given_back(string table, CancellationToken stop)
+    [TestCase("line"), TestCase("held"), TestCase("sessions"), TestCase("names"), TestCase("minutes"), TestCase("fence", "USAGE"), TestCase("place", "USAGE")]
+    public async Task Notices_within_seconds_that_a_right_was_taken_away_and_given_back(string table, string rights = "SELECT, INSERT, UPDATE, DELETE", CancellationToken stop = default)
     {
         var (role, login) = await NewRoleAsync(stop);
         await using var container = new ServiceCollection().AddLogging().AddJobLocks(login).AddHealthChecks().AddJobLocks().Services.BuildServiceProvider();
@@ -109,7 +109,7 @@ public sealed class SchemaAccidentsTests : LineFixture
 
         await LockTable.AskAsync(Database, $"REVOKE ALL ON joblocks.{table} FROM {role}");
         var without = await UntilIsAsync(health, HealthStatus.Degraded, stop);
-        await LockTable.AskAsync(Database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.{table} TO {role}");
+        await LockTable.AskAsync(Database, $"GRANT {rights} ON joblocks.{table} TO {role}");
         await UntilIsAsync(health, HealthStatus.Healthy, stop);
 
         using (Assert.EnterMultipleScope())
