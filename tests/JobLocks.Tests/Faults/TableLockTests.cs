@@ -1,3 +1,4 @@
+using System.Globalization;
 using JobLocks.Gate;
 using JobLocks.Testing.Postgres;
 using JobLocks.Tests.Support;
@@ -102,6 +103,36 @@ public sealed class TableLockTests
             Assert.That(locks.Lacks, Is.Null);
             Assert.That(await ((ILockKeeper)locks).Line.IsUsableAsync(blocks: false, stop), Is.True);
         }
+    }
+
+    [Test]
+    public async Task Says_which_table_it_is_and_goes_on(
+        [Values("line", "limits", "sessions", "held", "names", "minutes")] string table, [Values("DO $$BEGIN LOCK TABLE joblocks.{0}; END$$", "VACUUM FULL joblocks.{0}")] string act, CancellationToken stop)
+    {
+        await using var locks = Locks(_database);
+        await using var held = await locks.TryAcquireAsync("held", stop);
+        await using var reader = await Raw.OpenAsync(_database, stop);
+        await using var reading = await reader.BeginTransactionAsync(stop);
+        await reader.AskAsync($"SELECT count(*) FROM joblocks.{table}", stop);
+        await using var other = await Raw.OpenAsync(_database, stop);
+        // Behind the reader, and everybody else behind it.
+        var acting = other.AskAsync(string.Format(CultureInfo.InvariantCulture, act, table), stop);
+        await Eventually(async () => await LockTable.AskAsync(_database, $"SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'joblocks.{table}'::regclass") is 1L, stop);
+
+        await using (var next = await locks.TryAcquireAsync("next", stop)) Assert.That(next, Is.Not.Null);
+        await using (var limited = (await ((ILockKeeper)locks).TryTakeAllAsync([new("two", LockKey.Of("two"), LockMode.Exclusive, 2)], new(), null, blocks: false, stop)).Handles[0])
+            Assert.That(limited, Is.Not.Null);
+        if (table is not "limits") await Eventually(() => Task.FromResult(locks.Lacks is { } lacks && lacks.Contains(table, StringComparison.Ordinal)), stop);
+        await reading.DisposeAsync();
+        await acting;
+        await Eventually(() => Task.FromResult(locks.Lacks is null), stop);
+
+        Assert.That(held!.IsLost, Is.False);
+    }
+
+    private static async Task Eventually(Func<Task<bool>> isSo, CancellationToken stop)
+    {
+        while (!await isSo()) await Task.Delay(DatabaseState.LookAgainAfter, stop);
     }
 
     private async Task<string> RoleAsync(bool hasLedger, bool mayCreate)
