@@ -14,12 +14,15 @@ public sealed class AssemblySetup
 
     internal static PostgresServer Server => _server ?? throw new InvalidOperationException("The server was not started.");
 
+    internal static ShadowedDatabases Databases { get; private set; } = null!;
+
     [OneTimeSetUp]
     public async Task StartServer()
     {
         // Hangfire's workers block the threads they run jobs on; what the tests await must not queue up behind them.
         ThreadPool.SetMinThreads(workerThreads: 64, completionPortThreads: 64);
         _server = await PostgresServer.StartAsync();
+        Databases = await ShadowedDatabases.OnAsync(_server, typeof(JobLocksOptions).Assembly, typeof(JobLockAttribute).Assembly);
     }
 
     [OneTimeTearDown]

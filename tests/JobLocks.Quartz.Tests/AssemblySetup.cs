@@ -1,7 +1,7 @@
 using JobLocks.Testing.Postgres;
 
 [assembly: Parallelizable(ParallelScope.Fixtures)]
-[assembly: LevelOfParallelism(2)]
+[assembly: LevelOfParallelism(3)]
 [assembly: FixtureLifeCycle(LifeCycle.SingleInstance)]
 
 namespace JobLocks.Quartz.Tests;
@@ -11,8 +11,14 @@ public sealed class AssemblySetup
 {
     public static PostgresServer Postgres { get; private set; } = null!;
 
+    public static ShadowedDatabases Databases { get; private set; } = null!;
+
     [OneTimeSetUp]
-    public async Task StartPostgres() => Postgres = await PostgresServer.StartAsync();
+    public async Task StartPostgres()
+    {
+        Postgres = await PostgresServer.StartAsync();
+        Databases = await ShadowedDatabases.OnAsync(Postgres, typeof(JobLocksOptions).Assembly, typeof(JobLockAttribute).Assembly);
+    }
 
     [OneTimeTearDown]
     public async Task EndPostgres() => await Postgres.DisposeAsync();

@@ -6,6 +6,9 @@ namespace JobLocks.Testing.Postgres;
 /// <summary>The databases created here, on a server that may have others.</summary>
 internal sealed class Databases(string server)
 {
+    /// <summary>The template of databases without anything.</summary>
+    public const string Empty = "template0";
+
     private const int LongestHint = 32;
 
     private readonly ConcurrentBag<string> _created = [];
@@ -17,10 +20,10 @@ internal sealed class Databases(string server)
         return connection.PostgreSqlVersion;
     }
 
-    public async Task<string> CreateAsync(string? hint, CancellationToken stop)
+    public async Task<string> CreateAsync(string? hint, string template, CancellationToken stop)
     {
         var name = NewName(hint);
-        await ExecuteAsync($"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'", stop);
+        await ExecuteAsync($"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'", stop);
         _created.Add(name);
         return new NpgsqlConnectionStringBuilder(server) { Database = name }.ConnectionString;
     }

@@ -65,7 +65,14 @@ public sealed class PostgresServer : IAsyncDisposable
     /// <param name="hint">Becomes part of the name, for whoever looks at the server meanwhile.</param>
     /// <param name="stop">Gives up.</param>
     /// <returns>Its connection string.</returns>
-    public Task<string> CreateDatabaseAsync(string? hint = null, CancellationToken stop = default) => _databases.CreateAsync(hint, stop);
+    public Task<string> CreateDatabaseAsync(string? hint = null, CancellationToken stop = default) => _databases.CreateAsync(hint, Databases.Empty, stop);
+
+    /// <summary>Creates a copy of a database, under a name that nobody else has.</summary>
+    /// <param name="template">The database to copy, to which nobody may be connected.</param>
+    /// <param name="hint">Becomes part of the name.</param>
+    /// <param name="stop">Gives up.</param>
+    /// <returns>Its connection string.</returns>
+    public Task<string> CopyDatabaseAsync(string template, string hint, CancellationToken stop = default) => _databases.CreateAsync(hint, template, stop);
 
     /// <summary>Stops the server and starts it again, with the same port and data.</summary>
     /// <param name="immediate">True stops it as a crash would; false lets it close its connections and write its data first.</param>
@@ -132,7 +139,7 @@ public sealed class PostgresServer : IAsyncDisposable
         {
             var databases = new Databases(server);
             var version = await databases.ServerVersionAsync(stop);
-            var own = await databases.CreateAsync(hint: null, stop);
+            var own = await databases.CreateAsync(hint: null, Databases.Empty, stop);
             return new(databases, local: null, own, $"PostgreSQL {version} from {Machine.ForeignServerVariable}");
         }
         catch (Exception reason) when (reason is NpgsqlException or ArgumentException)

@@ -1,3 +1,5 @@
+using JobLocks.Testing.Postgres;
+
 namespace JobLocks.Hangfire.Tests.Support;
 
 /// <summary>A fixture with a database of its own and two servers over it, or as many as it says. After each test no lock may be left.</summary>
@@ -15,6 +17,8 @@ public abstract class RealServers
     {
         if (Servers is not null) await Servers.DisposeAsync();
         await StoppedAsync();
+
+        if (Servers is not null) Assert.That(await ShadowedDatabases.CallsAsync(Servers.Database), Is.Empty, "functions and operators of a stranger that were called");
     }
 
     [TearDown]
@@ -29,7 +33,7 @@ public abstract class RealServers
     private protected virtual HangfireSetup Setup => new();
 
     private protected virtual async Task<HangfireServers> StartAsync() =>
-        HangfireServers.Start(await AssemblySetup.Server.CreateDatabaseAsync(GetType().Name), Setup);
+        HangfireServers.Start(await AssemblySetup.Databases.CreateAsync(GetType().Name), Setup);
 
     private protected virtual ValueTask StoppedAsync() => ValueTask.CompletedTask;
 

@@ -25,7 +25,12 @@ public abstract class QuartzFixture
     }
 
     [OneTimeTearDown]
-    public async Task EndOthers() => await Others.DisposeAsync();
+    public async Task EndOthers()
+    {
+        await Others.DisposeAsync();
+
+        Assert.That(await ShadowedDatabases.CallsAsync(Database), Is.Empty, "functions and operators of a stranger that were called");
+    }
 
     [SetUp]
     public void PrepareTest()
@@ -50,7 +55,7 @@ public abstract class QuartzFixture
         }
     }
 
-    private protected virtual Task<string> CreateDatabaseAsync() => AssemblySetup.Postgres.CreateDatabaseAsync(GetType().Name);
+    private protected virtual Task<string> CreateDatabaseAsync() => AssemblySetup.Databases.CreateAsync(GetType().Name);
 
     /// <summary>A node of this test's cluster. Its end is this fixture's business.</summary>
     private protected async Task<Node> StartNodeAsync(Store store, Func<NodeSettings, NodeSettings>? set = null)

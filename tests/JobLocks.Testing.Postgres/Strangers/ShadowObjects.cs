@@ -63,12 +63,22 @@ public sealed class ShadowObjects
     public async Task<string> PlantAsync(string database, CancellationToken stop, IReadOnlyCollection<string>? statements = null)
     {
         await using var connection = await OpenAsync(database, stop);
-        await RunAsync(connection, $"ALTER DATABASE {new NpgsqlCommandBuilder().QuoteIdentifier(connection.Database)} {CountCalls}", stop);
+        await CountCallsAsync(connection, stop);
         await RunAsync(connection, $"CREATE SCHEMA {Counters}; GRANT USAGE ON SCHEMA {Counters} TO PUBLIC", stop);
         await RunAsync(connection, $"CREATE FUNCTION {IsCounted}() RETURNS boolean LANGUAGE plpgsql AS $is$BEGIN RETURN {HasName}{Only(statements)}; END$is$", stop);
         await RunAsync(connection, _script, stop);
         return (string)(await RunAsync(connection, $"SELECT pg_catalog.obj_description('{Counters}'::pg_catalog.regnamespace, 'pg_namespace')", stop))!;
     }
+
+    /// <summary>Has the server count the calls in a database that was copied from one with shadows.</summary>
+    internal static async Task CountCallsAsync(string database, CancellationToken stop)
+    {
+        await using var connection = await OpenAsync(database, stop);
+        await CountCallsAsync(connection, stop);
+    }
+
+    private static Task<object?> CountCallsAsync(NpgsqlConnection connection, CancellationToken stop) =>
+        RunAsync(connection, $"ALTER DATABASE {new NpgsqlCommandBuilder().QuoteIdentifier(connection.Database)} {CountCalls}", stop);
 
     /// <summary>
     /// Which of them were called in a database, and how often, such as <c>count: 3</c>. All connections to it that have a name must be closed: the server

@@ -30,11 +30,11 @@ public sealed partial class SqlWords
     /// <summary>What values are cast to.</summary>
     public IReadOnlySet<string> Types { get; }
 
-    /// <summary>All constant SQL texts of an assembly, whatever class they stand in.</summary>
+    /// <summary>All SQL texts of an assembly that never change, whatever class they stand in.</summary>
     public static IEnumerable<string> TextsOf(Assembly assembly) => assembly.GetTypes()
         .SelectMany(static type => type.GetFields(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly))
-        .Where(static field => field is { IsLiteral: true } && field.FieldType == typeof(string))
-        .Select(static field => (string?)field.GetRawConstantValue())
+        .Where(static field => field is { IsLiteral: true } or { IsInitOnly: true, DeclaringType.ContainsGenericParameters: false } && field.FieldType == typeof(string))
+        .Select(static field => field.GetValue(null) as string)
         .OfType<string>()
         .Where(static text => Keyword().IsMatch(text));
 
