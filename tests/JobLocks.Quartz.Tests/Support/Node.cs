@@ -41,6 +41,9 @@ internal sealed record NodeSettings(string Database, string Cluster)
     /// <summary>How late a firing of a stored trigger may be before it counts as missed, and how often that is looked for.</summary>
     public TimeSpan MisfireThreshold { get; init; } = TimeSpan.FromMinutes(1);
 
+    /// <summary>The locks to use, which outlive the node; null for locks of its own.</summary>
+    public AdvisoryLocks? Locks { get; init; }
+
     /// <summary>Where its log goes; null for nowhere.</summary>
     public ILoggerProvider? Loggers { get; init; }
 
@@ -82,7 +85,9 @@ internal sealed class Node : IAsyncDisposable
             logging.SetMinimumLevel(settings.Loggers is null ? LogLevel.None : LogLevel.Information);
             if (settings.Loggers is { } loggers) logging.AddProvider(loggers);
         });
-        services.AddJobLocks(settings.Database, static options => options.HeartbeatInterval = TimeSpan.FromMilliseconds(200));
+        // As instances, of which the container disposes none.
+        if (settings.Locks is { } lent) services.AddSingleton(lent).AddSingleton<IJobLocks>(lent);
+        services.AddJobLocks(settings.Database, SetUp);
         services.AddSingleton<Watch>();
         services.AddQuartz(quartz => Configure(quartz, settings, told));
         var provider = services.BuildServiceProvider();
@@ -93,6 +98,9 @@ internal sealed class Node : IAsyncDisposable
         if (settings.IsStarted) await scheduler.Start();
         return new(provider, scheduler, told);
     }
+
+    /// <summary>The options of a node's locks.</summary>
+    public static void SetUp(JobLocksOptions options) => options.HeartbeatInterval = TimeSpan.FromMilliseconds(200);
 
     /// <summary>Runs a job once, now. It is gone afterwards.</summary>
     public Task<ITrigger> RunAsync<TJob>(Scene scene, Action<TriggerBuilder<TJob>>? trigger = null, Action<JobBuilder<TJob>>? job = null)

@@ -5,7 +5,8 @@ namespace JobLocks.Quartz.Tests.Support;
 /// <summary>A database of its own, nodes that end with the test, and the proof that no lock is left.</summary>
 public abstract class QuartzFixture
 {
-    private readonly List<Node> _nodes = [];
+    private readonly List<(Node Node, AdvisoryLocks? Lent)> _nodes = [];
+    private readonly Stack<AdvisoryLocks> _idle = [];
     private string _cluster = "";
 
     internal string Database { get; private set; } = "";
@@ -28,6 +29,7 @@ public abstract class QuartzFixture
     public async Task EndOthers()
     {
         await Others.DisposeAsync();
+        foreach (var locks in _idle) await locks.DisposeAsync();
 
         Assert.That(await ShadowedDatabases.CallsAsync(Database), Is.Empty, "functions and operators of a stranger that were called");
     }
@@ -42,14 +44,23 @@ public abstract class QuartzFixture
     [TearDown]
     public async Task LeavesNoLock()
     {
+        var isClean = false;
         try
         {
-            foreach (var node in _nodes) await node.IsIdleAsync();
+            foreach (var (node, _) in _nodes) await node.IsIdleAsync();
             await Eventually.IsTrueOf(CountLocksAsync, static count => count == 0, "locks in the database");
+            isClean = true;
         }
         finally
         {
-            foreach (var node in _nodes) await node.DisposeAsync();
+            foreach (var (node, lent) in _nodes)
+            {
+                await node.DisposeAsync();
+                if (lent is null) continue;
+                if (isClean) _idle.Push(lent);
+                else await lent.DisposeAsync();
+            }
+
             _nodes.Clear();
             Scene.Dispose();
         }
@@ -57,20 +68,25 @@ public abstract class QuartzFixture
 
     private protected virtual Task<string> CreateDatabaseAsync() => AssemblySetup.Databases.CreateAsync(GetType().Name);
 
-    /// <summary>A node of this test's cluster. Its end is this fixture's business.</summary>
+    /// <summary>A node of this test's cluster. Its end is this fixture's business. A session is dear, and so the next test has the same one.</summary>
     private protected async Task<Node> StartNodeAsync(Store store, Func<NodeSettings, NodeSettings>? set = null)
     {
         var settings = new NodeSettings(Database, _cluster) { Store = store };
-        var node = await Node.StartAsync(set?.Invoke(settings) ?? settings);
-        _nodes.Add(node);
+        settings = set?.Invoke(settings) ?? settings;
+        if (settings is { Loggers: null, IsBare: false } && string.Equals(settings.Database, Database, StringComparison.Ordinal))
+            settings = settings with { Locks = _idle.TryPop(out var idle) ? idle : AdvisoryLocks.Connect(Database, Node.SetUp) };
+        var node = await Node.StartAsync(settings);
+        _nodes.Add((node, settings.Locks));
         return node;
     }
 
-    /// <summary>Ends a node inside of a test.</summary>
+    /// <summary>Ends a node inside of a test, and its session with it.</summary>
     private protected async Task EndAsync(Node node)
     {
-        _nodes.Remove(node);
+        var ended = _nodes.Find(one => one.Node == node);
+        _nodes.Remove(ended);
         await node.DisposeAsync();
+        if (ended.Lent is { } lent) await lent.DisposeAsync();
     }
 
     private protected Task<JobLockHandle?> OthersTryAsync() => Others.TryAcquireAsync(Scene.LockName);
