@@ -3,8 +3,8 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 namespace JobLocks;
 
 /// <summary>
-/// Healthy where the server answers on the very session that holds the locks. Degraded where it does, but runs cannot stand in line, nobody
-/// sees who holds what, or another program holds a lock that JobLocks uses for its own work.
+/// Healthy where the server answers on the very session that holds the locks. Degraded where it does, but runs cannot stand in line, handles have no
+/// fencing tokens, it is not known who holds what, or another program holds a lock that JobLocks uses for its own work.
 /// </summary>
 internal sealed class JobLocksHealthCheck(AdvisoryLocks locks) : IHealthCheck
 {

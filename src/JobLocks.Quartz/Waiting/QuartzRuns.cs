@@ -82,13 +82,11 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     public async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         var fates = new List<RunFate>(runs.Count);
-        var comesHere = 0;
         foreach (var run in runs)
         {
             var fate = await WakeAsync(run, stop).ConfigureAwait(false);
-            // Other runs may have taken the threads that were free when it was chosen.
-            if (fate == RunFate.Comes && ++comesHere > Threads.Free) fate = RunFate.ComesElsewhere;
-            fates.Add(fate);
+            // Another run may have taken the thread that was free when this one was chosen.
+            fates.Add(fate == RunFate.Comes && Threads.Free == 0 ? RunFate.ComesElsewhere : fate);
         }
 
         return fates;

@@ -106,7 +106,7 @@ public sealed class TableLockTests
     }
 
     [Test]
-    public async Task Says_which_table_it_is_and_goes_on(
+    public async Task Says_what_is_missing_and_goes_on_whatever_table_it_is(
         [Values("line", "limits", "sessions", "held", "names", "minutes")] string table, [Values("DO $$BEGIN LOCK TABLE joblocks.{0}; END$$", "VACUUM FULL joblocks.{0}")] string act, CancellationToken stop)
     {
         await using var locks = Locks(_database);
@@ -122,7 +122,9 @@ public sealed class TableLockTests
         await using (var next = await locks.TryAcquireAsync("next", stop)) Assert.That(next, Is.Not.Null);
         await using (var limited = (await ((ILockKeeper)locks).TryTakeAllAsync([new("two", LockKey.Of("two"), LockMode.Exclusive, 2)], new(), null, blocks: false, stop)).Handles[0])
             Assert.That(limited, Is.Not.Null);
-        if (table is not "limits") await Eventually(() => Task.FromResult(locks.Lacks is { } lacks && lacks.Contains(table, StringComparison.Ordinal)), stop);
+        // No run needs the limits.
+        var expected = table switch { "line" => "has the table joblocks.line to himself", "limits" => "", _ => "it cannot be written down for now" };
+        await Eventually(() => Task.FromResult(expected.Length == 0 ? locks.Lacks is null : locks.Lacks?.Contains(expected, StringComparison.Ordinal) == true), stop);
         await reading.DisposeAsync();
         await acting;
         await Eventually(() => Task.FromResult(locks.Lacks is null), stop);
