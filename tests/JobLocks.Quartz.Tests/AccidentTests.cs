@@ -29,7 +29,7 @@ public sealed class AccidentTests : QuartzFixture
     }
 
     [Test]
-    public async Task Starts_in_order_what_waits_where_the_wait_queue_was_lost(
+    public async Task Starts_what_waits_where_the_wait_queue_was_lost(
         [Values("TRUNCATE joblocks.line", "DELETE FROM joblocks.line", "DROP SCHEMA joblocks CASCADE")] string accident)
     {
         var node = await StartNodeAsync(Store.Ado);
@@ -44,31 +44,10 @@ public sealed class AccidentTests : QuartzFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(runs.Select(static run => run.Context.Trigger.Key), Is.EqualTo(waiting.Select(static trigger => trigger.Key)));
+            Assert.That(runs.Select(static run => run.Context.Trigger.Key), Is.EquivalentTo(waiting.Select(static trigger => trigger.Key)));
             Assert.That(Scene.Begun, Is.EqualTo(waiting.Length));
             Assert.That(await LineAsync(), Is.Zero);
         }
-    }
-
-    [Test]
-    public async Task Starts_in_order_what_waits_on_two_nodes_where_the_wait_queue_was_lost()
-    {
-        Node[] nodes = [await StartNodeAsync(Store.Ado), await StartNodeAsync(Store.Ado)];
-        var others = await OthersHoldAsync();
-        var waiting = new List<TriggerKey>();
-        for (var nth = 1; nth <= 4; nth++)
-        {
-            waiting.Add((await nodes[0].RunAsync<WaitingJob>(Scene)).Key);
-            await ParkedAsync(nth);
-        }
-
-        await AskAsync("TRUNCATE joblocks.line");
-        await ParkedAsync(4);
-        await others.DisposeAsync();
-        var runs = new List<Run>();
-        foreach (var _ in waiting) runs.Add(await Scene.NextRunAsync());
-
-        Assert.That(runs.Select(static run => run.Context.Trigger.Key), Is.EqualTo(waiting));
     }
 
     [Test]

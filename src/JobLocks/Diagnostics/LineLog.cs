@@ -43,7 +43,4 @@ internal static partial class LineLog
 
     [LoggerMessage(412, LogLevel.Information, "Job {JobId} waits in {Store}, which was restored or had another name: it keeps its place in the line")]
     public static partial void Adopted(this ILogger log, string jobId, string store);
-
-    [LoggerMessage(413, LogLevel.Warning, "The entries of {Count} runs in the wait queue were gone, though {Store} still keeps the runs: they have their positions again")]
-    public static partial void Restored(this ILogger log, int count, string store);
 }

@@ -140,18 +140,6 @@ internal static class EntrySql
         RETURNING l.woken IS NOT NULL
         """;
 
-    /// <summary>Those of the positions $1 at which there is no entry.</summary>
-    public const string WithoutEntry = """SELECT p.place FROM unnest($1::bigint[]) AS p (place) WHERE NOT EXISTS (SELECT FROM "joblocks".line AS l WHERE l.place = p.place)""";
-
-    /// <summary>The parked run of the position $1 has its entry again, unless it has another one by now. Answers the position if it has it.</summary>
-    public const string Restore =
-        """
-        INSERT INTO "joblocks".line (place, store, run, queue, key, name, mode, slots, since, until, job, parked)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9 + $10 * interval '1 ms', $11, true)
-        ON CONFLICT DO NOTHING
-        RETURNING place
-        """;
-
     /// <summary>The store of the run of the place $1 has kept it, though nobody has said so.</summary>
     public const string WasParked = """UPDATE "joblocks".line SET parked = true WHERE place = $1""";
 

@@ -64,6 +64,8 @@ internal sealed class LineSweep(
         if (!isNew) return true;
 
         log.Leads(Shown.Name(store));
+        // Nobody has swept for it for a while, and it may have been taken for dead.
+        foreach (var place in watch.Parked.Of(store)) watch.Run(EntrySql.Park, place.Stance!.ToPark(place));
         return true;
     }
 
@@ -158,13 +160,13 @@ internal sealed class LineSweep(
             watch.Tell(run.Place);
         }
 
-        // The scheduler that was to start them has no free worker, or has not heard.
-        if (fates.Exists(static of => of.Fate == RunFate.ComesElsewhere)) watch.HaveOthersLook(store.Id!);
         // Whoever was to wake them has died.
         var missed = fates.Where(static of => of is { Fate: RunFate.Waits, Run.IsOurs: true }).Select(static of => of.Run).ToList();
         watch.Deliver(missed);
         foreach (var gone in fates.Where(static of => of.Fate == RunFate.IsGone).GroupBy(static of => of.Run.IsOurs))
             watch.GiveUp([.. gone.Select(static of => of.Run)], wasTheirTurn: gone.Key);
+        // The scheduler that was to start them has no free worker, or has not heard.
+        if (fates.Exists(static of => of.Fate == RunFate.ComesElsewhere)) watch.TryHaveOthersLook(store.Id!);
         return missed.Count > 0;
     }
 

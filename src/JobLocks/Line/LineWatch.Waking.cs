@@ -179,6 +179,9 @@ internal sealed partial class LineWatch
         if (Encoding.UTF8.GetByteCount(look) <= LongestPayload) Run(WakeSql.Notify, new NpgsqlParameter<string[]> { TypedValue = [look] });
     }
 
+    /// <summary>The same for a sweep, which goes on where PostgreSQL has no room for a notification.</summary>
+    public void TryHaveOthersLook(string store) => Try(() => HaveOthersLook(store));
+
     /// <summary>Lets the next runs past those that a person holds back in their store.</summary>
     private void LetPast(IReadOnlyList<WaitingRun> heldBack)
     {

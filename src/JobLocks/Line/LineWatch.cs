@@ -31,7 +31,6 @@ internal sealed partial class LineWatch : IDisposable
     private readonly UnservedStores _unserved;
     private readonly UnknownNews _unknownNews;
     private readonly RecentFailure _failure;
-    private readonly RestoredPositions _restored;
     // Earlier names of stores under which places may still stand. Used by the thread alone.
     private readonly HashSet<string> _toRename = new(StringComparer.Ordinal);
 
@@ -53,7 +52,6 @@ internal sealed partial class LineWatch : IDisposable
         _unknownNews = new(log);
         _failure = new(options.SweepInterval * 3 > ShortestFailure ? options.SweepInterval * 3 : ShortestFailure);
         _unserved = new(statements, options, log);
-        _restored = new(statements, this, log);
         _sweep = new(statements, desk, new(desk, internalLocks), this, _unserved, new(statements, this, _unserved, log), options, log);
     }
 
@@ -63,7 +61,7 @@ internal sealed partial class LineWatch : IDisposable
     /// <summary>Those that were woken from here and are not known to have begun.</summary>
     public WakesUnderWay UnderWay { get; } = new();
 
-    /// <summary>Those that were parked from here.</summary>
+    /// <summary>Those that were parked from here, in stores of this process alone.</summary>
     public ParkedHere Parked { get; } = new();
 
     /// <summary>For which stores this process can start runs.</summary>
@@ -93,6 +91,7 @@ internal sealed partial class LineWatch : IDisposable
         {
             _sweep.Forget(name);
             _presence.Hide(name);
+            Parked.Forget(name);
         }
 
         if (UnservedStores.IsVolatile(id)) Bury(id);
@@ -241,7 +240,6 @@ internal sealed partial class LineWatch : IDisposable
 
         // A run that took its place meanwhile did so under the name that it knew.
         foreach (var name in earlier.Where(name => _toRename.Contains(name) || _presence.Shows(name))) Rename(name, id);
-        if (_desk.HasLine == true) _restored.Restore(store);
         if (Blocking.Wait(store.CanStartRunsAsync(CancellationToken.None).AsTask()) && Serves(id))
         {
             _presence.Show(id);
@@ -264,7 +262,6 @@ internal sealed partial class LineWatch : IDisposable
         if (_desk.HasLine != true) return;
 
         Run(SweepSql.Rename, new NpgsqlParameter<string> { TypedValue = before }, new NpgsqlParameter<string> { TypedValue = now });
-        Parked.Rename(before, now);
         _toRename.Remove(before);
         // Last, since what is still shown is renamed again.
         _presence.Hide(before);

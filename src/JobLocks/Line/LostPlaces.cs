@@ -8,18 +8,14 @@ namespace JobLocks.Line;
 
 /// <summary>
 /// Runs that are parked in their store and have no place in the line: the table was emptied, or the store was restored from a dump. No process
-/// knows their places or would wake them, so they are started, ask for their locks, and take a new place where they must. Used by the thread of the <see cref="LineWatch"/> alone.
+/// would wake them, so they are started, ask for their locks, and take a new place where they must. Used by the thread of the <see cref="LineWatch"/> alone.
 /// </summary>
 internal sealed class LostPlaces(LineStatements statements, LineWatch watch, UnservedStores unserved, ILogger log)
 {
     // Between two passes through a store. Each sweep reads one page.
     private static readonly TimeSpan BetweenPasses = TimeSpan.FromSeconds(10);
 
-    // The process that has parked a run gives it its old position back meanwhile, see RestoredPositions.
-    private static readonly TimeSpan LeftAlone = TimeSpan.FromSeconds(4);
-
     private readonly Dictionary<string, (string? From, TimeSpan NextAt)> _passes = new(StringComparer.Ordinal);
-    private readonly Dictionary<(string Store, string Run), TimeSpan> _lostSince = [];
 
     /// <summary>Reads the next page of a store, and starts those of it that have no place.</summary>
     public void Find(IRunStore store)
@@ -27,7 +23,6 @@ internal sealed class LostPlaces(LineStatements statements, LineWatch watch, Uns
         var id = store.Id!;
         var pass = _passes.GetValueOrDefault(id);
         if (pass.From is null && BootClock.Now < pass.NextAt) return;
-        if (pass.From is null) ForgetOld();
 
         var page = Blocking.Wait(store.FindParkedAsync(pass.From, CancellationToken.None).AsTask());
         _passes[id] = (page.Next, BootClock.Now + BetweenPasses);
@@ -39,11 +34,7 @@ internal sealed class LostPlaces(LineStatements statements, LineWatch watch, Uns
 
         Adopt(id, names, page.Runs);
         var known = Known([id, .. names.Same], page.Runs);
-        foreach (var run in known) _lostSince.Remove((id, run));
-        var missing = page.Runs.Where(run => !known.Contains(run.Address.Run)).ToList();
-        foreach (var (address, _) in missing) _lostSince.TryAdd((id, address.Run), BootClock.Now);
-        var lost = missing.Where(run => BootClock.Now - _lostSince[(id, run.Address.Run)] >= LeftAlone).Select(static run => Lost(run.Address, run.Waited)).ToList();
-        if (lost.Count < missing.Count) _passes[id] = (page.Next, BootClock.Now + LeftAlone);
+        var lost = page.Runs.Where(run => !known.Contains(run.Address.Run)).Select(static run => Lost(run.Address, run.Waited)).ToList();
         if (lost.Count == 0) return;
 
         var comesElsewhere = false;
@@ -54,15 +45,6 @@ internal sealed class LostPlaces(LineStatements statements, LineWatch watch, Uns
         }
 
         if (comesElsewhere) watch.HaveOthersLook(id);
-    }
-
-    /// <summary>Those that their store does not have any more.</summary>
-    private void ForgetOld()
-    {
-        foreach (var (run, since) in _lostSince)
-        {
-            if (BootClock.Now - since > BetweenPasses * 6) _lostSince.Remove(run);
-        }
     }
 
     /// <summary>

@@ -3,25 +3,22 @@ using System.Collections.Concurrent;
 namespace JobLocks.Line;
 
 /// <summary>
-/// The positions of the runs that this process has parked, in case their rows are lost: the table leads, and this is a copy that is believed only after the
-/// job store was asked. Of a store in the memory of this process, nobody else knows them. Thread-safe.
+/// The runs that were parked here in a store that lives in the memory of this process. Where the process could not be reached for long, others
+/// have taken it for dead and its places away, and nobody else knows what stood there. Thread-safe.
 /// </summary>
 internal sealed class ParkedHere
 {
-    // A few megabytes. Runs beyond that are found in their store, without their order.
-    private const int MostOfStoresThatLast = 20_000;
-
     private readonly ConcurrentDictionary<long, LinePlace> _places = new();
 
     public void Add(LinePlace place)
     {
-        if (_places.Count < MostOfStoresThatLast || UnservedStores.IsVolatile(place.Stance!.Run.Store)) _places[place.Place] = place;
+        if (UnservedStores.IsVolatile(place.Stance!.Run.Store)) _places[place.Place] = place;
     }
 
-    /// <summary>A store is called something else from now on.</summary>
-    public void Rename(string before, string now)
+    /// <summary>Forgets those of a store that is closed here.</summary>
+    public void Forget(string store)
     {
-        foreach (var place in Of(before)) _places.TryUpdate(place.Place, place with { Stance = place.Stance! with { Run = place.Stance.Run with { Store = now } } }, place);
+        foreach (var place in Of(store)) Remove(place.Place);
     }
 
     public void Remove(long place) => _places.TryRemove(place, out _);
