@@ -19,16 +19,15 @@ public sealed class MechanismsOfStatesTests : Mechanisms
         var before = Statistics;
         var (id, _) = await PutOffAsync(
             method,
-            _ =>
+            async _ =>
             {
-                var meanwhile = Statistics;
+                // It may be tried again at this moment.
+                var meanwhile = await Patience.UntilAsync(() => Task.FromResult(Statistics), static statistics => statistics.Scheduled == 1, stop);
                 using (Assert.EnterMultipleScope())
                 {
                     Assert.That((meanwhile.Deleted, meanwhile.Failed, meanwhile.Succeeded), Is.EqualTo((before.Deleted, before.Failed, before.Succeeded)));
                     Assert.That((meanwhile.Enqueued, meanwhile.Processing, meanwhile.Scheduled), Is.EqualTo((0L, 0L, 1L)));
                 }
-
-                return Task.CompletedTask;
             },
             stop);
         await Servers.StoredAsync(id, SucceededState.StateName, stop);

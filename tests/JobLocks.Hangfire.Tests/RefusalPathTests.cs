@@ -15,7 +15,7 @@ public sealed class RefusalPathTests : RealServers
         CREATE SEQUENCE refusals;
         CREATE FUNCTION refuse_once() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
-            IF nextval('refusals') <= TG_ARGV[0]::int THEN RAISE 'not now'; END IF;
+            IF pg_catalog.nextval('refusals'::pg_catalog.regclass) OPERATOR(pg_catalog.<=) TG_ARGV[0]::pg_catalog.int8 THEN RAISE 'not now'; END IF;
             RETURN NEW;
         END $$;
         """;

@@ -1,5 +1,3 @@
-using JobLocks.Testing.Postgres;
-
 namespace JobLocks.Hangfire.Tests.Support;
 
 /// <summary>A fixture with a database of its own and two servers over it, or as many as it says. After each test no lock may be left.</summary>
@@ -18,7 +16,7 @@ public abstract class RealServers
         if (Servers is not null) await Servers.DisposeAsync();
         await StoppedAsync();
 
-        if (Servers is not null) Assert.That(await ShadowedDatabases.CallsAsync(Servers.Database), Is.Empty, "functions and operators of a stranger that were called");
+        if (Servers is not null) Assert.That(await AssemblySetup.Databases.CallsAsync(Servers.Database), Is.Empty, "functions and operators of a stranger that were called");
     }
 
     [TearDown]

@@ -31,7 +31,7 @@ public abstract class QuartzFixture
         await Others.DisposeAsync();
         foreach (var locks in _idle) await locks.DisposeAsync();
 
-        Assert.That(await ShadowedDatabases.CallsAsync(Database), Is.Empty, "functions and operators of a stranger that were called");
+        Assert.That(await AssemblySetup.Databases.CallsAsync(Database), Is.Empty, "functions and operators of a stranger that were called");
     }
 
     [SetUp]

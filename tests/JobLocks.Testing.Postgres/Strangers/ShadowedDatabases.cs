@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Reflection;
 using Npgsql;
 
@@ -11,6 +12,7 @@ public sealed class ShadowedDatabases
 {
     private readonly PostgresServer _server;
     private readonly string? _template;
+    private readonly ConcurrentDictionary<string, bool> _shadowed = new(StringComparer.Ordinal);
 
     private ShadowedDatabases(PostgresServer server, string? template) => (_server, _template) = (server, template);
 
@@ -29,9 +31,9 @@ public sealed class ShadowedDatabases
         return new(server, new NpgsqlConnectionStringBuilder(template).Database);
     }
 
-    /// <summary>What was called in one of them by connections that have an application name, when all of these are closed.</summary>
-    public static Task<IReadOnlyList<string>> CallsAsync(string database) =>
-        AreWanted ? ShadowObjects.CallsAsync(database, CancellationToken.None) : Task.FromResult<IReadOnlyList<string>>([]);
+    /// <summary>What was called in one of them by connections that have an application name of their own, when all of these are closed.</summary>
+    public Task<IReadOnlyList<string>> CallsAsync(string database) =>
+        _shadowed.ContainsKey(database) ? ShadowObjects.CallsAsync(database, CancellationToken.None) : Task.FromResult<IReadOnlyList<string>>([]);
 
     /// <summary>Creates one.</summary>
     /// <param name="hint">Becomes part of its name.</param>
@@ -42,6 +44,7 @@ public sealed class ShadowedDatabases
 
         var database = await _server.CopyDatabaseAsync(_template, hint);
         await ShadowObjects.CountCallsAsync(database, CancellationToken.None);
+        _shadowed[database] = true;
         return database;
     }
 }
