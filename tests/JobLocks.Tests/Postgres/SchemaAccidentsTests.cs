@@ -115,7 +115,7 @@ public sealed class SchemaAccidentsTests : LineFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(before.Status, Is.EqualTo(HealthStatus.Healthy));
-            Assert.That(without.Entries["joblocks"].Description, Does.Contain("GRANT").And.Contain(table is "fence" ? "no fencing tokens" : table is "line" or "place" ? "no run can wait in line" : "nobody sees who holds what"));
+            Assert.That(without.Entries["joblocks"].Description, Does.Contain("GRANT").And.Contain(table is "fence" ? "no fencing tokens" : table is "line" or "place" ? "no run can wait in line" : "who holds what"));
         }
 
         await DropRoleAsync(role);

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
 
@@ -7,8 +8,9 @@ namespace JobLocks.Tests.Support;
 internal sealed class OtherProcess : IDisposable
 {
     private readonly Process _process;
+    private readonly ConcurrentQueue<string> _errors;
 
-    private OtherProcess(Process process) => _process = process;
+    private OtherProcess(Process process, ConcurrentQueue<string> errors) => (_process, _errors) = (process, errors);
 
     /// <summary>The argument with which the other process prints <see cref="Names"/> and ends.</summary>
     public const string PrintNames = "names";
@@ -63,23 +65,31 @@ internal sealed class OtherProcess : IDisposable
         var start = new ProcessStartInfo("dotnet") { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         foreach (var argument in (string[])["exec", typeof(OtherProcess).Assembly.Location, .. arguments]) start.ArgumentList.Add(argument);
         var process = Process.Start(start)!;
-        // What it dies of, a person wants to read.
-        process.ErrorDataReceived += static (_, said) => TestContext.Progress.WriteLine(said.Data);
+        var errors = new ConcurrentQueue<string>();
+        process.ErrorDataReceived += (_, said) => errors.Enqueue(said.Data ?? "");
         process.BeginErrorReadLine();
-        return new(process);
+        return new(process, errors);
     }
 
-    public async Task<string?> SaysAsync(CancellationToken stop) => await _process.StandardOutput.ReadLineAsync(stop);
+    /// <summary>The next line of its output.</summary>
+    /// <exception cref="InvalidOperationException">It has ended. The message has what it wrote to its error output.</exception>
+    public async Task<string> SaysAsync(CancellationToken stop)
+    {
+        if (await _process.StandardOutput.ReadLineAsync(stop) is { } line) return line;
+
+        await _process.WaitForExitAsync(stop);
+        throw new InvalidOperationException($"The other process has ended with {_process.ExitCode}: {string.Join('\n', _errors)}");
+    }
 
     /// <summary>Waits for the next line, which must be this word and the time at which it came true.</summary>
     /// <returns>The <see cref="Stopwatch.GetTimestamp"/> of the other process, which runs by the same clock as ours.</returns>
     public async Task<long> SaysWhenAsync(string word, CancellationToken stop)
     {
         var line = await SaysAsync(stop);
-        if (line?.Split(' ') is [var said, var number] && string.Equals(said, word, StringComparison.Ordinal))
+        if (line.Split(' ') is [var said, var number] && string.Equals(said, word, StringComparison.Ordinal))
             return long.Parse(number, CultureInfo.InvariantCulture);
 
-        throw new InvalidOperationException($"The other process should say '{word}' and a number, but says '{line ?? "nothing any more"}'.");
+        throw new InvalidOperationException($"The other process should say '{word}' and a number, but says '{line}'.");
     }
 
     /// <summary>Asks a process that watches its lock for the fencing token.</summary>

@@ -36,7 +36,19 @@ public abstract class TwoInstances
 
     // The sessions still stand: what is left now was given back by nobody.
     [TearDown]
-    public async Task Leaves_no_lock_behind() => Assert.That(await LockTable.CountLeftAsync(Database), Is.Zero, "the test has given all back");
+    public async Task Leaves_no_lock_behind()
+    {
+        var left = await LockTable.CountLeftAsync(Database);
+        if (left > 0)
+        {
+            // The next test is not to fail with this one.
+            await Locks.DisposeAsync();
+            await Others.DisposeAsync();
+            (Locks, Others) = (AdvisoryLocks.Connect(Database), AdvisoryLocks.Connect(Database));
+        }
+
+        Assert.That(left, Is.Zero, "the test has given all back");
+    }
 
     /// <summary>What an instance has given back so far, the server has too: it is told in order.</summary>
     private protected static async Task SettleAsync(IJobLocks locks, CancellationToken stop)
