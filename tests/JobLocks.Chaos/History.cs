@@ -25,7 +25,7 @@ internal sealed class History(NpgsqlDataSource database)
     private const string Watch =
         """
         CREATE TRIGGER note AFTER INSERT ON joblocks.line FOR EACH ROW EXECUTE FUNCTION chaos.note();
-        CREATE TRIGGER note AFTER UPDATE OF job_data ON chaos_quartz.qrtz_job_details FOR EACH ROW WHEN (new.job_name LIKE 'counter-%') EXECUTE FUNCTION chaos.note_write();
+        CREATE TRIGGER note AFTER UPDATE OF job_data ON chaos_quartz.qrtz_job_details FOR EACH ROW WHEN (new.job_name LIKE 'counter%') EXECUTE FUNCTION chaos.note_write();
         """;
 
     private const string Locks =

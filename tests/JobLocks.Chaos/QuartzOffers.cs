@@ -11,7 +11,7 @@ internal static class QuartzOffers
     public const string Data = "offer";
 
     /// <summary>The jobs that count. Each name is a lock, too.</summary>
-    public static readonly IReadOnlyList<string> Counters = ["counter-a", "counter-b"];
+    public static readonly IReadOnlyList<string> Counters = ["countera", "counterb"];
 
     private const string Run = "run";
     private const string Repeated = "series";
