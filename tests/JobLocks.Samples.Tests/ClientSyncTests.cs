@@ -7,7 +7,7 @@ namespace JobLocks.Samples.Tests;
 [TestFixture]
 public sealed class ClientSyncTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
     private static readonly TimeSpan Glance = TimeSpan.FromMilliseconds(50);
 
     private PostgresServer _server = null!;
@@ -36,7 +36,7 @@ public sealed class ClientSyncTests
         Assert.That(left, Is.Zero);
     }
 
-    [TestCase("wait"), TestCase("reschedule"), TestCase("skip"), TestCase("fail"), CancelAfter(180_000)]
+    [TestCase("wait"), TestCase("reschedule"), TestCase("skip"), TestCase("fail"), CancelAfter(300_000)]
     public async Task Imports_every_report_once(string conflict, CancellationToken stop)
     {
         using var sample = SampleRun.Start(_connectionString, "--feed", Feeds.Small(), "--rounds", "2", "--conflict", conflict);
@@ -53,7 +53,7 @@ public sealed class ClientSyncTests
         }
     }
 
-    [Test, CancelAfter(180_000)]
+    [Test, CancelAfter(300_000)]
     public async Task Runs_everything_that_it_put_off(CancellationToken stop)
     {
         using var sample = SampleRun.Start(_connectionString, "--feed", Feeds.Small(), "--rounds", "2");
@@ -67,7 +67,7 @@ public sealed class ClientSyncTests
         }
     }
 
-    [Test, CancelAfter(180_000)]
+    [Test, CancelAfter(300_000)]
     public async Task Shows_the_damage_without_locks(CancellationToken stop)
     {
         using var sample = SampleRun.Start(_connectionString, "--feed", Feeds.Small(), "--without-locks");
@@ -82,7 +82,7 @@ public sealed class ClientSyncTests
         }
     }
 
-    [Test, CancelAfter(180_000)]
+    [Test, CancelAfter(300_000)]
     public async Task Loses_and_repeats_nothing_when_a_server_is_killed(CancellationToken stop)
     {
         using var sample = SampleRun.Start(_connectionString, "--rounds", "2");
@@ -99,7 +99,7 @@ public sealed class ClientSyncTests
         }
     }
 
-    [Test, CancelAfter(180_000)]
+    [Test, CancelAfter(300_000)]
     public async Task Stays_clean_while_every_lock_session_is_ended_each_second(CancellationToken stop)
     {
         using var sample = SampleRun.Start(_connectionString, "--rounds", "2");
@@ -122,7 +122,7 @@ public sealed class ClientSyncTests
         }
     }
 
-    [Test, CancelAfter(180_000)]
+    [Test, CancelAfter(300_000)]
     public async Task Starts_no_run_of_a_client_whose_lock_another_program_holds(CancellationToken stop)
     {
         await using var other = await _database.OpenConnectionAsync(stop);
