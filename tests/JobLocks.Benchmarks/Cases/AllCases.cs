@@ -28,6 +28,8 @@ internal static class AllCases
                 mostMedian: 15),
             new WaitingCase("quartz", WaitingWay.QuartzLine, [("[DisallowConcurrentExecution]", WaitingWay.QuartzOwn), (EachStartsTheNext, WaitingWay.QuartzChain)], mostMedian: 15),
             new WaitingCase("both", WaitingWay.BothLine, [], mostMedian: 25),
+            new WakeCase("hangfire", WaitingWay.HangfireLine),
+            new WakeCase("quartz", WaitingWay.QuartzLine),
             new WaitingNamesCase(),
             new KillCase(),
             new LongLineCase(),

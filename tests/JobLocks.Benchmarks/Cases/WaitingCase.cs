@@ -15,7 +15,6 @@ internal sealed class WaitingCase(string who, WaitingWay ours, IReadOnlyList<(st
     private const int Milliseconds = 100;
     private const double MostOfNearlyAll = 60;
     private const double MostSeconds = 3.6;
-    private const double MostInOtherProcess = 2;
 
     public string Name => $"waiting-{who}";
 
@@ -30,11 +29,7 @@ internal sealed class WaitingCase(string who, WaitingWay ours, IReadOnlyList<(st
         var rounds = await Rounds.InTurnAsync(bench.Effort.WaitingRounds, turns, stop);
         if (rounds[0].Any(static round => round.Overlaps > 0)) throw new WrongAnswerException();
 
-        return
-        [
-            .. peers.Count == 0 ? Compare("-", rounds[0], theirs: null, isFirst: true) : peers.SelectMany((peer, i) => Compare(peer.Name, rounds[0], rounds[i + 1], i == 0)),
-            New("next start in the other process, p50", "ms", "in the same process", Median(rounds[0], isInOtherProcess: true), Median(rounds[0], isInOtherProcess: false), Goal.RatioAtMost(MostInOtherProcess)),
-        ];
+        return [.. peers.Count == 0 ? Compare("-", rounds[0], theirs: null, isFirst: true) : peers.SelectMany((peer, i) => Compare(peer.Name, rounds[0], rounds[i + 1], i == 0))];
     }
 
     private IEnumerable<Row> Compare(string peer, IReadOnlyList<Timeline> mine, IReadOnlyList<Timeline>? theirs, bool isFirst)
@@ -57,10 +52,6 @@ internal sealed class WaitingCase(string who, WaitingWay ours, IReadOnlyList<(st
     };
 
     private static Spread? Quantile(IReadOnlyList<Timeline>? rounds, double quantile) => rounds is null ? null : Spread.Of(rounds.Select(round => round.Gap(quantile)));
-
-    /// <summary>Null where the workers of one process were the quicker ones each time.</summary>
-    private static Spread? Median(IReadOnlyList<Timeline> rounds, bool isInOtherProcess) =>
-        rounds.Select(round => round.Gap(0.5, isInOtherProcess)).Where(double.IsFinite).ToList() is { Count: > 0 } medians ? Spread.Of(medians) : null;
 
     private static Spread? Seconds(IReadOnlyList<Timeline>? rounds)
     {

@@ -8,8 +8,7 @@ namespace JobLocks.Benchmarks.Waiting;
 /// <param name="Number">Which run.</param>
 /// <param name="Entered">When it began, on the clock of <see cref="Clock"/>.</param>
 /// <param name="Left">When it ended.</param>
-/// <param name="Process">The id of its process.</param>
-internal sealed record Held(string Name, int Number, long Entered, long Left, int Process)
+internal sealed record Held(string Name, int Number, long Entered, long Left)
 {
     /// <summary>What each job does.</summary>
     public static void For(string name, int number, int milliseconds)
@@ -19,14 +18,13 @@ internal sealed record Held(string Name, int Number, long Entered, long Left, in
 #pragma warning disable RS0030 // To hold the lock for so long is the job.
         Thread.Sleep(milliseconds);
 #pragma warning restore RS0030
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"out {name} {number} {entered} {Clock.Now} {Environment.ProcessId}"));
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"out {name} {number} {entered} {Clock.Now}"));
     }
 
     public static Held Read(string line)
     {
         var words = line.Split(' ');
-        var hasEnded = words.Length > 5;
-        return new(words[1], Number32(words[2]), Number64(words[3]), hasEnded ? Number64(words[4]) : 0, hasEnded ? Number32(words[5]) : 0);
+        return new(words[1], Number32(words[2]), Number64(words[3]), words.Length > 4 ? Number64(words[4]) : 0);
     }
 
     private static int Number32(string word) => int.Parse(word, CultureInfo.InvariantCulture);

@@ -19,14 +19,9 @@ internal sealed class Timeline(IReadOnlyList<Held> held)
     private IEnumerable<(Held First, Held Second)> Pairs => _names.SelectMany(static name => name.Zip(name.Skip(1)));
 
     /// <summary>From the end of a run to the beginning of the next under its name, in milliseconds: so long or less it took for this share of them.</summary>
-    public double Gap(double share) => Gap(Pairs, share);
-
-    /// <summary>The same for those that began in the process of the run before, or in another one.</summary>
-    public double Gap(double share, bool isInOtherProcess) => Gap(Pairs.Where(pair => (pair.First.Process != pair.Second.Process) == isInOtherProcess), share);
-
-    private static double Gap(IEnumerable<(Held First, Held Second)> pairs, double share)
+    public double Gap(double share)
     {
-        var gaps = pairs.Select(static pair => Clock.MillisecondsBetween(pair.First.Left, pair.Second.Entered)).Order().ToList();
+        var gaps = Pairs.Select(static pair => Clock.MillisecondsBetween(pair.First.Left, pair.Second.Entered)).Order().ToList();
         return gaps.Count == 0 ? double.NaN : gaps[(int)Math.Ceiling(share * gaps.Count) - 1];
     }
 }

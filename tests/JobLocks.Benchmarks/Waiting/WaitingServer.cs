@@ -1,6 +1,8 @@
+using System.Globalization;
 using Hangfire;
 using Hangfire.PostgreSql;
 using Hangfire.PostgreSql.Factories;
+using JobLocks.Benchmarks.Children;
 using JobLocks.Hangfire;
 using JobLocks.Quartz;
 using Microsoft.Extensions.DependencyInjection;
@@ -17,6 +19,12 @@ internal static class WaitingServer
     public const string Ready = "ready";
     public const string Offer = "offer";
 
+    /// <summary>The orders to take a lock by hand and to release it, and what is said then. <see cref="Released"/> has the time before the release.</summary>
+    public const string Hold = "hold";
+    public const string Holds = "holds";
+    public const string Release = "release";
+    public const string Released = "released";
+
     public static async Task<int> RunAsync(string connectionString, WaitingWay way, string node, CancellationToken stop)
     {
         await using var locks = AdvisoryLocks.Connect(connectionString, options => options.ApplicationName = node);
@@ -28,7 +36,24 @@ internal static class WaitingServer
         Console.WriteLine(Ready);
 
         var supply = new WaitingSupply(way, storage is null ? null : new BackgroundJobClient(storage), scheduler);
-        while (await Console.In.ReadLineAsync(stop) is { } order) await supply.OfferAsync(WaitingOffer.Read(order[(Offer.Length + 1)..]), stop);
+        JobLockHandle? held = null;
+        while (await Console.In.ReadLineAsync(stop) is { } order)
+        {
+            if (order.StartsWith(Hold, StringComparison.Ordinal))
+            {
+                held = await locks.TryAcquireAsync(order[(Hold.Length + 1)..], stop);
+                Console.WriteLine(Holds);
+            }
+            else if (order.StartsWith(Release, StringComparison.Ordinal))
+            {
+                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Released} {Clock.Now}"));
+                await held!.DisposeAsync();
+            }
+            else
+            {
+                await supply.OfferAsync(WaitingOffer.Read(order[(Offer.Length + 1)..]), stop);
+            }
+        }
 
         // The parent has closed the other end.
         if (scheduler is not null) await scheduler.Shutdown(waitForJobsToComplete: true, CancellationToken.None);
