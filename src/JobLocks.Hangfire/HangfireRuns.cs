@@ -98,8 +98,12 @@ internal sealed class HangfireRuns : IRunStore
     {
         using var outside = AmbientTransaction.Leave();
         using var connection = _storage.GetConnection();
-        return new([.. runs.Select(run => FateOf(connection.GetStateData(run.Address.Run)) is var fate and not RunFate.Waits ? fate : Wake(connection, run))]);
+        return new([.. runs.Select(run => FateBeforeWake(connection, run) is var fate and not (RunFate.Waits or RunFate.IsPutOff) ? fate : Wake(connection, run))]);
     }
+
+    /// <summary>A run without an entry in the wait queue may have one again, and be woken by another process.</summary>
+    private static RunFate FateBeforeWake(IStorageConnection connection, WaitingRun run) =>
+        run.Place == 0 ? LookAt(connection, run.Address.Run) : FateOf(connection.GetStateData(run.Address.Run));
 
     /// <summary>In a transaction of its own: a storage tells one idle worker of each that is committed, however many jobs it puts into a queue.</summary>
     private static RunFate Wake(IStorageConnection connection, WaitingRun run)
@@ -140,7 +144,7 @@ internal sealed class HangfireRuns : IRunStore
     public static RunFate LookAt(IStorageConnection connection, string id)
     {
         var state = connection.GetStateData(id);
-        return FateOf(state, FateOf(state) != RunFate.Waits || IsInSchedule(connection, id, state!));
+        return FateOf(state, FateOf(state) is not (RunFate.Waits or RunFate.IsPutOff) || IsInSchedule(connection, id, state!));
     }
 
     private static bool IsInSchedule(IStorageConnection connection, string id, StateData state)
@@ -153,12 +157,14 @@ internal sealed class HangfireRuns : IRunStore
     }
 
     /// <summary>A woken run is still in the state Scheduled, but no longer in the schedule.</summary>
-    private static RunFate FateOf(StateData? state, bool isInSchedule) => FateOf(state) is var fate && fate == RunFate.Waits && !isInSchedule ? RunFate.Comes : fate;
+    private static RunFate FateOf(StateData? state, bool isInSchedule) => FateOf(state) is var fate && fate is RunFate.Waits or RunFate.IsPutOff && !isInSchedule ? RunFate.Comes : fate;
 
     private static RunFate FateOf(StateData? state) => state?.Name switch
     {
-        { } name when Is(name, ScheduledState.StateName) =>
-            state.Reason is { } reason && (reason.StartsWith(JobGate.WaitReason, StringComparison.Ordinal) || reason.StartsWith(JobGate.PutOffReason, StringComparison.Ordinal)) ? RunFate.Waits : RunFate.IsGone,
+        { } name when Is(name, ScheduledState.StateName) && state.Reason is { } reason =>
+            reason.StartsWith(JobGate.WaitReason, StringComparison.Ordinal) ? RunFate.Waits
+            : reason.StartsWith(JobGate.PutOffReason, StringComparison.Ordinal) ? RunFate.IsPutOff
+            : RunFate.IsGone,
         { } name when Is(name, EnqueuedState.StateName) || Is(name, ProcessingState.StateName) => RunFate.Comes,
         _ => RunFate.IsGone,
     };

@@ -9,7 +9,7 @@ namespace JobLocks.Hangfire.Tests;
 public sealed class LostPlaceTests : RealServers
 {
     [Test, CancelAfter(60_000)]
-    public async Task Runs_what_waits_where_the_line_was_emptied(CancellationToken stop)
+    public async Task Restores_the_positions_and_queues_of_what_waits_where_the_line_was_emptied(CancellationToken stop)
     {
         var stage = NewStage();
         stage.LetLeave();
@@ -17,8 +17,11 @@ public sealed class LostPlaceTests : RealServers
         var held = await other.TryAcquireAsync(stage.LockName, stop);
         var first = await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
         var second = await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.RunInCritical(stage.Id)), stop);
+        await ParkedInLineAsync(stage, stop, count: 2);
+        var entries = await EntriesAsync(stage);
 
         await Servers.Locks.RunAsync("TRUNCATE joblocks.line");
+        await Patience.UntilAsync(() => EntriesAsync(stage), now => Equals(now, entries), stop);
         await held!.DisposeAsync();
 
         await Servers.States.NextAsync<SucceededState>(first, stop);
@@ -35,6 +38,7 @@ public sealed class LostPlaceTests : RealServers
         var held = await other.TryAcquireAsync(stage.LockName, stop);
         Servers.Client.Schedule<WaitingJob>(job => job.Run(stage.Id), TimeSpan.FromSeconds(14));
         await ParkedInLineAsync(stage, stop);
+        await Servers.StartAnewAsync();
 
         await Servers.Locks.RunAsync($"DELETE FROM joblocks.line WHERE name = '{stage.LockName}'");
         await held!.DisposeAsync();
@@ -51,6 +55,7 @@ public sealed class LostPlaceTests : RealServers
         var held = await other.TryAcquireAsync(stage.LockName, stop);
         Servers.Enqueue<WaitingJob>(job => job.RunPatiently(stage.Id));
         await ParkedInLineAsync(stage, stop);
+        await Servers.StartAnewAsync();
 
         await Servers.Locks.RunAsync($"DELETE FROM joblocks.line WHERE name = '{stage.LockName}'");
         await held!.DisposeAsync();
@@ -58,6 +63,9 @@ public sealed class LostPlaceTests : RealServers
         await stage.EnteredAsync(stop, atMost: TimeSpan.FromSeconds(45));
     }
 
-    private async Task ParkedInLineAsync(Stage stage, CancellationToken stop) =>
-        await Patience.UntilAsync(() => Servers.Locks.AskAsync($"SELECT count(*) FROM joblocks.line WHERE parked AND name = '{stage.LockName}'"), static parked => parked is 1L, stop);
+    private Task<object?> EntriesAsync(Stage stage) =>
+        Servers.Locks.AskAsync($"SELECT string_agg(l::text, ', ' ORDER BY place) FROM joblocks.line AS l WHERE name = '{stage.LockName}'");
+
+    private async Task ParkedInLineAsync(Stage stage, CancellationToken stop, long count = 1) =>
+        await Patience.UntilAsync(() => Servers.Locks.AskAsync($"SELECT count(*) FROM joblocks.line WHERE parked AND name = '{stage.LockName}'"), parked => Equals(parked, count), stop);
 }

@@ -41,13 +41,15 @@ public sealed class WaitSweepTests : RealServers
     [Test, CancelAfter(60_000)]
     public async Task Knows_a_run_that_is_in_its_queue_again_before_a_worker_has_taken_it(CancellationToken stop)
     {
-        var (runs, run) = await ParkedAsync(stop);
+        await using var other = AdvisoryLocks.Connect(Servers.Database);
+        var (runs, run) = await ParkedAsync(other, stop);
         // Nobody serves that one, so that it can be looked at.
         var turn = run with { Address = run.Address with { Queue = "unserved" } };
 
         var before = await runs.LookAsync([turn], stop);
         var woken = await runs.WakeAsync([turn], stop);
         var after = await runs.LookAsync([turn], stop);
+        await DeleteAsync(run, stop);
 
         using (Assert.EnterMultipleScope())
         {
@@ -59,11 +61,14 @@ public sealed class WaitSweepTests : RealServers
     [Test, CancelAfter(60_000)]
     public async Task Keeps_the_place_of_a_run_that_was_put_off_for_want_of_an_answer(CancellationToken stop)
     {
-        var (runs, run) = await ParkedAsync(stop);
+        await using var other = AdvisoryLocks.Connect(Servers.Database);
+        var (runs, run) = await ParkedAsync(other, stop);
 
         new BackgroundJobClient(Servers[0].Storage).ChangeState(run.Address.Run, new ScheduledState(TimeSpan.FromMinutes(1)) { Reason = $"Rescheduled: {run.Name} could not be asked for." });
 
-        Assert.That(await runs.LookAsync([run], stop), Is.EqualTo([RunFate.Waits]));
+        var fate = await runs.LookAsync([run], stop);
+        await DeleteAsync(run, stop);
+        Assert.That(fate, Is.EqualTo([RunFate.IsPutOff]));
     }
 
     [Test, CancelAfter(60_000)]
@@ -232,17 +237,21 @@ public sealed class WaitSweepTests : RealServers
     }
 
     /// <summary>A run that waits until the end of the test, and the runs of its storage.</summary>
-    private async Task<(HangfireRuns Runs, WaitingRun Run)> ParkedAsync(CancellationToken stop)
+    private async Task<(HangfireRuns Runs, WaitingRun Run)> ParkedAsync(AdvisoryLocks other, CancellationToken stop)
     {
         var stage = NewStage();
         stage.LetLeave();
-        await using var other = AdvisoryLocks.Connect(Servers.Database);
-        await using var held = await other.TryAcquireAsync(stage.LockName, stop);
+        var held = await other.TryAcquireAsync(stage.LockName, stop);
+        Assert.That(held, Is.Not.Null, "held until the end of the test, so that nobody else wakes the run");
         var id = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
-        // Nobody else wakes it.
-        await Servers.Locks.RunAsync("DELETE FROM joblocks.line WHERE run = $1", id);
         var runs = HangfireRuns.Of(Servers[0].Storage);
         return (runs, new(1, stage.Key, stage.LockName, new(runs.Id!, id, "default"), IsParked: true, IsOurs: true, Since: default));
+    }
+
+    private async Task DeleteAsync(WaitingRun run, CancellationToken stop)
+    {
+        Servers.Client.Delete(run.Address.Run);
+        await Patience.UntilAsync(() => Servers.Locks.AskAsync("SELECT count(*) FROM joblocks.line WHERE run = $1", run.Address.Run), static left => left is 0L, stop);
     }
 
     /// <summary>The line knows that it is parked, a moment after Hangfire has said so.</summary>

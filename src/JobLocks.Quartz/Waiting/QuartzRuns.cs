@@ -132,7 +132,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     }
 
     private static bool Waits(TriggerHeader header) =>
-        HeldTrigger.Waits(header.RetryAttempt) || (StandIn.Is(header.Key) && header.Description?.StartsWith(JobGate.WaitReason, StringComparison.Ordinal) == true);
+        HeldTrigger.Waits(header.RetryAttempt) || (StandIn.Is(header.Key) && StandIn.Waits(header.Description));
 
     /// <summary>Many wakes, and a stranger who floods the channel, cost one look in a while.</summary>
     private async Task LookUntilAskedNoMoreAsync()
@@ -164,10 +164,11 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     private RunFate FateOf(IOperableTrigger parked)
     {
         if (parked.NextFireTimeUtc is not { } next) return RunFate.Comes;
-        if (HeldTrigger.Is(parked)) return HeldTrigger.IsWoken(parked) ? RunFate.ComesElsewhere : RunFate.Waits;
+        if (HeldTrigger.Is(parked)) return HeldTrigger.IsWoken(parked) ? RunFate.ComesElsewhere : HeldTrigger.Waits(parked.RetryAttempt) ? RunFate.Waits : RunFate.IsPutOff;
         if (!StandIn.Is(parked.Key)) return parked.PreviousFireTimeUtc is null ? RunFate.IsGone : HeldTrigger.HasLostMark(parked, clock.GetUtcNow() + misfireThreshold) ? RunFate.Waits : RunFate.Comes;
 
-        return next > HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt) ? RunFate.Waits : RunFate.ComesElsewhere;
+        var isWoken = !(next > HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt));
+        return isWoken ? RunFate.ComesElsewhere : StandIn.Waits(parked.Description) ? RunFate.Waits : RunFate.IsPutOff;
     }
 
     private async ValueTask<RunFate> WakeAsync(WaitingRun run, CancellationToken stop)
@@ -178,7 +179,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         await Task.WhenAll(asked, read).ConfigureAwait(false);
         if (await read.ConfigureAwait(false) is not { } parked) return RunFate.IsGone;
 
-        if (FateOf(parked) is var fate and not RunFate.Waits) return fate;
+        if (FateOf(parked) is var fate and not (RunFate.Waits or RunFate.IsPutOff)) return fate;
         var state = await asked.ConfigureAwait(false);
         if (state is TriggerState.Paused or TriggerState.Error) return RunFate.IsHeldBack;
         // By another run of a job that allows only one.

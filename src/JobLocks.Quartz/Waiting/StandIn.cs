@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using JobLocks.Gate;
 using Quartz;
 using Quartz.Extensibility;
 
@@ -27,6 +28,9 @@ internal sealed record StandIn(TriggerKey Origin, DateTimeOffset Due, DateTimeOf
 
     /// <summary>Whether a trigger is one of ours.</summary>
     public static bool Is(TriggerKey key) => string.Equals(key.Group, Group, StringComparison.Ordinal);
+
+    /// <summary>Whether a stand-in with this description waits for its lock, and does not come again by itself soon.</summary>
+    public static bool Waits(string? description) => description?.StartsWith(JobGate.WaitReason, StringComparison.Ordinal) == true;
 
     /// <summary>What a stand-in carries; null where its run has no own trigger to show (a scheduler without our store).</summary>
     public static StandIn? In(JobDataMap data) =>

@@ -43,4 +43,7 @@ internal static partial class LineLog
 
     [LoggerMessage(412, LogLevel.Information, "Job {JobId} waits in {Store}, which was restored or had another name: it keeps its place in the line")]
     public static partial void Adopted(this ILogger log, string jobId, string store);
+
+    [LoggerMessage(413, LogLevel.Warning, "{Count} runs wait in {Store} and their entries in the wait queue were lost: they have their positions back")]
+    public static partial void Restored(this ILogger log, int count, string store);
 }

@@ -79,7 +79,7 @@ internal static class EntrySql
                  SET    key = excluded.key, name = excluded.name, mode = excluded.mode, slots = excluded.slots,
                         until = CASE WHEN excluded.until IS NOT NULL THEN coalesce(l.until, excluded.until) END,
                         woken = NULL, told = false, parked = false
-                 RETURNING l.place, l.key, coalesce(l.until <= now(), false), l.verdict, l.since)
+                 RETURNING l.place, l.key, coalesce(l.until <= now(), false), l.verdict, l.since, l.queue, extract(epoch FROM l.until - l.since)::float8)
         SELECT (SELECT n FROM ahead), (SELECT key FROM was), stood.*
         FROM   (SELECT 1) AS always
         LEFT   JOIN stood ON true
@@ -138,6 +138,35 @@ internal static class EntrySql
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9 + $10 * interval '1 ms', $11, true)
         ON CONFLICT (store, run) DO UPDATE SET parked = true
         RETURNING l.woken IS NOT NULL
+        """;
+
+    /// <summary>
+    /// Those of the positions $2 of the runs $3 of the store $1 that have no entry under the keys $4. Answers as well whether the run has another entry: at another
+    /// position, or for another of its locks.
+    /// </summary>
+    public const string WithoutEntry =
+        """
+        SELECT    p.place, l.place IS NOT NULL OR EXISTS (SELECT FROM "joblocks".line AS o WHERE o.store = $1 AND o.run = p.run)
+        FROM      unnest($2::bigint[], $3::text[], $4::bigint[]) AS p (place, run, key)
+        LEFT JOIN "joblocks".line AS l ON l.place = p.place
+        WHERE     l.place IS NULL
+        OR        l.key <> p.key
+        """;
+
+    /// <summary>
+    /// Runs of the store $1 have their entries again at the positions $2, those that have another entry by now excepted. All other arrays are in the
+    /// same order. Answers the positions.
+    /// </summary>
+    public const string Restore =
+        """
+        WITH restored AS (
+                 INSERT INTO "joblocks".line (store, place, run, queue, key, name, mode, slots, since, until, job, parked)
+                 SELECT $1, r.place, r.run, r.queue, r.key, r.name, r.mode, r.slots, r.since, r.since + r.waits * interval '1 ms', r.job, true
+                 FROM   unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::smallint[], $8::integer[], $9::timestamptz[], $10::float8[], $11::text[])
+                        AS r (place, run, queue, key, name, mode, slots, since, waits, job)
+                 ON CONFLICT DO NOTHING
+                 RETURNING place)
+        SELECT place FROM restored
         """;
 
     /// <summary>The store of the run of the place $1 has kept it, though nobody has said so.</summary>

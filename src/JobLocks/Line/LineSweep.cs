@@ -61,11 +61,7 @@ internal sealed class LineSweep(
     private bool Leads(string store)
     {
         if (!leadership.TryLead(store, watch.Serves, out var isNew)) return false;
-        if (!isNew) return true;
-
-        log.Leads(Shown.Name(store));
-        // Nobody has swept for it for a while, and it may have been taken for dead.
-        foreach (var place in watch.Parked.Of(store)) watch.Run(EntrySql.Park, place.Stance!.ToPark(place));
+        if (isNew) log.Leads(Shown.Name(store));
         return true;
     }
 
@@ -154,14 +150,14 @@ internal sealed class LineSweep(
 
         var fates = watch.FatesOf(runs, store.LookAsync).ToList();
         // Its process died after it had been parked, and before that was written down.
-        foreach (var (run, _) in fates.Where(static of => of is { Fate: RunFate.Waits, Run.IsParked: false }))
+        foreach (var (run, _) in fates.Where(static of => of is { Fate: RunFate.Waits or RunFate.IsPutOff, Run.IsParked: false }))
         {
             watch.Run(EntrySql.WasParked, new NpgsqlParameter<long> { TypedValue = run.Place });
             watch.Tell(run.Place);
         }
 
         // Whoever was to wake them has died.
-        var missed = fates.Where(static of => of is { Fate: RunFate.Waits, Run.IsOurs: true }).Select(static of => of.Run).ToList();
+        var missed = fates.Where(static of => of is { Fate: RunFate.Waits or RunFate.IsPutOff, Run.IsOurs: true }).Select(static of => of.Run).ToList();
         watch.Deliver(missed);
         foreach (var gone in fates.Where(static of => of.Fate == RunFate.IsGone).GroupBy(static of => of.Run.IsOurs))
             watch.GiveUp([.. gone.Select(static of => of.Run)], wasTheirTurn: gone.Key);

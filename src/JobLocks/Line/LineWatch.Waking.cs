@@ -155,7 +155,7 @@ internal sealed partial class LineWatch
             }
 
             var fates = await store.LookAsync(some, stop).ConfigureAwait(false);
-            return fates is [RunFate.Waits] && !some[0].IsTooLate ? await store.WakeAsync(some, stop).ConfigureAwait(false) : fates;
+            return fates is [RunFate.Waits or RunFate.IsPutOff] && !some[0].IsTooLate ? await store.WakeAsync(some, stop).ConfigureAwait(false) : fates;
         }
 
         return [.. FatesOf(runs, WakeAsync)];

@@ -31,6 +31,7 @@ internal sealed partial class LineWatch : IDisposable
     private readonly UnservedStores _unserved;
     private readonly UnknownNews _unknownNews;
     private readonly RecentFailure _failure;
+    private readonly RestoredEntries _restored;
     // Earlier names of stores under which places may still stand. Used by the thread alone.
     private readonly HashSet<string> _toRename = new(StringComparer.Ordinal);
 
@@ -52,7 +53,8 @@ internal sealed partial class LineWatch : IDisposable
         _unknownNews = new(log);
         _failure = new(options.SweepInterval * 3 > ShortestFailure ? options.SweepInterval * 3 : ShortestFailure);
         _unserved = new(statements, options, log);
-        _sweep = new(statements, desk, new(desk, internalLocks), this, _unserved, new(statements, this, _unserved, log), options, log);
+        _restored = new(statements, this, log);
+        _sweep = new(statements, desk, new(desk, internalLocks), this, _unserved, new(statements, this, _unserved, options, log), options, log);
     }
 
     /// <summary>Those that were woken from here.</summary>
@@ -61,7 +63,7 @@ internal sealed partial class LineWatch : IDisposable
     /// <summary>Those that were woken from here and are not known to have begun.</summary>
     public WakesUnderWay UnderWay { get; } = new();
 
-    /// <summary>Those that were parked from here, in stores of this process alone.</summary>
+    /// <summary>Those that were parked from here.</summary>
     public ParkedHere Parked { get; } = new();
 
     /// <summary>For which stores this process can start runs.</summary>
@@ -240,7 +242,10 @@ internal sealed partial class LineWatch : IDisposable
 
         // A run that took its place meanwhile did so under the name that it knew.
         foreach (var name in earlier.Where(name => _toRename.Contains(name) || _presence.Shows(name))) Rename(name, id);
-        if (Blocking.Wait(store.CanStartRunsAsync(CancellationToken.None).AsTask()) && Serves(id))
+        var canStart = Blocking.Wait(store.CanStartRunsAsync(CancellationToken.None).AsTask());
+        // While nobody can start the runs of a store in memory, other processes remove their entries.
+        if (_desk.HasLine == true && (canStart || !UnservedStores.IsVolatile(id))) Try(() => _restored.Restore(store));
+        if (canStart && Serves(id))
         {
             _presence.Show(id);
             // It was forgotten meanwhile.
@@ -262,6 +267,7 @@ internal sealed partial class LineWatch : IDisposable
         if (_desk.HasLine != true) return;
 
         Run(SweepSql.Rename, new NpgsqlParameter<string> { TypedValue = before }, new NpgsqlParameter<string> { TypedValue = now });
+        Parked.Rename(before, now);
         _toRename.Remove(before);
         // Last, since what is still shown is renamed again.
         _presence.Hide(before);

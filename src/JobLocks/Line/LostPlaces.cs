@@ -7,25 +7,28 @@ using Npgsql;
 namespace JobLocks.Line;
 
 /// <summary>
-/// Runs that are parked in their store and have no place in the line: the table was emptied, or the store was restored from a dump. No process
-/// would wake them, so they are started, ask for their locks, and take a new place where they must. Used by the thread of the <see cref="LineWatch"/> alone.
+/// Runs that wait in their store and have no entry in the wait queue: the table was emptied, or the store was restored from a dump. No process would wake them. Where
+/// no process knows their positions either, they are started, ask for their locks, and enter the queue again where they must wait. Used by the thread of the <see cref="LineWatch"/> alone.
 /// </summary>
-internal sealed class LostPlaces(LineStatements statements, LineWatch watch, UnservedStores unserved, ILogger log)
+internal sealed class LostPlaces(LineStatements statements, LineWatch watch, UnservedStores unserved, JobLocksOptions options, ILogger log)
 {
     // Between two passes through a store. Each sweep reads one page.
     private static readonly TimeSpan BetweenPasses = TimeSpan.FromSeconds(10);
 
-    private readonly Dictionary<string, (string? From, TimeSpan NextAt)> _passes = new(StringComparer.Ordinal);
+    // Whoever has parked a run restores its entry meanwhile, see RestoredEntries.
+    private readonly TimeSpan _leftAlone = TimeSpan.FromSeconds(3) + (2 * options.SweepInterval);
+
+    private readonly Dictionary<string, Pass> _passes = new(StringComparer.Ordinal);
 
     /// <summary>Reads the next page of a store, and starts those of it that have no place.</summary>
     public void Find(IRunStore store)
     {
         var id = store.Id!;
         var pass = _passes.GetValueOrDefault(id);
-        if (pass.From is null && BootClock.Now < pass.NextAt) return;
+        if (BootClock.Now < pass.NextAt) return;
 
         var page = Blocking.Wait(store.FindParkedAsync(pass.From, CancellationToken.None).AsTask());
-        _passes[id] = (page.Next, BootClock.Now + BetweenPasses);
+        _passes[id] = pass with { From = page.Next, NextAt = page.Next is null ? BootClock.Now + BetweenPasses : BootClock.Now };
         if (page.Runs.Count == 0) return;
 
         // Read anew: another process may have named the store a moment ago, and have places there for these very runs.
@@ -34,8 +37,8 @@ internal sealed class LostPlaces(LineStatements statements, LineWatch watch, Uns
 
         Adopt(id, names, page.Runs);
         var known = Known([id, .. names.Same], page.Runs);
-        var lost = page.Runs.Where(run => !known.Contains(run.Address.Run)).Select(static run => Lost(run.Address, run.Waited)).ToList();
-        if (lost.Count == 0) return;
+        var lost = page.Runs.Where(run => !known.Contains(run.Address.Run)).OrderByDescending(static run => run.Waited).Select(static run => Lost(run.Address, run.Waited)).ToList();
+        if (lost.Count == 0 || !AreLeftAlone(id, pass.From)) return;
 
         var comesElsewhere = false;
         foreach (var (run, fate) in watch.WakeOnce(store, lost))
@@ -45,6 +48,17 @@ internal sealed class LostPlaces(LineStatements statements, LineWatch watch, Uns
         }
 
         if (comesElsewhere) watch.HaveOthersLook(id);
+    }
+
+    /// <summary>Whether those who know the positions have had the time to restore the entries. Where not, the page is read again after that.</summary>
+    private bool AreLeftAlone(string store, string? page)
+    {
+        var (now, pass) = (BootClock.Now, _passes[store]);
+        // Losses soon after each other are of one accident.
+        pass = pass with { LostSince = now - pass.LostAt < _leftAlone + BetweenPasses * 2 ? pass.LostSince : now, LostAt = now };
+        var areLeftAlone = now - pass.LostSince >= _leftAlone;
+        _passes[store] = areLeftAlone ? pass : pass with { From = page, NextAt = pass.LostSince + _leftAlone };
+        return areLeftAlone;
     }
 
     /// <summary>
@@ -71,4 +85,11 @@ internal sealed class LostPlaces(LineStatements statements, LineWatch watch, Uns
     /// <summary>Without a place, a key and a name, of which the store needs none.</summary>
     private static WaitingRun Lost(RunAddress address, TimeSpan waited) =>
         new(Place: 0, default, "", address, IsParked: true, IsOurs: true, default) { Waited = waited };
+
+    /// <summary>How far a pass through a store has come.</summary>
+    /// <param name="From">Where its next page begins; null where the next pass begins.</param>
+    /// <param name="NextAt">When that page is read.</param>
+    /// <param name="LostSince">When the first run without an entry was met after the last accident.</param>
+    /// <param name="LostAt">When the last one was met.</param>
+    private readonly record struct Pass(string? From, TimeSpan NextAt, TimeSpan LostSince, TimeSpan LostAt);
 }

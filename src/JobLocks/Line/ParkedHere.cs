@@ -3,16 +3,27 @@ using System.Collections.Concurrent;
 namespace JobLocks.Line;
 
 /// <summary>
-/// The runs that were parked here in a store that lives in the memory of this process. Where the process could not be reached for long, others
-/// have taken it for dead and its places away, and nobody else knows what stood there. Thread-safe.
+/// The runs that this process has parked, in case their entries in the wait queue are lost. The table leads: this copy is used only where the table has no entry and
+/// the job store says that the run waits. Thread-safe.
 /// </summary>
 internal sealed class ParkedHere
 {
+    // A few megabytes. Of a run beyond that, the job store knows that it waits, and nobody its position.
+    private const int MostOfStoresThatLast = 20_000;
+
     private readonly ConcurrentDictionary<long, LinePlace> _places = new();
 
     public void Add(LinePlace place)
     {
-        if (UnservedStores.IsVolatile(place.Stance!.Run.Store)) _places[place.Place] = place;
+        // Nobody else knows the runs of a store in the memory of this process.
+        if (UnservedStores.IsVolatile(place.Stance!.Run.Store) || _places.ContainsKey(place.Place) || _places.Count < MostOfStoresThatLast) _places[place.Place] = place;
+    }
+
+    /// <summary>A store has another name from now on.</summary>
+    public void Rename(string before, string now)
+    {
+        foreach (var place in Of(before))
+            _places.TryUpdate(place.Place, place with { Stance = place.Stance! with { Run = place.Stance.Run with { Store = now } } }, place);
     }
 
     /// <summary>Forgets those of a store that is closed here.</summary>
@@ -22,6 +33,9 @@ internal sealed class ParkedHere
     }
 
     public void Remove(long place) => _places.TryRemove(place, out _);
+
+    /// <summary>Forgets it unless the run has been parked again since it was read.</summary>
+    public void Remove(LinePlace read) => _places.TryRemove(new(read.Place, read));
 
     /// <summary>Those of a store, in their order.</summary>
     public IReadOnlyList<LinePlace> Of(string store) =>

@@ -6,6 +6,9 @@ internal enum RunFate
     /// <summary>It is parked there.</summary>
     Waits,
 
+    /// <summary>It is parked there, and comes again by itself soon: its lock could not be asked for, or it has no place.</summary>
+    IsPutOff,
+
     /// <summary>It is on its way to a worker: woken, or put into its queue by hand.</summary>
     Comes,
 

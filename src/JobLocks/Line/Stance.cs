@@ -24,6 +24,26 @@ internal sealed record Stance(RunAddress Run, LockWish Wish, TimeSpan? AtMost)
         Job,
     ];
 
+    /// <summary>As <see cref="EntrySql.Restore"/> wants it, for runs of one store.</summary>
+    public static NpgsqlParameter[] ToRestore(IReadOnlyList<LinePlace> places)
+    {
+        var stances = places.Select(static place => place.Stance!).ToList();
+        return
+        [
+            new NpgsqlParameter<string> { TypedValue = stances[0].Run.Store },
+            new NpgsqlParameter<long[]> { TypedValue = [.. places.Select(static place => place.Place)] },
+            new NpgsqlParameter<string[]> { TypedValue = [.. stances.Select(static stance => stance.Run.Run)] },
+            new NpgsqlParameter<string[]> { TypedValue = [.. stances.Select(static stance => stance.Run.Queue)] },
+            new NpgsqlParameter<long[]> { TypedValue = [.. stances.Select(static stance => stance.Wish.Key.Value)] },
+            new NpgsqlParameter<string[]> { TypedValue = [.. stances.Select(static stance => stance.Name)] },
+            new NpgsqlParameter<short[]> { TypedValue = [.. stances.Select(static stance => (short)stance.Wish.Mode)] },
+            new NpgsqlParameter<int[]> { TypedValue = [.. stances.Select(static stance => stance.Wish.Limit)] },
+            new NpgsqlParameter<DateTime[]> { TypedValue = [.. places.Select(static place => place.Since.UtcDateTime)], NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.TimestampTz },
+            new NpgsqlParameter<double?[]> { TypedValue = [.. stances.Select(static stance => stance.AtMost?.TotalMilliseconds)] },
+            new NpgsqlParameter<string?[]> { TypedValue = [.. stances.Select(static stance => stance.ShownJob)] },
+        ];
+    }
+
     private IEnumerable<NpgsqlParameter> Said =>
     [
         new NpgsqlParameter<string> { TypedValue = Run.Store },
@@ -35,7 +55,9 @@ internal sealed record Stance(RunAddress Run, LockWish Wish, TimeSpan? AtMost)
         new NpgsqlParameter<int> { TypedValue = Wish.Limit },
     ];
 
-    private NpgsqlParameter Job => new() { NpgsqlDbType = NpgsqlDbType.Text, Value = Run.Job is { } job ? Shown.Cut(job.Replace('\0', '\uFFFD'), Shown.LongestRun) : DBNull.Value };
+    private NpgsqlParameter Job => new() { NpgsqlDbType = NpgsqlDbType.Text, Value = ShownJob ?? (object)DBNull.Value };
+
+    private string? ShownJob => Run.Job is { } job ? Shown.Cut(job.Replace('\0', '\uFFFD'), Shown.LongestRun) : null;
 
     private NpgsqlParameter Milliseconds => new() { NpgsqlDbType = NpgsqlDbType.Double, Value = AtMost?.TotalMilliseconds ?? (object)DBNull.Value };
 

@@ -166,7 +166,9 @@ internal sealed class WaitingLine(
         var stood = connection is null
             ? await statements.ReadAsync(EntrySql.Stand, ReadStanding, blocks, stop, parameters).ConfigureAwait(false)
             : await statements.ReadAsync(connection, EntrySql.Stand, ReadStanding, blocks, stop, parameters).ConfigureAwait(false);
-        return stood[0] is { Place: { } place } standing ? standing with { Place = place with { Stance = stance } } : stood[0];
+        var (standing, queue, waits) = stood[0];
+        // A run that stood there keeps the queue and the time that it had.
+        return queue is null ? standing : standing with { Place = standing.Place! with { Stance = stance with { Run = run with { Queue = queue }, AtMost = waits } } };
     }
 
     private async ValueTask<long?> ReplaceOldestAsync(NpgsqlConnection connection, RunAddress run, LockWish wish, bool blocks, CancellationToken stop)
@@ -184,13 +186,13 @@ internal sealed class WaitingLine(
         return replaced is [var place] ? place : null;
     }
 
-    private static Standing ReadStanding(NpgsqlDataReader row)
+    private static (Standing Standing, string? Queue, TimeSpan? Waits) ReadStanding(NpgsqlDataReader row)
     {
-        if (row.IsDBNull(2)) return new(null, row.GetInt32(0));
+        if (row.IsDBNull(2)) return (new(null, row.GetInt32(0)), null, null);
 
         var place = new LinePlace(row.GetInt64(2), new(row.GetInt64(3)), IsWoken: false, row.GetBoolean(4), row.GetValue(5) as string, row.GetFieldValue<DateTimeOffset>(6));
         var was = row.IsDBNull(1) ? (LockKey?)null : new(row.GetInt64(1));
-        return new(place, row.GetInt32(0), was == place.Key ? null : was, IsNew: was is null);
+        return (new(place, row.GetInt32(0), was == place.Key ? null : was, IsNew: was is null), row.GetString(7), row.IsDBNull(8) ? null : TimeSpan.FromSeconds(row.GetDouble(8)));
     }
 
     private static NpgsqlParameter<string> Text(string value) => new NpgsqlParameter<string> { TypedValue = value };

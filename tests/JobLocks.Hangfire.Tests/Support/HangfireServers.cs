@@ -48,6 +48,14 @@ internal sealed class HangfireServers : IAsyncDisposable
         return process;
     }
 
+    /// <summary>Ends all processes, and starts as many: what the old ones knew is gone.</summary>
+    public async Task StartAnewAsync()
+    {
+        await Task.WhenAll(_processes.Select(static process => process.DisposeAsync().AsTask()));
+        _processes.Clear();
+        for (var i = 0; i < _setup.Servers; i++) Add().StartServer();
+    }
+
     public string Enqueue<T>(Expression<Func<T, Task>> call) => Client.Enqueue(call);
 
     public string Enqueue<T>(Expression<Action<T>> call) => Client.Enqueue(call);

@@ -182,6 +182,25 @@ public sealed class LineTurnTests : LineFixture
     }
 
     [Test]
+    public async Task Restores_no_entry_of_a_run_that_does_not_wait_any_more(CancellationToken stop)
+    {
+        var locks = Open();
+        await using var held = await locks.TryAcquireAsync(Name, stop);
+        for (var i = 0; i < 3; i++) await ParkAsync(locks, i, stop);
+        // A job that recurs has the same name each time, and this one is performed by another process.
+        Runs.Fate = static run => run.Address.Run switch { "0" => RunFate.Comes, "1" => RunFate.IsGone, _ => RunFate.Waits };
+
+        // The second time, nothing else is remembered any more.
+        for (var accident = 0; accident < 2; accident++)
+        {
+            await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE key = $1", Key.Value);
+            while (await LengthAsync() == 0) await Task.Delay(20, stop);
+        }
+
+        Assert.That(await LockTable.AskAsync(Database, "SELECT string_agg(run, ' ') FROM joblocks.line WHERE key = $1", Key.Value), Is.EqualTo("2"));
+    }
+
+    [Test]
     public async Task Wakes_nobody_twice_whose_store_lost_its_answer(CancellationToken stop)
     {
         const int Readers = 5;

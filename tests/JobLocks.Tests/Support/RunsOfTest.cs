@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Threading.Channels;
 using JobLocks.Line;
 
@@ -7,6 +8,7 @@ namespace JobLocks.Tests.Support;
 internal sealed class RunsOfTest : IRunStore
 {
     private readonly Channel<WaitingRun> _woken = Channel.CreateUnbounded<WaitingRun>();
+    private readonly ConcurrentDictionary<string, bool> _started = new(StringComparer.Ordinal);
     private int _count;
     private int _askedForWorkers;
     private volatile IReadOnlyList<WorkerPool> _freeWorkers = [new(Queues: null, int.MaxValue)];
@@ -57,7 +59,7 @@ internal sealed class RunsOfTest : IRunStore
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop) => new(CanStart);
 
-    public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop) => new([.. runs.Select(Fate)]);
+    public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop) => new([.. runs.Select(run => Fate(run) is var fate && fate == RunFate.Waits && _started.ContainsKey(run.Address.Run) ? RunFate.Comes : fate)]);
 
     public async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
@@ -76,6 +78,7 @@ internal sealed class RunsOfTest : IRunStore
             }
 
             Interlocked.Increment(ref _count);
+            _started[run.Address.Run] = true;
             _woken.Writer.TryWrite(run);
         }
 

@@ -1,0 +1,87 @@
+using JobLocks.Diagnostics;
+using JobLocks.Inspection;
+using JobLocks.Postgres;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Line;
+
+/// <summary>
+/// Restores entries of the wait queue that are lost while their runs still wait in a job store: an operator has emptied or dropped the table. Each process does
+/// so for the runs that it has parked, of which it knows the positions. Used by the thread of the <see cref="LineWatch"/> alone.
+/// </summary>
+internal sealed class RestoredEntries(LineStatements statements, LineWatch watch, ILogger log)
+{
+    private const int MostChecked = 5_000;
+    private const int MostAsked = 100;
+
+    private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(0.5);
+
+    private readonly Dictionary<string, (long After, TimeSpan NextAt)> _looks = new(StringComparer.Ordinal);
+
+    /// <summary>Checks the next of the runs of a store, and restores what is missing. What there is no time for is restored at the next sweep.</summary>
+    public void Restore(IRunStore store)
+    {
+        var id = store.Id!;
+        var look = _looks.GetValueOrDefault(id);
+        if (BootClock.Now < look.NextAt) return;
+
+        var parked = watch.Parked.Of(id);
+        var next = parked.Where(place => place.Place > look.After).Take(MostChecked).ToList();
+        if (next.Count == 0) next = [.. parked.Take(MostChecked)];
+        var since = BootClock.Now;
+        var isDone = next.Count == 0 || Missing(id, next).Chunk(MostAsked).All(missing => BootClock.Now - since < LongestLook && Restore(store, missing));
+        if (isDone) _looks[id] = (next.Count < MostChecked ? 0 : next[^1].Place, BootClock.Now + BetweenLooks);
+    }
+
+    /// <returns>True.</returns>
+    private bool Restore(IRunStore store, LinePlace[] missing)
+    {
+        var waiting = StillWaiting(store, missing);
+        if (waiting.Count == 0) return true;
+
+        var restored = Blocking.Wait(statements.ReadAsync(
+            EntrySql.Restore, static row => row.GetInt64(0), blocks: true, CancellationToken.None, Stance.ToRestore(waiting)).AsTask()).ToHashSet();
+        if (restored.Count > 0) log.Restored(restored.Count, Shown.Name(store.Id!));
+        // Another process may have started one of them since its store was asked.
+        List<LinePlace> again = [.. waiting.Where(place => restored.Contains(place.Place))];
+        List<LinePlace> gone = [.. again.Except(StillWaiting(store, again))];
+        if (gone.Count > 0) watch.Run(EntrySql.Leave, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static place => place.Place)] });
+        return true;
+    }
+
+    /// <summary>Those that their store keeps for a lock. All others are forgotten.</summary>
+    private List<LinePlace> StillWaiting(IRunStore store, IReadOnlyList<LinePlace> places)
+    {
+        if (places.Count == 0) return [];
+
+        var waiting = new List<LinePlace>();
+        var asked = places.ToDictionary(static place => place.Place);
+        foreach (var (run, fate) in watch.FatesOf([.. places.Select(static place => RunAt(place))], store.LookAsync))
+        {
+            if (fate == RunFate.Waits) waiting.Add(asked[run.Place]);
+            else watch.Parked.Remove(asked[run.Place]);
+        }
+
+        return waiting;
+    }
+
+    /// <summary>Those without an entry. A run that has another entry was parked anew, perhaps by another process, and the old one is forgotten.</summary>
+    private List<LinePlace> Missing(string store, IReadOnlyList<LinePlace> places)
+    {
+        var missing = Blocking.Wait(statements.ReadAsync(
+            EntrySql.WithoutEntry,
+            static row => (Place: row.GetInt64(0), IsParkedAnew: row.GetBoolean(1)),
+            blocks: true,
+            CancellationToken.None,
+            new NpgsqlParameter<string> { TypedValue = store },
+            new NpgsqlParameter<long[]> { TypedValue = [.. places.Select(static place => place.Place)] },
+            new NpgsqlParameter<string[]> { TypedValue = [.. places.Select(static place => place.Stance!.Run.Run)] },
+            new NpgsqlParameter<long[]> { TypedValue = [.. places.Select(static place => place.Stance!.Wish.Key.Value)] }).AsTask()).ToDictionary(static of => of.Place, static of => of.IsParkedAnew);
+        foreach (var place in places.Where(place => missing.GetValueOrDefault(place.Place))) watch.Parked.Remove(place);
+        return [.. places.Where(place => missing.TryGetValue(place.Place, out var isParkedAnew) && !isParkedAnew)];
+    }
+
+    private static WaitingRun RunAt(LinePlace place) => new(place.Place, place.Key, place.Stance!.Wish.ToString(), place.Stance.Run, IsParked: true, IsOurs: true, place.Since);
+}
