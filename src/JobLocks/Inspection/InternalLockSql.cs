@@ -6,8 +6,8 @@ internal static class InternalLockSql
     /// <summary>
     /// Whether this session is written down as one of JobLocks, and which backends hold internal locks that are not: with the role, the application and the
     /// address of each, as far as this role may see them. The pooled connections of a process have its role and its application.
-    /// A process that uses no schema or another one has the name that JobLocks gives itself: it is believed to a role that may use this schema. One that waits
-    /// for a lock may be in the middle of a set-up.
+    /// A process that uses no schema or another one has the name that JobLocks gives itself: it is believed to a role that may write down sessions in this schema, as a
+    /// worker may. One that waits for a table of the schema is in the middle of a set-up.
     /// </summary>
     public const string Look =
         """
@@ -16,7 +16,7 @@ internal static class InternalLockSql
                  SELECT a.pid, a.usesysid, a.application_name
                  FROM   "joblocks".sessions AS s
                  JOIN   alive AS a ON a.pid = s.backend AND coalesce(a.backend_start, s.connected) = s.connected),
-             locks AS MATERIALIZED (SELECT pid, locktype, database, classid::bigint, objid::int, objsubid, mode, granted FROM pg_locks),
+             locks AS MATERIALIZED (SELECT pid, locktype, database, relation, classid::bigint, objid::int, objsubid, mode, granted FROM pg_locks),
              strange AS (
                  SELECT   l.pid, l.classid::int AS class, l.mode = 'ShareLock' AS shared, jsonb_agg(l.objid ORDER BY l.objid) AS numbers
                  FROM     locks AS l
@@ -28,8 +28,12 @@ internal static class InternalLockSql
                  AND      (l.classid IN (1246525300, 1246521710, 1246522478, 1246524279, 1246524276, 1246524259) OR l.classid BETWEEN 1246524209 AND 1246524217)
                  AND      NOT EXISTS (SELECT FROM known AS k WHERE k.pid = l.pid OR (k.usesysid = a.usesysid AND k.application_name = a.application_name))
                  AND      NOT (coalesce(a.application_name, '') ~ '^.+@[^@:]+:[0-9]{1,9}$'
-                               AND has_schema_privilege(a.usesysid, (SELECT relnamespace FROM pg_class WHERE oid = '"joblocks".sessions'::regclass), 'USAGE'))
-                 AND      NOT (l.classid = 1246524259 AND EXISTS (SELECT FROM locks AS w WHERE w.pid = l.pid AND NOT w.granted))
+                               AND has_table_privilege(a.usesysid, '"joblocks".sessions'::regclass, 'INSERT'))
+                 AND      NOT (l.classid = 1246524259
+                               AND EXISTS (SELECT
+                                           FROM   locks AS w
+                                           JOIN   pg_class AS c ON c.oid = w.relation
+                                           WHERE  w.pid = l.pid AND NOT w.granted AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = '"joblocks".sessions'::regclass)))
                  GROUP BY l.pid, l.classid, l.mode)
         SELECT jsonb_build_object(
                    'IsKnown', EXISTS (SELECT FROM known WHERE pid = pg_backend_pid()),

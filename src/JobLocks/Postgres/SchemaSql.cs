@@ -14,19 +14,19 @@ internal static class SchemaSql
     public const string TakeTurn = "SELECT pg_advisory_xact_lock(1246524259, $1)";
 
     /// <summary>
-    /// Who holds the lock of the set-up, and whether it sets up nothing: it neither waits for a lock nor has a table of the schema $1 to itself.
+    /// Who holds the lock of the set-up, and whether it sets up nothing: it neither waits for a table of the schema $1 nor has one to itself. What else it
+    /// waits for is no sign: every role can wait for an advisory lock.
     /// </summary>
     public const string TurnHolders =
         """
         WITH locks AS MATERIALIZED (SELECT pid, locktype, database, relation, classid, objid, objsubid, mode, granted FROM pg_locks)
         SELECT l.objid::int, l.mode = 'ShareLock', coalesce(l.pid, 0), CASE WHEN a.usesysid IS NOT NULL THEN pg_get_userbyid(a.usesysid)::text END, a.application_name,
                host(a.client_addr::inet),
-               NOT EXISTS (SELECT FROM locks AS w WHERE w.pid = l.pid AND NOT w.granted)
-               AND NOT EXISTS (SELECT
-                               FROM   locks AS r
-                               JOIN   pg_class AS c ON c.oid = r.relation
-                               JOIN   pg_namespace AS n ON n.oid = c.relnamespace
-                               WHERE  r.pid = l.pid AND r.mode = 'AccessExclusiveLock' AND n.nspname = $1)
+               NOT EXISTS (SELECT
+                           FROM   locks AS r
+                           JOIN   pg_class AS c ON c.oid = r.relation
+                           JOIN   pg_namespace AS n ON n.oid = c.relnamespace
+                           WHERE  r.pid = l.pid AND (r.mode = 'AccessExclusiveLock' OR NOT r.granted) AND n.nspname = $1)
         FROM   locks AS l
         LEFT   JOIN LATERAL pg_stat_get_activity(coalesce(l.pid, 0)) AS a ON true
         WHERE  l.locktype = 'advisory'
@@ -46,6 +46,7 @@ internal static class SchemaSql
         WITH s AS (SELECT oid FROM pg_namespace WHERE nspname = $1),
              f AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'fence' AND c.relkind = 'S'),
              l AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'line' AND c.relkind = 'r'),
+             m AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'limits' AND c.relkind = 'r'),
              p AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'place' AND c.relkind = 'S')
         SELECT CASE WHEN (SELECT count(*) FROM pg_class c JOIN s ON c.relnamespace = s.oid
                           WHERE  c.relname IN ('fence', 'place', 'limits', 'line', 'sessions', 'held', 'names', 'minutes') AND c.relkind IN ('r', 'S')) < 8 THEN 0
@@ -54,7 +55,9 @@ internal static class SchemaSql
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_sequence_privilege((SELECT oid FROM f), 'USAGE'), false),
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_sequence_privilege((SELECT oid FROM p), 'USAGE')
                         AND has_table_privilege((SELECT oid FROM l), 'SELECT') AND has_table_privilege((SELECT oid FROM l), 'INSERT')
-                        AND has_table_privilege((SELECT oid FROM l), 'UPDATE') AND has_table_privilege((SELECT oid FROM l), 'DELETE'), false),
+                        AND has_table_privilege((SELECT oid FROM l), 'UPDATE') AND has_table_privilege((SELECT oid FROM l), 'DELETE')
+                        AND has_table_privilege((SELECT oid FROM m), 'SELECT') AND has_table_privilege((SELECT oid FROM m), 'INSERT')
+                        AND has_table_privilege((SELECT oid FROM m), 'UPDATE'), false),
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE')
                         AND (SELECT count(DISTINCT c.oid) = 4 AND bool_and(has_table_privilege(c.oid, p.privilege))
                              FROM   pg_class c CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS p (privilege)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using JobLocks.Inspection;
 using JobLocks.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
@@ -58,6 +59,44 @@ public sealed class InternalLockTests
     }
 
     [Test]
+    public async Task Grants_a_lock_to_who_waits_for_it_while_another_program_holds_the_lock_that_says_so(CancellationToken stop)
+    {
+        await using var holder = AdvisoryLocks.Connect(_database);
+        await using var waiter = AdvisoryLocks.Connect(_database);
+        var held = await holder.TryAcquireAsync("wanted", stop);
+        await _stranger.TakeAsync(InternalKeys.Waits, NumberOf("wanted"), stop);
+        var waiting = waiter.AcquireAsync("wanted", Timeout.InfiniteTimeSpan, stop);
+        var overview = await holder.Inspector.GetOverviewAsync(stop);
+        while (overview.InternalLockHolders.Count == 0) overview = await holder.Inspector.GetOverviewAsync(stop);
+        var isGrantedBefore = waiting.IsCompleted;
+
+        await held!.DisposeAsync();
+        await using var granted = await waiting;
+
+        Assert.That(isGrantedBefore, Is.False);
+        Assert.That((overview.InternalLockHolders.Single().Class, overview.InternalLockHolders.Single().Backend), Is.EqualTo((InternalKeys.Waits, _stranger.Backend)));
+    }
+
+    [Test]
+    public async Task Refuses_readers_and_no_writer_while_another_program_holds_the_lock_of_those_who_wait_to_write(CancellationToken stop)
+    {
+        await using var locks = AdvisoryLocks.Connect(_database);
+        await _stranger.TakeAsync(InternalKeys.Writes, NumberOf("read"), stop);
+
+        await using var refused = await locks.TryAcquireAsync("read", LockMode.Shared, stop);
+        var writer = await locks.TryAcquireAsync("read", stop);
+        if (writer is not null) await writer.DisposeAsync();
+        await _stranger.LetGoAsync(stop);
+        await using var reader = await locks.AcquireAsync("read", LockMode.Shared, Timeout.InfiniteTimeSpan, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(refused, Is.Null);
+            Assert.That(writer, Is.Not.Null);
+        }
+    }
+
+    [Test]
     public async Task Says_it_to_a_process_that_only_looks(CancellationToken stop)
     {
         await using (var owner = AdvisoryLocks.Connect(_database)) await owner.ProveAsync(stop);
@@ -112,4 +151,6 @@ public sealed class InternalLockTests
             Assert.That(await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.sessions"), Is.EqualTo(2));
         }
     }
+
+    private static string NumberOf(string name) => (LockKey.Of(name).Value & int.MaxValue).ToString(CultureInfo.InvariantCulture);
 }

@@ -38,6 +38,25 @@ public sealed class StrangerTests : LineFixture
     }
 
     [Test]
+    public async Task Wakes_it_where_a_role_that_only_looks_has_the_key_and_calls_itself_as_a_process_of_JobLocks_does(CancellationToken stop)
+    {
+        await using (var first = AdvisoryLocks.Connect(Database)) await first.ProveAsync(stop);
+        await using var viewer = await Stranger.ConnectAsync(Database, stop, "billing@web-3:812");
+        await LockTable.AskAsync(Database, $"GRANT USAGE ON SCHEMA joblocks TO {viewer.Role}; GRANT SELECT ON ALL TABLES IN SCHEMA joblocks TO {viewer.Role}; GRANT UPDATE (asked) ON joblocks.held TO {viewer.Role}");
+        await viewer.TakeAsync(InternalKeys.Sweeps, SweepLeadership.NumberOf(Runs.Id, 0).ToString(CultureInfo.InvariantCulture), stop);
+        await using var holder = await HoldAsync(stop);
+        var locks = Open();
+        await ParkAsync(locks, 1, stop);
+
+        await holder.DisposeAsync();
+        var woken = await Runs.NextAsync(stop);
+        var overview = await locks.Inspector.GetOverviewAsync(stop);
+
+        Assert.That(woken.Address.Run, Is.EqualTo("1"));
+        Assert.That(overview.InternalLockHolders.Single().Backend, Is.EqualTo(viewer.Backend));
+    }
+
+    [Test]
     public async Task Wakes_it_where_the_key_is_taken_when_the_session_of_the_sweeping_process_ends(CancellationToken stop)
     {
         var locks = Open();

@@ -45,6 +45,23 @@ public sealed class SetUpStrangerTests
     }
 
     [Test]
+    public async Task Is_made_where_the_stranger_waits_for_another_lock_meanwhile(CancellationToken stop)
+    {
+        await using var other = await Raw.OpenAsync(_database, stop);
+        await other.AskAsync("SELECT pg_advisory_lock(42)", stop);
+        await _stranger.TakeAsync(InternalKeys.SetsUp, "0", stop);
+        var waits = _stranger.Session.AskAsync("SELECT pg_advisory_lock(42)", stop);
+        using var log = new LogLines();
+        await using var locks = AdvisoryLocks.Connect(_database, loggers: log);
+
+        await locks.ProveAsync(stop);
+
+        await other.AskAsync("SELECT pg_advisory_unlock(42)", stop);
+        await waits;
+        Assert.That(log.Text, Does.Contain(_stranger.Role).And.Contain($"SELECT pg_terminate_backend({_stranger.Backend})"));
+    }
+
+    [Test]
     public async Task Is_waited_for_while_another_process_waits_for_a_table(CancellationToken stop)
     {
         await using (var first = AdvisoryLocks.Connect(_database)) await first.ProveAsync(stop);

@@ -22,11 +22,11 @@ internal sealed class Stranger : IAsyncDisposable
 
     public int Backend => Session.ProcessID;
 
-    public static async Task<Stranger> ConnectAsync(string database, CancellationToken stop)
+    public static async Task<Stranger> ConnectAsync(string database, CancellationToken stop, string application = Application)
     {
         var role = $"stranger_{Guid.NewGuid():N}";
         await LockTable.AskAsync(database, $"CREATE ROLE {role} LOGIN PASSWORD 'secret'");
-        var login = new NpgsqlConnectionStringBuilder(database) { Username = role, Password = "secret", ApplicationName = Application };
+        var login = new NpgsqlConnectionStringBuilder(database) { Username = role, Password = "secret", ApplicationName = application };
         return new(database, role, await Raw.OpenAsync(login.ConnectionString, stop));
     }
 
