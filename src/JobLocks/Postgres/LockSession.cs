@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using JobLocks.Inspection;
 using Npgsql;
 
 namespace JobLocks.Postgres;
@@ -166,15 +167,34 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
             // Without our schema, a lock is still a lock.
             CompareHeld(opened, sentAt, refused, asksAgain: IsAboutSchema(refused) && ForgetSchema(opened));
         }
-        catch (FullLockTableException full)
+        catch (FullLockTableException)
         {
-            CompareHeld(opened, sentAt, full);
+            CompareHeld(opened, sentAt, new FullLockTableException(WhoHasMostLocks(opened)));
         }
 
         foreach (var question in work.Questions)
         {
             Ask(opened, question);
             desk.Proved(this, opened.ProvedAt);
+        }
+    }
+
+    /// <summary>Every role can fill the lock table: the one that has is to be found.</summary>
+    private static string? WhoHasMostLocks(OpenedSession opened)
+    {
+        try
+        {
+            using var command = new NpgsqlCommand(LockSql.MostLocks, opened.Connection);
+            using var reader = command.ExecuteReader();
+            if (!reader.Read()) return null;
+
+            var (backend, entries, application) = (reader.GetInt32(0), reader.GetInt64(1), reader.GetValue(2) as string);
+            return FormattableString.Invariant($"The backend {backend} of {(string.IsNullOrEmpty(application) ? "a program without a name" : Shown.Name(application))} has {entries} entries of it: SELECT pg_terminate_backend({backend}) ends it. ");
+        }
+        catch (PostgresException) when (opened.StillStands)
+        {
+            // No room for this question either.
+            return null;
         }
     }
 

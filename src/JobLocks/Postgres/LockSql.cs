@@ -195,6 +195,16 @@ internal static class LockSql
         """;
 
     /// <summary>
+    /// Who has the most entries of the server's lock table. The name of its role is left out: it is in a shared catalog, which has to be locked, and there is no room for that.
+    /// </summary>
+    public const string MostLocks =
+        """
+        SELECT l.pid, l.entries, a.application_name
+        FROM   (SELECT pid, count(*) AS entries FROM pg_locks WHERE pid IS NOT NULL GROUP BY pid ORDER BY entries DESC LIMIT 1) AS l
+        LEFT   JOIN LATERAL pg_stat_get_activity(l.pid) AS a ON true
+        """;
+
+    /// <summary>
     /// Who holds one of the keys $1 in this database. pg_locks shows a bigint key in two halves (objsubid = 1),
     /// see https://www.postgresql.org/docs/current/view-pg-locks.html. The function behind pg_stat_activity is asked, and not the view:
     /// the view locks shared catalogs, for which a full lock table has no room.
