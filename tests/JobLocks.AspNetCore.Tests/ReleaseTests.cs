@@ -76,6 +76,14 @@ public sealed class ReleaseTests
             Assert.That(answer.StatusCode, Is.EqualTo(HttpStatusCode.Redirect), path);
         }
 
+        var key = LockKey.Of(Other).ToString();
+        foreach (var spelling in new[] { key.StartsWith('-') ? $"-0{key[1..]}" : $"0{key}", $"%20{key}", $"{key}%20" })
+        {
+            using var form = new StringContent(fields, System.Text.Encoding.ASCII, "application/x-www-form-urlencoded");
+            using var answer = await site.Client.PostAsync(new Uri($"/joblocks/names/{spelling}/release", UriKind.Relative), form, stop);
+            Assert.That(answer.StatusCode, Is.EqualTo(HttpStatusCode.NotFound), spelling);
+        }
+
         Assert.That(other.IsLost, Is.False);
         Assert.That(await site.AskAsync($"SELECT count(*) FROM joblocks.held WHERE key = {LockKey.Of(Other)} AND asked IS NOT NULL"), Is.Zero);
     }

@@ -10,7 +10,9 @@ internal static class LocksDashboard
 {
     public const string Path = "/joblocks";
 
-    private const string OfName = Path + "/names/(?<key>-?[0-9]+)";
+    // One spelling for each: the application may decide by the address, as text, who may ask for which lock.
+    private const string Number = "0|-?[1-9][0-9]*";
+    private const string OfName = Path + $"/names/(?<key>{Number})";
     private const int BelowTheJob = 100;
 
     private static readonly TimeSpan CountLasts = TimeSpan.FromSeconds(2);
@@ -24,7 +26,7 @@ internal static class LocksDashboard
 
         DashboardRoutes.Routes.AddRazorPage(Path, static _ => new LocksPage());
         DashboardRoutes.Routes.AddRazorPage(OfName, static match => new NamePage(new(KeyIn(match.Groups["key"].Value))));
-        DashboardRoutes.Routes.AddCommand(OfName + "/release/(?<slot>-?[0-9]+)", Release);
+        DashboardRoutes.Routes.AddCommand(OfName + $"/release/(?<slot>{Number})", Release);
         DashboardRoutes.Routes.Add(Path + "/runs/(?<run>.+)", new SentenceDispatcher());
         NavigationMenu.Items.Add(static page => new("Locks", page.Url.To(Path))
         {
