@@ -80,6 +80,7 @@ internal sealed class LineStatements(SessionOpening opening, JobLocksOptions opt
             else await connection.OpenAsync(stop).ConfigureAwait(false);
             _template = connection;
             if (PooledSetUp.IsMissing(connection)) await SetUpAsync(connection, blocks, stop).ConfigureAwait(false);
+            else await EnsureOwnerAsync(connection, blocks, stop).ConfigureAwait(false);
             return connection;
         }
         catch (NpgsqlException full) when (IsPoolFull(full))
@@ -101,11 +102,17 @@ internal sealed class LineStatements(SessionOpening opening, JobLocksOptions opt
 
     private async ValueTask SetUpAsync(NpgsqlConnection connection, bool blocks, CancellationToken stop)
     {
+        await ConnectionSetUp.RunAsync(connection, ConnectionSetUp.ForPool + use.Settings, blocks, stop).ConfigureAwait(false);
+        await EnsureOwnerAsync(connection, blocks, stop).ConfigureAwait(false);
+        PooledSetUp.WasDone(connection);
+    }
+
+    /// <summary>A connection may be older than what a stranger has put into the schema.</summary>
+    private async ValueTask EnsureOwnerAsync(NpgsqlConnection connection, bool blocks, CancellationToken stop)
+    {
         try
         {
-            await ConnectionSetUp.RunAsync(connection, ConnectionSetUp.ForPool + use.Settings, blocks, stop).ConfigureAwait(false);
             await opening.Owners.EnsureAsync(connection, blocks, stop).ConfigureAwait(false);
-            PooledSetUp.WasDone(connection);
         }
         catch (WrongServerException foreign)
         {

@@ -7,7 +7,7 @@ namespace JobLocks.Postgres;
 [SuppressMessage("Usage", "VSTHRD103:Call async methods when in an async method", Justification = "The caller says which of the two it needs.")]
 internal sealed class OwnerCheck(JobLocksOptions options)
 {
-    // The schema watch asks each three seconds, so a new connection of a pool need not.
+    // The schema watch asks each three seconds. Only a process without a session has the connections of its pools ask.
     private const long ProofLastsMilliseconds = 5000;
     private const long Never = long.MinValue / 2;
 

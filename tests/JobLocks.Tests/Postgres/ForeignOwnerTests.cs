@@ -122,6 +122,36 @@ public sealed class ForeignOwnerTests
     }
 
     [Test]
+    public async Task Is_named_by_a_process_that_only_looks_when_the_trigger_comes_later(CancellationToken stop)
+    {
+        await RunAsync(DocsTests.Read("schema.sql"));
+        await RunAsync($"GRANT USAGE ON SCHEMA joblocks TO {_stranger}; GRANT TRIGGER ON joblocks.held TO {_stranger}; GRANT CREATE ON SCHEMA public TO {_stranger}");
+        await using var looking = AdvisoryLocks.Connect(_database, static options => options.PrepareSchema = false);
+        await looking.Inspector.GetOverviewAsync(stop);
+        await RunAsync(
+            """
+            CREATE FUNCTION public.theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'theirs was run'; END $$;
+            CREATE TRIGGER "their trigger" BEFORE UPDATE ON joblocks.held FOR EACH ROW EXECUTE FUNCTION public.theirs();
+            """,
+            _stranger);
+
+        JobLocksUnavailableException? error = null;
+        while (error is null)
+        {
+            try
+            {
+                await looking.Inspector.GetOverviewAsync(stop);
+            }
+            catch (JobLocksUnavailableException refused)
+            {
+                error = refused;
+            }
+        }
+
+        Assert.That(error.Message, Does.Contain("their trigger").And.Contain(_stranger));
+    }
+
+    [Test]
     public void No_text_of_ours_makes_a_function_with_the_rights_of_its_owner() => Assert.That(
         SqlWords.TextsOf(typeof(JobLocksOptions).Assembly).Append(DocsTests.Read("schema.sql")).Append(DocsTests.Read("grants.sql")),
         Has.None.Contains("SECURITY DEFINER").IgnoreCase);
