@@ -102,6 +102,9 @@ internal sealed partial class LineWatch : IDisposable
     /// <summary>Whether runs of this store are woken from here.</summary>
     public bool Serves(string store) => StoreOf(store) is not null;
 
+    /// <summary>Whether this store was closed here. A run of it may still be on its way into the wait queue.</summary>
+    public bool IsClosed(string store) => _stores.WasRemoved(store);
+
     /// <summary>The store of this name; null where this process does not work on it.</summary>
     public IRunStore? StoreOf(string store) => _stores.Find(store);
 

@@ -9,6 +9,7 @@ internal sealed class ServedStores
 
     // The names by which a store was swept, the last one at the end.
     private readonly Dictionary<IRunStore, List<string>> _stores = [];
+    private readonly HashSet<string> _removed = new(StringComparer.Ordinal);
 
     /// <summary>Whether there is any.</summary>
     public bool Any
@@ -46,14 +47,22 @@ internal sealed class ServedStores
         {
             var isThere = _stores.Remove(store, out var swept);
             names = swept;
+            if (swept is not null) _removed.UnionWith(swept);
+            if (isThere && store.Id is { } id) _removed.Add(id);
             return isThere;
         }
+    }
+
+    /// <summary>Whether a store of this name was removed, and none has it now.</summary>
+    public bool WasRemoved(string name)
+    {
+        lock (_sync) return _removed.Contains(name) && FindAmongAll(name) is null;
     }
 
     /// <summary>The store of this name; null where this process does not work on it.</summary>
     public IRunStore? Find(string name)
     {
-        lock (_sync) return _stores.Keys.FirstOrDefault(store => string.Equals(store.Id, name, StringComparison.Ordinal));
+        lock (_sync) return FindAmongAll(name);
     }
 
     /// <summary>The store is called so now.</summary>
@@ -74,4 +83,6 @@ internal sealed class ServedStores
             return names[..^1];
         }
     }
+
+    private IRunStore? FindAmongAll(string name) => _stores.Keys.FirstOrDefault(store => string.Equals(store.Id, name, StringComparison.Ordinal));
 }

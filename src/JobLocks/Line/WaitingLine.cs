@@ -104,6 +104,11 @@ internal sealed class WaitingLine(
         watch.Parked.Add(place);
         var woken = await statements.ReadAsync(EntrySql.Park, static row => row.GetBoolean(0), blocks, stop, place.Stance!.ToPark(place)).ConfigureAwait(false);
         if (woken is [true]) watch.Tell(place.Place);
+        if (!watch.IsClosed(place.Stance.Run.Store)) return;
+
+        watch.Parked.Remove(place);
+        // It has gone with the memory of its scheduler.
+        if (UnservedStores.IsVolatile(place.Stance.Run.Store)) await LeaveAsync(place, blocks, stop).ConfigureAwait(false);
     }
 
     /// <summary>The run goes: it has its locks, or is not to run.</summary>
@@ -144,13 +149,14 @@ internal sealed class WaitingLine(
     /// <summary>The run is here, so its store is served here: others pass it over before they see that.</summary>
     private async ValueTask ShowAsync(string store, bool blocks)
     {
-        if (watch.Presence.IsShown(store)) return;
+        if (watch.Presence.IsShown(store) || watch.IsClosed(store)) return;
 
         try
         {
             var shown = watch.Presence.EnsureShownAsync(store);
             if (blocks) Blocking.Wait(shown);
             else await shown.ConfigureAwait(false);
+            if (watch.IsClosed(store)) watch.Presence.Hide(store);
         }
         catch (JobLocksUnavailableException)
         {

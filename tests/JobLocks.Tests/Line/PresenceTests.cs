@@ -149,6 +149,26 @@ public sealed class PresenceTests : LineFixture
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Lets_others_past_a_run_that_parks_when_its_scheduler_has_shut_down([Values] bool isInMemory, CancellationToken stop)
+    {
+        var runs = new RunsOfTest { Id = $"{(isInMemory ? UnservedStores.Volatile : "")}Test {Guid.NewGuid():N}" };
+        ILockKeeper application = OpenFor(runs);
+        await using var byHand = AdvisoryLocks.Connect(Database);
+        var holding = await byHand.TryAcquireAsync(Name, stop);
+        await ProveAsync((AdvisoryLocks)application, stop);
+        await UntilServedAsync(runs.Id, 1, stop);
+
+        application.Line.Forget(runs);
+        var standing = await application.Line.StandAsync(new(runs.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
+        await application.Line.ParkAsync(standing.Place!, blocks: false, stop);
+        await holding!.DisposeAsync();
+
+        await using var granted = await byHand.AcquireAsync(Name, TimeSpan.FromSeconds(30), stop);
+        await UntilServedAsync(runs.Id, 0, stop);
+        Assert.That(await LengthAsync(), Is.EqualTo(isInMemory ? 0 : 1));
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Gives_up_the_places_of_a_store_that_no_process_has_served_for_long(CancellationToken stop)
     {
         var locks = Open(static options => options.KeepUnservedFor = TimeSpan.FromSeconds(1));
