@@ -1,5 +1,6 @@
 using System.Globalization;
 using JobLocks.Gate;
+using JobLocks.Line;
 using JobLocks.Tests.Support;
 
 namespace JobLocks.Tests.Line;
@@ -58,7 +59,7 @@ public sealed class FreeWorkerTests : LineFixture
     [Test]
     public async Task Wakes_no_more_runs_than_it_has_free_workers_and_leaves_the_others_to_an_idle_process(CancellationToken stop)
     {
-        var nearlyBusy = Open();
+        var nearlyBusy = await OpenLeaderAsync(stop);
         var idle = new RunsOfTest { Id = Runs.Id, FreeWorkers = [new(["default"], 5)] };
         OpenFor(idle);
         var holding = await nearlyBusy.TryAcquireAsync(Name, stop);
@@ -80,7 +81,7 @@ public sealed class FreeWorkerTests : LineFixture
     [Test]
     public async Task Counts_a_run_that_it_has_woken_and_that_has_not_begun_as_one_that_needs_a_worker(CancellationToken stop)
     {
-        var nearlyBusy = Open();
+        var nearlyBusy = await OpenLeaderAsync(stop);
         var idle = new RunsOfTest { Id = Runs.Id, FreeWorkers = [new(["default"], 5)] };
         OpenFor(idle);
         var second = $"{Name} second";
@@ -148,5 +149,13 @@ public sealed class FreeWorkerTests : LineFixture
     {
         var standing = await locks.Line.StandAsync(new(Runs.Id, run, queue), wish, default, blocks: false, stop);
         await locks.Line.ParkAsync(standing.Place!, blocks: false, stop);
+    }
+
+    /// <summary>A process that sweeps: the sweep of an idle one could wake all runs, and not only those that are left to it.</summary>
+    private async Task<AdvisoryLocks> OpenLeaderAsync(CancellationToken stop)
+    {
+        var locks = Open();
+        while (await LockTable.AskAsync(Database, "SELECT count(*) FROM pg_locks WHERE classid = 1246524279 AND objid::int = $1 AND granted", SweepLeadership.NumberOf(Runs.Id, 0)) is 0L) await Task.Delay(10, stop);
+        return locks;
     }
 }
