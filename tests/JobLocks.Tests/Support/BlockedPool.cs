@@ -15,7 +15,9 @@ internal static class BlockedPool
     private const int PoolThreads = 4;
     private const int Threads = 4;
     private const int Rounds = 50;
-    private const int MostOpenings = 3;
+
+    private static readonly TimeSpan LongestOpening = TimeSpan.FromSeconds(45);
+    private static readonly TimeSpan BetweenOpenings = TimeSpan.FromMilliseconds(100);
 
     /// <summary>Needs no thread of the pool, and so awaits nothing.</summary>
     public static int Run(string connectionString, string name)
@@ -39,7 +41,7 @@ internal static class BlockedPool
 
         // However slow this machine is: what is missing here is the pool, and not time.
         var locks = AdvisoryLocks.Connect(connectionString, static options => options.OpensWithin = TimeSpan.FromMinutes(1));
-        Open(locks, name);
+        Open(locks, name, over);
         var entered = 0;
         var threads = Enumerable.Range(0, Threads).Select(_ => new Thread(() => TakeTurns(locks, $"turns({name})", ref entered))).ToList();
         foreach (var thread in threads) thread.Start();
@@ -58,17 +60,20 @@ internal static class BlockedPool
     /// .NET leaves a socket's event to the pool where no thread waits for it yet, even if one does a moment later. On a busy machine, an opening connection can meet
     /// that and time out; another one is opened then.
     /// </summary>
-    private static void Open(AdvisoryLocks locks, string name)
+    private static void Open(AdvisoryLocks locks, string name, ManualResetEventSlim over)
     {
-        for (var tries = 1; ; tries++)
+        var begun = TimeProvider.System.GetTimestamp();
+        while (true)
         {
             try
             {
                 locks.Acquire($"open({name})", Timeout.InfiniteTimeSpan).Dispose();
                 return;
             }
-            catch (JobLocksUnavailableException) when (tries < MostOpenings)
+            catch (JobLocksUnavailableException) when (TimeProvider.System.GetElapsedTime(begun) < LongestOpening)
             {
+                // Until another one is opened, all are refused at once.
+                over.Wait(BetweenOpenings);
             }
         }
     }
