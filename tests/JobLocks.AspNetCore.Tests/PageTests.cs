@@ -36,6 +36,25 @@ public sealed class PageTests
     }
 
     [Test]
+    public async Task Says_which_runs_no_process_serves_and_what_to_do()
+    {
+        await using var site = await Site.StartAsync();
+        await site.ParkAsync(Name, "4711");
+        await site.AskAsync($"INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked) VALUES ({LockKey.Of(Name)}, '{Name}', 0, 1, 'Quartz retired', '1', '', true)");
+
+        var overview = await site.GetAsync("/joblocks");
+        var name = await site.GetAsync(NamePage);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(overview, Does.Contain("<strong>1 not served</strong>").And.Contain("Start the application"));
+            Assert.That(name.Split("not served</strong>"), Has.Length.EqualTo(2));
+            Assert.That(name, Does.Contain("No running process serves the job store").And.Contain("Start the application"));
+            Assert.That(await site.GetAsync("/joblocks/api/v1/overview"), Does.Contain("\"unserved\":1"));
+        }
+    }
+
+    [Test]
     public async Task Counts_and_marks_each_of_several_runs_of_a_process_that_share_a_lock(CancellationToken stop)
     {
         await using var site = await Site.StartAsync();

@@ -31,6 +31,26 @@ public sealed class DashboardTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Says_which_runs_no_process_serves_and_what_to_do(CancellationToken stop)
+    {
+        var stage = NewStage();
+        await HoldAndWaitAsync(stage, stop);
+        await Servers.Locks.RunAsync("INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked) SELECT key, name, 0, 1, 'Hangfire retired', '1', 'default', true FROM joblocks.line WHERE name = $1", stage.LockName);
+        await using var site = await DashboardSite.StartAsync(Servers[0].Storage);
+
+        var locks = await site.GetAsync("/hangfire/joblocks");
+        var name = await site.GetAsync($"/hangfire/joblocks/names/{stage.Key}");
+        await Servers.Locks.RunAsync("DELETE FROM joblocks.line WHERE store = 'Hangfire retired'");
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(locks, Does.Contain("<strong>1 not served</strong>").And.Contain("Start the application"));
+            Assert.That(name.Split("not served</strong>"), Has.Length.EqualTo(2));
+            Assert.That(name, Does.Contain("No running process serves the job store"));
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Says_on_the_page_of_a_job_why_it_waits(CancellationToken stop)
     {
         var stage = NewStage();
@@ -139,8 +159,10 @@ public sealed class DashboardTests : RealServers
         await using var site = await DashboardSite.StartAsync(Servers[0].Storage);
 
         var posted = await site.PostAsync($"/hangfire/joblocks/names/5/release/{stage.Key}", stop);
+        var key = stage.Key.ToString();
+        var spelled = await site.PostAsync($"/hangfire/joblocks/names/{(key.StartsWith('-') ? $"-0{key[1..]}" : $"0{key}")}/release/{key}", stop);
 
-        Assert.That(posted, Is.EqualTo(422));
+        Assert.That((posted, spelled), Is.EqualTo((422, 404)));
         Assert.That(stage.Entries.Entries[0].Handle!.Lost.IsCancellationRequested, Is.False);
     }
 

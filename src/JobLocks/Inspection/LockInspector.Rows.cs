@@ -7,11 +7,11 @@ namespace JobLocks.Inspection;
 internal sealed partial class LockInspector
 {
     /// <summary>What the pages say of a run whose store no process serves, and what to do.</summary>
-    public const string Unserved = "No running process serves the job store of this run: its application has stopped. It lets all others past. Start the application to have it run.";
+    public const string Unserved = "No running process serves the job store of this run: its application has stopped. It lets all others past. Start the application to have it run. Only a run of a store in memory is gone with its process, and leaves the queue soon.";
 
     /// <summary>The same of several.</summary>
     public const string SomeUnserved =
-        "Not served: no running process serves the job store of these runs, since their application has stopped. They let all others past. Start the application to have them run.";
+        "Not served: no running process serves the job store of these runs, since their application has stopped. They let all others past. Start the application to have them run. Only runs of a store in memory are gone with their process, and leave the queue soon.";
 
     /// <param name="row">The first column is how many there are.</param>
     /// <param name="at">The column of the key, which the others follow.</param>
