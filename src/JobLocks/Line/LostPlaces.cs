@@ -43,8 +43,12 @@ internal sealed class LostPlaces(LineStatements statements, LineWatch watch, Uns
         var comesElsewhere = false;
         foreach (var (run, fate) in watch.WakeOnce(store, lost))
         {
-            if (fate is RunFate.Comes or RunFate.ComesElsewhere) log.FoundWithoutPlace(Shown.Name(run.Address.Job ?? run.Address.Run), Shown.Name(id));
+            if (fate is not (RunFate.Comes or RunFate.ComesElsewhere)) continue;
+
+            log.FoundWithoutPlace(Shown.Name(run.Address.Job ?? run.Address.Run), Shown.Name(id));
             comesElsewhere |= fate == RunFate.ComesElsewhere;
+            // One that a person holds back is found each time, and is no new accident.
+            _passes[id] = _passes[id] with { LostAt = BootClock.Now };
         }
 
         if (comesElsewhere) watch.HaveOthersLook(id);
@@ -55,7 +59,7 @@ internal sealed class LostPlaces(LineStatements statements, LineWatch watch, Uns
     {
         var (now, pass) = (BootClock.Now, _passes[store]);
         // Losses soon after each other are of one accident.
-        pass = pass with { LostSince = now - pass.LostAt < _leftAlone + BetweenPasses * 2 ? pass.LostSince : now, LostAt = now };
+        if (now - pass.LostAt > _leftAlone + BetweenPasses) pass = pass with { LostSince = now, LostAt = now };
         var areLeftAlone = now - pass.LostSince >= _leftAlone;
         _passes[store] = areLeftAlone ? pass : pass with { From = page, NextAt = pass.LostSince + _leftAlone };
         return areLeftAlone;
@@ -90,6 +94,6 @@ internal sealed class LostPlaces(LineStatements statements, LineWatch watch, Uns
     /// <param name="From">Where its next page begins; null where the next pass begins.</param>
     /// <param name="NextAt">When that page is read.</param>
     /// <param name="LostSince">When the first run without an entry was met after the last accident.</param>
-    /// <param name="LostAt">When the last one was met.</param>
+    /// <param name="LostAt">When the last one was met that could be started, or the first one.</param>
     private readonly record struct Pass(string? From, TimeSpan NextAt, TimeSpan LostSince, TimeSpan LostAt);
 }

@@ -38,7 +38,7 @@ internal sealed class RestoredEntries(LineStatements statements, LineWatch watch
     /// <returns>True.</returns>
     private bool Restore(IRunStore store, LinePlace[] missing)
     {
-        var waiting = StillWaiting(store, missing);
+        var (waiting, _) = Ask(store, missing);
         if (waiting.Count == 0) return true;
 
         var restored = Blocking.Wait(statements.ReadAsync(
@@ -46,25 +46,21 @@ internal sealed class RestoredEntries(LineStatements statements, LineWatch watch
         if (restored.Count > 0) log.Restored(restored.Count, Shown.Name(store.Id!));
         // Another process may have started one of them since its store was asked.
         List<LinePlace> again = [.. waiting.Where(place => restored.Contains(place.Place))];
-        List<LinePlace> gone = [.. again.Except(StillWaiting(store, again))];
+        var (_, gone) = Ask(store, again);
         if (gone.Count > 0) watch.Run(EntrySql.Leave, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static place => place.Place)] });
         return true;
     }
 
-    /// <summary>Those that their store keeps for a lock. All others are forgotten.</summary>
-    private List<LinePlace> StillWaiting(IRunStore store, IReadOnlyList<LinePlace> places)
+    /// <summary>Which runs their store keeps for a lock, and which it does not: those are forgotten. Of some it may not know.</summary>
+    private (List<LinePlace> Waiting, List<LinePlace> Gone) Ask(IRunStore store, IReadOnlyList<LinePlace> places)
     {
-        if (places.Count == 0) return [];
+        var (waiting, gone) = (new List<LinePlace>(), new List<LinePlace>());
+        if (places.Count == 0) return (waiting, gone);
 
-        var waiting = new List<LinePlace>();
         var asked = places.ToDictionary(static place => place.Place);
-        foreach (var (run, fate) in watch.FatesOf([.. places.Select(static place => RunAt(place))], store.LookAsync))
-        {
-            if (fate == RunFate.Waits) waiting.Add(asked[run.Place]);
-            else watch.Parked.Remove(asked[run.Place]);
-        }
-
-        return waiting;
+        foreach (var (run, fate) in watch.FatesOf([.. places.Select(static place => RunAt(place))], store.LookAsync)) (fate == RunFate.Waits ? waiting : gone).Add(asked[run.Place]);
+        foreach (var place in gone) watch.Parked.Remove(place);
+        return (waiting, gone);
     }
 
     /// <summary>Those without an entry. A run that has another entry was parked anew, perhaps by another process, and the old one is forgotten.</summary>

@@ -156,11 +156,14 @@ internal sealed class WaitingLine(
             var shown = watch.Presence.EnsureShownAsync(store);
             if (blocks) Blocking.Wait(shown);
             else await shown.ConfigureAwait(false);
-            if (watch.IsClosed(store)) watch.Presence.Hide(store);
         }
         catch (JobLocksUnavailableException)
         {
             // The next sweep shows it.
+        }
+        finally
+        {
+            if (watch.IsClosed(store)) watch.Presence.Hide(store);
         }
     }
 
