@@ -184,12 +184,10 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
     {
         try
         {
-            using var command = new NpgsqlCommand(LockSql.MostLocks, opened.Connection);
-            using var reader = command.ExecuteReader();
-            if (!reader.Read()) return null;
+            if (opened.Ask<LockTableUse>(LockSql.MostLocks, "") is not [{ Backend: { } backend } most] || backend == opened.Backend) return null;
 
-            var (backend, entries, application) = (reader.GetInt32(0), reader.GetInt64(1), reader.GetValue(2) as string);
-            return FormattableString.Invariant($"The backend {backend} of {(string.IsNullOrEmpty(application) ? "a program without a name" : Shown.Name(application))} has {entries} entries of it: SELECT pg_terminate_backend({backend}) ends it. ");
+            var application = string.IsNullOrEmpty(most.Application) ? "a program without a name" : Shown.Name(most.Application);
+            return FormattableString.Invariant($"The backend {backend} of {application} has the most entries of it, {most.Entries}, and SELECT pg_terminate_backend({backend}) would end it. ");
         }
         catch (PostgresException) when (opened.StillStands)
         {
@@ -197,6 +195,11 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
             return null;
         }
     }
+
+    /// <param name="Backend">Whose; null for a prepared transaction.</param>
+    /// <param name="Entries">How many.</param>
+    /// <param name="Application">The name that it gives itself.</param>
+    private sealed record LockTableUse(int? Backend, long Entries, string? Application);
 
     private void TryTakeLineBack(OpenedSession opened)
     {

@@ -196,12 +196,13 @@ internal static class LockSql
 
     /// <summary>
     /// Who has the most entries of the server's lock table. The name of its role is left out: it is in a shared catalog, which has to be locked, and there is no room for that.
+    /// In JSON, for a question of the session.
     /// </summary>
     public const string MostLocks =
         """
-        SELECT l.pid, l.entries, a.application_name
-        FROM   (SELECT pid, count(*) AS entries FROM pg_locks WHERE pid IS NOT NULL GROUP BY pid ORDER BY entries DESC LIMIT 1) AS l
-        LEFT   JOIN LATERAL pg_stat_get_activity(l.pid) AS a ON true
+        SELECT jsonb_build_object('Backend', l.pid, 'Entries', l.entries, 'Application', a.application_name)
+        FROM   (SELECT pid, count(*) AS entries FROM pg_locks WHERE NOT fastpath GROUP BY pid ORDER BY entries DESC LIMIT 1) AS l
+        LEFT   JOIN LATERAL pg_stat_get_activity(coalesce(l.pid, 0)) AS a ON true
         """;
 
     /// <summary>

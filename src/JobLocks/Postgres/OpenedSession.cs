@@ -154,7 +154,7 @@ internal sealed class OpenedSession : IDisposable
     /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
     public SchemaState LookAtSchema(string schema)
     {
-        var now = Prove(connection => Look(connection, schema));
+        var now = Look(schema);
         // While somebody else has the table to himself, it is looked at elsewhere.
         var hasLine = now.HasLine && !IsLineAside;
         if (now.Fence == _fence && hasLine == _facts.HasLine && now.HasLedger == _facts.HasLedger) return now;
@@ -202,12 +202,13 @@ internal sealed class OpenedSession : IDisposable
     /// <summary>Whether nobody could be told on a channel: some listener does not read, and the server keeps what it has not read until there is no more room.</summary>
     public static bool IsQueueFull(PostgresException refused) => string.Equals(refused.SqlState, PostgresErrorCodes.ProgramLimitExceeded, StringComparison.Ordinal);
 
-    private SchemaState Look(NpgsqlConnection connection, string schema)
+    /// <summary>Behind the guard: shared catalogs need room in the lock table.</summary>
+    private SchemaState Look(string schema)
     {
         try
         {
-            Blocking.Wait(_facts.Owners.RunAsync(connection, blocks: true, CancellationToken.None).AsTask());
-            return JobLocksSchema.Look(connection, schema);
+            _facts.Owners.RunAgain(sql => Ask<string>($"SELECT to_jsonb((\n{sql}))", schema)[0]);
+            return Ask<SchemaState.Seen>(SchemaSql.LookAsJson, schema)[0]!.ToState();
         }
         catch (WrongServerException foreign)
         {

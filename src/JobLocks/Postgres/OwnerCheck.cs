@@ -31,13 +31,24 @@ internal sealed class OwnerCheck(JobLocksOptions options)
         if (options.SchemaOwner is { } owner)
             await AskAsync(new(OwnerSql.SayOwner, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = owner } } }, blocks, stop).ConfigureAwait(false);
 
-        if (await AskAsync(new(SchemaSql.For(schema, OwnerSql.Foreign), connection), blocks, stop).ConfigureAwait(false) is string foreign)
-        {
-            Volatile.Write(ref _provenAt, Never);
-            throw new WrongServerException(foreign.TrimEnd('.'));
-        }
+        Judge(await AskAsync(new(SchemaSql.For(schema, OwnerSql.Foreign), connection), blocks, stop).ConfigureAwait(false) as string, askedAt);
+    }
 
-        Volatile.Write(ref _provenAt, askedAt);
+    /// <summary>Asks again on a connection of which <see cref="RunAsync"/> has asked before.</summary>
+    /// <param name="ask">Runs a statement, and gives its only value.</param>
+    /// <exception cref="WrongServerException">Names the object, its owner and the cure.</exception>
+    public void RunAgain(Func<string, string?> ask)
+    {
+        if (options.Schema is not { } schema) return;
+
+        var askedAt = Milliseconds;
+        Judge(ask(SchemaSql.For(schema, OwnerSql.Foreign)), askedAt);
+    }
+
+    private void Judge(string? foreign, long askedAt)
+    {
+        Volatile.Write(ref _provenAt, foreign is null ? askedAt : Never);
+        if (foreign is not null) throw new WrongServerException(foreign.TrimEnd('.'));
     }
 
     private static long Milliseconds => (long)BootClock.Now.TotalMilliseconds;

@@ -46,7 +46,6 @@ internal static class SchemaSql
         WITH s AS (SELECT oid FROM pg_namespace WHERE nspname = $1),
              f AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'fence' AND c.relkind = 'S'),
              l AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'line' AND c.relkind = 'r'),
-             m AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'limits' AND c.relkind = 'r'),
              p AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'place' AND c.relkind = 'S')
         SELECT CASE WHEN (SELECT count(*) FROM pg_class c JOIN s ON c.relnamespace = s.oid
                           WHERE  c.relname IN ('fence', 'place', 'limits', 'line', 'sessions', 'held', 'names', 'minutes') AND c.relkind IN ('r', 'S')) < 8 THEN 0
@@ -55,13 +54,17 @@ internal static class SchemaSql
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_sequence_privilege((SELECT oid FROM f), 'USAGE'), false),
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_sequence_privilege((SELECT oid FROM p), 'USAGE')
                         AND has_table_privilege((SELECT oid FROM l), 'SELECT') AND has_table_privilege((SELECT oid FROM l), 'INSERT')
-                        AND has_table_privilege((SELECT oid FROM l), 'UPDATE') AND has_table_privilege((SELECT oid FROM l), 'DELETE')
-                        AND has_table_privilege((SELECT oid FROM m), 'SELECT') AND has_table_privilege((SELECT oid FROM m), 'INSERT')
-                        AND has_table_privilege((SELECT oid FROM m), 'UPDATE'), false),
+                        AND has_table_privilege((SELECT oid FROM l), 'UPDATE') AND has_table_privilege((SELECT oid FROM l), 'DELETE'), false),
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE')
                         AND (SELECT count(DISTINCT c.oid) = 4 AND bool_and(has_table_privilege(c.oid, p.privilege))
                              FROM   pg_class c CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS p (privilege)
                              WHERE  c.relnamespace = (SELECT oid FROM s) AND c.relname IN ('sessions', 'held', 'names', 'minutes') AND c.relkind = 'r'), false)
+        """;
+
+    /// <summary><see cref="Look"/> for a question of the session: the parameter and the answer are JSON.</summary>
+    public static readonly string LookAsJson = $$"""
+        SELECT to_jsonb(l) FROM (
+        {{Look.Replace("$1", "($1 #>> '{}')", StringComparison.Ordinal)}}) AS l ("Version", "Fence", "MayDraw", "HasLine", "HasLedger")
         """;
 
     /// <summary>Run as it stands in docs/schema.sql, where the name of the schema may be changed.</summary>

@@ -9,4 +9,10 @@ internal readonly record struct SchemaState(int Version, uint Fence, bool HasLin
 {
     /// <summary>Why it must not be used, with the cure; null where it may.</summary>
     public string? Trouble { get; init; }
+
+    /// <summary>A row of <see cref="SchemaSql.Look"/>.</summary>
+    internal sealed record Seen(int Version, long Fence, bool MayDraw, bool HasLine, bool HasLedger)
+    {
+        public SchemaState ToState() => new(Version, MayDraw ? (uint)Fence : 0, HasLine, HasLedger);
+    }
 }

@@ -99,7 +99,7 @@ public sealed class SchemaAccidentsTests : LineFixture
         await DropRoleAsync(role);
     }
 
-    [TestCase("line"), TestCase("held"), TestCase("sessions"), TestCase("names"), TestCase("minutes"), TestCase("fence", "USAGE"), TestCase("place", "USAGE"), TestCase("limits", "SELECT, INSERT, UPDATE")]
+    [TestCase("line"), TestCase("held"), TestCase("sessions"), TestCase("names"), TestCase("minutes"), TestCase("fence", "USAGE"), TestCase("place", "USAGE")]
     public async Task Notices_within_seconds_that_a_right_was_taken_away_and_given_back(string table, string rights = "SELECT, INSERT, UPDATE, DELETE", CancellationToken stop = default)
     {
         var (role, login) = await NewRoleAsync(stop);
@@ -115,7 +115,7 @@ public sealed class SchemaAccidentsTests : LineFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(before.Status, Is.EqualTo(HealthStatus.Healthy));
-            Assert.That(without.Entries["joblocks"].Description, Does.Contain("GRANT").And.Contain(table is "fence" ? "no fencing tokens" : table is "line" or "place" or "limits" ? "no run can wait in line" : "who holds what"));
+            Assert.That(without.Entries["joblocks"].Description, Does.Contain("GRANT").And.Contain(table is "fence" ? "no fencing tokens" : table is "line" or "place" ? "no run can wait in line" : "who holds what"));
         }
 
         await DropRoleAsync(role);
