@@ -23,8 +23,6 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
     private const string Release = "/names/{key:long}/release";
     private const string ReleaseSlot = "/names/{key:long}/release/{slot:long}";
 
-    private static readonly string[] Keys = ["key", "slot"];
-
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(5);
 
     private PageLooks? _looksOfOthers;
@@ -32,12 +30,12 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
     public void Map(RouteGroupBuilder group)
     {
         group.MapGet(Start, OverviewAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, Start)).ExcludeFromDescription();
-        group.MapGet(OfName, NameAsync).AddEndpointFilter(HasOneSpellingAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, OfName)).ExcludeFromDescription();
+        group.MapGet(OfName, NameAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, OfName)).ExcludeFromDescription();
         group.MapGet(Search, SearchAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, Search)).ExcludeFromDescription();
         group.MapPost(Release, (HttpContext http, IJobLockInspector locks, long key, CancellationToken stop) => ReleaseAsync(http, locks, new(key), new(key), Release, stop))
-            .AddEndpointFilter(HasOneSpellingAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, Release)).ExcludeFromDescription();
+            .AddEndpointFilter(IsSpelledOneWayAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, Release)).ExcludeFromDescription();
         group.MapPost(ReleaseSlot, (HttpContext http, IJobLockInspector locks, long key, long slot, CancellationToken stop) => ReleaseAsync(http, locks, new(key), new(slot), ReleaseSlot, stop))
-            .AddEndpointFilter(HasOneSpellingAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, ReleaseSlot)).ExcludeFromDescription();
+            .AddEndpointFilter(IsSpelledOneWayAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, ReleaseSlot)).ExcludeFromDescription();
         group.MapGet("/page.css", static (HttpContext http) => Asset(http, "page.css", "text/css; charset=utf-8")).ExcludeFromDescription();
         group.MapGet("/page.js", static (HttpContext http) => Asset(http, "page.js", "text/javascript; charset=utf-8")).ExcludeFromDescription();
         foreach (var path in new[] { Start, OfName, Search, "/page.css", "/page.js" }) Answering.MapOthers(group, path, Get);
@@ -100,11 +98,20 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
     /// <summary>Those of JobLocks itself, which the other dashboard of this process shares; or those of an inspector that the application has made.</summary>
     internal PageLooks LooksOf(IJobLockInspector locks) => locks is LockInspector own ? own.Pages : LazyInitializer.EnsureInitialized(ref _looksOfOthers, () => new(locks));
 
-    /// <summary>The application may decide by the address, as text, who may ask for which lock: no other text leads to the same lock.</summary>
-    private static ValueTask<object?> HasOneSpellingAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next) =>
-        Keys.All(key => context.HttpContext.GetRouteValue(key) is not string text || text.Equals(NumberIn(text), StringComparison.Ordinal)) ? next(context) : new(Results.NotFound());
+    /// <summary>
+    /// The application may decide by the address, as text, who may ask for which lock. So a lock is asked for under one text only: numbers without zeros or spaces before
+    /// them, the other words in lower case, and no slash at the end.
+    /// </summary>
+    private static ValueTask<object?> IsSpelledOneWayAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next)
+    {
+        var http = context.HttpContext;
+        var slot = NumberIn(http, "slot");
+        var end = $"/names/{NumberIn(http, "key")}/release{(slot is null ? "" : $"/{slot}")}";
+        return http.Request.Path.Value!.EndsWith(end, StringComparison.Ordinal) ? next(context) : new(Results.NotFound());
+    }
 
-    private static string NumberIn(string text) => long.Parse(text, CultureInfo.InvariantCulture).ToString(CultureInfo.InvariantCulture);
+    private static string? NumberIn(HttpContext http, string part) =>
+        http.GetRouteValue(part) is string text ? long.Parse(text, CultureInfo.InvariantCulture).ToString(CultureInfo.InvariantCulture) : null;
 
     /// <summary>A person reads a page, and the page comes back by itself.</summary>
     private async ValueTask<object?> ExplainAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next, string own)

@@ -77,10 +77,10 @@ public sealed class ReleaseTests
         }
 
         var key = LockKey.Of(Other).ToString();
-        foreach (var spelling in new[] { key.StartsWith('-') ? $"-0{key[1..]}" : $"0{key}", $"%20{key}", $"{key}%20" })
+        foreach (var spelling in new[] { $"names/{(key.StartsWith('-') ? $"-0{key[1..]}" : $"0{key}")}/release", $"names/%20{key}/release", $"names/{key}%20/release", $"names/{key}/release/", $"NAMES/{key}/release" })
         {
             using var form = new StringContent(fields, System.Text.Encoding.ASCII, "application/x-www-form-urlencoded");
-            using var answer = await site.Client.PostAsync(new Uri($"/joblocks/names/{spelling}/release", UriKind.Relative), form, stop);
+            using var answer = await site.Client.PostAsync(new Uri($"/joblocks/{spelling}", UriKind.Relative), form, stop);
             Assert.That(answer.StatusCode, Is.EqualTo(HttpStatusCode.NotFound), spelling);
         }
 

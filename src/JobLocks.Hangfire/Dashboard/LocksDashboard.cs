@@ -10,9 +10,7 @@ internal static class LocksDashboard
 {
     public const string Path = "/joblocks";
 
-    // One spelling for each: the application may decide by the address, as text, who may ask for which lock.
-    private const string Number = "0|-?[1-9][0-9]*";
-    private const string OfName = Path + $"/names/(?<key>{Number})";
+    private const string OfName = Path + "/names/(?<key>-?[0-9]+)";
     private const int BelowTheJob = 100;
 
     private static readonly TimeSpan CountLasts = TimeSpan.FromSeconds(2);
@@ -26,7 +24,7 @@ internal static class LocksDashboard
 
         DashboardRoutes.Routes.AddRazorPage(Path, static _ => new LocksPage());
         DashboardRoutes.Routes.AddRazorPage(OfName, static match => new NamePage(new(KeyIn(match.Groups["key"].Value))));
-        DashboardRoutes.Routes.AddCommand(OfName + $"/release/(?<slot>{Number})", Release);
+        DashboardRoutes.Routes.AddCommand(OfName + "/release/(?<slot>-?[0-9]+)", Release);
         DashboardRoutes.Routes.Add(Path + "/runs/(?<run>.+)", new SentenceDispatcher());
         NavigationMenu.Items.Add(static page => new("Locks", page.Url.To(Path))
         {
@@ -56,9 +54,12 @@ internal static class LocksDashboard
         var name = new LockKey(KeyIn(context.UriMatch.Groups["key"].Value));
         var slot = new LockKey(KeyIn(context.UriMatch.Groups["slot"].Value));
         var by = $"somebody at {context.Request.RemoteIpAddress ?? "this machine"}";
+        // The application may decide by the address, as text, who may ask for which lock. Hangfire takes no notice of case, and of a slash at the end.
+        if (!context.Request.Path.EndsWith($"{Path}/names/{name}/release/{slot}", StringComparison.Ordinal)) return false;
+
         try
         {
-            // Who may act is decided by the address: no other lock can be asked for under a name.
+            // Nor can another lock be asked for under a name.
             if (!Blocking.Wait(locks.GetNameAsync(name, 0, 1)).MayHave(slot)) return false;
 
             var answer = Blocking.Wait(locks.RequestReleaseAsync(slot, by, TimeSpan.FromSeconds(5), CancellationToken.None));
