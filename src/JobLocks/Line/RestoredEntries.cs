@@ -14,6 +14,7 @@ internal sealed class RestoredEntries(LineStatements statements, LineWatch watch
 {
     private const int MostChecked = 5_000;
     private const int MostAsked = 100;
+    private const int Sample = 10;
 
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(0.5);
@@ -30,16 +31,40 @@ internal sealed class RestoredEntries(LineStatements statements, LineWatch watch
         var parked = watch.Parked.Of(id);
         var next = parked.Where(place => place.Place > look.After).Take(MostChecked).ToList();
         if (next.Count == 0) next = [.. parked.Take(MostChecked)];
+        var missing = next.Count == 0 ? [] : Missing(id, next);
         var since = BootClock.Now;
-        var isDone = next.Count == 0 || Missing(id, next).Chunk(MostAsked).All(missing => BootClock.Now - since < LongestLook && Restore(store, missing));
-        if (isDone) _looks[id] = (next.Count < MostChecked ? 0 : next[^1].Place, BootClock.Now + BetweenLooks);
+        if (!AreOver(store, missing))
+        {
+            foreach (var some in missing.Chunk(MostAsked))
+            {
+                if (BootClock.Now - since > LongestLook) return;
+
+                Restore(store, some);
+            }
+        }
+
+        _looks[id] = (next.Count < MostChecked ? 0 : next[^1].Place, BootClock.Now + BetweenLooks);
     }
 
-    /// <returns>True.</returns>
-    private bool Restore(IRunStore store, LinePlace[] missing)
+    /// <summary>
+    /// Whether many runs have no entry because other processes have performed them, which is normal in a fleet. The job store is asked about a sample of them:
+    /// if no run of the sample waits, all of them are forgotten.
+    /// </summary>
+    private bool AreOver(IRunStore store, List<LinePlace> missing)
+    {
+        if (missing.Count <= Sample) return false;
+
+        List<LinePlace> sample = [.. missing.Where((_, nth) => nth % (missing.Count / Sample) == 0)];
+        if (Ask(store, sample).Gone.Count < sample.Count) return false;
+
+        foreach (var place in missing) watch.Parked.Remove(place);
+        return true;
+    }
+
+    private void Restore(IRunStore store, LinePlace[] missing)
     {
         var (waiting, _) = Ask(store, missing);
-        if (waiting.Count == 0) return true;
+        if (waiting.Count == 0) return;
 
         var restored = Blocking.Wait(statements.ReadAsync(
             EntrySql.Restore, static row => row.GetInt64(0), blocks: true, CancellationToken.None, Stance.ToRestore(waiting)).AsTask()).ToHashSet();
@@ -48,7 +73,6 @@ internal sealed class RestoredEntries(LineStatements statements, LineWatch watch
         List<LinePlace> again = [.. waiting.Where(place => restored.Contains(place.Place))];
         var (_, gone) = Ask(store, again);
         if (gone.Count > 0) watch.Run(EntrySql.Leave, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static place => place.Place)] });
-        return true;
     }
 
     /// <summary>Which runs their store keeps for a lock, and which it does not: those are forgotten. Of some it may not know.</summary>
