@@ -7,15 +7,17 @@ using Npgsql;
 namespace JobLocks.Line;
 
 /// <summary>
-/// Runs that wait in their store and have no entry in the wait queue: the table was emptied, or the store was restored from a dump. No process would wake them. Where
-/// no process knows their positions either, they are started, ask for their locks, and enter the queue again where they must wait. Used by the thread of the <see cref="LineWatch"/> alone.
+/// Starts runs that wait in their job store and have no entry in the wait queue: the table was emptied, or the store was restored from a dump. They ask for their locks, and enter
+/// the queue again if they must wait. First, <see cref="RestoredEntries"/> has time to restore the entries. Used by the thread of the <see cref="LineWatch"/> alone.
 /// </summary>
 internal sealed class LostPlaces(LineStatements statements, LineWatch watch, UnservedStores unserved, JobLocksOptions options, ILogger log)
 {
     // Between two passes through a store. Each sweep reads one page.
     private static readonly TimeSpan BetweenPasses = TimeSpan.FromSeconds(10);
 
-    // Whoever has parked a run restores its entry meanwhile, see RestoredEntries.
+    private const int MostStarted = 10;
+
+    // So long, the process that has parked a run has time to restore its entry.
     private readonly TimeSpan _leftAlone = TimeSpan.FromSeconds(3) + (2 * options.SweepInterval);
 
     private readonly Dictionary<string, Pass> _passes = new(StringComparer.Ordinal);
@@ -36,33 +38,40 @@ internal sealed class LostPlaces(LineStatements statements, LineWatch watch, Uns
         if (!string.Equals(store.Id, id, StringComparison.Ordinal)) return;
 
         Adopt(id, names, page.Runs);
-        var known = Known([id, .. names.Same], page.Runs);
-        var lost = page.Runs.Where(run => !known.Contains(run.Address.Run)).OrderByDescending(static run => run.Waited).Select(static run => Lost(run.Address, run.Waited)).ToList();
-        if (lost.Count == 0 || !AreLeftAlone(id, pass.From)) return;
+        string[] all = [id, .. names.Same];
+        var lost = WithoutEntry(all, page.Runs);
+        if (lost.Count == 0 || !HadTimeToBeRestored(id, pass.From)) return;
 
+        // A few at a time, since other processes may restore entries meanwhile.
+        foreach (var some in lost.OrderByDescending(static run => run.Waited).Chunk(MostStarted)) Start(store, WithoutEntry(all, some));
+    }
+
+    private void Start(IRunStore store, IEnumerable<(RunAddress Address, TimeSpan Waited)> lost)
+    {
+        var id = store.Id!;
         var comesElsewhere = false;
-        foreach (var (run, fate) in watch.WakeOnce(store, lost))
+        foreach (var (run, fate) in watch.WakeOnce(store, [.. lost.Select(static run => Lost(run.Address, run.Waited))]))
         {
             if (fate is not (RunFate.Comes or RunFate.ComesElsewhere)) continue;
 
             log.FoundWithoutPlace(Shown.Name(run.Address.Job ?? run.Address.Run), Shown.Name(id));
             comesElsewhere |= fate == RunFate.ComesElsewhere;
-            // One that a person holds back is found each time, and is no new accident.
+            // Only a run that is started counts: a paused one is found in every pass.
             _passes[id] = _passes[id] with { LostAt = BootClock.Now };
         }
 
         if (comesElsewhere) watch.HaveOthersLook(id);
     }
 
-    /// <summary>Whether those who know the positions have had the time to restore the entries. Where not, the page is read again after that.</summary>
-    private bool AreLeftAlone(string store, string? page)
+    /// <summary>Whether the processes that know the positions have had time to restore the entries. If not, the page is read again later.</summary>
+    private bool HadTimeToBeRestored(string store, string? page)
     {
         var (now, pass) = (BootClock.Now, _passes[store]);
-        // Losses soon after each other are of one accident.
+        // Losses that follow each other within seconds belong to one accident.
         if (now - pass.LostAt > _leftAlone + BetweenPasses) pass = pass with { LostSince = now, LostAt = now };
-        var areLeftAlone = now - pass.LostSince >= _leftAlone;
-        _passes[store] = areLeftAlone ? pass : pass with { From = page, NextAt = pass.LostSince + _leftAlone };
-        return areLeftAlone;
+        var hadTime = now - pass.LostSince >= _leftAlone;
+        _passes[store] = hadTime ? pass : pass with { From = page, NextAt = pass.LostSince + _leftAlone };
+        return hadTime;
     }
 
     /// <summary>
@@ -77,7 +86,11 @@ internal sealed class LostPlaces(LineStatements statements, LineWatch watch, Uns
             log.Adopted(Shown.Name(run), Shown.Name(store));
     }
 
-    private HashSet<string> Known(string[] names, IReadOnlyList<(RunAddress Address, TimeSpan Waited)> runs) => Ask(EntrySql.Known, Texts(names), Runs(runs)).ToHashSet(StringComparer.Ordinal);
+    private List<(RunAddress Address, TimeSpan Waited)> WithoutEntry(string[] names, IReadOnlyList<(RunAddress Address, TimeSpan Waited)> runs)
+    {
+        var known = Ask(EntrySql.Known, Texts(names), Runs(runs)).ToHashSet(StringComparer.Ordinal);
+        return [.. runs.Where(run => !known.Contains(run.Address.Run))];
+    }
 
     private List<string> Ask(string sql, params NpgsqlParameter[] parameters) =>
         Blocking.Wait(statements.ReadAsync(sql, static row => row.GetString(0), blocks: true, CancellationToken.None, parameters).AsTask());
