@@ -6,8 +6,8 @@ internal static class InternalLockSql
     /// <summary>
     /// Whether this session is written down as one of JobLocks, and which backends hold internal locks that are not: with the role, the application and the
     /// address of each, as far as this role may see them. The pooled connections of a process have its role and its application.
-    /// A process that uses no schema or another one has the name that JobLocks gives itself: it is believed to a role that may write down sessions in this schema, as a
-    /// worker may. One that waits for a table of the schema is in the middle of a set-up.
+    /// A process that uses no schema, or another one, is known by the form of its application name, if its role may insert into the table of the sessions.
+    /// A session that waits for a table of the schema is in the middle of a set-up.
     /// </summary>
     public const string Look =
         """

@@ -246,7 +246,7 @@ internal sealed partial class LineWatch : IDisposable
         // A run that took its place meanwhile did so under the name that it knew.
         foreach (var name in earlier.Where(name => _toRename.Contains(name) || _presence.Shows(name))) Rename(name, id);
         var canStart = Blocking.Wait(store.CanStartRunsAsync(CancellationToken.None).AsTask());
-        // While nobody can start the runs of a store in memory, other processes remove their entries.
+        // Other processes remove the entries of a store in memory while no scheduler here can start its runs: do not put them back.
         if (_desk.HasLine == true && (canStart || !UnservedStores.IsVolatile(id))) Try(() => _restored.Restore(store));
         if (canStart && Serves(id))
         {

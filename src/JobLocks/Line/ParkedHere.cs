@@ -8,14 +8,14 @@ namespace JobLocks.Line;
 /// </summary>
 internal sealed class ParkedHere
 {
-    // A few megabytes. Of a run beyond that, the job store knows that it waits, and nobody its position.
+    // A few megabytes. The position of a run beyond that is lost with its entry.
     private const int MostOfStoresThatLast = 20_000;
 
     private readonly ConcurrentDictionary<long, LinePlace> _places = new();
 
     public void Add(LinePlace place)
     {
-        // Nobody else knows the runs of a store in the memory of this process.
+        // A store in the memory of this process has no limit: no other process knows its runs.
         if (UnservedStores.IsVolatile(place.Stance!.Run.Store) || _places.ContainsKey(place.Place) || _places.Count < MostOfStoresThatLast) _places[place.Place] = place;
     }
 

@@ -179,7 +179,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
         }
     }
 
-    /// <summary>Every role can fill the lock table: the one that has is to be found.</summary>
+    /// <summary>Names the backend that has the most entries of the lock table. Every role can fill it.</summary>
     private static string? WhoHasMostLocks(OpenedSession opened)
     {
         try
