@@ -31,7 +31,8 @@ internal static class HangfireJobCall
             Store = () => HangfireRuns.Of(context.Storage).TryIdentify(),
             WasStartedBefore = () => WasStartedBefore(context.Storage, context.BackgroundJob.Id),
             MayStandInLine = FetchedRun.Of(context) is not { WasScheduled: false },
-            Address = isNewcomer => new(HangfireRuns.Of(context.Storage).Identify(), context.BackgroundJob.Id, isNewcomer ? KeptQueue.Remember(context) : ""),
+            Address = isNewcomer => HangfireRuns.AddressOf(
+                HangfireRuns.Of(context.Storage).Identify(), context.BackgroundJob.Id, context.BackgroundJob.CreatedAt, isNewcomer ? KeptQueue.Remember(context) : ""),
         };
 
     /// <summary>A call that is only explained.</summary>

@@ -87,7 +87,7 @@ internal sealed class HangfireRuns : IRunStore
         if (JobStatesInPostgres.Read(_storage, runs) is { } states) return new([.. states.Select(static of => FateOf(of.State, of.IsInSchedule))]);
 
         using var connection = _storage.GetConnection();
-        return new([.. runs.Select(run => LookAt(connection, run.Address.Run))]);
+        return new([.. runs.Select(run => LookAt(connection, run))]);
     }
 
     /// <summary>
@@ -98,17 +98,20 @@ internal sealed class HangfireRuns : IRunStore
     {
         using var outside = AmbientTransaction.Leave();
         using var connection = _storage.GetConnection();
-        return new([.. runs.Select(run => FateBeforeWake(connection, run) is var fate and not (RunFate.Waits or RunFate.IsPutOff) ? fate : Wake(connection, run))]);
+        return new([.. runs.Zip(FatesBeforeWake(connection, runs), (run, fate) => fate is RunFate.Waits or RunFate.IsPutOff ? Wake(connection, run) : fate)]);
     }
 
+    private IEnumerable<RunFate> FatesBeforeWake(IStorageConnection connection, IReadOnlyList<WaitingRun> runs) => JobStatesInPostgres.Read(_storage, runs) is { } states
+        ? runs.Zip(states, static (run, of) => FateOf(of.State, of.IsInSchedule || !NeedsSchedule(run)))
+        : runs.Select(run => NeedsSchedule(run) ? LookAt(connection, run) : FateOf(StateOf(connection, run)));
+
     /// <summary>A run without an entry in the wait queue may have one again, and be woken by another process.</summary>
-    private static RunFate FateBeforeWake(IStorageConnection connection, WaitingRun run) =>
-        run.Place == 0 ? LookAt(connection, run.Address.Run) : FateOf(connection.GetStateData(run.Address.Run));
+    private static bool NeedsSchedule(WaitingRun run) => run.Place == 0;
 
     /// <summary>In a transaction of its own: a storage tells one idle worker of each that is committed, however many jobs it puts into a queue.</summary>
     private static RunFate Wake(IStorageConnection connection, WaitingRun run)
     {
-        var (id, queue) = (run.Address.Run, run.Address.Queue);
+        var (id, queue) = (IdOf(run), run.Address.Queue);
         using var transaction = connection.CreateWriteTransaction();
         // Or its time would come as well, while it is still in the queue.
         transaction.RemoveFromSet(ScheduledSet, id);
@@ -140,11 +143,22 @@ internal sealed class HangfireRuns : IRunStore
         return new(connection is JobStorageConnection schedule ? _parked.Page(schedule, Identify(), from) : ParkedRuns.None);
     }
 
+    /// <summary>Where a run of a storage is found again.</summary>
+    public static RunAddress AddressOf(string store, string job, DateTime createdAt, string queue) => new(store, JobIdentity.Of(job, createdAt).ToString(), queue) { Job = job };
+
+    private static string IdOf(WaitingRun run) => JobIdentity.Parse(run.Address.Run).Id;
+
     /// <summary>The fate of one run, by Hangfire's own questions.</summary>
-    public static RunFate LookAt(IStorageConnection connection, string id)
+    public static RunFate LookAt(IStorageConnection connection, WaitingRun run)
     {
-        var state = connection.GetStateData(id);
-        return FateOf(state, FateOf(state) is not (RunFate.Waits or RunFate.IsPutOff) || IsInSchedule(connection, id, state!));
+        var state = StateOf(connection, run);
+        return FateOf(state, FateOf(state) is not (RunFate.Waits or RunFate.IsPutOff) || IsInSchedule(connection, IdOf(run), state!));
+    }
+
+    private static StateData? StateOf(IStorageConnection connection, WaitingRun run)
+    {
+        var job = JobIdentity.Parse(run.Address.Run);
+        return connection.GetJobData(job.Id) is { } found && job.IsThatOf(found.CreatedAt) ? connection.GetStateData(job.Id) : null;
     }
 
     private static bool IsInSchedule(IStorageConnection connection, string id, StateData state)
@@ -156,8 +170,8 @@ internal sealed class HangfireRuns : IRunStore
             .Exists(entry => string.Equals(entry, id, StringComparison.Ordinal) || entry.EndsWith($":{id}", StringComparison.Ordinal));
     }
 
-    /// <summary>A woken run is still in the state Scheduled, but no longer in the schedule.</summary>
-    private static RunFate FateOf(StateData? state, bool isInSchedule) => FateOf(state) is var fate && fate is RunFate.Waits or RunFate.IsPutOff && !isInSchedule ? RunFate.Comes : fate;
+    /// <summary>A woken run that no worker has taken yet is still in the state Scheduled, but no longer in the schedule.</summary>
+    private static RunFate FateOf(StateData? state, bool isInSchedule) => FateOf(state) is var fate && fate is RunFate.Waits or RunFate.IsPutOff && !isInSchedule ? RunFate.ComesElsewhere : fate;
 
     private static RunFate FateOf(StateData? state) => state?.Name switch
     {

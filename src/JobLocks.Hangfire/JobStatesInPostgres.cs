@@ -26,7 +26,8 @@ internal static class JobStatesInPostgres
                      WHERE  e.key OPERATOR(pg_catalog.=) $3
                      AND    e.value OPERATOR(pg_catalog.=) ANY ($4))
         SELECT   s.name::pg_catalog.text, s.reason::pg_catalog.text,
-                 r.id::pg_catalog.text OPERATOR(pg_catalog.=) ANY (SELECT value FROM scheduled) OR r.entry OPERATOR(pg_catalog.=) ANY (SELECT value FROM scheduled)
+                 r.id::pg_catalog.text OPERATOR(pg_catalog.=) ANY (SELECT value FROM scheduled) OR r.entry OPERATOR(pg_catalog.=) ANY (SELECT value FROM scheduled),
+                 j.createdat
         FROM     ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS r (id, entry, nth)
         LEFT     JOIN "{0}"."job" AS j ON j.id OPERATOR(pg_catalog.=) r.id
         LEFT     JOIN "{0}"."state" AS s ON s.id OPERATOR(pg_catalog.=) j.stateid
@@ -36,7 +37,7 @@ internal static class JobStatesInPostgres
     /// <summary>Reads name and reason of the state of each job, and whether the job is in the schedule.</summary>
     /// <param name="storage">The storage.</param>
     /// <param name="runs">The jobs.</param>
-    /// <returns>One entry for each job, in the given order; its state is null for a missing job. Null if the jobs must be looked up one by one.</returns>
+    /// <returns>One entry for each job, in the given order; its state is null for a missing job, and where another job has its id. Null if the jobs must be looked up one by one.</returns>
     /// <exception cref="Exception">The server cannot be asked.</exception>
     public static IReadOnlyList<(StateData? State, bool IsInSchedule)>? Read(JobStorage storage, IReadOnlyList<WaitingRun> runs)
     {
@@ -54,21 +55,27 @@ internal static class JobStatesInPostgres
 
     private static List<(StateData? State, bool IsInSchedule)> Read(NpgsqlConnection connection, string schema, IReadOnlyList<WaitingRun> runs)
     {
+        List<JobIdentity> jobs = [.. runs.Select(static run => JobIdentity.Parse(run.Address.Run))];
         // The schedule stores a job with a queue of its own as "queue:id".
-        string[] entries = [.. runs.Select(static run => $"{run.Address.Queue}:{run.Address.Run}")];
+        string[] entries = [.. runs.Zip(jobs, static (run, job) => $"{run.Address.Queue}:{job.Id}")];
         using var command = new NpgsqlCommand(In(schema), connection)
         {
             Parameters =
             {
-                new NpgsqlParameter<long[]> { TypedValue = [.. runs.Select(static run => long.Parse(run.Address.Run, CultureInfo.InvariantCulture))] },
+                new NpgsqlParameter<long[]> { TypedValue = [.. jobs.Select(static job => long.Parse(job.Id, CultureInfo.InvariantCulture))] },
                 new NpgsqlParameter<string[]> { TypedValue = entries },
                 new NpgsqlParameter<string> { TypedValue = HangfireRuns.ScheduledSet },
-                new NpgsqlParameter<string[]> { TypedValue = [.. entries, .. runs.Select(static run => run.Address.Run)] },
+                new NpgsqlParameter<string[]> { TypedValue = [.. entries, .. jobs.Select(static job => job.Id)] },
             },
         };
         using var row = command.ExecuteReader();
         var states = new List<(StateData?, bool)>(runs.Count);
-        while (row.Read()) states.Add((row.IsDBNull(0) ? null : new() { Name = row.GetString(0), Reason = row.GetValue(1) as string }, row.GetBoolean(2)));
+        while (row.Read())
+        {
+            var isGone = row.IsDBNull(0) || !jobs[states.Count].IsThatOf(row.GetDateTime(3));
+            states.Add((isGone ? null : new() { Name = row.GetString(0), Reason = row.GetValue(1) as string }, row.GetBoolean(2)));
+        }
+
         return states;
     }
 }

@@ -32,8 +32,8 @@ internal static class KeptQueue
     }
 
     /// <summary>The queue of a job that is stored.</summary>
-    public static string Of(IStorageConnection connection, string jobId) =>
-        connection.GetJobData(jobId)?.Job?.Queue ?? SerializationHelper.Deserialize<string>(connection.GetJobParameter(jobId, Parameter), SerializationOption.User) ?? EnqueuedState.DefaultQueue;
+    public static string Of(IStorageConnection connection, string jobId, JobData job) =>
+        job.Job?.Queue ?? SerializationHelper.Deserialize<string>(connection.GetJobParameter(jobId, Parameter), SerializationOption.User) ?? EnqueuedState.DefaultQueue;
 
     /// <summary>Puts the queue back when the run's time has come.</summary>
     public static void Restore(ElectStateContext context)

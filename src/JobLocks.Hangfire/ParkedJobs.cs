@@ -52,10 +52,10 @@ internal sealed class ParkedJobs
         {
             var id = IdIn(entry);
             var state = connection.GetStateData(id);
-            if (state is { Reason: { } reason } && reason.StartsWith(JobGate.WaitReason, StringComparison.Ordinal))
-                runs.Add((new(store, id, KeptQueue.Of(connection, id)), TimeSpan.Zero));
-            else
+            if (state is not { Reason: { } reason } || !reason.StartsWith(JobGate.WaitReason, StringComparison.Ordinal))
                 _others[entry] = DueOf(state) ?? long.MaxValue;
+            else if (connection.GetJobData(id) is { } job)
+                runs.Add((HangfireRuns.AddressOf(store, id, job.CreatedAt, KeptQueue.Of(connection, id, job)), TimeSpan.Zero));
         }
 
         // Where more are due in one second than a page has, the rest of them is seen when these are gone.

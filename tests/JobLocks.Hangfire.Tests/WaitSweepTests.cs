@@ -53,7 +53,7 @@ public sealed class WaitSweepTests : RealServers
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That((before[0], woken[0], after[0]), Is.EqualTo((RunFate.Waits, RunFate.Comes, RunFate.Comes)));
+            Assert.That((before[0], woken[0], after[0]), Is.EqualTo((RunFate.Waits, RunFate.Comes, RunFate.ComesElsewhere)));
             Assert.That(await Servers.Locks.AskAsync("SELECT count(*) FROM hangfire.jobqueue WHERE queue = 'unserved'"), Is.EqualTo(1));
         }
     }
@@ -64,7 +64,7 @@ public sealed class WaitSweepTests : RealServers
         await using var other = AdvisoryLocks.Connect(Servers.Database);
         var (runs, run) = await ParkedAsync(other, stop);
 
-        new BackgroundJobClient(Servers[0].Storage).ChangeState(run.Address.Run, new ScheduledState(TimeSpan.FromMinutes(1)) { Reason = $"Rescheduled: {run.Name} could not be asked for." });
+        new BackgroundJobClient(Servers[0].Storage).ChangeState(run.Address.Job!, new ScheduledState(TimeSpan.FromMinutes(1)) { Reason = $"Rescheduled: {run.Name} could not be asked for." });
 
         var fate = await runs.LookAsync([run], stop);
         await DeleteAsync(run, stop);
@@ -126,7 +126,7 @@ public sealed class WaitSweepTests : RealServers
         var waiting = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
 
         // Its process was killed after it had chosen this one, and before it told the storage: the lock is still held, so nobody else wakes it.
-        await Servers.Locks.RunAsync("UPDATE joblocks.line SET woken = now() - interval '5 s', told = $2 WHERE run = $1", waiting, wasAboutToBe);
+        await Servers.Locks.RunAsync("UPDATE joblocks.line SET woken = now() - interval '5 s', told = $2 WHERE job = $1", waiting, wasAboutToBe);
         await Servers.ParkedAsync(waiting, stop, nth: 2);
         await held!.DisposeAsync();
         await Servers.States.NextAsync<SucceededState>(waiting, stop);
@@ -168,8 +168,8 @@ public sealed class WaitSweepTests : RealServers
 
         await Servers.Locks.RunAsync(
             wasItsTurn
-                ? "UPDATE joblocks.line SET parked = false, woken = now() - interval '5 s', told = false WHERE run = $1"
-                : "UPDATE joblocks.line SET parked = false WHERE run = $1",
+                ? "UPDATE joblocks.line SET parked = false, woken = now() - interval '5 s', told = false WHERE job = $1"
+                : "UPDATE joblocks.line SET parked = false WHERE job = $1",
             waiting);
         await held!.DisposeAsync();
         await Servers.States.NextAsync<SucceededState>(waiting, stop);
@@ -194,7 +194,7 @@ public sealed class WaitSweepTests : RealServers
         await Servers.Locks.RunAsync(
             """
             INSERT INTO joblocks.line (place, key, name, mode, slots, store, run, queue, since)
-            SELECT -1, key, name, mode, slots, store, $2, queue, now() - interval '1 h' FROM joblocks.line WHERE run = $1
+            SELECT -1, key, name, mode, slots, store, $2, queue, now() - interval '1 h' FROM joblocks.line WHERE job = $1
             """,
             waiting,
             ended);
@@ -211,7 +211,7 @@ public sealed class WaitSweepTests : RealServers
         var stage = NewStage();
         await using var held = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
         var waiting = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
-        var place = await Servers.Locks.AskAsync("SELECT place || ' ' || store FROM joblocks.line WHERE run = $1", waiting);
+        var place = await Servers.Locks.AskAsync("SELECT place || ' ' || store FROM joblocks.line WHERE job = $1", waiting);
         // The servers listen from some moment on.
         var warned = _log.NextAsync("The channel joblocks brought", stop);
         await Patience.UntilAsync(
@@ -245,20 +245,20 @@ public sealed class WaitSweepTests : RealServers
         Assert.That(held, Is.Not.Null, "held until the end of the test, so that nobody else wakes the run");
         var id = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
         var runs = HangfireRuns.Of(Servers[0].Storage);
-        return (runs, new(1, stage.Key, stage.LockName, new(runs.Id!, id, "default"), IsParked: true, IsOurs: true, Since: default));
+        return (runs, new(1, stage.Key, stage.LockName, new(runs.Id!, id, "default") { Job = id }, IsParked: true, IsOurs: true, Since: default));
     }
 
     private async Task DeleteAsync(WaitingRun run, CancellationToken stop)
     {
-        Servers.Client.Delete(run.Address.Run);
-        await Patience.UntilAsync(() => Servers.Locks.AskAsync("SELECT count(*) FROM joblocks.line WHERE run = $1", run.Address.Run), static left => left is 0L, stop);
+        Servers.Client.Delete(run.Address.Job!);
+        await Patience.UntilAsync(() => Servers.Locks.AskAsync("SELECT count(*) FROM joblocks.line WHERE job = $1", run.Address.Job!), static left => left is 0L, stop);
     }
 
     /// <summary>The line knows that it is parked, a moment after Hangfire has said so.</summary>
     private async Task<string> ParkedInLineAsync(string run, CancellationToken stop)
     {
         await Servers.ParkedAsync(run, stop);
-        await Patience.UntilAsync(() => Servers.Locks.AskAsync("SELECT parked FROM joblocks.line WHERE run = $1", run), static parked => parked is true, stop);
+        await Patience.UntilAsync(() => Servers.Locks.AskAsync("SELECT parked FROM joblocks.line WHERE job = $1", run), static parked => parked is true, stop);
         return run;
     }
 

@@ -58,6 +58,6 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
 
     /// <summary>A job of this storage leads to its page; that of another has none here.</summary>
     private Markup Run(RunInLine run) => string.Equals(run.Store, Store, StringComparison.Ordinal)
-        ? Markup.Of($"<a href=\"{Url.JobDetails(run.Run)}\">job <bdi>{Shown.Name(run.Run)}</bdi></a>")
+        ? Markup.Of($"<a href=\"{Url.JobDetails(run.Job ?? run.Run)}\">job <bdi>{Shown.Name(run.Job ?? run.Run)}</bdi></a>")
         : Markup.Of($"<bdi>{Shown.Name($"{run.Scheduler} {run.Job ?? run.Run}")}</bdi>");
 }

@@ -140,7 +140,8 @@ internal static class LookSql
                 UNION ALL
                 SELECT l.*, {PresenceSql.IsServed}
                 FROM   "joblocks".line AS l
-                WHERE  $2 IS NULL AND l.job IN ($1, 'DEFAULT.' || $1)) AS w
+                WHERE  l.job IN ($1, 'DEFAULT.' || $1)
+                AND    coalesce(l.store = $2, true)) AS w
         CROSS  JOIN LATERAL (
                    SELECT count(*) FILTER (WHERE l.place < w.place) AS before, count(*) AS total
                    FROM   "joblocks".line AS l

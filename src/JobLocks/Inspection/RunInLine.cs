@@ -7,7 +7,7 @@ namespace JobLocks;
 /// <param name="Mode">Whom it would keep out.</param>
 /// <param name="Scheduler">Whose run it is: <c>Hangfire</c> or <c>Quartz</c>.</param>
 /// <param name="Store">Which store of that scheduler keeps it.</param>
-/// <param name="Run">Its name there: in Hangfire the id of the job, in Quartz the name of a trigger in the group <c>joblocks</c>.</param>
+/// <param name="Run">Its name there: in Hangfire the id of the job and the time of its creation, as <c>17@2026-11-28T12:00:00.123Z</c>; in Quartz the name of a trigger in the group <c>joblocks</c>.</param>
 /// <param name="Queue">Where it goes when its turn comes; empty for Quartz.</param>
 /// <param name="Since">Since when it waits.</param>
 /// <param name="TurnCame">When its turn came; null while it has not. Null too for a run that a person holds back. A run that does not come within half a minute lets others past.</param>

@@ -33,7 +33,7 @@ internal sealed class LockTable(string database)
 
     /// <summary>Who stands in the line: names of locks and runs, in order.</summary>
     public Task<IReadOnlyList<(string Name, string Run)>> LineAsync() =>
-        DatabaseState.ReadAllAsync(database, "SELECT name, run FROM joblocks.line ORDER BY place", static row => (row.GetString(0), row.GetString(1)));
+        DatabaseState.ReadAllAsync(database, "SELECT name, job FROM joblocks.line ORDER BY place", static row => (row.GetString(0), row.GetString(1)));
 
     /// <summary>Waits until nobody stands in the line; gives who does when it stays so.</summary>
     public Task<IReadOnlyList<(string Name, string Run)>> LineAtLastAsync(CancellationToken stop) =>
