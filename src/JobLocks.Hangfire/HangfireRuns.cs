@@ -81,6 +81,8 @@ internal sealed class HangfireRuns : IRunStore
         return new(_servers.Any());
     }
 
+    public void LookAgain() => IdleWorkers.LookAt(_storage, FreeWorkers.Where(static pool => pool.Free > 0).SelectMany(static pool => pool.Queues ?? [EnqueuedState.DefaultQueue]));
+
     public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         using var outside = AmbientTransaction.Leave();

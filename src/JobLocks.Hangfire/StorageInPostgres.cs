@@ -54,7 +54,8 @@ internal static class StorageInPostgres
         return use?.MakeGenericMethod(typeof(T)).Invoke(storage, BindingFlags.DoNotWrapExceptions, binder: null, [null, askOwn], culture: null) as T;
     }
 
-    private static Type? TypeOf(JobStorage storage)
+    /// <summary>The type of a Hangfire.PostgreSql storage; null for others.</summary>
+    public static Type? TypeOf(JobStorage storage)
     {
         var type = storage.GetType();
         while (type is not null && !string.Equals(type.FullName, "Hangfire.PostgreSql.PostgreSqlStorage", StringComparison.Ordinal)) type = type.BaseType;

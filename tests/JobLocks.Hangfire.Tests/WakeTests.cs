@@ -1,4 +1,7 @@
+using Hangfire.Common;
+using Hangfire.States;
 using JobLocks.Hangfire.Tests.Support;
+using Npgsql;
 
 namespace JobLocks.Hangfire.Tests;
 
@@ -38,4 +41,58 @@ public sealed class WakeTests : RealServers
             stage.LetLeave();
         }
     }
+
+    [Test, CancelAfter(90_000)]
+    public async Task Has_other_processes_look_when_another_job_took_the_worker_that_was_free(CancellationToken stop)
+    {
+        var (stage, others) = (NewStage(), NewStage());
+        var held = await Servers[0].Locks!.TryAcquireAsync(stage.LockName, stop);
+        // Of two jobs in its queues, a worker takes the one that was created first.
+        var earlier = Create(others);
+        await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
+        for (var i = 0; i < Setup.Workers - 1; i++) Servers.Enqueue<WaitingJob>(job => job.Occupy(others.Id));
+        await others.EnteredAsync(stop, Setup.Workers - 1);
+        await using var listening = new NpgsqlConnection(Servers.Database);
+        await listening.OpenAsync(stop);
+        var told = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        listening.Notification += (_, news) => { if (news.Payload.StartsWith("0 Hangfire ", StringComparison.Ordinal)) told.TrySetResult(); };
+        await using (var listen = new NpgsqlCommand("LISTEN joblocks", listening)) await listen.ExecuteNonQueryAsync(stop);
+
+        await PutIntoQueueAsync(earlier);
+        await held!.DisposeAsync();
+        while (!told.Task.IsCompleted) await listening.WaitAsync(stop);
+
+        Assert.That((others.Runs, stage.Runs), Is.EqualTo((Setup.Workers, 0)));
+        others.LetLeave();
+        await stage.EnteredAsync(stop, atMost: LongBeforeThePoll);
+        stage.LetLeave();
+    }
+
+    [Test, CancelAfter(90_000)]
+    public async Task Has_an_idle_worker_look_into_its_queue_when_another_process_asks_for_that(CancellationToken stop)
+    {
+        var (stage, other) = (NewStage(), NewStage());
+        await using var held = await Servers[0].Locks!.TryAcquireAsync(stage.LockName, stop);
+        var waiting = await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
+
+        await PutIntoQueueAsync(Create(other));
+        // The process listens from some moment on.
+        await Patience.UntilAsync(
+            async () =>
+            {
+                await Servers.Locks.RunAsync("SELECT pg_notify('joblocks', '0 ' || store) FROM joblocks.line WHERE job = $1", waiting);
+                return other.Runs;
+            },
+            static runs => runs == 1,
+            stop,
+            LongBeforeThePoll);
+
+        stage.LetLeave();
+        other.LetLeave();
+    }
+
+    private string Create(Stage stage) => Servers.Client.Create(Job.FromExpression<WaitingJob>(job => job.Occupy(stage.Id)), new ScheduledState(TimeSpan.FromHours(1)));
+
+    /// <summary>As another process does: the workers of this one are told nothing.</summary>
+    private Task PutIntoQueueAsync(string job) => Servers.Locks.RunAsync($"INSERT INTO hangfire.jobqueue (jobid, queue) VALUES ({job}, 'default')");
 }

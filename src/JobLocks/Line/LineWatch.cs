@@ -254,6 +254,8 @@ internal sealed partial class LineWatch : IDisposable
             // It was forgotten meanwhile.
             if (!Serves(id)) _presence.Hide(id);
             _sweep.Sweep(store);
+            // Another run may have taken the worker that was free when a run was woken.
+            if (UnderWay.AnyAreLate(id) && !new FreeWorkers([store]).Any) TryHaveOthersLook(id);
         }
         else
         {

@@ -13,7 +13,10 @@ internal sealed class WakesUnderWay
 
     private const int FewEnough = 64;
 
-    private readonly ConcurrentDictionary<long, TimeSpan> _toldAt = new();
+    // A worker that is free takes the run long before.
+    private static readonly TimeSpan Usual = TimeSpan.FromSeconds(0.5);
+
+    private readonly ConcurrentDictionary<long, (string Store, TimeSpan At)> _told = new();
     private int _mostBeforeLook = FewEnough;
 
     /// <summary>All of them.</summary>
@@ -21,29 +24,33 @@ internal sealed class WakesUnderWay
     {
         get
         {
-            foreach (var (place, at) in _toldAt)
+            foreach (var (place, (_, at)) in _told)
             {
-                if (BootClock.Now - at > Longest) _toldAt.TryRemove(place, out _);
+                if (BootClock.Now - at > Longest) _told.TryRemove(place, out _);
             }
 
-            return [.. _toldAt.Keys];
+            return [.. _told.Keys];
         }
     }
 
     /// <summary>Whether so many are kept that the wait queue should be asked which have begun in other processes.</summary>
-    public bool AreMany => _toldAt.Count > _mostBeforeLook;
+    public bool AreMany => _told.Count > _mostBeforeLook;
+
+    /// <summary>Whether runs of a store take longer to begin than they do with a free worker. After that, it is for a sweep to find them.</summary>
+    public bool AnyAreLate(string store) =>
+        _told.Values.Any(told => BootClock.Now - told.At is var since && since > Usual && since < Longest && string.Equals(told.Store, store, StringComparison.Ordinal));
 
     public void Add(IEnumerable<WaitingRun> runs)
     {
-        foreach (var run in runs) _toldAt[run.Place] = BootClock.Now;
+        foreach (var run in runs) _told[run.Place] = (run.Address.Store, BootClock.Now);
     }
 
-    public void Remove(long place) => _toldAt.TryRemove(place, out _);
+    public void Remove(long place) => _told.TryRemove(place, out _);
 
     /// <summary>Forgets those of the places that are not among the ones that still wait.</summary>
     public void Keep(IReadOnlyCollection<long> asked, IReadOnlySet<long> waiting)
     {
-        foreach (var place in asked.Where(place => !waiting.Contains(place))) _toldAt.TryRemove(place, out _);
-        _mostBeforeLook = Math.Max(FewEnough, 2 * _toldAt.Count);
+        foreach (var place in asked.Where(place => !waiting.Contains(place))) _told.TryRemove(place, out _);
+        _mostBeforeLook = Math.Max(FewEnough, 2 * _told.Count);
     }
 }
