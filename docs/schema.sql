@@ -146,6 +146,11 @@ ALTER TABLE "joblocks".line ADD COLUMN IF NOT EXISTS job text;
 
 CREATE INDEX IF NOT EXISTS line_job ON "joblocks".line (job) WHERE job IS NOT NULL;
 
+-- Since when no process serves the store, as a sweep has seen it: in one row of each such store.
+ALTER TABLE "joblocks".line ADD COLUMN IF NOT EXISTS unserved timestamptz;
+
+CREATE INDEX IF NOT EXISTS line_unserved ON "joblocks".line (store, unserved) WHERE unserved IS NOT NULL;
+
 CREATE INDEX IF NOT EXISTS line_woken ON "joblocks".line (store, woken) WHERE woken IS NOT NULL;
 
 -- Not read since version 9.
@@ -260,6 +265,6 @@ AND    p.proowner IN (SELECT oid FROM trusted));
 END
 $do$;
 
-COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 9';
+COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 10';
 
 COMMIT;

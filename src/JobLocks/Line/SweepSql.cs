@@ -167,7 +167,10 @@ internal static class SweepSql
         LIMIT    $3
         """;
 
-    /// <summary>The stores that have runs in line and that no process serves. Goes from store to store through the index.</summary>
+    /// <summary>
+    /// The stores that have runs in line and that no process serves, and for how many seconds that has been so, as far as sweeps have seen it. One row of each is marked with the time,
+    /// until a process serves the store again. Goes from store to store through the index.
+    /// </summary>
     public const string UnservedStores =
         $"""
         WITH RECURSIVE stores AS (
@@ -175,8 +178,20 @@ internal static class SweepSql
                  UNION ALL
                  SELECT (SELECT l.store FROM "joblocks".line AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
                  FROM   stores AS s
-                 WHERE  s.store IS NOT NULL)
-        SELECT store FROM stores AS l WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed}
+                 WHERE  s.store IS NOT NULL),
+             gone AS MATERIALIZED (
+                 SELECT s.store, (SELECT min(m.unserved) FROM "joblocks".line AS m WHERE m.store = s.store AND m.unserved <= now()) AS since
+                 FROM   (SELECT store FROM stores AS l WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed}) AS s),
+             marked AS (
+                 UPDATE "joblocks".line
+                 SET    unserved = now()
+                 WHERE  place IN (SELECT (SELECT f.place FROM "joblocks".line AS f WHERE f.store = g.store ORDER BY f.run LIMIT 1) FROM gone AS g WHERE g.since IS NULL)),
+             served AS (
+                 UPDATE "joblocks".line
+                 SET    unserved = NULL
+                 WHERE  unserved IS NOT NULL
+                 AND    store NOT IN (SELECT store FROM gone))
+        SELECT store, coalesce(extract(epoch FROM now() - since), 0)::float8 FROM gone
         """;
 
     /// <summary>

@@ -15,6 +15,7 @@ internal sealed class UnservedStores(LineStatements statements, JobLocksOptions 
     /// <summary>What the names of stores begin with that live in the memory of a process.</summary>
     public const string Volatile = "memory: ";
 
+    // By this process. After a time that is short, the clock of the server need not be believed.
     private readonly Dictionary<string, TimeSpan> _unservedSince = new(StringComparer.Ordinal);
 
     /// <summary>All of them, as of the last look.</summary>
@@ -29,12 +30,15 @@ internal sealed class UnservedStores(LineStatements statements, JobLocksOptions 
     /// </summary>
     public void BuryOld()
     {
-        var unserved = Blocking.Wait(statements.ReadAsync(SweepSql.UnservedStores, static row => row.GetString(0), blocks: true, CancellationToken.None).AsTask());
-        foreach (var store in _unservedSince.Keys.Except(unserved, StringComparer.Ordinal).ToList()) _unservedSince.Remove(store);
-        foreach (var store in unserved)
+        var unserved = Blocking.Wait(statements.ReadAsync(
+            SweepSql.UnservedStores, static row => (Store: row.GetString(0), For: TimeSpan.FromSeconds(row.GetDouble(1))), blocks: true, CancellationToken.None).AsTask());
+        foreach (var store in _unservedSince.Keys.Except(unserved.Select(static of => of.Store), StringComparer.Ordinal).ToList()) _unservedSince.Remove(store);
+        foreach (var (store, seenFor) in unserved)
         {
-            var kept = IsVolatile(store) ? options.LostAfter : options.KeepUnservedFor;
-            if (_unservedSince.TryAdd(store, BootClock.Now) || BootClock.Now - _unservedSince[store] < kept) continue;
+            _unservedSince.TryAdd(store, BootClock.Now);
+            // No process lives as long as the places of most stores are kept, so the wait queue itself has their time.
+            var (kept, since) = IsVolatile(store) ? (options.LostAfter, BootClock.Now - _unservedSince[store]) : (options.KeepUnservedFor, seenFor);
+            if (since < kept) continue;
 
             Bury(store);
             _unservedSince.Remove(store);

@@ -5,7 +5,7 @@ namespace JobLocks.Postgres;
 /// <summary>The objects of ours in the database.</summary>
 internal static class SchemaSql
 {
-    public const int Version = 9;
+    public const int Version = 10;
 
     /// <summary>Where the script waits for whoever else runs it.</summary>
     public const string OneAtATime = "SELECT pg_advisory_xact_lock(1246524259, 0)";
@@ -179,6 +179,11 @@ internal static class SchemaSql
 
         CREATE INDEX IF NOT EXISTS line_job ON "joblocks".line (job) WHERE job IS NOT NULL;
 
+        -- Since when no process serves the store, as a sweep has seen it: in one row of each such store.
+        ALTER TABLE "joblocks".line ADD COLUMN IF NOT EXISTS unserved timestamptz;
+
+        CREATE INDEX IF NOT EXISTS line_unserved ON "joblocks".line (store, unserved) WHERE unserved IS NOT NULL;
+
         CREATE INDEX IF NOT EXISTS line_woken ON "joblocks".line (store, woken) WHERE woken IS NOT NULL;
 
         -- Not read since version 9.
@@ -273,7 +278,7 @@ internal static class SchemaSql
         END
         $do$;
 
-        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 9';
+        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 10';
 
         COMMIT;
         """;

@@ -181,6 +181,36 @@ public sealed class PresenceTests : LineFixture
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Gives_them_up_though_no_process_has_lived_for_that_long(CancellationToken stop)
+    {
+        var locks = Open(static options => options.KeepUnservedFor = TimeSpan.FromHours(1));
+        await ProveAsync(locks, stop);
+        await AddRowsAsync($"Quartz of an application {Guid.NewGuid():N}", 3);
+        await UntilMarkedAsync(1, stop);
+        await locks.DisposeAsync();
+        await LockTable.AskAsync(Database, "UPDATE joblocks.line SET unserved = unserved - interval '1 h' WHERE name = $1", Name);
+
+        await ProveAsync(Open(static options => options.KeepUnservedFor = TimeSpan.FromHours(1)), stop);
+        while (await LengthAsync() > 0) await Task.Delay(10, stop);
+
+        Assert.Pass();
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Counts_the_time_anew_when_a_process_has_served_the_store_meanwhile(CancellationToken stop)
+    {
+        var runs = new RunsOfTest { Id = $"Test {Guid.NewGuid():N}" };
+        await ProveAsync(Open(), stop);
+        await AddRowsAsync(runs.Id, 3);
+        await UntilMarkedAsync(1, stop);
+
+        await ProveAsync(OpenFor(runs), stop);
+
+        await UntilMarkedAsync(0, stop);
+        Assert.That(await LengthAsync(), Is.EqualTo(3));
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Starts_a_run_that_is_parked_in_its_store_and_has_no_place(CancellationToken stop)
     {
         var application = Open();
@@ -240,6 +270,11 @@ public sealed class PresenceTests : LineFixture
         for (var i = 1; i <= count; i++) await ParkAsync(application, i, stop);
         // It comes to its turn and never runs.
         Runs.Fate = static _ => RunFate.Waits;
+    }
+
+    private async Task UntilMarkedAsync(long stores, CancellationToken stop)
+    {
+        while (!Equals(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE unserved IS NOT NULL AND name = $1", Name), stores)) await Task.Delay(10, stop);
     }
 
     private Task<object?> AddRowsAsync(string store, int count) => LockTable.AskAsync(
