@@ -3,6 +3,7 @@ using Hangfire;
 using Hangfire.Common;
 using Hangfire.Server;
 using Hangfire.States;
+using JobLocks.Gate;
 using JobLocks.Naming;
 using JobLocks.Rules;
 

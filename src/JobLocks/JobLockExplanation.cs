@@ -1,5 +1,4 @@
 using JobLocks.Gate;
-using JobLocks.Naming;
 
 namespace JobLocks;
 

@@ -1,5 +1,4 @@
 using JobLocks.Gate;
-using JobLocks.Naming;
 using JobLocks.Quartz.Waiting;
 using Microsoft.Extensions.Logging;
 using Quartz;

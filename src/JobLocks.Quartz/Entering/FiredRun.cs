@@ -1,4 +1,4 @@
-using JobLocks.Naming;
+using JobLocks.Gate;
 using JobLocks.Quartz.Waiting;
 using Quartz;
 using Quartz.Extensibility;

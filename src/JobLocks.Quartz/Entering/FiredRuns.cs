@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using JobLocks.Gate;
-using JobLocks.Naming;
 using JobLocks.Quartz.Waiting;
 using Microsoft.Extensions.Logging;
 using Quartz;

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using JobLocks.Gate;
-using JobLocks.Naming;
 
 namespace JobLocks.Diagnostics;
 

@@ -1,7 +1,6 @@
 using JobLocks.Diagnostics;
 using JobLocks.Inspection;
 using JobLocks.Line;
-using JobLocks.Naming;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 

@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using JobLocks.Diagnostics;
 using JobLocks.Inspection;
-using JobLocks.Naming;
 using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Gate;

@@ -1,6 +1,5 @@
 using JobLocks.Diagnostics;
 using JobLocks.Line;
-using JobLocks.Naming;
 using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Gate;

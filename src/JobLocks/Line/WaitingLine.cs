@@ -1,6 +1,7 @@
 using JobLocks.Gate;
 using JobLocks.Inspection;
 using JobLocks.Postgres;
+using JobLocks.Rules;
 using Npgsql;
 
 namespace JobLocks.Line;

@@ -9,7 +9,7 @@ namespace JobLocks.Naming;
 internal static class CanonicalName
 {
     /// <exception cref="FormatException">An argument cannot be written as JSON.</exception>
-    public static string Of(JobCall call)
+    public static string Of(JobInvocation call)
     {
         var name = new StringBuilder(call.Job.TypeName);
         if (call.Job.Method is { } method) name.Append('.').Append(method);

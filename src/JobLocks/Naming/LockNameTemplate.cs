@@ -61,7 +61,7 @@ internal sealed class LockNameTemplate
 
     /// <summary>The name of this run.</summary>
     /// <exception cref="FormatException">The run lacks an argument, or a value has not the form its placeholder needs.</exception>
-    public string Fill(JobCall call)
+    public string Fill(JobInvocation call)
     {
         var name = new StringBuilder();
         for (var i = 0; i < _parts.Count; i++)
@@ -75,7 +75,7 @@ internal sealed class LockNameTemplate
         return name.ToString();
     }
 
-    private static void Append(StringBuilder name, Placeholder placeholder, JobCall call, Part? next)
+    private static void Append(StringBuilder name, Placeholder placeholder, JobInvocation call, Part? next)
     {
         var value = placeholder.Resolve(call);
         try

@@ -39,7 +39,7 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
 
     /// <summary>The value in this run.</summary>
     /// <exception cref="FormatException">The run has no such argument or property. The message goes on after "[JobLock(…)] on Job".</exception>
-    public object? Resolve(JobCall call)
+    public object? Resolve(JobInvocation call)
     {
         var argument = Position is { } position && call.Job.Parameters is not null
             ? call.Arguments.ElementAtOrDefault(position)
@@ -57,7 +57,7 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
     private FormatException NoSuchPosition(IReadOnlyList<JobParameter> parameters) =>
         new($"names position {{{Shown.Cut(Argument)}}}, but the method has {Only(parameters)}. {Choice(parameters)} Positions count from 0.");
 
-    private FormatException NotInThisRun(JobCall call)
+    private FormatException NotInThisRun(JobInvocation call)
     {
         var names = call.Arguments.Where(static argument => !argument.IsPlumbing).Select(static argument => argument.Name).Order(StringComparer.Ordinal).ToList();
         var only = names.Count == 0 ? "no entry" : $"only: {Shown.Cut(string.Join(", ", names), Shown.LongestRun)}";

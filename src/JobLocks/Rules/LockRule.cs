@@ -1,5 +1,4 @@
 using JobLocks.Inspection;
-using JobLocks.Line;
 using JobLocks.Naming;
 
 namespace JobLocks.Rules;
@@ -75,7 +74,7 @@ internal sealed class LockRule
 
     /// <summary>The lock name of a run, without the scope.</summary>
     /// <exception cref="JobLockRuleException">The run lacks what the name is made of.</exception>
-    public string NameFor(JobCall call)
+    public string NameFor(JobInvocation call)
     {
         try
         {
@@ -89,7 +88,7 @@ internal sealed class LockRule
 
     /// <summary>The key of a name that this rule gave.</summary>
     /// <exception cref="JobLockRuleException">The name is no valid text.</exception>
-    public LockKey KeyFor(string name, JobCall call)
+    public LockKey KeyFor(string name, JobInvocation call)
     {
         try
         {

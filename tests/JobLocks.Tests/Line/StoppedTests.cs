@@ -1,5 +1,6 @@
 using JobLocks.Gate;
 using JobLocks.Line;
+using JobLocks.Rules;
 using JobLocks.Tests.Support;
 using Npgsql;
 

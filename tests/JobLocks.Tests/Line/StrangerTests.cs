@@ -2,6 +2,7 @@ using System.Globalization;
 using JobLocks.Gate;
 using JobLocks.Inspection;
 using JobLocks.Line;
+using JobLocks.Rules;
 using JobLocks.Tests.Support;
 using Npgsql;
 

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using JobLocks.Gate;
 using JobLocks.Naming;
 using JobLocks.Rules;
 

@@ -1,4 +1,4 @@
-namespace JobLocks.Line;
+namespace JobLocks.Rules;
 
 /// <summary>What a rule says about the line.</summary>
 /// <param name="AtMost">How long a run waits; null for as long as it takes.</param>

@@ -1,12 +1,13 @@
 using System.Diagnostics;
 using JobLocks.Inspection;
 using JobLocks.Line;
+using JobLocks.Naming;
 using JobLocks.Rules;
 
-namespace JobLocks.Naming;
+namespace JobLocks.Gate;
 
 /// <summary>One run as a scheduler hands it over: the job, its arguments, and the rules it was declared with.</summary>
-internal sealed record JobCall
+internal sealed record JobCall : JobInvocation
 {
     /// <summary>Which scheduler, as holders are shown: <c>Hangfire</c>.</summary>
     public required string Scheduler { get; init; }
@@ -20,15 +21,7 @@ internal sealed record JobCall
     /// <summary>Which store keeps the run, for those who look; null where that is not known. Does not throw.</summary>
     public Func<string?> Store { get; init; } = static () => null;
 
-    public required JobSignature Job { get; init; }
-
-    /// <summary>In the order of the method's parameters, or of the data map where there is no order.</summary>
-    public required IReadOnlyList<JobArgument> Arguments { get; init; }
-
     public required IReadOnlyList<LockRule> Rules { get; init; }
-
-    /// <summary>How the scheduler itself writes an argument that is more than a single value.</summary>
-    public required Func<object, string> ToJson { get; init; }
 
     /// <summary>The activity that made the job, where the scheduler keeps it: the run is linked to it.</summary>
     public ActivityContext? Trace { get; init; }
