@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
-using JobLocks.Gate;
 
 namespace JobLocks.Diagnostics;
 
@@ -58,36 +57,35 @@ internal sealed class LockMeter : IDisposable
     }
 
     /// <summary>A run was given an answer.</summary>
-    public void Answered(string scheduler, LockRequest request, string outcome, long since)
+    public void Answered(string scheduler, LockLabel label, string outcome, long since)
     {
         if (!_takes.Enabled && !_takeDuration.Enabled) return;
 
-        var tags = LockTags.Of(scheduler, request, _tagsNames);
+        var tags = LockTags.Of(label, _tagsNames, scheduler);
         tags.Add(LockTags.Outcome, outcome);
         _takes.Add(1, tags);
         _takeDuration.Record(Stopwatch.GetElapsedTime(since).TotalSeconds, tags);
     }
 
     /// <summary>A run came to the line, and so many stand there now.</summary>
-    public void Stands(string scheduler, LockRequest request, int length)
+    public void Stands(string scheduler, LockLabel label, int length)
     {
-        if (_lineLength.Enabled) _lineLength.Record(length, LockTags.Of(scheduler, request, _tagsNames));
+        if (_lineLength.Enabled) _lineLength.Record(length, LockTags.Of(label, _tagsNames, scheduler));
     }
 
     /// <summary>A run that stood in line is admitted.</summary>
-    public void Waited(string scheduler, LockRequest request, DateTimeOffset since)
+    public void Waited(string scheduler, LockLabel label, DateTimeOffset since)
     {
         // The clock of the server began, and ours ends.
-        if (_waitDuration.Enabled) _waitDuration.Record(Math.Max(0, (DateTimeOffset.UtcNow - since).TotalSeconds), LockTags.Of(scheduler, request, _tagsNames));
+        if (_waitDuration.Enabled) _waitDuration.Record(Math.Max(0, (DateTimeOffset.UtcNow - since).TotalSeconds), LockTags.Of(label, _tagsNames, scheduler));
     }
 
     /// <summary>A lock is let go.</summary>
-    /// <param name="template">Null for code that took it by hand.</param>
-    /// <param name="name">Null where it is known by its key alone.</param>
+    /// <param name="label">The lock.</param>
     /// <param name="time">For how long it was held.</param>
-    public void Held(string? template, string? name, TimeSpan time)
+    public void Held(LockLabel label, TimeSpan time)
     {
-        if (_holdDuration.Enabled) _holdDuration.Record(time.TotalSeconds, LockTags.Of(template, name, _tagsNames));
+        if (_holdDuration.Enabled) _holdDuration.Record(time.TotalSeconds, LockTags.Of(label, _tagsNames));
     }
 
     public void Lost(int count) => _losses.Add(count);

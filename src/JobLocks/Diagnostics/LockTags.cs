@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using JobLocks.Gate;
 using JobLocks.Inspection;
 
 namespace JobLocks.Diagnostics;
@@ -16,26 +15,16 @@ internal static class LockTags
     public const string Scheduler = "joblocks.scheduler";
     public const string Job = "joblocks.job.id";
 
-    public static TagList Of(string scheduler, LockRequest request, bool names)
-    {
-        var tags = new TagList { { Scheduler, scheduler } };
-        Add(ref tags, request.Rule.Template, request.Name, names);
-        return tags;
-    }
-
-    /// <param name="template">Null for code that took a lock by hand.</param>
-    /// <param name="name">Null where the lock is known by its key alone.</param>
-    /// <param name="names">Whether the name is wanted.</param>
-    public static TagList Of(string? template, string? name, bool names)
+    /// <summary>The tags of a lock.</summary>
+    /// <param name="label">The lock.</param>
+    /// <param name="withName">Whether the lock name is a tag.</param>
+    /// <param name="scheduler">The scheduler of the run; null for a lock that code acquired by hand.</param>
+    public static TagList Of(LockLabel label, bool withName, string? scheduler = null)
     {
         var tags = default(TagList);
-        Add(ref tags, template, name, names);
+        if (scheduler is not null) tags.Add(Scheduler, scheduler);
+        if (label.Template is { } template) tags.Add(Template, Shown.Name(template));
+        if (withName && label.Name is { } name) tags.Add(Name, Shown.Name(name));
         return tags;
-    }
-
-    private static void Add(ref TagList tags, string? template, string? name, bool names)
-    {
-        if (template is not null) tags.Add(Template, Shown.Name(template));
-        if (names && name is not null) tags.Add(Name, Shown.Name(name));
     }
 }

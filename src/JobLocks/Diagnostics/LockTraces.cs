@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using JobLocks.Gate;
 
 namespace JobLocks.Diagnostics;
 
@@ -17,18 +16,20 @@ internal sealed class LockTraces(bool tagsNames)
     private static readonly ActivitySource Source = new(LockMeter.Name);
 
     /// <summary>A run asks for its locks, until this is disposed.</summary>
-    public Activity? Begin(JobCall call, LockRequest request) => Start(Take, call, request, since: default);
+    public Activity? Begin(TracedRun run, LockLabel label) => Start(Take, run, label, since: default);
 
-    /// <summary>What it was answered.</summary>
-    public static void Answered(Activity? take, Admission admission)
+    /// <summary>The answer to a run that asked for its locks.</summary>
+    /// <param name="take">The span of that run.</param>
+    /// <param name="outcome">The outcome.</param>
+    /// <param name="error">Why the run failed, or could not be answered; null for any other outcome.</param>
+    public static void Answered(Activity? take, string outcome, string? error)
     {
-        take?.SetTag(LockTags.Outcome, admission.Outcome);
-        if (admission is Admission.Refused { IsUnavailable: true } or Admission.Refused { What: OnConflict.Fail })
-            take?.SetStatus(ActivityStatusCode.Error, ((Admission.Refused)admission).Reason);
+        take?.SetTag(LockTags.Outcome, outcome);
+        if (error is not null) take?.SetStatus(ActivityStatusCode.Error, error);
     }
 
-    /// <summary>A run is admitted that stood in line since then, by the clock of the server.</summary>
-    public void Waited(JobCall call, LockRequest request, DateTimeOffset since) => Start(Wait, call, request, since)?.Dispose();
+    /// <summary>A run is admitted that has waited since then, by the clock of the server.</summary>
+    public void Waited(TracedRun run, LockLabel label, DateTimeOffset since) => Start(Wait, run, label, since)?.Dispose();
 
     /// <summary>
     /// A scheduler stores a run of ours, until this is disposed. It takes the current activity for the one that made the job: so that is
@@ -36,12 +37,12 @@ internal sealed class LockTraces(bool tagsNames)
     /// </summary>
     public static Activity? Store(ActivityContext? made) => made is { } trace ? Source.StartActivity(Reschedule, ActivityKind.Internal, trace) : null;
 
-    private Activity? Start(string name, JobCall call, LockRequest request, DateTimeOffset since)
+    private Activity? Start(string name, TracedRun run, LockLabel label, DateTimeOffset since)
     {
         if (!Source.HasListeners()) return null;
 
-        var tags = LockTags.Of(call.Scheduler, request, tagsNames);
-        tags.Add(LockTags.Job, call.ShownId);
-        return Source.StartActivity(name, ActivityKind.Internal, Activity.Current?.Context ?? default, tags, call.Trace is { } trace ? [new(trace)] : null, since);
+        var tags = LockTags.Of(label, tagsNames, run.Scheduler);
+        tags.Add(LockTags.Job, run.Id);
+        return Source.StartActivity(name, ActivityKind.Internal, Activity.Current?.Context ?? default, tags, run.MadeBy is { } trace ? [new(trace)] : null, since);
     }
 }

@@ -2,7 +2,7 @@ using JobLocks.Line;
 
 namespace JobLocks.Gate;
 
-/// <summary>The gate's answer: one of the two nested records.</summary>
+/// <summary>The gate's answer: one of the three nested records.</summary>
 internal abstract record Admission
 {
     private Admission()
@@ -11,6 +11,9 @@ internal abstract record Admission
 
     /// <summary>What came of it, as it is counted.</summary>
     public abstract string Outcome { get; }
+
+    /// <summary>Why the run failed, or could not be answered; null for any other answer.</summary>
+    public virtual string? Error => null;
 
     /// <summary>The run may go on; whoever asked must dispose this when it is over, however it ends.</summary>
     /// <param name="Handles">One for each lock, as declared.</param>
@@ -44,6 +47,8 @@ internal abstract record Admission
             OnConflict.Fail => "failed",
             _ => "rescheduled",
         };
+
+        public override string? Error => IsUnavailable || What == OnConflict.Fail ? Reason : null;
     }
 
     /// <summary>The run stands in the line. Whoever asked must park it in its store, and then say so to the gate.</summary>

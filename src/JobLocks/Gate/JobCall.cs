@@ -3,6 +3,7 @@ using JobLocks.Inspection;
 using JobLocks.Line;
 using JobLocks.Naming;
 using JobLocks.Rules;
+using JobLocks.Diagnostics;
 
 namespace JobLocks.Gate;
 
@@ -17,6 +18,9 @@ internal sealed record JobCall : JobInvocation
 
     /// <summary>The same for a person.</summary>
     public string ShownId => Shown.Name(JobId, Shown.LongestRun);
+
+    /// <summary>The same for traces.</summary>
+    public TracedRun Traced => new(Scheduler, ShownId, Trace);
 
     /// <summary>Which store keeps the run, for those who look; null where that is not known. Does not throw.</summary>
     public Func<string?> Store { get; init; } = static () => null;

@@ -83,17 +83,17 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         var requests = LockRequest.AllOf(call, locks.Scope);
         var since = LockMeter.Now;
         Admission admission;
-        using (var take = locks.Traces.Begin(call, requests[0]))
+        using (var take = locks.Traces.Begin(call.Traced, requests[0].Label))
         {
             admission = await DecideAsync(call, requests, blocks, stop).ConfigureAwait(false);
-            LockTraces.Answered(take, admission);
+            LockTraces.Answered(take, admission.Outcome, admission.Error);
         }
 
-        locks.Meter.Answered(call.Scheduler, requests[0], admission.Outcome, since);
+        locks.Meter.Answered(call.Scheduler, requests[0].Label, admission.Outcome, since);
         if (admission is Admission.Admitted { Left: { } left })
         {
-            locks.Meter.Waited(call.Scheduler, requests[0], left.Since);
-            locks.Traces.Waited(call, requests[0], left.Since);
+            locks.Meter.Waited(call.Scheduler, requests[0].Label, left.Since);
+            locks.Traces.Waited(call.Traced, requests[0].Label, left.Since);
         }
 
         return admission;
@@ -280,7 +280,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     private Admission.Refused Refused(JobCall call, LockRequest request, OnConflict what, string reason)
     {
         log.Refused(call.ShownId, request.ShownName, request.Key.Value, reason);
-        locks.Ledger.Refused(request);
+        locks.Ledger.Refused(request.Key, request.Name);
         return new(what, reason, request.Rule.RetryAfter);
     }
 

@@ -1,6 +1,7 @@
 using JobLocks.Inspection;
 using JobLocks.Naming;
 using JobLocks.Rules;
+using JobLocks.Diagnostics;
 
 namespace JobLocks.Gate;
 
@@ -11,6 +12,9 @@ namespace JobLocks.Gate;
 internal sealed record LockRequest(string Name, LockWish Wish, LockRule Rule)
 {
     public LockKey Key => Wish.Key;
+
+    /// <summary>The lock as metrics and traces show it.</summary>
+    public LockLabel Label => new(Rule.Template, Name);
 
     /// <summary>The name as a log or a record shows it.</summary>
     public string ShownName => Shown.Name(Name);

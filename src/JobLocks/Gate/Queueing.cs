@@ -59,8 +59,8 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
 
         if (standing.IsNew)
         {
-            locks.Ledger.Waited(request);
-            locks.Meter.Stands(call.Scheduler, request, standing.Ahead + 1);
+            locks.Ledger.Waited(request.Key, request.Name);
+            locks.Meter.Stands(call.Scheduler, request.Label, standing.Ahead + 1);
         }
 
         if (standing.LeftKey is { } left) locks.Line.PassOn(left);

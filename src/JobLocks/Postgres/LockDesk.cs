@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using JobLocks.Diagnostics;
 using JobLocks.Gate;
-using JobLocks.Inspection;
 using JobLocks.Line;
 using Microsoft.Extensions.Logging;
 
@@ -152,7 +151,7 @@ internal sealed partial class LockDesk : ILockOwner, IAsyncDisposable
         Change(static (table, grant) => table.Release(grant), grant);
         var held = UtcNow - grant.Since;
         Ledger.Ran(grant.Line, grant.Name, held);
-        Meter.Held(grant.Template, grant.Name, held);
+        Meter.Held(new(grant.Template, grant.Name), held);
     }
 
     /// <summary>Somebody in another process has let go of a key, or may have.</summary>

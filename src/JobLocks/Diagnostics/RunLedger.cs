@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
-using JobLocks.Gate;
 
-namespace JobLocks.Inspection;
+namespace JobLocks.Diagnostics;
 
 /// <summary>Counts what happens under each name, off the path of the run but for an addition. Thread-safe.</summary>
 internal sealed class RunLedger
@@ -27,20 +26,20 @@ internal sealed class RunLedger
     }
 
     /// <summary>A run was refused and does not wait.</summary>
-    public void Refused(LockRequest request)
+    public void Refused(LockKey key, string name)
     {
         lock (_door)
         {
-            if (TallyOf(request.Key, request.Name) is { } tally) tally.Refused++;
+            if (TallyOf(key, name) is { } tally) tally.Refused++;
         }
     }
 
     /// <summary>A run stands in the line.</summary>
-    public void Waited(LockRequest request)
+    public void Waited(LockKey key, string name)
     {
         lock (_door)
         {
-            if (TallyOf(request.Key, request.Name) is { } tally) tally.Waited++;
+            if (TallyOf(key, name) is { } tally) tally.Waited++;
         }
     }
 

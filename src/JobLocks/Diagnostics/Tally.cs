@@ -1,4 +1,4 @@
-namespace JobLocks.Inspection;
+namespace JobLocks.Diagnostics;
 
 /// <summary>What happened under one name since it was last written down.</summary>
 internal sealed class Tally(LockKey key, string name)
