@@ -96,7 +96,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
     }
 
     /// <summary>Those of JobLocks itself, which the other dashboard of this process shares; or those of an inspector that the application has made.</summary>
-    internal PageLooks LooksOf(IJobLockInspector locks) => locks is LockInspector own ? own.Pages : LazyInitializer.EnsureInitialized(ref _looksOfOthers, () => new(locks));
+    internal PageLooks LooksOf(IJobLockInspector locks) => locks is IPageInspector own ? own.Pages : LazyInitializer.EnsureInitialized(ref _looksOfOthers, () => new(locks));
 
     /// <summary>
     /// The application may decide by the address, as text, who may ask for which lock. So a lock is asked for under one text only: numbers without zeros or spaces before

@@ -50,7 +50,7 @@ internal sealed class HangfireRuns : IRunStore
     /// <summary>Hangfire.InMemory and Hangfire.MemoryStorage, which are no packages of ours: their jobs are gone with the process.</summary>
     private bool IsInMemory => _storage.GetType().Name is "InMemoryStorage" or "MemoryStorage";
 
-    private string Prefix => $"{(IsInMemory ? UnservedStores.Volatile : "")}Hangfire ";
+    private string Prefix => $"{(IsInMemory ? VolatileStore.Prefix : "")}Hangfire ";
 
     /// <summary>The one of a storage.</summary>
     public static HangfireRuns Of(JobStorage storage) => OfStorages.GetValue(storage, static storage => new(storage));

@@ -1,4 +1,5 @@
 
+
 namespace JobLocks.Chaos;
 
 /// <summary>What the inspector showed at one moment.</summary>

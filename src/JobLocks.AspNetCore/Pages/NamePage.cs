@@ -88,7 +88,7 @@ internal sealed class NamePage(string at, NamedLock name, int from, AntiforgeryT
 
     private static Markup Turn(RunInLine one) => one switch
     {
-        { IsServed: false } => Markup.Of($"<strong title=\"{LockInspector.Unserved}\">not served</strong>"),
+        { IsServed: false } => Markup.Of($"<strong title=\"{UnservedNotice.OfRun}\">not served</strong>"),
         { TurnCame: { } turn } => Markup.Of($"came {Parts.Time(turn)}"),
         _ => Markup.Of($"<span class=\"faint\">not yet</span>"),
     };

@@ -54,7 +54,7 @@ internal sealed class OverviewPage(string at, LockSnapshot look, int heldFrom, i
 
                 """)))}</tbody>
             </table>
-            {(look.Waiting.Items.Any(static one => one.Unserved > 0) ? Markup.Of($"<p class=\"note\">{LockInspector.SomeUnserved}</p>") : Markup.None)}
+            {(look.Waiting.Items.Any(static one => one.Unserved > 0) ? Markup.Of($"<p class=\"note\">{UnservedNotice.OfRuns}</p>") : Markup.None)}
             {Parts.Pager($"{at}/", "waiting", waitingFrom, look.Waiting.Items.Count, look.Waiting.Total)}
             """);
 

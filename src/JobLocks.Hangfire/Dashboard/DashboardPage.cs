@@ -16,7 +16,7 @@ internal abstract class DashboardPage(string title) : RazorPage
         WriteLiteral(Markup.Of($"<div class=\"row\"><div class=\"col-md-12\">{Content()}</div></div>").ToString());
     }
 
-    protected abstract Markup Render(LockInspector locks);
+    protected abstract Markup Render(IPageInspector locks);
 
     /// <summary>What the storage of this dashboard is called where runs of several are listed; null where it cannot say it.</summary>
     protected string? Store { get; private set; }

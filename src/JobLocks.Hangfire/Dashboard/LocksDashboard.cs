@@ -36,7 +36,7 @@ internal static class LocksDashboard
     }
 
     /// <summary>Looks at the locks of a storage; null where none belong to it.</summary>
-    public static LockInspector? Of(JobStorage storage) => ConfiguredGates.Of(storage)?.Inspection;
+    public static IPageInspector? Of(JobStorage storage) => ConfiguredGates.Of(storage)?.Inspection;
 
     /// <summary>The number in the menu is that of the page below it: the menu is written after the page.</summary>
     public static void Counted(JobStorage storage, long held) => _count = (Environment.TickCount64, held, storage);

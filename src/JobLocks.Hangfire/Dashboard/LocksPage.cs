@@ -5,7 +5,7 @@ namespace JobLocks.Hangfire.Dashboard;
 /// <summary>What is held, and what waits.</summary>
 internal sealed class LocksPage() : DashboardPage("Locks")
 {
-    protected override Markup Render(LockInspector locks)
+    protected override Markup Render(IPageInspector locks)
     {
         var (heldFrom, waitingFrom) = (From("held"), From("waiting"));
         var (overview, held, waiting) = Blocking.Wait(locks.Pages.ReadSnapshotAsync(heldFrom, waitingFrom, CancellationToken.None));
@@ -38,7 +38,7 @@ internal sealed class LocksPage() : DashboardPage("Locks")
             <tbody>{Markup.Join(waiting.Items.Select(one => Markup.Of(
                 $"<tr><td class=\"word-break\">{Link(one.Key, one.Name)}</td><td class=\"min-width\">{one.Length}{NotServed(one)}</td><td class=\"min-width\">{Time(one.Since)}</td><td>{(one.Holder is { } holder ? Holder(holder) : Markup.Of($"<em>nobody at the moment</em>"))}</td><td class=\"min-width\">{Usual(one.UsualHold)}</td></tr>")))}</tbody>
             </table></div>
-            {(waiting.Items.Any(static one => one.Unserved > 0) ? Markup.Of($"<div class=\"alert alert-warning\">{LockInspector.SomeUnserved}</div>") : Markup.None)}
+            {(waiting.Items.Any(static one => one.Unserved > 0) ? Markup.Of($"<div class=\"alert alert-warning\">{UnservedNotice.OfRuns}</div>") : Markup.None)}
             """);
 
     private static Markup NotServed(WaitingName name) => name.Unserved == 0 ? Markup.None : Markup.Of($" <strong>{name.Unserved} not served</strong>");

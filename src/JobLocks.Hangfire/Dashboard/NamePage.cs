@@ -5,7 +5,7 @@ namespace JobLocks.Hangfire.Dashboard;
 /// <summary>Who has the lock of one name, and who waits for it, in order.</summary>
 internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
 {
-    protected override Markup Render(LockInspector locks)
+    protected override Markup Render(IPageInspector locks)
     {
         var from = From("skip");
         var name = Blocking.Wait(locks.Pages.ReadNameAsync(key, from, run: null, CancellationToken.None));
@@ -51,7 +51,7 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
 
     private Markup Turn(RunInLine one) => one switch
     {
-        { IsServed: false } => Markup.Of($"<strong title=\"{LockInspector.Unserved}\">not served</strong>"),
+        { IsServed: false } => Markup.Of($"<strong title=\"{UnservedNotice.OfRun}\">not served</strong>"),
         { TurnCame: { } turn } => Markup.Of($"came {Time(turn)}"),
         _ => Markup.Of($"<em>not yet</em>"),
     };

@@ -128,7 +128,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     {
         _read = await name.ReadAsync(_read, stop).ConfigureAwait(false);
         _readAt = BootClock.Now;
-        return _id = await triggers.IsPersistentAsync(stop).ConfigureAwait(false) ? $"Quartz {_read}" : $"{UnservedStores.Volatile}Quartz {_read}";
+        return _id = await triggers.IsPersistentAsync(stop).ConfigureAwait(false) ? $"Quartz {_read}" : $"{VolatileStore.Prefix}Quartz {_read}";
     }
 
     private static bool Waits(TriggerHeader header) =>

@@ -17,10 +17,10 @@ internal interface ILockKeeper
     bool IsClosed => false;
 
     /// <summary>Where runs wait.</summary>
-    WaitingLine Line { get; }
+    IWaitQueue Line { get; }
 
     /// <summary>Looks at locks, of whatever process.</summary>
-    LockInspector Inspection { get; }
+    IPageInspector Inspection { get; }
 
     /// <summary>What is measured.</summary>
     LockMeter Meter { get; }

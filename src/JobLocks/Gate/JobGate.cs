@@ -29,7 +29,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     public bool IsClosed => locks.IsClosed;
 
     /// <summary>Looks at the locks, for a dashboard.</summary>
-    public LockInspector Inspection => locks.Inspection;
+    public IPageInspector Inspection => locks.Inspection;
 
     /// <summary>The gate to locks that were made without a container.</summary>
     /// <exception cref="ArgumentException">The locks are none of ours.</exception>

@@ -6,13 +6,6 @@ namespace JobLocks.Inspection;
 /// <content>What stands in the rows that PostgreSQL answers.</content>
 internal sealed partial class LockInspector
 {
-    /// <summary>What the pages say of a run whose store no process serves, and what to do.</summary>
-    public const string Unserved = "No running process serves the job store of this run: its application has stopped. It lets all others past. Start the application to have it run. Only a run of a store in memory is gone with its process, and leaves the queue soon.";
-
-    /// <summary>The same of several.</summary>
-    public const string SomeUnserved =
-        "Not served: no running process serves the job store of these runs, since their application has stopped. They let all others past. Start the application to have them run. Only runs of a store in memory are gone with their process, and leave the queue soon.";
-
     /// <param name="row">The first column is how many there are.</param>
     /// <param name="at">The column of the key, which the others follow.</param>
     private (long Total, HeldLock? Item) ReadHeld(NpgsqlDataReader row, int at = 1)
@@ -46,7 +39,7 @@ internal sealed partial class LockInspector
 
         var store = row.GetString(4);
         return (row.GetInt64(0), new(
-            key, Name(row, 1)!, row.GetInt64(2), (LockMode)row.GetInt16(3), (UnservedStores.IsVolatile(store) ? store[UnservedStores.Volatile.Length..] : store).Split(' ')[0], store, row.GetString(5), row.GetString(6), Instant(row, 7)!.Value, Turn(row, 8))
+            key, Name(row, 1)!, row.GetInt64(2), (LockMode)row.GetInt16(3), (VolatileStore.Is(store) ? store[VolatileStore.Prefix.Length..] : store).Split(' ')[0], store, row.GetString(5), row.GetString(6), Instant(row, 7)!.Value, Turn(row, 8))
         { Job = row.GetValue(9) as string, IsServed = row.GetBoolean(10) });
     }
 

@@ -7,7 +7,7 @@ using Npgsql;
 namespace JobLocks.Inspection;
 
 /// <inheritdoc/>
-internal sealed partial class LockInspector : IJobLockInspector
+internal sealed partial class LockInspector : IPageInspector
 {
     private const int LargestPage = 100;
     private const int MostPressed = 10;

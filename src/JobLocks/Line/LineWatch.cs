@@ -96,7 +96,7 @@ internal sealed partial class LineWatch : IDisposable
             Parked.Forget(name);
         }
 
-        if (UnservedStores.IsVolatile(id)) Bury(id);
+        if (VolatileStore.Is(id)) Bury(id);
     }
 
     /// <summary>Whether runs of this store are woken from here.</summary>
@@ -181,7 +181,7 @@ internal sealed partial class LineWatch : IDisposable
         // Without these locks, no other process can start the runs of a store in memory.
         if (_desk.HasLine == true)
         {
-            foreach (var store in _stores.All) if (store.Id is { } id && UnservedStores.IsVolatile(id)) Bury(id);
+            foreach (var store in _stores.All) if (store.Id is { } id && VolatileStore.Is(id)) Bury(id);
         }
 
         _statements.Dispose();
@@ -247,7 +247,7 @@ internal sealed partial class LineWatch : IDisposable
         foreach (var name in earlier.Where(name => _toRename.Contains(name) || _presence.Shows(name))) Rename(name, id);
         var canStart = Blocking.Wait(store.CanStartRunsAsync(CancellationToken.None).AsTask());
         // Other processes remove the entries of a store in memory while no scheduler here can start its runs: do not put them back.
-        if (_desk.HasLine == true && (canStart || !UnservedStores.IsVolatile(id))) Try(() => _restored.Restore(store));
+        if (_desk.HasLine == true && (canStart || !VolatileStore.Is(id))) Try(() => _restored.Restore(store));
         if (canStart && Serves(id))
         {
             _presence.Show(id);

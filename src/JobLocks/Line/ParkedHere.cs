@@ -16,7 +16,7 @@ internal sealed class ParkedHere
     public void Add(LinePlace place)
     {
         // A store in the memory of this process has no limit: no other process knows its runs.
-        if (UnservedStores.IsVolatile(place.Stance!.Run.Store) || _places.ContainsKey(place.Place) || _places.Count < MostOfStoresThatLast) _places[place.Place] = place;
+        if (VolatileStore.Is(place.Stance!.Run.Store) || _places.ContainsKey(place.Place) || _places.Count < MostOfStoresThatLast) _places[place.Place] = place;
     }
 
     /// <summary>A store has another name from now on.</summary>

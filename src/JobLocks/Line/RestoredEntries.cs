@@ -67,7 +67,7 @@ internal sealed class RestoredEntries(LineStatements statements, LineWatch watch
         if (waiting.Count == 0) return;
 
         var restored = Blocking.Wait(statements.ReadAsync(
-            EntrySql.Restore, static row => row.GetInt64(0), blocks: true, CancellationToken.None, Stance.ToRestore(waiting)).AsTask()).ToHashSet();
+            EntrySql.Restore, static row => row.GetInt64(0), blocks: true, CancellationToken.None, EntryParameters.ToRestore(waiting)).AsTask()).ToHashSet();
         if (restored.Count > 0) log.Restored(restored.Count, Shown.Name(store.Id!));
         // Another process may have started one of them since its store was asked.
         List<LinePlace> again = [.. waiting.Where(place => restored.Contains(place.Place))];

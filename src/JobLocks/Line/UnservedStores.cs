@@ -12,17 +12,11 @@ namespace JobLocks.Line;
 /// </summary>
 internal sealed class UnservedStores(LineStatements statements, JobLocksOptions options, ILogger log)
 {
-    /// <summary>What the names of stores begin with that live in the memory of a process.</summary>
-    public const string Volatile = "memory: ";
-
     // By this process. After a time that is short, the clock of the server need not be believed.
     private readonly Dictionary<string, TimeSpan> _unservedSince = new(StringComparer.Ordinal);
 
     /// <summary>All of them, as of the last look.</summary>
     public IReadOnlyCollection<string> Names => _unservedSince.Keys;
-
-    /// <summary>Whether a store of this name is gone with its process.</summary>
-    public static bool IsVolatile(string store) => store.StartsWith(Volatile, StringComparison.Ordinal);
 
     /// <summary>
     /// Removes the places of stores that were not served all the time that they are kept for. For a store in memory, that is so long that its process
@@ -37,7 +31,7 @@ internal sealed class UnservedStores(LineStatements statements, JobLocksOptions 
         {
             _unservedSince.TryAdd(store, BootClock.Now);
             // No process lives as long as the places of most stores are kept, so the wait queue itself has their time.
-            var (kept, since) = IsVolatile(store) ? (options.LostAfter, BootClock.Now - _unservedSince[store]) : (options.KeepUnservedFor, seenFor);
+            var (kept, since) = VolatileStore.Is(store) ? (options.LostAfter, BootClock.Now - _unservedSince[store]) : (options.KeepUnservedFor, seenFor);
             if (since < kept) continue;
 
             Bury(store);

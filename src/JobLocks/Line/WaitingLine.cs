@@ -12,7 +12,7 @@ namespace JobLocks.Line;
 /// Woken is not granted: the run asks for the lock itself. Thread-safe.
 /// </summary>
 internal sealed class WaitingLine(
-    LineStatements statements, LineWatch watch, RollCall rollCall, InternalLocks internalLocks, JobLocksOptions options, LockDesk desk)
+    LineStatements statements, LineWatch watch, RollCall rollCall, InternalLocks internalLocks, JobLocksOptions options, LockDesk desk) : IWaitQueue
 {
     /// <summary>Whether there is a line: it needs the schema, and is known when a session has been opened.</summary>
     /// <exception cref="JobLocksUnavailableException">None can be opened.</exception>
@@ -103,13 +103,14 @@ internal sealed class WaitingLine(
         // Its turn may come from a process that cannot reach its store.
         desk.Listen();
         watch.Parked.Add(place);
-        var woken = await statements.ReadAsync(EntrySql.Park, static row => row.GetBoolean(0), blocks, stop, place.Stance!.ToPark(place)).ConfigureAwait(false);
+        var woken = await statements.ReadAsync(EntrySql.Park, static row => row.GetBoolean(0), blocks, stop, EntryParameters.ToPark(place)).ConfigureAwait(false);
         if (woken is [true]) watch.Tell(place.Place);
-        if (!watch.IsClosed(place.Stance.Run.Store)) return;
+        var store = place.Stance!.Run.Store;
+        if (!watch.IsClosed(store)) return;
 
         watch.Parked.Remove(place);
         // It has gone with the memory of its scheduler.
-        if (UnservedStores.IsVolatile(place.Stance.Run.Store)) await LeaveAsync(place, blocks, stop).ConfigureAwait(false);
+        if (VolatileStore.Is(store)) await LeaveAsync(place, blocks, stop).ConfigureAwait(false);
     }
 
     /// <summary>The run goes: it has its locks, or is not to run.</summary>
@@ -172,7 +173,7 @@ internal sealed class WaitingLine(
         RunAddress run, LockWish wish, LineRules rules, int atMost, NpgsqlConnection? connection, bool blocks, CancellationToken stop)
     {
         var stance = new Stance(run, wish, rules.AtMost);
-        var parameters = stance.ToStand(atMost);
+        var parameters = EntryParameters.ToStand(stance, atMost);
         var stood = connection is null
             ? await statements.ReadAsync(EntrySql.Stand, ReadStanding, blocks, stop, parameters).ConfigureAwait(false)
             : await statements.ReadAsync(connection, EntrySql.Stand, ReadStanding, blocks, stop, parameters).ConfigureAwait(false);

@@ -16,9 +16,9 @@ public sealed partial class AdvisoryLocks : ILockKeeper
 
     bool ILockKeeper.IsClosed => _desk.IsClosed;
 
-    WaitingLine ILockKeeper.Line => _line;
+    IWaitQueue ILockKeeper.Line => _line;
 
-    LockInspector ILockKeeper.Inspection => Inspection;
+    IPageInspector ILockKeeper.Inspection => Inspection;
 
     LockMeter ILockKeeper.Meter => _desk.Meter;
 

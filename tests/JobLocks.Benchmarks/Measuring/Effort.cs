@@ -1,4 +1,5 @@
 
+
 namespace JobLocks.Benchmarks.Measuring;
 
 /// <summary>How much is measured.</summary>

@@ -48,9 +48,9 @@ public sealed class JobGateTests
 
         public string? Scope => null;
 
-        public WaitingLine Line => throw new NotSupportedException();
+        public IWaitQueue Line => throw new NotSupportedException();
 
-        public LockInspector Inspection => throw new NotSupportedException();
+        public IPageInspector Inspection => throw new NotSupportedException();
 
         public LockMeter Meter { get; } = new(factory: null, static () => 0, static () => true, tagsNames: false);
 

@@ -154,7 +154,7 @@ public sealed class LineTurnTests : LineFixture
     [Test]
     public async Task Gives_a_store_in_memory_its_places_back_that_was_taken_for_dead(CancellationToken stop)
     {
-        var runs = new RunsOfTest { Id = $"{UnservedStores.Volatile}Test {Guid.NewGuid():N}" };
+        var runs = new RunsOfTest { Id = $"{VolatileStore.Prefix}Test {Guid.NewGuid():N}" };
         var other = AdvisoryLocks.Connect(Database);
         var locks = AdvisoryLocks.Connect(Database);
         ((ILockKeeper)locks).Line.Serve(runs);

@@ -138,7 +138,7 @@ public sealed class PresenceTests : LineFixture
     [Test, CancelAfter(60_000)]
     public async Task Gives_up_the_places_of_a_store_in_memory_when_it_is_shut_down(CancellationToken stop)
     {
-        var runs = new RunsOfTest { Id = $"{UnservedStores.Volatile}Test {Guid.NewGuid():N}" };
+        var runs = new RunsOfTest { Id = $"{VolatileStore.Prefix}Test {Guid.NewGuid():N}" };
         ILockKeeper application = OpenFor(runs);
         await using var holding = await ((AdvisoryLocks)application).TryAcquireAsync(Name, stop);
         await application.Line.StandAsync(new(runs.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
@@ -151,7 +151,7 @@ public sealed class PresenceTests : LineFixture
     [Test, CancelAfter(60_000)]
     public async Task Lets_others_past_a_run_that_parks_when_its_scheduler_has_shut_down([Values] bool isInMemory, CancellationToken stop)
     {
-        var runs = new RunsOfTest { Id = $"{(isInMemory ? UnservedStores.Volatile : "")}Test {Guid.NewGuid():N}" };
+        var runs = new RunsOfTest { Id = $"{(isInMemory ? VolatileStore.Prefix : "")}Test {Guid.NewGuid():N}" };
         ILockKeeper application = OpenFor(runs);
         await using var byHand = AdvisoryLocks.Connect(Database);
         var holding = await byHand.TryAcquireAsync(Name, stop);
