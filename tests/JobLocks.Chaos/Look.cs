@@ -1,5 +1,4 @@
 
-
 namespace JobLocks.Chaos;
 
 /// <summary>What the inspector showed at one moment.</summary>

@@ -1,5 +1,4 @@
 
-
 namespace JobLocks.Benchmarks.Measuring;
 
 /// <summary>How much is measured.</summary>
