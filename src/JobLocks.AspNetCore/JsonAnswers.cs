@@ -13,7 +13,7 @@ internal static class JsonAnswers
 
     public static PageAnswer<WaitingAnswer> Of(LockPage<WaitingName> from) => new([.. from.Items.Select(Of)], from.Total);
 
-    public static PageAnswer<RunAnswer> Of(LockPage<RunInLine> from) => new([.. from.Items.Select(Of)], from.Total);
+    public static PageAnswer<RunAnswer> Of(LockPage<QueuedRun> from) => new([.. from.Items.Select(Of)], from.Total);
 
     public static IReadOnlyList<MatchAnswer> Of(IReadOnlyList<LockMatch> from) => [.. from.Select(static one => new MatchAnswer(one.Key.ToString(), one.Name, one.Because))];
 
@@ -33,7 +33,7 @@ internal static class JsonAnswers
     private static WaitingAnswer Of(WaitingName from) =>
         new(from.Key.ToString(), from.Name, from.Length, from.Since, from.Holder is { } holder ? Of(holder) : null, Seconds(from.UsualHold), from.Unserved);
 
-    private static RunAnswer Of(RunInLine from) =>
+    private static RunAnswer Of(QueuedRun from) =>
         new(from.Key.ToString(), from.Name, from.Place, Of(from.Mode), from.Scheduler, from.Store, from.Run, from.Job, from.Queue, from.Since, from.TurnCame, from.IsServed);
 
     private static HolderAnswer Of(LockHolder from) =>

@@ -14,7 +14,7 @@ internal sealed class LocalOnly(bool isDevelopment, ILogger log)
 {
     private const string Cure = "Say who may see this page: app.MapJobLocks(...).RequireAuthorization(), or .AllowAnonymous().";
 
-    private readonly Seldom _refused = new();
+    private readonly LogThrottle _refused = new();
 
     public ValueTask<object?> CheckAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next)
     {

@@ -57,9 +57,9 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         var from = From(http, "skip");
         var name = await LooksOf(locks).ReadNameAsync(new(key), from, run, stop).ConfigureAwait(false);
         // Said even where the run is gone meanwhile: a page that is open goes on to say how it is.
-        var sentence = string.IsNullOrEmpty(run) ? null : name.Explanation ?? $"{Shown.Short(Shown.Name(run))} neither waits nor runs.";
+        var sentence = string.IsNullOrEmpty(run) ? null : name.Explanation ?? $"{DisplayText.Short(DisplayText.Name(run))} neither waits nor runs.";
         var token = MayAct(http) ? http.RequestServices.GetService<IAntiforgery>()?.GetAndStoreTokens(http) : null;
-        var shown = name.Name is null ? name.Key.ToString() : Shown.Short(Shown.Name(name.Name));
+        var shown = name.Name is null ? name.Key.ToString() : DisplayText.Short(DisplayText.Name(name.Name));
         var at = BaseOf(http, OfName);
         var told = ToldResult.Take(http, PathOf(at, name.Key), name.Key);
         return Page(at, $"{shown} · {options.Title}", new NamePage(at, name, from, token, told, sentence).Render());
@@ -84,7 +84,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         if (!await antiforgery.IsRequestValidAsync(http).ConfigureAwait(false))
             return Results.Text("The form is too old, or not from this page. Load the page again and press the button once more.", statusCode: StatusCodes.Status400BadRequest);
 
-        var by = http.User.Identity?.Name is { Length: > 0 } name ? Shown.Short(Shown.Name(name)) : $"somebody at {http.Connection.RemoteIpAddress?.ToString() ?? "this machine"}";
+        var by = http.User.Identity?.Name is { Length: > 0 } name ? DisplayText.Short(DisplayText.Name(name)) : $"somebody at {http.Connection.RemoteIpAddress?.ToString() ?? "this machine"}";
         // The application decides by the key in the address who may ask: no other lock can be asked for under it.
         var answer = (await locks.GetNameAsync(key, 0, 1, stop: stop).ConfigureAwait(false)).MayHave(slot)
             ? await locks.RequestReleaseAsync(slot, by, LongestWait, stop).ConfigureAwait(false)
@@ -125,7 +125,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
             var http = context.HttpContext;
             refusal.TellWhen(http.Response);
             if (HttpMethods.IsGet(http.Request.Method)) http.Response.Headers["Refresh"] = RefreshSeconds;
-            return Page(BaseOf(http, own), $"{refusal.Title} · {options.Title}", Markup.Of($"<h1>{refusal.Title}</h1><p class=\"note\" role=\"alert\">{Shown.Name(refusal.Detail, Shown.LongestMessage)}</p>"), status: refusal.Status);
+            return Page(BaseOf(http, own), $"{refusal.Title} · {options.Title}", Markup.Of($"<h1>{refusal.Title}</h1><p class=\"note\" role=\"alert\">{DisplayText.Name(refusal.Detail, DisplayText.LongestMessage)}</p>"), status: refusal.Status);
         }
     }
 

@@ -31,9 +31,9 @@ internal static class HangfireJobCall
         {
             Store = () => HangfireRuns.Of(context.Storage).TryIdentify(),
             WasStartedBefore = () => WasStartedBefore(context.Storage, context.BackgroundJob.Id),
-            MayStandInLine = FetchedRun.Of(context) is not { WasScheduled: false },
+            MayWaitInQueue = FetchedRun.Of(context) is not { WasScheduled: false },
             Address = isNewcomer => HangfireRuns.AddressOf(
-                HangfireRuns.Of(context.Storage).Identify(), context.BackgroundJob.Id, context.BackgroundJob.CreatedAt, isNewcomer ? KeptQueue.Remember(context) : ""),
+                HangfireRuns.Of(context.Storage).Identify(), context.BackgroundJob.Id, context.BackgroundJob.CreatedAt, isNewcomer ? OriginalQueue.Remember(context) : ""),
         };
 
     /// <summary>A call that is only explained.</summary>

@@ -201,7 +201,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
                 Refuse(context, new(waits, AtMost(waits, context), gate));
                 break;
             case Admission.Refused refused:
-                if (refused.What == OnConflict.Reschedule) KeptQueue.Remember(context);
+                if (refused.What == OnConflict.Reschedule) OriginalQueue.Remember(context);
                 Refuse(context, new(refused, gate));
                 break;
         }
@@ -232,7 +232,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
 
     void IElectStateFilter.OnStateElection(ElectStateContext context)
     {
-        KeptQueue.Restore(context);
+        OriginalQueue.Restore(context);
         FetchedRun.Remember(context);
         // Done before any other filter by one of ours, where servers have Hangfire's own filter providers.
         LostRun.Tell(context);

@@ -55,7 +55,7 @@ internal sealed class ParkedJobs
             if (state is not { Reason: { } reason } || !reason.StartsWith(JobGate.WaitReason, StringComparison.Ordinal))
                 _others[entry] = DueOf(state) ?? long.MaxValue;
             else if (connection.GetJobData(id) is { } job)
-                runs.Add((HangfireRuns.AddressOf(store, id, job.CreatedAt, KeptQueue.Of(connection, id, job)), TimeSpan.Zero));
+                runs.Add((HangfireRuns.AddressOf(store, id, job.CreatedAt, OriginalQueue.Of(connection, id, job)), TimeSpan.Zero));
         }
 
         // Where more are due in one second than a page has, the rest of them is seen when these are gone.

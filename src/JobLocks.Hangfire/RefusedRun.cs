@@ -35,7 +35,7 @@ internal sealed class RefusedRun
     public JobGate Gate { get; }
 
     /// <summary>For a run that waits: where.</summary>
-    public LinePlace? Place { get; }
+    public QueueEntry? Place { get; }
 
     /// <summary>Whether the run is to come later: nothing may take it for ended.</summary>
     public bool IsPutOff => NextState is ScheduledState;

@@ -19,7 +19,7 @@ internal sealed class RunWatch : IDisposable
     // Hangfire's own lock on a job, which nobody holds for long. After this it is time to see whether the run is over.
     private static readonly TimeSpan StateLockTimeout = TimeSpan.FromSeconds(5);
 
-    private readonly object _door = new();
+    private readonly object _sync = new();
     private readonly JobStorage _storage;
     private readonly BackgroundJob _job;
     private readonly CancellationToken _told;
@@ -48,7 +48,7 @@ internal sealed class RunWatch : IDisposable
     {
         get
         {
-            lock (_door) return _isOver;
+            lock (_sync) return _isOver;
         }
     }
 
@@ -67,10 +67,10 @@ internal sealed class RunWatch : IDisposable
     public void Dispose()
     {
         _lost.Unregister();
-        lock (_door)
+        lock (_sync)
         {
             _isOver = true;
-            Monitor.PulseAll(_door);
+            Monitor.PulseAll(_sync);
         }
     }
 
@@ -125,9 +125,9 @@ internal sealed class RunWatch : IDisposable
     /// <summary>Shorter where the run ends meanwhile.</summary>
     private void Sleep(TimeSpan pause)
     {
-        lock (_door)
+        lock (_sync)
         {
-            if (!_isOver) Monitor.Wait(_door, pause);
+            if (!_isOver) Monitor.Wait(_sync, pause);
         }
     }
 }

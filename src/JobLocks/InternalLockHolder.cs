@@ -48,5 +48,5 @@ public sealed class InternalLockHolder
         ? "A prepared transaction"
         : string.Create(
             CultureInfo.InvariantCulture,
-            $"{(string.IsNullOrEmpty(Application) ? "An application without a name" : $"The application {Shown.Name(Application)}")} of the role {Shown.Name(Role ?? "(unknown)")} (backend {Backend}{(Address is null ? "" : $" from {Address}")})");
+            $"{(string.IsNullOrEmpty(Application) ? "An application without a name" : $"The application {DisplayText.Name(Application)}")} of the role {DisplayText.Name(Role ?? "(unknown)")} (backend {Backend}{(Address is null ? "" : $" from {Address}")})");
 }

@@ -29,5 +29,5 @@ public sealed class JobLockExplanation
 
     /// <exception cref="JobLockRuleException">A rule cannot work for this call.</exception>
     internal static JobLockExplanation Of(JobCall? call, string? scope) =>
-        new(call is null ? [] : [.. LockRequest.AllOf(call, scope).Select(static request => new ExplainedLock(request.Name, request.Key, request.Rule.ToString()))]);
+        new(call is null ? [] : [.. RuleRequest.AllOf(call, scope).Select(static request => new ExplainedLock(request.Name, request.Key, request.Rule.ToString()))]);
 }

@@ -64,7 +64,7 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
             }
 
             // Declared lost before there was a source, or by a thread that has not come to it yet: the caller must see it.
-            if (_grant.IsKnownLost && !source.IsCancellationRequested) LossTeller.Cancel(source);
+            if (_grant.IsKnownLost && !source.IsCancellationRequested) LossNotifier.Cancel(source);
             return source.Token;
         }
     }
@@ -113,7 +113,7 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     internal string LostReason => LostBecause switch
     {
         ReleaseRequestedException asked => $"The lock {ToString()} is given up, since {asked.Message}.",
-        { } cause => $"The lock {ToString()} was lost with the connection that held it: {Shown.Cut(cause.Message, Shown.LongestMessage / 2).TrimEnd('.')}.",
+        { } cause => $"The lock {ToString()} was lost with the connection that held it: {DisplayText.Cut(cause.Message, DisplayText.LongestMessage / 2).TrimEnd('.')}.",
         null => $"The lock {ToString()} was lost with the connection that held it.",
     };
 

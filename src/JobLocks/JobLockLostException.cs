@@ -8,7 +8,7 @@ public sealed class JobLockLostException : Exception
     /// <summary>Creates the exception.</summary>
     /// <param name="message">Which lock, and why it was lost.</param>
     public JobLockLostException(string message)
-        : base(Shown.Message(message))
+        : base(DisplayText.Message(message))
     {
     }
 
@@ -16,7 +16,7 @@ public sealed class JobLockLostException : Exception
     /// <param name="message">Which lock, and why it was lost.</param>
     /// <param name="innerException">What ended the run, or what broke the connection.</param>
     public JobLockLostException(string message, Exception? innerException)
-        : base(Shown.Message(message), innerException)
+        : base(DisplayText.Message(message), innerException)
     {
     }
 }

@@ -8,7 +8,7 @@ public sealed class JobLocksNotConfiguredException : InvalidOperationException
     /// <summary>Creates the exception.</summary>
     /// <param name="message">The job, and the line to add.</param>
     public JobLocksNotConfiguredException(string message)
-        : base(Shown.Message(message))
+        : base(DisplayText.Message(message))
     {
     }
 
@@ -16,7 +16,7 @@ public sealed class JobLocksNotConfiguredException : InvalidOperationException
     /// <param name="message">The job, and the line to add.</param>
     /// <param name="innerException">What went wrong underneath.</param>
     public JobLocksNotConfiguredException(string message, Exception? innerException)
-        : base(Shown.Message(message), innerException)
+        : base(DisplayText.Message(message), innerException)
     {
     }
 }

@@ -39,7 +39,7 @@ public sealed class JobLocksOptions
 
     /// <summary>How many runs may wait in line under one lock name. A further one is rescheduled, and the record says so.</summary>
     /// <value>Default 10,000. From 1 to 1,000,000. Each run that comes counts those before it, so a long line makes coming slower.</value>
-    public int LongestLine { get; set; } = 10_000;
+    public int LongestWaitQueue { get; set; } = 10_000;
 
     /// <summary>
     /// How long the places of runs are kept whose job store no process serves, in case one comes back. They let all others past meanwhile. The runs stay

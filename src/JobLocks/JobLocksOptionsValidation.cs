@@ -24,19 +24,19 @@ internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptio
             errors.AddError("is empty. Leave it null for no scope, or name the application, such as \"billing\".", nameof(JobLocksOptions.Scope));
 
         else if (options.Scope?.Contains(':', StringComparison.Ordinal) == true)
-            errors.AddError($"is \"{Shown.Name(options.Scope)}\", but the colon ends the scope: with one inside, two scopes could give one name. Use another character.", nameof(JobLocksOptions.Scope));
+            errors.AddError($"is \"{DisplayText.Name(options.Scope)}\", but the colon ends the scope: with one inside, two scopes could give one name. Use another character.", nameof(JobLocksOptions.Scope));
 
         if (string.IsNullOrWhiteSpace(options.ApplicationName))
             errors.AddError("is empty. Name the application, or leave the default.", nameof(JobLocksOptions.ApplicationName));
         else if (Encoding.UTF8.GetByteCount(options.ApplicationName) > ProcessName.MaxBytes)
             errors.AddError(
-                $"has {Encoding.UTF8.GetByteCount(options.ApplicationName)} bytes, but PostgreSQL keeps only {ProcessName.MaxBytes}: \"{Shown.Name(options.ApplicationName)}\". Shorten it.",
+                $"has {Encoding.UTF8.GetByteCount(options.ApplicationName)} bytes, but PostgreSQL keeps only {ProcessName.MaxBytes}: \"{DisplayText.Name(options.ApplicationName)}\". Shorten it.",
                 nameof(JobLocksOptions.ApplicationName));
 
         if (options.Schema is not null && string.IsNullOrWhiteSpace(options.Schema))
             errors.AddError("is empty. Name a schema, or set it to null to use none.", nameof(JobLocksOptions.Schema));
         else if (options.Schema is not null && Encoding.UTF8.GetByteCount(options.Schema) > ProcessName.MaxBytes)
-            errors.AddError($"is longer than the {ProcessName.MaxBytes} bytes that PostgreSQL keeps: \"{Shown.Name(options.Schema)}\". Shorten it.", nameof(JobLocksOptions.Schema));
+            errors.AddError($"is longer than the {ProcessName.MaxBytes} bytes that PostgreSQL keeps: \"{DisplayText.Name(options.Schema)}\". Shorten it.", nameof(JobLocksOptions.Schema));
 
         if (options.SchemaOwner is not null && string.IsNullOrWhiteSpace(options.SchemaOwner))
             errors.AddError("is empty. Name the role that keeps the schema, or leave it null.", nameof(JobLocksOptions.SchemaOwner));
@@ -55,8 +55,8 @@ internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptio
         if (options.SweepInterval < ShortestSweep || options.SweepInterval > LongestSweep)
             errors.AddError($"must be from {ShortestSweep} to {LongestSweep}, but is {options.SweepInterval}. One second is a good start.", nameof(JobLocksOptions.SweepInterval));
 
-        if (options.LongestLine is < 1 or > MostInLine)
-            errors.AddError($"must be from 1 to 1,000,000, but is {options.LongestLine}.", nameof(JobLocksOptions.LongestLine));
+        if (options.LongestWaitQueue is < 1 or > MostInLine)
+            errors.AddError($"must be from 1 to 1,000,000, but is {options.LongestWaitQueue}.", nameof(JobLocksOptions.LongestWaitQueue));
 
         if (options.KeepUnservedFor < ShortestKept || options.KeepUnservedFor > LongestKept)
             errors.AddError($"must be from {ShortestKept} to {LongestKept}, but is {options.KeepUnservedFor}. One day is a good start.", nameof(JobLocksOptions.KeepUnservedFor));

@@ -19,7 +19,7 @@ internal sealed class CountedInspector(IJobLockInspector inner, Action asked) : 
 
     public Task<LockPage<WaitingName>> GetWaitingAsync(int skip = 0, int take = 100, CancellationToken stop = default) => inner.GetWaitingAsync(skip, take, stop);
 
-    public Task<LockPage<RunInLine>> GetWaitingAsync(LockKey key, int skip = 0, int take = 100, CancellationToken stop = default) => inner.GetWaitingAsync(key, skip, take, stop);
+    public Task<LockPage<QueuedRun>> GetWaitingAsync(LockKey key, int skip = 0, int take = 100, CancellationToken stop = default) => inner.GetWaitingAsync(key, skip, take, stop);
 
     public Task<NamedLock> GetNameAsync(LockKey key, CancellationToken stop = default) => inner.GetNameAsync(key, stop);
 

@@ -68,8 +68,8 @@ internal sealed partial class Site : IAsyncDisposable
 
     public async Task ParkAsync(string name, string run)
     {
-        var line = ((ILockKeeper)Locks).Line;
-        var standing = await line.StandAsync(new("Hangfire store", run, "default"), new(name, LockKey.Of(name)), default, blocks: false, default);
+        var line = ((ILockKeeper)Locks).WaitQueue;
+        var standing = await line.EnqueueAsync(new("Hangfire store", run, "default"), new(name, LockKey.Of(name)), default, blocks: false, default);
         await line.ParkAsync(standing.Place!, blocks: false, default);
     }
 

@@ -9,7 +9,7 @@ namespace JobLocks.Hangfire.Tests;
 [TestFixture]
 public sealed class WaitRulesTests : RealServers
 {
-    private protected override HangfireSetup Setup => new() { Options = static options => options.LongestLine = 3 };
+    private protected override HangfireSetup Setup => new() { Options = static options => options.LongestWaitQueue = 3 };
 
     [Test, CancelAfter(60_000)]
     public async Task Fails_a_run_that_has_waited_for_as_long_as_it_may(CancellationToken stop)

@@ -22,7 +22,7 @@ public sealed class PgBouncer : IAsyncDisposable
     private const int Attempts = 5;
 
     /// <summary>
-    /// PgBouncer has no wish to end with us, but our end of its standard input closes however we end. The shell kills rather than asks: versions
+    /// PgBouncer has no request to end with us, but our end of its standard input closes however we end. The shell kills rather than asks: versions
     /// differ in which signal waits for clients and which does not, and there is nothing to be saved.
     /// </summary>
     private const string EndsWithItsInput = "\"$0\" \"$@\" & read -r line; kill -KILL $!; wait";

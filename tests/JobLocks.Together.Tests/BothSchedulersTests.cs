@@ -119,7 +119,7 @@ public sealed class BothSchedulersTests : IApplyStateFilter, IJobListener
         var work = Work.Begin();
         await ScheduleAsync<QuartzInLine>(work);
         await work.NextAsync(stop).WaitAsync(Patience, stop);
-        var waiting = _client.Enqueue<HangfireSync>(sync => sync.RunInLine(work.Client));
+        var waiting = _client.Enqueue<HangfireSync>(sync => sync.QueuedRun(work.Client));
         await ParkedAsync(work, 1, stop);
 
         work.LetLeave();
@@ -133,7 +133,7 @@ public sealed class BothSchedulersTests : IApplyStateFilter, IJobListener
     public async Task Quartz_is_woken_when_Hangfire_has_done(CancellationToken stop)
     {
         var work = Work.Begin();
-        var running = _client.Enqueue<HangfireSync>(sync => sync.RunInLine(work.Client));
+        var running = _client.Enqueue<HangfireSync>(sync => sync.QueuedRun(work.Client));
         await work.NextAsync(stop).WaitAsync(Patience, stop);
         await ScheduleAsync<QuartzInLine>(work);
         await ParkedAsync(work, 1, stop);
@@ -149,13 +149,13 @@ public sealed class BothSchedulersTests : IApplyStateFilter, IJobListener
     public async Task Both_run_in_the_order_in_which_they_came(CancellationToken stop)
     {
         var work = Work.Begin();
-        _client.Enqueue<HangfireSync>(sync => sync.RunInLine(work.Client));
+        _client.Enqueue<HangfireSync>(sync => sync.QueuedRun(work.Client));
         await work.NextAsync(stop).WaitAsync(Patience, stop);
         string[] order = ["Quartz", "Hangfire", "Hangfire", "Quartz", "Hangfire", "Quartz", "Quartz", "Hangfire"];
         for (var i = 0; i < order.Length; i++)
         {
             if (order[i] is "Quartz") await ScheduleAsync<QuartzInLine>(work);
-            else _client.Enqueue<HangfireSync>(sync => sync.RunInLine(work.Client));
+            else _client.Enqueue<HangfireSync>(sync => sync.QueuedRun(work.Client));
             await ParkedAsync(work, i + 1, stop);
         }
 

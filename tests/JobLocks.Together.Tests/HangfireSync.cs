@@ -9,7 +9,7 @@ public sealed class HangfireSync
     public Task RunOrSkip(string client) => Work.DoAsync(client, "Hangfire");
 
     [JobLock("sync({client})")]
-    public Task RunInLine(string client) => Work.DoAsync(client, "Hangfire");
+    public Task QueuedRun(string client) => Work.DoAsync(client, "Hangfire");
 
     [JobLock("sync({client})", OnConflict = OnConflict.Reschedule, RetryAfterSeconds = 1)]
     [AutomaticRetry(Attempts = 0)]

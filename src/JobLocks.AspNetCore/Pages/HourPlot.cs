@@ -34,13 +34,13 @@ internal static class HourPlot
     {
         if (at is < 0 or >= Minutes) return Markup.None;
 
-        var usual = minute.Runs > 0 ? $", held {Shown.Time(minute.Held / minute.Runs)} each" : "";
+        var usual = minute.Runs > 0 ? $", held {DisplayText.Time(minute.Held / minute.Runs)} each" : "";
         var runs = Size(minute.Runs, most);
         var waits = Size(minute.Waited, most);
         var refusals = Size(minute.Refused, most);
         return Markup.Of(
             $"""
-            <g><title>{Shown.Instant(minute.Minute)}: {minute.Runs} runs{usual}, {minute.Waited} waited, {minute.Refused} refused</title>
+            <g><title>{DisplayText.Instant(minute.Minute)}: {minute.Runs} runs{usual}, {minute.Waited} waited, {minute.Refused} refused</title>
             <rect class="runs" x="{at * Width}" y="{Height - runs}" width="{Width - 1}" height="{runs}"/><rect class="waits" x="{at * Width}" y="{Height - runs - waits}" width="{Width - 1}" height="{waits}"/><rect class="refusals" x="{at * Width}" y="{Height - runs - waits - refusals}" width="{Width - 1}" height="{refusals}"/></g>
             """);
     }
@@ -53,7 +53,7 @@ internal static class HourPlot
         <thead><tr><th scope="col">Minute</th><th scope="col">Runs</th><th scope="col">Held each</th><th scope="col">Waited</th><th scope="col">Refused</th></tr></thead>
         <tbody>{Markup.Join(hour.Select(static minute => Markup.Of(
             $"""
-            <tr><td data-label="Minute">{Parts.Time(minute.Minute)}</td><td data-label="Runs">{minute.Runs}</td><td data-label="Held each">{(minute.Runs > 0 ? Shown.Time(minute.Held / minute.Runs) : "")}</td><td data-label="Waited">{minute.Waited}</td><td data-label="Refused">{minute.Refused}</td></tr>
+            <tr><td data-label="Minute">{Parts.Time(minute.Minute)}</td><td data-label="Runs">{minute.Runs}</td><td data-label="Held each">{(minute.Runs > 0 ? DisplayText.Time(minute.Held / minute.Runs) : "")}</td><td data-label="Waited">{minute.Waited}</td><td data-label="Refused">{minute.Refused}</td></tr>
 
             """)))}</tbody>
         </table>

@@ -23,7 +23,7 @@ internal sealed class Layout(string at, string heading, string title, string sea
         <a class="home" href="{at}/" id="home">{heading}</a>
         <form role="search" action="{at}/search" method="get">
         <label for="q" class="unseen">Name, key or job id</label>
-        <input id="q" name="q" type="search" placeholder="Name, key or job id" value="{Shown.OneLine(search ?? "")}" maxlength="500">
+        <input id="q" name="q" type="search" placeholder="Name, key or job id" value="{DisplayText.OneLine(search ?? "")}" maxlength="500">
         <button id="find">Find</button>
         </form>
         </header>

@@ -14,7 +14,7 @@ internal sealed class NamePage(string at, NamedLock name, int from, AntiforgeryT
 {
     public Markup Render() => Markup.Of(
         $"""
-        <h1><bdi>{(name.Name is null ? $"key {name.Key}" : Shown.Name(name.Name))}</bdi></h1>
+        <h1><bdi>{(name.Name is null ? $"key {name.Key}" : DisplayText.Name(name.Name))}</bdi></h1>
         <p class="faint">Key <code>{name.Key.Value}</code></p>
         {Told()}{Form()}{Sentence()}
         <section data-live="held" aria-labelledby="h-held">
@@ -79,14 +79,14 @@ internal sealed class NamePage(string at, NamedLock name, int from, AntiforgeryT
             <thead><tr><th scope="col">Place</th><th scope="col">Run</th><th scope="col">Since</th><th scope="col">Mode</th><th scope="col">Its turn</th></tr></thead>
             <tbody>{Markup.Join(name.Waiting.Items.Select(static one => Markup.Of(
                 $"""
-                <tr><td data-label="Place" class="number">{one.Place}</td><td data-label="Run"><bdi title="{Shown.Name(one.Run)}">{Shown.Name($"{one.Scheduler} {one.Job ?? one.Run}")}</bdi></td><td data-label="Since">{Parts.Time(one.Since)}</td><td data-label="Mode" class="word">{(one.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Its turn">{Turn(one)}</td></tr>
+                <tr><td data-label="Place" class="number">{one.Place}</td><td data-label="Run"><bdi title="{DisplayText.Name(one.Run)}">{DisplayText.Name($"{one.Scheduler} {one.Job ?? one.Run}")}</bdi></td><td data-label="Since">{Parts.Time(one.Since)}</td><td data-label="Mode" class="word">{(one.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Its turn">{Turn(one)}</td></tr>
 
                 """)))}</tbody>
             </table>
             {Parts.Pager($"{at}/names/{name.Key}", "skip", from, name.Waiting.Items.Count, name.Waiting.Total)}
             """);
 
-    private static Markup Turn(RunInLine one) => one switch
+    private static Markup Turn(QueuedRun one) => one switch
     {
         { IsServed: false } => Markup.Of($"<strong title=\"{UnservedNotice.OfRun}\">not served</strong>"),
         { TurnCame: { } turn } => Markup.Of($"came {Parts.Time(turn)}"),

@@ -39,7 +39,7 @@ internal sealed class OverviewPage(string at, LockSnapshot look, int heldFrom, i
             $"""
             <h2>Internal locks held by others</h2>
             <p class="note">A program that is not JobLocks holds locks that JobLocks needs for its own work.</p>
-            <ul>{Markup.Join(look.Overview.InternalLockHolders.Select(static one => Markup.Of($"<li><bdi>{Shown.OneLine(one.ToString())}</bdi></li>")))}</ul>
+            <ul>{Markup.Join(look.Overview.InternalLockHolders.Select(static one => Markup.Of($"<li><bdi>{DisplayText.OneLine(one.ToString())}</bdi></li>")))}</ul>
             """);
 
     private Markup Waiting() => look.Waiting.Total == 0

@@ -9,18 +9,18 @@ internal static class Parts
     /// <summary>A name that leads to its page.</summary>
     public static Markup Link(string at, string id, LockKey key, string? name)
     {
-        var shown = name is null ? $"key {key}" : Shown.Name(name);
-        return Markup.Of($"<a id=\"{id}\" href=\"{at}/names/{key.Value}\" title=\"{shown}\"><bdi>{Shown.Short(shown)}</bdi></a>");
+        var shown = name is null ? $"key {key}" : DisplayText.Name(name);
+        return Markup.Of($"<a id=\"{id}\" href=\"{at}/names/{key.Value}\" title=\"{shown}\"><bdi>{DisplayText.Short(shown)}</bdi></a>");
     }
 
     /// <summary>An instant: the script shows it in the viewer's zone, and how long ago it was.</summary>
     public static Markup Time(DateTimeOffset? instant) => instant is { } at
-        ? Markup.Of($"<time datetime=\"{at.UtcDateTime.ToString("O", CultureInfo.InvariantCulture)}\" title=\"{Shown.Instant(at)}\">{Shown.Instant(at)}</time>")
+        ? Markup.Of($"<time datetime=\"{at.UtcDateTime.ToString("O", CultureInfo.InvariantCulture)}\" title=\"{DisplayText.Instant(at)}\">{DisplayText.Instant(at)}</time>")
         : Markup.Of($"<span class=\"faint\">not known</span>");
 
     public static Markup Holder(LockHolder holder) => holder.IsForeign
-        ? Markup.Of($"<bdi>{Shown.OneLine(holder.ToString())}</bdi> <span class=\"tag\">foreign</span>")
-        : Markup.Of($"<bdi>{Shown.OneLine(holder.ToString())}</bdi>");
+        ? Markup.Of($"<bdi>{DisplayText.OneLine(holder.ToString())}</bdi> <span class=\"tag\">foreign</span>")
+        : Markup.Of($"<bdi>{DisplayText.OneLine(holder.ToString())}</bdi>");
 
     public static Markup Since(LockHolder holder) => holder switch
     {
@@ -29,7 +29,7 @@ internal static class Parts
         _ => Time(null),
     };
 
-    public static Markup Usual(TimeSpan? usual) => usual is { } time ? Markup.Of($"{Shown.Time(time)}") : Markup.Of($"<span class=\"faint\">none yet</span>");
+    public static Markup Usual(TimeSpan? usual) => usual is { } time ? Markup.Of($"{DisplayText.Time(time)}") : Markup.Of($"<span class=\"faint\">none yet</span>");
 
     /// <summary>An id for each row, which it keeps while others come and go: several runs of one process may share a lock.</summary>
     public static IEnumerable<(HeldLock One, string Id)> WithIds(IReadOnlyList<HeldLock> held)

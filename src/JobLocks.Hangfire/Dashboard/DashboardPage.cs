@@ -25,20 +25,20 @@ internal abstract class DashboardPage(string title) : RazorPage
 
     protected Markup Link(LockKey key, string? name)
     {
-        var shown = name is null ? $"key {key}" : Shown.Name(name);
-        return Markup.Of($"<a href=\"{Url.To($"{LocksDashboard.Path}/names/{key}")}\" title=\"{shown}\"><bdi>{Shown.Short(shown)}</bdi></a>");
+        var shown = name is null ? $"key {key}" : DisplayText.Name(name);
+        return Markup.Of($"<a href=\"{Url.To($"{LocksDashboard.Path}/names/{key}")}\" title=\"{shown}\"><bdi>{DisplayText.Short(shown)}</bdi></a>");
     }
 
     /// <summary>A holder; where it is a job of this storage, it leads to its page.</summary>
     protected Markup Holder(LockHolder holder)
     {
         const string Job = "Hangfire job ";
-        var shown = Shown.OneLine(holder.ToString());
+        var shown = DisplayText.OneLine(holder.ToString());
         if (holder.IsForeign) return Markup.Of($"<bdi>{shown}</bdi> <span class=\"label label-warning\">foreign</span>");
         if (holder.Run?.StartsWith(Job, StringComparison.Ordinal) != true || holder.Store is null || !string.Equals(holder.Store, Store, StringComparison.Ordinal)) return Markup.Of($"<bdi>{shown}</bdi>");
 
         var id = holder.Run[Job.Length..];
-        return Markup.Of($"<a href=\"{Url.JobDetails(id)}\">job <bdi>{Shown.Name(id)}</bdi></a><br><bdi>{Shown.OneLine((holder with { Run = null }).ToString())}</bdi>");
+        return Markup.Of($"<a href=\"{Url.JobDetails(id)}\">job <bdi>{DisplayText.Name(id)}</bdi></a><br><bdi>{DisplayText.OneLine((holder with { Run = null }).ToString())}</bdi>");
     }
 
     protected Markup Time(DateTimeOffset? instant) => instant is { } at ? new(Html.RelativeTime(at.UtcDateTime).ToString()) : Markup.Of($"<em>not known</em>");
@@ -47,7 +47,7 @@ internal abstract class DashboardPage(string title) : RazorPage
 
     protected static Markup Mode(LockMode mode) => Markup.Of($"{(mode == LockMode.Shared ? "shared" : "exclusive")}");
 
-    protected static Markup Usual(TimeSpan? usual) => usual is { } time ? Markup.Of($"{Shown.Time(time)}") : Markup.Of($"<em>none yet</em>");
+    protected static Markup Usual(TimeSpan? usual) => usual is { } time ? Markup.Of($"{DisplayText.Time(time)}") : Markup.Of($"<em>none yet</em>");
 
     /// <summary>The way to the other parts of a list.</summary>
     protected Markup Pager(string path, string parameter, int from, int shown, long total)

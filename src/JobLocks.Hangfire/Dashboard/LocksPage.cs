@@ -26,7 +26,7 @@ internal sealed class LocksPage() : DashboardPage("Locks")
         : Markup.Of(
             $"""
             <div class="alert alert-warning">A program that is not JobLocks holds locks that JobLocks needs for its own work.
-            {Markup.Join(holders.Select(static one => Markup.Of($"<br><bdi>{Shown.OneLine(one.ToString())}</bdi>")))}</div>
+            {Markup.Join(holders.Select(static one => Markup.Of($"<br><bdi>{DisplayText.OneLine(one.ToString())}</bdi>")))}</div>
             """);
 
     private Markup Waiting(LockPage<WaitingName> waiting) => waiting.Total == 0

@@ -13,7 +13,7 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
         return Markup.Of(
             $"""
             <ol class="breadcrumb"><li><a href="{Url.To(LocksDashboard.Path)}">Locks</a></li><li>{key.Value}</li></ol>
-            <h1 class="page-header"><bdi>{(name.Name is null ? $"key {key}" : Shown.Name(name.Name))}</bdi></h1>
+            <h1 class="page-header"><bdi>{(name.Name is null ? $"key {key}" : DisplayText.Name(name.Name))}</bdi></h1>
             <p>{name.Runs} runs since it was first seen, usual hold {Usual(name.UsualHold)}, {name.Refused} refused, {name.Waited} waited.</p>
             <h3>Held by</h3>
             {Held(name)}
@@ -38,7 +38,7 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
         : Markup.Of(
             $"<button class=\"btn btn-default btn-xs\" data-ajax=\"{Url.To($"{LocksDashboard.Path}/names/{key}/release/{one.Key}")}\" data-confirm=\"The run is cancelled, and the lock is free when it has ended.\" data-loading-text=\"Asking\">Ask to let go</button>");
 
-    private Markup Line(LockPage<RunInLine> line) => line.Total == 0
+    private Markup Line(LockPage<QueuedRun> line) => line.Total == 0
         ? Markup.Of($"<div class=\"alert alert-success\">No run waits for it.</div>")
         : Markup.Of(
             $"""
@@ -49,7 +49,7 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
             </table></div>
             """);
 
-    private Markup Turn(RunInLine one) => one switch
+    private Markup Turn(QueuedRun one) => one switch
     {
         { IsServed: false } => Markup.Of($"<strong title=\"{UnservedNotice.OfRun}\">not served</strong>"),
         { TurnCame: { } turn } => Markup.Of($"came {Time(turn)}"),
@@ -57,7 +57,7 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
     };
 
     /// <summary>A job of this storage leads to its page; that of another has none here.</summary>
-    private Markup Run(RunInLine run) => string.Equals(run.Store, Store, StringComparison.Ordinal)
-        ? Markup.Of($"<a href=\"{Url.JobDetails(run.Job ?? run.Run)}\">job <bdi>{Shown.Name(run.Job ?? run.Run)}</bdi></a>")
-        : Markup.Of($"<bdi>{Shown.Name($"{run.Scheduler} {run.Job ?? run.Run}")}</bdi>");
+    private Markup Run(QueuedRun run) => string.Equals(run.Store, Store, StringComparison.Ordinal)
+        ? Markup.Of($"<a href=\"{Url.JobDetails(run.Job ?? run.Run)}\">job <bdi>{DisplayText.Name(run.Job ?? run.Run)}</bdi></a>")
+        : Markup.Of($"<bdi>{DisplayText.Name($"{run.Scheduler} {run.Job ?? run.Run}")}</bdi>");
 }

@@ -61,7 +61,7 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
         return new(fired.Trigger, fired with { PreviousFireTimeUtc = HeldTrigger.LastBefore(fired.Trigger, due) }, StandIn: null, wasHeld);
     }
 
-    /// <summary>The job without the wish to have its data written back: this firing has an old copy of them, and has not run.</summary>
+    /// <summary>The job without the request to have its data written back: this firing has an old copy of them, and has not run.</summary>
     public static IJobDetail NotPersisting(IJobDetail job) =>
         job.PersistJobDataAfterExecution ? job.GetJobBuilder().PersistJobDataAfterExecution(persistJobDataAfterExecution: false).Build() : job;
 
@@ -76,7 +76,7 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
             JobId = QuartzJobCall.IdOf(Bundle.JobDetail.Key, Id),
             Store = () => runs.Id,
             WasStartedBefore = () => WasStartedBefore,
-            MayStandInLine = WasHeld || StandIn is not null,
+            MayWaitInQueue = WasHeld || StandIn is not null,
             Address = _ => runs.Id is { } store ? new(store, Name, Queue: "") { Job = Bundle.JobDetail.Key.ToString() } : null,
         };
     }

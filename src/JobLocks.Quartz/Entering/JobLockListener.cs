@@ -153,7 +153,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
     {
         try
         {
-            if (trigger.StartTimeUtc - scheduler.TimeProvider.GetUtcNow() > OwnJobs.Patience) return;
+            if (trigger.StartTimeUtc - scheduler.TimeProvider.GetUtcNow() > SelfWaits.Patience) return;
 
             if (await scheduler.GetJobDetail(trigger.JobKey, CancellationToken.None).ConfigureAwait(false) is { } job)
                 gate.Made(() => QuartzJobCall.Of(job, trigger.JobDataMap));

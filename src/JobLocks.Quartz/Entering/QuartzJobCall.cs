@@ -29,7 +29,7 @@ internal static class QuartzJobCall
             JobId = IdOf(context),
             Store = () => runs?.Id,
             WasStartedBefore = () => WasStartedBefore(context),
-            MayStandInLine = parked is not null && runs is not null,
+            MayWaitInQueue = parked is not null && runs is not null,
             Address = _ => runs?.Id is { } store ? new(store, name, Queue: "") { Job = context.JobDetail.Key.ToString() } : null,
         };
     }
@@ -47,7 +47,7 @@ internal static class QuartzJobCall
     public static string IdOf(IJobExecutionContext context) => IdOf(context.JobDetail.Key, context.FireInstanceId);
 
     /// <inheritdoc cref="IdOf(IJobExecutionContext)"/>
-    public static string IdOf(JobKey job, string fireInstanceId) => Shown.OneLine($"{job} fired {fireInstanceId}");
+    public static string IdOf(JobKey job, string fireInstanceId) => DisplayText.OneLine($"{job} fired {fireInstanceId}");
 
     /// <summary>The name under which a run was put back by us, and may stand in the line; null for any other firing.</summary>
     public static string? ParkedNameOf(IJobExecutionContext context) =>

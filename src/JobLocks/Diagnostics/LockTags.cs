@@ -23,8 +23,8 @@ internal static class LockTags
     {
         var tags = default(TagList);
         if (scheduler is not null) tags.Add(Scheduler, scheduler);
-        if (label.Template is { } template) tags.Add(Template, Shown.Name(template));
-        if (withName && label.Name is { } name) tags.Add(Name, Shown.Name(name));
+        if (label.Template is { } template) tags.Add(Template, DisplayText.Name(template));
+        if (withName && label.Name is { } name) tags.Add(Name, DisplayText.Name(name));
         return tags;
     }
 }

@@ -22,7 +22,7 @@ internal abstract record Admission
         public JobLockHandle First => Handles[0];
 
         /// <summary>The position in the wait queue that it has left; null where it had none.</summary>
-        public LinePlace? Left { get; init; }
+        public QueueEntry? Left { get; init; }
 
         public override string Outcome => "admitted";
 
@@ -56,7 +56,7 @@ internal abstract record Admission
     /// <param name="Address">How it will be found.</param>
     /// <param name="Reason">For the record: which lock, who holds it, which place.</param>
     /// <param name="AtMost">When the store is to start it by itself: the last resort, should nobody be left to wake it.</param>
-    internal sealed record Waits(LinePlace Place, RunAddress Address, string Reason, TimeSpan AtMost) : Admission
+    internal sealed record Waits(QueueEntry Place, RunAddress Address, string Reason, TimeSpan AtMost) : Admission
     {
         /// <summary>Which one it is of those that wait: 1 for the next.</summary>
         public required int Position { get; init; }

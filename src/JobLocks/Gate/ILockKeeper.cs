@@ -17,7 +17,7 @@ internal interface ILockKeeper
     bool IsClosed => false;
 
     /// <summary>Where runs wait.</summary>
-    IWaitQueue Line { get; }
+    IWaitQueue WaitQueue { get; }
 
     /// <summary>Looks at locks, of whatever process.</summary>
     IPageInspector Inspection { get; }
@@ -29,19 +29,19 @@ internal interface ILockKeeper
     LockTraces Traces { get; }
 
     /// <summary>Counts what happens under each name.</summary>
-    RunLedger Ledger { get; }
+    StatisticsCounter Ledger { get; }
 
     /// <summary>Takes all of some locks, each key once, or none of them.</summary>
-    /// <param name="wishes">What is wanted, in any order.</param>
+    /// <param name="requests">What is wanted, in any order.</param>
     /// <param name="run">Whom to name as the holder.</param>
     /// <param name="place">The place of the run in the line; null for a newcomer, who goes behind all that stand there.</param>
     /// <param name="blocks">Whether the caller has no asynchronous way.</param>
     /// <param name="stop">Gives up; what is granted all the same is given back.</param>
     /// <exception cref="JobLocksUnavailableException">The locks cannot be asked. Nothing was taken.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. Nothing is held.</exception>
-    ValueTask<Taken> TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, LinePlace? place, bool blocks, CancellationToken stop);
+    ValueTask<AcquireResult> TryTakeAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? place, bool blocks, CancellationToken stop);
 
     /// <summary>Who has a lock right now, or one of its slots; null when nobody does any more.</summary>
     /// <exception cref="JobLocksUnavailableException">The locks cannot be asked.</exception>
-    ValueTask<Holder?> FindHolderAsync(LockWish wish, bool blocks, CancellationToken stop);
+    ValueTask<Holder?> FindHolderAsync(LockRequest request, bool blocks, CancellationToken stop);
 }

@@ -14,10 +14,10 @@ internal sealed record JobCall : JobInvocation
     public required string Scheduler { get; init; }
 
     /// <summary>The scheduler's own name for this run, in one line: it stands in logs and in reasons.</summary>
-    public required string JobId { get; init => field = Shown.OneLine(value); }
+    public required string JobId { get; init => field = DisplayText.OneLine(value); }
 
     /// <summary>The same for a person.</summary>
-    public string ShownId => Shown.Name(JobId, Shown.LongestRun);
+    public string ShownId => DisplayText.Name(JobId, DisplayText.LongestRun);
 
     /// <summary>The same for traces.</summary>
     public TracedRun Traced => new(Scheduler, ShownId, Trace);
@@ -37,7 +37,7 @@ internal sealed record JobCall : JobInvocation
     public Func<bool> WasStartedBefore { get; init; } = static () => false;
 
     /// <summary>Whether the run may stand in the line already: it was parked there, or may have been.</summary>
-    public bool MayStandInLine { get; init; }
+    public bool MayWaitInQueue { get; init; }
 
     /// <summary>
     /// Where the run is found while it waits; null where it cannot be parked, and is rescheduled instead. Asked only where it may have to wait,

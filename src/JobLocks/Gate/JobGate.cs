@@ -19,8 +19,8 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     private const int MostTries = 4;
 
     private readonly Queueing _queueing = new(locks, log);
-    private readonly OwnJobs _ownJobs = new(log);
-    private readonly Seldom _unavailable = new();
+    private readonly SelfWaits _ownJobs = new(log);
+    private readonly LogThrottle _unavailable = new();
 
     /// <summary>For those who carry out what is decided here.</summary>
     public ILoggerFactory Loggers { get; private init; } = NullLoggerFactory.Instance;
@@ -43,10 +43,10 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     }
 
     /// <summary>Has runs of a store woken from this process.</summary>
-    public void Serve(IRunStore store) => locks.Line.Serve(store);
+    public void Serve(IRunStore store) => locks.WaitQueue.Serve(store);
 
     /// <summary>Leaves the runs of a store to other processes.</summary>
-    public void Forget(IRunStore store) => locks.Line.Forget(store);
+    public void Forget(IRunStore store) => locks.WaitQueue.Forget(store);
 
     /// <summary>Takes all locks of a run or none of them.</summary>
     /// <exception cref="JobLockRuleException">A lock name cannot be made for this run: it must fail, never run.</exception>
@@ -67,20 +67,20 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
     /// <summary>The store of a run that waits keeps it now.</summary>
     /// <exception cref="Npgsql.NpgsqlException">The line cannot be told; a sweep finds it out.</exception>
-    public Task ParkedAsync(LinePlace place) => locks.Line.ParkAsync(place, blocks: false, CancellationToken.None).AsTask();
+    public Task ParkedAsync(QueueEntry place) => locks.WaitQueue.ParkAsync(place, blocks: false, CancellationToken.None).AsTask();
 
     /// <inheritdoc cref="ParkedAsync"/>
-    public void Parked(LinePlace place) => Blocking.Wait(locks.Line.ParkAsync(place, blocks: true, CancellationToken.None).AsTask());
+    public void Parked(QueueEntry place) => Blocking.Wait(locks.WaitQueue.ParkAsync(place, blocks: true, CancellationToken.None).AsTask());
 
     /// <summary>
     /// The answer for a run whose scheduler did not wait for its locks: it waits again, at the position that it left. Release the locks when it is parked, and it is woken.
     /// </summary>
     /// <returns>Null where it had no position.</returns>
-    public Admission.Waits? WaitAgain(JobCall call, Admission.Admitted late) => Queueing.WaitAgain(call, LockRequest.AllOf(call, locks.Scope), late);
+    public Admission.Waits? WaitAgain(JobCall call, Admission.Admitted late) => Queueing.WaitAgain(call, RuleRequest.AllOf(call, locks.Scope), late);
 
     private async ValueTask<Admission> EnterAsync(JobCall call, bool blocks, CancellationToken stop)
     {
-        var requests = LockRequest.AllOf(call, locks.Scope);
+        var requests = RuleRequest.AllOf(call, locks.Scope);
         var since = LockMeter.Now;
         Admission admission;
         using (var take = locks.Traces.Begin(call.Traced, requests[0].Label))
@@ -99,9 +99,9 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         return admission;
     }
 
-    private async ValueTask<Admission> DecideAsync(JobCall call, IReadOnlyList<LockRequest> requests, bool blocks, CancellationToken stop)
+    private async ValueTask<Admission> DecideAsync(JobCall call, IReadOnlyList<RuleRequest> requests, bool blocks, CancellationToken stop)
     {
-        var wishes = requests.Select(static request => request.Wish).ToArray();
+        var lockRequests = requests.Select(static request => request.Lock).ToArray();
         var run = new Holder { Run = RunOf(call), Store = call.Store() };
         try
         {
@@ -110,7 +110,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
             for (var tries = 1; ; tries++)
             {
-                var taken = await locks.TryTakeAllAsync(wishes, run, place, blocks, stop).ConfigureAwait(false);
+                var taken = await locks.TryTakeAllAsync(lockRequests, run, place, blocks, stop).ConfigureAwait(false);
                 if (taken.Refused is null) return await AdmitAsync(call, requests, taken, place, blocks).ConfigureAwait(false);
 
                 var refused = RequestFor(taken.Refused, requests);
@@ -119,9 +119,9 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
                 if (taken.IsBehind && refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail)
                 {
-                    var said = await _queueing.AskAfterAsync(refused, blocks, stop).ConfigureAwait(false);
-                    if (said == RollCallResult.SomeWereGone && tries < MostTries) continue;
-                    if (said != RollCallResult.AllAreThere) return Postpone(call, refused);
+                    var said = await _queueing.CheckWaitersAsync(refused, blocks, stop).ConfigureAwait(false);
+                    if (said == WaiterCheckResult.SomeWereGone && tries < MostTries) continue;
+                    if (said != WaiterCheckResult.AllAreThere) return Postpone(call, refused);
                 }
 
                 var holder = taken.IsBehind ? null : await locks.FindHolderAsync(taken.Refused, blocks, stop).ConfigureAwait(false);
@@ -136,19 +136,19 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
     /// <summary>The run stands in the line, and looks at its locks once more: who let go before that could not know of it.</summary>
     private async ValueTask<Admission> QueueAsync(
-        JobCall call, Holder run, IReadOnlyList<LockRequest> requests, LockRequest request, RunAddress address, bool blocks, CancellationToken stop)
+        JobCall call, Holder run, IReadOnlyList<RuleRequest> requests, RuleRequest request, RunAddress address, bool blocks, CancellationToken stop)
     {
-        var wishes = requests.Select(static wanted => wanted.Wish).ToArray();
+        var lockRequests = requests.Select(static wanted => wanted.Lock).ToArray();
         // A run waits for so long, whichever of its locks it lacks.
-        var atMost = requests.Min(static wanted => wanted.Rule.Line.AtMost);
+        var atMost = requests.Min(static wanted => wanted.Rule.Wait.AtMost);
         var tries = 1;
         for (var turn = 1; ; turn++)
         {
-            var standing = await _queueing.StandAsync(call, address, request, atMost, blocks, stop).ConfigureAwait(false);
+            var standing = await _queueing.EnqueueAsync(call, address, request, atMost, blocks, stop).ConfigureAwait(false);
             if (standing.Place is not { } place) return RefusePlace(call, request, standing);
             if (place.Verdict is { } verdict) return await DropAsync(call, request, place, verdict, blocks).ConfigureAwait(false);
 
-            var taken = await locks.TryTakeAllAsync(wishes, run, place, blocks, stop).ConfigureAwait(false);
+            var taken = await locks.TryTakeAllAsync(lockRequests, run, place, blocks, stop).ConfigureAwait(false);
             if (taken.Refused is null) return await AdmitAsync(call, requests, taken, place, blocks).ConfigureAwait(false);
 
             var refused = RequestFor(taken.Refused, requests);
@@ -156,14 +156,14 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
             if (taken.IsBehind && (waits ? place.IsOverdue : refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail))
             {
                 // It would be dropped because of the runs that wait before it.
-                var said = await _queueing.AskAfterAsync(refused, blocks, stop).ConfigureAwait(false);
-                if (said == RollCallResult.SomeWereGone && tries++ < MostTries)
+                var said = await _queueing.CheckWaitersAsync(refused, blocks, stop).ConfigureAwait(false);
+                if (said == WaiterCheckResult.SomeWereGone && tries++ < MostTries)
                 {
                     turn--;
                     continue;
                 }
 
-                if (said != RollCallResult.AllAreThere)
+                if (said != WaiterCheckResult.AllAreThere)
                 {
                     await _queueing.StepBackAsync(call, request, place, blocks).ConfigureAwait(false);
                     return Postpone(call, refused);
@@ -189,7 +189,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         }
     }
 
-    private async ValueTask<Admission> AdmitAsync(JobCall call, IReadOnlyList<LockRequest> requests, Taken taken, LinePlace? place, bool blocks)
+    private async ValueTask<Admission> AdmitAsync(JobCall call, IReadOnlyList<RuleRequest> requests, AcquireResult taken, QueueEntry? place, bool blocks)
     {
         if (place is not null) await _queueing.LeaveAsync(call, requests[0], place, blocks).ConfigureAwait(false);
         if (log.IsEnabled(LogLevel.Debug))
@@ -200,7 +200,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         return new Admission.Admitted(taken.Handles) { Left = place };
     }
 
-    private Admission.Waits Wait(JobCall call, LockRequest request, LinePlace place, RunAddress address, TimeSpan? atMost, int ahead, Holder? holder)
+    private Admission.Waits Wait(JobCall call, RuleRequest request, QueueEntry place, RunAddress address, TimeSpan? atMost, int ahead, Holder? holder)
     {
         var by = holder is null ? "" : $", held by {holder}";
         var reason = $"{WaitReason}{request.ShownName}{by}, place {ahead + 1}";
@@ -209,7 +209,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     }
 
     /// <summary>It has waited for as long as it may.</summary>
-    private async ValueTask<Admission> GiveUpAsync(JobCall call, LockRequest request, LinePlace place, TimeSpan atMost, string conflict, bool blocks)
+    private async ValueTask<Admission> GiveUpAsync(JobCall call, RuleRequest request, QueueEntry place, TimeSpan atMost, string conflict, bool blocks)
     {
         await _queueing.StepBackAsync(call, request, place, blocks).ConfigureAwait(false);
         var waited = $"it waited for {atMost.TotalSeconds:0} s, as long as it may; {conflict}";
@@ -217,31 +217,31 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     }
 
     /// <summary>What was decided about it while it waited.</summary>
-    private async ValueTask<Admission> DropAsync(JobCall call, LockRequest request, LinePlace place, string verdict, bool blocks)
+    private async ValueTask<Admission> DropAsync(JobCall call, RuleRequest request, QueueEntry place, string verdict, bool blocks)
     {
         await _queueing.StepBackAsync(call, request, place, blocks).ConfigureAwait(false);
         return WasStartedBefore(call) ? Owe(call, request, verdict) : Refused(call, request, OnConflict.Skip, verdict);
     }
 
     /// <summary>Work that has begun once is owed.</summary>
-    private Admission.Refused Owe(JobCall call, LockRequest request, string conflict) =>
+    private Admission.Refused Owe(JobCall call, RuleRequest request, string conflict) =>
         Refused(call, request, OnConflict.Reschedule, $"Rescheduled, since it had been started before: {conflict}{NextTry(request)}");
 
     /// <summary>The line takes no more.</summary>
-    private Admission.Refused RefusePlace(JobCall call, LockRequest request, Standing full)
+    private Admission.Refused RefusePlace(JobCall call, RuleRequest request, EnqueueResult full)
     {
         var length = full.Ahead;
         var waiting = $"{length} {(length == 1 ? "run waits" : "runs wait")} for {request.ShownName} already";
-        return request.Rule.Line.Keep is var keep and > 0 && length >= keep && full.IsVouchedFor && !WasStartedBefore(call)
+        return request.Rule.Wait.Keep is var keep and > 0 && length >= keep && full.IsVouchedFor && !WasStartedBefore(call)
             ? Refused(call, request, OnConflict.Skip, $"Skipped: {waiting}, and its rule keeps {keep}")
             : Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {waiting}, as many as may{NextTry(request)}");
     }
 
     /// <summary>The stores of the runs that stand before it gave no answer, so it is rescheduled and not dropped.</summary>
-    private Admission.Refused Postpone(JobCall call, LockRequest request) =>
+    private Admission.Refused Postpone(JobCall call, RuleRequest request) =>
         Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {Conflict(request, holder: null, isBehind: true)}, and their store cannot be asked here{NextTry(request)}");
 
-    private Admission.Refused Refuse(JobCall call, LockRequest request, Holder? holder, bool isBehind)
+    private Admission.Refused Refuse(JobCall call, RuleRequest request, Holder? holder, bool isBehind)
     {
         var conflict = Conflict(request, holder, isBehind);
         // A rule that has its runs wait is carried out so where they cannot.
@@ -263,10 +263,10 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     }
 
     /// <summary>No lock, no run; and no answer is no reason to drop the run.</summary>
-    private Admission.Refused Keep(JobCall call, LockRequest request, Exception unavailable)
+    private Admission.Refused Keep(JobCall call, RuleRequest request, Exception unavailable)
     {
-        var cause = Shown.Name(unavailable.Message, Shown.LongestMessage);
-        if (_unavailable.IsTime()) log.Unavailable(call.ShownId, request.ShownName, Seldom.Pause.TotalSeconds, unavailable);
+        var cause = DisplayText.Name(unavailable.Message, DisplayText.LongestMessage);
+        if (_unavailable.IsTime()) log.Unavailable(call.ShownId, request.ShownName, LogThrottle.Pause.TotalSeconds, unavailable);
         else log.AlsoUnavailable(call.ShownId, request.ShownName, cause);
         return new(
             OnConflict.Reschedule,
@@ -277,7 +277,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         };
     }
 
-    private Admission.Refused Refused(JobCall call, LockRequest request, OnConflict what, string reason)
+    private Admission.Refused Refused(JobCall call, RuleRequest request, OnConflict what, string reason)
     {
         log.Refused(call.ShownId, request.ShownName, request.Key.Value, reason);
         locks.Ledger.Refused(request.Key, request.Name);
@@ -298,13 +298,13 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         }
     }
 
-    private static string Conflict(LockRequest request, Holder? holder, bool isBehind) => isBehind
+    private static string Conflict(RuleRequest request, Holder? holder, bool isBehind) => isBehind
         ? $"other runs wait for {request.ShownName}, and the first of them comes now"
         : $"{request.ShownName} is held by {holder?.ToString() ?? "another run, which has let go meanwhile"}";
 
-    private static string NextTry(LockRequest request) => $"; next try in {request.Rule.RetryAfter.TotalSeconds:0} s";
+    private static string NextTry(RuleRequest request) => $"; next try in {request.Rule.RetryAfter.TotalSeconds:0} s";
 
-    private static LockRequest RequestFor(LockWish refused, IReadOnlyList<LockRequest> requests) => requests.First(request => request.Key == refused.Key);
+    private static RuleRequest RequestFor(LockRequest refused, IReadOnlyList<RuleRequest> requests) => requests.First(request => request.Key == refused.Key);
 
     private static bool IsNoAnswer(Exception thrown, CancellationToken stop) => thrown is not JobLockRuleException && !stop.IsCancellationRequested;
 

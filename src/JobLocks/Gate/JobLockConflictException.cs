@@ -8,7 +8,7 @@ public sealed class JobLockConflictException : InvalidOperationException
     /// <summary>Creates the exception.</summary>
     /// <param name="message">Which lock, who holds it, since when.</param>
     public JobLockConflictException(string message)
-        : base(Shown.Message(message))
+        : base(DisplayText.Message(message))
     {
     }
 
@@ -16,7 +16,7 @@ public sealed class JobLockConflictException : InvalidOperationException
     /// <param name="message">Which lock, who holds it, since when.</param>
     /// <param name="innerException">What went wrong underneath.</param>
     public JobLockConflictException(string message, Exception? innerException)
-        : base(Shown.Message(message), innerException)
+        : base(DisplayText.Message(message), innerException)
     {
     }
 }

@@ -17,13 +17,13 @@ internal sealed class LockGrant
     private bool _isReleased;
     private long _written;
 
-    public LockGrant(LockWish wish, LockKey key, Holder holder, DateTimeOffset since, ILockOwner owner, long token)
+    public LockGrant(LockRequest request, LockKey key, Holder holder, DateTimeOffset since, ILockOwner owner, long token)
     {
-        Name = wish.Name;
+        Name = request.Name;
         Key = key;
-        Line = wish.Key;
-        Template = wish.Template;
-        Mode = wish.Mode;
+        Line = request.Key;
+        Template = request.Template;
+        Mode = request.Mode;
         Since = since;
         Token = token;
         _holder = holder;
@@ -79,7 +79,7 @@ internal sealed class LockGrant
     /// <summary>What broke the connection that held the lock, where it is known; or who asked for it.</summary>
     public Exception? LostBecause { get; private set; }
 
-    /// <summary>The next element of the list of grants whose handles were collected, see <see cref="LockDesk"/>.</summary>
+    /// <summary>The next element of the list of grants whose handles were collected, see <see cref="LockDispatcher"/>.</summary>
     public LockGrant? NextCollected { get; set; }
 
     /// <summary>The callbacks that a collected handle has left behind; null where nothing was registered.</summary>
@@ -116,13 +116,13 @@ internal sealed class LockGrant
         _isLost = true;
         // The flag before the look: the handle that creates the source looks for the flag after it.
         Interlocked.MemoryBarrier();
-        if (Volatile.Read(ref _lost) is { } weak && weak.TryGetTarget(out var lost)) LossTeller.Tell(lost);
-        else if (Abandoned is { } abandoned) LossTeller.Tell(abandoned);
+        if (Volatile.Read(ref _lost) is { } weak && weak.TryGetTarget(out var lost)) LossNotifier.Tell(lost);
+        else if (Abandoned is { } abandoned) LossNotifier.Tell(abandoned);
     }
 
     /// <summary>Reads the clock, which may show that the lock is lost.</summary>
     public void CheckClock() => _owner.CheckClock();
 
     /// <inheritdoc/>
-    public override string ToString() => Name is null ? Key.ToString() : Shown.Name(Name);
+    public override string ToString() => Name is null ? Key.ToString() : DisplayText.Name(Name);
 }

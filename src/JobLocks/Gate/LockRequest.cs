@@ -1,35 +1,27 @@
+using System.Globalization;
 using JobLocks.Inspection;
-using JobLocks.Naming;
-using JobLocks.Rules;
-using JobLocks.Diagnostics;
 
 namespace JobLocks.Gate;
 
-/// <summary>One lock that a run needs.</summary>
-/// <param name="Name">The lock name, scope included.</param>
-/// <param name="Wish">What is asked for.</param>
-/// <param name="Rule">The rule that asks for it.</param>
-internal sealed record LockRequest(string Name, LockWish Wish, LockRule Rule)
+/// <summary>One lock that somebody wants.</summary>
+/// <param name="Name">The name, scope included; null where only the key is known.</param>
+/// <param name="Key">The key of the name.</param>
+/// <param name="Mode">Whom it keeps out.</param>
+/// <param name="Limit">How many may have it at once; more than one only where <paramref name="Name"/> is known and the mode is exclusive.</param>
+internal sealed record LockRequest(string? Name, LockKey Key, LockMode Mode = LockMode.Exclusive, int Limit = 1)
 {
-    public LockKey Key => Wish.Key;
+    private LockKey[]? _slots;
 
-    /// <summary>The lock as metrics and traces show it.</summary>
-    public LockLabel Label => new(Rule.Template, Name);
+    /// <summary>The template of the rule that asks for it; null for code that takes it by hand.</summary>
+    public string? Template { get; init; }
 
-    /// <summary>The name as a log or a record shows it.</summary>
-    public string ShownName => Shown.Name(Name);
+    /// <summary>
+    /// A key for each of those who may have it at once. Slot 0 is the name's own key, so that every limit, a plain lock and a foreign
+    /// program exclude each other. The others are keys of their own: neighbouring numbers may belong to other names.
+    /// The unit separator between name and number is no part of a name that a person would write.
+    /// </summary>
+    public IReadOnlyList<LockKey> Slots =>
+        _slots ??= [Key, .. Enumerable.Range(1, Limit - 1).Select(slot => LockKey.Of($"{Name}\u001f{slot.ToString(CultureInfo.InvariantCulture)}"))];
 
-    /// <summary>All that a run needs, each key once, in the order in which they were declared. Of two rules for one key, the stricter counts.</summary>
-    /// <exception cref="JobLockRuleException">A name cannot be made for this run.</exception>
-    public static IReadOnlyList<LockRequest> AllOf(JobCall call, string? scope) =>
-        [.. call.Rules.Select(rule => Of(rule, call, scope)).GroupBy(static request => request.Key).Select(static same => same.MinBy(Width)!)];
-
-    private static LockRequest Of(LockRule rule, JobCall call, string? scope)
-    {
-        var name = LockScope.Apply(scope, rule.NameFor(call));
-        return new(name, new(name, rule.KeyFor(name, call), rule.Mode, rule.Limit) { Template = rule.Template }, rule);
-    }
-
-    /// <summary>How many it lets in at once.</summary>
-    private static int Width(LockRequest request) => request.Wish.Mode == LockMode.Shared ? int.MaxValue : request.Wish.Limit;
+    public override string ToString() => Name is null ? Key.ToString() : DisplayText.Name(Name);
 }

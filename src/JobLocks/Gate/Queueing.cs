@@ -26,32 +26,32 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
     private const int MostRollCalls = 3;
 
     /// <summary>The place that a run has already; null for a newcomer.</summary>
-    public async ValueTask<LinePlace?> FindAsync(JobCall call, bool blocks, CancellationToken stop)
+    public async ValueTask<QueueEntry?> FindAsync(JobCall call, bool blocks, CancellationToken stop)
     {
-        if (!call.MayStandInLine || !await locks.Line.IsUsableAsync(blocks, stop).ConfigureAwait(false)) return null;
+        if (!call.MayWaitInQueue || !await locks.WaitQueue.IsUsableAsync(blocks, stop).ConfigureAwait(false)) return null;
 
-        return call.Address(false) is { } address ? await locks.Line.FindAsync(address, blocks, stop).ConfigureAwait(false) : null;
+        return call.Address(false) is { } address ? await locks.WaitQueue.FindAsync(address, blocks, stop).ConfigureAwait(false) : null;
     }
 
     /// <summary>Where the run would wait for this lock; null where it does not.</summary>
-    public async ValueTask<RunAddress?> AddressOfAsync(JobCall call, LockRequest request, bool isNewcomer, bool blocks, CancellationToken stop) =>
-        request.Rule.OnConflict == OnConflict.Wait && await locks.Line.IsUsableAsync(blocks, stop).ConfigureAwait(false) ? call.Address(isNewcomer) : null;
+    public async ValueTask<RunAddress?> AddressOfAsync(JobCall call, RuleRequest request, bool isNewcomer, bool blocks, CancellationToken stop) =>
+        request.Rule.OnConflict == OnConflict.Wait && await locks.WaitQueue.IsUsableAsync(blocks, stop).ConfigureAwait(false) ? call.Address(isNewcomer) : null;
 
     /// <summary>Puts the run into the line of a lock. Where it stood in another one, those behind it are told.</summary>
-    public async ValueTask<Standing> StandAsync(JobCall call, RunAddress address, LockRequest request, TimeSpan? atMost, bool blocks, CancellationToken stop)
+    public async ValueTask<EnqueueResult> EnqueueAsync(JobCall call, RunAddress address, RuleRequest request, TimeSpan? atMost, bool blocks, CancellationToken stop)
     {
-        var rules = request.Rule.Line with { AtMost = atMost };
-        var standing = await locks.Line.StandAsync(address, request.Wish, rules, blocks, stop).ConfigureAwait(false);
+        var rules = request.Rule.Wait with { AtMost = atMost };
+        var standing = await locks.WaitQueue.EnqueueAsync(address, request.Lock, rules, blocks, stop).ConfigureAwait(false);
         // A run that is rescheduled in any case needs no answer of a store.
         for (var tries = 0; standing.Place is null && rules.Keep > 0 && standing.Ahead >= rules.Keep && tries < MostRollCalls; tries++)
         {
-            var said = await locks.Line.AskAfterCountedAsync(request.Key, standing.Ahead, blocks, stop).ConfigureAwait(false);
-            if (said == RollCallResult.NoAnswer) break;
+            var said = await locks.WaitQueue.CheckCountedWaitersAsync(request.Key, standing.Ahead, blocks, stop).ConfigureAwait(false);
+            if (said == WaiterCheckResult.NoAnswer) break;
 
-            standing = said == RollCallResult.AllAreThere && rules.KeepsNewest
-                ? await locks.Line.ReplaceOldestAsync(address, request.Wish, rules, blocks, stop).ConfigureAwait(false)
-                : await locks.Line.StandAsync(address, request.Wish, rules, blocks, stop).ConfigureAwait(false);
-            if (said != RollCallResult.AllAreThere) continue;
+            standing = said == WaiterCheckResult.AllAreThere && rules.KeepsNewest
+                ? await locks.WaitQueue.ReplaceOldestAsync(address, request.Lock, rules, blocks, stop).ConfigureAwait(false)
+                : await locks.WaitQueue.EnqueueAsync(address, request.Lock, rules, blocks, stop).ConfigureAwait(false);
+            if (said != WaiterCheckResult.AllAreThere) continue;
 
             standing = standing with { IsVouchedFor = true };
             break;
@@ -63,18 +63,18 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
             locks.Meter.Stands(call.Scheduler, request.Label, standing.Ahead + 1);
         }
 
-        if (standing.LeftKey is { } left) locks.Line.PassOn(left);
+        if (standing.LeftKey is { } left) locks.WaitQueue.WakeNext(left);
         return standing;
     }
 
     /// <summary>Has a run wait again at the position that it left with its locks; null where it had none, or waits for other locks by now.</summary>
-    public static Admission.Waits? WaitAgain(JobCall call, IReadOnlyList<LockRequest> requests, Admission.Admitted late)
+    public static Admission.Waits? WaitAgain(JobCall call, IReadOnlyList<RuleRequest> requests, Admission.Admitted late)
     {
         if (late.Left is not { } left || requests.FirstOrDefault(request => request.Key == left.Key) is not { } request || call.Address(false) is not { } address) return null;
 
-        var atMost = requests.Min(static wanted => wanted.Rule.Line.AtMost);
+        var atMost = requests.Min(static wanted => wanted.Rule.Wait.AtMost);
         return new(
-            left with { Stance = left.Stance ?? new(address, request.Wish, atMost) },
+            left with { Request = left.Request ?? new(address, request.Lock, atMost) },
             address,
             $"{JobGate.WaitReason}{request.ShownName}: the lock server was slow to answer",
             DueAfter(atMost))
@@ -84,22 +84,22 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
     }
 
     /// <summary>Whether the runs before this one are really there: before it is dropped on their account.</summary>
-    public ValueTask<RollCallResult> AskAfterAsync(LockRequest request, bool blocks, CancellationToken stop) =>
-        locks.Line.AskAfterAsync(request.Key, count: request.Wish.Limit, blocks, stop);
+    public ValueTask<WaiterCheckResult> CheckWaitersAsync(RuleRequest request, bool blocks, CancellationToken stop) =>
+        locks.WaitQueue.CheckWaitersAsync(request.Key, count: request.Lock.Limit, blocks, stop);
 
     /// <summary>Takes a run out of the line that goes without its lock: if it was its turn, it is that of another one.</summary>
-    public async ValueTask StepBackAsync(JobCall call, LockRequest request, LinePlace place, bool blocks)
+    public async ValueTask StepBackAsync(JobCall call, RuleRequest request, QueueEntry place, bool blocks)
     {
         await LeaveAsync(call, request, place, blocks).ConfigureAwait(false);
-        locks.Line.PassOn(place.Key);
+        locks.WaitQueue.WakeNext(place.Key);
     }
 
     /// <summary>Takes the run out of the line. It has its locks and goes on, whatever comes of that.</summary>
-    public async ValueTask LeaveAsync(JobCall call, LockRequest request, LinePlace place, bool blocks)
+    public async ValueTask LeaveAsync(JobCall call, RuleRequest request, QueueEntry place, bool blocks)
     {
         try
         {
-            await locks.Line.LeaveAsync(place, blocks, CancellationToken.None).ConfigureAwait(false);
+            await locks.WaitQueue.DequeueAsync(place, blocks, CancellationToken.None).ConfigureAwait(false);
         }
         catch (Exception broken)
         {

@@ -51,7 +51,7 @@ public interface IJobLockInspector
     /// <param name="stop">Gives up.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="skip"/> is negative, or <paramref name="take"/> is not between 1 and 100.</exception>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
-    Task<LockPage<RunInLine>> GetWaitingAsync(LockKey key, int skip = 0, int take = 100, CancellationToken stop = default);
+    Task<LockPage<QueuedRun>> GetWaitingAsync(LockKey key, int skip = 0, int take = 100, CancellationToken stop = default);
 
     /// <summary>Everything about one name, in one reading, with the first hundred runs that wait.</summary>
     /// <param name="key">The key of the name.</param>

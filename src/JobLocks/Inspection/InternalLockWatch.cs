@@ -8,9 +8,9 @@ namespace JobLocks.Inspection;
 
 /// <summary>
 /// Looks every few seconds who holds internal locks of JobLocks without being JobLocks, over the lock session: no connection is opened for that, and no pool
-/// that is used up keeps it from looking. Used by the thread of the <see cref="LedgerWriter"/> alone.
+/// that is used up keeps it from looking. Used by the thread of the <see cref="ReadModelWriter"/> alone.
 /// </summary>
-internal sealed class InternalLockWatch(LockDesk desk, InternalLocks locks, JobLocksOptions options, ILogger log)
+internal sealed class InternalLockWatch(LockDispatcher dispatcher, InternalLocks locks, JobLocksOptions options, ILogger log)
 {
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(2.5);
 
@@ -23,7 +23,7 @@ internal sealed class InternalLockWatch(LockDesk desk, InternalLocks locks, JobL
         if (BootClock.Now - _lookedAt < BetweenLooks) return true;
 
         _lookedAt = BootClock.Now;
-        if (Blocking.Wait(desk.AskAsync(session => TryAsk(session))) is not { } look) return true;
+        if (Blocking.Wait(dispatcher.AskAsync(session => TryAsk(session))) is not { } look) return true;
         if (!look.IsKnown) return false;
 
         var (begun, ended) = locks.Take(look);
@@ -32,11 +32,11 @@ internal sealed class InternalLockWatch(LockDesk desk, InternalLocks locks, JobL
         return true;
     }
 
-    private InternalLockLook? TryAsk(OpenedSession session)
+    private InternalLockLook? TryAsk(SessionConnection session)
     {
         try
         {
-            return session.Ask<InternalLockLook>(LineSql.For(options, InternalLockSql.Look), 0) is [{ } look] ? look : null;
+            return session.Ask<InternalLockLook>(WaitQueueSql.For(options, InternalLockSql.Look), 0) is [{ } look] ? look : null;
         }
         catch (PostgresException) when (session.StillStands)
         {

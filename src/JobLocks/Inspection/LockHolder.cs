@@ -11,7 +11,7 @@ public sealed partial record LockHolder
     public string? Run { get; init; }
 
     /// <summary>
-    /// Which store of which scheduler keeps the run, as <see cref="RunInLine.Store"/> names it: two of them may have a run of the same name.
+    /// Which store of which scheduler keeps the run, as <see cref="QueuedRun.Store"/> names it: two of them may have a run of the same name.
     /// Null where it is not known, and where none does.
     /// </summary>
     public string? Store { get; init; }
@@ -43,8 +43,8 @@ public sealed partial record LockHolder
     /// <summary>As a person reads it after "held by".</summary>
     public override string ToString()
     {
-        var run = Run is null ? "" : $"{Shown.Cut(Run, Shown.LongestRun)} of ";
-        var application = string.IsNullOrEmpty(Application) ? "an application without a name" : Shown.Cut(Application);
+        var run = Run is null ? "" : $"{DisplayText.Cut(Run, DisplayText.LongestRun)} of ";
+        var application = string.IsNullOrEmpty(Application) ? "an application without a name" : DisplayText.Cut(Application);
         var place = (Host, ProcessId) switch
         {
             ({ } host, { } process) => $" on {host} (pid {process.ToString(CultureInfo.InvariantCulture)})",

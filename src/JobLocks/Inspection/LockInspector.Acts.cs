@@ -9,14 +9,14 @@ namespace JobLocks.Inspection;
 internal sealed partial class LockInspector
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan NotYetKnown = LedgerWriter.Moment * 8;
+    private static readonly TimeSpan NotYetKnown = ReadModelWriter.Moment * 8;
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromMilliseconds(100);
 
     public async Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, string by, TimeSpan? atMost = null, CancellationToken stop = default)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(by);
 
-        by = Shown.Name(by);
+        by = DisplayText.Name(by);
         try
         {
             var answer = await RequestAsync(key, by, BootClock.Now + (atMost ?? Patience), stop).ConfigureAwait(false);
@@ -25,7 +25,7 @@ internal sealed partial class LockInspector
         }
         catch (Exception broken)
         {
-            _log.ReleaseAnswered(key.Value, by, Shown.Name(broken.Message));
+            _log.ReleaseAnswered(key.Value, by, DisplayText.Name(broken.Message));
             throw;
         }
     }
@@ -34,7 +34,7 @@ internal sealed partial class LockInspector
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(by);
 
-        by = Shown.Name(by);
+        by = DisplayText.Name(by);
         _log.EndsSession(by, backend);
         try
         {
@@ -44,7 +44,7 @@ internal sealed partial class LockInspector
         }
         catch (Exception broken)
         {
-            _log.SessionEnded(backend, by, Shown.Name(broken.Message));
+            _log.SessionEnded(backend, by, DisplayText.Name(broken.Message));
             throw;
         }
     }

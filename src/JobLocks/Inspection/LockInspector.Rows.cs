@@ -13,13 +13,13 @@ internal sealed partial class LockInspector
         if (row.IsDBNull(at)) return (row.GetInt64(0), null);
 
         var key = new LockKey(row.GetInt64(at));
-        var here = row.GetInt32(at + 4) == _desk.CurrentBackend ? _desk.HeldSince(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
+        var here = row.GetInt32(at + 4) == _dispatcher.CurrentBackend ? _dispatcher.HeldSince(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
         var line = row.IsDBNull(at + 1) ? here?.Line ?? key : new(row.GetInt64(at + 1));
         var holder = ReadHolder(row, at + 4, store: at + 13);
         return (row.GetInt64(0), new(
             key,
             line,
-            Name(row, at + 2) ?? (here?.Name is { } name ? Shown.Cut(name) : null),
+            Name(row, at + 2) ?? (here?.Name is { } name ? DisplayText.Cut(name) : null),
             (LockMode)row.GetInt32(at + 3),
             here is null || holder.Run is not null ? holder : holder with { Run = here.Holder.Run, Since = here.Since, Store = here.Holder.Store },
             Usual(row, at + 11)));
@@ -33,7 +33,7 @@ internal sealed partial class LockInspector
             Unserved = row.GetInt64(20),
         });
 
-    private static (long Total, RunInLine? Item) ReadJob(NpgsqlDataReader row, LockKey key)
+    private static (long Total, QueuedRun? Item) ReadJob(NpgsqlDataReader row, LockKey key)
     {
         if (row.IsDBNull(1)) return (row.GetInt64(0), null);
 
@@ -55,17 +55,17 @@ internal sealed partial class LockInspector
             ConnectedSince = Instant(row, at + 5),
             IsForeign = false,
         }.Named(row.GetValue(at + 3) as string);
-        return holder with { IsForeign = row.GetBoolean(at + 6) && holder.Host is null && holder.Backend != _desk.CurrentBackend };
+        return holder with { IsForeign = row.GetBoolean(at + 6) && holder.Host is null && holder.Backend != _dispatcher.CurrentBackend };
     }
 
     private LockProcess ReadProcess(NpgsqlDataReader row, int at, int locks)
     {
         var session = new LockHolder { Backend = row.GetInt32(at), Address = row.GetValue(at + 4) as string, ConnectedSince = Instant(row, at + 5), IsForeign = false }.Named(row.GetValue(at + 3) as string);
-        return new(session with { IsForeign = row.GetBoolean(at + 6) && session.Host is null && session.Backend != _desk.CurrentBackend }, row.GetInt64(locks));
+        return new(session with { IsForeign = row.GetBoolean(at + 6) && session.Host is null && session.Backend != _dispatcher.CurrentBackend }, row.GetInt64(locks));
     }
 
     /// <summary>Other processes may have written it down whole.</summary>
-    private static string? Name(NpgsqlDataReader row, int at) => row.GetValue(at) is string name ? Shown.Cut(name) : null;
+    private static string? Name(NpgsqlDataReader row, int at) => row.GetValue(at) is string name ? DisplayText.Cut(name) : null;
 
     private static TimeSpan? Usual(NpgsqlDataReader row, int at) =>
         !row.IsDBNull(at) && row.GetInt64(at) is var runs and > 0 ? TimeSpan.FromSeconds(row.GetDouble(at + 1) / runs) : null;

@@ -48,7 +48,7 @@ internal sealed partial class LockInspector
     /// <summary>A process that takes locks looks by itself. One that only shows them looks here, and is certain at its second look.</summary>
     private async Task<IReadOnlyList<InternalLockHolder>> ReadInternalLockHoldersAsync(CancellationToken stop)
     {
-        if (!_desk.HasLedger || _internalLocks.IsStale)
+        if (!_dispatcher.HasReadModel || _internalLocks.IsStale)
         {
             var (looks, _) = await _looks.AskSchemaAsync(InternalLockSql.Look, static row => JsonSerializer.Deserialize<InternalLockLook>(row.GetString(0)), stop).ConfigureAwait(false);
             if (looks is [{ } look]) _internalLocks.Take(look);
@@ -86,7 +86,7 @@ internal sealed partial class LockInspector
     {
         var (stands, _) = await reader.AskSchemaAsync(
             LookSql.Stands,
-            static row => new StandingRun(
+            static row => new WaitExplanation(
                 new(row.GetInt64(0)), row.GetString(1), Instant(row, 2)!.Value, Turn(row, 3), row.GetInt64(4) + 1, row.GetInt64(5), Usual(row, 6))
             {
                 IsServed = row.GetBoolean(8),
@@ -97,14 +97,14 @@ internal sealed partial class LockInspector
         if (stands is [var standing]) return standing.Explain(await holders(standing.Key).ConfigureAwait(false));
 
         var (has, _) = await reader.AskAsync(
-            LookSql.Has, static row => (Name: row.GetString(0), Since: Instant(row, 1)!.Value), stop, Text(Shown.OneLine(run)), TextOrNull(store)).ConfigureAwait(false);
-        return has is [var held] ? $"holds {Shown.Name(held.Name)} since {Shown.Instant(held.Since)}" : null;
+            LookSql.Has, static row => (Name: row.GetString(0), Since: Instant(row, 1)!.Value), stop, Text(DisplayText.OneLine(run)), TextOrNull(store)).ConfigureAwait(false);
+        return has is [var held] ? $"holds {DisplayText.Name(held.Name)} since {DisplayText.Instant(held.Since)}" : null;
     }
 
     private async Task<IReadOnlyList<HeldLock>> ReadHeldUnderAsync(LookReader reader, LockKey key, CancellationToken stop) =>
         Page(await reader.AskAsync(LookSql.HeldUnder, row => ReadHeld(row), stop, Key(key)).ConfigureAwait(false)).Items;
 
-    private static async Task<LockPage<RunInLine>> ReadLineAsync(LookReader reader, LockKey key, int skip, int take, CancellationToken stop) =>
+    private static async Task<LockPage<QueuedRun>> ReadLineAsync(LookReader reader, LockKey key, int skip, int take, CancellationToken stop) =>
         Page(await reader.AskSchemaAsync(LookSql.Line, row => ReadJob(row, key), stop, Key(key), Number(skip), Number(take)).ConfigureAwait(false));
 
     private Part ReadPart(NpgsqlDataReader row)

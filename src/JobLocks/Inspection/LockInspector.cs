@@ -16,19 +16,19 @@ internal sealed partial class LockInspector : IPageInspector
     private static readonly TimeSpan PatienceOfPages = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan PatienceOfCode = TimeSpan.FromSeconds(10);
 
-    private readonly LockDesk _desk;
+    private readonly LockDispatcher _dispatcher;
     private readonly InternalLocks _internalLocks;
     private readonly JobLocksOptions _options;
     private readonly ILogger _log;
     private readonly LookReader _looks;
 
-    public LockInspector(LockDesk desk, LineStatements statements, InternalLocks internalLocks, JobLocksOptions options, ILogger log)
-        : this(desk, internalLocks, options, log, new(desk, statements, options, new(desk.Server), PatienceOfCode)) =>
-        Pages = new(new LockInspector(desk, internalLocks, options, log, _looks.With(PatienceOfPages)));
+    public LockInspector(LockDispatcher dispatcher, WaitQueueStatements statements, InternalLocks internalLocks, JobLocksOptions options, ILogger log)
+        : this(dispatcher, internalLocks, options, log, new(dispatcher, statements, options, new(dispatcher.Server), PatienceOfCode)) =>
+        Pages = new(new LockInspector(dispatcher, internalLocks, options, log, _looks.With(PatienceOfPages)));
 
-    private LockInspector(LockDesk desk, InternalLocks internalLocks, JobLocksOptions options, ILogger log, LookReader looks)
+    private LockInspector(LockDispatcher dispatcher, InternalLocks internalLocks, JobLocksOptions options, ILogger log, LookReader looks)
     {
-        _desk = desk;
+        _dispatcher = dispatcher;
         _internalLocks = internalLocks;
         _options = options;
         _log = log;
@@ -51,7 +51,7 @@ internal sealed partial class LockInspector : IPageInspector
         return Page(await _looks.AskAsync(LookSql.Waiting, ReadWaiting, stop, Number(skip), Number(take)).ConfigureAwait(false));
     }
 
-    public async Task<LockPage<RunInLine>> GetWaitingAsync(LockKey key, int skip = 0, int take = LargestPage, CancellationToken stop = default)
+    public async Task<LockPage<QueuedRun>> GetWaitingAsync(LockKey key, int skip = 0, int take = LargestPage, CancellationToken stop = default)
     {
         CheckPage(skip, take);
         return await ReadLineAsync(_looks, key, skip, take, stop).ConfigureAwait(false);
@@ -67,7 +67,7 @@ internal sealed partial class LockInspector : IPageInspector
         var number = long.TryParse(wanted, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var parsed) ? parsed : (long?)null;
         var (found, _) = await _looks.AskSchemaAsync(
             LookSql.Find,
-            static row => new LockMatch(new(row.GetInt64(0)), Name(row, 1), Shown.Cut(row.GetString(2), Shown.LongestRun)),
+            static row => new LockMatch(new(row.GetInt64(0)), Name(row, 1), DisplayText.Cut(row.GetString(2), DisplayText.LongestRun)),
             stop,
             Text($"%{Escaped(wanted)}%"),
             Key(number is { } given ? new(given) : KeyOf(wanted)),

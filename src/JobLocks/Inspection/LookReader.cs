@@ -5,7 +5,7 @@ using Npgsql;
 namespace JobLocks.Inspection;
 
 /// <summary>Asks what is to be shown, also where the schema is not there or not ours to read. Thread-safe outside of a snapshot.</summary>
-internal sealed class LookReader(LockDesk desk, LineStatements statements, JobLocksOptions options, LookGate gate, TimeSpan patience)
+internal sealed class LookReader(LockDispatcher dispatcher, WaitQueueStatements statements, JobLocksOptions options, LookGate gate, TimeSpan patience)
 {
     private const string OneSnapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
@@ -14,9 +14,9 @@ internal sealed class LookReader(LockDesk desk, LineStatements statements, JobLo
     private LookReader(LookReader outside, NpgsqlConnection snapshot)
         : this(outside.Desk, outside.Statements, outside.Options, outside.Gate, outside.Patience) => _snapshot = snapshot;
 
-    private LockDesk Desk => desk;
+    private LockDispatcher Desk => dispatcher;
 
-    private LineStatements Statements => statements;
+    private WaitQueueStatements Statements => statements;
 
     private JobLocksOptions Options => options;
 
@@ -25,7 +25,7 @@ internal sealed class LookReader(LockDesk desk, LineStatements statements, JobLo
     private TimeSpan Patience => patience;
 
     /// <summary>The same on the same connections, for a caller who waits longer or shorter for one of them.</summary>
-    public LookReader With(TimeSpan otherPatience) => new(desk, statements, options, gate, otherPatience);
+    public LookReader With(TimeSpan otherPatience) => new(dispatcher, statements, options, gate, otherPatience);
 
     /// <summary>
     /// Reads all from one snapshot of the tables: what is shown together fits together. Only the lock table of the server knows no snapshots, so it
@@ -109,13 +109,13 @@ internal sealed class LookReader(LockDesk desk, LineStatements statements, JobLo
         {
             return await ask().ConfigureAwait(false);
         }
-        catch (PostgresException locked) when (OpenedSession.IsLocked(locked))
+        catch (PostgresException locked) when (SessionConnection.IsLocked(locked))
         {
             throw new JobLocksUnavailableException(await DescribeLockedAsync().ConfigureAwait(false), locked) { LookTrouble = "A table that the pages read is locked" };
         }
         catch (Exception trouble) when (trouble is TimeoutException || (trouble is NpgsqlException && !IsAboutSchema(trouble)))
         {
-            throw ServerTrouble.Describe(desk.Server, trouble);
+            throw ServerTrouble.Describe(dispatcher.Server, trouble);
         }
     }
 
@@ -131,13 +131,13 @@ internal sealed class LookReader(LockDesk desk, LineStatements statements, JobLo
                 CancellationToken.None,
                 new NpgsqlParameter<string> { TypedValue = options.Schema ?? "" }).ConfigureAwait(false);
             if (found is [var (table, backend, application)])
-                return $"The table {options.Schema}.{table} in {desk.Server} is locked by backend {backend}{(string.IsNullOrEmpty(application) ? "" : $" ({Shown.Name(application)})")}, {After}";
+                return $"The table {options.Schema}.{table} in {dispatcher.Server} is locked by backend {backend}{(string.IsNullOrEmpty(application) ? "" : $" ({DisplayText.Name(application)})")}, {After}";
         }
         catch (Exception broken) when (broken is NpgsqlException or TimeoutException)
         {
             // Who it was is not worth a second error.
         }
 
-        return $"A table of the schema {options.Schema} in {desk.Server} was locked, {After}";
+        return $"A table of the schema {options.Schema} in {dispatcher.Server} was locked, {After}";
     }
 }

@@ -14,7 +14,7 @@ public sealed record NamedLock(
     LockKey Key,
     string? Name,
     IReadOnlyList<HeldLock> Held,
-    LockPage<RunInLine> Waiting,
+    LockPage<QueuedRun> Waiting,
     long Runs,
     TimeSpan? UsualHold,
     long Refused,

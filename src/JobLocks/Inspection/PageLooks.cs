@@ -31,7 +31,7 @@ internal sealed class PageLooks(IJobLockInspector locks)
 
     /// <summary>Why a run does not start.</summary>
     public Task<string?> ExplainAsync(string run, string? store, CancellationToken stop) => ReadAsync(
-        (nameof(RunInLine), run, store), look => look is IPageInspector own ? own.ExplainAsync(run, store, CancellationToken.None) : look.ExplainAsync(run), stop);
+        (nameof(QueuedRun), run, store), look => look is IPageInspector own ? own.ExplainAsync(run, store, CancellationToken.None) : look.ExplainAsync(run), stop);
 
     /// <summary>Anything else.</summary>
     /// <param name="question">What is asked, see <see cref="SharedReadings"/>.</param>

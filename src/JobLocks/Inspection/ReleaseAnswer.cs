@@ -1,6 +1,6 @@
 namespace JobLocks;
 
-/// <summary>What came of the wish that a lock is let go.</summary>
+/// <summary>What came of the request that a lock is let go.</summary>
 public enum ReleaseAnswer
 {
     /// <summary>None of those who had it when it was asked for has it any more.</summary>

@@ -11,12 +11,12 @@ internal static class EntryParameters
     /// <summary>For <see cref="EntrySql.Stand"/>.</summary>
     /// <param name="stance">The run and its lock.</param>
     /// <param name="atMost">How many runs may wait.</param>
-    public static NpgsqlParameter[] ToStand(Stance stance, int atMost) => [.. Common(stance), Milliseconds(stance), new NpgsqlParameter<int> { TypedValue = atMost }, Job(stance)];
+    public static NpgsqlParameter[] ToEnqueue(QueueEntryRequest stance, int atMost) => [.. Common(stance), Milliseconds(stance), new NpgsqlParameter<int> { TypedValue = atMost }, Job(stance)];
 
     /// <summary>For <see cref="EntrySql.Park"/>.</summary>
-    public static NpgsqlParameter[] ToPark(LinePlace place)
+    public static NpgsqlParameter[] ToPark(QueueEntry place)
     {
-        var stance = place.Stance!;
+        var stance = place.Request!;
         return
         [
             new NpgsqlParameter<long> { TypedValue = place.Place },
@@ -28,47 +28,47 @@ internal static class EntryParameters
     }
 
     /// <summary>For <see cref="EntrySql.Restore"/>: entries of one store.</summary>
-    public static NpgsqlParameter[] ToRestore(IReadOnlyList<LinePlace> places)
+    public static NpgsqlParameter[] ToRestore(IReadOnlyList<QueueEntry> places)
     {
-        var stances = places.Select(static place => place.Stance!).ToList();
+        var stances = places.Select(static place => place.Request!).ToList();
         return
         [
             new NpgsqlParameter<string> { TypedValue = stances[0].Run.Store },
             new NpgsqlParameter<long[]> { TypedValue = [.. places.Select(static place => place.Place)] },
             new NpgsqlParameter<string[]> { TypedValue = [.. stances.Select(static stance => stance.Run.Run)] },
             new NpgsqlParameter<string[]> { TypedValue = [.. stances.Select(static stance => stance.Run.Queue)] },
-            new NpgsqlParameter<long[]> { TypedValue = [.. stances.Select(static stance => stance.Wish.Key.Value)] },
-            new NpgsqlParameter<string[]> { TypedValue = [.. stances.Select(static stance => NameIn(stance.Wish))] },
-            new NpgsqlParameter<short[]> { TypedValue = [.. stances.Select(static stance => (short)stance.Wish.Mode)] },
-            new NpgsqlParameter<int[]> { TypedValue = [.. stances.Select(static stance => stance.Wish.Limit)] },
+            new NpgsqlParameter<long[]> { TypedValue = [.. stances.Select(static stance => stance.Lock.Key.Value)] },
+            new NpgsqlParameter<string[]> { TypedValue = [.. stances.Select(static stance => NameIn(stance.Lock))] },
+            new NpgsqlParameter<short[]> { TypedValue = [.. stances.Select(static stance => (short)stance.Lock.Mode)] },
+            new NpgsqlParameter<int[]> { TypedValue = [.. stances.Select(static stance => stance.Lock.Limit)] },
             new NpgsqlParameter<DateTime[]> { TypedValue = [.. places.Select(static place => place.Since.UtcDateTime)], NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.TimestampTz },
             new NpgsqlParameter<double?[]> { TypedValue = [.. stances.Select(static stance => stance.AtMost?.TotalMilliseconds)] },
             new NpgsqlParameter<string?[]> { TypedValue = [.. stances.Select(static stance => JobOf(stance.Run))] },
         ];
     }
 
-    private static IEnumerable<NpgsqlParameter> Common(Stance stance) =>
+    private static IEnumerable<NpgsqlParameter> Common(QueueEntryRequest stance) =>
     [
         new NpgsqlParameter<string> { TypedValue = stance.Run.Store },
         new NpgsqlParameter<string> { TypedValue = stance.Run.Run },
         new NpgsqlParameter<string> { TypedValue = stance.Run.Queue },
-        new NpgsqlParameter<long> { TypedValue = stance.Wish.Key.Value },
-        new NpgsqlParameter<string> { TypedValue = NameIn(stance.Wish) },
-        new NpgsqlParameter<short> { TypedValue = (short)stance.Wish.Mode },
-        new NpgsqlParameter<int> { TypedValue = stance.Wish.Limit },
+        new NpgsqlParameter<long> { TypedValue = stance.Lock.Key.Value },
+        new NpgsqlParameter<string> { TypedValue = NameIn(stance.Lock) },
+        new NpgsqlParameter<short> { TypedValue = (short)stance.Lock.Mode },
+        new NpgsqlParameter<int> { TypedValue = stance.Lock.Limit },
     ];
 
-    private static NpgsqlParameter Job(Stance stance) => new() { NpgsqlDbType = NpgsqlDbType.Text, Value = JobOf(stance.Run) ?? (object)DBNull.Value };
+    private static NpgsqlParameter Job(QueueEntryRequest stance) => new() { NpgsqlDbType = NpgsqlDbType.Text, Value = JobOf(stance.Run) ?? (object)DBNull.Value };
 
-    private static NpgsqlParameter Milliseconds(Stance stance) => new() { NpgsqlDbType = NpgsqlDbType.Double, Value = stance.AtMost?.TotalMilliseconds ?? (object)DBNull.Value };
+    private static NpgsqlParameter Milliseconds(QueueEntryRequest stance) => new() { NpgsqlDbType = NpgsqlDbType.Double, Value = stance.AtMost?.TotalMilliseconds ?? (object)DBNull.Value };
 
-    private static string? JobOf(RunAddress run) => run.Job is { } job ? Shown.Cut(WithoutNul(job), Shown.LongestRun) : null;
+    private static string? JobOf(RunAddress run) => run.Job is { } job ? DisplayText.Cut(WithoutNul(job), DisplayText.LongestRun) : null;
 
     /// <summary>Cut to a length that people can read. Not where the lock has a limit: the keys of its slots are made of the whole name.</summary>
-    private static string NameIn(LockWish wish)
+    private static string NameIn(LockRequest request)
     {
-        var name = WithoutNul(wish.Name ?? wish.ToString());
-        return wish.Limit > 1 ? name : Shown.Cut(name);
+        var name = WithoutNul(request.Name ?? request.ToString());
+        return request.Limit > 1 ? name : DisplayText.Cut(name);
     }
 
     /// <summary>A text of PostgreSQL cannot contain NUL.</summary>

@@ -69,7 +69,7 @@ internal static class EntrySql
                          FROM   "joblocks".line AS l
                          WHERE  l.key = $4
                          AND    l.place < coalesce((SELECT place FROM was), 9223372036854775807)
-                         AND    {LineSql.Counts}
+                         AND    {WaitQueueSql.Counts}
                          LIMIT  $9) AS few),
              stood AS (
                  INSERT INTO "joblocks".line AS l (store, run, queue, key, name, mode, slots, until, job)
@@ -91,7 +91,7 @@ internal static class EntrySql
         SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
         FROM     "joblocks".line AS l
         WHERE    key = $1
-        AND      {LineSql.Stands}
+        AND      {WaitQueueSql.Stands}
         ORDER BY place
         LIMIT    $2
         """;
@@ -102,9 +102,9 @@ internal static class EntrySql
         SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
         FROM     "joblocks".line
         WHERE    place IN (
-                     (SELECT place FROM "joblocks".line AS l WHERE key = $1 AND {LineSql.Counts} ORDER BY place LIMIT $2)
+                     (SELECT place FROM "joblocks".line AS l WHERE key = $1 AND {WaitQueueSql.Counts} ORDER BY place LIMIT $2)
                      UNION ALL
-                     (SELECT place FROM "joblocks".line AS l WHERE key = $1 AND woken IS NULL AND {LineSql.Counts} ORDER BY place LIMIT 1))
+                     (SELECT place FROM "joblocks".line AS l WHERE key = $1 AND woken IS NULL AND {WaitQueueSql.Counts} ORDER BY place LIMIT 1))
         ORDER BY place
         """;
 
@@ -120,7 +120,7 @@ internal static class EntrySql
                    FROM     "joblocks".line AS l
                    WHERE    key = $1
                    AND      woken IS NULL
-                   AND      {LineSql.Counts}
+                   AND      {WaitQueueSql.Counts}
                    AND      NOT (store = $2 AND run = $3)
                    ORDER BY place
                    LIMIT    1

@@ -21,39 +21,39 @@ internal interface IWaitQueue
     void Forget(IRunStore store);
 
     /// <summary>The entry of a run; null where it has none.</summary>
-    ValueTask<LinePlace?> FindAsync(RunAddress run, bool blocks, CancellationToken stop);
+    ValueTask<QueueEntry?> FindAsync(RunAddress run, bool blocks, CancellationToken stop);
 
     /// <summary>Enters a run. One that has an entry keeps its position.</summary>
     /// <param name="run">The run.</param>
-    /// <param name="wish">The lock that it waits for.</param>
+    /// <param name="request">The lock that it waits for.</param>
     /// <param name="rules">How many runs may wait, and for how long.</param>
     /// <param name="blocks">Whether the caller has no asynchronous way.</param>
     /// <param name="stop">Gives up.</param>
-    ValueTask<Standing> StandAsync(RunAddress run, LockWish wish, LineRules rules, bool blocks, CancellationToken stop);
+    ValueTask<EnqueueResult> EnqueueAsync(RunAddress run, LockRequest request, WaitRules rules, bool blocks, CancellationToken stop);
 
     /// <summary>The same where the queue is full: the oldest run that waits is dropped for it.</summary>
-    ValueTask<Standing> ReplaceOldestAsync(RunAddress run, LockWish wish, LineRules rules, bool blocks, CancellationToken stop);
+    ValueTask<EnqueueResult> ReplaceOldestAsync(RunAddress run, LockRequest request, WaitRules rules, bool blocks, CancellationToken stop);
 
     /// <summary>Asks the job stores whether they still have the first runs that wait for a key. Call it before a run is dropped because of them.</summary>
     /// <param name="key">The key.</param>
     /// <param name="count">How many of them are asked about.</param>
     /// <param name="blocks">Whether the caller has no asynchronous way.</param>
     /// <param name="stop">Gives up.</param>
-    ValueTask<RollCallResult> AskAfterAsync(LockKey key, int count, bool blocks, CancellationToken stop);
+    ValueTask<WaiterCheckResult> CheckWaitersAsync(LockKey key, int count, bool blocks, CancellationToken stop);
 
     /// <summary>The same for all runs that count for the length of the queue.</summary>
     /// <param name="key">The key.</param>
     /// <param name="count">How many of them are asked about.</param>
     /// <param name="blocks">Whether the caller has no asynchronous way.</param>
     /// <param name="stop">Gives up.</param>
-    ValueTask<RollCallResult> AskAfterCountedAsync(LockKey key, int count, bool blocks, CancellationToken stop);
+    ValueTask<WaiterCheckResult> CheckCountedWaitersAsync(LockKey key, int count, bool blocks, CancellationToken stop);
 
     /// <summary>The job store keeps the run now: it may be woken.</summary>
-    ValueTask ParkAsync(LinePlace place, bool blocks, CancellationToken stop);
+    ValueTask ParkAsync(QueueEntry place, bool blocks, CancellationToken stop);
 
     /// <summary>Removes the entry of a run that has its locks, or is not to run.</summary>
-    ValueTask LeaveAsync(LinePlace place, bool blocks, CancellationToken stop);
+    ValueTask DequeueAsync(QueueEntry place, bool blocks, CancellationToken stop);
 
     /// <summary>Wakes the next run that waits for a key, where one can run. Returns at once.</summary>
-    void PassOn(LockKey key);
+    void WakeNext(LockKey key);
 }

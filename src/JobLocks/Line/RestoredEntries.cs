@@ -8,9 +8,9 @@ namespace JobLocks.Line;
 
 /// <summary>
 /// Restores entries of the wait queue that are lost while their runs still wait in a job store: an operator has emptied or dropped the table. Each process does
-/// so for the runs that it has parked, of which it knows the positions. Used by the thread of the <see cref="LineWatch"/> alone.
+/// so for the runs that it has parked, of which it knows the positions. Used by the thread of the <see cref="WakeDispatcher"/> alone.
 /// </summary>
-internal sealed class RestoredEntries(LineStatements statements, LineWatch watch, ILogger log)
+internal sealed class RestoredEntries(WaitQueueStatements statements, WakeDispatcher watch, ILogger log)
 {
     private const int MostChecked = 5_000;
     private const int MostAsked = 100;
@@ -50,35 +50,35 @@ internal sealed class RestoredEntries(LineStatements statements, LineWatch watch
     /// Whether many runs have no entry because other processes have performed them, which is normal in a fleet. The job store is asked about a sample of them:
     /// if no run of the sample waits, all of them are forgotten.
     /// </summary>
-    private bool AreOver(IRunStore store, List<LinePlace> missing)
+    private bool AreOver(IRunStore store, List<QueueEntry> missing)
     {
         if (missing.Count <= Sample) return false;
 
-        List<LinePlace> sample = [.. missing.Where((_, nth) => nth % (missing.Count / Sample) == 0)];
+        List<QueueEntry> sample = [.. missing.Where((_, nth) => nth % (missing.Count / Sample) == 0)];
         if (Ask(store, sample).Gone.Count < sample.Count) return false;
 
         foreach (var place in missing) watch.Parked.Remove(place);
         return true;
     }
 
-    private void Restore(IRunStore store, LinePlace[] missing)
+    private void Restore(IRunStore store, QueueEntry[] missing)
     {
         var (waiting, _) = Ask(store, missing);
         if (waiting.Count == 0) return;
 
         var restored = Blocking.Wait(statements.ReadAsync(
             EntrySql.Restore, static row => row.GetInt64(0), blocks: true, CancellationToken.None, EntryParameters.ToRestore(waiting)).AsTask()).ToHashSet();
-        if (restored.Count > 0) log.Restored(restored.Count, Shown.Name(store.Id!));
+        if (restored.Count > 0) log.Restored(restored.Count, DisplayText.Name(store.Id!));
         // Another process may have started one of them since its store was asked.
-        List<LinePlace> again = [.. waiting.Where(place => restored.Contains(place.Place))];
+        List<QueueEntry> again = [.. waiting.Where(place => restored.Contains(place.Place))];
         var (_, gone) = Ask(store, again);
         if (gone.Count > 0) watch.Run(EntrySql.Leave, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static place => place.Place)] });
     }
 
     /// <summary>Which runs their store keeps for a lock, and which it does not: those are forgotten. Of some it may not know.</summary>
-    private (List<LinePlace> Waiting, List<LinePlace> Gone) Ask(IRunStore store, IReadOnlyList<LinePlace> places)
+    private (List<QueueEntry> Waiting, List<QueueEntry> Gone) Ask(IRunStore store, IReadOnlyList<QueueEntry> places)
     {
-        var (waiting, gone) = (new List<LinePlace>(), new List<LinePlace>());
+        var (waiting, gone) = (new List<QueueEntry>(), new List<QueueEntry>());
         if (places.Count == 0) return (waiting, gone);
 
         var asked = places.ToDictionary(static place => place.Place);
@@ -88,7 +88,7 @@ internal sealed class RestoredEntries(LineStatements statements, LineWatch watch
     }
 
     /// <summary>Those without an entry. A run that has another entry was parked anew, perhaps by another process, and the old one is forgotten.</summary>
-    private List<LinePlace> Missing(string store, IReadOnlyList<LinePlace> places)
+    private List<QueueEntry> Missing(string store, IReadOnlyList<QueueEntry> places)
     {
         var missing = Blocking.Wait(statements.ReadAsync(
             EntrySql.WithoutEntry,
@@ -97,11 +97,11 @@ internal sealed class RestoredEntries(LineStatements statements, LineWatch watch
             CancellationToken.None,
             new NpgsqlParameter<string> { TypedValue = store },
             new NpgsqlParameter<long[]> { TypedValue = [.. places.Select(static place => place.Place)] },
-            new NpgsqlParameter<string[]> { TypedValue = [.. places.Select(static place => place.Stance!.Run.Run)] },
-            new NpgsqlParameter<long[]> { TypedValue = [.. places.Select(static place => place.Stance!.Wish.Key.Value)] }).AsTask()).ToDictionary(static of => of.Place, static of => of.IsParkedAnew);
+            new NpgsqlParameter<string[]> { TypedValue = [.. places.Select(static place => place.Request!.Run.Run)] },
+            new NpgsqlParameter<long[]> { TypedValue = [.. places.Select(static place => place.Request!.Lock.Key.Value)] }).AsTask()).ToDictionary(static of => of.Place, static of => of.IsParkedAnew);
         foreach (var place in places.Where(place => missing.GetValueOrDefault(place.Place))) watch.Parked.Remove(place);
         return [.. places.Where(place => missing.TryGetValue(place.Place, out var isParkedAnew) && !isParkedAnew)];
     }
 
-    private static WaitingRun RunAt(LinePlace place) => new(place.Place, place.Key, place.Stance!.Wish.ToString(), place.Stance.Run, IsParked: true, IsOurs: true, place.Since);
+    private static WaitingRun RunAt(QueueEntry place) => new(place.Place, place.Key, place.Request!.Lock.ToString(), place.Request.Run, IsParked: true, IsOurs: true, place.Since);
 }

@@ -10,7 +10,7 @@ namespace JobLocks.Line;
 /// Shows other processes for which stores this one can start runs. The lock table of the server leads: what is kept here is on which session that was
 /// shown last. Thread-safe.
 /// </summary>
-internal sealed class StorePresence(LockDesk desk, ILogger log)
+internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
 {
     private readonly Lock _sync = new();
 
@@ -20,7 +20,7 @@ internal sealed class StorePresence(LockDesk desk, ILogger log)
     /// <summary>Whether the session of this process shows the store.</summary>
     public bool IsShown(string store)
     {
-        lock (_sync) return _shown.TryGetValue(store, out var at) && at.Backend != 0 && desk.IsCurrent(at.Backend);
+        lock (_sync) return _shown.TryGetValue(store, out var at) && at.Backend != 0 && dispatcher.IsCurrent(at.Backend);
     }
 
     /// <summary>Whether a store is shown, or is to be.</summary>
@@ -50,12 +50,12 @@ internal sealed class StorePresence(LockDesk desk, ILogger log)
         Place at;
         lock (_sync)
         {
-            if (!_shown.Remove(store, out at) || at.Backend == 0 || !desk.IsCurrent(at.Backend)) return;
+            if (!_shown.Remove(store, out at) || at.Backend == 0 || !dispatcher.IsCurrent(at.Backend)) return;
         }
 
         try
         {
-            _ = desk.AskAsync(session => session.Ask<int?>(PresenceSql.Hide, new { Store = store, at.Class }));
+            _ = dispatcher.AskAsync(session => session.Ask<int?>(PresenceSql.Hide, new { Store = store, at.Class }));
         }
         catch (Exception away) when (away is JobLocksUnavailableException or ObjectDisposedException)
         {
@@ -83,7 +83,7 @@ internal sealed class StorePresence(LockDesk desk, ILogger log)
         }
     }
 
-    private Task<bool> ShowAsync(string store) => desk.AskAsync(session =>
+    private Task<bool> ShowAsync(string store) => dispatcher.AskAsync(session =>
     {
         // On the session's own thread, so that two who ask at once show it once.
         lock (_sync)
@@ -93,7 +93,7 @@ internal sealed class StorePresence(LockDesk desk, ILogger log)
 
         if (session.Ask<Place?>(PresenceSql.Show, store) is not [{ } shown])
         {
-            log.CannotShowStore(Shown.Name(store));
+            log.CannotShowStore(DisplayText.Name(store));
             return false;
         }
 

@@ -7,7 +7,7 @@ namespace JobLocks.Line;
 /// Which stores this process sweeps: of all that serve a store the one that holds an advisory lock for it. Where another program holds that lock, the
 /// next of a row of numbers is used, which all processes count alike; and when it ends, the first one again. Thread-safe.
 /// </summary>
-internal sealed class SweepLeadership(LockDesk desk, InternalLocks internalLocks)
+internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks internalLocks)
 {
     private const int MostNumbers = 100;
 
@@ -24,7 +24,7 @@ internal sealed class SweepLeadership(LockDesk desk, InternalLocks internalLocks
         if (Leads(store, number)) return true;
 
         // Not behind the lock: a server that is slow to answer must not hold up a scheduler that shuts down.
-        if (Blocking.Wait(desk.AskAsync(session => session.Ask<int?>(SweepSql.Lead, number))) is not [{ } leading]) return false;
+        if (Blocking.Wait(dispatcher.AskAsync(session => session.Ask<int?>(SweepSql.Lead, number))) is not [{ } leading]) return false;
 
         lock (_ledBy)
         {
@@ -70,13 +70,13 @@ internal sealed class SweepLeadership(LockDesk desk, InternalLocks internalLocks
         lock (_ledBy)
         {
             if (!_ledBy.TryGetValue(store, out led)) return false;
-            if (desk.IsCurrent(led.Backend) && led.Number == number) return true;
+            if (dispatcher.IsCurrent(led.Backend) && led.Number == number) return true;
 
             _ledBy.Remove(store);
         }
 
         // Another program has let go of an earlier number: so that no two processes sweep, all go back to it.
-        if (desk.IsCurrent(led.Backend)) Stop(led.Number);
+        if (dispatcher.IsCurrent(led.Backend)) Stop(led.Number);
         return false;
     }
 
@@ -84,7 +84,7 @@ internal sealed class SweepLeadership(LockDesk desk, InternalLocks internalLocks
     {
         try
         {
-            _ = desk.AskAsync(session => session.Ask<int?>(SweepSql.StopLeading, number));
+            _ = dispatcher.AskAsync(session => session.Ask<int?>(SweepSql.StopLeading, number));
         }
         catch (Exception away) when (away is JobLocksUnavailableException or ObjectDisposedException)
         {

@@ -39,7 +39,7 @@ internal static class SweepSql
                    SELECT   name, mode, slots
                    FROM     "joblocks".line AS l
                    WHERE    l.key = n.key
-                   AND      {LineSql.Stands}
+                   AND      {WaitQueueSql.Stands}
                    ORDER BY place
                    LIMIT    1) AS h ON true
         LEFT   JOIN LATERAL (
@@ -48,7 +48,7 @@ internal static class SweepSql
                    WHERE    h.name IS NULL
                    AND      l.key = n.key
                    AND      l.woken IS NULL
-                   AND      {LineSql.MayCome}
+                   AND      {WaitQueueSql.MayCome}
                    ORDER BY place
                    LIMIT    1) AS late ON true
         LEFT   JOIN held ON held.key = n.key

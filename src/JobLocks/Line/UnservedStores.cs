@@ -8,9 +8,9 @@ namespace JobLocks.Line;
 
 /// <summary>
 /// Job stores that no process serves. Their places let all others past, and are kept in case a process comes back. Those of a store in the memory of a
-/// process are removed much sooner. Used by the thread of the <see cref="LineWatch"/> alone, but for <see cref="Bury"/>.
+/// process are removed much sooner. Used by the thread of the <see cref="WakeDispatcher"/> alone, but for <see cref="Bury"/>.
 /// </summary>
-internal sealed class UnservedStores(LineStatements statements, JobLocksOptions options, ILogger log)
+internal sealed class UnservedStores(WaitQueueStatements statements, JobLocksOptions options, ILogger log)
 {
     // By this process. After a time that is short, the clock of the server need not be believed.
     private readonly Dictionary<string, TimeSpan> _unservedSince = new(StringComparer.Ordinal);
@@ -36,7 +36,7 @@ internal sealed class UnservedStores(LineStatements statements, JobLocksOptions 
 
             Bury(store);
             _unservedSince.Remove(store);
-            log.Buried(Shown.Name(store), kept);
+            log.Buried(DisplayText.Name(store), kept);
         }
     }
 

@@ -19,12 +19,12 @@ internal static class WakeSql
                             SELECT   place, store, queue, key, mode, slots, woken IS NOT NULL AS is_woken
                             FROM     "joblocks".line AS l
                             WHERE    l.key = a.key
-                            AND      {LineSql.Stands}
+                            AND      {WaitQueueSql.Stands}
                             ORDER BY place
                             LIMIT    (SELECT   CASE WHEN mode = 1 THEN 10000 WHEN slots = 1 THEN 1 ELSE slots + a.free END
                                       FROM     "joblocks".line AS l
                                       WHERE    l.key = a.key
-                                      AND      {LineSql.Stands}
+                                      AND      {WaitQueueSql.Stands}
                                       ORDER BY place
                                       LIMIT    1)
                             FOR UPDATE) AS h),
@@ -49,10 +49,10 @@ internal static class WakeSql
                  SELECT late.place, late.store, late.queue
                  FROM   (SELECT key FROM unnest($1::bigint[]) AS k (key) ORDER BY key) AS a
                  CROSS  JOIN LATERAL (
-                            SELECT   l.place, l.store, l.queue, l.woken IS NOT NULL AS is_woken, EXISTS ({LineSql.Late}) AS is_late
+                            SELECT   l.place, l.store, l.queue, l.woken IS NOT NULL AS is_woken, EXISTS ({WaitQueueSql.Late}) AS is_late
                             FROM     "joblocks".line AS l
                             WHERE    l.key = a.key
-                            AND      {LineSql.MayCome}
+                            AND      {WaitQueueSql.MayCome}
                             ORDER BY l.place
                             LIMIT    1
                             FOR UPDATE) AS late
@@ -137,5 +137,5 @@ internal static class WakeSql
     public const string AnyUntold = """SELECT EXISTS (SELECT FROM "joblocks".line WHERE store = ANY ($1) AND woken IS NOT NULL AND parked AND NOT told)""";
 
     /// <summary>Those of the places $1 whose stores were told and whose runs have not begun.</summary>
-    public const string UnderWay = """SELECT place FROM "joblocks".line WHERE place = ANY ($1) AND told""";
+    public const string PendingWakes = """SELECT place FROM "joblocks".line WHERE place = ANY ($1) AND told""";
 }

@@ -88,8 +88,8 @@ internal sealed class LockNameTemplate
         }
         catch (FormatException problem)
         {
-            var format = placeholder.Format is null ? "" : $" with the format \"{Shown.Cut(placeholder.Format)}\"";
-            throw new FormatException($"names {placeholder}{format}, but {Shown.Cut(problem.Message, Shown.LongestRun).TrimEnd('.')}. Name a value that has a text of its own.", problem);
+            var format = placeholder.Format is null ? "" : $" with the format \"{DisplayText.Cut(placeholder.Format)}\"";
+            throw new FormatException($"names {placeholder}{format}, but {DisplayText.Cut(problem.Message, DisplayText.LongestRun).TrimEnd('.')}. Name a value that has a text of its own.", problem);
         }
     }
 

@@ -14,7 +14,7 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
 {
     private int? Position => int.TryParse(Argument, NumberStyles.None, CultureInfo.InvariantCulture, out var position) ? position : null;
 
-    public override string ToString() => $"{{{Shown.Cut(string.Join('.', Path.Prepend(Argument)))}}}";
+    public override string ToString() => $"{{{DisplayText.Cut(string.Join('.', Path.Prepend(Argument)))}}}";
 
     /// <summary>Checks what can be known before a run.</summary>
     /// <exception cref="FormatException">The job has no such argument or property. The message goes on after "[JobLock(…)] on Job".</exception>
@@ -52,16 +52,16 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
     }
 
     private FormatException NoSuchName(IReadOnlyList<JobParameter> parameters) =>
-        new($"names {{{Shown.Cut(Argument)}}}, but the method has {Only(parameters)}. {Choice(parameters)}");
+        new($"names {{{DisplayText.Cut(Argument)}}}, but the method has {Only(parameters)}. {Choice(parameters)}");
 
     private FormatException NoSuchPosition(IReadOnlyList<JobParameter> parameters) =>
-        new($"names position {{{Shown.Cut(Argument)}}}, but the method has {Only(parameters)}. {Choice(parameters)} Positions count from 0.");
+        new($"names position {{{DisplayText.Cut(Argument)}}}, but the method has {Only(parameters)}. {Choice(parameters)} Positions count from 0.");
 
     private FormatException NotInThisRun(JobInvocation call)
     {
         var names = call.Arguments.Where(static argument => !argument.IsPlumbing).Select(static argument => argument.Name).Order(StringComparer.Ordinal).ToList();
-        var only = names.Count == 0 ? "no entry" : $"only: {Shown.Cut(string.Join(", ", names), Shown.LongestRun)}";
-        return new($"names {{{Shown.Cut(Argument)}}}, but the data of this run has {only}. Put {Shown.Cut(Argument)} into the data of the job or of its trigger.");
+        var only = names.Count == 0 ? "no entry" : $"only: {DisplayText.Cut(string.Join(", ", names), DisplayText.LongestRun)}";
+        return new($"names {{{DisplayText.Cut(Argument)}}}, but the data of this run has {only}. Put {DisplayText.Cut(Argument)} into the data of the job or of its trigger.");
     }
 
     private static string Only(IReadOnlyList<JobParameter> parameters)
@@ -104,7 +104,7 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
     {
         var known = type.GetProperties().Where(static known => known.GetIndexParameters().Length == 0).Select(static known => known.Name).ToList();
         var only = known.Count == 0 ? "no properties" : $"only: {string.Join(", ", known)}";
-        return new($"names {this}, but {type.Name} has no property {Shown.Cut(property)}; it has {only}. Use one of these.");
+        return new($"names {this}, but {type.Name} has no property {DisplayText.Cut(property)}; it has {only}. Use one of these.");
     }
 
     private object? Follow(object? value, string property, Func<object, string> toJson)
@@ -116,7 +116,7 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
 
         var json = ArgumentValue.ToJson(value, toJson);
         if (json.ValueKind == JsonValueKind.Object && json.TryGetProperty(property, out var found)) return found;
-        throw new FormatException($"names {this}, but there is no {Shown.Cut(property)} in the value of this run. Check the spelling; capitals count.");
+        throw new FormatException($"names {this}, but there is no {DisplayText.Cut(property)} in the value of this run. Check the spelling; capitals count.");
     }
 
     private object? Read(MemberInfo member, object value)
@@ -127,7 +127,7 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
         }
         catch (TargetInvocationException thrown)
         {
-            throw new FormatException($"names {this}, but reading {member.Name} threw {Shown.Cut(thrown.InnerException?.Message ?? "", Shown.LongestRun)}. Name a property that only returns a value.", thrown.InnerException);
+            throw new FormatException($"names {this}, but reading {member.Name} threw {DisplayText.Cut(thrown.InnerException?.Message ?? "", DisplayText.LongestRun)}. Name a property that only returns a value.", thrown.InnerException);
         }
     }
 

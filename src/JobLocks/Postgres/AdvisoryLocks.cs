@@ -23,12 +23,12 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
 {
     private static readonly TimeSpan LongestClose = TimeSpan.FromSeconds(3);
 
-    private readonly LockDesk _desk;
-    private readonly LineWatch _watch;
-    private readonly WaitingLine _line;
-    private readonly LedgerWriter _ledger;
+    private readonly LockDispatcher _dispatcher;
+    private readonly WakeDispatcher _watch;
+    private readonly WaitQueue _line;
+    private readonly ReadModelWriter _ledger;
     private readonly SchemaWatch _schema;
-    private readonly LineStatements _looking;
+    private readonly WaitQueueStatements _looking;
     private readonly LockTraces _traces;
     private readonly InternalLocks _internalLocks = new();
     private readonly JobLocksOptions _options;
@@ -43,16 +43,16 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         _clock = clock ?? TimeProvider.System;
         Loggers = loggers ?? NullLoggerFactory.Instance;
         var log = Loggers.CreateLogger<AdvisoryLocks>();
-        var opening = new SessionOpening(source, options, log);
-        _desk = new(opening, options, _clock, log, meters) { OnTurn = keys => _watch!.TurnCame(keys), Heard = (news, backend) => _watch!.Hear(news, backend), OnOpened = Opened };
-        var statements = new LineStatements(opening, options, PooledUse.Waiting);
+        var opening = new SessionConnector(source, options, log);
+        _dispatcher = new(opening, options, _clock, log, meters) { OnTurn = keys => _watch!.TurnCame(keys), Heard = (news, backend) => _watch!.Hear(news, backend), OnOpened = Opened };
+        var statements = new WaitQueueStatements(opening, options, PooledUse.Waiting);
         _looking = new(opening, options, PooledUse.Looking);
-        _watch = new(statements, _desk, _internalLocks, options, log);
-        _line = new(statements, _watch, new(statements, _watch, log), _internalLocks, options, _desk);
-        _ledger = new(_desk, new(_desk, _internalLocks, options, log), options, log);
-        _schema = new(opening, _desk, options, log);
+        _watch = new(statements, _dispatcher, _internalLocks, options, log);
+        _line = new(statements, _watch, new(statements, _watch, log), _internalLocks, options, _dispatcher);
+        _ledger = new(_dispatcher, new(_dispatcher, _internalLocks, options, log), options, log);
+        _schema = new(opening, _dispatcher, options, log);
         _traces = new(options.NamesInTelemetry);
-        Inspection = new(_desk, _looking, _internalLocks, options, log);
+        Inspection = new(_dispatcher, _looking, _internalLocks, options, log);
     }
 
     private void Opened()
@@ -97,61 +97,61 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     }
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(string name, CancellationToken stop = default) => TryTakeAsync(Wish(name), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(string name, CancellationToken stop = default) => TryTakeAsync(RequestFor(name), stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle?> TryAcquireAsync(LockKey key, CancellationToken stop = default) => TryTakeAsync(new(null, key), stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(string name, LockMode mode, CancellationToken stop = default) => TryTakeAsync(Wish(name, mode), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(string name, LockMode mode, CancellationToken stop = default) => TryTakeAsync(RequestFor(name, mode), stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle?> TryAcquireAsync(LockKey key, LockMode mode, CancellationToken stop = default) => TryTakeAsync(new(null, key, Defined(mode)), stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle?> TryAcquireAsync(string name, NpgsqlTransaction transaction, CancellationToken stop = default) =>
-        TransactionLock.TryTakeAsync(Wish(name), transaction, stop);
+        TransactionLock.TryTakeAsync(RequestFor(name), transaction, stop);
 
     /// <inheritdoc/>
     public async Task<JobLockSet?> TryAcquireAllAsync(IEnumerable<string> names, CancellationToken stop = default)
     {
-        var taken = await TryTakeAllAsync(Wishes(names), ByHand, place: null, stop).ConfigureAwait(false);
+        var taken = await TryTakeAllAsync(RequestsFor(names), ByHand, place: null, stop).ConfigureAwait(false);
         return taken.Refused is null ? new(taken.Handles) : null;
     }
 
     /// <inheritdoc/>
-    public Task<JobLockHandle> AcquireAsync(string name, TimeSpan timeout, CancellationToken stop = default) => TakeAsync(Wish(name), timeout, stop);
+    public Task<JobLockHandle> AcquireAsync(string name, TimeSpan timeout, CancellationToken stop = default) => TakeAsync(RequestFor(name), timeout, stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle> AcquireAsync(LockKey key, TimeSpan timeout, CancellationToken stop = default) => TakeAsync(new(null, key), timeout, stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle> AcquireAsync(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => TakeAsync(Wish(name, mode), timeout, stop);
+    public Task<JobLockHandle> AcquireAsync(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => TakeAsync(RequestFor(name, mode), timeout, stop);
 
     /// <inheritdoc/>
-    public JobLockHandle? TryAcquire(string name, CancellationToken stop = default) => TryTake(Wish(name), stop);
+    public JobLockHandle? TryAcquire(string name, CancellationToken stop = default) => TryTake(RequestFor(name), stop);
 
     /// <inheritdoc/>
     public JobLockHandle? TryAcquire(LockKey key, CancellationToken stop = default) => TryTake(new(null, key), stop);
 
     /// <inheritdoc/>
-    public JobLockHandle? TryAcquire(string name, LockMode mode, CancellationToken stop = default) => TryTake(Wish(name, mode), stop);
+    public JobLockHandle? TryAcquire(string name, LockMode mode, CancellationToken stop = default) => TryTake(RequestFor(name, mode), stop);
 
     /// <inheritdoc/>
     public JobLockSet? TryAcquireAll(IEnumerable<string> names, CancellationToken stop = default)
     {
-        var taken = TryTakeAll(Wishes(names), ByHand, place: null, stop);
+        var taken = TryTakeAll(RequestsFor(names), ByHand, place: null, stop);
         return taken.Refused is null ? new(taken.Handles) : null;
     }
 
     /// <inheritdoc/>
-    public JobLockHandle Acquire(string name, TimeSpan timeout, CancellationToken stop = default) => Take(Wish(name), timeout, stop);
+    public JobLockHandle Acquire(string name, TimeSpan timeout, CancellationToken stop = default) => Take(RequestFor(name), timeout, stop);
 
     /// <inheritdoc/>
     public JobLockHandle Acquire(LockKey key, TimeSpan timeout, CancellationToken stop = default) => Take(new(null, key), timeout, stop);
 
     /// <inheritdoc/>
-    public JobLockHandle Acquire(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => Take(Wish(name, mode), timeout, stop);
+    public JobLockHandle Acquire(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => Take(RequestFor(name, mode), timeout, stop);
 
     /// <summary>Releases every lock and closes the connection.</summary>
     public async ValueTask DisposeAsync()
@@ -159,7 +159,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         _schema.Dispose();
         _ledger.Dispose();
         // A connection that hangs is left to end by itself.
-        await _desk.DisposeAsync().AsTask().WaitAsync(LongestClose).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _dispatcher.DisposeAsync().AsTask().WaitAsync(LongestClose).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _watch.Dispose();
         _looking.Dispose();
         if (_ownedSource is not null) await _ownedSource.DisposeAsync().ConfigureAwait(false);

@@ -16,21 +16,21 @@ internal sealed class DeclaredLimits(JobLocksOptions options, ILogger log)
 
     private readonly HashSet<LockKey> _known = [];
 
-    /// <summary>Whether this name has not been looked up yet. Behind the door of the desk.</summary>
-    public bool IsNew(LockWish wish) => options.Schema is not null && _known.Count < MostNames && _known.Add(wish.Key);
+    /// <summary>Whether this name has not been looked up yet. Behind the door of the dispatcher.</summary>
+    public bool IsNew(LockRequest request) => options.Schema is not null && _known.Count < MostNames && _known.Add(request.Key);
 
     /// <summary>Says our number and reads the one that was said before.</summary>
-    public void Compare(OpenedSession session, LockWish wish)
+    public void Compare(SessionConnection session, LockRequest request)
     {
-        var given = new { name = NameOf(wish), slots = wish.Limit, by = options.ApplicationName };
+        var given = new { name = NameOf(request), slots = request.Limit, by = options.ApplicationName };
         foreach (var said in session.Ask<Said>(SchemaSql.For(options.Schema!, SchemaSql.SayLimit), given).OfType<Said>())
         {
-            if (said.Slots != wish.Limit) log.LimitsDiffer(wish.ToString(), wish.Limit, said.Slots, said.By);
+            if (said.Slots != request.Limit) log.LimitsDiffer(request.ToString(), request.Limit, said.Slots, said.By);
         }
     }
 
     /// <summary>Two long names may begin alike: the key tells them apart.</summary>
-    private static string NameOf(LockWish wish) => wish.Name is { Length: > Shown.LongestName } ? $"{wish}, key {wish.Key}" : wish.ToString();
+    private static string NameOf(LockRequest request) => request.Name is { Length: > DisplayText.LongestName } ? $"{request}, key {request.Key}" : request.ToString();
 
     private sealed record Said(int Slots, string By);
 }

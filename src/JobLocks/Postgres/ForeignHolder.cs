@@ -6,11 +6,11 @@ namespace JobLocks.Postgres;
 /// <summary>Finds out who in another process has a lock, as far as the server knows.</summary>
 internal static class ForeignHolder
 {
-    public static Holder? Read(NpgsqlConnection connection, LockWish wish)
+    public static Holder? Read(NpgsqlConnection connection, LockRequest request)
     {
         using var command = new NpgsqlCommand(LockSql.Holder, connection)
         {
-            Parameters = { new NpgsqlParameter<long[]> { TypedValue = [.. wish.Slots.Select(static slot => slot.Value)] } },
+            Parameters = { new NpgsqlParameter<long[]> { TypedValue = [.. request.Slots.Select(static slot => slot.Value)] } },
         };
         using var reader = command.ExecuteReader();
         if (!reader.Read()) return null;

@@ -13,10 +13,10 @@ internal static class GuardSql
     /// What makes the functions, each in a command of its own: the driver would send several on the thread pool. Those without the line are made, too:
     /// when it is no longer there, the lock table may have no room for whoever makes some.
     /// </summary>
-    public static void Create(NpgsqlConnection connection, JobLocksOptions options, bool hasLine)
+    public static void Create(NpgsqlConnection connection, JobLocksOptions options, bool hasWaitQueue)
     {
         string[] functions = [CreatePlain, CreateWithSlots, CreateAsk];
-        foreach (var sql in hasLine ? [.. functions, LineSql.For(options, CreateInLine), LineSql.For(options, CreateInLineWithSlots)] : functions)
+        foreach (var sql in hasWaitQueue ? [.. functions, WaitQueueSql.For(options, CreateInLine), WaitQueueSql.For(options, CreateInLineWithSlots)] : functions)
         {
             using var create = new NpgsqlCommand(LockSql.For(options, sql), connection);
             create.ExecuteNonQuery();

@@ -47,8 +47,8 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
     {
         var schema = options.Schema!;
         if (state.Fence == 0) log.NoFence(schema);
-        if (!state.HasLine) log.NoLine(schema);
-        if (!state.HasLedger) log.NoLedger(schema);
+        if (!state.HasWaitQueue) log.NoLine(schema);
+        if (!state.HasReadModel) log.NoLedger(schema);
     }
 
     /// <summary>Looks what there is. Waits for nothing.</summary>
@@ -111,7 +111,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
     private static string RoleOf(NpgsqlConnection connection)
     {
         using var command = new NpgsqlCommand("SELECT current_user", connection);
-        return Shown.Name((string)command.ExecuteScalar()!);
+        return DisplayText.Name((string)command.ExecuteScalar()!);
     }
 
     private static void Run(NpgsqlConnection connection, string statement)

@@ -8,7 +8,7 @@ public sealed class JobLocksUnavailableException : Exception
     /// <summary>Creates the exception.</summary>
     /// <param name="message">Server, database and cause.</param>
     public JobLocksUnavailableException(string message)
-        : base(Shown.Message(message))
+        : base(DisplayText.Message(message))
     {
     }
 
@@ -16,7 +16,7 @@ public sealed class JobLocksUnavailableException : Exception
     /// <param name="message">Server, database and cause.</param>
     /// <param name="innerException">What went wrong underneath.</param>
     public JobLocksUnavailableException(string message, Exception? innerException)
-        : base(Shown.Message(message), innerException)
+        : base(DisplayText.Message(message), innerException)
     {
     }
 

@@ -50,10 +50,10 @@ internal sealed class LockEntry(LockKey key)
     public int Joining { get; set; }
 
     /// <summary>Those who wait for it here, in the order of their arrival.</summary>
-    public LinkedList<Claim> Waiting { get; } = [];
+    public LinkedList<AcquireRequest> Waiting { get; } = [];
 
     /// <summary>Those who want a slot of this name while another request for one is on its way.</summary>
-    public Queue<(Claim Claim, int Wish)> WaitingForSlots { get; } = [];
+    public Queue<(AcquireRequest Request, int Index)> WaitingForSlots { get; } = [];
 
     /// <summary>Whether a request for a slot of this name is on its way: a second one at the same time could be given the same slot.</summary>
     public bool AsksForSlot { get; set; }

@@ -8,21 +8,21 @@ namespace JobLocks.Postgres;
 /// One connection that holds all locks of this process, from its opening to its end. It is never opened again: the next is another session,
 /// and owns nothing of this one's. Its thread uses the connection, or a caller that has taken the work; never both at once.
 /// </summary>
-internal sealed class LockSession(LockDesk desk, SessionOpening opening, OpeningWatch watch)
+internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector opening, OpeningWatch watch)
 {
     private readonly object _end = new();
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile IdleSocket? _socket;
-    private volatile OpenedSession? _opened;
+    private volatile SessionConnection? _opened;
     private bool _stays;
 
-    /// <summary>Whether somebody uses the connection. Behind the door of the desk.</summary>
+    /// <summary>Whether somebody uses the connection. Behind the door of the dispatcher.</summary>
     public bool IsBusy { get; set; }
 
-    /// <summary>Whether its thread waits for work. Behind the door of the desk.</summary>
+    /// <summary>Whether its thread waits for work. Behind the door of the dispatcher.</summary>
     public bool Idles { get; set; }
 
-    /// <summary>Whether it looks again by itself a moment later. Behind the door of the desk.</summary>
+    /// <summary>Whether it looks again by itself a moment later. Behind the door of the dispatcher.</summary>
     public bool Naps { get; set; }
 
     /// <summary>The server's process; 0 before it is known.</summary>
@@ -71,13 +71,13 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
         }
     }
 
-    private void CompareHeld(OpenedSession opened, TimeSpan sentAt, Exception cause, bool asksAgain = false)
+    private void CompareHeld(SessionConnection opened, TimeSpan sentAt, Exception cause, bool asksAgain = false)
     {
         // An error is an answer, too.
-        desk.Proved(this, sentAt);
+        dispatcher.Proved(this, sentAt);
         using (var command = new NpgsqlCommand(LockSql.TakeBackSigns, opened.Connection)) command.ExecuteNonQuery();
-        desk.Failed(this, cause, opened.Prove(ReadHeld), asksAgain);
-        desk.Proved(this, opened.ProvedAt);
+        dispatcher.Failed(this, cause, opened.Prove(ReadHeld), asksAgain);
+        dispatcher.Proved(this, opened.ProvedAt);
     }
 
     private static HashSet<(LockKey Key, LockMode Mode)> ReadHeld(NpgsqlConnection connection)
@@ -106,7 +106,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
         }
         finally
         {
-            desk.Rest(this, BootClock.Now - since);
+            dispatcher.Rest(this, BootClock.Now - since);
         }
     }
 
@@ -117,8 +117,8 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
             using var opened = opening.Open(watch);
             _opened = opened;
             _socket = IdleSocket.Of(opened.Connection);
-            desk.Opened(this, opened);
-            while (desk.NextWork(this) is { } work) Do(work);
+            dispatcher.Opened(this, opened);
+            while (dispatcher.NextWork(this) is { } work) Do(work);
             WaitForCut();
         }
         catch (Exception broken)
@@ -135,7 +135,7 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
     {
         try
         {
-            desk.Broke(this, broken);
+            dispatcher.Broke(this, broken);
         }
         catch (Exception unexpected)
         {
@@ -144,22 +144,22 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
         }
     }
 
-    private void Do(OpenedSession opened, SessionWork work)
+    private void Do(SessionConnection opened, SessionWork work)
     {
         if (opened.IsLineAside) TryTakeLineBack(opened);
         var sentAt = BootClock.Now;
         try
         {
-            if (work.Orders.Count > 0) desk.Meter.Sent(work.Orders.Count);
+            if (work.Orders.Count > 0) dispatcher.Meter.Sent(work.Orders.Count);
             var (token, lines) = opened.Run(work.Orders);
             opening.Drew(token);
-            desk.Answered(this, sentAt, token);
-            if (lines.Count > 0) desk.TurnCame(lines);
+            dispatcher.Answered(this, sentAt, token);
+            if (lines.Count > 0) dispatcher.TurnCame(lines);
         }
-        catch (PostgresException others) when (opened.StillStands && (OpenedSession.IsLocked(others) || OpenedSession.IsQueueFull(others)))
+        catch (PostgresException others) when (opened.StillStands && (SessionConnection.IsLocked(others) || SessionConnection.IsQueueFull(others)))
         {
-            if (OpenedSession.IsQueueFull(others)) desk.CannotTell(others);
-            else if (opened.SetLineAside()) desk.LeaveLine();
+            if (SessionConnection.IsQueueFull(others)) dispatcher.CannotTell(others);
+            else if (opened.SetLineAside()) dispatcher.LeaveLine();
             CompareHeld(opened, sentAt, others, asksAgain: true);
         }
         catch (PostgresException refused) when (opened.StillStands)
@@ -175,18 +175,18 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
         foreach (var question in work.Questions)
         {
             Ask(opened, question);
-            desk.Proved(this, opened.ProvedAt);
+            dispatcher.Proved(this, opened.ProvedAt);
         }
     }
 
     /// <summary>Names the backend that has the most entries of the lock table. Every role can fill it.</summary>
-    private static string? WhoHasMostLocks(OpenedSession opened)
+    private static string? WhoHasMostLocks(SessionConnection opened)
     {
         try
         {
             if (opened.Ask<LockTableUse>(LockSql.MostLocks, "") is not [{ Backend: { } backend } most] || backend == opened.Backend) return null;
 
-            var application = string.IsNullOrEmpty(most.Application) ? "a program without a name" : Shown.Name(most.Application);
+            var application = string.IsNullOrEmpty(most.Application) ? "a program without a name" : DisplayText.Name(most.Application);
             return FormattableString.Invariant($"The backend {backend} of {application} has the most entries of it, {most.Entries}, and SELECT pg_terminate_backend({backend}) would end it. ");
         }
         catch (PostgresException) when (opened.StillStands)
@@ -201,18 +201,18 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
     /// <param name="Application">The name that it gives itself.</param>
     private sealed record LockTableUse(int? Backend, long Entries, string? Application);
 
-    private void TryTakeLineBack(OpenedSession opened)
+    private void TryTakeLineBack(SessionConnection opened)
     {
         try
         {
-            if (opened.TryTakeLineBack()) desk.TakeLineBack();
+            if (opened.TryTakeLineBack()) dispatcher.TakeLineBack();
         }
         catch (PostgresException) when (opened.StillStands)
         {
             // Not yet, after all. Locks go on without it, and it is looked at again.
         }
 
-        desk.Proved(this, opened.ProvedAt);
+        dispatcher.Proved(this, opened.ProvedAt);
     }
 
     private static bool IsAboutSchema(PostgresException refused) => refused.SqlState
@@ -220,14 +220,14 @@ internal sealed class LockSession(LockDesk desk, SessionOpening opening, Opening
         or PostgresErrorCodes.InternalError or PostgresErrorCodes.ObjectNotInPrerequisiteState;
 
     /// <returns>Whether the session goes on in another way than before.</returns>
-    private bool ForgetSchema(OpenedSession opened)
+    private bool ForgetSchema(SessionConnection opened)
     {
         var usedSome = opened.ForgetSchema();
-        desk.ForgetLine();
+        dispatcher.ForgetLine();
         return usedSome;
     }
 
-    private static void Ask(OpenedSession opened, SessionQuestion question)
+    private static void Ask(SessionConnection opened, SessionQuestion question)
     {
         try
         {

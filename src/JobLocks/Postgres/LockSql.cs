@@ -50,7 +50,7 @@ internal static class LockSql
     public const string EndSetUp = "SELECT set_config('lock_timeout', '100', false)";
 
     /// <summary>
-    /// Does $1[i] (see <see cref="LockVerb"/>) with the key $2[i], row after row.
+    /// Does $1[i] (see <see cref="OperationCode"/>) with the key $2[i], row after row.
     /// Lock functions stand in CASE branches of the target list only: in a WHERE, or near a sort, PostgreSQL may call them for other rows.
     /// A release is followed by the look for those who wait, in this order: they mark first and then try once more, so no wake-up is lost.
     /// The first numbers of the two-part keys are "JLwt" (somebody waits) and "JLin" (a writer waits) in ASCII.
@@ -111,7 +111,7 @@ internal static class LockSql
                                      FROM   "joblocks".line AS l
                                      WHERE  l.key = u.k
                                      AND    l.place < u.b
-                                     AND    {LineSql.Stands})
+                                     AND    {WaitQueueSql.Stands})
                     THEN CASE b WHEN 9223372036854775806 THEN -2 - nextval('"joblocks".place') ELSE -2 END
                     ELSE (
         """;

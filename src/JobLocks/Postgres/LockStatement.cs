@@ -21,7 +21,7 @@ internal sealed class LockStatement : IDisposable
 
     /// <param name="connection">Open, and used by nobody else meanwhile.</param>
     /// <param name="facts">Who must answer, and what the session can do.</param>
-    /// <param name="takesSlots">Whether it knows <see cref="LockVerb.TakeSlot"/>, which is rare and makes it longer.</param>
+    /// <param name="takesSlots">Whether it knows <see cref="OperationCode.TakeSlot"/>, which is rare and makes it longer.</param>
     public LockStatement(NpgsqlConnection connection, SessionFacts facts, bool takesSlots)
     {
         _backend = facts.Backend;
@@ -34,8 +34,8 @@ internal sealed class LockStatement : IDisposable
         if (takesSlots) _command.Parameters.AddRange(new[] { _slots, (NpgsqlParameter)_slotsFrom, _slotsCount });
         _command.Prepare();
         // The guard asks that by itself.
-        if (facts is { HasLine: true, IsGuarded: false })
-            _lines = new(LineSql.For(facts.Options, LockSql.LinesOfReleased), connection) { Parameters = { _verbs.Clone(), _keys.Clone(), _places.Clone() } };
+        if (facts is { HasWaitQueue: true, IsGuarded: false })
+            _lines = new(WaitQueueSql.For(facts.Options, LockSql.LinesOfReleased), connection) { Parameters = { _verbs.Clone(), _keys.Clone(), _places.Clone() } };
     }
 
     /// <summary>Does the operations in their order and writes the answers into them.</summary>
@@ -43,7 +43,7 @@ internal sealed class LockStatement : IDisposable
     /// <exception cref="NpgsqlException">The server answered with an error, and nobody knows how far it came; or the connection broke.</exception>
     /// <exception cref="FullLockTableException">The lock table is full, and nobody knows how far it came.</exception>
     /// <exception cref="WrongServerException">Another backend answered.</exception>
-    public IReadOnlyList<FreeKey> Run(IReadOnlyList<LockOp> ops)
+    public IReadOnlyList<FreeKey> Run(IReadOnlyList<LockOperation> ops)
     {
         var verbs = new short[ops.Count];
         var keys = new long[ops.Count];
@@ -104,15 +104,15 @@ internal sealed class LockStatement : IDisposable
     {
         var sql = facts switch
         {
-            { IsGuarded: true, HasLine: true } => takesSlots ? GuardSql.BatchInLineWithSlots : GuardSql.BatchInLine,
+            { IsGuarded: true, HasWaitQueue: true } => takesSlots ? GuardSql.BatchInLineWithSlots : GuardSql.BatchInLine,
             { IsGuarded: true } => takesSlots ? GuardSql.BatchWithSlots : GuardSql.Batch,
-            { HasLine: true } => LineSql.For(facts.Options, takesSlots ? LockSql.BatchInLineWithSlots : LockSql.BatchInLine),
+            { HasWaitQueue: true } => WaitQueueSql.For(facts.Options, takesSlots ? LockSql.BatchInLineWithSlots : LockSql.BatchInLine),
             _ => takesSlots ? LockSql.BatchWithSlots : LockSql.Batch,
         };
         return LockSql.For(facts.Options, sql);
     }
 
-    private void SetSlots(IReadOnlyList<LockOp> ops)
+    private void SetSlots(IReadOnlyList<LockOperation> ops)
     {
         var next = 0;
         _slots.TypedValue = [.. ops.SelectMany(static op => op.Slots).Select(static key => key.Value)];

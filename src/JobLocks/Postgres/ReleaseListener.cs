@@ -7,16 +7,16 @@ namespace JobLocks.Postgres;
 
 /// <summary>
 /// Hears that another process has let go of a lock that somebody here waits for. A connection of its own, opened only while somebody waits.
-/// What it misses, the desk finds at its next look. Thread-safe.
+/// What it misses, the dispatcher finds at its next look. Thread-safe.
 /// </summary>
-internal sealed class ReleaseListener(SessionOpening opening, LockDesk desk, ILogger log) : IAsyncDisposable
+internal sealed class ReleaseListener(SessionConnector opening, LockDispatcher dispatcher, ILogger log) : IAsyncDisposable
 {
     private static readonly TimeSpan KeptOpen = TimeSpan.FromSeconds(30);
     private const int KeepAliveSeconds = 10;
 
     private static readonly TimeSpan BetweenTries = TimeSpan.FromSeconds(1);
 
-    private readonly Lock _door = new();
+    private readonly Lock _sync = new();
     private CancellationTokenSource? _stop;
     private Task _listening = Task.CompletedTask;
     private TimeSpan _neededAt;
@@ -25,7 +25,7 @@ internal sealed class ReleaseListener(SessionOpening opening, LockDesk desk, ILo
     /// <summary>Starts to listen, unless it does already.</summary>
     public void Start()
     {
-        lock (_door)
+        lock (_sync)
         {
             _neededAt = BootClock.Now;
             if (_stop is not null || _isDisposed) return;
@@ -39,7 +39,7 @@ internal sealed class ReleaseListener(SessionOpening opening, LockDesk desk, ILo
     /// <summary>Stops listening where nobody has waited for a while.</summary>
     public void StopUnless(bool needed)
     {
-        lock (_door)
+        lock (_sync)
         {
             if (needed) _neededAt = BootClock.Now;
             else if (_stop is not null && BootClock.Now - _neededAt > KeptOpen) Stop();
@@ -48,7 +48,7 @@ internal sealed class ReleaseListener(SessionOpening opening, LockDesk desk, ILo
 
     public ValueTask DisposeAsync()
     {
-        lock (_door)
+        lock (_sync)
         {
             _isDisposed = true;
             Stop();
@@ -89,13 +89,13 @@ internal sealed class ReleaseListener(SessionOpening opening, LockDesk desk, ILo
         {
             connection.Notification += (_, released) =>
             {
-                if (long.TryParse(released.Payload, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var key)) desk.Retry(new(key));
-                else desk.Heard(released.Payload, released.PID);
+                if (long.TryParse(released.Payload, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var key)) dispatcher.Retry(new(key));
+                else dispatcher.Heard(released.Payload, released.PID);
             };
             using var listen = new NpgsqlCommand("LISTEN joblocks", connection);
             await listen.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
             // Releases before this moment were not heard.
-            desk.RetryAll();
+            dispatcher.RetryAll();
             while (true) await connection.WaitAsync(stop).ConfigureAwait(false);
         }
     }

@@ -9,7 +9,7 @@ internal sealed class RepeatingThread(string name, TimeSpan pause, Action act, A
 {
     private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(1);
 
-    private readonly object _door = new();
+    private readonly object _sync = new();
     private Thread? _thread;
     private bool _isDue;
     private bool _isClosed;
@@ -18,23 +18,23 @@ internal sealed class RepeatingThread(string name, TimeSpan pause, Action act, A
     /// <param name="atOnce">Whether it acts now, and not after a pause.</param>
     public void Start(bool atOnce)
     {
-        lock (_door)
+        lock (_sync)
         {
             if (_isClosed) return;
 
             _isDue |= atOnce;
             _thread ??= SessionThread.Start(name, Run);
-            Monitor.PulseAll(_door);
+            Monitor.PulseAll(_sync);
         }
     }
 
     /// <summary>Ends the thread. Waits for that, but not for long.</summary>
     public void Dispose()
     {
-        lock (_door)
+        lock (_sync)
         {
             _isClosed = true;
-            Monitor.PulseAll(_door);
+            Monitor.PulseAll(_sync);
         }
 
         _thread?.Join(LongestEnd);
@@ -44,9 +44,9 @@ internal sealed class RepeatingThread(string name, TimeSpan pause, Action act, A
     {
         while (true)
         {
-            lock (_door)
+            lock (_sync)
             {
-                if (!_isClosed && !_isDue) Monitor.Wait(_door, pause);
+                if (!_isClosed && !_isDue) Monitor.Wait(_sync, pause);
                 if (_isClosed) break;
 
                 _isDue = false;

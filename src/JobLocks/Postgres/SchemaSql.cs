@@ -64,7 +64,7 @@ internal static class SchemaSql
     /// <summary><see cref="Look"/> for a question of the session: the parameter and the answer are JSON.</summary>
     public static readonly string LookAsJson = $$"""
         SELECT to_jsonb(l) FROM (
-        {{Look.Replace("$1", "($1 #>> '{}')", StringComparison.Ordinal)}}) AS l ("Version", "Fence", "MayDraw", "HasLine", "HasLedger")
+        {{Look.Replace("$1", "($1 #>> '{}')", StringComparison.Ordinal)}}) AS l ("Version", "Fence", "MayDraw", "HasWaitQueue", "HasReadModel")
         """;
 
     /// <summary>Run as it stands in docs/schema.sql, where the name of the schema may be changed.</summary>

@@ -12,18 +12,18 @@ internal sealed class SchemaWatch : IDisposable
 {
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(3);
 
-    private readonly SessionOpening _opening;
-    private readonly LockDesk _desk;
+    private readonly SessionConnector _opening;
+    private readonly LockDispatcher _dispatcher;
     private readonly string? _schema;
     private readonly ILogger _log;
     private readonly RepeatingThread _thread;
     private SchemaState? _seen;
     private volatile string? _trouble;
 
-    public SchemaWatch(SessionOpening opening, LockDesk desk, JobLocksOptions options, ILogger log)
+    public SchemaWatch(SessionConnector opening, LockDispatcher dispatcher, JobLocksOptions options, ILogger log)
     {
         _opening = opening;
-        _desk = desk;
+        _dispatcher = dispatcher;
         _schema = options.Schema;
         _log = log;
         _thread = new("JobLocks schema", BetweenLooks, Look);
@@ -43,7 +43,7 @@ internal sealed class SchemaWatch : IDisposable
     private void Look()
     {
         // The next session looks by itself when it opens.
-        if (_desk.CurrentBackend is null) return;
+        if (_dispatcher.CurrentBackend is null) return;
 
         try
         {
@@ -89,10 +89,10 @@ internal sealed class SchemaWatch : IDisposable
         }
     }
 
-    private SchemaState Ask() => Blocking.Wait(_desk.AskAsync(session =>
+    private SchemaState Ask() => Blocking.Wait(_dispatcher.AskAsync(session =>
     {
         var now = session.LookAtSchema(_schema!);
-        _desk.Become(session);
+        _dispatcher.Become(session);
         return now;
     }));
 }

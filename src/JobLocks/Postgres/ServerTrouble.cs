@@ -11,7 +11,7 @@ internal static class ServerTrouble
     private const string NoTls = "SSL connection requested. No SSL enabled connection";
 
     public static JobLocksUnavailableException Describe(string server, Exception cause) =>
-        new($"PostgreSQL at {server} cannot be asked for locks: {Shown.Cut(cause.Message, Shown.LongestMessage / 2).TrimEnd('.')}.{Cure(cause)}", cause) { NeedsChange = NeedsChange(cause) };
+        new($"PostgreSQL at {server} cannot be asked for locks: {DisplayText.Cut(cause.Message, DisplayText.LongestMessage / 2).TrimEnd('.')}.{Cure(cause)}", cause) { NeedsChange = NeedsChange(cause) };
 
     private static string Cure(Exception cause) => IsWithoutTls(cause)
         ? " Have the server accept TLS, or change SSL Mode in the connection string of JobLocks."

@@ -57,7 +57,7 @@ internal sealed class SetUpTurn(NpgsqlConnection connection, OpeningWatch watch,
             Run("SET LOCAL lock_timeout = '60s'");
             return true;
         }
-        catch (PostgresException busy) when (OpenedSession.IsLocked(busy))
+        catch (PostgresException busy) when (SessionConnection.IsLocked(busy))
         {
             Run("ROLLBACK TO SAVEPOINT joblocks_turn");
             return false;

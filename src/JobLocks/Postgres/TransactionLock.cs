@@ -8,23 +8,23 @@ internal sealed class TransactionLock : ILockOwner
 {
     private static readonly TransactionLock Owner = new();
 
-    public static async Task<JobLockHandle?> TryTakeAsync(LockWish wish, NpgsqlTransaction transaction, CancellationToken stop)
+    public static async Task<JobLockHandle?> TryTakeAsync(LockRequest request, NpgsqlTransaction transaction, CancellationToken stop)
     {
         ArgumentNullException.ThrowIfNull(transaction);
 
-        using var command = CommandIn(transaction, wish);
-        command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = wish.Key.Value });
+        using var command = CommandIn(transaction, request);
+        command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = request.Key.Value });
         var granted = await command.ExecuteScalarAsync(stop).ConfigureAwait(false) is true;
-        return granted ? new(new LockGrant(wish, wish.Key, new() { Run = "a transaction" }, TimeProvider.System.GetUtcNow(), Owner, token: 0)) : null;
+        return granted ? new(new LockGrant(request, request.Key, new() { Run = "a transaction" }, TimeProvider.System.GetUtcNow(), Owner, token: 0)) : null;
     }
 
-    private static NpgsqlCommand CommandIn(NpgsqlTransaction transaction, LockWish wish)
+    private static NpgsqlCommand CommandIn(NpgsqlTransaction transaction, LockRequest request)
     {
         InvalidOperationException? over = null;
         try
         {
             if (transaction.Connection is { } connection)
-                return new(wish.Mode == LockMode.Shared ? LockSql.TakeSharedInTransaction : LockSql.TakeInTransaction, connection, transaction);
+                return new(request.Mode == LockMode.Shared ? LockSql.TakeSharedInTransaction : LockSql.TakeInTransaction, connection, transaction);
         }
         catch (InvalidOperationException completed)
         {
@@ -32,7 +32,7 @@ internal sealed class TransactionLock : ILockOwner
             over = completed;
         }
 
-        throw new ArgumentException($"The transaction is over, so the lock {wish} cannot be taken in it.", nameof(transaction), over);
+        throw new ArgumentException($"The transaction is over, so the lock {request} cannot be taken in it.", nameof(transaction), over);
     }
 
     void ILockOwner.Release(LockGrant grant)

@@ -8,7 +8,7 @@ public sealed class JobLockRuleException : InvalidOperationException
     /// <summary>Creates the exception.</summary>
     /// <param name="message">The declaration as written, the job, what is wrong, what would work.</param>
     public JobLockRuleException(string message)
-        : base(Shown.Message(message))
+        : base(DisplayText.Message(message))
     {
     }
 
@@ -16,7 +16,7 @@ public sealed class JobLockRuleException : InvalidOperationException
     /// <param name="message">The declaration as written, the job, what is wrong, what would work.</param>
     /// <param name="innerException">What went wrong underneath.</param>
     public JobLockRuleException(string message, Exception? innerException)
-        : base(Shown.Message(message), innerException)
+        : base(DisplayText.Message(message), innerException)
     {
     }
 }

@@ -29,7 +29,7 @@ internal sealed class LockRule
 
     public TimeSpan RetryAfter => TimeSpan.FromSeconds(_declaration.RetryAfterSeconds);
 
-    public LineRules Line => new(
+    public WaitRules Wait => new(
         _declaration.WaitAtMostSeconds == 0 ? null : TimeSpan.FromSeconds(_declaration.WaitAtMostSeconds), _declaration.KeepWaiting, _declaration.KeepNewest);
 
     /// <summary>Checks a declaration against its job.</summary>
@@ -104,5 +104,5 @@ internal sealed class LockRule
         declaration.WaitAtMostSeconds != 0 ? nameof(declaration.WaitAtMostSeconds) : declaration.KeepWaiting != 0 ? nameof(declaration.KeepWaiting) : null;
 
     private static JobLockRuleException Broken(LockDeclaration declaration, JobSignature job, FormatException problem) =>
-        new($"{Shown.Cut(declaration.ToString())} on {Shown.Cut(job.DisplayName, Shown.LongestRun)} {Shown.Cut(problem.Message, Shown.LongestMessage / 2)}", problem);
+        new($"{DisplayText.Cut(declaration.ToString())} on {DisplayText.Cut(job.DisplayName, DisplayText.LongestRun)} {DisplayText.Cut(problem.Message, DisplayText.LongestMessage / 2)}", problem);
 }

@@ -46,22 +46,22 @@ internal sealed class BareLine : IAsyncDisposable
     }
 
     /// <summary>From here on the runs are woken by this process.</summary>
-    public void Serve() => Keeper.Line.Serve(_store);
+    public void Serve() => Keeper.WaitQueue.Serve(_store);
 
     public ValueTask<WaitingRun> NextAsync(CancellationToken stop) => _store.NextAsync(stop);
 
     /// <summary>As the gate does for a run whose turn has come: it takes its lock by its place, and gives the place up.</summary>
     public async Task<JobLockHandle> EnterAsync(WaitingRun run, CancellationToken stop)
     {
-        var place = await Keeper.Line.FindAsync(run.Address, blocks: false, stop);
+        var place = await Keeper.WaitQueue.FindAsync(run.Address, blocks: false, stop);
         var taken = await Keeper.TryTakeAllAsync([new(run.Name, run.Key)], new() { Run = run.Address.Run }, place, blocks: false, stop);
-        await Keeper.Line.LeaveAsync(place!, blocks: false, stop);
+        await Keeper.WaitQueue.DequeueAsync(place!, blocks: false, stop);
         return taken.Refused is null ? taken.Handles[0] : throw new InvalidOperationException($"Run {run.Address.Run.ToString(CultureInfo.InvariantCulture)} was woken before its turn.");
     }
 
     public async ValueTask DisposeAsync()
     {
-        Keeper.Line.Forget(_store);
+        Keeper.WaitQueue.Forget(_store);
         await Locks.DisposeAsync();
         await _database.AskAsync("DELETE FROM joblocks.line", CancellationToken.None);
     }

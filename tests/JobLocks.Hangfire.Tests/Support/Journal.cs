@@ -4,7 +4,7 @@ namespace JobLocks.Hangfire.Tests.Support;
 internal sealed class Journal<T>
     where T : notnull
 {
-    private readonly Lock _door = new();
+    private readonly Lock _sync = new();
     private readonly List<T> _entries = [];
     private TaskCompletionSource _more = NewSource();
 
@@ -12,14 +12,14 @@ internal sealed class Journal<T>
     {
         get
         {
-            lock (_door) return [.. _entries];
+            lock (_sync) return [.. _entries];
         }
     }
 
     public void Add(T entry)
     {
         TaskCompletionSource more;
-        lock (_door)
+        lock (_sync)
         {
             _entries.Add(entry);
             more = _more;
@@ -35,7 +35,7 @@ internal sealed class Journal<T>
         while (true)
         {
             Task more;
-            lock (_door)
+            lock (_sync)
             {
                 var found = _entries.Where(fits).Skip(nth - 1).Take(1).ToList();
                 if (found.Count > 0) return found[0];

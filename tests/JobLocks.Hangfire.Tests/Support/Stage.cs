@@ -11,7 +11,7 @@ internal sealed class Stage
     private static readonly ConcurrentDictionary<string, Stage> Stages = new(StringComparer.Ordinal);
 
     private readonly TaskCompletionSource _mayLeave = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly Lock _door = new();
+    private readonly Lock _sync = new();
     private readonly HashSet<Entry> _present = [];
 
     private Stage(string id) => Id = id;
@@ -83,7 +83,7 @@ internal sealed class Stage
     private Entry Enter(int number = 0)
     {
         var entry = new Entry(JobLockHandle.Current, number);
-        lock (_door)
+        lock (_sync)
         {
             _present.Add(entry);
             MostAtOnce = Math.Max(MostAtOnce, _present.Count);
@@ -95,7 +95,7 @@ internal sealed class Stage
 
     private void Leave(Entry entry)
     {
-        lock (_door)
+        lock (_sync)
         {
             if (!_present.Remove(entry)) return;
         }

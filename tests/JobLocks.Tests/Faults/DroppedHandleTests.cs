@@ -255,7 +255,7 @@ public sealed partial class DroppedHandleTests
 
     private static void Check(object? handle) => Assert.That(handle, Is.Not.Null.And.Not.False);
 
-    private static ValueTask<Taken> TakeSlotAsync(AdvisoryLocks locks, string name, CancellationToken stop) =>
+    private static ValueTask<AcquireResult> TakeSlotAsync(AdvisoryLocks locks, string name, CancellationToken stop) =>
         ((ILockKeeper)locks).TryTakeAllAsync([new(name, LockKey.Of(name), LockMode.Exclusive, 3)], new() { Run = "a run" }, null, blocks: false, stop);
 
     private static void Collect()

@@ -76,11 +76,11 @@ public sealed class FullServerTests
     {
         var store = new RunsOfTest();
         await using var locks = AdvisoryLocks.Connect(_server.ConnectionString, static options => options.ApplicationName = "crowded", _log);
-        ((ILockKeeper)locks).Line.Serve(store);
+        ((ILockKeeper)locks).WaitQueue.Serve(store);
         var held = await locks.TryAcquireAsync("crowded", stop);
         await using var kept = await locks.TryAcquireAsync("kept", stop);
         var parked = (Admission.Waits)await EnterAsync(locks, "crowded", store, 1, stop);
-        await ((ILockKeeper)locks).Line.ParkAsync(parked.Place, blocks: false, stop);
+        await ((ILockKeeper)locks).WaitQueue.ParkAsync(parked.Place, blocks: false, stop);
 
         var others = await CrowdOutAsync("crowded", stop);
         // The session that holds the locks is enough for a lock that is free.
@@ -106,7 +106,7 @@ public sealed class FullServerTests
             Assert.That(next.Address.Run, Is.EqualTo("1"));
         }
 
-        await ((ILockKeeper)locks).Line.LeaveAsync(parked.Place, blocks: false, stop);
+        await ((ILockKeeper)locks).WaitQueue.DequeueAsync(parked.Place, blocks: false, stop);
     }
 
     [TestCase("postgres"), TestCase("plain")]

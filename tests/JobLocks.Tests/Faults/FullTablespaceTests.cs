@@ -76,7 +76,7 @@ public sealed class FullTablespaceTests : LineFixture
             .BuildServiceProvider();
         var health = container.GetRequiredService<HealthCheckService>();
         var locks = (AdvisoryLocks)container.GetRequiredService<IJobLocks>();
-        ((ILockKeeper)locks).Line.Serve(Runs);
+        ((ILockKeeper)locks).WaitQueue.Serve(Runs);
         var held = await locks.TryAcquireAsync(Name, stop);
         await using var kept = await locks.TryAcquireAsync($"{Name} kept", stop);
         await ParkAsync(locks, 1, stop);

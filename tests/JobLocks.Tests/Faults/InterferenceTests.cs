@@ -16,17 +16,17 @@ public sealed class InterferenceTests
         using var log = new LogLines();
         var options = new JobLocksOptions();
         await using var source = NpgsqlDataSource.Create(await AssemblySetup.Server.CreateDatabaseAsync("interference", stop));
-        await using var desk = new LockDesk(new(source, options, log), options, TimeProvider.System, log);
-        var first = await TakeAsync(desk, "first", stop);
-        var second = await TakeAsync(desk, "second", stop);
+        await using var dispatcher = new LockDispatcher(new(source, options, log), options, TimeProvider.System, log);
+        var first = await TakeAsync(dispatcher, "first", stop);
+        var second = await TakeAsync(dispatcher, "second", stop);
         var told = second.WhenLost();
-        await desk.AskAsync(static session => new NpgsqlCommand("SELECT pg_advisory_unlock_all()", session.Connection).ExecuteNonQuery()).WaitAsync(stop);
+        await dispatcher.AskAsync(static session => new NpgsqlCommand("SELECT pg_advisory_unlock_all()", session.Connection).ExecuteNonQuery()).WaitAsync(stop);
 
         first.Dispose();
 
         await told.WaitAsync(stop);
         second.Dispose();
-        var again = await TakeAsync(desk, "second", stop);
+        var again = await TakeAsync(dispatcher, "second", stop);
         using (Assert.EnterMultipleScope())
         {
             Assert.That(first.Lost.IsCancellationRequested, Is.True);
@@ -37,10 +37,10 @@ public sealed class InterferenceTests
         again.Dispose();
     }
 
-    private static async Task<JobLockHandle> TakeAsync(LockDesk desk, string name, CancellationToken stop)
+    private static async Task<JobLockHandle> TakeAsync(LockDispatcher dispatcher, string name, CancellationToken stop)
     {
-        var claim = desk.Enter([new(name, LockKey.Of(name))], Run, waits: false, Turn.Newcomer, comesFor: null, stack: null, mayBlock: false);
-        await claim.Answer.WaitAsync(stop);
-        return new(claim.Grants[0]!);
+        var acquire = dispatcher.Enter([new(name, LockKey.Of(name))], Run, waits: false, QueuePrecedence.Newcomer, comesFor: null, stack: null, mayBlock: false);
+        await acquire.Answer.WaitAsync(stop);
+        return new(acquire.Grants[0]!);
     }
 }

@@ -50,18 +50,18 @@ public sealed class LatencyTests
         await using var network = await FaultyNetwork.StartAsync(_database);
         await using var locks = Locks(network.ConnectionString);
         await locks.ProveAsync(stop);
-        var wish = new LockWish("on its way", LockKey.Of("on its way"));
+        var request = new LockRequest("on its way", LockKey.Of("on its way"));
 
         network.Hold();
         var first = locks.AcquireAsync("on its way", TimeSpan.FromSeconds(30), stop);
-        var second = await ((ILockKeeper)locks).TryTakeAllAsync([wish], new() { Run = "another run" }, null, blocks: false, stop);
-        var holder = ((ILockKeeper)locks).FindHolderAsync(wish, blocks: false, stop);
+        var second = await ((ILockKeeper)locks).TryTakeAllAsync([request], new() { Run = "another run" }, null, blocks: false, stop);
+        var holder = ((ILockKeeper)locks).FindHolderAsync(request, blocks: false, stop);
         network.Heal();
 
         await using var held = await first;
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(second.Refused, Is.EqualTo(wish));
+            Assert.That(second.Refused, Is.EqualTo(request));
             Assert.That((await holder)?.Run, Is.EqualTo("code that took it by hand"));
         }
     }

@@ -59,14 +59,14 @@ public sealed class ServerClockTests : LineFixture
         var locks = Open();
         ILockKeeper keeper = locks;
         await using var held = await locks.TryAcquireAsync(Name, stop);
-        var standing = await keeper.Line.StandAsync(AddressOf(1), new LockWish(Name, Key), new(TimeSpan.FromSeconds(2), 0, false), blocks: false, stop);
-        await keeper.Line.ParkAsync(standing.Place!, blocks: false, stop);
+        var standing = await keeper.WaitQueue.EnqueueAsync(AddressOf(1), new LockRequest(Name, Key), new(TimeSpan.FromSeconds(2), 0, false), blocks: false, stop);
+        await keeper.WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
 
         await MoveAsync("line SET since = since + $2::interval, until = until + $2::interval", moved);
 
         // It is started to learn that its time is over.
         Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
-        Assert.That((await keeper.Line.FindAsync(AddressOf(1), blocks: false, stop))?.IsOverdue, Is.True);
+        Assert.That((await keeper.WaitQueue.FindAsync(AddressOf(1), blocks: false, stop))?.IsOverdue, Is.True);
     }
 
     [TestCase("1 hour"), TestCase("-1 hour")]

@@ -22,7 +22,7 @@ public sealed class SessionPoolerTests
         if (!PgBouncer.IsInstalled) Assert.Ignore(PgBouncer.WhyMissing);
         _bouncer = await PgBouncer.StartAsync(await AssemblySetup.Server.CreateDatabaseAsync("session-pooler"), PoolMode.Session);
         _locks = AdvisoryLocks.Connect(_bouncer.ConnectionString);
-        ((ILockKeeper)_locks).Line.Serve(_store);
+        ((ILockKeeper)_locks).WaitQueue.Serve(_store);
     }
 
     [OneTimeTearDown]
@@ -39,12 +39,12 @@ public sealed class SessionPoolerTests
         var held = await _locks.TryAcquireAsync("pooled line", stop);
         var address = new RunAddress(_store.Id, blocks ? "blocks" : "awaits", "");
 
-        var standing = await keeper.Line.StandAsync(address, new("pooled line", LockKey.Of("pooled line")), default, blocks, stop);
-        await keeper.Line.ParkAsync(standing.Place!, blocks, stop);
+        var standing = await keeper.WaitQueue.EnqueueAsync(address, new("pooled line", LockKey.Of("pooled line")), default, blocks, stop);
+        await keeper.WaitQueue.ParkAsync(standing.Place!, blocks, stop);
         await held!.DisposeAsync();
 
         Assert.That((await _store.NextAsync(stop)).Address, Is.EqualTo(address));
-        await keeper.Line.LeaveAsync(standing.Place!, blocks, stop);
+        await keeper.WaitQueue.DequeueAsync(standing.Place!, blocks, stop);
     }
 
     [Test]
@@ -63,7 +63,7 @@ public sealed class SessionPoolerTests
     {
         await using var source = NpgsqlDataSource.Create(_bouncer.ConnectionString);
         var options = new JobLocksOptions { ApplicationName = Sessions.NewName("plans") };
-        using var statements = new LineStatements(new SessionOpening(source, options, NullLogger.Instance), options, PooledUse.Waiting);
+        using var statements = new WaitQueueStatements(new SessionConnector(source, options, NullLogger.Instance), options, PooledUse.Waiting);
 
         for (var use = 0; use < 3; use++)
         {

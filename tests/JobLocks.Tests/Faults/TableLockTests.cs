@@ -69,7 +69,7 @@ public sealed class TableLockTests
         {
             Assert.That(handle, Is.Not.Null);
             Assert.That(locks.Lacks, Does.Contain("for now"));
-            Assert.That(await ((ILockKeeper)locks).Line.IsUsableAsync(blocks: false, stop), Is.False);
+            Assert.That(await ((ILockKeeper)locks).WaitQueue.IsUsableAsync(blocks: false, stop), Is.False);
         }
     }
 
@@ -89,7 +89,7 @@ public sealed class TableLockTests
         var rewritten = other.AskAsync("VACUUM FULL joblocks.line", stop);
         while (await LockTable.AskAsync(_database, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'joblocks.line'::regclass") is 0L) await Task.Delay(DatabaseState.LookAgainAfter, stop);
         await using (var passes = await locks.TryAcquireAsync("queued", stop)) Assert.That(passes, Is.Not.Null, "nobody can see that somebody waits");
-        var usable = await ((ILockKeeper)locks).Line.IsUsableAsync(blocks: false, stop);
+        var usable = await ((ILockKeeper)locks).WaitQueue.IsUsableAsync(blocks: false, stop);
 
         await transaction.DisposeAsync();
         await rewritten;
@@ -101,7 +101,7 @@ public sealed class TableLockTests
             Assert.That(usable, Is.False);
             Assert.That(newcomer, Is.Null);
             Assert.That(locks.Lacks, Is.Null);
-            Assert.That(await ((ILockKeeper)locks).Line.IsUsableAsync(blocks: false, stop), Is.True);
+            Assert.That(await ((ILockKeeper)locks).WaitQueue.IsUsableAsync(blocks: false, stop), Is.True);
         }
     }
 

@@ -17,7 +17,7 @@ public sealed class JobGateTests
     [TestCase(OnConflict.Fail)]
     public async Task Keeps_the_run_that_was_refused_where_nobody_holds_the_lock_any_more(OnConflict declared)
     {
-        var keeper = new Keeper(static wish => new([], wish));
+        var keeper = new Keeper(static request => new([], request));
 
         var admission = await Enter(declared, keeper);
 
@@ -42,13 +42,13 @@ public sealed class JobGateTests
         return new JobGate(keeper, NullLogger<JobGate>.Instance).TryEnterAsync(call, CancellationToken.None);
     }
 
-    private sealed class Keeper(Func<LockWish, Taken> take) : ILockKeeper
+    private sealed class Keeper(Func<LockRequest, AcquireResult> take) : ILockKeeper
     {
         public int Asked { get; private set; }
 
         public string? Scope => null;
 
-        public IWaitQueue Line => throw new NotSupportedException();
+        public IWaitQueue WaitQueue => throw new NotSupportedException();
 
         public IPageInspector Inspection => throw new NotSupportedException();
 
@@ -56,14 +56,14 @@ public sealed class JobGateTests
 
         public LockTraces Traces { get; } = new(tagsNames: false);
 
-        public RunLedger Ledger { get; } = new();
+        public StatisticsCounter Ledger { get; } = new();
 
-        public ValueTask<Taken> TryTakeAllAsync(IReadOnlyList<LockWish> wishes, Holder run, LinePlace? place, bool blocks, CancellationToken stop)
+        public ValueTask<AcquireResult> TryTakeAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? place, bool blocks, CancellationToken stop)
         {
             Asked++;
-            return new(take(wishes[0]));
+            return new(take(requests[0]));
         }
 
-        public ValueTask<Holder?> FindHolderAsync(LockWish wish, bool blocks, CancellationToken stop) => default;
+        public ValueTask<Holder?> FindHolderAsync(LockRequest request, bool blocks, CancellationToken stop) => default;
     }
 }

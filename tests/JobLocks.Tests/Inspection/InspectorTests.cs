@@ -144,10 +144,10 @@ public sealed class InspectorTests
     public async Task Tells_all_about_a_name_with_its_slots_and_its_last_hour(CancellationToken stop)
     {
         ILockKeeper keeper = _locks;
-        var wish = new LockWish(_name, Key, LockMode.Exclusive, Limit: 3);
-        var first = await keeper.TryTakeAllAsync([wish], new() { Run = "Hangfire job 1" }, place: null, blocks: false, stop);
-        var second = await keeper.TryTakeAllAsync([wish], new() { Run = "Quartz job 2" }, place: null, blocks: false, stop);
-        await (await keeper.TryTakeAllAsync([wish], new() { Run = "Quartz job 3" }, place: null, blocks: false, stop)).Handles[0].DisposeAsync();
+        var request = new LockRequest(_name, Key, LockMode.Exclusive, Limit: 3);
+        var first = await keeper.TryTakeAllAsync([request], new() { Run = "Hangfire job 1" }, place: null, blocks: false, stop);
+        var second = await keeper.TryTakeAllAsync([request], new() { Run = "Quartz job 2" }, place: null, blocks: false, stop);
+        await (await keeper.TryTakeAllAsync([request], new() { Run = "Quartz job 3" }, place: null, blocks: false, stop)).Handles[0].DisposeAsync();
         await UntilAsync(async () => await _looking.Inspector.GetNameAsync(Key, stop) is { Held.Count: 2, Runs: 1 }, stop);
 
         var told = await _looking.Inspector.GetNameAsync(Key, stop);
@@ -218,8 +218,8 @@ public sealed class InspectorTests
     public async Task Finds_the_runs_of_Quartz_by_the_key_of_their_job(CancellationToken stop)
     {
         using var held = (await ((ILockKeeper)_locks).TryTakeAllAsync([new(_name, Key)], new() { Run = "Quartz job DEFAULT.nightly fired vm_17" }, place: null, blocks: false, stop)).Handles[0];
-        var standing = await ((ILockKeeper)_looking).Line.StandAsync(new("Quartz store", "3f2504e0", "") { Job = "DEFAULT.sync" }, new(_name, Key), default, blocks: false, stop);
-        await ((ILockKeeper)_looking).Line.ParkAsync(standing.Place!, blocks: false, stop);
+        var standing = await ((ILockKeeper)_looking).WaitQueue.EnqueueAsync(new("Quartz store", "3f2504e0", "") { Job = "DEFAULT.sync" }, new(_name, Key), default, blocks: false, stop);
+        await ((ILockKeeper)_looking).WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
         await WrittenDownAsync(stop);
 
         using (Assert.EnterMultipleScope())
@@ -401,7 +401,7 @@ public sealed class InspectorTests
 
     private async Task ParkAsync(string run, CancellationToken stop)
     {
-        var standing = await ((ILockKeeper)_looking).Line.StandAsync(new("Test store", run, ""), new(_name, Key), default, blocks: false, stop);
-        await ((ILockKeeper)_looking).Line.ParkAsync(standing.Place!, blocks: false, stop);
+        var standing = await ((ILockKeeper)_looking).WaitQueue.EnqueueAsync(new("Test store", run, ""), new(_name, Key), default, blocks: false, stop);
+        await ((ILockKeeper)_looking).WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
     }
 }

@@ -144,7 +144,7 @@ public sealed class LongTextTests
     [Test]
     public async Task Cuts_names_for_inspection_and_finds_them_by_the_whole_name(CancellationToken stop)
     {
-        var limited = new LockWish(_name, LockKey.Of(_name), LockMode.Exclusive, 2);
+        var limited = new LockRequest(_name, LockKey.Of(_name), LockMode.Exclusive, 2);
         using var held = (await ((ILockKeeper)_locks).TryTakeAllAsync([limited], new() { Run = $"Quartz job {_name}" }, null, blocks: false, stop)).Handles[0];
         var inspector = _others.Inspector;
         IReadOnlyList<LockMatch> found = [];
@@ -217,14 +217,14 @@ public sealed class LongTextTests
         {
             var text = new string('a', offset) + string.Concat(Enumerable.Repeat("\U0001F512", 5000));
 
-            foreach (var cut in new[] { Shown.Cut(text), Shown.Name(text), Shown.Short(text), Shown.Message(text)! })
+            foreach (var cut in new[] { DisplayText.Cut(text), DisplayText.Name(text), DisplayText.Short(text), DisplayText.Message(text)! })
                 Assert.That(LockKey.Of(cut), Is.Not.EqualTo(default(LockKey)), "a text with half of a pair has no key");
         }
     }
 
     [TestCase(200, 200), TestCase(201, 170)]
     public void Leaves_a_text_whole_that_is_not_too_long(int length, int atMost) =>
-        Assert.That(Shown.Cut(new('n', length)), Has.Length.AtMost(atMost).And.Length.GreaterThan(150));
+        Assert.That(DisplayText.Cut(new('n', length)), Has.Length.AtMost(atMost).And.Length.GreaterThan(150));
 
     private sealed record Order(string Message)
     {

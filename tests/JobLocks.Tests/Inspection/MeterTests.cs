@@ -78,7 +78,7 @@ public sealed class MeterTests
         var admitted = (Admission.Admitted)await gate.TryEnterAsync(Call(OnConflict.Wait), stop);
         var waits = await gate.TryEnterAsync(Call(OnConflict.Wait) with { Address = _ => address }, stop);
         admitted.Dispose();
-        using var later = (Admission.Admitted)await gate.TryEnterAsync(Call(OnConflict.Wait) with { Address = _ => address, MayStandInLine = true }, stop);
+        using var later = (Admission.Admitted)await gate.TryEnterAsync(Call(OnConflict.Wait) with { Address = _ => address, MayWaitInQueue = true }, stop);
 
         using (Assert.EnterMultipleScope())
         {

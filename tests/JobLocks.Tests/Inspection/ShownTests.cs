@@ -25,17 +25,17 @@ public sealed class ShownTests
     [TestCase("\uE000\uFFFF", "<U+E000><U+FFFF>", TestName = "No characters")]
     [TestCase("a\nb\r\t\0\u007F\u0085\u2028", "a␊b␍␉␀<U+007F><U+0085><U+2028>", TestName = "Control characters")]
     [TestCase("Grüße 東京 😀 a b", "Grüße 東京 😀 a b", TestName = "Plain text")]
-    public void Shows_what_cannot_be_seen_by_its_number(string name, string expected) => Assert.That(Shown.OneLine(name), Is.EqualTo(expected));
+    public void Shows_what_cannot_be_seen_by_its_number(string name, string expected) => Assert.That(DisplayText.OneLine(name), Is.EqualTo(expected));
 
     // No text in metadata can have them.
     [Test]
-    public void Shows_half_of_a_pair_by_its_number() => Assert.That(Shown.OneLine(new([(char)0xD800, 'a', (char)0xDC00])), Is.EqualTo("<U+D800>a<U+DC00>"));
+    public void Shows_half_of_a_pair_by_its_number() => Assert.That(DisplayText.OneLine(new([(char)0xD800, 'a', (char)0xDC00])), Is.EqualTo("<U+D800>a<U+DC00>"));
 
     [Test]
     public void Lets_no_character_through_that_cannot_be_seen()
     {
         var through = Enumerable.Range(0, 0x11_0000).Where(Rune.IsValid).Select(static number => new Rune(number))
-            .Where(static letter => letter.Value != ' ' && Unseen.Contains(Rune.GetUnicodeCategory(letter)) && Shown.OneLine(letter.ToString()).Contains(letter.ToString(), StringComparison.Ordinal));
+            .Where(static letter => letter.Value != ' ' && Unseen.Contains(Rune.GetUnicodeCategory(letter)) && DisplayText.OneLine(letter.ToString()).Contains(letter.ToString(), StringComparison.Ordinal));
 
         Assert.That(through, Is.Empty);
     }

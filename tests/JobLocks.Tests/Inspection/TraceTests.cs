@@ -74,7 +74,7 @@ public sealed class TraceTests
         Assert.That(Ours.Select(static span => span.OperationName), Has.None.EqualTo(LockTraces.Wait));
         first.Dispose();
 
-        using var later = (Admission.Admitted)await gate.TryEnterAsync(Call(OnConflict.Wait) with { Address = _ => address, MayStandInLine = true }, stop);
+        using var later = (Admission.Admitted)await gate.TryEnterAsync(Call(OnConflict.Wait) with { Address = _ => address, MayWaitInQueue = true }, stop);
 
         var takes = Ours.Where(static span => span.OperationName is LockTraces.Take).ToList();
         var wait = Ours.Single(static span => span.OperationName is LockTraces.Wait);

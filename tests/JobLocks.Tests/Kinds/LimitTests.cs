@@ -206,7 +206,7 @@ public sealed class LimitTests : TwoInstances
     public async Task Takes_a_place_and_another_lock_together_or_neither(CancellationToken stop)
     {
         var other = $"other({Name})";
-        LockWish[] both = [Wish(Name, 2), Wish(other, 1)];
+        LockRequest[] both = [RequestFor(Name, 2), RequestFor(other, 1)];
         await using (await Others.AcquireAsync(other, Patience, stop))
         {
             var refused = await ((ILockKeeper)Locks).TryTakeAllAsync(both, Run, null, blocks: false, stop);
@@ -225,7 +225,7 @@ public sealed class LimitTests : TwoInstances
     public async Task Takes_places_synchronously_too(CancellationToken stop)
     {
         var keeper = (ILockKeeper)Locks;
-        Taken Take() => Blocking.Wait(keeper.TryTakeAllAsync([Wish(Name, 2)], Run, null, blocks: true, stop).AsTask());
+        AcquireResult Take() => Blocking.Wait(keeper.TryTakeAllAsync([RequestFor(Name, 2)], Run, null, blocks: true, stop).AsTask());
         var first = Take();
         var second = Take();
         var third = Take();
@@ -233,8 +233,8 @@ public sealed class LimitTests : TwoInstances
         using (Assert.EnterMultipleScope())
         {
             Assert.That(third.Refused, Is.Not.Null);
-            Assert.That((await keeper.FindHolderAsync(Wish(Name, 2), blocks: true, stop))!.ToString(), Does.StartWith("a run of a test on"));
-            Assert.That((await ((ILockKeeper)Others).FindHolderAsync(Wish(Name, 2), blocks: false, stop))!.Backend, Is.Not.Null);
+            Assert.That((await keeper.FindHolderAsync(RequestFor(Name, 2), blocks: true, stop))!.ToString(), Does.StartWith("a run of a test on"));
+            Assert.That((await ((ILockKeeper)Others).FindHolderAsync(RequestFor(Name, 2), blocks: false, stop))!.Backend, Is.Not.Null);
         }
 
         first.Handles[0].Dispose();
@@ -263,13 +263,13 @@ public sealed class LimitTests : TwoInstances
 
     private static LockRule Rule(LockDeclaration declaration) => LockRule.For(declaration, JobSignature.Of(typeof(ClientSync)));
 
-    private static LockWish Wish(string name, int limit) => new(name, LockKey.Of(name), LockMode.Exclusive, limit);
+    private static LockRequest RequestFor(string name, int limit) => new(name, LockKey.Of(name), LockMode.Exclusive, limit);
 
     private Task<JobLockHandle?> TryTakeAsync(AdvisoryLocks locks, int limit, CancellationToken stop) => TryTakeAsync(locks, Name, limit, stop);
 
     private static async Task<JobLockHandle?> TryTakeAsync(AdvisoryLocks locks, string name, int limit, CancellationToken stop)
     {
-        var taken = await ((ILockKeeper)locks).TryTakeAllAsync([Wish(name, limit)], Run, null, blocks: false, stop);
+        var taken = await ((ILockKeeper)locks).TryTakeAllAsync([RequestFor(name, limit)], Run, null, blocks: false, stop);
         return taken.Refused is null ? taken.Handles[0] : null;
     }
 }

@@ -109,8 +109,8 @@ public sealed class FreeWorkerTests : LineFixture
         await holding!.DisposeAsync();
         var first = await Runs.NextAsync(stop);
         while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1 AND woken IS NOT NULL", Name) is not 2L) await Task.Delay(10, stop);
-        var line = ((ILockKeeper)alone).Line;
-        await line.LeaveAsync((await line.FindAsync(first.Address, blocks: false, stop))!, blocks: false, stop);
+        var line = ((ILockKeeper)alone).WaitQueue;
+        await line.DequeueAsync((await line.FindAsync(first.Address, blocks: false, stop))!, blocks: false, stop);
         Runs.WorkerFreed();
 
         Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("2"));
@@ -120,7 +120,7 @@ public sealed class FreeWorkerTests : LineFixture
     public async Task Tells_a_run_that_a_newer_one_has_replaced_so_when_a_worker_becomes_free(CancellationToken stop)
     {
         var busy = Open(static options => options.SweepInterval = TimeSpan.FromMinutes(1));
-        var line = ((ILockKeeper)busy).Line;
+        var line = ((ILockKeeper)busy).WaitQueue;
         Runs.FreeWorkers = [];
         await using var holding = await busy.TryAcquireAsync(Name, stop);
         await ParkInAsync(busy, "default", stop);
@@ -145,10 +145,10 @@ public sealed class FreeWorkerTests : LineFixture
 
     private Task ParkInAsync(ILockKeeper locks, string queue, CancellationToken stop) => ParkAsync(locks, "1", new(Name, Key), stop, queue);
 
-    private async Task ParkAsync(ILockKeeper locks, string run, LockWish wish, CancellationToken stop, string queue = "default")
+    private async Task ParkAsync(ILockKeeper locks, string run, LockRequest request, CancellationToken stop, string queue = "default")
     {
-        var standing = await locks.Line.StandAsync(new(Runs.Id, run, queue), wish, default, blocks: false, stop);
-        await locks.Line.ParkAsync(standing.Place!, blocks: false, stop);
+        var standing = await locks.WaitQueue.EnqueueAsync(new(Runs.Id, run, queue), request, default, blocks: false, stop);
+        await locks.WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
     }
 
     /// <summary>A process that sweeps: the sweep of an idle one could wake all runs, and not only those that are left to it.</summary>

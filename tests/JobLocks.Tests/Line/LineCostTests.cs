@@ -43,11 +43,11 @@ public sealed class LineCostTests
 
     [TestCase(42), TestCase(43)]
     public async Task Reads_a_few_blocks_to_take_a_lock(long key) =>
-        Assert.That(await BlocksOfAsync(LockSql.BatchInLine, Verbs(LockVerb.Take), Keys(key), Keys(long.MaxValue)), Is.InRange(1, FewBlocks));
+        Assert.That(await BlocksOfAsync(LockSql.BatchInLine, Verbs(OperationCode.Take), Keys(key), Keys(long.MaxValue)), Is.InRange(1, FewBlocks));
 
     [TestCase(42), TestCase(43)]
     public async Task Reads_a_few_blocks_to_see_whether_somebody_waits_for_what_is_released(long key) =>
-        Assert.That(await BlocksOfAsync(LockSql.LinesOfReleased, Verbs(LockVerb.Release), Keys(key), Keys(key)), Is.InRange(1, FewBlocks));
+        Assert.That(await BlocksOfAsync(LockSql.LinesOfReleased, Verbs(OperationCode.Release), Keys(key), Keys(key)), Is.InRange(1, FewBlocks));
 
     [Test]
     public async Task Reads_a_few_blocks_to_choose_who_is_next()
@@ -64,9 +64,9 @@ public sealed class LineCostTests
 
     [TestCase(42), TestCase(43)]
     public async Task Reads_a_few_blocks_to_see_whether_anybody_waits_for_a_key(long key) =>
-        Assert.That(await BlocksOfAsync($"SELECT {GuardSql.SomebodyStandsForKeys}", Verbs(LockVerb.Take), Keys(key)), Is.InRange(1, FewBlocks));
+        Assert.That(await BlocksOfAsync($"SELECT {GuardSql.SomebodyStandsForKeys}", Verbs(OperationCode.Take), Keys(key)), Is.InRange(1, FewBlocks));
 
-    private static NpgsqlParameter<short[]> Verbs(LockVerb verb) => new() { TypedValue = [(short)verb] };
+    private static NpgsqlParameter<short[]> Verbs(OperationCode verb) => new() { TypedValue = [(short)verb] };
 
     private static NpgsqlParameter<long[]> Keys(long key) => new() { TypedValue = [key] };
 
@@ -74,7 +74,7 @@ public sealed class LineCostTests
     private async Task<int> BlocksOfAsync(string sql, params NpgsqlParameter[] parameters)
     {
         await using var undone = await _connection.BeginTransactionAsync();
-        await using var explain = new NpgsqlCommand($"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {LineSql.For(new(), sql)}", _connection, undone);
+        await using var explain = new NpgsqlCommand($"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {WaitQueueSql.For(new(), sql)}", _connection, undone);
         explain.Parameters.AddRange(parameters);
         using var plan = JsonDocument.Parse((string)(await explain.ExecuteScalarAsync())!);
         await TestContext.Out.WriteLineAsync(plan.RootElement.ToString());

@@ -97,7 +97,7 @@ public sealed class LineTests : LineFixture
             """,
             slow.Id);
 
-        ((ILockKeeper)locks).Line.Serve(slow);
+        ((ILockKeeper)locks).WaitQueue.Serve(slow);
         for (var i = 0; i < Names; i++) await slow.NextAsync(stop);
         await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE store = $1", slow.Id);
 
@@ -230,7 +230,7 @@ public sealed class LineTests : LineFixture
         {
             Assert.That(taken, Is.Not.Null);
             Assert.That(held!.Lost.IsCancellationRequested, Is.False);
-            Assert.That(await ((ILockKeeper)locks).Line.IsUsableAsync(blocks: false, stop), Is.False);
+            Assert.That(await ((ILockKeeper)locks).WaitQueue.IsUsableAsync(blocks: false, stop), Is.False);
         }
     }
 

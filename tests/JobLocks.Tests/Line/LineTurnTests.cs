@@ -26,10 +26,10 @@ public sealed class LineTurnTests : LineFixture
     {
         const int Limit = 8;
         var locks = await OpenWithoutSweepAsync(stop);
-        var wish = new LockWish(Name, Key, LockMode.Exclusive, Limit);
+        var request = new LockRequest(Name, Key, LockMode.Exclusive, Limit);
         var held = new List<JobLockHandle>();
-        while (held.Count < Limit) held.AddRange((await ((ILockKeeper)locks).TryTakeAllAsync([wish], new() { Run = "h" }, null, blocks: false, stop)).Handles);
-        for (var i = 0; i < Limit + 2; i++) await ParkAsync(locks, i, wish, stop);
+        while (held.Count < Limit) held.AddRange((await ((ILockKeeper)locks).TryTakeAllAsync([request], new() { Run = "h" }, null, blocks: false, stop)).Handles);
+        for (var i = 0; i < Limit + 2; i++) await ParkAsync(locks, i, request, stop);
 
         foreach (var handle in held) await handle.DisposeAsync();
         var woken = new List<string>();
@@ -60,13 +60,13 @@ public sealed class LineTurnTests : LineFixture
         const int Limit = 4;
         Name += name;
         ILockKeeper locks = Open();
-        var wish = new LockWish(Name, Key, LockMode.Exclusive, Limit);
+        var request = new LockRequest(Name, Key, LockMode.Exclusive, Limit);
         var held = new List<JobLockHandle>();
-        for (var i = 0; i < Limit; i++) held.AddRange((await locks.TryTakeAllAsync([wish], new() { Run = "h" }, null, blocks: false, stop)).Handles);
-        for (var i = 0; i < Limit; i++) await ParkAsync(locks, i, wish, stop);
+        for (var i = 0; i < Limit; i++) held.AddRange((await locks.TryTakeAllAsync([request], new() { Run = "h" }, null, blocks: false, stop)).Handles);
+        for (var i = 0; i < Limit; i++) await ParkAsync(locks, i, request, stop);
 
         // Under another name, so that one can see that it was swept.
-        var free = new LockWish($"{Name} free", LockKey.Of($"{Name} free"));
+        var free = new LockRequest($"{Name} free", LockKey.Of($"{Name} free"));
         await ParkAsync(locks, 100, free, stop);
         await Runs.NextAsync(stop);
         await ParkAsync(locks, 101, free with { Name = $"{Name} freer", Key = LockKey.Of($"{Name} freer") }, stop);
@@ -102,12 +102,12 @@ public sealed class LineTurnTests : LineFixture
         var held = await ((AdvisoryLocks)locks).TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 0, stop);
         var late = AddressOf(1);
-        await locks.Line.StandAsync(late, new(Name, Key), new(TimeSpan.FromMilliseconds(1), 0, KeepsNewest: false), blocks: false, stop);
+        await locks.WaitQueue.EnqueueAsync(late, new(Name, Key), new(TimeSpan.FromMilliseconds(1), 0, KeepsNewest: false), blocks: false, stop);
         await LockTable.AskAsync(Database, "UPDATE joblocks.line SET woken = now() WHERE run = '1' AND store = $1", Runs.Id);
         await held!.DisposeAsync();
         await Runs.NextAsync(stop);
 
-        var place = await locks.Line.FindAsync(late, blocks: false, stop);
+        var place = await locks.WaitQueue.FindAsync(late, blocks: false, stop);
         var taken = await locks.TryTakeAllAsync([new(Name, Key)], new() { Run = "late" }, place, blocks: false, stop);
 
         Assert.That(place!.IsOverdue, Is.True);
@@ -117,7 +117,7 @@ public sealed class LineTurnTests : LineFixture
     [Test]
     public async Task Lets_a_run_pass_nobody_under_a_name_for_which_its_turn_has_not_come(CancellationToken stop)
     {
-        var other = new LockWish($"{Name} other", LockKey.Of($"{Name} other"));
+        var other = new LockRequest($"{Name} other", LockKey.Of($"{Name} other"));
         ILockKeeper locks = await OpenWithoutSweepAsync(stop);
         var held = await ((AdvisoryLocks)locks).TryAcquireAsync(Name, stop);
         var heldOther = await ((AdvisoryLocks)locks).TryAcquireAsync(other.Name!, stop);
@@ -128,7 +128,7 @@ public sealed class LineTurnTests : LineFixture
         await heldOther!.DisposeAsync();
         await Runs.NextAsync(stop);
 
-        var place = await locks.Line.FindAsync(AddressOf(1), blocks: false, stop);
+        var place = await locks.WaitQueue.FindAsync(AddressOf(1), blocks: false, stop);
         var taken = await locks.TryTakeAllAsync([new(Name, Key), other], new() { Run = "1" }, place, blocks: false, stop);
 
         Assert.That(place!.IsWoken, Is.True);
@@ -140,11 +140,11 @@ public sealed class LineTurnTests : LineFixture
     {
         ILockKeeper locks = await OpenWithoutSweepAsync(stop);
         var held = await ((AdvisoryLocks)locks).TryAcquireAsync(Name, stop);
-        var standing = await locks.Line.StandAsync(AddressOf(0), new(Name, Key), default, blocks: false, stop);
+        var standing = await locks.WaitQueue.EnqueueAsync(AddressOf(0), new(Name, Key), default, blocks: false, stop);
         await ParkAsync(locks, 1, stop);
         await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE run = '0' AND store = $1", Runs.Id);
 
-        await locks.Line.ParkAsync(standing.Place!, blocks: false, stop);
+        await locks.WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
         await held!.DisposeAsync();
 
         Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("0"));
@@ -157,12 +157,12 @@ public sealed class LineTurnTests : LineFixture
         var runs = new RunsOfTest { Id = $"{VolatileStore.Prefix}Test {Guid.NewGuid():N}" };
         var other = AdvisoryLocks.Connect(Database);
         var locks = AdvisoryLocks.Connect(Database);
-        ((ILockKeeper)locks).Line.Serve(runs);
+        ((ILockKeeper)locks).WaitQueue.Serve(runs);
         var held = await other.TryAcquireAsync(Name, stop);
         for (var i = 0; i < 2; i++)
         {
-            var standing = await ((ILockKeeper)locks).Line.StandAsync(new(runs.Id, $"{i}", ""), new(Name, Key), default, blocks: false, stop);
-            await ((ILockKeeper)locks).Line.ParkAsync(standing.Place!, blocks: false, stop);
+            var standing = await ((ILockKeeper)locks).WaitQueue.EnqueueAsync(new(runs.Id, $"{i}", ""), new(Name, Key), default, blocks: false, stop);
+            await ((ILockKeeper)locks).WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
         }
 
         await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE store = $1", runs.Id);
@@ -263,7 +263,7 @@ public sealed class LineTurnTests : LineFixture
         var locks = await OpenWithoutSweepAsync(stop);
         var others = AdvisoryLocks.Connect(Database);
         var gate = JobGate.To(locks);
-        var call = Calls.Call(Name) with { MayStandInLine = true, Address = _ => AddressOf(0) };
+        var call = Calls.Call(Name) with { MayWaitInQueue = true, Address = _ => AddressOf(0) };
         // They are asked for in the order of their keys.
         var (first, second) = LockKey.Of($"{Name}1").Value < LockKey.Of($"{Name}2").Value ? ($"{Name}1", $"{Name}2") : ($"{Name}2", $"{Name}1");
         call = call with
@@ -302,7 +302,7 @@ public sealed class LineTurnTests : LineFixture
         var locks = await OpenWithoutSweepAsync(stop);
         await using var held = await locks.TryAcquireAsync(Name, stop);
         var gate = JobGate.To(locks);
-        var call = Calls.Call(Name) with { MayStandInLine = true, Address = _ => AddressOf(0) };
+        var call = Calls.Call(Name) with { MayWaitInQueue = true, Address = _ => AddressOf(0) };
         var bounded = call with { Rules = [LockRule.For(new(Name, OnConflict.Wait, 15) { WaitAtMostSeconds = 1 }, call.Job)] };
         await gate.ParkedAsync(((Admission.Waits)await gate.TryEnterAsync(bounded, stop)).Place);
         await LockTable.AskAsync(Database, "UPDATE joblocks.line SET until = now() - interval '1 s' WHERE store = $1", Runs.Id);
@@ -317,7 +317,7 @@ public sealed class LineTurnTests : LineFixture
         var locks = await OpenWithoutSweepAsync(stop);
         await using var held = await locks.TryAcquireAsync(Name, stop);
         var gate = JobGate.To(locks);
-        var call = Calls.Call(Name) with { MayStandInLine = true, Address = _ => AddressOf(0), WasStartedBefore = static () => true };
+        var call = Calls.Call(Name) with { MayWaitInQueue = true, Address = _ => AddressOf(0), WasStartedBefore = static () => true };
         call = call with { Rules = [LockRule.For(new(Name, OnConflict.Wait, 15) { WaitAtMostSeconds = 60 }, call.Job)] };
         await gate.ParkedAsync(((Admission.Waits)await gate.TryEnterAsync(call, stop)).Place);
         await LockTable.AskAsync(

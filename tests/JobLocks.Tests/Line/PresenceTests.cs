@@ -75,7 +75,7 @@ public sealed class PresenceTests : LineFixture
         await using var holding = await application.TryAcquireAsync(Name, stop);
         await AddRowsAsync("Quartz of an application that was retired", 3);
 
-        var standing = await ((ILockKeeper)application).Line.StandAsync(AddressOf(1), new(Name, Key), default, blocks: false, stop);
+        var standing = await ((ILockKeeper)application).WaitQueue.EnqueueAsync(AddressOf(1), new(Name, Key), default, blocks: false, stop);
 
         Assert.That(standing.Ahead, Is.Zero);
     }
@@ -109,7 +109,7 @@ public sealed class PresenceTests : LineFixture
         }
 
         Runs.CanStart = false;
-        ((ILockKeeper)application).Line.Serve(Runs);
+        ((ILockKeeper)application).WaitQueue.Serve(Runs);
         await UntilServedAsync(Runs.Id, isServedElsewhere ? 1 : 0, stop);
         await holding!.DisposeAsync();
 
@@ -117,7 +117,7 @@ public sealed class PresenceTests : LineFixture
         else await (await byHand.AcquireAsync(Name, TimeSpan.FromSeconds(30), stop)).DisposeAsync();
 
         Runs.CanStart = true;
-        ((ILockKeeper)application).Line.Serve(Runs);
+        ((ILockKeeper)application).WaitQueue.Serve(Runs);
         if (!isServedElsewhere) Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
     }
 
@@ -141,9 +141,9 @@ public sealed class PresenceTests : LineFixture
         var runs = new RunsOfTest { Id = $"{VolatileStore.Prefix}Test {Guid.NewGuid():N}" };
         ILockKeeper application = OpenFor(runs);
         await using var holding = await ((AdvisoryLocks)application).TryAcquireAsync(Name, stop);
-        await application.Line.StandAsync(new(runs.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
+        await application.WaitQueue.EnqueueAsync(new(runs.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
 
-        application.Line.Forget(runs);
+        application.WaitQueue.Forget(runs);
 
         Assert.That(await LengthAsync(), Is.Zero);
     }
@@ -158,9 +158,9 @@ public sealed class PresenceTests : LineFixture
         await ProveAsync((AdvisoryLocks)application, stop);
         await UntilServedAsync(runs.Id, 1, stop);
 
-        application.Line.Forget(runs);
-        var standing = await application.Line.StandAsync(new(runs.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
-        await application.Line.ParkAsync(standing.Place!, blocks: false, stop);
+        application.WaitQueue.Forget(runs);
+        var standing = await application.WaitQueue.EnqueueAsync(new(runs.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
+        await application.WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
         await holding!.DisposeAsync();
 
         await using var granted = await byHand.AcquireAsync(Name, TimeSpan.FromSeconds(30), stop);
@@ -231,8 +231,8 @@ public sealed class PresenceTests : LineFixture
         ILockKeeper keeper = application;
         for (var i = 1; i <= 20; i++)
         {
-            var standing = await keeper.Line.StandAsync(new(Runs.Id, $"{i}", "unserved"), new(Name, Key), default, blocks: false, stop);
-            await keeper.Line.ParkAsync(standing.Place!, blocks: false, stop);
+            var standing = await keeper.WaitQueue.EnqueueAsync(new(Runs.Id, $"{i}", "unserved"), new(Name, Key), default, blocks: false, stop);
+            await keeper.WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
         }
 
         await ParkAsync(application, 21, stop);

@@ -42,11 +42,11 @@ public sealed class RollCallTests : LineFixture
     {
         var locks = Open();
         var other = Open();
-        ((ILockKeeper)other).Line.Forget(Runs);
+        ((ILockKeeper)other).WaitQueue.Forget(Runs);
         var elsewhere = new RunsOfTest();
-        ((ILockKeeper)other).Line.Serve(elsewhere);
+        ((ILockKeeper)other).WaitQueue.Serve(elsewhere);
         await using var holding = await locks.TryAcquireAsync(Name, stop);
-        await ((ILockKeeper)other).Line.StandAsync(new(elsewhere.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
+        await ((ILockKeeper)other).WaitQueue.EnqueueAsync(new(elsewhere.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
 
         var came = await EnterAsync(locks, Rule with { KeepWaiting = 1 } with { KeepNewest = keepsNewest }, stop);
 

@@ -10,7 +10,7 @@ namespace JobLocks.Tests.Line;
 [TestFixture, CancelAfter(60_000)]
 public sealed class StoppedTests : LineFixture
 {
-    private static readonly LineRules KeepsOne = new(null, 1, KeepsNewest: false);
+    private static readonly WaitRules KeepsOne = new(null, 1, KeepsNewest: false);
 
     [Test]
     public async Task Makes_others_wait_for_a_moment_and_those_of_other_names_not_at_all(CancellationToken stop)
@@ -19,9 +19,9 @@ public sealed class StoppedTests : LineFixture
         await ProveAsync((AdvisoryLocks)locks, stop);
         await using var stopped = await CountAsync(stop);
 
-        var waiting = Enumerable.Range(1, 8).Select(run => locks.Line.StandAsync(AddressOf(run), new(Name, Key), KeepsOne, blocks: false, stop).AsTask()).ToList();
+        var waiting = Enumerable.Range(1, 8).Select(run => locks.WaitQueue.EnqueueAsync(AddressOf(run), new(Name, Key), KeepsOne, blocks: false, stop).AsTask()).ToList();
         var other = $"other {Name}";
-        var standing = await locks.Line.StandAsync(AddressOf(0), new(other, LockKey.Of(other)), default, blocks: false, stop);
+        var standing = await locks.WaitQueue.EnqueueAsync(AddressOf(0), new(other, LockKey.Of(other)), default, blocks: false, stop);
         foreach (var one in waiting) await Assert.ThatAsync(() => one, Throws.InstanceOf<PostgresException>().With.Property(nameof(PostgresException.SqlState)).EqualTo(PostgresErrorCodes.LockNotAvailable));
 
         Assert.That(standing.Place, Is.Not.Null);
@@ -35,7 +35,7 @@ public sealed class StoppedTests : LineFixture
         await using var stopped = await CountAsync(stop);
 
         while (await LockTable.AskAsync(Database, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", stopped.ProcessID) is not 0L) stop.ThrowIfCancellationRequested();
-        var standing = await locks.Line.StandAsync(AddressOf(1), new(Name, Key), KeepsOne, blocks: false, stop);
+        var standing = await locks.WaitQueue.EnqueueAsync(AddressOf(1), new(Name, Key), KeepsOne, blocks: false, stop);
 
         Assert.That(standing.Place, Is.Not.Null);
     }

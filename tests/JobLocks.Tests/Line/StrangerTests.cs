@@ -15,7 +15,7 @@ public sealed class StrangerTests : LineFixture
     private const string OneLeads =
         "SELECT count(*) = 1 FROM pg_locks WHERE classid = 1246524279 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
-    private static readonly LineRules KeepsOne = new() { Keep = 1 };
+    private static readonly WaitRules KeepsOne = new() { Keep = 1 };
 
     private Stranger _stranger = null!;
 
@@ -130,8 +130,8 @@ public sealed class StrangerTests : LineFixture
         while (((AdvisoryLocks)locks).Lacks is null) stop.ThrowIfCancellationRequested();
 
         var begun = TimeProvider.System.GetTimestamp();
-        var first = await locks.Line.StandAsync(AddressOf(1), new(Name, Key), KeepsOne, blocks: false, stop);
-        var second = await locks.Line.StandAsync(AddressOf(2), new(Name, Key), KeepsOne, blocks: false, stop);
+        var first = await locks.WaitQueue.EnqueueAsync(AddressOf(1), new(Name, Key), KeepsOne, blocks: false, stop);
+        var second = await locks.WaitQueue.EnqueueAsync(AddressOf(2), new(Name, Key), KeepsOne, blocks: false, stop);
 
         using (Assert.EnterMultipleScope())
         {

@@ -38,7 +38,7 @@ public sealed class UnvouchedRowsTests : LineFixture
         var holding = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
         var first = await EnterAsync(locks, 2, Rule with { WaitAtMostSeconds = 1 }, stop);
-        await ((ILockKeeper)locks).Line.ParkAsync(((Admission.Waits)first).Place, blocks: false, stop);
+        await ((ILockKeeper)locks).WaitQueue.ParkAsync(((Admission.Waits)first).Place, blocks: false, stop);
         await holding!.DisposeAsync();
         await Runs.NextAsync(stop);
         Runs.Fate = static run => run.Address.Run is "1" ? RunFate.IsGone : RunFate.Waits;
@@ -70,7 +70,7 @@ public sealed class UnvouchedRowsTests : LineFixture
     [Test]
     public async Task Asks_no_store_where_the_answer_changes_nothing_for_a_full_queue(CancellationToken stop)
     {
-        var locks = Open(static options => options.LongestLine = 900);
+        var locks = Open(static options => options.LongestWaitQueue = 900);
         await using var holding = await locks.TryAcquireAsync(Name, stop);
         await AddRowsAsync(Runs.Id, "", 900);
         var asked = 0;
@@ -114,8 +114,8 @@ public sealed class UnvouchedRowsTests : LineFixture
         Runs.Id = $"{Runs.Id} restored";
         while (await ShownAsync(Runs.Id) == 0) await Task.Delay(20, stop);
 
-        var standing = await ((ILockKeeper)locks).Line.StandAsync(before, new(Name, Key), default, blocks: false, stop);
-        await ((ILockKeeper)locks).Line.ParkAsync(standing.Place!, blocks: false, stop);
+        var standing = await ((ILockKeeper)locks).WaitQueue.EnqueueAsync(before, new(Name, Key), default, blocks: false, stop);
+        await ((ILockKeeper)locks).WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
         await holding!.DisposeAsync();
         var woken = await Runs.NextAsync(stop);
 
@@ -155,7 +155,7 @@ public sealed class UnvouchedRowsTests : LineFixture
         await AddRowsAsync("Quartz of an application that has stopped", "", 50);
 
         var came = (Admission.Waits)await EnterAsync(locks, 1, Rule, stop);
-        await ((ILockKeeper)locks).Line.ParkAsync(came.Place, blocks: false, stop);
+        await ((ILockKeeper)locks).WaitQueue.ParkAsync(came.Place, blocks: false, stop);
 
         var shown = await locks.Inspector.GetNameAsync(Key, 0, 100, stop: stop);
         using (Assert.EnterMultipleScope())
@@ -173,7 +173,7 @@ public sealed class UnvouchedRowsTests : LineFixture
         await using var holding = await locks.TryAcquireAsync(Name, stop);
         await AddRowsAsync("Quartz of an application that has stopped", "", 3);
         var came = (Admission.Waits)await EnterAsync(locks, 1, Rule, stop);
-        await ((ILockKeeper)locks).Line.ParkAsync(came.Place, blocks: false, stop);
+        await ((ILockKeeper)locks).WaitQueue.ParkAsync(came.Place, blocks: false, stop);
 
         var pressed = (await locks.Inspector.GetOverviewAsync(stop)).Pressed;
         var waiting = await locks.Inspector.GetWaitingAsync(stop: stop);

@@ -38,7 +38,7 @@ public sealed class WakeSqlTests
     [Test]
     public async Task Wakes_one_where_one_may_run([Values] bool countsWoken)
     {
-        await StandAsync(20);
+        await EnqueueAsync(20);
 
         Assert.That(await ReleaseAtOnceAsync(free: 1, countsWoken), Is.EqualTo([1]));
     }
@@ -46,7 +46,7 @@ public sealed class WakeSqlTests
     [Test]
     public async Task Wakes_one_for_each_that_left_where_several_may_run()
     {
-        await StandAsync(20, slots: Releases);
+        await EnqueueAsync(20, slots: Releases);
 
         Assert.That(await ReleaseAtOnceAsync(free: 1), Is.EqualTo(Enumerable.Range(1, Releases)));
     }
@@ -54,7 +54,7 @@ public sealed class WakeSqlTests
     [Test]
     public async Task Wakes_no_more_than_are_free_where_those_who_were_woken_count()
     {
-        await StandAsync(20, slots: 5);
+        await EnqueueAsync(20, slots: 5);
 
         Assert.That(await ReleaseAtOnceAsync(free: 3, countsWoken: true), Is.EqualTo([1, 2, 3]));
     }
@@ -62,9 +62,9 @@ public sealed class WakeSqlTests
     [Test]
     public async Task Wakes_the_readers_before_a_writer_once_each()
     {
-        await StandAsync(10, mode: LockMode.Shared);
-        await StandAsync(1);
-        await StandAsync(10, mode: LockMode.Shared);
+        await EnqueueAsync(10, mode: LockMode.Shared);
+        await EnqueueAsync(1);
+        await EnqueueAsync(10, mode: LockMode.Shared);
 
         Assert.That(await ReleaseAtOnceAsync(free: 1), Is.EqualTo(Enumerable.Range(1, 10)));
     }
@@ -72,8 +72,8 @@ public sealed class WakeSqlTests
     [Test]
     public async Task Wakes_a_writer_alone_before_the_readers_behind_it()
     {
-        await StandAsync(1);
-        await StandAsync(10, mode: LockMode.Shared);
+        await EnqueueAsync(1);
+        await EnqueueAsync(10, mode: LockMode.Shared);
 
         Assert.That(await ReleaseAtOnceAsync(free: 1), Is.EqualTo([1]));
     }
@@ -81,7 +81,7 @@ public sealed class WakeSqlTests
     [Test]
     public async Task Wakes_the_next_when_the_first_has_had_its_turn_and_did_not_come()
     {
-        await StandAsync(3);
+        await EnqueueAsync(3);
         await RunAsync("UPDATE joblocks.line SET woken = now() - interval '31 s', told = true WHERE place = (SELECT min(place) FROM joblocks.line WHERE key = $1)", _key.Value);
 
         Assert.That(await ReleaseAtOnceAsync(free: 1), Is.EqualTo([2]));
@@ -90,7 +90,7 @@ public sealed class WakeSqlTests
     [Test]
     public async Task Wakes_nobody_who_is_not_to_run()
     {
-        await StandAsync(2);
+        await EnqueueAsync(2);
         await RunAsync("UPDATE joblocks.line SET verdict = 'Skipped' WHERE place = (SELECT min(place) FROM joblocks.line WHERE key = $1)", _key.Value);
 
         Assert.That(await ReleaseAtOnceAsync(free: 1), Is.EqualTo([2]));
@@ -100,9 +100,9 @@ public sealed class WakeSqlTests
     public async Task Leaves_the_lines_of_other_names_alone()
     {
         var other = _key;
-        await StandAsync(1);
+        await EnqueueAsync(1);
         NewKey();
-        await StandAsync(1);
+        await EnqueueAsync(1);
 
         await ReleaseAtOnceAsync(free: 1);
 
@@ -110,7 +110,7 @@ public sealed class WakeSqlTests
     }
 
     /// <summary>So many more stand in the line.</summary>
-    private Task<object?> StandAsync(int count, LockMode mode = LockMode.Exclusive, int slots = 1) => RunAsync(
+    private Task<object?> EnqueueAsync(int count, LockMode mode = LockMode.Exclusive, int slots = 1) => RunAsync(
         """
         INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
         SELECT $1, 'name', $2, $3, 'store', gen_random_uuid()::text, '', true FROM generate_series(1, $4)
@@ -126,7 +126,7 @@ public sealed class WakeSqlTests
     {
         var places = await PlacesAsync("SELECT place FROM joblocks.line WHERE key = $1 ORDER BY place", new NpgsqlParameter<long> { TypedValue = _key.Value });
         var woken = await Task.WhenAll(Enumerable.Range(0, Releases).Select(_ => Task.Run(() => PlacesAsync(
-            LineSql.For(Options, WakeSql.Wake),
+            WaitQueueSql.For(Options, WakeSql.Wake),
             [
                 new NpgsqlParameter<long[]> { TypedValue = [_key.Value] },
                 new NpgsqlParameter<int[]> { TypedValue = [free] },

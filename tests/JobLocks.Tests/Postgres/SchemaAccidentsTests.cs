@@ -2,7 +2,6 @@ using JobLocks.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Npgsql;
-using LockTable = JobLocks.Tests.Support.LockTable;
 
 namespace JobLocks.Tests.Postgres;
 

@@ -3,7 +3,7 @@ using JobLocks.Postgres;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Npgsql;
-using LockTable = JobLocks.Tests.Support.LockTable;
+using JobLocks.Tests.Support;
 
 namespace JobLocks.Tests.Postgres;
 

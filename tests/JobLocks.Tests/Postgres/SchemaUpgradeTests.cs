@@ -1,7 +1,6 @@
 using JobLocks.Postgres;
 using JobLocks.Tests.Support;
 using Npgsql;
-using LockTable = JobLocks.Tests.Support.LockTable;
 
 namespace JobLocks.Tests.Postgres;
 

@@ -10,13 +10,13 @@ namespace JobLocks.Tests.Postgres;
 public sealed class SessionSettingsTests
 {
     private NpgsqlDataSource _source = null!;
-    private OpenedSession _session = null!;
+    private SessionConnection _session = null!;
 
     [OneTimeSetUp]
     public async Task OpenSession()
     {
         _source = NpgsqlDataSource.Create(await AssemblySetup.Server.CreateDatabaseAsync("settings"));
-        _session = new SessionOpening(_source, new(), NullLogger.Instance).Open(new(TimeSpan.FromSeconds(15)));
+        _session = new SessionConnector(_source, new(), NullLogger.Instance).Open(new(TimeSpan.FromSeconds(15)));
     }
 
     [OneTimeTearDown]

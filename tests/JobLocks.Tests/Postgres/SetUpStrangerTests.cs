@@ -2,7 +2,6 @@ using JobLocks.Inspection;
 using JobLocks.Postgres;
 using JobLocks.Tests.Support;
 using Npgsql;
-using LockTable = JobLocks.Tests.Support.LockTable;
 
 namespace JobLocks.Tests.Postgres;
 

@@ -16,7 +16,7 @@ internal static class EveryKindOfWork
         var store = new RunsOfTest();
         await using var locks = AdvisoryLocks.Connect(database, static options => options.SweepInterval = TimeSpan.FromMilliseconds(200));
         await using var others = AdvisoryLocks.Connect(database, static options => options.ApplicationName = "others");
-        ((ILockKeeper)locks).Line.Serve(store);
+        ((ILockKeeper)locks).WaitQueue.Serve(store);
 
         await UseHandlesAsync(locks, others, stop);
         await UseLineAsync(locks, store, stop);
@@ -52,17 +52,17 @@ internal static class EveryKindOfWork
         var first = (Admission.Admitted)await gate.TryEnterAsync(Calls.Call("line"), stop);
         for (var run = 1; run <= 2; run++)
         {
-            var standing = await locks.Line.StandAsync(new(store.Id, $"{run}", ""), new LockWish("line", LockKey.Of("line")), default, blocks: false, stop);
-            await locks.Line.ParkAsync(standing.Place!, blocks: false, stop);
+            var standing = await locks.WaitQueue.EnqueueAsync(new(store.Id, $"{run}", ""), new LockRequest("line", LockKey.Of("line")), default, blocks: false, stop);
+            await locks.WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
         }
 
         first.Dispose();
         for (var run = 1; run <= 2; run++)
         {
             var woken = await store.NextAsync(stop);
-            var place = await locks.Line.FindAsync(woken.Address, blocks: false, stop);
+            var place = await locks.WaitQueue.FindAsync(woken.Address, blocks: false, stop);
             var taken = await locks.TryTakeAllAsync([new("line", woken.Key)], new() { Run = woken.Address.Run }, place, blocks: false, stop);
-            await locks.Line.LeaveAsync(place!, blocks: false, stop);
+            await locks.WaitQueue.DequeueAsync(place!, blocks: false, stop);
             foreach (var handle in taken.Handles) await handle.DisposeAsync();
         }
     }

@@ -44,7 +44,7 @@ public abstract class LineFixture
     {
         var locks = AdvisoryLocks.Connect(Database, configure, loggers);
         _opened.Add(locks);
-        ((ILockKeeper)locks).Line.Serve(Runs);
+        ((ILockKeeper)locks).WaitQueue.Serve(Runs);
         return locks;
     }
 
@@ -52,19 +52,19 @@ public abstract class LineFixture
     private protected AdvisoryLocks OpenFor(RunsOfTest store)
     {
         var locks = Open();
-        ((ILockKeeper)locks).Line.Forget(Runs);
-        ((ILockKeeper)locks).Line.Serve(store);
+        ((ILockKeeper)locks).WaitQueue.Forget(Runs);
+        ((ILockKeeper)locks).WaitQueue.Serve(store);
         return locks;
     }
 
     private protected static async Task ProveAsync(AdvisoryLocks locks, CancellationToken stop) => await (await locks.TryAcquireAsync("proof", stop))!.DisposeAsync();
 
-    private protected Task ParkAsync(ILockKeeper locks, int run, CancellationToken stop) => ParkAsync(locks, run, new LockWish(Name, Key), stop);
+    private protected Task ParkAsync(ILockKeeper locks, int run, CancellationToken stop) => ParkAsync(locks, run, new LockRequest(Name, Key), stop);
 
-    private protected async Task ParkAsync(ILockKeeper locks, int run, LockWish wish, CancellationToken stop)
+    private protected async Task ParkAsync(ILockKeeper locks, int run, LockRequest request, CancellationToken stop)
     {
-        var standing = await locks.Line.StandAsync(AddressOf(run), wish, default, blocks: false, stop);
-        await locks.Line.ParkAsync(standing.Place!, blocks: false, stop);
+        var standing = await locks.WaitQueue.EnqueueAsync(AddressOf(run), request, default, blocks: false, stop);
+        await locks.WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
     }
 
     /// <summary>As the gate does for a run that was woken: it takes its lock by its place, and gives the place up. One that is refused parks again.</summary>
@@ -72,11 +72,11 @@ public abstract class LineFixture
     {
         while (true)
         {
-            var place = await locks.Line.FindAsync(woken.Address, blocks: false, stop);
+            var place = await locks.WaitQueue.FindAsync(woken.Address, blocks: false, stop);
             var taken = await locks.TryTakeAllAsync([new(Name, woken.Key)], new() { Run = woken.Address.Run }, place, blocks: false, stop);
             if (taken.Refused is null)
             {
-                await locks.Line.LeaveAsync(place!, blocks: false, stop);
+                await locks.WaitQueue.DequeueAsync(place!, blocks: false, stop);
                 return taken.Handles[0];
             }
 
