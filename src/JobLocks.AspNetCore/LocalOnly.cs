@@ -1,5 +1,5 @@
 using System.Net;
-using JobLocks.Diagnostics;
+using JobLocks.Primitives;
 using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Reflection;
 using JobLocks.AspNetCore.Pages;
 using JobLocks.Inspection;
+using JobLocks.Primitives;
 using Microsoft.AspNetCore.Antiforgery;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;

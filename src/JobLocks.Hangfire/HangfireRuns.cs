@@ -4,8 +4,8 @@ using Hangfire.Common;
 using Hangfire.States;
 using Hangfire.Storage;
 using JobLocks.Gate;
-using JobLocks.Line;
-using JobLocks.Postgres;
+using JobLocks.Primitives;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Hangfire;
 

@@ -1,7 +1,7 @@
 using System.Globalization;
 using Hangfire;
 using Hangfire.Storage;
-using JobLocks.Line;
+using JobLocks.WaitQueue;
 using Npgsql;
 
 namespace JobLocks.Hangfire;

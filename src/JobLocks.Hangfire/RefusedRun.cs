@@ -1,7 +1,7 @@
 using Hangfire.Server;
 using Hangfire.States;
 using JobLocks.Gate;
-using JobLocks.Line;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Hangfire;
 

@@ -2,8 +2,8 @@ using System.Collections.Concurrent;
 using Hangfire;
 using Hangfire.Server;
 using Hangfire.Storage.Monitoring;
-using JobLocks.Line;
-using JobLocks.Postgres;
+using JobLocks.Primitives;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Hangfire;
 

@@ -1,3 +1,5 @@
+using JobLocks.Primitives;
+
 namespace JobLocks;
 
 /// <summary>Settings of the locks of one process. Checked when the host starts, or by <see cref="AdvisoryLocks"/>' <c>Connect</c>.</summary>

@@ -1,5 +1,5 @@
 using System.Text;
-using JobLocks.Inspection;
+using JobLocks.Primitives;
 using Microsoft.Extensions.Options;
 
 namespace JobLocks;

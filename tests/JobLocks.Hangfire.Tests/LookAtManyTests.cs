@@ -2,7 +2,7 @@ using Hangfire;
 using Hangfire.Common;
 using Hangfire.States;
 using JobLocks.Hangfire.Tests.Support;
-using JobLocks.Line;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Hangfire.Tests;
 

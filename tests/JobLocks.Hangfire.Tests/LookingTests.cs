@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Hangfire.States;
 using JobLocks.Hangfire.Tests.Support;
+using JobLocks.Hosting;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Npgsql;
 

@@ -1,7 +1,7 @@
 using Hangfire;
 using Hangfire.States;
 using JobLocks.Hangfire.Tests.Support;
-using JobLocks.Line;
+using JobLocks.WaitQueue;
 using Microsoft.Extensions.Logging;
 using Npgsql;
 

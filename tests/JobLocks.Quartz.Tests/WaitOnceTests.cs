@@ -1,6 +1,6 @@
-using JobLocks.Line;
 using JobLocks.Quartz.Tests.Support;
 using JobLocks.Quartz.Waiting;
+using JobLocks.WaitQueue;
 using Microsoft.Extensions.Logging.Abstractions;
 using Quartz;
 

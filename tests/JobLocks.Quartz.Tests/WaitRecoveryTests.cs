@@ -1,8 +1,8 @@
 using System.Threading.Channels;
-using JobLocks.Line;
-using JobLocks.Postgres;
+using JobLocks.Primitives;
 using JobLocks.Quartz.Tests.Support;
 using JobLocks.Quartz.Waiting;
+using JobLocks.WaitQueue;
 using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 using Quartz;

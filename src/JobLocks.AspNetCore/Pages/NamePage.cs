@@ -1,4 +1,5 @@
 using JobLocks.Inspection;
+using JobLocks.Primitives;
 using Microsoft.AspNetCore.Antiforgery;
 
 namespace JobLocks.AspNetCore.Pages;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using JobLocks.Inspection;
+using JobLocks.Primitives;
 
 namespace JobLocks.AspNetCore.Pages;
 

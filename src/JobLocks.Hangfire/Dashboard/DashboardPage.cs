@@ -2,6 +2,7 @@ using System.Globalization;
 using Hangfire.Dashboard;
 using Hangfire.Dashboard.Pages;
 using JobLocks.Inspection;
+using JobLocks.Primitives;
 
 namespace JobLocks.Hangfire.Dashboard;
 

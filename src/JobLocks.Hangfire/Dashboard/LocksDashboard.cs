@@ -2,6 +2,7 @@ using System.Globalization;
 using Hangfire;
 using Hangfire.Dashboard;
 using JobLocks.Inspection;
+using JobLocks.Primitives;
 
 namespace JobLocks.Hangfire.Dashboard;
 

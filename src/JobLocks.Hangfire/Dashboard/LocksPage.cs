@@ -1,4 +1,5 @@
 using JobLocks.Inspection;
+using JobLocks.Primitives;
 
 namespace JobLocks.Hangfire.Dashboard;
 

@@ -1,5 +1,6 @@
 using Hangfire.Dashboard;
 using JobLocks.Inspection;
+using JobLocks.Primitives;
 
 namespace JobLocks.Hangfire.Dashboard;
 

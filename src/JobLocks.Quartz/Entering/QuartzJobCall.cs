@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using System.Text.Json;
 using JobLocks.Gate;
-using JobLocks.Inspection;
 using JobLocks.Naming;
+using JobLocks.Primitives;
 using JobLocks.Quartz.Waiting;
 using Quartz;
 

@@ -1,4 +1,4 @@
-using JobLocks.Line;
+using JobLocks.WaitQueue;
 using Quartz;
 
 namespace JobLocks.Quartz.Waiting;

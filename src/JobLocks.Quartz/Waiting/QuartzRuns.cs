@@ -1,9 +1,9 @@
 using System.Globalization;
 using JobLocks.Diagnostics;
 using JobLocks.Gate;
-using JobLocks.Line;
-using JobLocks.Postgres;
+using JobLocks.Primitives;
 using JobLocks.Quartz.Entering;
+using JobLocks.WaitQueue;
 using Microsoft.Extensions.Logging;
 using Quartz;
 using Quartz.Extensibility;

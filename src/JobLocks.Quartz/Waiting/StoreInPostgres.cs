@@ -1,5 +1,5 @@
 using System.Transactions;
-using JobLocks.Line;
+using JobLocks.WaitQueue;
 using Npgsql;
 using Quartz;
 using Quartz.Impl.AdoJobStore.Common;

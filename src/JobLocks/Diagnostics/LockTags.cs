@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using JobLocks.Inspection;
+using JobLocks.Primitives;
 
 namespace JobLocks.Diagnostics;
 

@@ -1,4 +1,5 @@
-using JobLocks.Line;
+
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Gate;
 

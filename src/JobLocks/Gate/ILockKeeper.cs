@@ -1,6 +1,7 @@
 using JobLocks.Diagnostics;
 using JobLocks.Inspection;
-using JobLocks.Line;
+using JobLocks.Locks;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Gate;
 

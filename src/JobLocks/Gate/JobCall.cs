@@ -1,9 +1,9 @@
 using System.Diagnostics;
-using JobLocks.Inspection;
-using JobLocks.Line;
-using JobLocks.Naming;
-using JobLocks.Rules;
 using JobLocks.Diagnostics;
+using JobLocks.Naming;
+using JobLocks.Primitives;
+using JobLocks.Rules;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Gate;
 

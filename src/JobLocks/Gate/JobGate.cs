@@ -1,6 +1,8 @@
 using JobLocks.Diagnostics;
 using JobLocks.Inspection;
-using JobLocks.Line;
+using JobLocks.Locks;
+using JobLocks.Primitives;
+using JobLocks.WaitQueue;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 

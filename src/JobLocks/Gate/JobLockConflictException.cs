@@ -1,4 +1,4 @@
-using JobLocks.Inspection;
+using JobLocks.Primitives;
 
 namespace JobLocks;
 

@@ -1,5 +1,5 @@
 using JobLocks.Diagnostics;
-using JobLocks.Line;
+using JobLocks.WaitQueue;
 using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Gate;

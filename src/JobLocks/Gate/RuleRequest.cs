@@ -1,7 +1,8 @@
-using JobLocks.Inspection;
-using JobLocks.Naming;
-using JobLocks.Rules;
 using JobLocks.Diagnostics;
+using JobLocks.Locks;
+using JobLocks.Naming;
+using JobLocks.Primitives;
+using JobLocks.Rules;
 
 namespace JobLocks.Gate;
 

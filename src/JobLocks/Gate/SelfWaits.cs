@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 using JobLocks.Diagnostics;
-using JobLocks.Inspection;
+using JobLocks.Primitives;
 using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Gate;

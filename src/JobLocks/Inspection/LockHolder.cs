@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
-using JobLocks.Inspection;
+using JobLocks.Primitives;
 
 namespace JobLocks;
 

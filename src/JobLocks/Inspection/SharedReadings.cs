@@ -1,4 +1,5 @@
-using JobLocks.Postgres;
+
+using JobLocks.Primitives;
 
 namespace JobLocks.Inspection;
 

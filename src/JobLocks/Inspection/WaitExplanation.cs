@@ -1,4 +1,5 @@
 using System.Globalization;
+using JobLocks.Primitives;
 
 namespace JobLocks.Inspection;
 

@@ -2,7 +2,7 @@ using System.Collections;
 using System.Globalization;
 using System.Reflection;
 using System.Text.Json;
-using JobLocks.Inspection;
+using JobLocks.Primitives;
 
 namespace JobLocks.Naming;
 

@@ -1,5 +1,5 @@
-using JobLocks.Inspection;
 using JobLocks.Naming;
+using JobLocks.Primitives;
 
 namespace JobLocks.Rules;
 

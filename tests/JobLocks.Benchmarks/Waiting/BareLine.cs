@@ -1,6 +1,6 @@
 using System.Globalization;
 using JobLocks.Gate;
-using JobLocks.Line;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Benchmarks.Waiting;
 

@@ -1,5 +1,5 @@
 using System.Threading.Channels;
-using JobLocks.Line;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Benchmarks.Waiting;
 

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
 using JobLocks.Gate;
+using JobLocks.Locks;
 using JobLocks.Tests.Support;
 
 namespace JobLocks.Tests.Faults;

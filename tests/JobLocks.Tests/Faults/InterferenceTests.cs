@@ -1,4 +1,5 @@
-using JobLocks.Postgres;
+using JobLocks.Locks;
+using JobLocks.Postgres.Locks;
 using JobLocks.Tests.Support;
 using Npgsql;
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using JobLocks.Gate;
+using JobLocks.Locks;
 using JobLocks.Testing.Postgres;
 using JobLocks.Tests.Support;
 

@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using JobLocks.Testing.Postgres;
 using JobLocks.Tests.Support;
-using IdleSocket = JobLocks.Postgres.IdleSocket;
+using IdleSocket = JobLocks.Postgres.Session.IdleSocket;
 
 namespace JobLocks.Tests.Faults;
 

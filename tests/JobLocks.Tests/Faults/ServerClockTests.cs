@@ -1,6 +1,7 @@
 using JobLocks.Gate;
-using JobLocks.Line;
+using JobLocks.Locks;
 using JobLocks.Tests.Support;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Tests.Faults;
 

@@ -1,8 +1,9 @@
 using JobLocks.Gate;
-using JobLocks.Line;
-using JobLocks.Postgres;
+using JobLocks.Postgres.Session;
+using JobLocks.Postgres.WaitQueue;
 using JobLocks.Testing.Postgres;
 using JobLocks.Tests.Support;
+using JobLocks.WaitQueue;
 using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 

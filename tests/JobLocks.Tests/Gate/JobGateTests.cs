@@ -1,10 +1,11 @@
 using JobLocks.Diagnostics;
 using JobLocks.Gate;
 using JobLocks.Inspection;
-using JobLocks.Line;
+using JobLocks.Locks;
 using JobLocks.Naming;
 using JobLocks.Rules;
 using JobLocks.Tests.Support;
+using JobLocks.WaitQueue;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace JobLocks.Tests.Gate;

@@ -1,4 +1,5 @@
 using JobLocks.Gate;
+using JobLocks.Locks;
 using JobLocks.Tests.Support;
 using Npgsql;
 

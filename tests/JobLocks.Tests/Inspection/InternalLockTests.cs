@@ -1,5 +1,5 @@
 using System.Globalization;
-using JobLocks.Inspection;
+using JobLocks.Keys;
 using JobLocks.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;

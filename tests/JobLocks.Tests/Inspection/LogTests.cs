@@ -1,7 +1,7 @@
 using JobLocks.Gate;
-using JobLocks.Line;
 using JobLocks.Rules;
 using JobLocks.Tests.Support;
+using JobLocks.WaitQueue;
 using Npgsql;
 
 namespace JobLocks.Tests.Inspection;

@@ -1,11 +1,12 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using JobLocks.Gate;
-using JobLocks.Inspection;
-using JobLocks.Line;
+using JobLocks.Locks;
 using JobLocks.Naming;
+using JobLocks.Primitives;
 using JobLocks.Rules;
 using JobLocks.Tests.Support;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Tests.Inspection;
 

@@ -1,5 +1,6 @@
-using JobLocks.Inspection;
-using JobLocks.Postgres;
+using JobLocks.Postgres.Reading;
+using JobLocks.Postgres.Session;
+using JobLocks.Primitives;
 
 namespace JobLocks.Tests.Inspection;
 

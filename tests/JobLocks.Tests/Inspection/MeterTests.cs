@@ -3,10 +3,10 @@ using System.Diagnostics.Metrics;
 using System.Globalization;
 using JobLocks.Diagnostics;
 using JobLocks.Gate;
-using JobLocks.Line;
 using JobLocks.Naming;
 using JobLocks.Rules;
 using JobLocks.Tests.Support;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Tests.Inspection;
 

@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text;
-using JobLocks.Inspection;
+using JobLocks.Primitives;
 
 namespace JobLocks.Tests.Inspection;
 

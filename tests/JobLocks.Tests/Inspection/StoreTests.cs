@@ -1,5 +1,5 @@
 using JobLocks.Gate;
-using JobLocks.Inspection;
+using JobLocks.Postgres.Reading;
 using JobLocks.Tests.Support;
 
 namespace JobLocks.Tests.Inspection;

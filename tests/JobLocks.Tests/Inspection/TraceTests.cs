@@ -3,9 +3,9 @@ using System.Diagnostics;
 using System.Globalization;
 using JobLocks.Diagnostics;
 using JobLocks.Gate;
-using JobLocks.Line;
 using JobLocks.Naming;
 using JobLocks.Rules;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Tests.Inspection;
 

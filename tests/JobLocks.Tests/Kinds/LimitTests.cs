@@ -1,5 +1,7 @@
 using JobLocks.Gate;
+using JobLocks.Locks;
 using JobLocks.Naming;
+using JobLocks.Primitives;
 using JobLocks.Rules;
 using JobLocks.Tests.Support;
 

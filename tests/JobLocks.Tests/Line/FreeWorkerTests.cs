@@ -1,6 +1,7 @@
 using System.Globalization;
 using JobLocks.Gate;
-using JobLocks.Line;
+using JobLocks.Locks;
+using JobLocks.Postgres.WaitQueue;
 using JobLocks.Tests.Support;
 
 namespace JobLocks.Tests.Line;

@@ -1,5 +1,5 @@
-using JobLocks.Line;
 using JobLocks.Tests.Support;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Tests.Line;
 

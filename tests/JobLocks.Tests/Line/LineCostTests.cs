@@ -1,6 +1,7 @@
 using System.Text.Json;
-using JobLocks.Line;
-using JobLocks.Postgres;
+using JobLocks.Postgres.Locks;
+using JobLocks.Postgres.Session;
+using JobLocks.Postgres.WaitQueue;
 using JobLocks.Tests.Support;
 using Npgsql;
 

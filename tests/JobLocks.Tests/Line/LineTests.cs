@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
 using JobLocks.Gate;
-using JobLocks.Line;
 using JobLocks.Tests.Support;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Tests.Line;
 

@@ -1,7 +1,9 @@
 using JobLocks.Gate;
-using JobLocks.Line;
+using JobLocks.Locks;
+using JobLocks.Postgres.WaitQueue;
 using JobLocks.Rules;
 using JobLocks.Tests.Support;
+using JobLocks.WaitQueue;
 using Npgsql;
 
 namespace JobLocks.Tests.Line;

@@ -1,6 +1,6 @@
 using JobLocks.Gate;
-using JobLocks.Line;
 using JobLocks.Tests.Support;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Tests.Line;
 

@@ -1,5 +1,5 @@
 using JobLocks.Gate;
-using JobLocks.Line;
+using JobLocks.Postgres.WaitQueue;
 using JobLocks.Rules;
 using JobLocks.Tests.Support;
 using Npgsql;

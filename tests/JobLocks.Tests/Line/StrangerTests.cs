@@ -1,7 +1,7 @@
 using System.Globalization;
 using JobLocks.Gate;
-using JobLocks.Inspection;
-using JobLocks.Line;
+using JobLocks.Keys;
+using JobLocks.Postgres.WaitQueue;
 using JobLocks.Rules;
 using JobLocks.Tests.Support;
 using Npgsql;

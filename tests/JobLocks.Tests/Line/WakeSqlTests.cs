@@ -1,4 +1,4 @@
-using JobLocks.Line;
+using JobLocks.Postgres.WaitQueue;
 using JobLocks.Tests.Support;
 using Npgsql;
 

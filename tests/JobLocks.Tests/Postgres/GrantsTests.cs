@@ -1,8 +1,8 @@
 using JobLocks.Gate;
-using JobLocks.Line;
 using JobLocks.Naming;
 using JobLocks.Rules;
 using JobLocks.Tests.Support;
+using JobLocks.WaitQueue;
 using Npgsql;
 
 namespace JobLocks.Tests.Postgres;

@@ -1,5 +1,5 @@
-using JobLocks.Gate;
-using JobLocks.Postgres;
+using JobLocks.Locks;
+using JobLocks.Postgres.Locks;
 using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 

@@ -1,9 +1,9 @@
 using System.Text.Json;
-using JobLocks.Postgres;
+using JobLocks.Postgres.Schema;
+using JobLocks.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Npgsql;
-using JobLocks.Tests.Support;
 
 namespace JobLocks.Tests.Postgres;
 

@@ -1,4 +1,4 @@
-using JobLocks.Postgres;
+using JobLocks.Postgres.Schema;
 using JobLocks.Tests.Support;
 using Npgsql;
 

@@ -1,4 +1,4 @@
-using JobLocks.Postgres;
+using JobLocks.Postgres.Session;
 
 namespace JobLocks.Tests.Postgres;
 

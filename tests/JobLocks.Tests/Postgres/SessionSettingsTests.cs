@@ -1,4 +1,4 @@
-using JobLocks.Postgres;
+using JobLocks.Postgres.Session;
 using JobLocks.Tests.Support;
 using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;

@@ -1,5 +1,5 @@
-using JobLocks.Inspection;
-using JobLocks.Postgres;
+using JobLocks.Keys;
+using JobLocks.Postgres.Schema;
 using JobLocks.Tests.Support;
 using Npgsql;
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using JobLocks.Gate;
-using JobLocks.Line;
+using JobLocks.Locks;
+using JobLocks.WaitQueue;
 using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Tests.Support;

@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 using System.Threading.Channels;
-using JobLocks.Line;
+using JobLocks.WaitQueue;
 
 namespace JobLocks.Tests.Support;
 

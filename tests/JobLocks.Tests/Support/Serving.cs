@@ -1,4 +1,4 @@
-using JobLocks.Line;
+using JobLocks.Postgres.WaitQueue;
 using Npgsql;
 
 namespace JobLocks.Tests.Support;

@@ -1,0 +1,45 @@
+namespace JobLocks.Keys;
+
+/// <summary>
+/// The first numbers of the two-part advisory keys that JobLocks uses for its own work: four letters in ASCII. Every role sees them in pg_locks, so
+/// none of them is a secret.
+/// </summary>
+internal static class InternalKeys
+{
+    /// <summary>"JLwt": a process waits for the lock of a key.</summary>
+    public const int Waits = 1246525300;
+
+    /// <summary>"JLin": a process waits for the exclusive lock of a key.</summary>
+    public const int Writes = 1246521710;
+
+    /// <summary>"JLln": a process counts the runs that wait for a key.</summary>
+    public const int Counts = 1246522478;
+
+    /// <summary>"JLsw": a process sweeps a job store.</summary>
+    public const int Sweeps = 1246524279;
+
+    /// <summary>"JLst": a process serves a job store.</summary>
+    public const int Serves = 1246524276;
+
+    /// <summary>"JLs1", the first of nine that stand in for <see cref="Serves"/>.</summary>
+    public const int FirstInsteadOfServes = 1246524209;
+
+    /// <summary>"JLs9", the last of them.</summary>
+    public const int LastInsteadOfServes = 1246524217;
+
+    /// <summary>"JLsc": a process or a person sets up the schema.</summary>
+    public const int SetsUp = 1246524259;
+
+    /// <summary>What a lock of this class stops while another program holds it, and how the work goes on.</summary>
+    public static string EffectOf(int keyClass, bool isShared) => keyClass switch
+    {
+        Waits => "a wait for a lock of that key can end up to a second later",
+        Writes when isShared => "a writer of that key can be passed by readers",
+        Writes => "readers of that key are refused",
+        Counts => "runs of that key with KeepWaiting are counted under a lock of the table limits instead",
+        Sweeps => "missed wake-ups of that job store are found by a process that holds another internal lock",
+        SetsUp => "the schema is set up or upgraded under another internal lock, after a wait of ten seconds",
+        _ when isShared => "that job store seems to be served, and its waiting runs hold others back even where no process can start them",
+        _ => "that job store is shown as served by another internal lock",
+    };
+}

@@ -1,0 +1,181 @@
+using System.Diagnostics.Metrics;
+using JobLocks.Diagnostics;
+using JobLocks.Postgres.Locks;
+using JobLocks.Postgres.Reading;
+using JobLocks.Postgres.Schema;
+using JobLocks.Postgres.Session;
+using JobLocks.Postgres.WaitQueue;
+using JobLocks.Primitives;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
+using Npgsql;
+
+namespace JobLocks;
+
+/// <summary>Locks in PostgreSQL's own lock table: seen by every program that takes the same key, gone when this process dies.</summary>
+/// <remarks>
+/// <para>
+/// All locks of an instance live on one connection, which is opened at the first use; a second one listens while somebody waits.
+/// Have one instance in a process.
+/// </para>
+/// <para>Thread-safe. Disposing it releases every lock it holds and cancels their <see cref="JobLockHandle.Lost"/>.</para>
+/// </remarks>
+/// <example><code>await using var locks = AdvisoryLocks.Connect(connectionString);</code></example>
+public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDisposable
+{
+    private static readonly TimeSpan LongestClose = TimeSpan.FromSeconds(3);
+
+    private readonly LockDispatcher _dispatcher;
+    private readonly WakeDispatcher _watch;
+    private readonly PostgresWaitQueue _line;
+    private readonly ReadModelWriter _ledger;
+    private readonly SchemaWatch _schema;
+    private readonly WaitQueueStatements _looking;
+    private readonly LockTraces _traces;
+    private readonly InternalLocks _internalLocks = new();
+    private readonly JobLocksOptions _options;
+    private readonly NpgsqlDataSource? _ownedSource;
+    private readonly TimeProvider _clock;
+
+    internal AdvisoryLocks(NpgsqlDataSource source, bool ownsSource, JobLocksOptions options, ILoggerFactory? loggers, TimeProvider? clock = null, IMeterFactory? meters = null)
+    {
+        _options = options;
+        ByHand = Named(new() { Run = "code that took it by hand" });
+        _ownedSource = ownsSource ? source : null;
+        _clock = clock ?? TimeProvider.System;
+        Loggers = loggers ?? NullLoggerFactory.Instance;
+        var log = Loggers.CreateLogger<AdvisoryLocks>();
+        var opening = new SessionConnector(source, options, log);
+        _dispatcher = new(opening, options, _clock, log, meters) { OnTurn = keys => _watch!.TurnCame(keys), Heard = (news, backend) => _watch!.Hear(news, backend), OnOpened = Opened };
+        var statements = new WaitQueueStatements(opening, options, PooledUse.Waiting);
+        _looking = new(opening, options, PooledUse.Looking);
+        _watch = new(statements, _dispatcher, _internalLocks, options, log);
+        _line = new(statements, _watch, new(statements, _watch, log), _internalLocks, options, _dispatcher);
+        _ledger = new(_dispatcher, new(_dispatcher, _internalLocks, options, log), options, log);
+        _schema = new(opening, _dispatcher, options, log);
+        _traces = new(options.NamesInTelemetry);
+        Inspection = new(_dispatcher, _looking, _internalLocks, options, log);
+    }
+
+    private void Opened()
+    {
+        _ledger.Start();
+        _schema.Start();
+        _watch.Presence.ShowAll();
+    }
+
+    /// <summary>Looks at the locks of all processes. Needs no session of its own, and none of these locks.</summary>
+    public IJobLockInspector Inspector => Inspection;
+
+    /// <summary>The same, for the dashboards.</summary>
+    internal LockInspector Inspection { get; }
+
+    /// <summary>For those who build on these locks without a container.</summary>
+    internal ILoggerFactory Loggers { get; }
+
+    /// <summary>Locks in the database of a connection string. The connection is opened at the first use.</summary>
+    /// <param name="connectionString">As Npgsql reads it. Behind a pooler, it must lead to session mode or past the pooler.</param>
+    /// <param name="configure">Changes the options.</param>
+    /// <param name="loggers">Where to log; null for nowhere.</param>
+    /// <exception cref="ArgumentException">The connection string cannot be read.</exception>
+    /// <exception cref="OptionsValidationException">An option is out of range.</exception>
+    public static AdvisoryLocks Connect(string connectionString, Action<JobLocksOptions>? configure = null, ILoggerFactory? loggers = null)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(connectionString);
+
+        return new(NpgsqlDataSource.Create(connectionString), ownsSource: true, Validated(configure), loggers);
+    }
+
+    /// <summary>Locks in the database of a data source, with its password provider and certificates, but outside of its pool.</summary>
+    /// <param name="dataSource">Stays the caller's to dispose, after these locks.</param>
+    /// <param name="configure">Changes the options.</param>
+    /// <param name="loggers">Where to log; null for nowhere.</param>
+    /// <exception cref="OptionsValidationException">An option is out of range.</exception>
+    public static AdvisoryLocks Connect(NpgsqlDataSource dataSource, Action<JobLocksOptions>? configure = null, ILoggerFactory? loggers = null)
+    {
+        ArgumentNullException.ThrowIfNull(dataSource);
+
+        return new(dataSource, ownsSource: false, Validated(configure), loggers);
+    }
+
+    /// <inheritdoc/>
+    public Task<JobLockHandle?> TryAcquireAsync(string name, CancellationToken stop = default) => TryTakeAsync(RequestFor(name), stop);
+
+    /// <inheritdoc/>
+    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, CancellationToken stop = default) => TryTakeAsync(new(null, key), stop);
+
+    /// <inheritdoc/>
+    public Task<JobLockHandle?> TryAcquireAsync(string name, LockMode mode, CancellationToken stop = default) => TryTakeAsync(RequestFor(name, mode), stop);
+
+    /// <inheritdoc/>
+    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, LockMode mode, CancellationToken stop = default) => TryTakeAsync(new(null, key, Defined(mode)), stop);
+
+    /// <inheritdoc/>
+    public Task<JobLockHandle?> TryAcquireAsync(string name, NpgsqlTransaction transaction, CancellationToken stop = default) =>
+        TransactionLock.TryTakeAsync(RequestFor(name), transaction, stop);
+
+    /// <inheritdoc/>
+    public async Task<JobLockSet?> TryAcquireAllAsync(IEnumerable<string> names, CancellationToken stop = default)
+    {
+        var taken = await TryTakeAllAsync(RequestsFor(names), ByHand, place: null, stop).ConfigureAwait(false);
+        return taken.Refused is null ? new(taken.Handles) : null;
+    }
+
+    /// <inheritdoc/>
+    public Task<JobLockHandle> AcquireAsync(string name, TimeSpan timeout, CancellationToken stop = default) => TakeAsync(RequestFor(name), timeout, stop);
+
+    /// <inheritdoc/>
+    public Task<JobLockHandle> AcquireAsync(LockKey key, TimeSpan timeout, CancellationToken stop = default) => TakeAsync(new(null, key), timeout, stop);
+
+    /// <inheritdoc/>
+    public Task<JobLockHandle> AcquireAsync(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => TakeAsync(RequestFor(name, mode), timeout, stop);
+
+    /// <inheritdoc/>
+    public JobLockHandle? TryAcquire(string name, CancellationToken stop = default) => TryTake(RequestFor(name), stop);
+
+    /// <inheritdoc/>
+    public JobLockHandle? TryAcquire(LockKey key, CancellationToken stop = default) => TryTake(new(null, key), stop);
+
+    /// <inheritdoc/>
+    public JobLockHandle? TryAcquire(string name, LockMode mode, CancellationToken stop = default) => TryTake(RequestFor(name, mode), stop);
+
+    /// <inheritdoc/>
+    public JobLockSet? TryAcquireAll(IEnumerable<string> names, CancellationToken stop = default)
+    {
+        var taken = TryTakeAll(RequestsFor(names), ByHand, place: null, stop);
+        return taken.Refused is null ? new(taken.Handles) : null;
+    }
+
+    /// <inheritdoc/>
+    public JobLockHandle Acquire(string name, TimeSpan timeout, CancellationToken stop = default) => Take(RequestFor(name), timeout, stop);
+
+    /// <inheritdoc/>
+    public JobLockHandle Acquire(LockKey key, TimeSpan timeout, CancellationToken stop = default) => Take(new(null, key), timeout, stop);
+
+    /// <inheritdoc/>
+    public JobLockHandle Acquire(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => Take(RequestFor(name, mode), timeout, stop);
+
+    /// <summary>Releases every lock and closes the connection.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _schema.Dispose();
+        _ledger.Dispose();
+        // A connection that hangs is left to end by itself.
+        await _dispatcher.DisposeAsync().AsTask().WaitAsync(LongestClose).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _watch.Dispose();
+        _looking.Dispose();
+        if (_ownedSource is not null) await _ownedSource.DisposeAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Releases every lock and closes the connection.</summary>
+    public void Dispose() => Blocking.Wait(DisposeAsync().AsTask());
+
+    private static JobLocksOptions Validated(Action<JobLocksOptions>? configure)
+    {
+        var options = new JobLocksOptions();
+        configure?.Invoke(options);
+        var outcome = new JobLocksOptionsValidation().Validate(Options.DefaultName, options);
+        return outcome.Failed ? throw new OptionsValidationException(Options.DefaultName, typeof(JobLocksOptions), outcome.Failures) : options;
+    }
+}

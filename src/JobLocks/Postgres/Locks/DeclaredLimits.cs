@@ -1,0 +1,38 @@
+using JobLocks.Diagnostics;
+using JobLocks.Locks;
+using JobLocks.Postgres.Schema;
+using JobLocks.Postgres.Session;
+using JobLocks.Primitives;
+using Microsoft.Extensions.Logging;
+
+namespace JobLocks.Postgres.Locks;
+
+/// <summary>
+/// Writes down how many this process lets in under a name, once for each name, and warns where another process said another number.
+/// Each process keeps to its own: never more than the larger of them run.
+/// </summary>
+internal sealed class DeclaredLimits(JobLocksOptions options, ILogger log)
+{
+    // Names may be made of arguments, without end.
+    private const int MostNames = 1000;
+
+    private readonly HashSet<LockKey> _known = [];
+
+    /// <summary>Whether this name has not been looked up yet. Behind the door of the dispatcher.</summary>
+    public bool IsNew(LockRequest request) => options.Schema is not null && _known.Count < MostNames && _known.Add(request.Key);
+
+    /// <summary>Says our number and reads the one that was said before.</summary>
+    public void Compare(SessionConnection session, LockRequest request)
+    {
+        var given = new { name = NameOf(request), slots = request.Limit, by = options.ApplicationName };
+        foreach (var said in session.Ask<Said>(SchemaSql.For(options.Schema!, SchemaSql.SayLimit), given).OfType<Said>())
+        {
+            if (said.Slots != request.Limit) log.LimitsDiffer(request.ToString(), request.Limit, said.Slots, said.By);
+        }
+    }
+
+    /// <summary>Two long names may begin alike: the key tells them apart.</summary>
+    private static string NameOf(LockRequest request) => request.Name is { Length: > DisplayText.LongestName } ? $"{request}, key {request.Key}" : request.ToString();
+
+    private sealed record Said(int Slots, string By);
+}

@@ -1,0 +1,124 @@
+using JobLocks.Locks;
+using JobLocks.Postgres.Session;
+using JobLocks.Postgres.WaitQueue;
+using Npgsql;
+
+namespace JobLocks.Postgres.Locks;
+
+/// <summary>A prepared statement that does many operations in one round trip. Used by the session's thread alone.</summary>
+internal sealed class LockStatement : IDisposable
+{
+    private const int TableIsFull = -1;
+
+    private readonly int _backend;
+    private readonly NpgsqlCommand _command;
+    private readonly NpgsqlCommand? _lines;
+    private readonly NpgsqlParameter<short[]> _verbs = new() { TypedValue = [] };
+    private readonly NpgsqlParameter<long[]> _keys = new() { TypedValue = [] };
+    private readonly NpgsqlParameter<long[]> _places = new() { TypedValue = [] };
+    private readonly NpgsqlParameter<long[]> _slots = new() { TypedValue = [] };
+    private readonly NpgsqlParameter<int[]> _slotsFrom = new() { TypedValue = [] };
+    private readonly NpgsqlParameter<int[]> _slotsCount = new() { TypedValue = [] };
+    private readonly bool _takesSlots;
+
+    /// <param name="connection">Open, and used by nobody else meanwhile.</param>
+    /// <param name="facts">Who must answer, and what the session can do.</param>
+    /// <param name="takesSlots">Whether it knows <see cref="OperationCode.TakeSlot"/>, which is rare and makes it longer.</param>
+    public LockStatement(NpgsqlConnection connection, SessionFacts facts, bool takesSlots)
+    {
+        _backend = facts.Backend;
+        _takesSlots = takesSlots;
+        _command = new(Sql(facts, takesSlots), connection)
+        {
+            Parameters = { _verbs, _keys, _places },
+        };
+
+        if (takesSlots) _command.Parameters.AddRange(new[] { _slots, (NpgsqlParameter)_slotsFrom, _slotsCount });
+        _command.Prepare();
+        // The guard asks that by itself.
+        if (facts is { HasWaitQueue: true, IsGuarded: false })
+            _lines = new(WaitQueueSql.For(facts.Options, LockSql.LinesOfReleased), connection) { Parameters = { _verbs.Clone(), _keys.Clone(), _places.Clone() } };
+    }
+
+    /// <summary>Does the operations in their order and writes the answers into them.</summary>
+    /// <returns>The keys in whose lines somebody stands whose turn comes now.</returns>
+    /// <exception cref="NpgsqlException">The server answered with an error, and nobody knows how far it came; or the connection broke.</exception>
+    /// <exception cref="FullLockTableException">The lock table is full, and nobody knows how far it came.</exception>
+    /// <exception cref="WrongServerException">Another backend answered.</exception>
+    public IReadOnlyList<FreeKey> Run(IReadOnlyList<LockOperation> ops)
+    {
+        var verbs = new short[ops.Count];
+        var keys = new long[ops.Count];
+        var places = new long[ops.Count];
+        for (var i = 0; i < verbs.Length; i++)
+        {
+            verbs[i] = (short)ops[i].Verb;
+            keys[i] = ops[i].Key.Value;
+            places[i] = ops[i].Line;
+        }
+
+        _verbs.TypedValue = verbs;
+        _keys.TypedValue = keys;
+        _places.TypedValue = places;
+        if (_takesSlots) SetSlots(ops);
+
+        using (var reader = _command.ExecuteReader())
+        {
+            foreach (var op in ops)
+            {
+                reader.Read();
+                op.Result = reader.IsDBNull(0) ? 0 : reader.GetInt64(0);
+                var answering = reader.GetInt32(1);
+                if (op.Result == TableIsFull) throw new FullLockTableException();
+                if (answering != _backend) throw WrongServerException.PoolerChangedBackend(_backend, answering);
+            }
+
+            if (_lines is null) return Lines(reader);
+        }
+
+        return ops.Any(static op => op.IsRelease) ? AskForLines() : [];
+    }
+
+    public void Dispose()
+    {
+        _command.Dispose();
+        _lines?.Dispose();
+    }
+
+    private static List<FreeKey> Lines(NpgsqlDataReader reader)
+    {
+        if (!reader.Read()) return [];
+
+        var lines = new List<FreeKey>();
+        do lines.Add(new(new(reader.GetInt64(0)), reader.GetInt32(1)));
+        while (reader.Read());
+        return lines;
+    }
+
+    private List<FreeKey> AskForLines()
+    {
+        for (var i = 0; i < _lines!.Parameters.Count; i++) _lines.Parameters[i].Value = _command.Parameters[i].Value;
+        using var reader = _lines.ExecuteReader();
+        return Lines(reader);
+    }
+
+    private static string Sql(SessionFacts facts, bool takesSlots)
+    {
+        var sql = facts switch
+        {
+            { IsGuarded: true, HasWaitQueue: true } => takesSlots ? GuardSql.BatchInLineWithSlots : GuardSql.BatchInLine,
+            { IsGuarded: true } => takesSlots ? GuardSql.BatchWithSlots : GuardSql.Batch,
+            { HasWaitQueue: true } => WaitQueueSql.For(facts.Options, takesSlots ? LockSql.BatchInLineWithSlots : LockSql.BatchInLine),
+            _ => takesSlots ? LockSql.BatchWithSlots : LockSql.Batch,
+        };
+        return LockSql.For(facts.Options, sql);
+    }
+
+    private void SetSlots(IReadOnlyList<LockOperation> ops)
+    {
+        var next = 0;
+        _slots.TypedValue = [.. ops.SelectMany(static op => op.Slots).Select(static key => key.Value)];
+        _slotsCount.TypedValue = [.. ops.Select(static op => op.Slots.Count)];
+        _slotsFrom.TypedValue = [.. _slotsCount.TypedValue.Select(count => (next += count) - count)];
+    }
+}

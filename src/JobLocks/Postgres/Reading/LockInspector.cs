@@ -1,0 +1,130 @@
+using System.Globalization;
+using JobLocks.Inspection;
+using JobLocks.Postgres.Locks;
+using JobLocks.Postgres.WaitQueue;
+using JobLocks.Primitives;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Postgres.Reading;
+
+/// <inheritdoc/>
+internal sealed partial class LockInspector : IPageInspector
+{
+    private const int LargestPage = 100;
+    private const int MostPressed = 10;
+
+    // A person who looks would rather load the page again; code that looks has no button for it.
+    private static readonly TimeSpan PatienceOfPages = TimeSpan.FromMilliseconds(300);
+    private static readonly TimeSpan PatienceOfCode = TimeSpan.FromSeconds(10);
+
+    private readonly LockDispatcher _dispatcher;
+    private readonly InternalLocks _internalLocks;
+    private readonly JobLocksOptions _options;
+    private readonly ILogger _log;
+    private readonly LookReader _looks;
+
+    public LockInspector(LockDispatcher dispatcher, WaitQueueStatements statements, InternalLocks internalLocks, JobLocksOptions options, ILogger log)
+        : this(dispatcher, internalLocks, options, log, new(dispatcher, statements, options, new(dispatcher.Server), PatienceOfCode)) =>
+        Pages = new(new LockInspector(dispatcher, internalLocks, options, log, _looks.With(PatienceOfPages)));
+
+    private LockInspector(LockDispatcher dispatcher, InternalLocks internalLocks, JobLocksOptions options, ILogger log, LookReader looks)
+    {
+        _dispatcher = dispatcher;
+        _internalLocks = internalLocks;
+        _options = options;
+        _log = log;
+        _looks = looks;
+        Pages = new(this);
+    }
+
+    /// <summary>The same for the pages of this process, which say at once where there is no room.</summary>
+    public PageLooks Pages { get; }
+
+    public async Task<LockPage<HeldLock>> GetHeldAsync(int skip = 0, int take = LargestPage, CancellationToken stop = default)
+    {
+        CheckPage(skip, take);
+        return Page(await _looks.AskAsync(LookSql.Held, row => ReadHeld(row), stop, Number(skip), Number(take)).ConfigureAwait(false));
+    }
+
+    public async Task<LockPage<WaitingName>> GetWaitingAsync(int skip = 0, int take = LargestPage, CancellationToken stop = default)
+    {
+        CheckPage(skip, take);
+        return Page(await _looks.AskAsync(LookSql.Waiting, ReadWaiting, stop, Number(skip), Number(take)).ConfigureAwait(false));
+    }
+
+    public async Task<LockPage<QueuedRun>> GetWaitingAsync(LockKey key, int skip = 0, int take = LargestPage, CancellationToken stop = default)
+    {
+        CheckPage(skip, take);
+        return await ReadLineAsync(_looks, key, skip, take, stop).ConfigureAwait(false);
+    }
+
+    public async Task<IReadOnlyList<LockMatch>> FindAsync(string text, CancellationToken stop = default)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+
+        var wanted = text.Trim().Replace('\0', '\uFFFD');
+        if (wanted.Length == 0) return [];
+
+        var number = long.TryParse(wanted, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var parsed) ? parsed : (long?)null;
+        var (found, _) = await _looks.AskSchemaAsync(
+            LookSql.Find,
+            static row => new LockMatch(new(row.GetInt64(0)), Name(row, 1), DisplayText.Cut(row.GetString(2), DisplayText.LongestRun)),
+            stop,
+            Text($"%{Escaped(wanted)}%"),
+            Key(number is { } given ? new(given) : KeyOf(wanted)),
+            Key(KeyOf(wanted)),
+            Text(wanted)).ConfigureAwait(false);
+        // A key is worth a look even where nobody has written down its name. But a number is mostly the id of a job.
+        return number is { } key && found.Count == 0 ? [new(new(key), null, "key")] : found;
+    }
+
+    public Task<string?> ExplainAsync(string run, CancellationToken stop = default) => ExplainAsync(run, store: null, stop);
+
+    /// <inheritdoc cref="IJobLockInspector.ExplainAsync"/>
+    /// <param name="run">The run as its store names it.</param>
+    /// <param name="store">The store; null where it is not known.</param>
+    /// <param name="stop">Gives up.</param>
+    public Task<string?> ExplainAsync(string run, string? store, CancellationToken stop)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(run);
+
+        return ExplainAsync(_looks, run, store, ReadHoldersAsync, stop);
+
+        Task<IReadOnlyList<HeldLock>> ReadHoldersAsync(LockKey key) => ReadHeldUnderAsync(_looks, key, stop);
+    }
+
+    private static void CheckPage(int skip, int take)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(skip);
+        ArgumentOutOfRangeException.ThrowIfLessThan(take, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(take, LargestPage);
+    }
+
+    private static LockPage<T> Page<T>((List<(long Total, T? Item)> Rows, bool HasSchema) read)
+        where T : class => read.Rows.Count == 0 ? new([], 0) : new([.. read.Rows.Select(static row => row.Item).OfType<T>()], read.Rows[0].Total);
+
+    private LockKey KeyOf(string text)
+    {
+        try
+        {
+            return LockKey.Of(Naming.LockScope.Apply(_options.Scope, text));
+        }
+        catch (ArgumentException)
+        {
+            // Half of a surrogate pair is no name.
+            return default;
+        }
+    }
+
+    private static string Escaped(string text) => text
+        .Replace(@"\", @"\\", StringComparison.Ordinal).Replace("%", @"\%", StringComparison.Ordinal).Replace("_", @"\_", StringComparison.Ordinal);
+
+    private static NpgsqlParameter<int> Number(int value) => new NpgsqlParameter<int> { TypedValue = value };
+
+    private static NpgsqlParameter<long> Key(LockKey key) => new NpgsqlParameter<long> { TypedValue = key.Value };
+
+    private static NpgsqlParameter TextOrNull(string? value) => new() { NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text, Value = value ?? (object)DBNull.Value };
+
+    private static NpgsqlParameter<string> Text(string value) => new NpgsqlParameter<string> { TypedValue = value };
+}

@@ -1,0 +1,312 @@
+using JobLocks.Postgres.WaitQueue;
+
+namespace JobLocks.Postgres.Reading;
+
+/// <summary>
+/// All that is asked for those who look. PostgreSQL's own lock table is the truth; what is written down beside it only says more about it.
+/// Where the schema cannot be read, the same questions are asked of empty tables.
+/// </summary>
+internal static class LookSql
+{
+    /// <summary>What is held: $1 left out, $2 read. The first column is how many there are.</summary>
+    public const string Held =
+        Locks + Tables + Holding +
+        """
+        ,
+             sorted AS (
+                 SELECT *
+                 FROM   holding AS l
+                 ORDER  BY since NULLS LAST, pid, key
+                 OFFSET $1 LIMIT $2)
+        """
+        + Holder + "FROM (SELECT count(*) AS total FROM holding) AS t LEFT JOIN sorted AS l ON true" + AboutHolder + "ORDER BY l.since NULLS LAST, l.pid, l.key";
+
+    /// <summary>What is held under the key $1, or under a slot of it.</summary>
+    public const string HeldUnder =
+        Locks + Tables + Holding +
+        """
+        ,
+             sorted AS (
+                 SELECT *
+                 FROM   holding AS l
+                 WHERE  key = $1 OR line = $1
+                 ORDER  BY since NULLS LAST, pid, key
+                 LIMIT  100)
+        """
+        + Holder + "FROM (SELECT count(*) AS total FROM sorted) AS t LEFT JOIN sorted AS l ON true" + AboutHolder + "ORDER BY l.since NULLS LAST, l.pid, l.key";
+
+    /// <summary>The names for which runs wait: $1 left out, $2 read. The first column is how many there are, the last how many runs.</summary>
+    public const string Waiting =
+        Locks + Tables + Lines +
+        """
+        ,
+             page AS MATERIALIZED (SELECT * FROM lines ORDER BY length DESC, key OFFSET $1 LIMIT $2),
+             written AS MATERIALIZED (SELECT h.* FROM page AS p CROSS JOIN LATERAL (SELECT * FROM held WHERE line = p.key OFFSET 0) AS h),
+             sorted AS (
+                 SELECT DISTINCT ON (p.key) p.key AS waited, l.key, l.mode, l.pid, h.line, h.name, h.run, h.since, h.store
+                 FROM   locks AS l
+                 FULL   JOIN written AS h ON h.backend = l.pid AND h.key = l.key
+                 JOIN   page AS p ON p.key = coalesce(h.line, l.key)
+                 WHERE  coalesce(l.pid, 0) > 0
+                 ORDER  BY p.key, h.since NULLS LAST)
+        SELECT t.total, l.key, l.line, l.name, l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL,
+               n.runs, n.held, p.key, f.name, p.length, f.since, t.runs, l.store,
+        """ + CountUnserved +
+        """
+
+        FROM   (SELECT count(*) AS total, coalesce(sum(length), 0)::bigint AS runs FROM lines) AS t
+        LEFT   JOIN page AS p ON true
+        LEFT   JOIN line AS f ON f.place = p.first
+        LEFT   JOIN sorted AS l ON l.waited = p.key
+        LEFT   JOIN alive AS a ON a.pid = l.pid
+        LEFT   JOIN sessions AS s ON s.backend = l.pid
+        LEFT   JOIN names AS n ON n.key = p.key
+        ORDER  BY p.length DESC, p.key
+        """;
+
+    /// <summary>
+    /// Who waits under the key $1: $2 left out, $3 read. The first column is how many there are. Runs whose store no process serves let the others past, and
+    /// do not count for their places.
+    /// </summary>
+    public const string Line =
+        $"""
+        SELECT t.total, l.*
+        FROM   (SELECT count(*) AS total FROM "joblocks".line WHERE key = $1 AND verdict IS NULL) AS t
+        LEFT   JOIN (SELECT name,
+                            1 + before_page + count(*) FILTER (WHERE is_served) OVER (ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS nth,
+                            mode, store, run, queue, since, woken, job, is_served, place
+                     FROM   (SELECT l.*, {PresenceSql.IsServed} AS is_served
+                             FROM   (SELECT * FROM "joblocks".line WHERE key = $1 AND verdict IS NULL ORDER BY place OFFSET $2 LIMIT $3) AS l) AS page
+                     CROSS  JOIN (SELECT count(*) AS before_page
+                                  FROM   (SELECT store FROM "joblocks".line WHERE key = $1 AND verdict IS NULL ORDER BY place LIMIT $2) AS l
+                                  WHERE  {PresenceSql.IsServed}) AS b) AS l ON true
+        ORDER  BY l.place
+        """;
+
+    /// <summary>What happened under the key $1.</summary>
+    public const string Name = """SELECT name, runs, held, refused, waited FROM "joblocks".names WHERE key = $1""";
+
+    /// <summary>What happened under the key $1 in the last hour.</summary>
+    public const string Minutes =
+        """
+        SELECT minute, runs, held, refused, waited FROM "joblocks".minutes WHERE key = $1 AND minute > now() - interval '1 hour' ORDER BY minute
+        """;
+
+    /// <summary>
+    /// Names that are like $1, or have the key $2 or $3, or are waited for or held by the run or the job $4. What is held for the first time is not yet
+    /// among the names, which are counted when a run ends.
+    /// </summary>
+    public const string Find =
+        "WITH RECURSIVE " + Stores +
+        """
+
+        SELECT * FROM (SELECT key, name, 'name' FROM "joblocks".names WHERE name ILIKE $1 ORDER BY seen DESC LIMIT 100) AS by_name
+        UNION ALL
+        SELECT key, name, 'key' FROM "joblocks".names WHERE key IN ($2, $3) AND name NOT ILIKE $1
+        UNION ALL
+        SELECT * FROM (SELECT DISTINCT h.line, h.name, CASE WHEN h.name ILIKE $1 THEN 'name' ELSE 'key' END
+                       FROM   "joblocks".held AS h
+                       WHERE  h.name <> ''
+                       AND    (h.name ILIKE $1 OR h.line IN ($2, $3))
+                       AND    NOT EXISTS (SELECT FROM "joblocks".names AS n WHERE n.key = h.line)
+                       LIMIT  100) AS by_held
+        UNION ALL
+        SELECT l.key, l.name, split_part(replace(l.store, 'memory: ', ''), ' ', 1) || ' run ' || l.run
+        FROM   stores AS s JOIN "joblocks".line AS l ON l.store = s.store AND l.run = $4
+        UNION ALL
+        SELECT * FROM (SELECT DISTINCT key, name, 'job ' || job FROM "joblocks".line WHERE job IN ($4, 'DEFAULT.' || $4) LIMIT 100) AS by_job
+        UNION ALL
+        SELECT * FROM (SELECT line, name, run
+                       FROM   "joblocks".held
+                       WHERE  run = split_part(run, ' ', 1) || ' job ' || $4
+                       OR     starts_with(run, 'Quartz job ' || $4 || ' fired ')
+                       OR     starts_with(run, 'Quartz job DEFAULT.' || $4 || ' fired ')
+                       LIMIT  100) AS by_holder
+        LIMIT 100
+        """;
+
+    /// <summary>Where the run or the job $1 stands, in the store $2 where that is known: key, name, since, turn, how many before it, how many in all, what is usual,
+    /// and whether a process serves its store. Runs whose store no process serves do not count.</summary>
+    public const string Stands =
+        "WITH RECURSIVE " + Stores +
+        $"""
+        ,
+             unserved AS MATERIALIZED (SELECT store FROM stores AS l WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed})
+        SELECT w.key, w.name, w.since, w.woken, c.before - u.before, c.total - u.total, n.runs, n.held, w.is_served
+        FROM   (SELECT l.*, {PresenceSql.IsServed} AS is_served
+                FROM   stores AS s
+                JOIN   "joblocks".line AS l ON l.store = s.store AND l.run = $1
+                WHERE  $2 IS NULL OR s.store = $2
+                UNION ALL
+                SELECT l.*, {PresenceSql.IsServed}
+                FROM   "joblocks".line AS l
+                WHERE  l.job IN ($1, 'DEFAULT.' || $1)
+                AND    coalesce(l.store = $2, true)) AS w
+        CROSS  JOIN LATERAL (
+                   SELECT count(*) FILTER (WHERE l.place < w.place) AS before, count(*) AS total
+                   FROM   "joblocks".line AS l
+                   WHERE  l.key = w.key
+                   AND    l.verdict IS NULL) AS c
+        CROSS  JOIN LATERAL (
+                   SELECT count(*) FILTER (WHERE l.place < w.place) AS before, count(*) AS total
+                   FROM   "joblocks".line AS l
+                   WHERE  EXISTS (SELECT FROM unserved)
+                   AND    l.key = w.key
+                   AND    l.verdict IS NULL
+                   AND    l.place <> w.place
+                   AND    l.store IN (SELECT store FROM unserved)) AS u
+        LEFT   JOIN "joblocks".names AS n ON n.key = w.key
+        WHERE  w.verdict IS NULL
+        ORDER  BY w.place
+        LIMIT  1
+        """;
+
+    /// <summary>What the run or the job $1 has, of the store $2 where that is known: a name may end like another one.</summary>
+    public const string Has =
+        Locks + Tables +
+        """
+
+        SELECT   h.name, h.since
+        FROM     held AS h
+        JOIN     locks AS l ON l.pid = h.backend AND l.key = h.key
+        WHERE    (h.run = split_part(h.run, ' ', 1) || ' job ' || $1
+                  OR starts_with(h.run, 'Quartz job ' || $1 || ' fired ')
+                  OR starts_with(h.run, 'Quartz job DEFAULT.' || $1 || ' fired '))
+        AND      ($2 IS NULL OR h.store = $2)
+        ORDER BY h.since
+        LIMIT    1
+        """;
+
+    /// <summary>
+    /// Asks for the key $1, as $2 wants it, of the backends $3: of what they had at $4, and of whatever those $5 have that were not told yet.
+    /// Once: whoever has it next is not meant.
+    /// </summary>
+    public const string Ask =
+        """
+        UPDATE "joblocks".held SET asked = $2
+        WHERE  key = $1 AND asked IS NULL AND backend = ANY ($3) AND (since <= $4 OR backend = ANY ($5))
+        RETURNING backend, nth
+        """;
+
+    /// <summary>Who has the key $1: the time, the backend, whether it is none of ours, which of its locks it is, since when, and whether it was asked for.</summary>
+    public const string StillHeld =
+        Locks + Tables +
+        """
+
+        SELECT now(), l.pid, s.backend IS NULL, h.nth, h.since, h.asked IS NOT NULL
+        FROM   locks AS l
+        LEFT   JOIN sessions AS s ON s.backend = l.pid
+        LEFT   JOIN held AS h ON h.backend = l.pid AND h.key = l.key
+        WHERE  l.key = $1
+        """;
+
+    /// <summary>Ends the session of the backend $1, if it has a lock.</summary>
+    public const string End = Locks + " SELECT pg_terminate_backend(pid) FROM locks WHERE pid = $1 LIMIT 1";
+
+    // Goes from store to store through the index: a run is found by its store and its name there.
+    private const string Stores =
+        """
+        stores AS (
+            (SELECT store FROM "joblocks".line ORDER BY store LIMIT 1)
+            UNION ALL
+            SELECT (SELECT l.store FROM "joblocks".line AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
+            FROM   stores AS s
+            WHERE  s.store IS NOT NULL)
+        """;
+
+    /// <summary>The sessions of the server and the locks that are granted: each statement begins with them.</summary>
+    public const string Locks =
+        """
+        WITH RECURSIVE alive AS MATERIALIZED (SELECT pid, application_name, client_addr, backend_start FROM pg_stat_get_activity(NULL)),
+             locks AS MATERIALIZED (
+                 SELECT (classid::bigint << 32) | objid::bigint AS key, CASE mode WHEN 'ShareLock' THEN 1 ELSE 0 END AS mode, pid
+                 FROM   pg_locks
+                 WHERE  locktype = 'advisory'
+                 AND    objsubid = 1
+                 AND    granted
+                 AND    database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+        """;
+
+    /// <summary>
+    /// What is written down. Of a backend whose number another had before, nothing is believed. A role that may not see when the sessions of others
+    /// began believes all.
+    /// </summary>
+    public const string Tables =
+        """
+        ,
+             sessions AS (
+                 SELECT s.backend, s.connected
+                 FROM   "joblocks".sessions AS s
+                 JOIN   alive AS a ON a.pid = s.backend AND coalesce(a.backend_start, s.connected) = s.connected),
+             held AS (SELECT h.* FROM "joblocks".held AS h JOIN sessions AS s ON s.backend = h.backend AND s.connected = h.connected),
+             names AS NOT MATERIALIZED (SELECT * FROM "joblocks".names),
+             line AS NOT MATERIALIZED (SELECT * FROM "joblocks".line)
+        """;
+
+    /// <summary>
+    /// Each holder of each lock. A full join is hashed, whatever the planner believes of tables that have grown since it was last told: thousands of
+    /// loops otherwise.
+    /// </summary>
+    public const string Holding =
+        """
+        ,
+             holding AS (
+                 SELECT l.*, h.line, h.name, h.run, h.since, h.store
+                 FROM   locks AS l
+                 FULL   JOIN held AS h ON h.backend = l.pid AND h.key = l.key
+                 WHERE  coalesce(l.pid, 0) > 0)
+        """;
+
+    /// <summary>The names for which runs wait, with how many and the first place; and the stores of waiting runs that no process serves.</summary>
+    public const string Lines =
+        $"""
+        ,
+             lines AS MATERIALIZED (SELECT key, count(*) AS length, min(place) AS first FROM line WHERE verdict IS NULL GROUP BY key),
+             line_stores AS (
+                 (SELECT store FROM line ORDER BY store LIMIT 1)
+                 UNION ALL
+                 SELECT (SELECT l.store FROM line AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
+                 FROM   line_stores AS s
+                 WHERE  s.store IS NOT NULL),
+             unserved AS MATERIALIZED (SELECT store FROM line_stores AS l WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed})
+        """;
+
+    /// <summary>How many of the runs that wait for the name p are in a store that no process serves. Reads their rows only where there is such a store.</summary>
+    public const string CountUnserved =
+        """
+        CASE WHEN EXISTS (SELECT FROM unserved)
+             THEN (SELECT count(*) FROM line AS u WHERE u.key = p.key AND u.verdict IS NULL AND u.store IN (SELECT store FROM unserved))
+             ELSE 0
+        END
+        """;
+
+    private const string NoTables =
+        """
+        ,
+             sessions AS (SELECT NULL::int AS backend, NULL::timestamptz AS connected WHERE false),
+             held AS (SELECT NULL::int AS backend, NULL::bigint AS nth, NULL::bigint AS key, NULL::bigint AS line, NULL::text AS name, NULL::text AS run,
+                             NULL::timestamptz AS since, NULL::text AS asked, NULL::text AS store WHERE false),
+             names AS (SELECT NULL::bigint AS key, NULL::text AS name, NULL::bigint AS runs, NULL::float8 AS held WHERE false),
+             line AS (SELECT NULL::bigint AS key, NULL::bigint AS place, NULL::text AS name, NULL::text AS verdict, NULL::timestamptz AS since, NULL::text AS store WHERE false)
+        """;
+
+    private const string Holder =
+        """
+
+        SELECT t.total, l.key, l.line, coalesce(nullif(l.name, ''), n.name), l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start,
+               s.backend IS NULL, n.runs, n.held, l.store
+
+        """;
+
+    private const string AboutHolder =
+        """
+
+        LEFT JOIN alive AS a ON a.pid = l.pid
+        LEFT JOIN sessions AS s ON s.backend = l.pid
+        LEFT JOIN names AS n ON n.key = coalesce(l.line, l.key)
+
+        """;
+
+    /// <summary>The same question where the schema cannot be read.</summary>
+    public static string WithoutSchema(string sql) => sql.Replace(Tables, NoTables, StringComparison.Ordinal);
+}

@@ -1,0 +1,102 @@
+namespace JobLocks.Postgres.Reading;
+
+/// <summary>
+/// All that is written down for those who look. Over the session, and so behind its guard: $1 is JSON, and so is what is answered.
+/// </summary>
+internal static class ReadModelSql
+{
+    /// <summary>
+    /// The session of a backend belongs to an application. What sessions left behind that are no more is swept away: a role that may not
+    /// see when the sessions of others began takes them for the same. Of its own, what is known stays: somebody may have asked for it.
+    /// A session whose login begins as another role may not see when it began itself: it looks as its login, for the rest of the transaction.
+    /// </summary>
+    public const string Begin =
+        """
+        WITH alive AS MATERIALIZED (SELECT pid, backend_start FROM pg_stat_get_activity(NULL)),
+             dead AS (
+                 DELETE FROM "joblocks".sessions AS s
+                 WHERE  s.backend <> ($1 -> 'backend')::int
+                 AND    NOT EXISTS (SELECT FROM alive AS a WHERE a.pid = s.backend AND coalesce(a.backend_start, s.connected) = s.connected)),
+             left_behind AS (
+                 DELETE FROM "joblocks".held AS h
+                 WHERE  (h.backend = ($1 -> 'backend')::int AND h.nth <> ALL (ARRAY(SELECT jsonb_array_elements($1 -> 'known')::bigint)))
+                 OR     NOT EXISTS (SELECT FROM alive AS a WHERE a.pid = h.backend AND coalesce(a.backend_start, h.connected) = h.connected))
+        INSERT INTO "joblocks".sessions (backend, connected, application)
+        SELECT a.pid,
+               coalesce(
+                   a.backend_start,
+                   CASE WHEN set_config('role', 'none', true) IS NOT NULL THEN (SELECT o.backend_start FROM pg_stat_get_activity(pg_backend_pid()) AS o) END),
+               $1 ->> 'application'
+        FROM   alive AS a
+        WHERE  a.pid = ($1 -> 'backend')::int
+        ON CONFLICT (backend) DO UPDATE SET connected = excluded.connected, application = excluded.application
+        RETURNING NULL::jsonb
+        """;
+
+    /// <summary>Of the locks of a backend, some numbers are let go, and others have been held for a moment.</summary>
+    public const string Note =
+        """
+        WITH gone AS (DELETE FROM "joblocks".held WHERE backend = ($1 -> 'backend')::int AND nth IN (SELECT jsonb_array_elements($1 -> 'gone')::bigint))
+        INSERT INTO "joblocks".held (backend, connected, nth, key, line, name, run, since, store)
+        SELECT s.backend, s.connected, n.*
+        FROM   "joblocks".sessions AS s,
+               jsonb_to_recordset($1 -> 'fresh') AS n (nth bigint, key bigint, line bigint, name text, run text, since timestamptz, store text)
+        WHERE  s.backend = ($1 -> 'backend')::int
+        ON CONFLICT (backend, nth) DO NOTHING
+        RETURNING NULL::jsonb
+        """;
+
+    /// <summary>Some numbers of a backend are let go now.</summary>
+    public const string StrikeOut =
+        """
+        DELETE FROM "joblocks".held
+        WHERE  backend = ($1 -> 'backend')::int
+        AND    nth IN (SELECT jsonb_array_elements($1 -> 'gone')::bigint)
+        RETURNING NULL::jsonb
+        """;
+
+    /// <summary>Which numbers of the backend $1 are written down, and 0 for its session.</summary>
+    public const string Written =
+        """
+        SELECT to_jsonb(nth) FROM "joblocks".held WHERE backend = $1::int
+        UNION ALL
+        SELECT to_jsonb(0) FROM "joblocks".sessions WHERE backend = $1::int
+        """;
+
+    /// <summary>Which locks of the backend $1 are to be let go, who wants it, and the database role that wrote that.</summary>
+    public const string Asked =
+        """SELECT jsonb_build_object('Number', nth, 'By', asked, 'Role', asked_role) FROM "joblocks".held WHERE backend = $1::int AND asked IS NOT NULL""";
+
+    /// <summary>Adds what happened under names: by key, so that two who add do not wait for each other in a circle.</summary>
+    public const string Add =
+        """
+        WITH new AS MATERIALIZED (
+                 SELECT *
+                 FROM   jsonb_to_recordset($1) AS t (key bigint, name text, runs bigint, held float8, refused bigint, waited bigint)
+                 ORDER  BY key),
+             of_minute AS (
+                 INSERT INTO "joblocks".minutes AS m (key, minute, runs, held, refused, waited)
+                 SELECT key, date_trunc('minute', now()), runs, held, refused, waited FROM new
+                 ON CONFLICT (key, minute) DO UPDATE
+                 SET    runs = m.runs + excluded.runs, held = m.held + excluded.held,
+                        refused = m.refused + excluded.refused, waited = m.waited + excluded.waited)
+        INSERT INTO "joblocks".names AS n (key, name, seen, runs, held, refused, waited)
+        SELECT key, name, now(), runs, held, refused, waited FROM new
+        ON CONFLICT (key) DO UPDATE
+        SET    name = excluded.name, seen = excluded.seen, runs = n.runs + excluded.runs, held = n.held + excluded.held,
+               refused = n.refused + excluded.refused, waited = n.waited + excluded.waited
+        RETURNING NULL::jsonb
+        """;
+
+    /// <summary>Forgets the names that were not seen for longest, all but $1 of them.</summary>
+    public const string ForgetNames =
+        """
+        DELETE FROM "joblocks".names
+        WHERE seen < (SELECT seen FROM "joblocks".names ORDER BY seen DESC OFFSET $1::int LIMIT 1)
+        RETURNING NULL::jsonb
+        """;
+
+    /// <summary>Forgets what is longer ago than an hour.</summary>
+    public const string ForgetMinutes =
+        """DELETE FROM "joblocks".minutes WHERE minute < now() - interval '1 hour' RETURNING NULL::jsonb""";
+}

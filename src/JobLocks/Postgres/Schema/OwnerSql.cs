@@ -1,0 +1,80 @@
+namespace JobLocks.Postgres.Schema;
+
+/// <summary>
+/// Whose objects ours are. Triggers and functions run with the rights of whoever uses a table, so those of a foreign role are not used. Trusted are the role of the
+/// session, the roles it is a member of, the owner of the database, superusers, and the role that the setting joblocks.schema_owner names.
+/// </summary>
+internal static class OwnerSql
+{
+    /// <summary>Says the role that <see cref="JobLocksOptions.SchemaOwner"/> names: $1.</summary>
+    public const string SayOwner = "SELECT set_config('joblocks.schema_owner', $1, false)";
+
+    /// <summary>
+    /// The first object of the schema that belongs to a foreign role, as a sentence with the cure; null where there is none. Whether a superuser is a member of a role is not
+    /// asked of the server, for which it is one of all. A role that has granted itself, as it could before version 15, does not count.
+    /// </summary>
+    public const string Foreign =
+        $"""
+        WITH RECURSIVE
+        {Trusted},
+             ours AS (SELECT oid, nspname, nspowner FROM pg_namespace WHERE oid = to_regnamespace('"joblocks"')),
+             tables AS (
+                 SELECT c.oid, format('%s %I.%I', CASE c.relkind WHEN 'S' THEN 'sequence' WHEN 'v' THEN 'view' ELSE 'table' END, o.nspname, c.relname) AS what, c.relowner
+                 FROM   ours AS o
+                 JOIN   pg_class AS c ON c.relnamespace = o.oid
+                 WHERE  c.relname IN ('fence', 'limits', 'place', 'line', 'sessions', 'held', 'names', 'minutes')),
+             owned AS (
+                 SELECT 1 AS nth, format('schema %I', nspname) AS what, nspowner AS owner, NULL::text AS cure FROM ours
+                 UNION ALL
+                 SELECT 2, what, relowner, NULL FROM tables
+                 UNION ALL
+                 SELECT 3, 'function ' || p.oid::regprocedure::text, p.proowner, NULL
+                 FROM   ours AS o
+                 JOIN   pg_proc AS p ON p.pronamespace = o.oid AND p.proname IN ('key', 'note_asked')
+                 UNION ALL
+                 SELECT 4, format('trigger %I of the %s, by its function,', g.tgname, t.what), p.proowner, format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass)
+                 FROM   tables AS t
+                 JOIN   pg_trigger AS g ON g.tgrelid = t.oid AND NOT g.tgisinternal
+                 JOIN   pg_proc AS p ON p.oid = g.tgfoid)
+        SELECT   format('the %s belongs to the role %s, which is neither %s, nor a role that %s is a member of, the owner of the database, or a superuser: its code would run with '
+                        'the rights of %s. %s; or, where that role is meant to keep it, set SchemaOwner = "%s".',
+                        w.what, r.rolname, current_user, current_user, current_user, coalesce(w.cure, 'Drop it, or ALTER ' || upper(split_part(w.what, ' ', 1)) || ' '
+                        || substring(w.what FROM position(' ' IN w.what) + 1) || ' OWNER TO ' || quote_ident(current_user)), r.rolname)
+        FROM     owned AS w
+        LEFT     JOIN pg_roles AS r ON r.oid = w.owner
+        WHERE    w.owner NOT IN (SELECT oid FROM trusted)
+        ORDER BY w.nth, w.what
+        LIMIT    1
+        """;
+
+    /// <summary>The schema of pgcrypto as it stands in SQL, where neither it nor the function that we need can be replaced by a foreign role.</summary>
+    public const string Pgcrypto =
+        $"""
+        WITH RECURSIVE
+        {Trusted}
+        SELECT quote_ident(n.nspname)
+        FROM   pg_extension AS e
+        JOIN   pg_namespace AS n ON n.oid = e.extnamespace
+        JOIN   pg_proc AS p ON p.pronamespace = n.oid AND p.oid::regprocedure::text LIKE '%digest(bytea,text)'
+        JOIN   pg_depend AS d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
+        WHERE  e.extname = 'pgcrypto'
+        AND    p.proname = 'digest'
+        AND    n.nspowner IN (SELECT oid FROM trusted)
+        AND    p.proowner IN (SELECT oid FROM trusted)
+        """;
+
+    private const string Trusted =
+        """
+             mine (oid) AS (
+                 SELECT oid FROM pg_roles WHERE rolname = current_user
+                 UNION
+                 SELECT m.roleid FROM pg_auth_members AS m JOIN mine ON mine.oid = m.member WHERE m.grantor <> m.roleid),
+             trusted AS (
+                 SELECT oid
+                 FROM   pg_roles
+                 WHERE  rolsuper
+                 OR     rolname IN ('pg_database_owner', current_setting('joblocks.schema_owner', true))
+                 OR     oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
+                 OR     oid IN (SELECT oid FROM mine))
+        """;
+}

@@ -1,0 +1,104 @@
+using System.Globalization;
+using JobLocks.Diagnostics;
+using JobLocks.Postgres.Locks;
+using JobLocks.Primitives;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Postgres.Session;
+
+/// <summary>
+/// Hears that another process has let go of a lock that somebody here waits for. A connection of its own, opened only while somebody waits.
+/// What it misses, the dispatcher finds at its next look. Thread-safe.
+/// </summary>
+internal sealed class ReleaseListener(SessionConnector opening, LockDispatcher dispatcher, ILogger log) : IAsyncDisposable
+{
+    private static readonly TimeSpan KeptOpen = TimeSpan.FromSeconds(30);
+    private const int KeepAliveSeconds = 10;
+
+    private static readonly TimeSpan BetweenTries = TimeSpan.FromSeconds(1);
+
+    private readonly Lock _sync = new();
+    private CancellationTokenSource? _stop;
+    private Task _listening = Task.CompletedTask;
+    private TimeSpan _neededAt;
+    private bool _isDisposed;
+
+    /// <summary>Starts to listen, unless it does already.</summary>
+    public void Start()
+    {
+        lock (_sync)
+        {
+            _neededAt = BootClock.Now;
+            if (_stop is not null || _isDisposed) return;
+
+            _stop = new();
+            var stop = _stop.Token;
+            _listening = Task.Run(() => ListenAsync(stop), CancellationToken.None);
+        }
+    }
+
+    /// <summary>Stops listening where nobody has waited for a while.</summary>
+    public void StopUnless(bool needed)
+    {
+        lock (_sync)
+        {
+            if (needed) _neededAt = BootClock.Now;
+            else if (_stop is not null && BootClock.Now - _neededAt > KeptOpen) Stop();
+        }
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        lock (_sync)
+        {
+            _isDisposed = true;
+            Stop();
+            return new(_listening);
+        }
+    }
+
+    private void Stop()
+    {
+        _ = _stop?.CancelAsync();
+        _stop = null;
+    }
+
+    private async Task ListenAsync(CancellationToken stop)
+    {
+        while (!stop.IsCancellationRequested)
+        {
+            try
+            {
+                await ListenOnceAsync(stop).ConfigureAwait(false);
+            }
+            catch (Exception broken) when (broken is not OperationCanceledException || !stop.IsCancellationRequested)
+            {
+                log.ListenerBroke(broken);
+                await Task.Delay(BetweenTries, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+        }
+    }
+
+    private async Task ListenOnceAsync(CancellationToken stop)
+    {
+        var connection = opening.Connect(keepAliveSeconds: KeepAliveSeconds, isAsynchronous: true);
+        await using (connection.ConfigureAwait(false))
+        {
+            connection.Notification += (_, released) =>
+            {
+                if (long.TryParse(released.Payload, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var key)) dispatcher.Retry(new(key));
+                else dispatcher.Heard(released.Payload, released.PID);
+            };
+            using var listen = new NpgsqlCommand("LISTEN joblocks", connection);
+            await listen.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
+            // Releases before this moment were not heard.
+            dispatcher.RetryAll();
+            while (true) await connection.WaitAsync(stop).ConfigureAwait(false);
+        }
+    }
+}

@@ -1,0 +1,43 @@
+using System.Security.Authentication;
+using JobLocks.Locks;
+using JobLocks.Primitives;
+using Npgsql;
+
+namespace JobLocks.Postgres.Session;
+
+/// <summary>Says what is wrong with the server in a way that helps, and whether waiting helps. No message holds a secret.</summary>
+internal static class ServerTrouble
+{
+    // All that the driver says of it.
+    private const string NoTls = "SSL connection requested. No SSL enabled connection";
+
+    public static JobLocksUnavailableException Describe(string server, Exception cause) =>
+        new($"PostgreSQL at {server} cannot be asked for locks: {DisplayText.Cut(cause.Message, DisplayText.LongestMessage / 2).TrimEnd('.')}.{Cure(cause)}", cause) { NeedsChange = NeedsChange(cause) };
+
+    private static string Cure(Exception cause) => IsWithoutTls(cause)
+        ? " Have the server accept TLS, or change SSL Mode in the connection string of JobLocks."
+        : CureOf((cause as PostgresException)?.SqlState);
+
+    private static string CureOf(string? state) => state switch
+    {
+        PostgresErrorCodes.OutOfMemory => " The lock table is full: nothing was taken, and what is held stays. Raise max_locks_per_transaction.",
+        PostgresErrorCodes.TooManyConnections => " Each process needs one connection for its locks, and one more while it waits for a lock.",
+        PostgresErrorCodes.InvalidPassword or PostgresErrorCodes.InvalidAuthorizationSpecification => " Correct user and password in the connection string of JobLocks.",
+        PostgresErrorCodes.InvalidCatalogName => " Correct the database in the connection string of JobLocks, or create it.",
+        _ => "",
+    };
+
+    /// <summary>Whether somebody must change a setting. All else may get better by itself: a server that starts, a network that is away.</summary>
+    private static bool NeedsChange(Exception cause) => cause switch
+    {
+        WrongServerException or ArgumentException or NotSupportedException => true,
+        PostgresException refused => refused.SqlState is PostgresErrorCodes.InvalidPassword
+            or PostgresErrorCodes.InvalidAuthorizationSpecification
+            or PostgresErrorCodes.InvalidCatalogName
+            or PostgresErrorCodes.InsufficientPrivilege,
+        NpgsqlException { InnerException: AuthenticationException } => true,
+        _ => IsWithoutTls(cause),
+    };
+
+    private static bool IsWithoutTls(Exception cause) => cause is NpgsqlException && cause.Message.StartsWith(NoTls, StringComparison.Ordinal);
+}

@@ -1,0 +1,58 @@
+using System.Net.Security;
+using System.Runtime.CompilerServices;
+using System.Security.Cryptography.X509Certificates;
+using Npgsql;
+
+namespace JobLocks.Postgres.Session;
+
+/// <summary>
+/// Has a connection trust the certificates that its data source was told to trust: Npgsql takes everything else along to a clone, and forgets
+/// these. Where a version of Npgsql keeps them elsewhere, only those count that the connection string names, and those of the machine.
+/// </summary>
+internal static class TrustedRoots
+{
+    public static void Bring(NpgsqlDataSource from, NpgsqlConnection to)
+    {
+        if (Of(from) is not { } roots) return;
+
+        var others = to.SslClientAuthenticationOptionsCallback;
+        to.SslClientAuthenticationOptionsCallback = options =>
+        {
+            others?.Invoke(options);
+            Trust(options, roots());
+        };
+    }
+
+    private static void Trust(SslClientAuthenticationOptions options, X509Certificate2Collection? roots)
+    {
+        if (roots is not { Count: > 0 }) return;
+
+        options.CertificateChainPolicy = new()
+        {
+            TrustMode = X509ChainTrustMode.CustomRootTrust,
+            RevocationMode = options.CertificateRevocationCheckMode,
+        };
+        options.CertificateChainPolicy.CustomTrustStore.AddRange(roots);
+        options.CertificateChainPolicy.ExtraStore.AddRange(roots);
+    }
+
+    private static Func<X509Certificate2Collection?>? Of(NpgsqlDataSource source)
+    {
+        try
+        {
+            return RootsOf(HandlerOf(source));
+        }
+        catch (Exception elsewhere) when (elsewhere is MissingMethodException or TypeLoadException or NotSupportedException)
+        {
+            // Not supported: a data source that was built without TLS.
+            return null;
+        }
+    }
+
+    [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "get_TransportSecurityHandler")]
+    [return: UnsafeAccessorType("Npgsql.Internal.TransportSecurityHandler, Npgsql")]
+    private static extern object HandlerOf(NpgsqlDataSource source);
+
+    [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "get_RootCertificatesCallback")]
+    private static extern Func<X509Certificate2Collection?>? RootsOf([UnsafeAccessorType("Npgsql.Internal.TransportSecurityHandler, Npgsql")] object handler);
+}

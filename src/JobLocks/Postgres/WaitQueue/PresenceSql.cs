@@ -1,0 +1,44 @@
+namespace JobLocks.Postgres.WaitQueue;
+
+/// <summary>
+/// Which stores are served: each process that can start runs of a store holds a shared advisory lock for it on its lock session, and so it is gone with
+/// the process. "JLst" in ASCII, and "JLs1" to "JLs9" where another program holds that lock alone. Both sides have the same server
+/// compute the second number, so it does not matter how it does that.
+/// </summary>
+internal static class PresenceSql
+{
+    /// <summary>
+    /// Whether the row l of the wait queue belongs to a store that a process serves. The lock table is read once in a statement, and
+    /// only if the statement comes to such a row.
+    /// </summary>
+    public const string IsServed =
+        """
+        hashtext(l.store) = ANY (ARRAY(
+            SELECT objid::int
+            FROM   pg_locks
+            WHERE  locktype = 'advisory'
+            AND    objsubid = 2
+            AND    (classid = 1246524276 OR classid BETWEEN 1246524209 AND 1246524217)
+            AND    mode = 'ShareLock'
+            AND    granted
+            AND    database = (SELECT datid FROM pg_stat_get_activity(pg_backend_pid()))))
+        """;
+
+    /// <summary>
+    /// This session serves the store $1. Answers its backend, and the first number of the lock: where another program holds the first lock alone, the
+    /// first of nine that is free. Answers nothing where there is none.
+    /// </summary>
+    public const string Show =
+        """
+        WITH RECURSIVE shown (nth, class) AS (
+                 SELECT 0, CASE WHEN pg_try_advisory_lock_shared(1246524276, hashtext($1 #>> '{}')) THEN 1246524276 END
+                 UNION ALL
+                 SELECT nth + 1, CASE WHEN pg_try_advisory_lock_shared(1246524209 + nth, hashtext($1 #>> '{}')) THEN 1246524209 + nth END
+                 FROM   shown
+                 WHERE  class IS NULL AND nth < 9)
+        SELECT jsonb_build_object('Backend', pg_backend_pid(), 'Class', class) FROM shown WHERE class IS NOT NULL
+        """;
+
+    /// <summary>This session does not serve the store Store any more, which it showed by the lock Class.</summary>
+    public const string Hide = "SELECT to_jsonb(pg_advisory_unlock_shared(($1 ->> 'Class')::int, hashtext($1 ->> 'Store'))::int)";
+}

@@ -1,0 +1,235 @@
+namespace JobLocks.Postgres.WaitQueue;
+
+/// <summary>What the sweep asks: missed wake-ups, free keys with waiting runs, and stores that no process serves.</summary>
+internal static class SweepSql
+{
+    /// <summary>This session sweeps the line for the store whose number is $1, see <see cref="SweepLeadership"/>, if no other does. "JLsw" in ASCII.</summary>
+    public const string Lead = "SELECT to_jsonb(CASE WHEN pg_try_advisory_lock(1246524279, $1::int) THEN pg_backend_pid() END)";
+
+    /// <summary>Another session may sweep for it.</summary>
+    public const string StopLeading = "SELECT to_jsonb(pg_advisory_unlock(1246524279, $1::int)::int)";
+
+    /// <summary>Whether the store $1 has runs in line.</summary>
+    public const string HasRuns = """SELECT to_jsonb(EXISTS (SELECT FROM "joblocks".line WHERE store = $1 #>> '{}'))""";
+
+    /// <summary>
+    /// The keys that have a line, with what stands first under them, and whether somebody has them: $1 of them from the key $2 on. Goes from key to
+    /// key through the index, so that a long line costs no more than a short one. Where the turn of all is over, the first has 0 slots.
+    /// </summary>
+    public const string Heads =
+        $"""
+        WITH RECURSIVE
+             names AS (
+                 (SELECT key, 1 AS nth FROM "joblocks".line WHERE key >= $2 ORDER BY key LIMIT 1)
+                 UNION ALL
+                 SELECT (SELECT l.key FROM "joblocks".line AS l WHERE l.key > n.key ORDER BY l.key LIMIT 1), n.nth + 1
+                 FROM   names AS n
+                 WHERE  n.key IS NOT NULL AND n.nth < $1),
+             held AS MATERIALIZED (
+                 SELECT   (classid::bigint << 32) | objid::bigint AS key, bool_or(mode = 'ExclusiveLock') AS alone
+                 FROM     pg_locks
+                 WHERE    locktype = 'advisory'
+                 AND      objsubid = 1
+                 AND      granted
+                 AND      database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                 GROUP BY 1)
+        SELECT n.key, coalesce(h.name, late.name, ''), coalesce(h.mode, late.mode, 0::smallint), coalesce(h.slots, late.slots, 0), held.key IS NOT NULL, coalesce(held.alone, false)
+        FROM   names AS n
+        LEFT   JOIN LATERAL (
+                   SELECT   name, mode, slots
+                   FROM     "joblocks".line AS l
+                   WHERE    l.key = n.key
+                   AND      {WaitQueueSql.Stands}
+                   ORDER BY place
+                   LIMIT    1) AS h ON true
+        LEFT   JOIN LATERAL (
+                   SELECT   name, mode, slots
+                   FROM     "joblocks".line AS l
+                   WHERE    h.name IS NULL
+                   AND      l.key = n.key
+                   AND      l.woken IS NULL
+                   AND      {WaitQueueSql.MayCome}
+                   ORDER BY place
+                   LIMIT    1) AS late ON true
+        LEFT   JOIN held ON held.key = n.key
+        WHERE  n.key IS NOT NULL
+        ORDER BY n.key
+        """;
+
+    /// <summary>For each of the names $1[i], how many of its slots $2[i] somebody has; names with none are left out.</summary>
+    public const string CountHeld =
+        """
+        SELECT   u.name, count(DISTINCT u.slot)::int
+        FROM     ROWS FROM (unnest($1::int[]), unnest($2::bigint[])) AS u (name, slot)
+        JOIN     (SELECT (classid::bigint << 32) | objid::bigint AS key
+                  FROM   pg_locks
+                  WHERE  locktype = 'advisory'
+                  AND    objsubid = 1
+                  AND    granted
+                  AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS h ON h.key = u.slot
+        GROUP BY u.name
+        """;
+
+    /// <summary>
+    /// Of the store $1: times that are in the future. The clock of the server was set back, and the statements that compare these times with now() would not find the run before the
+    /// clock reaches them. The turn of a woken run and a limited wait begin again, now.
+    /// </summary>
+    public const string SetBack =
+        """
+        WITH woken AS (
+                 SELECT   place
+                 FROM     "joblocks".line
+                 WHERE    store = $1
+                 AND      woken > now() + interval '1 s'
+                 ORDER BY key, place
+                 LIMIT    10000
+                 FOR UPDATE SKIP LOCKED),
+             limited AS (
+                 SELECT   place
+                 FROM     "joblocks".line
+                 WHERE    store = $1
+                 AND      until IS NOT NULL
+                 AND      since > now() + interval '1 s'
+                 ORDER BY key, place
+                 LIMIT    10000
+                 FOR UPDATE SKIP LOCKED)
+        UPDATE "joblocks".line
+        SET    woken = CASE WHEN woken > now() THEN now() ELSE woken END,
+               until = until - greatest(since - now(), interval '0'),
+               since = least(since, now())
+        WHERE  place IN (SELECT place FROM woken UNION ALL SELECT place FROM limited)
+        """;
+
+    /// <summary>Of the store $1: those whose time is over are woken to be told, if their turn has not come.</summary>
+    public const string WakeOverdue =
+        """
+        UPDATE "joblocks".line
+        SET    woken = now(), told = parked
+        WHERE  place IN (SELECT place FROM "joblocks".line WHERE store = $1 AND until <= now() AND woken IS NULL ORDER BY until LIMIT 100 FOR UPDATE SKIP LOCKED)
+        RETURNING place, key, name, store, run, queue, parked, told, since, extract(epoch FROM now() - since)::float8
+        """;
+
+    /// <summary>
+    /// Of the store $1: those whose turn came a moment ago, and of which it does not know. A signal was lost, or no process had a free worker. They are for
+    /// the caller as far as it has free workers, by the parameters from $3 on; and after three seconds in any case for who sweeps for the store, where $2 is
+    /// true.
+    /// </summary>
+    public static readonly string TellForgotten =
+        $"""
+        WITH candidate AS MATERIALIZED (
+                 SELECT   l.place, l.store, l.queue, $2 AND l.woken < now() - interval '3 s' AS is_overdue
+                 FROM     "joblocks".line AS l
+                 WHERE    l.store = $1
+                 AND      l.woken < now() - interval '1 s'
+                 AND      l.parked
+                 AND      NOT l.told
+                 AND      (($2 AND l.woken < now() - interval '3 s')
+                           OR EXISTS (SELECT FROM unnest($3::text[], $4::text[]) AS o (store, queue) WHERE o.store = l.store AND coalesce(o.queue = l.queue, true)))
+                 ORDER BY l.place
+                 LIMIT    100
+                 FOR UPDATE SKIP LOCKED),
+             {WorkersSql.Ours(3)}
+        UPDATE "joblocks".line AS l
+        SET    told = true
+        FROM   candidate
+        WHERE  l.place = candidate.place
+        AND    (candidate.is_overdue OR l.place IN (SELECT place FROM ours))
+        RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told, l.since, extract(epoch FROM now() - l.since)::float8
+        """;
+
+    /// <summary>
+    /// Of the store $1: the next $3 from the place $2 on whose turn came and who have not come. Whoever was to park them, or to tell the store,
+    /// may have died.
+    /// </summary>
+    public const string Missing =
+        """
+        SELECT   place, key, name, store, run, queue, parked, told, since, extract(epoch FROM now() - since)::float8
+        FROM     "joblocks".line
+        WHERE    store = $1
+        AND      place > $2
+        AND      woken < now() - CASE WHEN parked THEN interval '5 s' ELSE interval '1 s' END
+        ORDER BY place
+        LIMIT    $3
+        """;
+
+    /// <summary>
+    /// Of the store $1: the next $3 from the place $2 on, to be asked after. Not those that are just being parked. A time in the future is accepted: the clock of the server was set back.
+    /// </summary>
+    public const string Next =
+        """
+        SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
+        FROM     "joblocks".line
+        WHERE    store = $1
+        AND      woken IS NULL
+        AND      place > $2
+        AND      (since < now() - interval '2 s' OR since > now() + interval '1 s')
+        ORDER BY place
+        LIMIT    $3
+        """;
+
+    /// <summary>
+    /// The stores that have runs in line and that no process serves, and for how many seconds that has been so, as far as sweeps have seen it. One row of each is marked with the time,
+    /// until a process serves the store again. Goes from store to store through the index.
+    /// </summary>
+    public const string UnservedStores =
+        $"""
+        WITH RECURSIVE stores AS (
+                 (SELECT store FROM "joblocks".line ORDER BY store LIMIT 1)
+                 UNION ALL
+                 SELECT (SELECT l.store FROM "joblocks".line AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
+                 FROM   stores AS s
+                 WHERE  s.store IS NOT NULL),
+             gone AS MATERIALIZED (
+                 SELECT s.store, (SELECT min(m.unserved) FROM "joblocks".line AS m WHERE m.store = s.store AND m.unserved <= now()) AS since
+                 FROM   (SELECT store FROM stores AS l WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed}) AS s),
+             marked AS (
+                 UPDATE "joblocks".line
+                 SET    unserved = now()
+                 WHERE  place IN (SELECT (SELECT f.place FROM "joblocks".line AS f WHERE f.store = g.store ORDER BY f.run LIMIT 1) FROM gone AS g WHERE g.since IS NULL)),
+             served AS (
+                 UPDATE "joblocks".line
+                 SET    unserved = NULL
+                 WHERE  unserved IS NOT NULL
+                 AND    store NOT IN (SELECT store FROM gone))
+        SELECT store, coalesce(extract(epoch FROM now() - since), 0)::float8 FROM gone
+        """;
+
+    /// <summary>
+    /// The store $1 has parked the runs $3, and they stand under other names $2 of it that no process uses: they keep their places under this one. Of a run
+    /// that stands more than once, one place is left.
+    /// </summary>
+    public const string Adopt =
+        $"""
+        WITH others AS MATERIALIZED (
+                 SELECT l.place,
+                        row_number() OVER (PARTITION BY l.run ORDER BY l.place) AS nth,
+                        EXISTS (SELECT FROM "joblocks".line AS o WHERE o.store = $1 AND o.run = l.run) AS has_own
+                 FROM   "joblocks".line AS l
+                 WHERE  l.store = ANY ($2)
+                 AND    l.run = ANY ($3)
+                 AND    NOT {PresenceSql.IsServed}),
+             doubled AS (
+                 DELETE FROM "joblocks".line WHERE place IN (SELECT place FROM others WHERE has_own OR nth > 1))
+        UPDATE "joblocks".line
+        SET    store = $1, parked = true
+        WHERE  place IN (SELECT place FROM others WHERE NOT has_own AND nth = 1)
+        RETURNING run
+        """;
+
+    /// <summary>The store $1 has no places any more.</summary>
+    public const string Bury = """DELETE FROM "joblocks".line WHERE store = $1""";
+
+    /// <summary>The store $1 is called $2 now. A run that stands under both names keeps the place of the new one.</summary>
+    public const string Rename =
+        """
+        WITH doubled AS (
+            DELETE FROM "joblocks".line AS l
+            WHERE  store = $1
+            AND    EXISTS (SELECT FROM "joblocks".line AS o WHERE o.store = $2 AND o.run = l.run)
+            RETURNING place)
+        UPDATE "joblocks".line
+        SET    store = $2
+        WHERE  store = $1
+        AND    place NOT IN (SELECT place FROM doubled)
+        """;
+}

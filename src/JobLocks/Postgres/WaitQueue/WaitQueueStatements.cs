@@ -1,0 +1,123 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
+using JobLocks.Locks;
+using JobLocks.Postgres.Session;
+using Npgsql;
+
+namespace JobLocks.Postgres.WaitQueue;
+
+/// <summary>
+/// Runs the statements of the line on a few pooled connections, which are opened only where runs wait. Each has one form, which blocks where its
+/// caller has no asynchronous way: nothing is awaited then, so the task has ended when it is returned. Thread-safe.
+/// </summary>
+[SuppressMessage("Usage", "VSTHRD103:Call async methods when in an async method", Justification = "The caller says which of the two it needs.")]
+internal sealed class WaitQueueStatements(SessionConnector opening, JobLocksOptions options, PooledUse use) : IDisposable
+{
+    private readonly ConcurrentDictionary<string, string> _texts = new(StringComparer.Ordinal);
+    private NpgsqlConnection? _template;
+
+    /// <summary>Runs one statement and reads all rows.</summary>
+    /// <exception cref="NpgsqlException">The server cannot be asked, or refuses.</exception>
+    public async ValueTask<List<T>> ReadAsync<T>(string sql, Func<NpgsqlDataReader, T> read, bool blocks, CancellationToken stop, params NpgsqlParameter[] parameters)
+    {
+        var connection = await OpenAsync(blocks, stop).ConfigureAwait(false);
+        await using (connection.ConfigureAwait(false)) return await ReadAsync(connection, sql, read, blocks, stop, parameters).ConfigureAwait(false);
+    }
+
+    /// <summary>Runs one statement.</summary>
+    /// <exception cref="NpgsqlException">The server cannot be asked, or refuses.</exception>
+    public async ValueTask RunAsync(string sql, bool blocks, CancellationToken stop, params NpgsqlParameter[] parameters) =>
+        await ReadAsync(sql, static _ => 0, blocks, stop, parameters).ConfigureAwait(false);
+
+    /// <summary>Runs several statements in one transaction: what <paramref name="act"/> asks, each after the other.</summary>
+    /// <exception cref="NpgsqlException">The server cannot be asked, or refuses.</exception>
+    public async ValueTask<T> InTransactionAsync<T>(Func<NpgsqlConnection, ValueTask<T>> act, bool blocks, CancellationToken stop)
+    {
+        var connection = await OpenAsync(blocks, stop).ConfigureAwait(false);
+        await using (connection.ConfigureAwait(false))
+        {
+            var transaction = blocks ? connection.BeginTransaction() : await connection.BeginTransactionAsync(stop).ConfigureAwait(false);
+            await using (transaction.ConfigureAwait(false))
+            {
+                var result = await act(connection).ConfigureAwait(false);
+                if (blocks) transaction.Commit();
+                else await transaction.CommitAsync(stop).ConfigureAwait(false);
+                return result;
+            }
+        }
+    }
+
+    /// <summary>Runs one statement on an open connection and reads all rows.</summary>
+    /// <exception cref="NpgsqlException">The server cannot be asked, or refuses.</exception>
+    public async ValueTask<List<T>> ReadAsync<T>(
+        NpgsqlConnection connection, string sql, Func<NpgsqlDataReader, T> read, bool blocks, CancellationToken stop, params NpgsqlParameter[] parameters)
+    {
+        var command = new NpgsqlCommand(_texts.GetOrAdd(sql, static (sql, options) => WaitQueueSql.For(options, sql), options), connection);
+        await using (command.ConfigureAwait(false))
+        {
+            foreach (var parameter in parameters) command.Parameters.Add(parameter);
+            var reader = blocks ? command.ExecuteReader() : await command.ExecuteReaderAsync(stop).ConfigureAwait(false);
+            await using (reader.ConfigureAwait(false))
+            {
+                var rows = new List<T>();
+                while (blocks ? reader.Read() : await reader.ReadAsync(stop).ConfigureAwait(false)) rows.Add(read(reader));
+                return rows;
+            }
+        }
+    }
+
+    /// <summary>Closes the idle connections.</summary>
+    public void Dispose()
+    {
+        if (_template is { } template) NpgsqlConnection.ClearPool(template);
+    }
+
+    private async ValueTask<NpgsqlConnection> OpenAsync(bool blocks, CancellationToken stop)
+    {
+        var connection = opening.Pooled(use);
+        try
+        {
+            if (blocks) connection.Open();
+            else await connection.OpenAsync(stop).ConfigureAwait(false);
+            _template = connection;
+            if (PooledSetUp.IsMissing(connection)) await SetUpAsync(connection, blocks, stop).ConfigureAwait(false);
+            else await EnsureOwnerAsync(connection, blocks, stop).ConfigureAwait(false);
+            return connection;
+        }
+        catch (NpgsqlException full) when (IsPoolFull(full))
+        {
+            await connection.DisposeAsync().ConfigureAwait(false);
+            throw new NpgsqlException(
+                $"All {use.Most} connections of this process for {use.Purpose} have been busy for {connection.ConnectionTimeout} s: the server takes long to answer. See pg_stat_activity there for what it waits for",
+                new TimeoutException());
+        }
+        catch
+        {
+            await connection.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>The driver then advises to change the size of the pool, which is set here and not by the user.</summary>
+    private static bool IsPoolFull(NpgsqlException thrown) => thrown is not PostgresException && thrown.Message.Contains("'Max Pool Size'", StringComparison.Ordinal);
+
+    private async ValueTask SetUpAsync(NpgsqlConnection connection, bool blocks, CancellationToken stop)
+    {
+        await ConnectionSetUp.RunAsync(connection, ConnectionSetUp.ForPool + use.Settings, blocks, stop).ConfigureAwait(false);
+        await EnsureOwnerAsync(connection, blocks, stop).ConfigureAwait(false);
+        PooledSetUp.WasDone(connection);
+    }
+
+    /// <summary>A connection may be older than what a stranger has put into the schema.</summary>
+    private async ValueTask EnsureOwnerAsync(NpgsqlConnection connection, bool blocks, CancellationToken stop)
+    {
+        try
+        {
+            await opening.Owners.EnsureAsync(connection, blocks, stop).ConfigureAwait(false);
+        }
+        catch (WrongServerException foreign)
+        {
+            throw ServerTrouble.Describe(opening.Server, foreign);
+        }
+    }
+}
