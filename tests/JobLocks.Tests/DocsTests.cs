@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using JobLocks.Tests.Architecture;
 
 namespace JobLocks.Tests;
 
@@ -6,7 +7,7 @@ namespace JobLocks.Tests;
 [TestFixture]
 public sealed partial class DocsTests
 {
-    private static readonly string Root = FindRoot();
+    private static readonly string Root = Repository.Root;
 
     private static readonly Lazy<IReadOnlyList<string>> CompiledSources = new(static () =>
         [.. Directory.EnumerateFiles(Path.Combine(Root, "samples"), "*.cs", SearchOption.AllDirectories).Where(IsSource).Select(static file => Essence(File.ReadAllText(file)))]);
@@ -49,13 +50,6 @@ public sealed partial class DocsTests
     {
         var folders = Path.GetRelativePath(Root, file).Split(Path.DirectorySeparatorChar);
         return !folders.Any(static folder => folder is "bin" or "obj" or "TestResults");
-    }
-
-    private static string FindRoot()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(folder.FullName, "JobLocks.sln"))) folder = folder.Parent!;
-        return folder.FullName;
     }
 
     [GeneratedRegex(@"```csharp\r?\n(?<code>.*?)```", RegexOptions.Singleline | RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
