@@ -46,6 +46,9 @@ internal sealed class RunsOfTest : IRunStore
 
     public Action WorkerFreed { get; set; } = static () => { };
 
+    /// <summary>For each question after the fate of runs, how many runs it was about.</summary>
+    public ConcurrentQueue<int> Questions { get; } = [];
+
     /// <summary>What it has parked.</summary>
     public IReadOnlyList<RunAddress> Parked { get; set; } = [];
 
@@ -59,7 +62,11 @@ internal sealed class RunsOfTest : IRunStore
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop) => new(CanStart);
 
-    public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop) => new([.. runs.Select(run => Fate(run) is var fate && fate == RunFate.Waits && _started.ContainsKey(run.Address.Run) ? RunFate.Comes : fate)]);
+    public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    {
+        Questions.Enqueue(runs.Count);
+        return new([.. runs.Select(run => Fate(run) is var fate && fate == RunFate.Waits && _started.ContainsKey(run.Address.Run) ? RunFate.Comes : fate)]);
+    }
 
     public async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {

@@ -47,14 +47,14 @@ internal sealed class RestoredEntries(WaitQueueStatements statements, WakeDispat
     }
 
     /// <summary>
-    /// Whether many runs have no entry because other processes have performed them, which is normal in a fleet. The job store is asked about a sample of them:
-    /// if no run of the sample waits, all of them are forgotten.
+    /// Whether many runs have no entry because other processes have performed them, which is normal in a fleet. The job store is asked about ten of them:
+    /// if none of the ten waits, all of them are forgotten.
     /// </summary>
     private bool AreOver(IRunStore store, List<QueueEntry> missing)
     {
         if (missing.Count <= Sample) return false;
 
-        List<QueueEntry> sample = [.. missing.Where((_, nth) => nth % (missing.Count / Sample) == 0)];
+        List<QueueEntry> sample = [.. Enumerable.Range(0, Sample).Select(nth => missing[nth * missing.Count / Sample])];
         if (Ask(store, sample).Gone.Count < sample.Count) return false;
 
         foreach (var place in missing) watch.Parked.Remove(place);
