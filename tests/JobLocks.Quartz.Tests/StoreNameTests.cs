@@ -1,4 +1,6 @@
+using System.Globalization;
 using JobLocks.Quartz.Tests.Support;
+using JobLocks.Quartz.Waiting;
 using Npgsql;
 using Quartz;
 
@@ -120,6 +122,138 @@ public sealed class StoreNameTests : QuartzFixture
     }
 
     [Test]
+    public async Task Is_one_store_for_two_nodes_that_may_not_read_the_number_of_the_cluster_and_each_wrote_down_another()
+    {
+        var limited = await LimitedRoleAsync();
+        await using var others = await OthersHoldAsync();
+        var first = await StartNodeAsync(Store.Ado, settings => settings with { StoreDatabase = limited });
+        await WaitOnAsync(first);
+        var place = await PlaceAsync();
+        // As a node does that started at the same moment, and saw none there.
+        await AskAsync(
+            $"INSERT INTO qrtz_locks SELECT sched_name, regexp_replace(lock_name, 'r[0-9a-f]{{14}}/', 'r00000000000000/') FROM qrtz_locks WHERE sched_name = '{first.Scheduler.SchedulerName}' AND lock_name LIKE 'JOBLOCKS r%'");
+
+        var second = await StartNodeAsync(Store.Ado, settings => settings with { StoreDatabase = limited });
+        await WaitOnAsync(second, count: 2);
+        await Eventually.IsTrueOf(StoresAsync, static count => count == 1, "stores");
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(await NameAsync(), Does.Contain(" in r00000000000000/"));
+            Assert.That((await LineAsync(), await PlaceAsync(), Scene.Begun), Is.EqualTo((2L, place, 0)));
+        }
+    }
+
+    [Test]
+    public async Task Is_one_store_for_a_node_that_knows_its_mark_and_one_that_knows_where_it_is([Values] bool markIsFirst)
+    {
+        var others = await OthersHoldAsync();
+        var first = await StartNodeAsync(Store.Ado, settings => settings with { ByHand = markIsFirst });
+        await WaitOnAsync(first);
+        var place = await PlaceAsync();
+        var second = await StartNodeAsync(Store.Ado, settings => settings with { ByHand = !markIsFirst });
+        await WaitOnAsync(second, count: 2);
+
+        await Eventually.IsTrueOf(StoresAsync, static count => count == 1, "stores");
+        var (name, firstPlace, begunMeanwhile) = (await NameAsync(), await PlaceAsync(), Scene.Begun);
+        await others.DisposeAsync();
+
+        for (var i = 0; i < 2; i++) await Scene.NextRunAsync();
+        await LineEndsAsync();
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(name, Does.EndWith(".qrtz_"));
+            Assert.That((firstPlace, begunMeanwhile, Scene.Begun), Is.EqualTo((place, 0, 2)));
+        }
+    }
+
+    [Test]
+    public async Task Keeps_the_position_of_a_run_that_was_parked_before_the_scheduler_was_built_with_JobLocks()
+    {
+        var others = await OthersHoldAsync();
+        var byHand = await StartNodeAsync(Store.Ado, static settings => settings with { ByHand = true });
+        await WaitOnAsync(byHand);
+        await EndAsync(byHand);
+        var built = await StartNodeAsync(Store.Ado);
+        var second = await built.RunAsync<WaitingJob>(Scene);
+        await ParkedAsync(2);
+        await Eventually.IsTrueOf(StoresAsync, static count => count == 1, "stores");
+
+        await others.DisposeAsync();
+        var (firstRun, secondRun) = (await Scene.NextRunAsync(), await Scene.NextRunAsync());
+        await LineEndsAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(firstRun.Context.Trigger.Key.Group, Is.EqualTo("joblocks"));
+            Assert.That(secondRun.Context.Trigger.Key, Is.EqualTo(second.Key));
+            Assert.That(Scene.Begun, Is.EqualTo(2));
+        }
+    }
+
+    [Test]
+    public async Task Keeps_the_schedule_of_a_trigger_that_was_held_when_the_scheduler_was_built_without_JobLocks_again([Values] bool isCron)
+    {
+        var others = await OthersHoldAsync();
+        var built = await StartNodeAsync(Store.Ado);
+        var held = await built.RunAsync<WaitingJob>(Scene, trigger => Daily(trigger, isCron));
+        await ParkedAsync(1);
+        await EndAsync(built);
+        var byHand = await StartNodeAsync(Store.Ado, static settings => settings with { ByHand = true });
+
+        await others.DisposeAsync();
+        await Scene.NextRunAsync();
+        await byHand.IsIdleAsync();
+        var goesOn = await byHand.Scheduler.GetTrigger(held.Key);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(goesOn?.NextFireTimeUtc, Is.EqualTo(held.GetFireTimeAfter(DateTimeOffset.UtcNow)));
+            Assert.That(goesOn?.RetryAttempt, Is.Zero);
+            Assert.That(Scene.Begun, Is.EqualTo(1));
+        }
+    }
+
+    [Test]
+    public async Task Is_one_store_for_two_nodes_that_write_their_marks_at_the_same_moment()
+    {
+        var node = await StartNodeAsync(Store.Ado);
+        var quicker = new MarkedStore(node.JobStore.Triggers);
+        var ofQuicker = "";
+        var slower = new MarkedStore(Proxy.Before(node.JobStore.Triggers, (member, ask) => member is nameof(IStoredTriggers.AddJobAsync) ? new ValueTask(AddAsync(ask)) : ask()));
+
+        var ofSlower = await slower.ReadAsync(known: null, CancellationToken.None);
+
+        Assert.That(ofSlower, Is.EqualTo(ofQuicker).And.Not.Empty);
+
+        async Task AddAsync(Func<object?> add)
+        {
+            ofQuicker = await quicker.ReadAsync(known: null, CancellationToken.None);
+            await (ValueTask)add()!;
+        }
+    }
+
+    [Test]
+    public async Task Is_called_by_its_mark_alone_as_the_nodes_agree_that_know_where_it_is()
+    {
+        var node = await StartNodeAsync(Store.Ado);
+        MarkedStore[] nodes = [new(node.JobStore.Triggers), new(node.JobStore.Triggers)];
+        var before = new List<string>();
+        foreach (var marked in nodes) before.Add(await marked.ReadAsync(known: null, CancellationToken.None));
+
+        var replaced = await nodes[0].AgreeAsync("where it is", CancellationToken.None);
+        var replacedAgain = await nodes[1].AgreeAsync("where it is", CancellationToken.None);
+        var after = new List<string>();
+        foreach (var marked in nodes) after.Add(await marked.ReadAsync(before[0], CancellationToken.None));
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That((replaced, replacedAgain), Is.EqualTo((before[0], (string?)null)));
+            Assert.That(after, Is.All.EqualTo("where it is"));
+        }
+    }
+
+    [Test]
     public async Task Keeps_the_places_of_its_runs_when_its_database_was_dropped_and_restored()
     {
         await using var others = await OthersHoldAsync();
@@ -161,6 +295,14 @@ public sealed class StoreNameTests : QuartzFixture
 
         await Scene.NextRunAsync();
         Assert.That(Scene.Begun, Is.EqualTo(1));
+    }
+
+    /// <summary>Due now and each day at the same time, and holds itself while a run waits.</summary>
+    private static void Daily(TriggerBuilder<WaitingJob> trigger, bool isCron)
+    {
+        trigger.WithOverlapPolicy(OverlapPolicy.Skip);
+        if (isCron) trigger.StartNow().WithCronSchedule(string.Create(CultureInfo.InvariantCulture, $"{DateTime.UtcNow.AddSeconds(2):s m H} * * ?"), static cron => cron.InTimeZone(TimeZoneInfo.Utc));
+        else trigger.WithSimpleSchedule(static daily => daily.WithInterval(TimeSpan.FromDays(1)).RepeatForever());
     }
 
     /// <summary>The same database for a role that Quartz can work with.</summary>

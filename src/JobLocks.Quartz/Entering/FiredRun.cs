@@ -29,8 +29,11 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
     /// <summary>Whether the trigger that fired has no further occurrence, and has had one before.</summary>
     public bool IsLastOfSeveral => StandIn is null && Bundle.NextFireTimeUtc is null && Bundle.PreviousFireTimeUtc is not null;
 
+    /// <summary>Whether it waited by a trigger of ours: a stand-in, or the trigger of a node whose scheduler was built without JobLocks.</summary>
+    public bool WaitedByOurs { get; } = Waiting.StandIn.Is(Stored.Key);
+
     /// <summary>Under which name the run waits.</summary>
-    public string Name => field ??= !WaitsItself ? Waiting.StandIn.NewName(Stored.Key) : StandIn is not null ? Stored.Key.Name : HeldTrigger.NameOf(Stored.Key);
+    public string Name => field ??= WaitedByOurs ? Stored.Key.Name : WaitsItself ? HeldTrigger.NameOf(Stored.Key) : Waiting.StandIn.NewName(Stored.Key);
 
     /// <summary>
     /// Whether an earlier firing of the trigger has ended since this one, its last, was fired. A store in memory then takes the trigger for used up, and
@@ -76,7 +79,7 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
             JobId = QuartzJobCall.IdOf(Bundle.JobDetail.Key, Id),
             Store = () => runs.Id,
             WasStartedBefore = () => WasStartedBefore,
-            MayWaitInQueue = WasHeld || StandIn is not null,
+            MayWaitInQueue = WasHeld || WaitedByOurs,
             Address = _ => runs.Id is { } store ? new(store, Name, Queue: "") { Job = Bundle.JobDetail.Key.ToString() } : null,
         };
     }

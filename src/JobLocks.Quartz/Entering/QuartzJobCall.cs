@@ -55,7 +55,7 @@ internal static class QuartzJobCall
 
     /// <summary>A recovery, a retry, or either of them put back by us.</summary>
     public static bool WasStartedBefore(IJobExecutionContext context) =>
-        context.Recovering || context.RetryAttempt > 0 || context.Trigger.JobDataMap.ContainsKey(DataKeys.StartedBefore);
+        context.Recovering || HeldTrigger.AttemptOf(context.Trigger) > 0 || context.Trigger.JobDataMap.ContainsKey(DataKeys.StartedBefore);
 
     /// <summary>The activity in which a trigger was made, where Quartz has kept it.</summary>
     public static ActivityContext? TraceIn(JobDataMap data) =>

@@ -107,8 +107,8 @@ internal sealed class Rescheduling(ILogger log)
             .StartAt(context.Scheduler.TimeProvider.GetUtcNow() + after)
             .Build();
 
-        // A refusal neither uses up a retry nor gives one back.
-        if (trigger is IMutableTrigger counting) counting.RetryAttempt = context.RetryAttempt;
+        // A refusal neither uses up a retry nor gives one back. A trigger that another node held has its mark in the same number.
+        if (trigger is IMutableTrigger counting) counting.RetryAttempt = HeldTrigger.AttemptOf(refused);
         return trigger;
     }
 

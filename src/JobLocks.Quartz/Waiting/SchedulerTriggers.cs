@@ -31,6 +31,9 @@ internal sealed class SchedulerTriggers(IScheduler scheduler) : IStoredTriggers
 
     public async ValueTask<bool> MoveAsync(IOperableTrigger trigger, CancellationToken stop)
     {
+        // A node whose scheduler was built with JobLocks holds it. Quartz keeps the next time of a trigger that has one, and so the schedule goes on.
+        if (!StandIn.Is(trigger.Key)) return await scheduler.RescheduleJob(trigger.Key, trigger, stop).ConfigureAwait(false) is not null;
+
         var moved = trigger.GetTriggerBuilder()
             .StartAt(trigger.NextFireTimeUtc!.Value)
             .WithSimpleSchedule(static once => once.WithMisfireInstruction(SimpleTriggerMisfireInstruction.IgnoreMisfires))
