@@ -23,7 +23,7 @@ public sealed class OtherStorageTests
     public async Task Start()
     {
         _database = await AssemblySetup.Server.CreateDatabaseAsync(GetType().Name);
-        (_locks, _others, _table) = (AdvisoryLocks.Connect(_database), AdvisoryLocks.Connect(_database), new(_database));
+        (_locks, _others, _table) = (AdvisoryLocks.Connect(_database, SetUp), AdvisoryLocks.Connect(_database), new(_database));
         new StorageConfiguration(_storage).UseJobLocks(_locks);
         JobFilterProviderCollection filters = [JobFilterProviders.Providers, _states];
         _client = new(_storage, filters);
@@ -56,16 +56,52 @@ public sealed class OtherStorageTests
         await using var held = await _others.TryAcquireAsync(stage.LockName, stop);
         var locks = AdvisoryLocks.Connect(_database);
         using var storage = new InMemoryStorage();
-        storage.UseJobLocks(locks);
-        JobFilterProviderCollection filters = [JobFilterProviders.Providers, _states];
-        var server = new BackgroundJobServer(new BackgroundJobServerOptions { WorkerCount = 2, FilterProvider = filters, Activator = new JobActivator() }, storage);
-        var id = new BackgroundJobClient(storage, filters).Enqueue<WaitingJob>(job => job.Run(stage.Id));
-        await _states.NextAsync<ScheduledState>(id, stop);
+        var (server, client, states) = Serve(storage, locks);
+        await states.NextAsync<ScheduledState>(client.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
 
         server.Dispose();
         await locks.DisposeAsync();
 
         Assert.That(await _table.AskAsync($"SELECT count(*) FROM joblocks.line WHERE name = '{stage.LockName}'"), Is.EqualTo(0L));
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Lets_others_past_at_once_when_its_server_stops_and_then_leaves_no_place([Values] bool isStorageDisposed, CancellationToken stop)
+    {
+        var stage = Stage.Open();
+        var held = await _others.TryAcquireAsync(stage.LockName, stop);
+        await using var locks = AdvisoryLocks.Connect(_database);
+        using var storage = new InMemoryStorage();
+        var (server, client, states) = Serve(storage, locks);
+        for (var number = 1; number <= 2; number++) await states.NextAsync<ScheduledState>(client.Enqueue<WaitingJob>(job => job.Pass(stage.Id, number)), stop);
+
+        server.Dispose();
+        if (isStorageDisposed) storage.Dispose();
+        await held!.DisposeAsync();
+
+        await using (await _others.AcquireAsync(stage.LockName, TimeSpan.FromSeconds(10), stop))
+        {
+        }
+
+        var left = await Patience.UntilAsync(() => _table.AskAsync("SELECT count(*) FROM joblocks.line WHERE name = $1", stage.LockName), static count => count is 0L, stop);
+        Assert.That((left, stage.Runs), Is.EqualTo((0L, 0)));
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Runs_what_was_enqueued_anew_where_the_run_that_waited_was_deleted([Values] bool keepsNewest, CancellationToken stop)
+    {
+        var stage = Stage.Open();
+        stage.LetLeave();
+        var held = await _others.TryAcquireAsync(stage.LockName, stop);
+        var deleted = await ParkedAsync(EnqueueOneOf(stage, 1, keepsNewest), stop);
+
+        _client.Delete(deleted);
+        var anew = await ParkedAsync(EnqueueOneOf(stage, 2, keepsNewest), stop);
+        await held!.DisposeAsync();
+        await _states.NextAsync<SucceededState>(anew, stop);
+
+        Assert.That(stage.Entries.Entries.Select(static entry => entry.Number), Is.EqualTo([2]));
+        Assert.That(await _table.LineAtLastAsync(stop), Is.Empty);
     }
 
     [Test, CancelAfter(60_000)]
@@ -104,6 +140,24 @@ public sealed class OtherStorageTests
         Assert.That(stage.Entries.Entries.Select(static entry => entry.Number), Is.EqualTo([2]));
         Assert.That(await _table.LineAtLastAsync(stop), Is.Empty);
     }
+
+    /// <summary>Places of a memory that is gone are removed as soon as its process cannot be looking for a new session.</summary>
+    private static void SetUp(JobLocksOptions options) =>
+        (options.HeartbeatInterval, options.LostAfter) = (TimeSpan.FromMilliseconds(500), TimeSpan.FromSeconds(5));
+
+    /// <summary>A second storage in memory. Its ids begin with 1 like those of the first, so its states are announced apart.</summary>
+    private static (BackgroundJobServer Server, BackgroundJobClient Client, AnnouncedStates States) Serve(InMemoryStorage storage, AdvisoryLocks locks)
+    {
+        storage.UseJobLocks(locks);
+        var states = new AnnouncedStates();
+        JobFilterProviderCollection filters = [JobFilterProviders.Providers, states];
+        return (new(new BackgroundJobServerOptions { WorkerCount = 2, FilterProvider = filters, Activator = new JobActivator() }, storage), new(storage, filters), states);
+    }
+
+    /// <summary>A run of which one at a time waits.</summary>
+    private string EnqueueOneOf(Stage stage, int number, bool keepsNewest) => keepsNewest
+        ? _client.Enqueue<WaitingJob>(job => job.RunOrReplace(stage.Id, number))
+        : _client.Enqueue<WaitingJob>(job => job.RunOrJoin(stage.Id, number));
 
     private async Task<string> ParkedAsync(string id, CancellationToken stop)
     {

@@ -166,6 +166,63 @@ public sealed class AccidentTests : QuartzFixture
         }
     }
 
+    [Test]
+    public async Task Skips_no_run_on_account_of_one_that_was_unscheduled_before_the_wait_queue_was_lost([Values] bool keepsNewest)
+    {
+        var node = await StartNodeAsync(Store.Ado);
+        var others = await OthersHoldAsync();
+        var gone = await ParkAsync(node, keepsNewest);
+        await node.Scheduler.UnscheduleJob(gone.Key);
+        await AskAsync("TRUNCATE joblocks.line");
+
+        var further = await ParkAsync(node, keepsNewest);
+        await others.DisposeAsync();
+
+        Assert.That(await StartedAsync(1), Is.EqualTo([further.Key]));
+        await NothingIsLeftAsync(node, runs: 1);
+    }
+
+    [Test]
+    public async Task Keeps_the_newest_of_the_runs_whose_entries_were_restored()
+    {
+        var node = await StartNodeAsync(Store.Ado);
+        var others = await OthersHoldAsync();
+        var oldest = await ParkAsync(node, keepsNewest: true);
+        var positions = await PositionsAsync();
+        await AskAsync("TRUNCATE joblocks.line");
+        await HasPositionsAsync(positions);
+
+        var newest = await ParkAsync(node, keepsNewest: true);
+        var replaced = await node.Told.NextVetoAsync();
+        await others.DisposeAsync();
+
+        Assert.That(replaced.Trigger.Key, Is.EqualTo(oldest.Key));
+        Assert.That(await StartedAsync(1), Is.EqualTo([newest.Key]));
+        await NothingIsLeftAsync(node, runs: 1);
+    }
+
+    [Test]
+    public async Task Skips_a_run_that_would_pass_one_whose_entry_was_restored_and_no_other()
+    {
+        var node = await StartNodeAsync(Store.Ado);
+        var others = await OthersHoldAsync();
+        var waiting = await ParkAsync(node, 1);
+        var positions = await PositionsAsync();
+        await AskAsync("TRUNCATE joblocks.line");
+        await HasPositionsAsync(positions);
+
+        await node.RunAsync<SkippingJob>(Scene);
+        await node.Told.NextVetoAsync();
+        await others.DisposeAsync();
+        Assert.That(await StartedAsync(1), Is.EqualTo([waiting.Key]));
+        await LineEndsAsync();
+        await LockIsFreeAsync();
+        var alone = await node.RunAsync<SkippingJob>(Scene);
+
+        Assert.That(await StartedAsync(1), Is.EqualTo([alone.Key]));
+        await NothingIsLeftAsync(node, runs: 2);
+    }
+
     private async Task<TriggerKey> ParkOnAsync(Node[] nodes, int nth)
     {
         var key = new TriggerKey($"{Scene.Id} {nth}");
@@ -195,6 +252,14 @@ public sealed class AccidentTests : QuartzFixture
         await LineEndsAsync();
         await node.IsIdleAsync();
         Assert.That(Scene.Begun, Is.EqualTo(runs));
+    }
+
+    /// <summary>A run of which one at a time waits.</summary>
+    private async Task<ITrigger> ParkAsync(Node node, bool keepsNewest)
+    {
+        if (keepsNewest) await node.RunAsync<ReplacingJob>(Scene);
+        else await node.RunAsync<JoiningJob>(Scene);
+        return await node.Told.NextPutBackAsync();
     }
 
     private async Task<ITrigger> ParkAsync(Node node, int nth)

@@ -61,6 +61,59 @@ public sealed class WaitElsewhereTests : QuartzFixture
     }
 
     [Test]
+    public async Task Starts_on_an_idle_node_where_the_one_that_releases_its_lock_is_shutting_down()
+    {
+        Scene.Act = static run => run.UntilToldAsync();
+        var stopping = await StartAsync();
+        await stopping.RunAsync<WaitingJob>(Scene);
+        _running.Add(await Scene.NextRunAsync());
+        await stopping.RunAsync<WaitingJob>(Scene);
+        await ParkedAsync(1);
+        var idle = await StartAsync();
+        await ServedByAsync(2);
+        var shutdown = stopping.Scheduler.Shutdown(waitForJobsToComplete: true).AsTask();
+        await Eventually.IsTrue(() => Task.FromResult(stopping.Scheduler.Status == SchedulerStatus.ShuttingDown), "the shutdown");
+
+        _running[0].Leave();
+
+        _running.Add(await Scene.NextRunAsync());
+        Assert.That(_running[1].Context.Scheduler.SchedulerInstanceId, Is.EqualTo(idle.Scheduler.SchedulerInstanceId));
+        await shutdown.Soon();
+        await EndAsync(stopping);
+    }
+
+    [Test]
+    public async Task Starts_on_an_idle_node_where_a_node_that_was_never_started_releases_its_lock()
+    {
+        var idle = await StartAsync();
+        var unstarted = await StartAsync(isStarted: false);
+        var held = await unstarted.Locks.TryAcquireAsync(Scene.LockName);
+        await idle.RunAsync<WaitingJob>(Scene);
+        await ParkedAsync(1);
+
+        await held!.DisposeAsync();
+
+        await Scene.NextRunAsync();
+    }
+
+    [Test]
+    public async Task Starts_on_an_idle_node_where_a_run_of_another_application_releases_its_lock([Values] Store store)
+    {
+        Scene.Act = static run => run.UntilToldAsync();
+        var idle = await StartAsync();
+        var other = await StartNodeAsync(store, static settings => settings with { Cluster = $"{settings.Cluster} other" });
+        await other.RunAsync<WaitingJob>(Scene);
+        _running.Add(await Scene.NextRunAsync());
+        await idle.RunAsync<WaitingJob>(Scene);
+        await ParkedAsync(1);
+
+        _running[0].Leave();
+
+        _running.Add(await Scene.NextRunAsync());
+        Assert.That(_running[1].Context.Scheduler.SchedulerInstanceId, Is.EqualTo(idle.Scheduler.SchedulerInstanceId));
+    }
+
+    [Test]
     public async Task Starts_when_the_first_thread_becomes_free_where_none_is([Values] Store store)
     {
         var others = await OthersHoldAsync();
@@ -173,10 +226,11 @@ public sealed class WaitElsewhereTests : QuartzFixture
         Assert.That(run.Context.Scheduler.SchedulerInstanceId, Is.EqualTo(serving.Scheduler.SchedulerInstanceId));
     }
 
-    private Task<Node> StartAsync(Store store = Store.Ado, string? refused = null) => StartNodeAsync(
+    private Task<Node> StartAsync(Store store = Store.Ado, string? refused = null, bool isStarted = true) => StartNodeAsync(
         store,
         settings => settings with
         {
+            IsStarted = isStarted,
             Before = quartz =>
             {
                 if (refused is not null) quartz.RefuseExecutionGroups(refused);

@@ -1,6 +1,7 @@
 using JobLocks.Gate;
 using JobLocks.Tests.Support;
 using JobLocks.WaitQueue;
+using JobLocks.Locks;
 
 namespace JobLocks.Tests.Line;
 
@@ -8,6 +9,11 @@ namespace JobLocks.Tests.Line;
 [TestFixture]
 public sealed class PresenceTests : LineFixture
 {
+    // It takes milliseconds. A rule that waits for each dead row would take minutes.
+    private static readonly TimeSpan Soon = TimeSpan.FromSeconds(5);
+
+    private static readonly Holder Run = new() { Run = "a run of a test" };
+
     [Test, CancelAfter(60_000)]
     public async Task Acquires_past_the_runs_of_an_application_that_has_stopped(CancellationToken stop)
     {
@@ -45,11 +51,44 @@ public sealed class PresenceTests : LineFixture
     [Test, CancelAfter(60_000)]
     public async Task Acquires_past_a_thousand_runs_that_no_process_can_start(CancellationToken stop)
     {
-        await using var byHand = AdvisoryLocks.Connect(Database);
-        await ProveAsync(byHand, stop);
-        await AddRowsAsync("Quartz of an application that was retired", 1000);
+        await using var byHand = await OpenBehindAThousandAsync(stop);
 
-        await using var acquired = await byHand.TryAcquireAsync(Name, stop);
+        await using var acquired = await byHand.TryAcquireAsync(Name, stop).WaitAsync(Soon, stop);
+
+        Assert.That(acquired, Is.Not.Null);
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Acquires_shared_past_a_thousand_runs_that_no_process_can_start(CancellationToken stop)
+    {
+        await using var byHand = await OpenBehindAThousandAsync(stop);
+
+        await using var acquired = await byHand.TryAcquireAsync(Name, LockMode.Shared, stop).WaitAsync(Soon, stop);
+
+        Assert.That(acquired, Is.Not.Null);
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Acquires_all_slots_of_a_limit_past_a_thousand_runs_that_no_process_can_start(CancellationToken stop)
+    {
+        await using var byHand = await OpenBehindAThousandAsync(stop);
+
+        for (var slot = 0; slot < 3; slot++)
+        {
+            var taken = await ((ILockKeeper)byHand).TryTakeAllAsync([new(Name, Key) { Limit = 3 }], Run, place: null, blocks: false, stop).AsTask().WaitAsync(Soon, stop);
+            Assert.That(taken.Handles, Has.Count.EqualTo(1), $"slot {slot}");
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Acquires_all_of_several_names_past_a_thousand_runs_that_no_process_can_start(CancellationToken stop)
+    {
+        await using var byHand = await OpenBehindAThousandAsync(stop);
+        var first = Name;
+        Name = $"{first} second";
+        await AddRowsAsync("Hangfire of an application that was retired", 1000);
+
+        await using var acquired = await byHand.TryAcquireAllAsync([first, Name, $"{first} third"], stop).WaitAsync(Soon, stop);
 
         Assert.That(acquired, Is.Not.Null);
     }
@@ -262,6 +301,14 @@ public sealed class PresenceTests : LineFixture
             Assert.That(ofLeft, Does.EndWith("No running process serves its job store: all others are let past until its application is started"));
             Assert.That(ofServed, Does.Not.Contain("serves its job store"));
         }
+    }
+
+    private async Task<AdvisoryLocks> OpenBehindAThousandAsync(CancellationToken stop)
+    {
+        var byHand = AdvisoryLocks.Connect(Database);
+        await ProveAsync(byHand, stop);
+        await AddRowsAsync("Quartz of an application that was retired", 1000);
+        return byHand;
     }
 
     private async Task LeaveRunsBehindAsync(AdvisoryLocks application, int count, CancellationToken stop)
