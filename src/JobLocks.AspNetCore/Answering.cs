@@ -11,26 +11,54 @@ internal static class Answering
     private const string Policy =
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'self'; base-uri 'none'";
 
-    /// <summary>Goes before everything that may refuse: a refusal carries the same headers.</summary>
-    public static async ValueTask<object?> TellAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next)
+    /// <summary>
+    /// Surrounds all endpoints of a group. Not as an endpoint filter: where the framework cannot read a parameter, it answers before filters run, in the Development
+    /// environment with the page of an exception.
+    /// </summary>
+    public static void Surround(RouteGroupBuilder group, LocalOnly unsaid) => ((IEndpointConventionBuilder)group).Add(endpoint =>
     {
-        var headers = context.HttpContext.Response.Headers;
+        if (endpoint.RequestDelegate is { } inner) endpoint.RequestDelegate = http => AnswerAsync(http, inner, unsaid);
+    });
+
+    private static async Task AnswerAsync(HttpContext http, RequestDelegate inner, LocalOnly unsaid)
+    {
+        SayHeaders(http.Response.Headers);
+        var answer = unsaid.Refuse(http) ?? await RunAsync(http, inner).ConfigureAwait(false);
+        if (answer is not null) await answer.ExecuteAsync(http).ConfigureAwait(false);
+    }
+
+    private static void SayHeaders(IHeaderDictionary headers)
+    {
         headers.ContentSecurityPolicy = Policy;
         headers.XContentTypeOptions = "nosniff";
         headers["Referrer-Policy"] = "same-origin";
         headers["Cross-Origin-Resource-Policy"] = "same-origin";
         // Names and holders of this moment, for this viewer. What never changes says otherwise.
         headers.CacheControl = "no-store";
+    }
+
+    /// <returns>What is still to be answered; null where the endpoint has answered.</returns>
+    private static async Task<IResult?> RunAsync(HttpContext http, RequestDelegate inner)
+    {
         try
         {
-            return await next(context).ConfigureAwait(false);
+            await inner(http).ConfigureAwait(false);
+            // Outside of the Development environment, the framework sets the status and nothing else.
+            return http.Response is { HasStarted: false, StatusCode: StatusCodes.Status400BadRequest, ContentType: null } ? Unreadable(http) : null;
         }
-        catch (Exception thrown) when (Refusal.Of(thrown) is { } refusal)
+        catch (BadHttpRequestException) when (!http.Response.HasStarted)
         {
-            refusal.TellWhen(context.HttpContext.Response);
+            return Unreadable(http);
+        }
+        catch (Exception thrown) when (!http.Response.HasStarted && Refusal.Of(thrown) is { } refusal)
+        {
+            refusal.TellWhen(http.Response);
             return Results.Problem(title: refusal.Title, detail: refusal.Detail, statusCode: refusal.Status);
         }
     }
+
+    private static IResult Unreadable(HttpContext http) =>
+        Results.Problem(http.GetEndpoint()?.Metadata.GetMetadata<ParametersHint>()?.Sentence ?? "The request cannot be read.", statusCode: StatusCodes.Status400BadRequest);
 
     /// <summary>A path below the page that is none of its own.</summary>
     public static IResult NotFound() => Results.Text("There is no such page here.", statusCode: StatusCodes.Status404NotFound);

@@ -36,15 +36,15 @@ public static class JobLocksEndpointRouteBuilderExtensions
         var options = new JobLocksPageOptions();
         configure?.Invoke(options);
         var group = endpoints.MapGroup(pattern.TrimEnd('/'));
+        var unsaid = new LocalOnly(
+            endpoints.ServiceProvider.GetService<IHostEnvironment>()?.IsDevelopment() == true,
+            endpoints.ServiceProvider.GetService<ILoggerFactory>()?.CreateLogger("JobLocks.AspNetCore") ?? NullLogger.Instance);
+        Answering.Surround(group, unsaid);
         var page = new PageEndpoints(options);
         page.Map(group);
         new JsonEndpoints(page.LooksOf).Map(group.MapGroup("/api/v1"));
         // At the root, all other paths are the application's own.
         if (pattern.Trim('/').Length > 0) group.Map("/{**other}", Answering.NotFound).WithOrder(int.MaxValue).ExcludeFromDescription();
-        var unsaid = new LocalOnly(
-            endpoints.ServiceProvider.GetService<IHostEnvironment>()?.IsDevelopment() == true,
-            endpoints.ServiceProvider.GetService<ILoggerFactory>()?.CreateLogger("JobLocks.AspNetCore") ?? NullLogger.Instance);
-        group.AddEndpointFilter(Answering.TellAsync).AddEndpointFilter(unsaid.CheckAsync);
         return group;
     }
 }

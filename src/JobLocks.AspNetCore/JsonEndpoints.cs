@@ -13,6 +13,7 @@ namespace JobLocks.AspNetCore;
 internal sealed class JsonEndpoints(Func<IJobLockInspector, PageLooks> looksOf)
 {
     private const int LargestPage = 100;
+    private const string PartHint = "skip is 0 or more, and take from 1 to 100.";
 
     private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web);
 
@@ -25,11 +26,13 @@ internal sealed class JsonEndpoints(Func<IJobLockInspector, PageLooks> looksOf)
         group.MapGet("/held", async (IJobLockInspector locks, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] int take = LargestPage) =>
                 await PagedAsync(skip, take, async () => JsonAnswers.Of(await looksOf(locks).ReadAsync(("held", skip, take), look => look.GetHeldAsync(skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false))
             .WithSummary("The locks that are held, the longest first.")
-            .Produces<JsonAnswers.PageAnswer<JsonAnswers.HeldAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest);
+            .Produces<JsonAnswers.PageAnswer<JsonAnswers.HeldAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest)
+            .WithMetadata(new ParametersHint(PartHint));
         group.MapGet("/waiting", async (IJobLockInspector locks, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] int take = LargestPage) =>
                 await PagedAsync(skip, take, async () => JsonAnswers.Of(await looksOf(locks).ReadAsync(("waiting", skip, take), look => look.GetWaitingAsync(skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false))
             .WithSummary("The names for which runs wait, the longest line first.")
-            .Produces<JsonAnswers.PageAnswer<JsonAnswers.WaitingAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest);
+            .Produces<JsonAnswers.PageAnswer<JsonAnswers.WaitingAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest)
+            .WithMetadata(new ParametersHint(PartHint));
         // A text, here as in the answers: the numbers of JavaScript have 53 bits.
         group.MapGet("/names/{key}", async (IJobLockInspector locks, string key, CancellationToken stop) =>
                 KeyOf(key) is { } known ? Json(JsonAnswers.Of(await looksOf(locks).ReadNameAsync(known, 0, run: null, stop).ConfigureAwait(false))) : (IResult)TypedResults.NotFound())
@@ -40,10 +43,12 @@ internal sealed class JsonEndpoints(Func<IJobLockInspector, PageLooks> looksOf)
                     ? await PagedAsync(skip, take, async () => JsonAnswers.Of(await looksOf(locks).ReadAsync(("line", known, skip, take), look => look.GetWaitingAsync(known, skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false)
                     : TypedResults.NotFound())
             .WithSummary("The runs that wait for one name, in their order.")
-            .Produces<JsonAnswers.PageAnswer<JsonAnswers.RunAnswer>>().Produces(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status400BadRequest);
+            .Produces<JsonAnswers.PageAnswer<JsonAnswers.RunAnswer>>().Produces(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status400BadRequest)
+            .WithMetadata(new ParametersHint(PartHint));
         group.MapGet("/search", async (IJobLockInspector locks, [FromQuery] string q, CancellationToken stop) => Json(JsonAnswers.Of(await looksOf(locks).FindAsync(q, stop).ConfigureAwait(false))))
             .WithSummary("Finds names by a part of them, by their key, or by a run.")
-            .Produces<IReadOnlyList<JsonAnswers.MatchAnswer>>();
+            .Produces<IReadOnlyList<JsonAnswers.MatchAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest)
+            .WithMetadata(new ParametersHint("q is missing: the text to search for."));
         // The key of a job of Quartz may have a slash in it, and a server leaves that encoded.
         group.MapGet("/runs/{**run}", async (IJobLockInspector locks, string run, CancellationToken stop) =>
                 await looksOf(locks).ExplainAsync(run = run.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase), store: null, stop).ConfigureAwait(false) is { } sentence ? Json(new JsonAnswers.SentenceAnswer(run, sentence)) : (IResult)TypedResults.NotFound())
@@ -58,5 +63,5 @@ internal sealed class JsonEndpoints(Func<IJobLockInspector, PageLooks> looksOf)
 
     private static async Task<IResult> PagedAsync<T>(int skip, int take, Func<Task<T>> read) => skip >= 0 && take is >= 1 and <= LargestPage
         ? Json(await read().ConfigureAwait(false))
-        : TypedResults.Problem("skip is 0 or more, and take from 1 to 100.", statusCode: StatusCodes.Status400BadRequest);
+        : TypedResults.Problem(PartHint, statusCode: StatusCodes.Status400BadRequest);
 }

@@ -16,13 +16,13 @@ internal sealed class LocalOnly(bool isDevelopment, ILogger log)
 
     private readonly LogThrottle _refused = new();
 
-    public ValueTask<object?> CheckAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next)
+    /// <returns>The refusal of a request; null where it may be answered.</returns>
+    public IResult? Refuse(HttpContext http)
     {
-        var http = context.HttpContext;
-        if (IsSaid(http) || WhyNot(http) is not { } reason) return next(context);
+        if (IsSaid(http) || WhyNot(http) is not { } reason) return null;
 
         if (_refused.IsTime()) log.RefusedUnsaid(http.Connection.RemoteIpAddress, reason);
-        return new(Results.Text($"Refused: {reason}. {Cure}", statusCode: StatusCodes.Status403Forbidden));
+        return Results.Text($"Refused: {reason}. {Cure}", statusCode: StatusCodes.Status403Forbidden);
     }
 
     private static bool IsSaid(HttpContext http) =>

@@ -82,8 +82,8 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
             return Results.Text("This request comes from a page of another site. Behind a proxy that changes the host, use UseForwardedHeaders with XForwardedHost.", statusCode: StatusCodes.Status403Forbidden);
         if (http.RequestServices.GetService<IAntiforgery>() is not { } antiforgery)
             return Results.Text("Nothing can be asked for here before builder.Services.AddAntiforgery() is called.", statusCode: StatusCodes.Status403Forbidden);
-        if (!await antiforgery.IsRequestValidAsync(http).ConfigureAwait(false))
-            return Results.Text("The form is too old, or not from this page. Load the page again and press the button once more.", statusCode: StatusCodes.Status400BadRequest);
+        if (await WhyNotAsync(antiforgery, http).ConfigureAwait(false) is { } reason)
+            return Results.Text($"{reason} Load the page again and press the button once more.", statusCode: StatusCodes.Status400BadRequest);
 
         var by = http.User.Identity?.Name is { Length: > 0 } name ? DisplayText.Short(DisplayText.Name(name)) : $"somebody at {http.Connection.RemoteIpAddress?.ToString() ?? "this machine"}";
         // The application decides by the key in the address who may ask: no other lock can be asked for under it.
@@ -94,6 +94,18 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         var at = PathOf(BaseOf(http, own), key);
         ToldResult.Keep(http, at, key, answer);
         return Results.Redirect(at);
+    }
+
+    private static async Task<string?> WhyNotAsync(IAntiforgery antiforgery, HttpContext http)
+    {
+        try
+        {
+            return await antiforgery.IsRequestValidAsync(http).ConfigureAwait(false) ? null : "The form is too old, or not from this page.";
+        }
+        catch (AntiforgeryValidationException)
+        {
+            return "The form cannot be read.";
+        }
     }
 
     /// <summary>Those of JobLocks itself, which the other dashboard of this process shares; or those of an inspector that the application has made.</summary>

@@ -16,6 +16,7 @@ internal sealed record Refusal(int Status, string Title, string Detail)
     {
         UnauthorizedAccessException denied => new(StatusCodes.Status403Forbidden, "The database role of this application may not do that", denied.Message),
         JobLocksUnavailableException { LookTrouble: { } title } busy => new(StatusCodes.Status503ServiceUnavailable, title, $"{busy.Message} The page is loaded again by itself."),
+        JobLocksUnavailableException { NeedsChange: true } unfit => new(StatusCodes.Status503ServiceUnavailable, "PostgreSQL cannot be asked for its locks", unfit.Message),
         JobLocksUnavailableException unavailable => new(
             StatusCodes.Status503ServiceUnavailable,
             "PostgreSQL cannot be asked for its locks",
