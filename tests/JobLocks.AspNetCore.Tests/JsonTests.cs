@@ -93,22 +93,41 @@ public sealed class JsonTests
         Assert.That(await site.GetAsync($"/joblocks/api/v1/{path}", HttpStatusCode.BadRequest), Does.Contain("take from 1 to 100"));
     }
 
-    [Test]
-    public async Task Says_which_table_is_locked_by_whom(CancellationToken stop)
+    [TestCase("held", "held")]
+    [TestCase("line", "waiting")]
+    public async Task Says_which_table_is_locked_by_whom(string table, string path, CancellationToken stop)
     {
         await using var site = await Site.StartAsync();
         await using var admin = await site.OpenAsync(stop);
         await using var transaction = await admin.BeginTransactionAsync(stop);
-        await using var command = new NpgsqlCommand("LOCK TABLE joblocks.held", admin);
+        await using var command = new NpgsqlCommand($"LOCK TABLE joblocks.{table}", admin);
         await command.ExecuteNonQueryAsync(stop);
 
-        Assert.That(await site.GetAsync("/joblocks/api/v1/held", HttpStatusCode.ServiceUnavailable), Does.Contain($"The table joblocks.held in ").And.Contain($"is locked by backend {admin.ProcessID}"));
+        Assert.That(await site.GetAsync($"/joblocks/api/v1/{path}", HttpStatusCode.ServiceUnavailable), Does.Contain($"The table joblocks.{table} in ").And.Contain($"is locked by backend {admin.ProcessID}"));
         var page = await site.Client.GetAsync(new Uri("/joblocks", UriKind.Relative), stop);
         using (Assert.EnterMultipleScope())
         {
             Assert.That(page.StatusCode, Is.EqualTo(HttpStatusCode.ServiceUnavailable));
             Assert.That(page.Headers.GetValues("Refresh"), Is.EqualTo(ComesBack), "a person does not have to load it again");
             Assert.That(await page.Content.ReadAsStringAsync(stop), Does.Contain("<h1>A table that the pages read is locked</h1>").And.Contain($"is locked by backend {admin.ProcessID}"));
+        }
+    }
+
+    [Test]
+    public async Task Shows_all_while_the_table_of_limits_is_locked(CancellationToken stop)
+    {
+        await using var site = await Site.StartAsync();
+        using var held = await site.HoldAsync(Name);
+        await site.ParkAsync(Name, "4711");
+        await using var admin = await site.OpenAsync(stop);
+        await using var transaction = await admin.BeginTransactionAsync(stop);
+        await using var command = new NpgsqlCommand("LOCK TABLE joblocks.limits", admin);
+        await command.ExecuteNonQueryAsync(stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That((await ReadAsync(site, "waiting")).GetProperty("total").GetInt64(), Is.EqualTo(1));
+            Assert.That(await site.GetAsync("/joblocks"), Does.Contain("<b>1</b> held"));
         }
     }
 

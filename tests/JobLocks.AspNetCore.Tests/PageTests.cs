@@ -1,4 +1,5 @@
 using System.Net;
+using JobLocks.Testing.Postgres;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Npgsql;
@@ -14,6 +15,31 @@ public sealed class PageTests
     private static readonly string[] Poisons = ["<script>alert", "\" onmouseover", "<img", "\u202E", "\u2066", "\u200F", "\0", "\U000E0041", "&#xE0041;", "&#xE007F;", "\uFE0F", "\u3164", "\u00A0"];
 
     private static readonly string NamePage = $"/joblocks/names/{LockKey.Of(Name)}";
+
+    [Test]
+    public async Task Says_the_cure_where_the_role_may_not_connect(CancellationToken stop)
+    {
+        var role = $"outside_{Guid.NewGuid():N}";
+        // A superuser until the application has started: it may connect and set up the schema.
+        await DatabaseState.ReadAsync(AssemblySetup.Postgres.ConnectionString, $"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD 'secret'");
+        await using var site = await Site.StartAsync(settings: $";Username={role};Password=secret");
+        await site.AskAsync($"ALTER ROLE {role} NOSUPERUSER; DO $$BEGIN EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', current_database()); END$$");
+
+        foreach (var path in new[] { "/joblocks", "/joblocks/api/v1/held" })
+        {
+            using var answer = await site.Client.GetAsync(new Uri(path, UriKind.Relative), stop);
+            var text = WebUtility.HtmlDecode(await answer.Content.ReadAsStringAsync(stop));
+
+            using (Assert.EnterMultipleScope())
+            {
+                Assert.That(answer.StatusCode, Is.EqualTo(HttpStatusCode.ServiceUnavailable), path);
+                Assert.That(text, Does.Contain("GRANT CONNECT ON DATABASE").And.Contain(role), path);
+                Assert.That(text, Does.Not.Contain("pg_signal_backend").And.Not.Contain("Check that the server runs"), path);
+            }
+        }
+
+        await site.AskAsync($"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}");
+    }
 
     [Test]
     public async Task Shows_what_is_held_by_whom_and_who_waits(CancellationToken stop)

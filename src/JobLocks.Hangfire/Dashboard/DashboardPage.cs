@@ -79,7 +79,7 @@ internal abstract class DashboardPage(string title) : RazorPage
         }
         catch (JobLocksUnavailableException unavailable)
         {
-            return Markup.Of($"<div class=\"alert alert-danger\">PostgreSQL cannot be asked for its locks. {unavailable.Message} Check that the server runs and that this application reaches it.</div>");
+            return Markup.Of($"<div class=\"alert alert-danger\">PostgreSQL cannot be asked for its locks. {unavailable.Message}{(unavailable.NeedsChange ? "" : " Check that the server runs and that this application reaches it.")}</div>");
         }
         catch (UnauthorizedAccessException denied)
         {

@@ -56,6 +56,9 @@ internal static partial class SessionLog
     [LoggerMessage(217, LogLevel.Warning, "The handle of the lock {LockName} ({LockKey}) was garbage-collected without being disposed, and the lock is released now. It was acquired by {Holder} at {HeldSince:u}. Keep the handle while the lock is needed, and dispose it afterwards. Acquired at: {Stack}")]
     public static partial void HandleCollected(this ILogger log, string lockName, long lockKey, string holder, DateTimeOffset heldSince, string stack);
 
+    [LoggerMessage(218, LogLevel.Warning, "Processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {Schema}.limits TO it, see docs/schema.sql")]
+    public static partial void NoLimits(this ILogger log, string schema);
+
     [LoggerMessage(221, LogLevel.Information, "The schema {Schema} has changed, or what this role may do with it: JobLocks goes on with what there is now")]
     public static partial void SchemaChanged(this ILogger log, string schema);
 

@@ -26,7 +26,7 @@ internal static partial class WaitQueueLog
     [LoggerMessage(407, LogLevel.Warning, "Job {JobId} runs, but its place in the line of {LockName} could not be given up: a sweep will")]
     public static partial void CannotLeave(this ILogger log, string jobId, string lockName, Exception cause);
 
-    [LoggerMessage(409, LogLevel.Warning, "The job store {Store} cannot be shown as served: programs that are not JobLocks hold all of the advisory locks (1246524276, hashtext of that name) and (1246524209 to 1246524217, the same). Its waiting runs let all others past")]
+    [LoggerMessage(409, LogLevel.Warning, "The job store {Store} cannot be shown as served: programs that are not JobLocks hold the advisory locks (1246524276, hashtext of that name), (1246524209 to 1246524217, the same) and many of (1246560256 to 1246625791, the same). Its waiting runs let all others past and are not woken")]
     public static partial void CannotShowStore(this ILogger log, string store);
 
     [LoggerMessage(420, LogLevel.Warning, "A program that is not JobLocks holds a lock that JobLocks needs for its own work. {Holder}")]

@@ -17,6 +17,9 @@ internal interface ILockKeeper
     /// <summary>Whether it was disposed; false where that is not known.</summary>
     bool IsClosed => false;
 
+    /// <summary>What a person is told of an error: by default its message.</summary>
+    string CauseOf(Exception error) => error.Message;
+
     /// <summary>Where runs wait.</summary>
     IWaitQueue WaitQueue { get; }
 

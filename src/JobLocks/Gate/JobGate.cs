@@ -222,6 +222,8 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     private async ValueTask<Admission> DropAsync(JobCall call, RuleRequest request, QueueEntry place, string verdict, bool blocks)
     {
         await _queueing.StepBackAsync(call, request, place, blocks).ConfigureAwait(false);
+        // It was read from a table.
+        verdict = DisplayText.Message(verdict);
         return WasStartedBefore(call) ? Owe(call, request, verdict) : Refused(call, request, OnConflict.Skip, verdict);
     }
 
@@ -267,7 +269,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     /// <summary>No lock, no run; and no answer is no reason to drop the run.</summary>
     private Admission.Refused Keep(JobCall call, RuleRequest request, Exception unavailable)
     {
-        var cause = DisplayText.Name(unavailable.Message, DisplayText.LongestMessage);
+        var cause = DisplayText.Message(locks.CauseOf(unavailable));
         if (_unavailable.IsTime()) log.Unavailable(call.ShownId, request.ShownName, LogThrottle.Pause.TotalSeconds, unavailable);
         else log.AlsoUnavailable(call.ShownId, request.ShownName, cause);
         return new(

@@ -43,11 +43,11 @@ public sealed partial record LockHolder
     /// <summary>As a person reads it after "held by".</summary>
     public override string ToString()
     {
-        var run = Run is null ? "" : $"{DisplayText.Cut(Run, DisplayText.LongestRun)} of ";
-        var application = string.IsNullOrEmpty(Application) ? "an application without a name" : DisplayText.Cut(Application);
+        var run = Run is null ? "" : $"{DisplayText.Name(Run, DisplayText.LongestRun)} of ";
+        var application = string.IsNullOrEmpty(Application) ? "an application without a name" : DisplayText.Name(Application);
         var place = (Host, ProcessId) switch
         {
-            ({ } host, { } process) => $" on {host} (pid {process.ToString(CultureInfo.InvariantCulture)})",
+            ({ } host, { } process) => $" on {DisplayText.Name(host)} (pid {process.ToString(CultureInfo.InvariantCulture)})",
             _ => $" (backend {Backend.ToString(CultureInfo.InvariantCulture)}{(Address is null ? "" : $" from {Address}")})",
         };
         return run + application + place;

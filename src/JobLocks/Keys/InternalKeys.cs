@@ -27,6 +27,12 @@ internal static class InternalKeys
     /// <summary>"JLs9", the last of them.</summary>
     public const int LastInsteadOfServes = 1246524217;
 
+    /// <summary>The first of the numbers of which one is chosen at random where all of those are held.</summary>
+    public const int FirstRandomInsteadOfServes = 1246560256;
+
+    /// <summary>The last of them.</summary>
+    public const int LastRandomInsteadOfServes = 1246625791;
+
     /// <summary>"JLsc": a process or a person sets up the schema.</summary>
     public const int SetsUp = 1246524259;
 

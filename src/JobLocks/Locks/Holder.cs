@@ -29,8 +29,8 @@ internal sealed record Holder
 
     public override string ToString()
     {
-        var who = Run is null ? "" : $"{DisplayText.Cut(Run, DisplayText.LongestRun)} on ";
-        var application = string.IsNullOrEmpty(Application) ? "an application without a name" : DisplayText.Cut(Application);
+        var who = Run is null ? "" : $"{DisplayText.Name(Run, DisplayText.LongestRun)} on ";
+        var application = string.IsNullOrEmpty(Application) ? "an application without a name" : DisplayText.Name(Application);
         var backend = Backend is null ? "" : $" (backend {Backend}{(Address is null ? "" : $" from {Address}")})";
         var since = Since is { } granted ? $" since {Instant(granted)}" : ConnectedSince is { } connected ? $", connected since {Instant(connected)}" : "";
         return $"{who}{application}{backend}{since}";

@@ -112,7 +112,7 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     internal string LostReason => LostBecause switch
     {
         ReleaseRequestedException asked => $"The lock {ToString()} is given up, since {asked.Message}.",
-        { } cause => $"The lock {ToString()} was lost with the connection that held it: {DisplayText.Cut(cause.Message, DisplayText.LongestMessage / 2).TrimEnd('.')}.",
+        { } cause => $"The lock {ToString()} was lost with the connection that held it: {DisplayText.Name(cause.Message, DisplayText.LongestMessage / 2).TrimEnd('.')}.",
         null => $"The lock {ToString()} was lost with the connection that held it.",
     };
 

@@ -1,11 +1,22 @@
+using JobLocks.Primitives;
+using Npgsql;
+
 namespace JobLocks.Locks;
 
 /// <summary>The server answers, but it cannot keep our locks, and trying again does not help: somebody must change a setting.</summary>
-internal sealed class WrongServerException(string message) : Exception(message)
+internal sealed class WrongServerException(string message) : Exception(DisplayText.Message(message))
 {
     public static WrongServerException PoolerChangedBackend(int from, int to) => new(
         $"it is reached through a pooler in transaction mode (the backend changed from {from} to {to}), where a lock belongs to nobody. "
         + "Use the pooler's session mode, or give JobLocks a connection string past the pooler, to PostgreSQL's own port.");
+
+    /// <summary>Whether the role lacks CONNECT on the database. By the place in the server's source, since the text is in the server's language.</summary>
+    public static bool IsAboutConnect(PostgresException refused) => refused is { SqlState: PostgresErrorCodes.InsufficientPrivilege, Routine: "CheckMyDatabase" };
+
+    public static WrongServerException MayNotConnect(NpgsqlConnection connection, PostgresException refused) => new(
+        $"this role may not connect ({DisplayText.Name(refused.MessageText)}). GRANT CONNECT ON DATABASE {Quoted(connection.Database)} TO {Quoted(connection.UserName)}");
+
+    private static string Quoted(string? name) => name is null ? "that role" : DisplayText.Name(new NpgsqlCommandBuilder().QuoteIdentifier(name));
 
     public static WrongServerException Standby() => new(
         "it is a standby, whose locks the primary does not see. Name the primary, or all servers: Host=one,two.");

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Text;
 
@@ -29,8 +30,12 @@ internal static class DisplayText
     /// <summary>A name of whatever length and content within one line of a log, a record or a page.</summary>
     public static string Name(string? name, int atMost = LongestName) => name is null ? "" : OneLine(Cut(name, atMost));
 
-    /// <summary>A message of an exception.</summary>
-    public static string? Message(string? message) => message is null ? null : Cut(message, LongestMessage);
+    /// <summary>
+    /// A message, of an exception of ours or of the server, within one line. Each exception of JobLocks sends its message through here: texts of the server can hold names and
+    /// words that other roles chose.
+    /// </summary>
+    [return: NotNullIfNotNull(nameof(message))]
+    public static string? Message(string? message) => message is null ? null : Name(message, LongestMessage);
 
     /// <summary>
     /// A text with nothing in it that could break a line, turn its direction or hide, and nothing left out: control characters are shown by their

@@ -1,3 +1,4 @@
+using JobLocks.Gate;
 using JobLocks.Testing.Postgres;
 using JobLocks.Tests.Support;
 using Npgsql;
@@ -99,6 +100,29 @@ public sealed class RefusalTests
         await using var handle = await locks.TryAcquireAsync("provider", stop);
 
         Assert.That(handle, Is.Not.Null);
+    }
+
+    [Test]
+    public async Task Refuses_a_role_that_may_not_connect_with_the_cure_and_works_once_it_may(CancellationToken stop)
+    {
+        var admin = _server.ConnectionString;
+        await LockTable.AskAsync(admin, "CREATE DATABASE closed");
+        await LockTable.AskAsync(admin, "REVOKE CONNECT ON DATABASE closed FROM PUBLIC; GRANT CREATE ON DATABASE closed TO plain");
+        await using var locks = Locks(With(static settings => (settings.Database, settings.Username) = ("closed", "plain")));
+        const string Cure = "GRANT CONNECT ON DATABASE \"closed\" TO \"plain\"";
+
+        var error = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.TryAcquireAsync("refused", stop));
+        var looking = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.Inspector.GetOverviewAsync(stop));
+        var waiting = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => ((ILockKeeper)locks).WaitQueue.FindAsync(new("store", "1", ""), blocks: false, stop).AsTask());
+        await LockTable.AskAsync(admin, "GRANT CONNECT ON DATABASE closed TO plain");
+        await using var handle = await locks.TryAcquireOnceBackAsync("refused", stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            foreach (var refused in new[] { error, looking, waiting }) Assert.That(refused!.Message, Does.Contain(Cure).And.Not.Contain("pg_signal_backend"));
+            Assert.That(error!.NeedsChange && looking!.NeedsChange && waiting!.NeedsChange, Is.True);
+            Assert.That(handle, Is.Not.Null);
+        }
     }
 
     [Test]

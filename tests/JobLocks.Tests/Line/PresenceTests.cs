@@ -1,7 +1,7 @@
 using JobLocks.Gate;
+using JobLocks.Locks;
 using JobLocks.Tests.Support;
 using JobLocks.WaitQueue;
-using JobLocks.Locks;
 
 namespace JobLocks.Tests.Line;
 

@@ -3,8 +3,8 @@ using JobLocks.Gate;
 using JobLocks.Naming;
 using JobLocks.Rules;
 using JobLocks.Tests.Support;
-using Microsoft.Extensions.Logging.Abstractions;
 using JobLocks.WaitQueue;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace JobLocks.Tests.Line;
 

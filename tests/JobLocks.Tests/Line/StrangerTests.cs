@@ -1,9 +1,11 @@
 using System.Globalization;
 using JobLocks.Gate;
+using JobLocks.Hosting;
 using JobLocks.Keys;
 using JobLocks.Postgres.WaitQueue;
 using JobLocks.Rules;
 using JobLocks.Tests.Support;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Npgsql;
 
 namespace JobLocks.Tests.Line;
@@ -139,6 +141,79 @@ public sealed class StrangerTests : LineFixture
             Assert.That(first.Place, Is.Not.Null);
             Assert.That(second.Place, Is.Null);
         }
+    }
+
+    [TestCase(InternalKeys.Writes, "a writer of that key can be passed by readers")]
+    [TestCase(InternalKeys.Serves, "that job store seems to be served")]
+    public async Task Goes_on_and_names_a_stranger_that_shares_an_internal_lock(int keyClass, string effect, CancellationToken stop)
+    {
+        using var log = new LogLines();
+        await _stranger.ShareAsync(keyClass, keyClass == InternalKeys.Serves ? $"hashtext('{Runs.Id}')" : $"({Key} & 2147483647)::int", stop);
+        var locks = Open(log);
+        await ProveAsync(locks, stop);
+
+        await log.WhenSaidAsync("needs for its own work", stop);
+        await EntersAfterAWaitAsync(locks, stop);
+        var named = (await locks.Inspector.GetOverviewAsync(stop)).InternalLockHolders.Single();
+        var health = await HealthAsync(locks, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That((named.Class, named.Backend, named.Role, named.IsShared), Is.EqualTo((keyClass, _stranger.Backend, _stranger.Role, true)));
+            Assert.That(named.ToString(), Does.Contain(effect).And.EndsWith(named.Cure));
+            Assert.That(log.Text, Does.Contain($"needs for its own work. {named}"));
+            Assert.That(health.Status, Is.EqualTo(HealthStatus.Degraded));
+            Assert.That(health.Description, Does.Contain(named.ToString()));
+        }
+    }
+
+    [Test]
+    public async Task Shows_a_store_as_served_by_a_random_lock_where_a_stranger_holds_all_others(CancellationToken stop)
+    {
+        using var log = new LogLines();
+        int[] classes = [InternalKeys.Serves, .. Enumerable.Range(InternalKeys.FirstInsteadOfServes, InternalKeys.LastInsteadOfServes - InternalKeys.FirstInsteadOfServes + 1)];
+        foreach (var keyClass in classes) await _stranger.TakeAsync(keyClass, $"hashtext('{Runs.Id}')", stop);
+        var locks = Open(log);
+        await ProveAsync(locks, stop);
+
+        while ((await locks.Inspector.GetOverviewAsync(stop)).InternalLockHolders.Count < classes.Length) stop.ThrowIfCancellationRequested();
+        await EntersAfterAWaitAsync(locks, stop);
+        var named = (await locks.Inspector.GetOverviewAsync(stop)).InternalLockHolders;
+        var health = await HealthAsync(locks, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(named.Select(static one => one.Class), Is.EquivalentTo(classes));
+            Assert.That(named.Select(static one => one.Backend), Is.All.EqualTo(_stranger.Backend));
+            Assert.That(health.Status, Is.EqualTo(HealthStatus.Degraded));
+            foreach (var one in named) Assert.That(log.Text, Does.Contain(one.ToString()));
+            Assert.That(log.Text, Does.Not.Contain("cannot be shown as served"));
+        }
+    }
+
+    [Test]
+    public async Task Names_a_stranger_that_holds_a_random_lock_of_a_store(CancellationToken stop)
+    {
+        using var log = new LogLines();
+        await _stranger.TakeAsync(InternalKeys.LastRandomInsteadOfServes, "4", stop);
+        await ProveAsync(Open(log), stop);
+
+        await log.WhenSaidAsync($"holds the internal lock ({InternalKeys.LastRandomInsteadOfServes}, 4): that job store is shown as served by another internal lock", stop);
+    }
+
+    /// <summary>A run waits for the lock of a program in another language, is woken when that ends, and has its lock.</summary>
+    private async Task EntersAfterAWaitAsync(AdvisoryLocks locks, CancellationToken stop)
+    {
+        var holder = await HoldAsync(stop);
+        await ParkAsync(locks, 1, stop);
+        await holder.DisposeAsync();
+        (await EnterAsync(locks, await Runs.NextAsync(stop), stop)).Dispose();
+    }
+
+    private static Task<HealthCheckResult> HealthAsync(AdvisoryLocks locks, CancellationToken stop)
+    {
+        var check = new JobLocksHealthCheck(locks);
+        return check.CheckHealthAsync(new() { Registration = new("locks", check, null, null) }, stop);
     }
 
     private Task TakeSweepKeyAsync(CancellationToken stop) => _stranger.TakeAsync(InternalKeys.Sweeps, SweepLeadership.NumberOf(Runs.Id, 0).ToString(CultureInfo.InvariantCulture), stop);

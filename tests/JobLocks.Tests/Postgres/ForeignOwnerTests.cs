@@ -103,6 +103,28 @@ public sealed class ForeignOwnerTests
         Assert.That(() => locks.TryAcquireAsync("granted itself", stop), Throws.TypeOf<JobLocksUnavailableException>().With.Message.Contains(_stranger));
     }
 
+    [TestCase("table", "joblocks.limits"), TestCase("table", "joblocks.line"), TestCase("table", "joblocks.sessions")]
+    [TestCase("table", "joblocks.held"), TestCase("table", "joblocks.names"), TestCase("table", "joblocks.minutes")]
+    [TestCase("sequence", "joblocks.fence"), TestCase("sequence", "joblocks.place")]
+    [TestCase("function", "joblocks.note_asked()"), TestCase("function", "joblocks.key(text)")]
+    public async Task Is_named_with_its_table_sequence_or_function_of_ours(string kind, string what, CancellationToken stop)
+    {
+        await RunAsync(DocsTests.Read("schema.sql"));
+        await RunAsync($"GRANT USAGE, CREATE ON SCHEMA joblocks TO {_stranger}; ALTER {kind} {what} OWNER TO {_stranger}");
+        await using var locks = AdvisoryLocks.Connect(ConnectionOf(_worker));
+
+        var error = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.TryAcquireAsync("refused", stop));
+        await RunAsync($"ALTER {kind} {what} OWNER TO CURRENT_USER");
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(error!.Message, Does.Contain($"the {kind} {what} belongs to the role {_stranger}").And.Contain($"ALTER {kind.ToUpperInvariant()} {what} OWNER TO {_worker}"));
+            Assert.That(error.Message, Does.Contain($"SchemaOwner = \"{_stranger}\""));
+            Assert.That(error.NeedsChange, Is.True);
+            Assert.That(await OwnersLookAsync(stop), Is.Null);
+        }
+    }
+
     [Test]
     public async Task Is_named_with_its_trigger_on_a_table_of_ours(CancellationToken stop)
     {
@@ -168,6 +190,21 @@ public sealed class ForeignOwnerTests
             Assert.That(await RunAsync(Functions), Is.GreaterThanOrEqualTo(5));
             Assert.That(await RunAsync($"{Functions} AND p.prosecdef"), Is.Zero);
             Assert.That(await RunAsync($"{Functions} AND n.nspname = 'joblocks' AND NOT 'search_path=pg_catalog, pg_temp' = ANY (coalesce(p.proconfig, '{{}}'))"), Is.Zero);
+        }
+    }
+
+    /// <summary>What a process of another role that looks is told.</summary>
+    private async Task<Exception?> OwnersLookAsync(CancellationToken stop)
+    {
+        await using var locks = AdvisoryLocks.Connect(_database, static options => options.PrepareSchema = false);
+        try
+        {
+            await locks.Inspector.GetHeldAsync(stop: stop);
+            return null;
+        }
+        catch (JobLocksUnavailableException refused)
+        {
+            return refused;
         }
     }
 

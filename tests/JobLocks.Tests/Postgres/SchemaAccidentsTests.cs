@@ -1,3 +1,5 @@
+using JobLocks.Gate;
+using JobLocks.Locks;
 using JobLocks.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
@@ -98,7 +100,7 @@ public sealed class SchemaAccidentsTests : LineFixture
         await DropRoleAsync(role);
     }
 
-    [TestCase("line"), TestCase("held"), TestCase("sessions"), TestCase("names"), TestCase("minutes"), TestCase("fence", "USAGE"), TestCase("place", "USAGE")]
+    [TestCase("line"), TestCase("held"), TestCase("sessions"), TestCase("names"), TestCase("minutes"), TestCase("fence", "USAGE"), TestCase("place", "USAGE"), TestCase("limits", "SELECT, INSERT, UPDATE")]
     public async Task Notices_within_seconds_that_a_right_was_taken_away_and_given_back(string table, string rights = "SELECT, INSERT, UPDATE, DELETE", CancellationToken stop = default)
     {
         var (role, login) = await NewRoleAsync(stop);
@@ -114,9 +116,49 @@ public sealed class SchemaAccidentsTests : LineFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(before.Status, Is.EqualTo(HealthStatus.Healthy));
-            Assert.That(without.Entries["joblocks"].Description, Does.Contain("GRANT").And.Contain(table is "fence" ? "no fencing tokens" : table is "line" or "place" ? "no run can wait in line" : "who holds what"));
+            Assert.That(without.Entries["joblocks"].Description, Does.Contain("GRANT").And.Contain(table switch
+            {
+                "fence" => "no fencing tokens",
+                "line" or "place" => "no run can wait in line",
+                "limits" => "GRANT SELECT, INSERT, UPDATE ON joblocks.limits",
+                _ => "who holds what",
+            }));
         }
 
+        await DropRoleAsync(role);
+    }
+
+    [Test]
+    public async Task Keeps_locks_and_the_wait_queue_without_rights_on_the_limits_and_compares_limits_once_it_has_them([Values] bool atStart, CancellationToken stop)
+    {
+        using var log = new LogLines();
+        var (role, login) = await NewRoleAsync(stop);
+        var revoke = $"REVOKE UPDATE ON joblocks.limits FROM {role}";
+        if (atStart) await LockTable.AskAsync(Database, revoke);
+        await using var twos = AdvisoryLocks.Connect(login, loggers: log);
+        await ProveAsync(twos, stop);
+        if (!atStart) await LockTable.AskAsync(Database, revoke);
+        await UntilAsync(() => twos.Lacks?.Contains("joblocks.limits", StringComparison.Ordinal) == true, stop);
+        await using var threes = Open();
+        await using var other = await TakeAsync(threes, 3, stop);
+        await UntilAsync(async () => await LockTable.AskAsync(Database, "SELECT slots FROM joblocks.limits WHERE name = $1", Name) is 3, stop);
+
+        await (await TakeAsync(twos, 2, stop)).DisposeAsync();
+        await ParkAsync(twos, 1, new LockRequest($"{Name} waits", LockKey.Of($"{Name} waits")), stop);
+        var saidBefore = log.Text.Contains("is limited to 2 here, but to 3", StringComparison.Ordinal);
+        await LockTable.AskAsync(Database, $"GRANT UPDATE ON joblocks.limits TO {role}");
+        await UntilAsync(() => twos.Lacks is null, stop);
+        await (await TakeAsync(twos, 2, stop)).DisposeAsync();
+        await log.WhenSaidAsync("is limited to 2 here, but to 3", stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(saidBefore, Is.False);
+            Assert.That(log.Text, Does.Contain("Warning Processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON joblocks.limits"));
+            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1", $"{Name} waits"), Is.EqualTo(1));
+        }
+
+        await twos.DisposeAsync();
         await DropRoleAsync(role);
     }
 
@@ -168,6 +210,9 @@ public sealed class SchemaAccidentsTests : LineFixture
              """);
         return (role, new NpgsqlConnectionStringBuilder(Database) { Username = role }.ConnectionString);
     }
+
+    private async Task<JobLockHandle> TakeAsync(ILockKeeper locks, int limit, CancellationToken stop) =>
+        (await locks.TryTakeAllAsync([new(Name, Key, LockMode.Exclusive, limit)], new(), place: null, blocks: false, stop)).Handles[0];
 
     private async Task DropRoleAsync(string role) => await LockTable.AskAsync(Database, $"DROP OWNED BY {role}; DROP ROLE {role}");
 }

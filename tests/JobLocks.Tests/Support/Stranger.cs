@@ -33,6 +33,9 @@ internal sealed class Stranger : IAsyncDisposable
     /// <summary>Takes a lock, and waits for it where another session holds it.</summary>
     public Task TakeAsync(int keyClass, string number, CancellationToken stop) => Session.AskAsync($"SELECT pg_advisory_lock({keyClass}, {number})", stop);
 
+    /// <summary>The same, but shares the lock.</summary>
+    public Task ShareAsync(int keyClass, string number, CancellationToken stop) => Session.AskAsync($"SELECT pg_advisory_lock_shared({keyClass}, {number})", stop);
+
     public Task LetGoAsync(CancellationToken stop) => Session.AskAsync("SELECT pg_advisory_unlock_all()", stop);
 
     public async ValueTask DisposeAsync()

@@ -6,8 +6,10 @@ using JobLocks.Inspection;
 using JobLocks.Locks;
 using JobLocks.Naming;
 using JobLocks.Postgres.Locks;
+using JobLocks.Postgres.Session;
 using JobLocks.Primitives;
 using JobLocks.WaitQueue;
+using Npgsql;
 
 namespace JobLocks;
 
@@ -17,6 +19,9 @@ public sealed partial class AdvisoryLocks : ILockKeeper
     string? ILockKeeper.Scope => _options.Scope;
 
     bool ILockKeeper.IsClosed => _dispatcher.IsClosed;
+
+    string ILockKeeper.CauseOf(Exception error) =>
+        error is PostgresException locked && SessionConnection.IsLocked(locked) ? "Another session has locked what the wait queue needs." : error.Message;
 
     IWaitQueue ILockKeeper.WaitQueue => _line;
 
@@ -45,6 +50,7 @@ public sealed partial class AdvisoryLocks : ILockKeeper
         : _dispatcher.HasWaitQueue == false ? $"no run can wait in line: this role may not use {schema}.line. See the GRANT lines in docs/schema.sql."
         : !_dispatcher.HasFence ? $"handles have no fencing tokens: this role may not use {schema}.fence. See the GRANT lines in docs/schema.sql."
         : !_dispatcher.HasReadModel ? $"nobody sees who holds what: this role may not use {schema}.held. See the GRANT lines in docs/schema.sql."
+        : !_dispatcher.HasLimits ? $"processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {schema}.limits TO it, see docs/schema.sql."
         : _internalLocks.Holders is [var holder, ..] ? $"a program that is not JobLocks holds a lock that JobLocks needs for its own work. {holder}"
         : _watch.IsBroken ? "waiting runs cannot be woken for now. They start when this is over. See warning 401 for the cause."
         : _ledger.IsBroken ? $"it cannot be written down for now who holds what and what happened. See warning 601, whether another session has {schema}.sessions, held, names or minutes locked, and the GRANT lines in docs/schema.sql."

@@ -16,10 +16,21 @@ internal sealed class DeclaredLimits(JobLocksOptions options, ILogger log)
     // Names may be made of arguments, without end.
     private const int MostNames = 1000;
 
+    // A locked table is not waited for with every new name.
+    private static readonly TimeSpan RestAfterFailure = TimeSpan.FromSeconds(1);
+
     private readonly HashSet<LockKey> _known = [];
+    private TimeSpan _restsUntil = TimeSpan.MinValue / 2;
 
     /// <summary>Whether this name has not been looked up yet. Behind the door of the dispatcher.</summary>
-    public bool IsNew(LockRequest request) => options.Schema is not null && _known.Count < MostNames && _known.Add(request.Key);
+    public bool IsNew(LockRequest request) => options.Schema is not null && BootClock.Now >= _restsUntil && _known.Count < MostNames && _known.Add(request.Key);
+
+    /// <summary>The table is locked or lacks a right, for example. The name is compared when it is granted again. Behind the door of the dispatcher.</summary>
+    public void Failed(LockRequest request)
+    {
+        _known.Remove(request.Key);
+        _restsUntil = BootClock.Now + RestAfterFailure;
+    }
 
     /// <summary>Says our number and reads the one that was said before.</summary>
     public void Compare(SessionConnection session, LockRequest request)
@@ -27,7 +38,7 @@ internal sealed class DeclaredLimits(JobLocksOptions options, ILogger log)
         var given = new { name = NameOf(request), slots = request.Limit, by = options.ApplicationName };
         foreach (var said in session.Ask<Said>(SchemaSql.For(options.Schema!, SchemaSql.SayLimit), given).OfType<Said>())
         {
-            if (said.Slots != request.Limit) log.LimitsDiffer(request.ToString(), request.Limit, said.Slots, said.By);
+            if (said.Slots != request.Limit) log.LimitsDiffer(request.ToString(), request.Limit, said.Slots, DisplayText.Name(said.By));
         }
     }
 

@@ -60,6 +60,7 @@ internal sealed partial class LockDispatcher
             HasWaitQueue = opened.HasWaitQueue;
             IsLineAside = opened.IsLineAside;
             HasReadModel = opened.HasReadModel;
+            HasLimits = opened.HasLimits;
             HasFence = opened.HasFence;
             _failure = null;
             if (_table.Weight is var needed && needed > Budget) _table.TrimTo(Budget, TooManyLocks(needed, more: 0));

@@ -60,6 +60,7 @@ internal sealed partial class LockDispatcher : ILockOwner, IAsyncDisposable
     {
         HasWaitQueue = session.HasWaitQueue;
         HasReadModel = session.HasReadModel;
+        HasLimits = session.HasLimits;
         HasFence = session.HasFence;
     }
 
@@ -90,6 +91,9 @@ internal sealed partial class LockDispatcher : ILockOwner, IAsyncDisposable
 
     /// <summary>Whether it can be written down who holds what.</summary>
     public bool HasReadModel { get; private set; }
+
+    /// <summary>Whether the limits that processes declare can be compared.</summary>
+    public bool HasLimits { get; private set; }
 
     /// <summary>Whether grants have fencing tokens.</summary>
     public bool HasFence { get; private set; }
@@ -212,7 +216,9 @@ internal sealed partial class LockDispatcher : ILockOwner, IAsyncDisposable
     /// <summary>A slot of a name was granted. Whether other processes say the same number is looked up off the run's path.</summary>
     public void NoteLimit(LockRequest request)
     {
-        if (_limits.IsNew(request)) _questions.Add(new(session => _limits.Compare(session, request), static _ => { }));
+        if (!HasLimits || !_limits.IsNew(request)) return;
+
+        _questions.Add(new(session => _limits.Compare(session, request), _ => { lock (_sync) _limits.Failed(request); }));
     }
 
     /// <summary>A reader has let go of what others here still share.</summary>

@@ -25,7 +25,8 @@ internal static class InternalLockSql
                  AND      l.objsubid = 2
                  AND      l.granted
                  AND      l.database = (SELECT datid FROM pg_stat_get_activity(pg_backend_pid()))
-                 AND      (l.classid IN (1246525300, 1246521710, 1246522478, 1246524279, 1246524276, 1246524259) OR l.classid BETWEEN 1246524209 AND 1246524217)
+                 AND      (l.classid IN (1246525300, 1246521710, 1246522478, 1246524279, 1246524276, 1246524259) OR l.classid BETWEEN 1246524209 AND 1246524217
+                           OR l.classid BETWEEN 1246560256 AND 1246625791)
                  AND      NOT EXISTS (SELECT FROM known AS k WHERE k.pid = l.pid OR (k.usesysid = a.usesysid AND k.application_name = a.application_name))
                  AND      NOT (coalesce(a.application_name, '') ~ '^.+@[^@:]+:[0-9]{1,9}$'
                                AND has_table_privilege(a.usesysid, '"joblocks".sessions'::regclass, 'INSERT'))

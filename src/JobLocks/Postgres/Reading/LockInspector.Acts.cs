@@ -90,7 +90,7 @@ internal sealed partial class LockInspector
         }
         catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
         {
-            throw new UnauthorizedAccessException($"This role may not ask for locks: {denied.MessageText}. It needs GRANT UPDATE (asked) ON {_options.Schema}.held, see docs/grants.sql.", denied);
+            throw new UnauthorizedAccessException($"This role may not ask for locks: {DisplayText.Message(denied.MessageText)}. It needs GRANT UPDATE (asked) ON {_options.Schema}.held, see docs/grants.sql.", denied);
         }
         catch (PostgresException unread) when (LookReader.IsAboutSchema(unread))
         {

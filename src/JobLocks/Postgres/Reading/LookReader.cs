@@ -77,7 +77,7 @@ internal sealed class LookReader(LockDispatcher dispatcher, WaitQueueStatements 
         }
         catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
         {
-            throw new UnauthorizedAccessException($"This role may not do that: {denied.MessageText}. Ending a session of another role needs pg_signal_backend.", denied);
+            throw new UnauthorizedAccessException($"This role may not do that: {DisplayText.Message(denied.MessageText)}. Ending a session of another role needs pg_signal_backend.", denied);
         }
     }
 

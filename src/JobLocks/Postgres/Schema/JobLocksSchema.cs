@@ -51,6 +51,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
         if (state.Fence == 0) log.NoFence(schema);
         if (!state.HasWaitQueue) log.NoLine(schema);
         if (!state.HasReadModel) log.NoLedger(schema);
+        if (!state.HasLimits) log.NoLimits(schema);
     }
 
     /// <summary>Looks what there is. Waits for nothing.</summary>
@@ -59,7 +60,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
         using var command = new NpgsqlCommand(SchemaSql.Look, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = schema } } };
         using var reader = command.ExecuteReader();
         reader.Read();
-        return new(reader.GetInt32(0), reader.GetBoolean(2) ? (uint)reader.GetInt64(1) : 0, reader.GetBoolean(3), reader.GetBoolean(4));
+        return new(reader.GetInt32(0), reader.GetBoolean(2) ? (uint)reader.GetInt64(1) : 0, reader.GetBoolean(3), reader.GetBoolean(4), reader.GetBoolean(5));
     }
 
     private void Create(NpgsqlConnection connection, string schema, int version, OpeningWatch watch)
@@ -124,7 +125,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
 
     private void OnNotice(object sender, NpgsqlNoticeEventArgs said)
     {
-        if (said.Notice.MessageText.StartsWith("JobLocks", StringComparison.Ordinal)) log.SchemaNotice(said.Notice.MessageText);
+        if (said.Notice.MessageText.StartsWith("JobLocks", StringComparison.Ordinal)) log.SchemaNotice(DisplayText.Message(said.Notice.MessageText));
     }
 
     private static WrongServerException Missing(string schema, int version, string why) => new(

@@ -55,7 +55,7 @@ internal static class OwnerSql
         SELECT quote_ident(n.nspname)
         FROM   pg_extension AS e
         JOIN   pg_namespace AS n ON n.oid = e.extnamespace
-        JOIN   pg_proc AS p ON p.pronamespace = n.oid AND p.oid::regprocedure::text LIKE '%digest(bytea,text)'
+        JOIN   pg_proc AS p ON p.pronamespace = n.oid AND p.proargtypes = '17 25'::oidvector -- bytea, text
         JOIN   pg_depend AS d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
         WHERE  e.extname = 'pgcrypto'
         AND    p.proname = 'digest'

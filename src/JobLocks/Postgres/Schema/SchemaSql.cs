@@ -39,14 +39,15 @@ internal static class SchemaSql
 
     /// <summary>
     /// The version of the schema $1, 0 where it is not there or lacks a table; its sequence; whether this role may draw from it; whether it may use the line;
-    /// and whether it may write down who holds what.
+    /// whether it may write down who holds what; and whether it may compare the limits that processes declare.
     /// </summary>
     public const string Look =
         """
         WITH s AS (SELECT oid FROM pg_namespace WHERE nspname = $1),
              f AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'fence' AND c.relkind = 'S'),
              l AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'line' AND c.relkind = 'r'),
-             p AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'place' AND c.relkind = 'S')
+             p AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'place' AND c.relkind = 'S'),
+             d AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'limits' AND c.relkind = 'r')
         SELECT CASE WHEN (SELECT count(*) FROM pg_class c JOIN s ON c.relnamespace = s.oid
                           WHERE  c.relname IN ('fence', 'place', 'limits', 'line', 'sessions', 'held', 'names', 'minutes') AND c.relkind IN ('r', 'S')) < 8 THEN 0
                     ELSE coalesce(substring(obj_description((SELECT oid FROM s), 'pg_namespace') FROM 'version ([0-9]+)')::int, 0) END,
@@ -58,13 +59,15 @@ internal static class SchemaSql
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE')
                         AND (SELECT count(DISTINCT c.oid) = 4 AND bool_and(has_table_privilege(c.oid, p.privilege))
                              FROM   pg_class c CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS p (privilege)
-                             WHERE  c.relnamespace = (SELECT oid FROM s) AND c.relname IN ('sessions', 'held', 'names', 'minutes') AND c.relkind = 'r'), false)
+                             WHERE  c.relnamespace = (SELECT oid FROM s) AND c.relname IN ('sessions', 'held', 'names', 'minutes') AND c.relkind = 'r'), false),
+               coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_table_privilege((SELECT oid FROM d), 'SELECT')
+                        AND has_table_privilege((SELECT oid FROM d), 'INSERT') AND has_table_privilege((SELECT oid FROM d), 'UPDATE'), false)
         """;
 
     /// <summary><see cref="Look"/> for a question of the session: the parameter and the answer are JSON.</summary>
     public static readonly string LookAsJson = $$"""
         SELECT to_jsonb(l) FROM (
-        {{Look.Replace("$1", "($1 #>> '{}')", StringComparison.Ordinal)}}) AS l ("Version", "Fence", "MayDraw", "HasWaitQueue", "HasReadModel")
+        {{Look.Replace("$1", "($1 #>> '{}')", StringComparison.Ordinal)}}) AS l ("Version", "Fence", "MayDraw", "HasWaitQueue", "HasReadModel", "HasLimits")
         """;
 
     /// <summary>Run as it stands in docs/schema.sql, where the name of the schema may be changed.</summary>

@@ -5,14 +5,15 @@ namespace JobLocks.Postgres.Schema;
 /// <param name="Fence">The sequence of the fencing tokens; 0 where there is none, or where it is not ours to use.</param>
 /// <param name="HasWaitQueue">Whether runs can stand in the wait queue.</param>
 /// <param name="HasReadModel">Whether it can be written down who holds what.</param>
-internal readonly record struct SchemaState(int Version, uint Fence, bool HasWaitQueue, bool HasReadModel)
+/// <param name="HasLimits">Whether the limits that processes declare can be compared.</param>
+internal readonly record struct SchemaState(int Version, uint Fence, bool HasWaitQueue, bool HasReadModel, bool HasLimits)
 {
     /// <summary>Why it must not be used, with the cure; null where it may.</summary>
     public string? Trouble { get; init; }
 
     /// <summary>A row of <see cref="SchemaSql.Look"/>.</summary>
-    internal sealed record Seen(int Version, long Fence, bool MayDraw, bool HasWaitQueue, bool HasReadModel)
+    internal sealed record Seen(int Version, long Fence, bool MayDraw, bool HasWaitQueue, bool HasReadModel, bool HasLimits)
     {
-        public SchemaState ToState() => new(Version, MayDraw ? (uint)Fence : 0, HasWaitQueue, HasReadModel);
+        public SchemaState ToState() => new(Version, MayDraw ? (uint)Fence : 0, HasWaitQueue, HasReadModel, HasLimits);
     }
 }

@@ -95,7 +95,10 @@ internal sealed class SchemaWatch : IDisposable
 
     private SchemaState Ask() => Blocking.Wait(_dispatcher.AskAsync(session =>
     {
+        var before = session.Schema;
         var now = session.LookAtSchema(_schema!);
+        // The first look compares with what the session found when it opened.
+        _seen ??= before with { Version = now.Version };
         _dispatcher.Become(session);
         return now;
     }));

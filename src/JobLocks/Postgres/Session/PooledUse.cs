@@ -8,8 +8,11 @@ namespace JobLocks.Postgres.Session;
 /// <param name="Settings">What each connection is told once, after <see cref="ConnectionSetUp.ForPool"/>.</param>
 internal sealed record PooledUse(string Purpose, int Most, int ConnectSeconds, int CommandSeconds, string Settings)
 {
-    /// <summary>For the statements of the wait queue.</summary>
-    public static readonly PooledUse Waiting = new("runs that wait", 8, 10, 30, "");
+    /// <summary>
+    /// For the statements of the wait queue. A table that another session has locked is waited for only briefly: the run is rescheduled, and what a sweep does
+    /// is done by a later one.
+    /// </summary>
+    public static readonly PooledUse Waiting = new("runs that wait", 8, 10, 30, ", pg_catalog.set_config('lock_timeout', '1000', false)");
 
     /// <summary>
     /// For the pages and all others who look. A table that is locked is waited for only briefly, and no reading lasts long: the next viewer waits for

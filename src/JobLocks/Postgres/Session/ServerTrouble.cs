@@ -12,7 +12,10 @@ internal static class ServerTrouble
     private const string NoTls = "SSL connection requested. No SSL enabled connection";
 
     public static JobLocksUnavailableException Describe(string server, Exception cause) =>
-        new($"PostgreSQL at {server} cannot be asked for locks: {DisplayText.Cut(cause.Message, DisplayText.LongestMessage / 2).TrimEnd('.')}.{Cure(cause)}", cause) { NeedsChange = NeedsChange(cause) };
+        new($"PostgreSQL at {server} cannot be asked for locks: {DisplayText.Cut(MessageOf(cause), DisplayText.LongestMessage / 2).TrimEnd('.')}.{Cure(cause)}", cause) { NeedsChange = NeedsChange(cause) };
+
+    /// <summary>Without the details that the driver adds in further lines.</summary>
+    private static string MessageOf(Exception cause) => cause is PostgresException answer ? $"{answer.SqlState}: {answer.MessageText}" : cause.Message;
 
     private static string Cure(Exception cause) => IsWithoutTls(cause)
         ? " Have the server accept TLS, or change SSL Mode in the connection string of JobLocks."
@@ -24,7 +27,7 @@ internal static class ServerTrouble
         PostgresErrorCodes.TooManyConnections => " Each process needs one connection for its locks, and one more while it waits for a lock.",
         PostgresErrorCodes.InvalidPassword or PostgresErrorCodes.InvalidAuthorizationSpecification => " Correct user and password in the connection string of JobLocks.",
         PostgresErrorCodes.InvalidCatalogName => " Correct the database in the connection string of JobLocks, or create it.",
-        _ => "",
+        _ => StartOptions.CureOf(state) ?? "",
     };
 
     /// <summary>Whether somebody must change a setting. All else may get better by itself: a server that starts, a network that is away.</summary>

@@ -58,8 +58,14 @@ internal sealed class SessionConnection : IDisposable
     /// <summary>Whether it can be written down who holds what.</summary>
     public bool HasReadModel => _facts.HasReadModel;
 
+    /// <summary>Whether the limits that processes declare can be compared.</summary>
+    public bool HasLimits => _facts.HasLimits;
+
     /// <summary>Whether grants have fencing tokens.</summary>
     public bool HasFence => _fence > 0;
+
+    /// <summary>What the session uses of the schema, apart from its version.</summary>
+    public SchemaState Schema => new(Version: 0, _fence, HasWaitQueue || IsLineAside, HasReadModel, HasLimits);
 
     /// <summary>When the last statement was sent that was answered: when it was opened, or by a question.</summary>
     public TimeSpan ProvedAt { get; private set; }
@@ -161,11 +167,11 @@ internal sealed class SessionConnection : IDisposable
         var now = Look(schema);
         // While somebody else has the table to himself, it is looked at elsewhere.
         var hasWaitQueue = now.HasWaitQueue && !IsLineAside;
-        if (now.Fence == _fence && hasWaitQueue == _facts.HasWaitQueue && now.HasReadModel == _facts.HasReadModel) return now;
+        if (now.Fence == _fence && hasWaitQueue == _facts.HasWaitQueue && now.HasReadModel == _facts.HasReadModel && now.HasLimits == _facts.HasLimits) return now;
 
         if (hasWaitQueue && !_facts.HasWaitQueue && _facts.IsGuarded) Prove(connection => { GuardSql.Create(connection, _facts.Options, hasWaitQueue: true); return true; });
         _fence = now.Fence;
-        _plain = Become(_facts with { HasWaitQueue = hasWaitQueue, HasReadModel = now.HasReadModel, Fence = now.Fence });
+        _plain = Become(_facts with { HasWaitQueue = hasWaitQueue, HasReadModel = now.HasReadModel, HasLimits = now.HasLimits, Fence = now.Fence });
         return now;
     }
 

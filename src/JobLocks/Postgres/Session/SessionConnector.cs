@@ -25,6 +25,7 @@ internal sealed class SessionConnector
     private readonly JobLocksOptions _options;
     private readonly JobLocksSchema _schema;
     private readonly ILogger _log;
+    private readonly StartOptions _startOptions = new();
     private readonly string[] _hosts;
     private volatile string _host;
 
@@ -77,7 +78,28 @@ internal sealed class SessionConnector
     /// <param name="isAsynchronous">Whether it is used asynchronously, and not by one thread that waits for each answer.</param>
     public NpgsqlConnection Connect(string? host = null, int keepAliveSeconds = 0, bool isAsynchronous = false)
     {
-        var settings = Settings(host ?? _host);
+        while (true)
+        {
+            var settings = Settings(host ?? _host);
+            try
+            {
+                return Connect(settings, keepAliveSeconds, isAsynchronous);
+            }
+            catch (NpgsqlException ended) when (_startOptions.LearnsFrom(ended, settings.Options))
+            {
+                // A time-out that the role carries. The next connection overrides it when it starts.
+            }
+        }
+    }
+
+    /// <summary>Whether a connection that could not be set up can be when it is opened again.</summary>
+    /// <param name="failed">Why.</param>
+    /// <param name="connection">Of one of the pools.</param>
+    public bool LearnsFrom(Exception failed, NpgsqlConnection connection) =>
+        _startOptions.LearnsFrom(failed, new NpgsqlConnectionStringBuilder(connection.ConnectionString).Options);
+
+    private NpgsqlConnection Connect(NpgsqlConnectionStringBuilder settings, int keepAliveSeconds, bool isAsynchronous)
+    {
         settings.KeepAlive = keepAliveSeconds;
         settings.MaxAutoPrepare = 0;
         settings.Pooling = false;
@@ -86,7 +108,7 @@ internal sealed class SessionConnector
         var connection = Clone(settings.ConnectionString);
         try
         {
-            connection.Open();
+            Open(connection);
             if (!isAsynchronous) IdleSocket.Of(connection)?.HearWithoutPool();
             Blocking.Wait(ConnectionSetUp.RunAsync(connection, "", blocks: true, CancellationToken.None).AsTask());
             return connection;
@@ -95,6 +117,18 @@ internal sealed class SessionConnector
         {
             connection.Dispose();
             throw;
+        }
+    }
+
+    private static void Open(NpgsqlConnection connection)
+    {
+        try
+        {
+            connection.Open();
+        }
+        catch (PostgresException refused) when (WrongServerException.IsAboutConnect(refused))
+        {
+            throw WrongServerException.MayNotConnect(connection, refused);
         }
     }
 
@@ -152,6 +186,7 @@ internal sealed class SessionConnector
         settings.ServerCompatibilityMode = ServerCompatibilityMode.NoTypeLoading;
 #pragma warning restore CS0618
         settings.Timeout = AtMost(settings.Timeout, LongestConnectSeconds);
+        _startOptions.AddTo(settings);
         // By its name: the next major version of the driver has no such property.
         if (settings.ContainsKey(Multiplexing)) settings[Multiplexing] = false;
         return settings;
@@ -178,7 +213,7 @@ internal sealed class SessionConnector
             _host = host;
             _log.Opened(Server, backend);
             if (version < FirstWithIdleTimeout) _log.OldServer(version / 10_000);
-            return new(connection, new(Server, backend, isGuarded, schema.HasWaitQueue, schema.HasReadModel, schema.Fence, lockTable / ShareOfLockTable, _options, Owners));
+            return new(connection, new(Server, backend, isGuarded, schema.HasWaitQueue, schema.HasReadModel, schema.HasLimits, schema.Fence, lockTable / ShareOfLockTable, _options, Owners));
         }
         catch
         {

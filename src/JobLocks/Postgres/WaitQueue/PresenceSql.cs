@@ -2,8 +2,8 @@ namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
 /// Which stores are served: each process that can start runs of a store holds a shared advisory lock for it on its lock session, and so it is gone with
-/// the process. "JLst" in ASCII, and "JLs1" to "JLs9" where another program holds that lock alone. Both sides have the same server
-/// compute the second number, so it does not matter how it does that.
+/// the process. "JLst" in ASCII; where another program holds that lock alone, "JLs1" to "JLs9"; and where it holds all of these, a random one of 65,536 numbers. Both
+/// sides have the same server compute the second number, so it does not matter how it does that.
 /// </summary>
 internal static class PresenceSql
 {
@@ -18,7 +18,7 @@ internal static class PresenceSql
             FROM   pg_locks
             WHERE  locktype = 'advisory'
             AND    objsubid = 2
-            AND    (classid = 1246524276 OR classid BETWEEN 1246524209 AND 1246524217)
+            AND    (classid = 1246524276 OR classid BETWEEN 1246524209 AND 1246524217 OR classid BETWEEN 1246560256 AND 1246625791)
             AND    mode = 'ShareLock'
             AND    granted
             AND    database = (SELECT datid FROM pg_stat_get_activity(pg_backend_pid()))))
@@ -26,16 +26,18 @@ internal static class PresenceSql
 
     /// <summary>
     /// This session serves the store $1. Answers its backend, and the first number of the lock: where another program holds the first lock alone, the
-    /// first of nine that is free. Answers nothing where there is none.
+    /// first of nine that is free, or one of sixteen random ones. Answers nothing where there is none.
     /// </summary>
     public const string Show =
         """
         WITH RECURSIVE shown (nth, class) AS (
                  SELECT 0, CASE WHEN pg_try_advisory_lock_shared(1246524276, hashtext($1 #>> '{}')) THEN 1246524276 END
                  UNION ALL
-                 SELECT nth + 1, CASE WHEN pg_try_advisory_lock_shared(1246524209 + nth, hashtext($1 #>> '{}')) THEN 1246524209 + nth END
-                 FROM   shown
-                 WHERE  class IS NULL AND nth < 9)
+                 SELECT nth + 1, CASE WHEN pg_try_advisory_lock_shared(next, hashtext($1 #>> '{}')) THEN next END
+                 FROM   (SELECT nth, CASE WHEN nth < 9 THEN 1246524209 + nth ELSE 1246560256 + floor(random() * 65536)::int END AS next
+                         FROM   shown
+                         WHERE  class IS NULL AND nth < 25
+                         OFFSET 0) AS tried)
         SELECT jsonb_build_object('Backend', pg_backend_pid(), 'Class', class) FROM shown WHERE class IS NOT NULL
         """;
 

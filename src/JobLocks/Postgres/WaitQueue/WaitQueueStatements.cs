@@ -91,11 +91,22 @@ internal sealed class WaitQueueStatements(SessionConnector opening, JobLocksOpti
                 $"All {use.Most} connections of this process for {use.Purpose} have been busy for {connection.ConnectionTimeout} s: the server takes long to answer. See pg_stat_activity there for what it waits for",
                 new TimeoutException());
         }
+        catch (PostgresException refused) when (WrongServerException.IsAboutConnect(refused))
+        {
+            await connection.DisposeAsync().ConfigureAwait(false);
+            throw ServerTrouble.Describe(opening.Server, WrongServerException.MayNotConnect(connection, refused));
+        }
+        catch (NpgsqlException ended) when (opening.LearnsFrom(ended, connection))
+        {
+            await connection.DisposeAsync().ConfigureAwait(false);
+        }
         catch
         {
             await connection.DisposeAsync().ConfigureAwait(false);
             throw;
         }
+
+        return await OpenAsync(blocks, stop).ConfigureAwait(false);
     }
 
     /// <summary>The driver then advises to change the size of the pool, which is set here and not by the user.</summary>
