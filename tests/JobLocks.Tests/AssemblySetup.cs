@@ -1,6 +1,8 @@
 using JobLocks.Testing.Postgres;
 
 [assembly: Parallelizable(ParallelScope.Fixtures)]
+// Tests mostly wait: for heartbeats, time-outs and sweeps.
+[assembly: LevelOfParallelism(5)]
 
 namespace JobLocks.Tests;
 

@@ -3,7 +3,7 @@ using JobLocks.Tests.Architecture;
 
 namespace JobLocks.Tests;
 
-/// <summary>Docs that tell the truth: each C# example is part of a project that the build compiles, each link leads somewhere.</summary>
+/// <summary>Docs that tell the truth: each C# example is part of a project that the build compiles, and each link, file and test that is named exists.</summary>
 [TestFixture]
 public sealed partial class DocsTests
 {
@@ -11,6 +11,9 @@ public sealed partial class DocsTests
 
     private static readonly Lazy<IReadOnlyList<string>> CompiledSources = new(static () =>
         [.. Directory.EnumerateFiles(Path.Combine(Root, "samples"), "*.cs", SearchOption.AllDirectories).Where(IsSource).Select(static file => Essence(File.ReadAllText(file)))]);
+
+    private static readonly Lazy<string> TestSources = new(static () =>
+        string.Concat(Directory.EnumerateFiles(Path.Combine(Root, "tests"), "*.cs", SearchOption.AllDirectories).Where(IsSource).Select(File.ReadAllText)));
 
     /// <summary>A page of docs/.</summary>
     public static string Read(string page) => File.ReadAllText(Path.Combine(Root, "docs", page));
@@ -39,6 +42,33 @@ public sealed partial class DocsTests
         Assert.That(broken, Is.Empty);
     }
 
+    [TestCaseSource(nameof(Pages))]
+    public void Names_only_tests_and_files_that_exist(string page)
+    {
+        var text = File.ReadAllText(Path.Combine(Root, page));
+        var tests = TestName().Matches(text).Select(static name => name.Groups["name"].Value).Where(static name => !TestSources.Value.Contains($" {name}(", StringComparison.Ordinal));
+        var files = SourcePath().Matches(text).Select(static path => path.Groups["path"].Value).Where(static path => !Path.Exists(Path.Combine(Root, path)));
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(tests, Is.Empty, "tests that do not exist");
+            Assert.That(files, Is.Empty, "files that do not exist");
+        }
+    }
+
+    [Test]
+    public void Names_a_test_for_each_rule_that_everything_rests_on()
+    {
+        var section = Read("how-it-works.md").Split("## What everything rests on")[1].Split("\n## ")[0];
+        var rules = Rule().Split(section).Skip(1).ToList();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(rules, Has.Count.GreaterThan(5));
+            Assert.That(rules.Where(static rule => !TestName().IsMatch(rule)), Is.Empty);
+        }
+    }
+
     [Test]
     public void Has_examples_to_check() => Assert.That(Examples().Count(), Is.GreaterThan(10));
 
@@ -54,6 +84,15 @@ public sealed partial class DocsTests
 
     [GeneratedRegex(@"```csharp\r?\n(?<code>.*?)```", RegexOptions.Singleline | RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
     private static partial Regex CSharpBlock();
+
+    [GeneratedRegex(@"`(?<name>[A-Z][A-Za-z]*(_[A-Za-z0-9]+){2,})`", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex TestName();
+
+    [GeneratedRegex(@"`(?<path>(src|tests|samples)/[A-Za-z0-9./_-]+)`", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex SourcePath();
+
+    [GeneratedRegex(@"^\d+\. ", RegexOptions.Multiline | RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex Rule();
 
     [GeneratedRegex(@"\]\((?<target>[^)#]+)(#[^)]*)?\)", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
     private static partial Regex Link();
