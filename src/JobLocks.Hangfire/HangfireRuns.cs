@@ -142,11 +142,12 @@ internal sealed class HangfireRuns : IRunStore
     {
         using var outside = AmbientTransaction.Leave();
         using var connection = _storage.GetConnection();
-        return new(connection is JobStorageConnection schedule ? _parked.Page(schedule, Identify(), from) : ParkedRuns.None);
+        return new(connection is JobStorageConnection schedule ? _parked.Page(schedule, AddressOf, from) : ParkedRuns.None);
     }
 
-    /// <summary>Where a run of a storage is found again.</summary>
-    public static RunAddress AddressOf(string store, string job, DateTime createdAt, string queue) => new(store, JobIdentity.Of(job, createdAt).ToString(), queue) { Job = job };
+    /// <summary>The address of a run. A storage in memory gives another creation time with each read, and ends with its process, so that its ids do not come again.</summary>
+    public RunAddress AddressOf(string job, DateTime createdAt, string queue) =>
+        new(Identify(), IsInMemory ? job : JobIdentity.Of(job, createdAt).ToString(), queue) { Job = job };
 
     private static string IdOf(WaitingRun run) => JobIdentity.Parse(run.Address.Run).Id;
 

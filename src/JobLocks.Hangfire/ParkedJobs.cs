@@ -30,21 +30,21 @@ internal sealed class ParkedJobs
     private long _farFrom;
 
     /// <summary>The next page: from the second <paramref name="from"/> on, by the time at which jobs are due.</summary>
-    public ParkedRuns Page(JobStorageConnection connection, string store, string? from)
+    public ParkedRuns Page(JobStorageConnection connection, Func<string, DateTime, string, RunAddress> addressOf, string? from)
     {
         ForgetOthers();
         var now = DateTime.UtcNow;
         var near = JobHelper.ToTimestamp(now + Near);
         var first = from is null ? 0 : long.Parse(from, CultureInfo.InvariantCulture);
-        var (runs, next) = Read(connection, store, first, near, JobHelper.ToTimestamp(now));
+        var (runs, next) = Read(connection, addressOf, first, near, JobHelper.ToTimestamp(now));
         if (next is not null) return new(runs, next.Value.ToString(CultureInfo.InvariantCulture));
 
-        var (far, nextFar) = Read(connection, store, Math.Max(_farFrom, near + 1), JobHelper.ToTimestamp(DateTime.MaxValue), JobHelper.ToTimestamp(now));
+        var (far, nextFar) = Read(connection, addressOf, Math.Max(_farFrom, near + 1), JobHelper.ToTimestamp(DateTime.MaxValue), JobHelper.ToTimestamp(now));
         _farFrom = nextFar ?? 0;
         return new([.. runs, .. far], Next: null);
     }
 
-    private (List<(RunAddress, TimeSpan)> Runs, long? Next) Read(JobStorageConnection connection, string store, long first, long last, long now)
+    private (List<(RunAddress, TimeSpan)> Runs, long? Next) Read(JobStorageConnection connection, Func<string, DateTime, string, RunAddress> addressOf, long first, long last, long now)
     {
         var entries = connection.GetFirstByLowestScoreFromSet(HangfireRuns.ScheduledSet, first, last, MostInPage);
         var runs = new List<(RunAddress, TimeSpan)>();
@@ -55,7 +55,7 @@ internal sealed class ParkedJobs
             if (state is not { Reason: { } reason } || !reason.StartsWith(JobGate.WaitReason, StringComparison.Ordinal))
                 _others[entry] = DueOf(state) ?? long.MaxValue;
             else if (connection.GetJobData(id) is { } job)
-                runs.Add((HangfireRuns.AddressOf(store, id, job.CreatedAt, OriginalQueue.Of(connection, id, job)), TimeSpan.Zero));
+                runs.Add((addressOf(id, job.CreatedAt, OriginalQueue.Of(connection, id, job)), TimeSpan.Zero));
         }
 
         // Where more are due in one second than a page has, the rest of them is seen when these are gone.
