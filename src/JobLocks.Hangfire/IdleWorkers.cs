@@ -5,21 +5,18 @@ namespace JobLocks.Hangfire;
 
 /// <summary>
 /// Idle workers of this process that work on a Hangfire.PostgreSql storage. They look into their queues when this process puts a job there, and at their next poll. Other storages
-/// tell the workers of all processes themselves.
+/// notify the workers of all processes themselves.
 /// </summary>
+/// <remarks>Hangfire.PostgreSql keeps the events of its workers for itself. With a version that has other names for them, workers look at their next poll.</remarks>
 internal static class IdleWorkers
 {
-    /// <summary>Has one of them look into these queues now. Does nothing with a version of the storage that has no such method.</summary>
+    private const BindingFlags Hidden = BindingFlags.Static | BindingFlags.NonPublic | BindingFlags.Public;
+
+    /// <summary>Has one of them look into each of these queues now.</summary>
     public static void LookAt(JobStorage storage, IEnumerable<string> queues)
     {
-        if (StorageInPostgres.TypeOf(storage)?.GetProperty("QueueProviders")?.GetValue(storage) is not { } providers) return;
-
-        foreach (var queue in queues.Select(queue => QueueOf(providers, queue)).Distinct()) queue?.GetType().GetMethod("FetchNextJob", Type.EmptyTypes)?.Invoke(queue, parameters: null);
+        var events = StorageInPostgres.TypeOf(storage)?.Assembly.GetType("Hangfire.PostgreSql.PostgreSqlJobQueue")?.GetField("_queueEventRegistry", Hidden)?.GetValue(obj: null);
+        var set = events?.GetType().GetMethod("Set", [typeof(string)]);
+        foreach (var queue in queues.Distinct(StringComparer.Ordinal)) set?.Invoke(events, [queue]);
     }
-
-    private static object? QueueOf(object providers, string queue) =>
-        Call(Call(providers, "GetProvider", queue), "GetJobQueue");
-
-    private static object? Call(object? target, string method, params object[] parameters) =>
-        target?.GetType().GetMethod(method, BindingFlags.Instance | BindingFlags.Public, [.. parameters.Select(static parameter => parameter.GetType())])?.Invoke(target, parameters);
 }

@@ -1,3 +1,4 @@
+using Hangfire;
 using Hangfire.Common;
 using Hangfire.States;
 using JobLocks.Hangfire.Tests.Support;
@@ -58,7 +59,7 @@ public sealed class WakeTests : RealServers
         listening.Notification += (_, news) => { if (news.Payload.StartsWith("0 Hangfire ", StringComparison.Ordinal)) told.TrySetResult(); };
         await using (var listen = new NpgsqlCommand("LISTEN joblocks", listening)) await listen.ExecuteNonQueryAsync(stop);
 
-        await PutIntoQueueAsync(earlier);
+        await PutIntoQueueAsync(earlier, "default");
         await held!.DisposeAsync();
         while (!told.Task.IsCompleted) await listening.WaitAsync(stop);
 
@@ -71,11 +72,14 @@ public sealed class WakeTests : RealServers
     [Test, CancelAfter(90_000)]
     public async Task Has_an_idle_worker_look_into_its_queue_when_another_process_asks_for_that(CancellationToken stop)
     {
+        // Hangfire.PostgreSql has one event for all queues of one name in a process: other fixtures must not put jobs into this one.
+        var queue = $"queue-{Guid.NewGuid():N}";
+        using var server = new BackgroundJobServer(new() { ServerName = queue, Queues = [queue], WorkerCount = 1 }, Servers[0].Storage);
         var (stage, other) = (NewStage(), NewStage());
         await using var held = await Servers[0].Locks!.TryAcquireAsync(stage.LockName, stop);
         var waiting = await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
 
-        await PutIntoQueueAsync(Create(other));
+        await PutIntoQueueAsync(Create(other), queue);
         // The process listens from some moment on.
         await Patience.UntilAsync(
             async () =>
@@ -94,5 +98,5 @@ public sealed class WakeTests : RealServers
     private string Create(Stage stage) => Servers.Client.Create(Job.FromExpression<WaitingJob>(job => job.Occupy(stage.Id)), new ScheduledState(TimeSpan.FromHours(1)));
 
     /// <summary>As another process does: the workers of this one are told nothing.</summary>
-    private Task PutIntoQueueAsync(string job) => Servers.Locks.RunAsync($"INSERT INTO hangfire.jobqueue (jobid, queue) VALUES ({job}, 'default')");
+    private Task PutIntoQueueAsync(string job, string queue) => Servers.Locks.RunAsync($"INSERT INTO hangfire.jobqueue (jobid, queue) VALUES ({job}, '{queue}')");
 }

@@ -26,6 +26,9 @@ internal sealed class FreeWorkers
     /// <summary>Whether there is any.</summary>
     public bool Any => _queues.Count > 0;
 
+    /// <summary>Whether one of them serves a queue.</summary>
+    public bool Serve(string queue) => _queues.Exists(of => of.Queue is null || string.Equals(of.Queue, queue, StringComparison.Ordinal));
+
     /// <summary>Stores, their queues, free workers of each queue and of the whole store, and the places of the wakes under way.</summary>
     public NpgsqlParameter[] Parameters(long[] underWay) =>
     [

@@ -17,7 +17,7 @@ internal sealed class PendingWakes
     // A worker that is free takes the run long before.
     private static readonly TimeSpan Usual = TimeSpan.FromSeconds(0.5);
 
-    private readonly ConcurrentDictionary<long, (string Store, TimeSpan At)> _told = new();
+    private readonly ConcurrentDictionary<long, (RunAddress Run, TimeSpan At)> _told = new();
     private int _mostBeforeLook = FewEnough;
 
     /// <summary>All of them.</summary>
@@ -37,13 +37,14 @@ internal sealed class PendingWakes
     /// <summary>Whether so many are kept that the wait queue should be asked which have begun in other processes.</summary>
     public bool AreMany => _told.Count > _mostBeforeLook;
 
-    /// <summary>Whether runs of a store take longer to begin than they do with a free worker. After that, it is for a sweep to find them.</summary>
-    public bool AnyAreLate(string store) =>
-        _told.Values.Any(told => BootClock.Now - told.At is var since && since > Usual && since < Longest && string.Equals(told.Store, store, StringComparison.Ordinal));
+    /// <summary>The queues of those runs of a store that take longer to begin than they do with a free worker. After that, it is for a sweep to find them.</summary>
+    public IEnumerable<string> LateQueues(string store) => _told.Values
+        .Where(told => BootClock.Now - told.At is var since && since > Usual && since < Longest && string.Equals(told.Run.Store, store, StringComparison.Ordinal))
+        .Select(static told => told.Run.Queue);
 
     public void Add(IEnumerable<WaitingRun> runs)
     {
-        foreach (var run in runs) _told[run.Place] = (run.Address.Store, BootClock.Now);
+        foreach (var run in runs) _told[run.Place] = (run.Address, BootClock.Now);
     }
 
     public void Remove(long place) => _told.TryRemove(place, out _);

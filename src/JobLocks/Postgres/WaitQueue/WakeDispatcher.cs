@@ -257,7 +257,8 @@ internal sealed partial class WakeDispatcher : IDisposable
             if (!Serves(id)) _presence.Hide(id);
             _sweep.Sweep(store);
             // Another run may have taken the worker that was free when a run was woken.
-            if (PendingWakes.AnyAreLate(id) && !new FreeWorkers([store]).Any) TryHaveOthersLook(id);
+            var free = new FreeWorkers([store]);
+            if (PendingWakes.LateQueues(id).Any(queue => !free.Serve(queue))) TryHaveOthersLook(id);
         }
         else
         {
