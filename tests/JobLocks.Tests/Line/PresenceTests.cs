@@ -210,7 +210,7 @@ public sealed class PresenceTests : LineFixture
     [Test, CancelAfter(60_000)]
     public async Task Gives_up_the_places_of_a_store_that_no_process_has_served_for_long(CancellationToken stop)
     {
-        var locks = Open(static options => options.KeepUnservedFor = TimeSpan.FromSeconds(1));
+        var locks = Open(static options => KeepFor(options, TimeSpan.FromSeconds(1)));
         await ProveAsync(locks, stop);
         await AddRowsAsync("Quartz of an application that was retired", 3);
 
@@ -222,14 +222,14 @@ public sealed class PresenceTests : LineFixture
     [Test, CancelAfter(60_000)]
     public async Task Gives_them_up_though_no_process_has_lived_for_that_long(CancellationToken stop)
     {
-        var locks = Open(static options => options.KeepUnservedFor = TimeSpan.FromHours(1));
+        var locks = Open(static options => KeepFor(options, TimeSpan.FromHours(1)));
         await ProveAsync(locks, stop);
         await AddRowsAsync($"Quartz of an application {Guid.NewGuid():N}", 3);
         await UntilMarkedAsync(1, stop);
         await locks.DisposeAsync();
         await LockTable.AskAsync(Database, "UPDATE joblocks.line SET unserved = unserved - interval '1 h' WHERE name = $1", Name);
 
-        await ProveAsync(Open(static options => options.KeepUnservedFor = TimeSpan.FromHours(1)), stop);
+        await ProveAsync(Open(static options => KeepFor(options, TimeSpan.FromHours(1))), stop);
         while (await LengthAsync() > 0) await Task.Delay(10, stop);
 
         Assert.Pass();
@@ -318,6 +318,9 @@ public sealed class PresenceTests : LineFixture
         // It comes to its turn and never runs.
         Runs.Fate = static _ => RunFate.Waits;
     }
+
+    private static void KeepFor(JobLocksOptions options, TimeSpan kept) =>
+        (options.KeepUnservedFor, options.LostAfter, options.HeartbeatInterval) = (kept, TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(0.5));
 
     private async Task UntilMarkedAsync(long stores, CancellationToken stop)
     {

@@ -54,7 +54,7 @@ internal sealed class RestoredEntries(WaitQueueStatements statements, WakeDispat
     {
         if (missing.Count <= Sample) return false;
 
-        List<QueueEntry> sample = [.. Enumerable.Range(0, Sample).Select(nth => missing[nth * missing.Count / Sample])];
+        List<QueueEntry> sample = [.. Enumerable.Range(0, Sample).Select(nth => missing[(nth + 1) * missing.Count / Sample - 1])];
         if (Ask(store, sample).Gone.Count < sample.Count) return false;
 
         foreach (var place in missing) watch.Parked.Remove(place);

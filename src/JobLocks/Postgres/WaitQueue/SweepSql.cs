@@ -211,13 +211,16 @@ internal static class SweepSql
              doubled AS (
                  DELETE FROM "joblocks".line WHERE place IN (SELECT place FROM others WHERE has_own OR nth > 1))
         UPDATE "joblocks".line
-        SET    store = $1, parked = true
+        SET    store = $1, parked = true, unserved = NULL
         WHERE  place IN (SELECT place FROM others WHERE NOT has_own AND nth = 1)
         RETURNING run
         """;
 
     /// <summary>The store $1 has no places any more.</summary>
     public const string Bury = """DELETE FROM "joblocks".line WHERE store = $1""";
+
+    /// <summary>The same, unless a process serves the store.</summary>
+    public const string BuryUnserved = $"{Bury} AND EXISTS (SELECT FROM (SELECT $1::text AS store) AS l WHERE NOT {PresenceSql.IsServed})";
 
     /// <summary>The store $1 is called $2 now. A run that stands under both names keeps the place of the new one.</summary>
     public const string Rename =
@@ -228,7 +231,7 @@ internal static class SweepSql
             AND    EXISTS (SELECT FROM "joblocks".line AS o WHERE o.store = $2 AND o.run = l.run)
             RETURNING place)
         UPDATE "joblocks".line
-        SET    store = $2
+        SET    store = $2, unserved = NULL
         WHERE  store = $1
         AND    place NOT IN (SELECT place FROM doubled)
         """;

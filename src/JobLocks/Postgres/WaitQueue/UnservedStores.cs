@@ -30,15 +30,22 @@ internal sealed class UnservedStores(WaitQueueStatements statements, JobLocksOpt
         foreach (var (store, seenFor) in unserved)
         {
             _unservedSince.TryAdd(store, BootClock.Now);
-            // No process lives as long as the places of most stores are kept, so the wait queue itself has their time.
-            var (kept, since) = VolatileStore.Is(store) ? (options.LostAfter, BootClock.Now - _unservedSince[store]) : (options.KeepUnservedFor, seenFor);
-            if (since < kept) continue;
+            // A process of the store may be about to start, or has lost its session: so long, it has the time to show the store.
+            if (BootClock.Now - _unservedSince[store] < options.LostAfter) continue;
 
-            Bury(store);
+            // No process lives as long as the entries of most stores are kept, so the wait queue itself has their time.
+            var kept = VolatileStore.Is(store) ? options.LostAfter : options.KeepUnservedFor;
+            if (!VolatileStore.Is(store) && seenFor < kept) continue;
+
+            BuryUnserved(store);
             _unservedSince.Remove(store);
             log.Buried(DisplayText.Name(store), kept);
         }
     }
+
+    /// <summary>The same, unless a process has begun to serve the store since the look.</summary>
+    private void BuryUnserved(string store) =>
+        Blocking.Wait(statements.RunAsync(SweepSql.BuryUnserved, blocks: true, CancellationToken.None, new NpgsqlParameter<string> { TypedValue = store }).AsTask());
 
     /// <summary>Removes the places of a store. Waits for the server.</summary>
     public void Bury(string store) =>
