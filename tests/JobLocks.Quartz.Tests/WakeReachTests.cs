@@ -72,6 +72,28 @@ public sealed class WakeReachTests : QuartzFixture
         await LineEndsAsync();
     }
 
+    [Test]
+    public async Task Scheduled_anew_with_the_same_keys_waits_for_as_long_as_its_rule_says([Values] Store store)
+    {
+        var others = await OthersHoldAsync();
+        var node = await StartNodeAsync(store);
+        await node.Scheduler.ScheduleJob(Job(), Trigger());
+        await ParkedAsync(1);
+
+        await node.Scheduler.DeleteJob(new JobKey("the job"));
+        await AskAsync($"UPDATE joblocks.line SET since = now() - interval '3 h', until = now() - interval '1 h' WHERE name = '{Scene.LockName}'");
+        await node.Scheduler.ScheduleJob(Job(), Trigger());
+        await Eventually.IsTrueOf(
+            async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.line WHERE parked AND until > now() + interval '1 h' AND name = '{Scene.LockName}'"))!, static count => count == 1, "runs that wait");
+        await others.DisposeAsync();
+
+        await Scene.NextRunAsync();
+        await LineEndsAsync();
+
+        static IJobDetail Job() => JobBuilder.Create<PatientJob>().WithIdentity("the job").Build();
+        ITrigger Trigger() => TriggerBuilder.Create().WithIdentity("the trigger").ForJob("the job").UsingJobData(Scene.Key, Scene.Id).StartNow().Build();
+    }
+
     private async Task ScheduleAsync(Node node, bool newest, bool recurring)
     {
         var detail = newest

@@ -80,7 +80,7 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
             Store = () => runs.Id,
             WasStartedBefore = () => WasStartedBefore,
             MayWaitInQueue = WasHeld || WaitedByOurs,
-            Address = _ => runs.Id is { } store ? new(store, Name, Queue: "") { Job = Bundle.JobDetail.Key.ToString() } : null,
+            Address = _ => runs.Id is { } store ? new(store, Name, Queue: "") { Job = Bundle.JobDetail.Key.ToString(), IsNew = !WasHeld && !WaitedByOurs } : null,
         };
     }
 

@@ -8,4 +8,7 @@ internal sealed record RunAddress(string Store, string Run, string Queue)
 {
     /// <summary>The job as a person knows it, where the run's name in the store says nothing; null where it does.</summary>
     public string? Job { get; init; }
+
+    /// <summary>Whether the store has no run of this name that waits: a parked entry of this name belongs to an earlier run.</summary>
+    public bool IsNew { get; init; }
 }

@@ -12,7 +12,7 @@ internal static class EntryParameters
     /// <summary>For <see cref="EntrySql.Stand"/>.</summary>
     /// <param name="stance">The run and its lock.</param>
     /// <param name="atMost">How many runs may wait.</param>
-    public static NpgsqlParameter[] ToEnqueue(QueueEntryRequest stance, int atMost) => [.. Common(stance), Milliseconds(stance), new NpgsqlParameter<int> { TypedValue = atMost }, Job(stance)];
+    public static NpgsqlParameter[] ToEnqueue(QueueEntryRequest stance, int atMost) => [.. Common(stance), Milliseconds(stance), new NpgsqlParameter<int> { TypedValue = atMost }, Job(stance), new NpgsqlParameter<bool> { TypedValue = stance.Run.IsNew }];
 
     /// <summary>For <see cref="EntrySql.Park"/>.</summary>
     public static NpgsqlParameter[] ToPark(QueueEntry place)

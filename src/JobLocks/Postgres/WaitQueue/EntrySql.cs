@@ -56,7 +56,8 @@ internal static class EntrySql
 
     /// <summary>
     /// The run $2 of the store $1 stands in the line of the key $4, where no more than $9 stand. One that stands somewhere keeps its place:
-    /// its turn came, and it could not run. Its queue is read from its row: the caller may not know it. Answers how many stand before it, and the place, if there is one.
+    /// its turn came, and it could not run. Its queue is read from its row: the caller may not know it. Where $11 is true, a parked entry of this name is that of an
+    /// earlier run, which was deleted: its wait, its deadline and its verdict are not taken over. Answers how many stand before it, and the place, if there is one.
     /// </summary>
     public const string Stand =
         $"""
@@ -77,7 +78,9 @@ internal static class EntrySql
                  WHERE  EXISTS (SELECT FROM was) OR (SELECT n FROM ahead) < $9
                  ON CONFLICT (store, run) DO UPDATE
                  SET    key = excluded.key, name = excluded.name, mode = excluded.mode, slots = excluded.slots,
-                        until = CASE WHEN excluded.until IS NOT NULL THEN coalesce(l.until, excluded.until) END,
+                        until = CASE WHEN excluded.until IS NOT NULL THEN coalesce(CASE WHEN NOT ($11 AND l.parked) THEN l.until END, excluded.until) END,
+                        since = CASE WHEN $11 AND l.parked THEN excluded.since ELSE l.since END,
+                        verdict = CASE WHEN NOT ($11 AND l.parked) THEN l.verdict END,
                         woken = NULL, told = false, parked = false
                  RETURNING l.place, l.key, coalesce(l.until <= now(), false), l.verdict, l.since, l.queue, extract(epoch FROM l.until - l.since)::float8)
         SELECT (SELECT n FROM ahead), (SELECT key FROM was), stood.*
