@@ -61,11 +61,17 @@ WITH RECURSIVE
          SELECT 4, format('trigger %I of the %s, by its function,', g.tgname, t.what), p.proowner, format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass)
          FROM   tables AS t
          JOIN   pg_trigger AS g ON g.tgrelid = t.oid AND NOT g.tgisinternal
-         JOIN   pg_proc AS p ON p.oid = g.tgfoid)
-SELECT   format('the %s belongs to the role %s, which is neither %s, nor a role that %s is a member of, the owner of the database, or a superuser: its code would run with '
+         JOIN   pg_proc AS p ON p.oid = g.tgfoid
+         UNION ALL
+         -- A condition may call any function, with the rights of whoever uses the table.
+         SELECT 5, format('trigger %I of the %s, by its condition,', g.tgname, t.what), 0, format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass)
+         FROM   tables AS t
+         JOIN   pg_trigger AS g ON g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgqual IS NOT NULL)
+SELECT   CASE WHEN w.owner = 0 THEN format('the %s could call any function with the rights of %s. %s.', w.what, current_user, w.cure) ELSE
+         format('the %s belongs to the role %s, which is neither %s, nor a role that %s is a member of, the owner of the database, or a superuser: its code would run with '
                 'the rights of %s. %s; or, where that role is meant to keep it, set SchemaOwner = "%s".',
                 w.what, r.rolname, current_user, current_user, current_user, coalesce(w.cure, 'Drop it, or ALTER ' || upper(split_part(w.what, ' ', 1)) || ' '
-                || substring(w.what FROM position(' ' IN w.what) + 1) || ' OWNER TO ' || quote_ident(current_user)), r.rolname)
+                || substring(w.what FROM position(' ' IN w.what) + 1) || ' OWNER TO ' || quote_ident(current_user)), r.rolname) END
 FROM     owned AS w
 LEFT     JOIN pg_roles AS r ON r.oid = w.owner
 WHERE    w.owner NOT IN (SELECT oid FROM trusted)

@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.AspNetCore.Routing.Patterns;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace JobLocks.AspNetCore;
@@ -112,19 +113,23 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
     internal PageLooks LooksOf(IJobLockInspector locks) => locks is IPageInspector own ? own.Pages : LazyInitializer.EnsureInitialized(ref _looksOfOthers, () => new(locks));
 
     /// <summary>
-    /// The application may decide by the address, as text, who may ask for which lock. So a lock is asked for under one text only: numbers without zeros or spaces before
-    /// them, the other words in lower case, and no slash at the end.
+    /// The application may decide by the address, as text, who may ask for which lock. Routing takes no notice of case and of a slash at the end, so a lock is asked for under one
+    /// text only: the words as they were mapped, and numbers without zeros or spaces before them.
     /// </summary>
     private static ValueTask<object?> IsSpelledOneWayAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next)
     {
         var http = context.HttpContext;
-        var slot = NumberIn(http, "slot");
-        var end = $"/names/{NumberIn(http, "key")}/release{(slot is null ? "" : $"/{slot}")}";
-        return http.Request.Path.Value!.EndsWith(end, StringComparison.Ordinal) ? next(context) : new(Results.NotFound());
+        var mapped = (http.GetEndpoint() as RouteEndpoint)?.RoutePattern.PathSegments ?? [];
+        var asked = http.Request.Path.Value!.Split('/')[1..];
+        return asked.Length == mapped.Count && asked.Zip(mapped).All(of => IsSpelled(http, of.First, of.Second)) ? next(context) : new(Results.NotFound());
     }
 
-    private static string? NumberIn(HttpContext http, string part) =>
-        http.GetRouteValue(part) is string text ? long.Parse(text, CultureInfo.InvariantCulture).ToString(CultureInfo.InvariantCulture) : null;
+    private static bool IsSpelled(HttpContext http, string asked, RoutePatternPathSegment mapped) => mapped.Parts switch
+    {
+        [RoutePatternLiteralPart word] => word.Content.Equals(asked, StringComparison.Ordinal),
+        [RoutePatternParameterPart { Name: "key" or "slot" } number] => long.Parse((string)http.GetRouteValue(number.Name)!, CultureInfo.InvariantCulture).ToString(CultureInfo.InvariantCulture).Equals(asked, StringComparison.Ordinal),
+        _ => true,
+    };
 
     /// <summary>A person reads a page, and the page comes back by itself.</summary>
     private async ValueTask<object?> ExplainAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next, string own)

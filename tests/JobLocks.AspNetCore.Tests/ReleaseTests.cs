@@ -77,7 +77,7 @@ public sealed class ReleaseTests
         }
 
         var key = LockKey.Of(Other).ToString();
-        foreach (var spelling in new[] { $"names/{(key.StartsWith('-') ? $"-0{key[1..]}" : $"0{key}")}/release", $"names/%20{key}/release", $"names/{key}%20/release", $"names/{key}/release/", $"NAMES/{key}/release" })
+        foreach (var spelling in new[] { $"names/{(key.StartsWith('-') ? $"-0{key[1..]}" : $"0{key}")}/release", $"names/%20{key}/release", $"names/{key}%20/release", $"names/{key}/release/", $"NAMES/{key}/release", $"../JOBLOCKS/names/{key}/release" })
         {
             using var form = new StringContent(fields, System.Text.Encoding.ASCII, "application/x-www-form-urlencoded");
             using var answer = await site.Client.PostAsync(new Uri($"/joblocks/{spelling}", UriKind.Relative), form, stop);

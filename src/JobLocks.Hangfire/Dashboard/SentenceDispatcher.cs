@@ -44,7 +44,7 @@ internal sealed class SentenceDispatcher : IDashboardDispatcher
         catch (Exception broken)
         {
             // The page of the job is of use without it.
-            return broken is JobLocksUnavailableException ? broken.Message : $"It cannot be said here whether a lock holds it up: {broken.Message}";
+            return broken is JobLocksUnavailableException ? broken.Message : $"It cannot be said here whether a lock holds it up: {DisplayText.Message(broken.Message)}";
         }
     }
 }

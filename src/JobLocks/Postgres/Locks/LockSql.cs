@@ -212,9 +212,9 @@ internal static class LockSql
     /// </summary>
     public const string Holder =
         """
-        SELECT   l.pid, a.application_name, host(a.client_addr::inet), a.backend_start
+        SELECT   coalesce(l.pid, 0), CASE WHEN l.pid IS NULL THEN 'a prepared transaction' ELSE a.application_name END, host(a.client_addr::inet), a.backend_start
         FROM     pg_locks l
-        LEFT     JOIN LATERAL pg_stat_get_activity(l.pid) a ON true
+        LEFT     JOIN LATERAL pg_stat_get_activity(coalesce(l.pid, 0)) a ON true
         WHERE    l.locktype = 'advisory'
         AND      l.objsubid = 1
         AND      l.granted

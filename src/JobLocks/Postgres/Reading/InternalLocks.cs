@@ -15,7 +15,7 @@ internal sealed class InternalLocks
     private static readonly TimeSpan StaleAfter = TimeSpan.FromSeconds(15);
 
     private readonly Lock _sync = new();
-    private Dictionary<(Group Of, int Number), TimeSpan> _seenSince = [];
+    private Dictionary<(int Class, bool IsShared, int Number), TimeSpan> _seenSince = [];
     private HashSet<(int Class, int Number)> _held = [];
     private Dictionary<Group, InternalLockHolder> _holders = [];
     private TimeSpan _lookedAt = TimeSpan.MinValue / 2;
@@ -53,19 +53,20 @@ internal sealed class InternalLocks
         {
             var isFirst = now - _lookedAt > StaleAfter;
             _lookedAt = now;
-            var seen = new Dictionary<(Group Of, int Number), TimeSpan>();
+            var seen = new Dictionary<(int Class, bool IsShared, int Number), TimeSpan>();
             var holders = new Dictionary<Group, InternalLockHolder>();
             foreach (var holder in look.Holders)
             {
                 var group = new Group(holder.Backend, holder.Class, holder.IsShared);
-                foreach (var number in holder.Numbers) seen[(group, number)] = isFirst ? now : _seenSince.GetValueOrDefault((group, number), now);
-                var proven = holder.Numbers.Where(number => now - seen[(group, number)] >= ProvenAfter).ToList();
+                // Whichever session holds it: several sessions of one stranger can pass a lock on to each other.
+                foreach (var number in holder.Numbers) seen[(holder.Class, holder.IsShared, number)] = isFirst ? now : _seenSince.GetValueOrDefault((holder.Class, holder.IsShared, number), now);
+                var proven = holder.Numbers.Where(number => now - seen[(holder.Class, holder.IsShared, number)] >= ProvenAfter).ToList();
                 if (proven.Count > 0) holders[group] = holder.With(proven);
             }
 
             var begun = holders.Where(of => !_holders.ContainsKey(of.Key)).Select(static of => of.Value).ToList();
             var ended = _holders.Where(of => !holders.ContainsKey(of.Key)).Select(static of => of.Value).ToList();
-            _held = [.. seen.Where(of => now - of.Value >= ProvenAfter).Select(static of => (of.Key.Of.Class, of.Key.Number))];
+            _held = [.. seen.Where(of => now - of.Value >= ProvenAfter).Select(static of => (of.Key.Class, of.Key.Number))];
             (_seenSince, _holders) = (seen, holders);
             return (begun, ended);
         }

@@ -193,7 +193,7 @@ internal static class LookSql
         Locks + Tables +
         """
 
-        SELECT now(), l.pid, s.backend IS NULL, h.nth, h.since, h.asked IS NOT NULL
+        SELECT now(), coalesce(l.pid, 0), s.backend IS NULL, h.nth, h.since, h.asked IS NOT NULL
         FROM   locks AS l
         LEFT   JOIN sessions AS s ON s.backend = l.pid
         LEFT   JOIN held AS h ON h.backend = l.pid AND h.key = l.key

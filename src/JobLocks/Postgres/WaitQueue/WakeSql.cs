@@ -79,8 +79,11 @@ internal static class WakeSql
         RETURNING key
         """;
 
-    /// <summary>Says to the processes of another store that the turn of one of its runs has come.</summary>
-    public const string Notify = "SELECT pg_notify('joblocks', n) FROM unnest($1::text[]) AS n";
+    /// <summary>
+    /// Says to the processes of another store that the turn of one of its runs has come. A commit with notifications waits for other such commits of the whole
+    /// server, so it may wait longer than other statements.
+    /// </summary>
+    public const string Notify = "SELECT set_config('lock_timeout', '5000', true), pg_notify('joblocks', n) FROM unnest($1::text[]) AS n";
 
     /// <summary>
     /// Those of the places $1 whose turn has come and that no store has been told of yet, as far as the caller has free workers by the parameters from $2
