@@ -186,8 +186,9 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
         return runs;
     }
 
-    /// <summary>Called by the lock session, which waits for nothing.</summary>
-    private void Interrupt(IJobExecutionContext context, JobLockHandle handle) => _ = Task.Run(() => InterruptAsync(context, handle));
+    /// <summary>Returns at once, and needs no thread of the pool: jobs can have taken all of them.</summary>
+    private void Interrupt(IJobExecutionContext context, JobLockHandle handle) =>
+        _ = Task.Factory.StartNew(() => InterruptAsync(context, handle), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     private async Task InterruptAsync(IJobExecutionContext context, JobLockHandle handle)
     {

@@ -107,7 +107,12 @@ internal sealed class LockGrant
     }
 
     /// <summary>From now on a loss cancels this source.</summary>
-    public void Watch(CancellationTokenSource lost) => Volatile.Write(ref _lost, new(lost));
+    public void Watch(CancellationTokenSource lost)
+    {
+        Volatile.Write(ref _lost, new(lost));
+        // The source before the caller's look at the flag: a processor may otherwise read the flag first.
+        Interlocked.MemoryBarrier();
+    }
 
     /// <summary>Tells the holder, without waiting for what it does about it.</summary>
     public void DeclareLost(Exception? cause = null)
