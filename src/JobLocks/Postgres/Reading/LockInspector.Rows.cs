@@ -72,7 +72,7 @@ internal sealed partial class LockInspector
     private static TimeSpan? Usual(NpgsqlDataReader row, int at) =>
         !row.IsDBNull(at) && row.GetInt64(at) is var runs and > 0 ? TimeSpan.FromSeconds(row.GetDouble(at + 1) / runs) : null;
 
-    /// <summary>Null for a run that a person has paused, and for one that is late while others of its queue come: see <see cref="WakeSql.EndTurn"/> and <see cref="EntrySql.Come"/>.</summary>
+    /// <summary>Null for a run that a person has paused, and for one that is late while others of its queue come: see <see cref="WakeSql.MarkHeldBack"/> and <see cref="EntrySql.Dequeue"/>.</summary>
     private static DateTimeOffset? Turn(NpgsqlDataReader row, int at) => Instant(row, at) is { } came && came > DateTimeOffset.UnixEpoch ? came : null;
 
     private static DateTimeOffset? Instant(NpgsqlDataReader row, int at) => row.IsDBNull(at) ? null : new(row.GetDateTime(at));
