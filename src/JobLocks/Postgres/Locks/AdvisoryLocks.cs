@@ -47,7 +47,7 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         Loggers = loggers ?? NullLoggerFactory.Instance;
         var log = Loggers.CreateLogger<AdvisoryLocks>();
         var opening = new SessionConnector(source, options, log);
-        _dispatcher = new(opening, options, _clock, log, meters) { OnTurn = keys => _watch!.TurnCame(keys), Heard = (news, backend) => _watch!.Hear(news, backend), OnOpened = Opened };
+        _dispatcher = new(opening, options, _clock, log, meters) { OnTurn = keys => _watch!.RequestWakes(keys), Heard = (news, backend) => _watch!.OnNotification(news, backend), OnOpened = Opened };
         var statements = new WaitQueueStatements(opening, options, PooledUse.Waiting);
         _looking = new(opening, options, PooledUse.Looking);
         _watch = new(statements, _dispatcher, _internalLocks, options, log);

@@ -1,34 +1,36 @@
 namespace JobLocks.Postgres.Reading;
 
-/// <summary>Those who had a lock when it was asked for: whoever takes it later is not meant.</summary>
-internal sealed class AskedHolders(IReadOnlyList<AskedHolders.Row> first)
+/// <summary>The holders of a lock at the time when its release was requested. Runs that acquire the lock later are not meant by the request.</summary>
+internal sealed class AskedHolders(IReadOnlyList<AskedHolders.Row> firstReading)
 {
-    private readonly HashSet<int> _backends = [.. first.Select(static row => row.Backend)];
-    private readonly HashSet<(int Backend, long Nth)> _seen = [.. first.Where(static row => row.Nth is not null).Select(static row => (row.Backend, row.Nth!.Value))];
-    private readonly HashSet<(int Backend, long Nth)> _told = [];
+    private readonly HashSet<int> _backends = [.. firstReading.Select(static row => row.Backend)];
+    private readonly HashSet<(int Backend, long Number)> _seen =
+        [.. firstReading.Where(static row => row.Number is not null).Select(static row => (row.Backend, row.Number!.Value))];
+    private readonly HashSet<(int Backend, long Number)> _requested = [];
 
-    /// <summary>When they were seen, by the clock of the server.</summary>
-    public DateTimeOffset At { get; } = first[0].At;
+    /// <summary>When the holders were read, by the clock of the server.</summary>
+    public DateTimeOffset At { get; } = firstReading[0].At;
 
     public int[] Backends => [.. _backends];
 
-    /// <summary>Those of whom nobody was told yet: what is held for a moment only is not written down.</summary>
-    public int[] Untold => [.. _backends.Except(_told.Select(static one => one.Backend))];
+    /// <summary>The backends that have no request yet: a lock that was acquired a moment ago is not in the read model.</summary>
+    public int[] WithoutRequest => [.. _backends.Except(_requested.Select(static requested => requested.Backend))];
 
-    public bool IsAnyTold => _told.Count > 0;
+    public bool IsAnyRequested => _requested.Count > 0;
 
-    public void Told(int backend, long nth) => _told.Add((backend, nth));
+    public void AddRequested(int backend, long number) => _requested.Add((backend, number));
 
-    /// <summary>Which of them have it still.</summary>
-    public List<Row> Among(IEnumerable<Row> now) => [.. now.Where(Has)];
+    /// <summary>Which of the rows belong to these holders.</summary>
+    public List<Row> StillHolding(IEnumerable<Row> current) => [.. current.Where(IsSameHolder)];
 
     /// <summary>
-    /// A process can hold a shared lock several times, and take it again after the first reading. A holder of the first reading is recognised by its number: the clock of its process can be ahead of
-    /// the clock of the server.
+    /// A process can hold a shared lock several times, and acquire it again after the first reading. A holder of the first reading is recognised by its number: the
+    /// clock of its process can be ahead of the clock of the server.
     /// </summary>
-    private bool Has(Row row) => _backends.Contains(row.Backend)
-        && (row.Nth is { } nth ? row.Since <= At || _seen.Contains((row.Backend, nth)) || _told.Contains((row.Backend, nth)) : Untold.Contains(row.Backend));
+    private bool IsSameHolder(Row row) => _backends.Contains(row.Backend)
+        && (row.Number is { } number ? row.Since <= At || _seen.Contains((row.Backend, number))
+            || _requested.Contains((row.Backend, number)) : WithoutRequest.Contains(row.Backend));
 
-    /// <summary>One who has it; without a number where it is not written down.</summary>
-    internal sealed record Row(DateTimeOffset At, int Backend, bool IsForeign, long? Nth, DateTimeOffset? Since, bool IsAsked);
+    /// <summary>A holder. Its number and time are null where the read model does not contain it.</summary>
+    internal sealed record Row(DateTimeOffset At, int Backend, bool IsForeign, long? Number, DateTimeOffset? Since, bool IsRequested);
 }

@@ -1,15 +1,15 @@
 namespace JobLocks.Postgres.Reading;
 
-/// <summary>Who holds the internal locks of JobLocks without being JobLocks.</summary>
+/// <summary>Which programs other than JobLocks hold internal locks of JobLocks.</summary>
 internal static class InternalLockSql
 {
     /// <summary>
-    /// Whether this session is written down as one of JobLocks, and which backends hold internal locks that are not: with the role, the application and the
+    /// Whether this session is registered as one of JobLocks, and which backends that are not registered hold internal locks: with the role, the application and the
     /// address of each, as far as this role may see them. The pooled connections of a process have its role and its application.
-    /// A process that uses no schema, or another one, is known by the form of its application name, if its role may insert into the table of the sessions.
-    /// A session that waits for a table of the schema is in the middle of a set-up.
+    /// A process that uses no schema, or another one, is recognised by the form of its application name, if its role may insert into the table of the sessions.
+    /// A session that holds the set-up lock and waits for a table of the schema is just setting up.
     /// </summary>
-    public const string Look =
+    public const string Read =
         """
         WITH alive AS MATERIALIZED (SELECT pid, usesysid, application_name, client_addr, backend_start FROM pg_stat_get_activity(NULL)),
              known AS MATERIALIZED (

@@ -9,40 +9,40 @@ using Npgsql;
 namespace JobLocks.Postgres.Reading;
 
 /// <summary>
-/// Looks every few seconds who holds internal locks of JobLocks without being JobLocks, over the lock session: no connection is opened for that, and no pool
-/// that is used up keeps it from looking. Used by the thread of the <see cref="ReadModelWriter"/> alone.
+/// Checks every few seconds which other programs hold internal locks of JobLocks. Reads over the lock session: that opens no connection, and works when a pool
+/// is exhausted. Used by the thread of the <see cref="ReadModelWriter"/> alone.
 /// </summary>
 internal sealed class InternalLockWatch(LockDispatcher dispatcher, InternalLocks locks, JobLocksOptions options, ILogger log)
 {
-    private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(2.5);
+    private static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(2.5);
 
-    private TimeSpan _lookedAt = TimeSpan.MinValue / 2;
+    private TimeSpan _checkedAt = TimeSpan.MinValue / 2;
 
-    /// <summary>Looks, if it is time.</summary>
-    /// <returns>False where this session is not written down as one of JobLocks any more: others would take it for another program.</returns>
-    public bool TryLook()
+    /// <summary>Reads the holders, if it is time.</summary>
+    /// <returns>False where this session is not registered as one of JobLocks any more: other processes would take it for another program.</returns>
+    public bool TryCheck()
     {
-        if (BootClock.Now - _lookedAt < BetweenLooks) return true;
+        if (BootClock.Now - _checkedAt < CheckInterval) return true;
 
-        _lookedAt = BootClock.Now;
-        if (Blocking.Wait(dispatcher.AskAsync(session => TryAsk(session))) is not { } look) return true;
-        if (!look.IsKnown) return false;
+        _checkedAt = BootClock.Now;
+        if (Blocking.Wait(dispatcher.AskAsync(session => TryRead(session))) is not { } reading) return true;
+        if (!reading.IsKnown) return false;
 
-        var (begun, ended) = locks.Take(look);
+        var (begun, ended) = locks.Update(reading);
         foreach (var holder in begun) log.InternalLockIsHeld(holder.ToString());
         foreach (var holder in ended) log.InternalLockIsFree(holder.Backend, holder.Class, holder.Number);
         return true;
     }
 
-    private InternalLockLook? TryAsk(SessionConnection session)
+    private InternalLockLook? TryRead(SessionConnection session)
     {
         try
         {
-            return session.Ask<InternalLockLook>(WaitQueueSql.For(options, InternalLockSql.Look), 0) is [{ } look] ? look : null;
+            return session.Ask<InternalLockLook>(WaitQueueSql.For(options, InternalLockSql.Read), 0) is [{ } reading] ? reading : null;
         }
         catch (PostgresException) when (session.StillStands)
         {
-            // The table of the sessions is locked or gone, or the lock table is full: it is looked at later.
+            // The table of the sessions is locked or missing, or the lock table is full. The next check tries again.
             return null;
         }
     }

@@ -4,23 +4,23 @@ using JobLocks.Primitives;
 namespace JobLocks.Postgres.Reading;
 
 /// <summary>
-/// Which internal locks other programs hold. One look is not enough: a session of JobLocks that has just been opened is not written down yet. Thread-safe.
+/// The internal locks that other programs hold. One reading proves nothing: a session of JobLocks that was just opened is not registered yet. Thread-safe.
 /// </summary>
 internal sealed class InternalLocks
 {
-    // So long that each process has looked meanwhile, and has written itself down again where that was deleted.
+    // In this time each process has checked its registration, and has registered again if its row was deleted.
     private static readonly TimeSpan ProvenAfter = TimeSpan.FromSeconds(4);
 
-    // A look that is older says nothing of now.
+    // An older reading says nothing about the present.
     private static readonly TimeSpan StaleAfter = TimeSpan.FromSeconds(15);
 
     private readonly Lock _sync = new();
     private Dictionary<(int Class, bool IsShared, int Number), TimeSpan> _seenSince = [];
     private HashSet<(int Class, int Number)> _held = [];
-    private Dictionary<Group, InternalLockHolder> _holders = [];
-    private TimeSpan _lookedAt = TimeSpan.MinValue / 2;
+    private Dictionary<HolderKey, InternalLockHolder> _holders = [];
+    private TimeSpan _readAt = TimeSpan.MinValue / 2;
 
-    /// <summary>Who holds some, of all that are certain.</summary>
+    /// <summary>All holders that are proven to be other programs.</summary>
     public IReadOnlyList<InternalLockHolder> Holders
     {
         get
@@ -29,49 +29,49 @@ internal sealed class InternalLocks
         }
     }
 
-    /// <summary>Whether the last look is so old that it says nothing of now.</summary>
+    /// <summary>Whether the last reading is so old that it says nothing about the present.</summary>
     public bool IsStale
     {
         get
         {
-            lock (_sync) return BootClock.Now - _lookedAt > StaleAfter;
+            lock (_sync) return BootClock.Now - _readAt > StaleAfter;
         }
     }
 
-    /// <summary>Whether another program is certain to hold an internal lock.</summary>
+    /// <summary>Whether another program is proven to hold an internal lock.</summary>
     public bool IsHeldByAnother(int keyClass, int number)
     {
         lock (_sync) return _held.Contains((keyClass, number));
     }
 
-    /// <summary>Takes in a look.</summary>
-    /// <returns>Whose holding has become certain with this look, and whose has ended.</returns>
-    public (List<InternalLockHolder> Begun, List<InternalLockHolder> Ended) Take(InternalLockLook look)
+    /// <summary>Adds a reading.</summary>
+    /// <returns>The holders that this reading proves, and the proven holders that it does not contain any more.</returns>
+    public (List<InternalLockHolder> Begun, List<InternalLockHolder> Ended) Update(InternalLockLook reading)
     {
         var now = BootClock.Now;
         lock (_sync)
         {
-            var isFirst = now - _lookedAt > StaleAfter;
-            _lookedAt = now;
+            var isFirst = now - _readAt > StaleAfter;
+            _readAt = now;
             var seen = new Dictionary<(int Class, bool IsShared, int Number), TimeSpan>();
-            var holders = new Dictionary<Group, InternalLockHolder>();
-            foreach (var holder in look.Holders)
+            var holders = new Dictionary<HolderKey, InternalLockHolder>();
+            foreach (var holder in reading.Holders)
             {
-                var group = new Group(holder.Backend, holder.Class, holder.IsShared);
-                // Whichever session holds it: several sessions of one stranger can pass a lock on to each other.
+                var holderKey = new HolderKey(holder.Backend, holder.Class, holder.IsShared);
+                // Of any session: several sessions of one program can pass a lock on to each other.
                 foreach (var number in holder.Numbers) seen[(holder.Class, holder.IsShared, number)] = isFirst ? now : _seenSince.GetValueOrDefault((holder.Class, holder.IsShared, number), now);
                 var proven = holder.Numbers.Where(number => now - seen[(holder.Class, holder.IsShared, number)] >= ProvenAfter).ToList();
-                if (proven.Count > 0) holders[group] = holder.With(proven);
+                if (proven.Count > 0) holders[holderKey] = holder.With(proven);
             }
 
-            var begun = holders.Where(of => !_holders.ContainsKey(of.Key)).Select(static of => of.Value).ToList();
-            var ended = _holders.Where(of => !holders.ContainsKey(of.Key)).Select(static of => of.Value).ToList();
-            _held = [.. seen.Where(of => now - of.Value >= ProvenAfter).Select(static of => (of.Key.Class, of.Key.Number))];
+            var begun = holders.Where(pair => !_holders.ContainsKey(pair.Key)).Select(static pair => pair.Value).ToList();
+            var ended = _holders.Where(pair => !holders.ContainsKey(pair.Key)).Select(static pair => pair.Value).ToList();
+            _held = [.. seen.Where(pair => now - pair.Value >= ProvenAfter).Select(static pair => (pair.Key.Class, pair.Key.Number))];
             (_seenSince, _holders) = (seen, holders);
             return (begun, ended);
         }
     }
 
     [StructLayout(LayoutKind.Auto)]
-    private readonly record struct Group(int Backend, int Class, bool IsShared);
+    private readonly record struct HolderKey(int Backend, int Class, bool IsShared);
 }

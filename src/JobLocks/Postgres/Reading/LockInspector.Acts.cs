@@ -5,12 +5,12 @@ using NpgsqlTypes;
 
 namespace JobLocks.Postgres.Reading;
 
-/// <content>What can be done about a lock that somebody has.</content>
+/// <content>Requests the release of a lock, and ends sessions.</content>
 internal sealed partial class LockInspector
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan NotYetKnown = ReadModelWriter.Moment * 8;
-    private static readonly TimeSpan BetweenLooks = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan DefaultTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan RegistrationTime = ReadModelWriter.Moment * 8;
+    private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(100);
 
     public async Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, string by, TimeSpan? atMost = null, CancellationToken stop = default)
     {
@@ -19,13 +19,13 @@ internal sealed partial class LockInspector
         by = DisplayText.Name(by);
         try
         {
-            var answer = await RequestAsync(key, by, BootClock.Now + (atMost ?? Patience), stop).ConfigureAwait(false);
+            var answer = await RequestAsync(key, by, BootClock.Now + (atMost ?? DefaultTimeout), stop).ConfigureAwait(false);
             _log.ReleaseAnswered(key.Value, by, answer.ToString());
             return answer;
         }
-        catch (Exception broken)
+        catch (Exception error)
         {
-            _log.ReleaseAnswered(key.Value, by, DisplayText.Name(broken.Message));
+            _log.ReleaseAnswered(key.Value, by, DisplayText.Name(error.Message));
             throw;
         }
     }
@@ -38,67 +38,67 @@ internal sealed partial class LockInspector
         _log.EndsSession(by, backend);
         try
         {
-            var (ended, _) = await _looks.AskAsync(LookSql.End, static row => row.GetBoolean(0), stop, Number(backend)).ConfigureAwait(false);
+            var (ended, _) = await _reader.QueryAsync(LookSql.EndSession, static row => row.GetBoolean(0), stop, Number(backend)).ConfigureAwait(false);
             _log.SessionEnded(backend, by, ended is [true] ? "it is ended" : "it is none that has a lock");
             return ended is [true];
         }
-        catch (Exception broken)
+        catch (Exception error)
         {
-            _log.SessionEnded(backend, by, DisplayText.Name(broken.Message));
+            _log.SessionEnded(backend, by, DisplayText.Name(error.Message));
             throw;
         }
     }
 
     private async Task<ReleaseAnswer> RequestAsync(LockKey key, string by, TimeSpan deadline, CancellationToken stop)
     {
-        var begun = BootClock.Now;
-        AskedHolders? asked = null;
+        var startedAt = BootClock.Now;
+        AskedHolders? holders = null;
         while (true)
         {
-            var (now, _) = await _looks.AskAsync(LookSql.StillHeld, ReadAsked, stop, Key(key)).ConfigureAwait(false);
-            if (asked is null && now.Count == 0) return ReleaseAnswer.WasFree;
-            // Before they are told, since who asks may go away meanwhile.
-            if (asked is null) _log.ReleaseAsked(by, key.Value);
-            asked ??= new(now);
-            foreach (var row in now.Where(static row => row.IsAsked)) asked.Told(row.Backend, row.Nth!.Value);
+            var (current, _) = await _reader.QueryAsync(LookSql.HoldersOfKey, ReadHolderRow, stop, Key(key)).ConfigureAwait(false);
+            if (holders is null && current.Count == 0) return ReleaseAnswer.WasFree;
+            // Logged before the request is sent, since the caller may go away in the meantime.
+            if (holders is null) _log.ReleaseAsked(by, key.Value);
+            holders ??= new(current);
+            foreach (var row in current.Where(static row => row.IsRequested)) holders.AddRequested(row.Backend, row.Number!.Value);
 
-            var left = asked.Among(now);
-            if (left.Count == 0) return ReleaseAnswer.Released;
+            var remaining = holders.StillHolding(current);
+            if (remaining.Count == 0) return ReleaseAnswer.Released;
 
-            // A session of ours that has just been opened is not yet known as one, nor is written down what has been held for a moment only.
-            var isKnown = BootClock.Now - begun > NotYetKnown;
-            if (isKnown && left.TrueForAll(static row => row.IsForeign)) return ReleaseAnswer.IsForeign;
-            if (!isKnown || asked.Untold.Length > 0) await TellAsync(asked, key, by, stop).ConfigureAwait(false);
+            // A session of JobLocks that was just opened is not registered yet, and a lock that was just acquired is not in the read model yet.
+            var isRegistered = BootClock.Now - startedAt > RegistrationTime;
+            if (isRegistered && remaining.TrueForAll(static row => row.IsForeign)) return ReleaseAnswer.IsForeign;
+            if (!isRegistered || holders.WithoutRequest.Length > 0) await SendRequestAsync(holders, key, by, stop).ConfigureAwait(false);
 
             if (BootClock.Now >= deadline) return ReleaseAnswer.StillHeld;
-            await Task.Delay(BetweenLooks, stop).ConfigureAwait(false);
+            await Task.Delay(PollInterval, stop).ConfigureAwait(false);
         }
     }
 
-    private async Task TellAsync(AskedHolders asked, LockKey key, string by, CancellationToken stop)
+    private async Task SendRequestAsync(AskedHolders holders, LockKey key, string by, CancellationToken stop)
     {
         if (_options.Schema is null) return;
 
         try
         {
-            var told = await _looks.ReadAsync(
-                LookSql.Ask,
-                static row => (Backend: row.GetInt32(0), Nth: row.GetInt64(1)),
-                [Key(key), Text(by), Numbers(asked.Backends), new NpgsqlParameter { NpgsqlDbType = NpgsqlDbType.TimestampTz, Value = asked.At.UtcDateTime }, Numbers(asked.Untold)],
+            var requested = await _reader.ReadAsync(
+                LookSql.RequestRelease,
+                static row => (Backend: row.GetInt32(0), Number: row.GetInt64(1)),
+                [Key(key), Text(by), Numbers(holders.Backends), new NpgsqlParameter { NpgsqlDbType = NpgsqlDbType.TimestampTz, Value = holders.At.UtcDateTime }, Numbers(holders.WithoutRequest)],
                 stop).ConfigureAwait(false);
-            foreach (var (backend, nth) in told) asked.Told(backend, nth);
+            foreach (var (backend, number) in requested) holders.AddRequested(backend, number);
         }
-        catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
+        catch (PostgresException error) when (string.Equals(error.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
         {
-            throw new UnauthorizedAccessException($"This role may not ask for locks: {DisplayText.Message(denied.MessageText)}. It needs GRANT UPDATE (asked) ON {_options.Schema}.held, see docs/grants.sql.", denied);
+            throw new UnauthorizedAccessException($"This role may not ask for locks: {DisplayText.Message(error.MessageText)}. It needs GRANT UPDATE (asked) ON {_options.Schema}.held, see docs/grants.sql.", error);
         }
-        catch (PostgresException unread) when (LookReader.IsAboutSchema(unread))
+        catch (PostgresException error) when (LookReader.IsAboutSchema(error))
         {
-            // It is not there: nobody can be told.
+            // The schema does not exist, so no holder can receive the request.
         }
     }
 
-    private static AskedHolders.Row ReadAsked(NpgsqlDataReader row) => new(
+    private static AskedHolders.Row ReadHolderRow(NpgsqlDataReader row) => new(
         Instant(row, 0)!.Value, row.GetInt32(1), row.GetBoolean(2), row.IsDBNull(3) ? null : row.GetInt64(3), Instant(row, 4), row.GetBoolean(5));
 
     private static NpgsqlParameter<int[]> Numbers(int[] values) => new() { TypedValue = values };

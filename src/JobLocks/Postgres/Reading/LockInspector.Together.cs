@@ -5,7 +5,7 @@ using Npgsql;
 
 namespace JobLocks.Postgres.Reading;
 
-/// <content>What is shown on one page, and so is read at one moment.</content>
+/// <content>Reads everything that one page shows, from one moment.</content>
 internal sealed partial class LockInspector
 {
     public async Task<LockOverview> GetOverviewAsync(CancellationToken stop = default) => (await ReadSnapshotAsync(0, 0, 0, stop).ConfigureAwait(false)).Overview;
@@ -22,13 +22,13 @@ internal sealed partial class LockInspector
     public Task<NamedLock> GetNameAsync(LockKey key, int skip, int take, string? run = null, CancellationToken stop = default)
     {
         CheckPage(skip, take);
-        return _looks.InOneSnapshotAsync(snapshot => ReadNameAsync(snapshot, key, skip, take, run, stop), stop);
+        return _reader.InOneSnapshotAsync(snapshot => ReadNameAsync(snapshot, key, skip, take, run, stop), stop);
     }
 
     private async Task<LockSnapshot> ReadSnapshotAsync(int heldSkip, int waitingSkip, int take, CancellationToken stop)
     {
-        var (rows, hasNames) = await _looks.AskAsync(
-            OverviewSql.Read, ReadPart, stop, Number(heldSkip), Number(take), Number(waitingSkip), Number(take), Number(MostPressed)).ConfigureAwait(false);
+        var (rows, hasNames) = await _reader.QueryAsync(
+            OverviewSql.Read, ReadPart, stop, Number(heldSkip), Number(take), Number(waitingSkip), Number(take), Number(MaxContendedNames)).ConfigureAwait(false);
         var holders = await ReadInternalLockHoldersAsync(stop).ConfigureAwait(false);
         var totals = rows[0].Totals;
         var waiting = rows.Where(static row => row.Waiting is not null).ToList();
@@ -38,7 +38,7 @@ internal sealed partial class LockInspector
                 totals.Locks,
                 totals.Runs,
                 [.. rows.Select(static row => row.Process).OfType<LockProcess>()],
-                [.. waiting.Where(static row => row.Position <= MostPressed).Select(static row => row.Waiting!)],
+                [.. waiting.Where(static row => row.Position <= MaxContendedNames).Select(static row => row.Waiting!)],
                 hasNames)
             {
                 InternalLockHolders = holders,
@@ -47,13 +47,14 @@ internal sealed partial class LockInspector
             new([.. waiting.Where(row => row.Position > waitingSkip && row.Position <= waitingSkip + (long)take).Select(static row => row.Waiting!)], totals.Names));
     }
 
-    /// <summary>A process that takes locks looks by itself. One that only shows them looks here, and is certain at its second look.</summary>
+    /// <summary>A process that acquires locks checks their holders on its own. A process that only shows them reads here, and is certain after its second reading.</summary>
     private async Task<IReadOnlyList<InternalLockHolder>> ReadInternalLockHoldersAsync(CancellationToken stop)
     {
         if (!_dispatcher.HasReadModel || _internalLocks.IsStale)
         {
-            var (looks, _) = await _looks.AskSchemaAsync(InternalLockSql.Look, static row => JsonSerializer.Deserialize<InternalLockLook>(row.GetString(0)), stop).ConfigureAwait(false);
-            if (looks is [{ } look]) _internalLocks.Take(look);
+            var (readings, _) = await _reader.QuerySchemaAsync(
+                InternalLockSql.Read, static row => JsonSerializer.Deserialize<InternalLockLook>(row.GetString(0)), stop).ConfigureAwait(false);
+            if (readings is [{ } reading]) _internalLocks.Update(reading);
         }
 
         return _internalLocks.Holders;
@@ -61,53 +62,54 @@ internal sealed partial class LockInspector
 
     private async Task<NamedLock> ReadNameAsync(LookReader snapshot, LockKey key, int skip, int take, string? run, CancellationToken stop)
     {
-        var held = await ReadHeldUnderAsync(snapshot, key, stop).ConfigureAwait(false);
-        var waiting = await ReadLineAsync(snapshot, key, skip, take, stop).ConfigureAwait(false);
-        var (names, _) = await snapshot.AskSchemaAsync(
-            LookSql.Name,
-            static row => (Name: Name(row, 0), Runs: row.GetInt64(1), Usual: Usual(row, 1), Refused: row.GetInt64(3), Waited: row.GetInt64(4)),
+        var held = await ReadHeldOfKeyAsync(snapshot, key, stop).ConfigureAwait(false);
+        var waiting = await ReadQueueAsync(snapshot, key, skip, take, stop).ConfigureAwait(false);
+        var (names, _) = await snapshot.QuerySchemaAsync(
+            LookSql.Statistics,
+            static row => (Name: Name(row, 0), Runs: row.GetInt64(1), UsualHold: UsualHold(row, 1), Refused: row.GetInt64(3), Waited: row.GetInt64(4)),
             stop,
             Key(key)).ConfigureAwait(false);
-        var (minutes, _) = await snapshot.AskSchemaAsync(
+        var (minutes, _) = await snapshot.QuerySchemaAsync(
             LookSql.Minutes,
             static row => new LockMinute(Instant(row, 0)!.Value, row.GetInt64(1), TimeSpan.FromSeconds(row.GetDouble(2)), row.GetInt64(3), row.GetInt64(4)),
             stop,
             Key(key)).ConfigureAwait(false);
-        var known = names.FirstOrDefault();
-        var name = known.Name ?? held.Select(static one => one.Name).OfType<string>().FirstOrDefault() ?? waiting.Items.Select(static one => one.Name).FirstOrDefault();
-        return new(key, name, held, waiting, known.Runs, known.Usual, known.Refused, known.Waited, minutes)
+        var statistics = names.FirstOrDefault();
+        var name = statistics.Name ?? held.Select(static item => item.Name).OfType<string>().FirstOrDefault() ?? waiting.Items.Select(static item => item.Name).FirstOrDefault();
+        return new(key, name, held, waiting, statistics.Runs, statistics.UsualHold, statistics.Refused, statistics.Waited, minutes)
         {
             Explanation = string.IsNullOrEmpty(run) ? null : await ExplainAsync(snapshot, run, store: null, ReadHoldersAsync, stop).ConfigureAwait(false),
         };
 
-        // No snapshot holds for the lock table: what was read of it is not read again.
-        Task<IReadOnlyList<HeldLock>> ReadHoldersAsync(LockKey waited) => waited == key ? Task.FromResult(held) : ReadHeldUnderAsync(snapshot, waited, stop);
+        // A snapshot does not cover the lock table of the server. What was read from it is not read again.
+        Task<IReadOnlyList<HeldLock>> ReadHoldersAsync(LockKey waitedKey) => waitedKey == key ? Task.FromResult(held) : ReadHeldOfKeyAsync(snapshot, waitedKey, stop);
     }
 
-    private static async Task<string?> ExplainAsync(LookReader reader, string run, string? store, Func<LockKey, Task<IReadOnlyList<HeldLock>>> holders, CancellationToken stop)
+    private static async Task<string?> ExplainAsync(LookReader reader, string run, string? store, Func<LockKey, Task<IReadOnlyList<HeldLock>>> readHolders, CancellationToken stop)
     {
-        var (stands, _) = await reader.AskSchemaAsync(
-            LookSql.Stands,
+        var (waiters, _) = await reader.QuerySchemaAsync(
+            LookSql.FindWaiter,
             static row => new WaitExplanation(
-                new(row.GetInt64(0)), row.GetString(1), Instant(row, 2)!.Value, Turn(row, 3), row.GetInt64(4) + 1, row.GetInt64(5), Usual(row, 6))
+                new(row.GetInt64(0)), row.GetString(1), Instant(row, 2)!.Value, WokenAt(row, 3), row.GetInt64(4) + 1, row.GetInt64(5), UsualHold(row, 6))
             {
                 IsServed = row.GetBoolean(8),
             },
             stop,
             Text(run.Replace('\0', '\uFFFD')),
             TextOrNull(store)).ConfigureAwait(false);
-        if (stands is [var standing]) return standing.Explain(await holders(standing.Key).ConfigureAwait(false));
+        if (waiters is [var explanation]) return explanation.Explain(await readHolders(explanation.Key).ConfigureAwait(false));
 
-        var (has, _) = await reader.AskAsync(
-            LookSql.Has, static row => (Name: row.GetString(0), Since: Instant(row, 1)!.Value), stop, Text(DisplayText.OneLine(run)), TextOrNull(store)).ConfigureAwait(false);
-        return has is [var held] ? $"holds {DisplayText.Name(held.Name)} since {DisplayText.Instant(held.Since)}" : null;
+        var (heldLocks, _) = await reader.QueryAsync(
+            LookSql.FindHolder, static row => (Name: row.GetString(0), Since: Instant(row, 1)!.Value),
+                stop, Text(DisplayText.OneLine(run)), TextOrNull(store)).ConfigureAwait(false);
+        return heldLocks is [var held] ? $"holds {DisplayText.Name(held.Name)} since {DisplayText.Instant(held.Since)}" : null;
     }
 
-    private async Task<IReadOnlyList<HeldLock>> ReadHeldUnderAsync(LookReader reader, LockKey key, CancellationToken stop) =>
-        Page(await reader.AskAsync(LookSql.HeldUnder, row => ReadHeld(row), stop, Key(key)).ConfigureAwait(false)).Items;
+    private async Task<IReadOnlyList<HeldLock>> ReadHeldOfKeyAsync(LookReader reader, LockKey key, CancellationToken stop) =>
+        Page(await reader.QueryAsync(LookSql.HeldOfKey, row => ReadHeld(row), stop, Key(key)).ConfigureAwait(false)).Items;
 
-    private static async Task<LockPage<QueuedRun>> ReadLineAsync(LookReader reader, LockKey key, int skip, int take, CancellationToken stop) =>
-        Page(await reader.AskSchemaAsync(LookSql.Line, row => ReadJob(row, key), stop, Key(key), Number(skip), Number(take)).ConfigureAwait(false));
+    private static async Task<LockPage<QueuedRun>> ReadQueueAsync(LookReader reader, LockKey key, int skip, int take, CancellationToken stop) =>
+        Page(await reader.QuerySchemaAsync(LookSql.WaitersOfKey, row => ReadQueuedRun(row, key), stop, Key(key), Number(skip), Number(take)).ConfigureAwait(false));
 
     private Part ReadPart(NpgsqlDataReader row)
     {
@@ -117,7 +119,7 @@ internal sealed partial class LockInspector
             OverviewSql.IsProcess => new(totals, Process: ReadProcess(row, 10, locks: 21)),
             OverviewSql.IsHeld => new(totals, Held: ReadHeld(row, 6).Item),
             OverviewSql.IsWaiting => new(totals, row.GetInt64(23), Waiting: new(
-                new(row.GetInt64(20)), Name(row, 8)!, row.GetInt64(21), Instant(row, 22)!.Value, row.IsDBNull(10) ? null : ReadHolder(row, 10, store: 19), Usual(row, 17))
+                new(row.GetInt64(20)), Name(row, 8)!, row.GetInt64(21), Instant(row, 22)!.Value, row.IsDBNull(10) ? null : ReadHolder(row, 10, store: 19), UsualHold(row, 17))
             {
                 Unserved = row.GetInt64(24),
             }),
@@ -125,7 +127,7 @@ internal sealed partial class LockInspector
         };
     }
 
-    /// <summary>What stands in every row: how many locks, holders, names for which runs wait and waiting runs there are.</summary>
+    /// <summary>The columns that are the same in all rows: how many locks, holders, names with waiting runs, and waiting runs there are.</summary>
     private sealed record Totals(DateTimeOffset At, long Locks, long Holders, long Names, long Runs);
 
     private sealed record Part(Totals Totals, long Position = 0, LockProcess? Process = null, HeldLock? Held = null, WaitingName? Waiting = null);

@@ -12,70 +12,70 @@ namespace JobLocks.Postgres.Reading;
 internal sealed partial class LockInspector : IPageInspector
 {
     private const int LargestPage = 100;
-    private const int MostPressed = 10;
+    private const int MaxContendedNames = 10;
 
-    // A person who looks would rather load the page again; code that looks has no button for it.
-    private static readonly TimeSpan PatienceOfPages = TimeSpan.FromMilliseconds(300);
-    private static readonly TimeSpan PatienceOfCode = TimeSpan.FromSeconds(10);
+    // A person can load a page again. Code has no such button, so it waits longer for a connection.
+    private static readonly TimeSpan PageTimeout = TimeSpan.FromMilliseconds(300);
+    private static readonly TimeSpan CodeTimeout = TimeSpan.FromSeconds(10);
 
     private readonly LockDispatcher _dispatcher;
     private readonly InternalLocks _internalLocks;
     private readonly JobLocksOptions _options;
     private readonly ILogger _log;
-    private readonly LookReader _looks;
+    private readonly LookReader _reader;
 
     public LockInspector(LockDispatcher dispatcher, WaitQueueStatements statements, InternalLocks internalLocks, JobLocksOptions options, ILogger log)
-        : this(dispatcher, internalLocks, options, log, new(dispatcher, statements, options, new(dispatcher.Server), PatienceOfCode)) =>
-        Pages = new(new LockInspector(dispatcher, internalLocks, options, log, _looks.With(PatienceOfPages)));
+        : this(dispatcher, internalLocks, options, log, new(dispatcher, statements, options, new(dispatcher.Server), CodeTimeout)) =>
+        Pages = new(new LockInspector(dispatcher, internalLocks, options, log, _reader.With(PageTimeout)));
 
-    private LockInspector(LockDispatcher dispatcher, InternalLocks internalLocks, JobLocksOptions options, ILogger log, LookReader looks)
+    private LockInspector(LockDispatcher dispatcher, InternalLocks internalLocks, JobLocksOptions options, ILogger log, LookReader reader)
     {
         _dispatcher = dispatcher;
         _internalLocks = internalLocks;
         _options = options;
         _log = log;
-        _looks = looks;
+        _reader = reader;
         Pages = new(this);
     }
 
-    /// <summary>The same for the pages of this process, which say at once where there is no room.</summary>
+    /// <summary>This inspection for the pages of this process. It fails soon where no connection is free.</summary>
     public PageLooks Pages { get; }
 
     public async Task<LockPage<HeldLock>> GetHeldAsync(int skip = 0, int take = LargestPage, CancellationToken stop = default)
     {
         CheckPage(skip, take);
-        return Page(await _looks.AskAsync(LookSql.Held, row => ReadHeld(row), stop, Number(skip), Number(take)).ConfigureAwait(false));
+        return Page(await _reader.QueryAsync(LookSql.Held, row => ReadHeld(row), stop, Number(skip), Number(take)).ConfigureAwait(false));
     }
 
     public async Task<LockPage<WaitingName>> GetWaitingAsync(int skip = 0, int take = LargestPage, CancellationToken stop = default)
     {
         CheckPage(skip, take);
-        return Page(await _looks.AskAsync(LookSql.Waiting, ReadWaiting, stop, Number(skip), Number(take)).ConfigureAwait(false));
+        return Page(await _reader.QueryAsync(LookSql.Waiting, ReadWaiting, stop, Number(skip), Number(take)).ConfigureAwait(false));
     }
 
     public async Task<LockPage<QueuedRun>> GetWaitingAsync(LockKey key, int skip = 0, int take = LargestPage, CancellationToken stop = default)
     {
         CheckPage(skip, take);
-        return await ReadLineAsync(_looks, key, skip, take, stop).ConfigureAwait(false);
+        return await ReadQueueAsync(_reader, key, skip, take, stop).ConfigureAwait(false);
     }
 
     public async Task<IReadOnlyList<LockMatch>> FindAsync(string text, CancellationToken stop = default)
     {
         ArgumentNullException.ThrowIfNull(text);
 
-        var wanted = text.Trim().Replace('\0', '\uFFFD');
-        if (wanted.Length == 0) return [];
+        var searchText = text.Trim().Replace('\0', '\uFFFD');
+        if (searchText.Length == 0) return [];
 
-        var number = long.TryParse(wanted, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var parsed) ? parsed : (long?)null;
-        var (found, _) = await _looks.AskSchemaAsync(
+        var number = long.TryParse(searchText, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var parsed) ? parsed : (long?)null;
+        var (found, _) = await _reader.QuerySchemaAsync(
             LookSql.Find,
             static row => new LockMatch(new(row.GetInt64(0)), Name(row, 1), DisplayText.Cut(row.GetString(2), DisplayText.LongestRun)),
             stop,
-            Text($"%{Escaped(wanted)}%"),
-            Key(number is { } given ? new(given) : KeyOf(wanted)),
-            Key(KeyOf(wanted)),
-            Text(wanted)).ConfigureAwait(false);
-        // A key is worth a look even where nobody has written down its name. But a number is mostly the id of a job.
+            Text($"%{EscapeLikePattern(searchText)}%"),
+            Key(number is { } given ? new(given) : KeyOf(searchText)),
+            Key(KeyOf(searchText)),
+            Text(searchText)).ConfigureAwait(false);
+        // A number without a match may be a key whose name is not recorded. Matches have precedence, since a number is mostly the id of a job.
         return number is { } key && found.Count == 0 ? [new(new(key), null, "key")] : found;
     }
 
@@ -84,14 +84,14 @@ internal sealed partial class LockInspector : IPageInspector
     /// <inheritdoc cref="IJobLockInspector.ExplainAsync"/>
     /// <param name="run">The run as its store names it.</param>
     /// <param name="store">The store; null where it is not known.</param>
-    /// <param name="stop">Gives up.</param>
+    /// <param name="stop">Cancels the call.</param>
     public Task<string?> ExplainAsync(string run, string? store, CancellationToken stop)
     {
         ArgumentException.ThrowIfNullOrEmpty(run);
 
-        return ExplainAsync(_looks, run, store, ReadHoldersAsync, stop);
+        return ExplainAsync(_reader, run, store, ReadHoldersAsync, stop);
 
-        Task<IReadOnlyList<HeldLock>> ReadHoldersAsync(LockKey key) => ReadHeldUnderAsync(_looks, key, stop);
+        Task<IReadOnlyList<HeldLock>> ReadHoldersAsync(LockKey key) => ReadHeldOfKeyAsync(_reader, key, stop);
     }
 
     private static void CheckPage(int skip, int take)
@@ -112,12 +112,12 @@ internal sealed partial class LockInspector : IPageInspector
         }
         catch (ArgumentException)
         {
-            // Half of a surrogate pair is no name.
+            // Half of a surrogate pair cannot be a name.
             return default;
         }
     }
 
-    private static string Escaped(string text) => text
+    private static string EscapeLikePattern(string text) => text
         .Replace(@"\", @"\\", StringComparison.Ordinal).Replace("%", @"\%", StringComparison.Ordinal).Replace("_", @"\_", StringComparison.Ordinal);
 
     private static NpgsqlParameter<int> Number(int value) => new NpgsqlParameter<int> { TypedValue = value };

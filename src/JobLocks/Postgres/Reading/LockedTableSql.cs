@@ -1,9 +1,9 @@
 namespace JobLocks.Postgres.Reading;
 
-/// <summary>Which table of ours another session has to itself.</summary>
+/// <summary>Which session has an ACCESS EXCLUSIVE lock on a table of JobLocks, or waits for one.</summary>
 internal static class LockedTableSql
 {
-    /// <summary>Of the schema $1: the table, the backend, 0 for a prepared transaction, and its application.</summary>
+    /// <summary>Of the schema $1: the table, the backend (0 for a prepared transaction), and its application name.</summary>
     public const string Find =
         """
         SELECT   c.relname::text, coalesce(l.pid, 0), a.application_name

@@ -5,67 +5,67 @@ using JobLocks.Primitives;
 namespace JobLocks.Postgres.Reading;
 
 /// <summary>
-/// Limits concurrent readings to the size of the pool. After a burst of two seconds of reading, each reading is followed by a rest of up to a second:
-/// reading the lock table slows takes. Thread-safe.
+/// Limits concurrent reads to the size of the connection pool. After a burst of two seconds of read time, each read is followed by a pause of up to one second:
+/// reading the lock table slows down acquires. Thread-safe.
 /// </summary>
 [SuppressMessage("Design", "CA1001:Types that own disposable fields should be disposable", Justification = "Nobody asks this semaphore for a handle of the system, and a rest may end after all else.")]
 internal sealed class LookGate(string server)
 {
-    private const double Share = 0.05;
+    private const double BudgetShare = 0.05;
 
     private static readonly TimeSpan Burst = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan LongestRest = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
 
     private readonly SemaphoreSlim _free = new(PooledUse.Looking.Most);
     private readonly Lock _sync = new();
-    private TimeSpan _left = Burst;
-    private TimeSpan _countedAt = BootClock.Now;
+    private TimeSpan _budget = Burst;
+    private TimeSpan _chargedAt = BootClock.Now;
 
-    /// <summary>Reads when there is room.</summary>
-    /// <param name="read">The reading.</param>
-    /// <param name="patience">How long to wait for room.</param>
-    /// <param name="stop">Gives up.</param>
-    /// <exception cref="JobLocksUnavailableException">There was none.</exception>
-    public async ValueTask<T> ReadAsync<T>(Func<ValueTask<T>> read, TimeSpan patience, CancellationToken stop)
+    /// <summary>Reads when a connection is free.</summary>
+    /// <param name="read">The read.</param>
+    /// <param name="timeout">How long to wait for a free connection.</param>
+    /// <param name="stop">Cancels the call.</param>
+    /// <exception cref="JobLocksUnavailableException">No connection became free in time.</exception>
+    public async ValueTask<T> ReadAsync<T>(Func<ValueTask<T>> read, TimeSpan timeout, CancellationToken stop)
     {
-        if (!await _free.WaitAsync(patience, stop).ConfigureAwait(false)) throw Full();
+        if (!await _free.WaitAsync(timeout, stop).ConfigureAwait(false)) throw CreateFullException();
 
-        var begun = BootClock.Now;
+        var startedAt = BootClock.Now;
         try
         {
             return await read().ConfigureAwait(false);
         }
         finally
         {
-            Leave(begun);
+            ReleaseOrPause(startedAt);
         }
     }
 
-    private void Leave(TimeSpan begun)
+    private void ReleaseOrPause(TimeSpan startedAt)
     {
-        var rest = Count(begun, BootClock.Now);
-        if (rest > TimeSpan.Zero) _ = RestAsync(rest);
+        var pause = Charge(startedAt, BootClock.Now);
+        if (pause > TimeSpan.Zero) _ = PauseAsync(pause);
         else _free.Release();
     }
 
-    private TimeSpan Count(TimeSpan begun, TimeSpan now)
+    private TimeSpan Charge(TimeSpan startedAt, TimeSpan now)
     {
         lock (_sync)
         {
-            var left = _left + ((now - _countedAt) * Share) - (now - begun);
-            _left = left > Burst ? Burst : left < -LongestRest * Share ? -LongestRest * Share : left;
-            _countedAt = now;
-            return _left < TimeSpan.Zero ? -_left / Share : TimeSpan.Zero;
+            var budget = _budget + ((now - _chargedAt) * BudgetShare) - (now - startedAt);
+            _budget = budget > Burst ? Burst : budget < -LongestPause * BudgetShare ? -LongestPause * BudgetShare : budget;
+            _chargedAt = now;
+            return _budget < TimeSpan.Zero ? -_budget / BudgetShare : TimeSpan.Zero;
         }
     }
 
-    private async Task RestAsync(TimeSpan rest)
+    private async Task PauseAsync(TimeSpan pause)
     {
-        await Task.Delay(rest).ConfigureAwait(false);
+        await Task.Delay(pause).ConfigureAwait(false);
         _free.Release();
     }
 
-    private JobLocksUnavailableException Full() => new(
+    private JobLocksUnavailableException CreateFullException() => new(
         $"All {PooledUse.Looking.Most} connections of this process for looking at locks in {server} are in use. Runs have others, and are not held up by it.")
     {
         LookTrouble = "Too many look at the locks at this moment",

@@ -6,17 +6,17 @@ using Npgsql;
 
 namespace JobLocks.Postgres.Reading;
 
-/// <summary>Asks what is to be shown, also where the schema is not there or not ours to read. Thread-safe outside of a snapshot.</summary>
-internal sealed class LookReader(LockDispatcher dispatcher, WaitQueueStatements statements, JobLocksOptions options, LookGate gate, TimeSpan patience)
+/// <summary>Runs the statements of the inspection, even where the schema does not exist or may not be read. Thread-safe, except on a snapshot.</summary>
+internal sealed class LookReader(LockDispatcher dispatcher, WaitQueueStatements statements, JobLocksOptions options, LookGate gate, TimeSpan timeout)
 {
     private const string OneSnapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
     private readonly NpgsqlConnection? _snapshot;
 
-    private LookReader(LookReader outside, NpgsqlConnection snapshot)
-        : this(outside.Desk, outside.Statements, outside.Options, outside.Gate, outside.Patience) => _snapshot = snapshot;
+    private LookReader(LookReader reader, NpgsqlConnection snapshot)
+        : this(reader.Dispatcher, reader.Statements, reader.Options, reader.Gate, reader.Timeout) => _snapshot = snapshot;
 
-    private LockDispatcher Desk => dispatcher;
+    private LockDispatcher Dispatcher => dispatcher;
 
     private WaitQueueStatements Statements => statements;
 
@@ -24,13 +24,13 @@ internal sealed class LookReader(LockDispatcher dispatcher, WaitQueueStatements 
 
     private LookGate Gate => gate;
 
-    private TimeSpan Patience => patience;
+    private TimeSpan Timeout => timeout;
 
-    /// <summary>The same on the same connections, for a caller who waits longer or shorter for one of them.</summary>
-    public LookReader With(TimeSpan otherPatience) => new(dispatcher, statements, options, gate, otherPatience);
+    /// <summary>A reader that uses the same connections, and waits for a free one as long as its caller wants.</summary>
+    public LookReader With(TimeSpan otherTimeout) => new(dispatcher, statements, options, gate, otherTimeout);
 
     /// <summary>
-    /// Reads all from one snapshot of the tables: what is shown together fits together. Only the lock table of the server knows no snapshots, so it
+    /// Reads everything from one snapshot of the tables, so that it is consistent. The lock table of the server is not part of a snapshot, so it
     /// should be read once.
     /// </summary>
     public async Task<T> InOneSnapshotAsync<T>(Func<LookReader, Task<T>> read, CancellationToken stop)
@@ -39,7 +39,7 @@ internal sealed class LookReader(LockDispatcher dispatcher, WaitQueueStatements 
 
         try
         {
-            return await DescribedAsync(() => gate.ReadAsync(() => statements.InTransactionAsync(
+            return await DescribeErrorsAsync(() => gate.ReadAsync(() => statements.InTransactionAsync(
                 async connection =>
                 {
                     var command = new NpgsqlCommand(OneSnapshot, connection);
@@ -47,17 +47,17 @@ internal sealed class LookReader(LockDispatcher dispatcher, WaitQueueStatements 
                     return await read(new(this, connection)).ConfigureAwait(false);
                 },
                 blocks: false,
-                stop), patience, stop)).ConfigureAwait(false);
+                stop), timeout, stop)).ConfigureAwait(false);
         }
-        catch (PostgresException unread) when (IsAboutSchema(unread))
+        catch (PostgresException error) when (IsAboutSchema(error))
         {
-            // An error ends the transaction. What can be read is read by itself.
+            // The error has ended the transaction. Each statement is run again by itself.
             return await read(this).ConfigureAwait(false);
         }
     }
 
-    /// <summary>Asks, and says whether the schema could be read.</summary>
-    public async Task<(List<T> Rows, bool HasSchema)> AskAsync<T>(string sql, Func<NpgsqlDataReader, T> read, CancellationToken stop, params NpgsqlParameter[] parameters)
+    /// <summary>Runs a statement, and says whether the schema could be read. Where it could not, the statement runs on empty tables.</summary>
+    public async Task<(List<T> Rows, bool HasSchema)> QueryAsync<T>(string sql, Func<NpgsqlDataReader, T> read, CancellationToken stop, params NpgsqlParameter[] parameters)
     {
         if (options.Schema is not null)
         {
@@ -65,24 +65,24 @@ internal sealed class LookReader(LockDispatcher dispatcher, WaitQueueStatements 
             {
                 return (await ReadAsync(sql, read, parameters, stop).ConfigureAwait(false), true);
             }
-            catch (PostgresException unread) when (_snapshot is null && IsAboutSchema(unread))
+            catch (PostgresException error) when (_snapshot is null && IsAboutSchema(error))
             {
-                // It is not there yet, or not ours to read.
+                // The schema does not exist yet, or this role may not read it.
             }
         }
 
         try
         {
-            return (await ReadAsync(LookSql.WithoutSchema(sql), read, [.. parameters.Select(static one => one.Clone())], stop).ConfigureAwait(false), false);
+            return (await ReadAsync(LookSql.WithoutSchema(sql), read, [.. parameters.Select(static parameter => parameter.Clone())], stop).ConfigureAwait(false), false);
         }
-        catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
+        catch (PostgresException error) when (string.Equals(error.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
         {
-            throw new UnauthorizedAccessException($"This role may not do that: {DisplayText.Message(denied.MessageText)}. Ending a session of another role needs pg_signal_backend.", denied);
+            throw new UnauthorizedAccessException($"This role may not do that: {DisplayText.Message(error.MessageText)}. Ending a session of another role needs pg_signal_backend.", error);
         }
     }
 
-    /// <summary>Asks what only the schema knows: nothing where it cannot be read.</summary>
-    public async Task<(List<T> Rows, bool HasSchema)> AskSchemaAsync<T>(string sql, Func<NpgsqlDataReader, T> read, CancellationToken stop, params NpgsqlParameter[] parameters)
+    /// <summary>Runs a statement that needs the schema. Returns no rows where the schema cannot be read.</summary>
+    public async Task<(List<T> Rows, bool HasSchema)> QuerySchemaAsync<T>(string sql, Func<NpgsqlDataReader, T> read, CancellationToken stop, params NpgsqlParameter[] parameters)
     {
         if (options.Schema is null) return ([], false);
 
@@ -90,34 +90,34 @@ internal sealed class LookReader(LockDispatcher dispatcher, WaitQueueStatements 
         {
             return (await ReadAsync(sql, read, parameters, stop).ConfigureAwait(false), true);
         }
-        catch (PostgresException unread) when (_snapshot is null && IsAboutSchema(unread))
+        catch (PostgresException error) when (_snapshot is null && IsAboutSchema(error))
         {
             return ([], false);
         }
     }
 
-    /// <summary>Asks, and leaves it to the caller where the schema cannot be used.</summary>
-    public Task<List<T>> ReadAsync<T>(string sql, Func<NpgsqlDataReader, T> read, NpgsqlParameter[] parameters, CancellationToken stop) => _snapshot is { } same
-        ? statements.ReadAsync(same, sql, read, blocks: false, stop, parameters).AsTask()
-        : DescribedAsync(() => gate.ReadAsync(() => statements.ReadAsync(sql, read, blocks: false, stop, parameters), patience, stop));
+    /// <summary>Runs a statement. The caller handles the error where the schema cannot be used.</summary>
+    public Task<List<T>> ReadAsync<T>(string sql, Func<NpgsqlDataReader, T> read, NpgsqlParameter[] parameters, CancellationToken stop) => _snapshot is { } connection
+        ? statements.ReadAsync(connection, sql, read, blocks: false, stop, parameters).AsTask()
+        : DescribeErrorsAsync(() => gate.ReadAsync(() => statements.ReadAsync(sql, read, blocks: false, stop, parameters), timeout, stop));
 
     /// <summary>Whether a statement failed because of the schema.</summary>
-    public static bool IsAboutSchema(Exception thrown) => (thrown as PostgresException)?.SqlState
+    public static bool IsAboutSchema(Exception error) => (error as PostgresException)?.SqlState
         is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InvalidSchemaName or PostgresErrorCodes.InsufficientPrivilege or PostgresErrorCodes.UndefinedColumn;
 
-    private async Task<T> DescribedAsync<T>(Func<ValueTask<T>> ask)
+    private async Task<T> DescribeErrorsAsync<T>(Func<ValueTask<T>> action)
     {
         try
         {
-            return await ask().ConfigureAwait(false);
+            return await action().ConfigureAwait(false);
         }
-        catch (PostgresException locked) when (SessionConnection.IsLocked(locked))
+        catch (PostgresException error) when (SessionConnection.IsLocked(error))
         {
-            throw new JobLocksUnavailableException(await DescribeLockedAsync().ConfigureAwait(false), locked) { LookTrouble = "A table that the pages read is locked" };
+            throw new JobLocksUnavailableException(await DescribeLockedAsync().ConfigureAwait(false), error) { LookTrouble = "A table that the pages read is locked" };
         }
-        catch (Exception trouble) when (trouble is TimeoutException || (trouble is NpgsqlException && !IsAboutSchema(trouble)))
+        catch (Exception error) when (error is TimeoutException || (error is NpgsqlException && !IsAboutSchema(error)))
         {
-            throw ServerTrouble.Describe(dispatcher.Server, trouble);
+            throw ServerTrouble.Describe(dispatcher.Server, error);
         }
     }
 
@@ -135,9 +135,9 @@ internal sealed class LookReader(LockDispatcher dispatcher, WaitQueueStatements 
             if (found is [var (table, backend, application)])
                 return $"The table {options.Schema}.{table} in {dispatcher.Server} is locked by backend {backend}{(string.IsNullOrEmpty(application) ? "" : $" ({DisplayText.Name(application)})")}, {After}";
         }
-        catch (Exception broken) when (broken is NpgsqlException or TimeoutException)
+        catch (Exception error) when (error is NpgsqlException or TimeoutException)
         {
-            // Who it was is not worth a second error.
+            // The holder of that lock is not worth a second error.
         }
 
         return $"A table of the schema {options.Schema} in {dispatcher.Server} was locked, {After}";

@@ -2,13 +2,11 @@ using JobLocks.Postgres.WaitQueue;
 
 namespace JobLocks.Postgres.Reading;
 
-/// <summary>
-/// All that is asked for those who look. PostgreSQL's own lock table is the truth; what is written down beside it only says more about it.
-/// Where the schema cannot be read, the same questions are asked of empty tables.
-/// </summary>
+/// <summary>Statements of the inspection. PostgreSQL's own lock table is authoritative, and the tables of JobLocks only add to it.
+/// Where the schema cannot be read, the same statements run on empty tables.</summary>
 internal static class LookSql
 {
-    /// <summary>What is held: $1 left out, $2 read. The first column is how many there are.</summary>
+    /// <summary>The held locks: skips $1 and reads $2. The first column is their total number.</summary>
     public const string Held =
         Locks + Tables + Holding +
         """
@@ -19,10 +17,10 @@ internal static class LookSql
                  ORDER  BY since NULLS LAST, pid, key
                  OFFSET $1 LIMIT $2)
         """
-        + Holder + "FROM (SELECT count(*) AS total FROM holding) AS t LEFT JOIN sorted AS l ON true" + AboutHolder + "ORDER BY l.since NULLS LAST, l.pid, l.key";
+        + HolderColumns + "FROM (SELECT count(*) AS total FROM holding) AS t LEFT JOIN sorted AS l ON true" + HolderJoins + "ORDER BY l.since NULLS LAST, l.pid, l.key";
 
-    /// <summary>What is held under the key $1, or under a slot of it.</summary>
-    public const string HeldUnder =
+    /// <summary>The holders of the key $1, or of one of its slots.</summary>
+    public const string HeldOfKey =
         Locks + Tables + Holding +
         """
         ,
@@ -33,11 +31,11 @@ internal static class LookSql
                  ORDER  BY since NULLS LAST, pid, key
                  LIMIT  100)
         """
-        + Holder + "FROM (SELECT count(*) AS total FROM sorted) AS t LEFT JOIN sorted AS l ON true" + AboutHolder + "ORDER BY l.since NULLS LAST, l.pid, l.key";
+        + HolderColumns + "FROM (SELECT count(*) AS total FROM sorted) AS t LEFT JOIN sorted AS l ON true" + HolderJoins + "ORDER BY l.since NULLS LAST, l.pid, l.key";
 
-    /// <summary>The names for which runs wait: $1 left out, $2 read. The first column is how many there are, the last how many runs.</summary>
+    /// <summary>The names for which runs wait: skips $1 and reads $2. The first column is their total number.</summary>
     public const string Waiting =
-        Locks + Tables + Lines +
+        Locks + Tables + Queues +
         """
         ,
              page AS MATERIALIZED (SELECT * FROM lines ORDER BY length DESC, key OFFSET $1 LIMIT $2),
@@ -64,11 +62,9 @@ internal static class LookSql
         ORDER  BY p.length DESC, p.key
         """;
 
-    /// <summary>
-    /// Who waits under the key $1: $2 left out, $3 read. The first column is how many there are. Runs whose store no process serves let the others past, and
-    /// do not count for their places.
-    /// </summary>
-    public const string Line =
+    /// <summary>The waiters of the key $1: skips $2 and reads $3. The first column is their total number.
+    /// Runs whose store no process serves let the other runs pass, and do not count for their positions.</summary>
+    public const string WaitersOfKey =
         $"""
         SELECT t.total, l.*
         FROM   (SELECT count(*) AS total FROM "joblocks".line WHERE key = $1 AND verdict IS NULL) AS t
@@ -83,19 +79,17 @@ internal static class LookSql
         ORDER  BY l.place
         """;
 
-    /// <summary>What happened under the key $1.</summary>
-    public const string Name = """SELECT name, runs, held, refused, waited FROM "joblocks".names WHERE key = $1""";
+    /// <summary>The statistics of the key $1.</summary>
+    public const string Statistics = """SELECT name, runs, held, refused, waited FROM "joblocks".names WHERE key = $1""";
 
-    /// <summary>What happened under the key $1 in the last hour.</summary>
+    /// <summary>The statistics of the key $1 in the last hour, by minute.</summary>
     public const string Minutes =
         """
         SELECT minute, runs, held, refused, waited FROM "joblocks".minutes WHERE key = $1 AND minute > now() - interval '1 hour' ORDER BY minute
         """;
 
-    /// <summary>
-    /// Names that are like $1, or have the key $2 or $3, or are waited for or held by the run or the job $4. What is held for the first time is not yet
-    /// among the names, which are counted when a run ends.
-    /// </summary>
+    /// <summary>Names that are like $1, or have the key $2 or $3, or that the run or the job $4 waits for or holds.
+    /// A name that is held for the first time is not among the names yet: they are counted when a run ends.</summary>
     public const string Find =
         "WITH RECURSIVE " + Stores +
         """
@@ -125,9 +119,9 @@ internal static class LookSql
         LIMIT 100
         """;
 
-    /// <summary>Where the run or the job $1 stands, in the store $2 where that is known: key, name, since, turn, how many before it, how many in all, what is usual,
-    /// and whether a process serves its store. Runs whose store no process serves do not count.</summary>
-    public const string Stands =
+    /// <summary>The waiting run or job $1, of the store $2 where that is known: key, name, since when, when it was woken, how many runs are before it, how many wait in all,
+    /// the values for the usual duration, and whether a process serves its store. Runs whose store no process serves are not counted.</summary>
+    public const string FindWaiter =
         "WITH RECURSIVE " + Stores +
         $"""
         ,
@@ -161,8 +155,8 @@ internal static class LookSql
         LIMIT  1
         """;
 
-    /// <summary>What the run or the job $1 has, of the store $2 where that is known: a name may end like another one.</summary>
-    public const string Has =
+    /// <summary>What the run or the job $1 holds, of the store $2 where that is known: runs of two stores may have the same name.</summary>
+    public const string FindHolder =
         Locks + Tables +
         """
 
@@ -177,19 +171,17 @@ internal static class LookSql
         LIMIT    1
         """;
 
-    /// <summary>
-    /// Asks for the key $1, as $2 wants it, of the backends $3: of what they had at $4, and of whatever those $5 have that were not told yet.
-    /// Once: whoever has it next is not meant.
-    /// </summary>
-    public const string Ask =
+    /// <summary>Requests for $2 that the backends $3 release the key $1: what they held at $4, and everything of the backends $5, which have no request yet.
+    /// Once for each lock: later holders are not meant.</summary>
+    public const string RequestRelease =
         """
         UPDATE "joblocks".held SET asked = $2
         WHERE  key = $1 AND asked IS NULL AND backend = ANY ($3) AND (since <= $4 OR backend = ANY ($5))
         RETURNING backend, nth
         """;
 
-    /// <summary>Who has the key $1: the time, the backend, whether it is none of ours, which of its locks it is, since when, and whether it was asked for.</summary>
-    public const string StillHeld =
+    /// <summary>The holders of the key $1: the time, the backend, whether it is foreign, the number of its lock, since when, and whether a release was requested.</summary>
+    public const string HoldersOfKey =
         Locks + Tables +
         """
 
@@ -200,8 +192,8 @@ internal static class LookSql
         WHERE  l.key = $1
         """;
 
-    /// <summary>Ends the session of the backend $1, if it has a lock.</summary>
-    public const string End = Locks + " SELECT pg_terminate_backend(pid) FROM locks WHERE pid = $1 LIMIT 1";
+    /// <summary>Ends the session of the backend $1, if it holds a lock.</summary>
+    public const string EndSession = Locks + " SELECT pg_terminate_backend(pid) FROM locks WHERE pid = $1 LIMIT 1";
 
     // Goes from store to store through the index: a run is found by its store and its name there.
     private const string Stores =
@@ -214,7 +206,7 @@ internal static class LookSql
             WHERE  s.store IS NOT NULL)
         """;
 
-    /// <summary>The sessions of the server and the locks that are granted: each statement begins with them.</summary>
+    /// <summary>The sessions of the server and the granted locks. Statements that need the lock table begin with this.</summary>
     public const string Locks =
         """
         WITH RECURSIVE alive AS MATERIALIZED (SELECT pid, application_name, client_addr, backend_start FROM pg_stat_get_activity(NULL)),
@@ -227,10 +219,8 @@ internal static class LookSql
                  AND    database = (SELECT oid FROM pg_database WHERE datname = current_database()))
         """;
 
-    /// <summary>
-    /// What is written down. Of a backend whose number another had before, nothing is believed. A role that may not see when the sessions of others
-    /// began believes all.
-    /// </summary>
+    /// <summary>The tables of JobLocks, without the rows of an ended session whose process id the server has used again.
+    /// A role that may not see when other sessions began reads those rows too.</summary>
     public const string Tables =
         """
         ,
@@ -243,10 +233,7 @@ internal static class LookSql
              line AS NOT MATERIALIZED (SELECT * FROM "joblocks".line)
         """;
 
-    /// <summary>
-    /// Each holder of each lock. A full join is hashed, whatever the planner believes of tables that have grown since it was last told: thousands of
-    /// loops otherwise.
-    /// </summary>
+    /// <summary>Each holder of each lock. PostgreSQL hashes a full join even if the table statistics are out of date: a nested loop would run thousands of times.</summary>
     public const string Holding =
         """
         ,
@@ -257,8 +244,8 @@ internal static class LookSql
                  WHERE  coalesce(l.pid, 0) > 0)
         """;
 
-    /// <summary>The names for which runs wait, with how many and the first place; and the stores of waiting runs that no process serves.</summary>
-    public const string Lines =
+    /// <summary>The names for which runs wait, with their number and the first position; and the stores of waiting runs that no process serves.</summary>
+    public const string Queues =
         $"""
         ,
              lines AS MATERIALIZED (SELECT key, count(*) AS length, min(place) AS first FROM line WHERE verdict IS NULL GROUP BY key),
@@ -290,7 +277,7 @@ internal static class LookSql
              line AS (SELECT NULL::bigint AS key, NULL::bigint AS place, NULL::text AS name, NULL::text AS verdict, NULL::timestamptz AS since, NULL::text AS store WHERE false)
         """;
 
-    private const string Holder =
+    private const string HolderColumns =
         """
 
         SELECT t.total, l.key, l.line, coalesce(nullif(l.name, ''), n.name), l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start,
@@ -298,7 +285,7 @@ internal static class LookSql
 
         """;
 
-    private const string AboutHolder =
+    private const string HolderJoins =
         """
 
         LEFT JOIN alive AS a ON a.pid = l.pid
@@ -307,6 +294,6 @@ internal static class LookSql
 
         """;
 
-    /// <summary>The same question where the schema cannot be read.</summary>
+    /// <summary>Changes a statement so that it runs on empty tables, where the schema cannot be read.</summary>
     public static string WithoutSchema(string sql) => sql.Replace(Tables, NoTables, StringComparison.Ordinal);
 }

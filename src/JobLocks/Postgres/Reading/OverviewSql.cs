@@ -1,11 +1,11 @@
 namespace JobLocks.Postgres.Reading;
 
 /// <summary>
-/// The overview in one statement, so that its numbers fit together: the lock table is read once, and a snapshot does not hold for it.
+/// Reads the overview in one statement, so that its numbers are consistent: the lock table is read once, since a snapshot does not cover it.
 /// </summary>
 internal static class OverviewSql
 {
-    /// <summary>What a row is, in the sixth column. Null in the only row where there is nothing.</summary>
+    /// <summary>The kind of a row, in the sixth column. Null in the only row where there is nothing to show.</summary>
     public const int IsProcess = 0;
 
     /// <inheritdoc cref="IsProcess"/>
@@ -15,11 +15,11 @@ internal static class OverviewSql
     public const int IsWaiting = 2;
 
     /// <summary>
-    /// Of what is held, $1 is left out and $2 read; of the names for which runs wait, $3 and $4, and the first $5 in any case. The first columns are
+    /// Of the held locks, skips $1 and reads $2. Of the names for which runs wait, skips $3 and reads $4, and always reads the first $5. The first columns are
     /// the same in all rows: the time, and how many locks, holders, names with waiting runs and waiting runs there are.
     /// </summary>
     public const string Read =
-        LookSql.Locks + LookSql.Tables + LookSql.Holding + LookSql.Lines +
+        LookSql.Locks + LookSql.Tables + LookSql.Holding + LookSql.Queues +
         """
         ,
              many AS (SELECT pid, count(*) AS held FROM locks GROUP BY pid),

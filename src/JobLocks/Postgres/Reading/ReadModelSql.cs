@@ -1,16 +1,16 @@
 namespace JobLocks.Postgres.Reading;
 
 /// <summary>
-/// All that is written down for those who look. Over the session, and so behind its guard: $1 is JSON, and so is what is answered.
+/// Statements that write the read model, from which the inspection reads. They run on the lock session, behind its guard: $1 is JSON, and so is each returned row.
 /// </summary>
 internal static class ReadModelSql
 {
     /// <summary>
-    /// The session of a backend belongs to an application. What sessions left behind that are no more is swept away: a role that may not
-    /// see when the sessions of others began takes them for the same. Of its own, what is known stays: somebody may have asked for it.
-    /// A session whose login begins as another role may not see when it began itself: it looks as its login, for the rest of the transaction.
+    /// Registers the session of a backend for an application. Removes the rows that ended sessions have left. A role that may not see when other sessions began
+    /// cannot tell an ended session from one that has its process id now. Rows of this backend that are still known stay: a release may have been requested in them.
+    /// A session that has changed its role may not see when it began itself: it reads that as its login role, and keeps this role for the rest of the transaction.
     /// </summary>
-    public const string Begin =
+    public const string RegisterSession =
         """
         WITH alive AS MATERIALIZED (SELECT pid, backend_start FROM pg_stat_get_activity(NULL)),
              dead AS (
@@ -33,8 +33,8 @@ internal static class ReadModelSql
         RETURNING NULL::jsonb
         """;
 
-    /// <summary>Of the locks of a backend, some numbers are let go, and others have been held for a moment.</summary>
-    public const string Note =
+    /// <summary>Of the locks of a backend, removes some numbers that were released, and inserts others that have been held for a moment.</summary>
+    public const string WriteHeld =
         """
         WITH gone AS (DELETE FROM "joblocks".held WHERE backend = ($1 -> 'backend')::int AND nth IN (SELECT jsonb_array_elements($1 -> 'gone')::bigint))
         INSERT INTO "joblocks".held (backend, connected, nth, key, line, name, run, since, store)
@@ -46,7 +46,7 @@ internal static class ReadModelSql
         RETURNING NULL::jsonb
         """;
 
-    /// <summary>Some numbers of a backend are let go now.</summary>
+    /// <summary>Removes some numbers of a backend, which are released now.</summary>
     public const string StrikeOut =
         """
         DELETE FROM "joblocks".held
@@ -55,20 +55,20 @@ internal static class ReadModelSql
         RETURNING NULL::jsonb
         """;
 
-    /// <summary>Which numbers of the backend $1 are written down, and 0 for its session.</summary>
-    public const string Written =
+    /// <summary>The numbers of the backend $1 that the table contains, and 0 for its session.</summary>
+    public const string WrittenNumbers =
         """
         SELECT to_jsonb(nth) FROM "joblocks".held WHERE backend = $1::int
         UNION ALL
         SELECT to_jsonb(0) FROM "joblocks".sessions WHERE backend = $1::int
         """;
 
-    /// <summary>Which locks of the backend $1 are to be let go, who wants it, and the database role that wrote that.</summary>
-    public const string Asked =
+    /// <summary>The locks of the backend $1 whose release is requested, the person or program that requests it, and the database role that wrote the request.</summary>
+    public const string ReleaseRequests =
         """SELECT jsonb_build_object('Number', nth, 'By', asked, 'Role', asked_role) FROM "joblocks".held WHERE backend = $1::int AND asked IS NOT NULL""";
 
-    /// <summary>Adds what happened under names: by key, so that two who add do not wait for each other in a circle.</summary>
-    public const string Add =
+    /// <summary>Adds to the statistics of names. In the order of the keys, so that two processes cannot deadlock.</summary>
+    public const string AddStatistics =
         """
         WITH new AS MATERIALIZED (
                  SELECT *
@@ -88,7 +88,7 @@ internal static class ReadModelSql
         RETURNING NULL::jsonb
         """;
 
-    /// <summary>Forgets the names that were not seen for longest, all but $1 of them.</summary>
+    /// <summary>Removes the names that were not seen for the longest time, and keeps about $1 of them.</summary>
     public const string ForgetNames =
         """
         DELETE FROM "joblocks".names
@@ -96,7 +96,7 @@ internal static class ReadModelSql
         RETURNING NULL::jsonb
         """;
 
-    /// <summary>Forgets what is longer ago than an hour.</summary>
+    /// <summary>Removes the minutes that are older than an hour.</summary>
     public const string ForgetMinutes =
         """DELETE FROM "joblocks".minutes WHERE minute < now() - interval '1 hour' RETURNING NULL::jsonb""";
 }

@@ -8,213 +8,213 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Postgres.Reading;
 
 /// <summary>
-/// Has the session write down in bulk who holds what for longer than a moment, and what happened under each name, when it is not busy with locks:
-/// no run waits for it, and no connection is opened for it. Thread-safe.
+/// Writes the read model: which runs hold a lock for longer than a moment, and the statistics of each name. Has the lock session write in bulk while it is not
+/// busy with locks: no run waits for the result, and no connection is opened. Thread-safe.
 /// </summary>
 internal sealed class ReadModelWriter : IDisposable
 {
-    /// <summary>What is held for a shorter time is not written down.</summary>
+    /// <summary>A lock that is held for a shorter time is not written.</summary>
     public static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(250);
 
-    private const int MostNames = 10_000;
+    private const int MaxNames = 10_000;
 
-    // Of what could not be written down, in parts.
-    private const int MostUnwritten = 100;
+    // Chunks of statistics that could not be written yet.
+    private const int MaxUnwrittenChunks = 100;
 
-    // So many take a few milliseconds, and whoever asks for a lock meanwhile waits for them.
-    private const int MostNamesAtOnce = 200;
+    // So many take a few milliseconds. A run that asks for a lock in the meantime waits for them.
+    private const int MaxNamesAtOnce = 200;
 
-    private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan BetweenTallies = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan BetweenChecks = TimeSpan.FromSeconds(5);
-    private static readonly TimeSpan BetweenTrims = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan RequestCheckInterval = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan StatisticsInterval = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan TableCheckInterval = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan TrimInterval = TimeSpan.FromMinutes(1);
 
     private readonly LockDispatcher _dispatcher;
-    private readonly InternalLockWatch _watch;
+    private readonly InternalLockWatch _internalLockWatch;
     private readonly JobLocksOptions _options;
     private readonly ILogger _log;
     private readonly RepeatingThread _thread;
-    private readonly Dictionary<LockGrant, long> _written = [];
-    private readonly Queue<NameStatistics[]> _unwritten = [];
+    private readonly Dictionary<LockGrant, long> _writtenNumbers = [];
+    private readonly Queue<NameStatistics[]> _unwrittenStatistics = [];
     private long _lastNumber;
     private int _backend;
-    private TimeSpan _askedAt;
-    private TimeSpan _talliedAt;
+    private TimeSpan _requestsCheckedAt;
+    private TimeSpan _statisticsWrittenAt;
     private TimeSpan _trimmedAt;
-    private TimeSpan _checkedAt;
+    private TimeSpan _tablesCheckedAt;
     private volatile bool _isBroken;
-    private TimeSpan _restsUntil;
+    private TimeSpan _pausedUntil;
 
-    public ReadModelWriter(LockDispatcher dispatcher, InternalLockWatch watch, JobLocksOptions options, ILogger log)
+    public ReadModelWriter(LockDispatcher dispatcher, InternalLockWatch internalLockWatch, JobLocksOptions options, ILogger log)
     {
         _dispatcher = dispatcher;
-        _watch = watch;
+        _internalLockWatch = internalLockWatch;
         _options = options;
         _log = log;
-        _thread = new("JobLocks ledger", Moment, LookUnlessAtRest, CountAtLast);
+        _thread = new("JobLocks ledger", Moment, WriteUnlessPaused, WriteLastStatistics);
     }
 
-    /// <summary>Whether nothing could be written down the last time.</summary>
+    /// <summary>Whether the last write failed.</summary>
     public bool IsBroken => _isBroken;
 
-    /// <summary>A session is open: it is written down at once, so that it is not taken for a foreign one.</summary>
+    /// <summary>A session is open. It is registered at once, so that other processes do not take it for a foreign one.</summary>
     public void Start() => _thread.Start(atOnce: true);
 
     public void Dispose() => _thread.Dispose();
 
-    /// <summary>What the session has is gone with it, a moment later. What was counted is not.</summary>
-    private void CountAtLast()
+    /// <summary>The locks of the session end with it in a moment, so only the statistics are written.</summary>
+    private void WriteLastStatistics()
     {
-        if (_dispatcher.HasReadModel) Try(Count);
+        if (_dispatcher.HasReadModel) Try(WriteStatistics);
     }
 
-    private void LookUnlessAtRest()
+    private void WriteUnlessPaused()
     {
-        // With a locked table, each try delays takes by a tenth of a second.
-        if (BootClock.Now >= _restsUntil) Try(Look);
+        // While a table is locked, each attempt delays acquire requests by a tenth of a second.
+        if (BootClock.Now >= _pausedUntil) Try(Write);
     }
 
-    private void Look()
+    private void Write()
     {
         if (!_dispatcher.HasReadModel || _dispatcher.CurrentBackend is not { } backend) return;
 
         var now = BootClock.Now;
-        Note(backend, now);
-        if (!_watch.TryLook())
+        WriteHeld(backend, now);
+        if (!_internalLockWatch.TryCheck())
         {
-            // Its row was deleted, as TRUNCATE does.
+            // The row of this session was deleted, for example by TRUNCATE.
             _backend = 0;
-            Note(backend, now);
+            WriteHeld(backend, now);
         }
 
-        if (now - _talliedAt >= BetweenTallies)
+        if (now - _statisticsWrittenAt >= StatisticsInterval)
         {
-            Count();
-            _talliedAt = now;
+            WriteStatistics();
+            _statisticsWrittenAt = now;
         }
 
-        if (now - _trimmedAt < BetweenTrims) return;
+        if (now - _trimmedAt < TrimInterval) return;
 
         _trimmedAt = now;
-        Say(ReadModelSql.ForgetNames, MostNames);
-        Say(ReadModelSql.ForgetMinutes, 0);
+        Execute(ReadModelSql.ForgetNames, MaxNames);
+        Execute(ReadModelSql.ForgetMinutes, 0);
     }
 
-    /// <summary>An operator may have emptied the tables: then what is held is written down once more.</summary>
-    private void Check(TimeSpan now)
+    /// <summary>An operator may have emptied the tables. The held locks are then written again.</summary>
+    private void CheckTables(TimeSpan now)
     {
-        if (_backend == 0 || now - _checkedAt < BetweenChecks) return;
+        if (_backend == 0 || now - _tablesCheckedAt < TableCheckInterval) return;
 
-        _checkedAt = now;
-        var written = Ask<long>(ReadModelSql.Written, _backend).ToHashSet();
-        if (!written.Contains(0)) _backend = 0;
-        // Locks that were released meanwhile were struck out, and are not held any more.
-        foreach (var lost in _written.Where(one => !written.Contains(one.Value)).Select(static one => one.Key).ToList()) _written.Remove(lost);
+        _tablesCheckedAt = now;
+        var numbersInTable = Query<long>(ReadModelSql.WrittenNumbers, _backend).ToHashSet();
+        if (!numbersInTable.Contains(0)) _backend = 0;
+        // Locks that were released in the meantime are missing too. They are not held any more, so they are not written again.
+        foreach (var missing in _writtenNumbers.Where(pair => !numbersInTable.Contains(pair.Value)).Select(static pair => pair.Key).ToList()) _writtenNumbers.Remove(missing);
     }
 
-    private void Note(int backend, TimeSpan now)
+    private void WriteHeld(int backend, TimeSpan now)
     {
-        Check(now);
+        CheckTables(now);
         var held = _dispatcher.HeldSince(_dispatcher.UtcNow - Moment);
         if (backend != _backend)
         {
-            _written.Clear();
-            Say(ReadModelSql.Begin, new { backend, application = _options.ApplicationName, known = held.Select(static handle => handle.Written) });
+            _writtenNumbers.Clear();
+            Execute(ReadModelSql.RegisterSession, new { backend, application = _options.ApplicationName, known = held.Select(static grant => grant.Written) });
             _backend = backend;
         }
 
-        var gone = _written.Keys.Except(held).ToList();
-        var fresh = held.Where(handle => !_written.ContainsKey(handle)).ToList();
-        if (gone.Count + fresh.Count > 0) Note(gone, fresh);
-        if (_written.Count == 0 || now - _askedAt < BetweenLooks) return;
+        var gone = _writtenNumbers.Keys.Except(held).ToList();
+        var fresh = held.Where(grant => !_writtenNumbers.ContainsKey(grant)).ToList();
+        if (gone.Count + fresh.Count > 0) WriteHeld(gone, fresh);
+        if (_writtenNumbers.Count == 0 || now - _requestsCheckedAt < RequestCheckInterval) return;
 
-        _askedAt = now;
-        LetGoOfThoseAskedFor();
+        _requestsCheckedAt = now;
+        ReleaseRequested();
     }
 
-    private void Note(List<LockGrant> gone, List<LockGrant> fresh)
+    private void WriteHeld(List<LockGrant> gone, List<LockGrant> fresh)
     {
         Blocking.Wait(_dispatcher.AskAsync(session =>
         {
-            // One that is given back meanwhile is not written down any more, and one that is given back later is struck out before that.
-            fresh.RemoveAll(handle => !handle.TryWrite(handle.Written > 0 ? handle.Written : ++_lastNumber));
-            return session.Ask<object>(WaitQueueSql.For(_options, ReadModelSql.Note), new
+            // A lock that was released in the meantime is not written. A lock that is released later is removed from the table before that.
+            fresh.RemoveAll(grant => !grant.TryWrite(grant.Written > 0 ? grant.Written : ++_lastNumber));
+            return session.Ask<object>(WaitQueueSql.For(_options, ReadModelSql.WriteHeld), new
             {
                 backend = _backend,
-                gone = gone.Select(handle => _written[handle]),
-                fresh = fresh.Select(static handle => new
+                gone = gone.Select(grant => _writtenNumbers[grant]),
+                fresh = fresh.Select(static grant => new
                 {
-                    nth = handle.Written,
-                    key = handle.Key.Value,
-                    line = handle.Line.Value,
-                    name = Readable(handle.Name ?? ""),
-                    run = Readable(handle.Holder.Run ?? "", DisplayText.LongestRun),
-                    since = handle.Since.UtcDateTime,
-                    store = handle.Holder.Store,
+                    nth = grant.Written,
+                    key = grant.Key.Value,
+                    line = grant.Line.Value,
+                    name = Readable(grant.Name ?? ""),
+                    run = Readable(grant.Holder.Run ?? "", DisplayText.LongestRun),
+                    since = grant.Since.UtcDateTime,
+                    store = grant.Holder.Store,
                 }),
             });
         }));
-        foreach (var handle in gone) _written.Remove(handle);
-        foreach (var handle in fresh) _written[handle] = handle.Written;
+        foreach (var grant in gone) _writtenNumbers.Remove(grant);
+        foreach (var grant in fresh) _writtenNumbers[grant] = grant.Written;
     }
 
-    private void LetGoOfThoseAskedFor()
+    private void ReleaseRequested()
     {
-        foreach (var (number, by, role) in Ask<Request>(ReadModelSql.Asked, _backend).OfType<Request>())
+        foreach (var (number, by, role) in Query<Request>(ReadModelSql.ReleaseRequests, _backend).OfType<Request>())
         {
-            if (_written.FirstOrDefault(one => one.Value == number).Key is not { IsLost: false } handle) continue;
+            if (_writtenNumbers.FirstOrDefault(pair => pair.Value == number).Key is not { IsLost: false } grant) continue;
 
-            // Who may write there may write any name, but not another role.
-            var asker = $"{DisplayText.Name(by)} (database role {DisplayText.Name(role ?? "unknown")})";
-            _log.LetsGo(handle.ToString(), handle.Key.Value, DisplayText.Name(handle.Holder.Run ?? "nobody who is known"), asker);
-            handle.DeclareLost(new ReleaseRequestedException(asker));
+            // A role that may write to the table can write any name, but no role except its own.
+            var requester = $"{DisplayText.Name(by)} (database role {DisplayText.Name(role ?? "unknown")})";
+            _log.LetsGo(grant.ToString(), grant.Key.Value, DisplayText.Name(grant.Holder.Run ?? "nobody who is known"), requester);
+            grant.DeclareLost(new ReleaseRequestedException(requester));
         }
     }
 
-    private void Count()
+    private void WriteStatistics()
     {
         if (_dispatcher.CurrentBackend is null) return;
 
-        foreach (var some in _dispatcher.Ledger.Take().Chunk(MostNamesAtOnce)) _unwritten.Enqueue(some);
-        while (_unwritten.Count > MostUnwritten) _unwritten.Dequeue();
-        while (_unwritten.TryPeek(out var some))
+        foreach (var chunk in _dispatcher.Ledger.Take().Chunk(MaxNamesAtOnce)) _unwrittenStatistics.Enqueue(chunk);
+        while (_unwrittenStatistics.Count > MaxUnwrittenChunks) _unwrittenStatistics.Dequeue();
+        while (_unwrittenStatistics.TryPeek(out var chunk))
         {
-            Say(ReadModelSql.Add, some.Select(static tally => new
+            Execute(ReadModelSql.AddStatistics, chunk.Select(static statistics => new
             {
-                key = tally.Key.Value,
-                name = Readable(tally.Name),
-                runs = tally.Runs,
-                held = tally.Held.TotalSeconds,
-                refused = tally.Refused,
-                waited = tally.Waited,
+                key = statistics.Key.Value,
+                name = Readable(statistics.Name),
+                runs = statistics.Runs,
+                held = statistics.Held.TotalSeconds,
+                refused = statistics.Refused,
+                waited = statistics.Waited,
             }));
-            _unwritten.Dequeue();
+            _unwrittenStatistics.Dequeue();
         }
     }
 
-    private void Say(string sql, object given) => Ask<object>(sql, given);
+    private void Execute(string sql, object parameter) => Query<object>(sql, parameter);
 
-    private List<T?> Ask<T>(string sql, object given) => Blocking.Wait(_dispatcher.AskAsync(session => session.Ask<T>(WaitQueueSql.For(_options, sql), given)));
+    private List<T?> Query<T>(string sql, object parameter) => Blocking.Wait(_dispatcher.AskAsync(session => session.Ask<T>(WaitQueueSql.For(_options, sql), parameter)));
 
-    private void Try(Action act)
+    private void Try(Action action)
     {
         try
         {
-            act();
+            action();
             _isBroken = false;
         }
-        catch (Exception broken)
+        catch (Exception error)
         {
-            // Those who look see less for a while, and no run is held up by that. Said once, and not four times a second.
-            if (!_isBroken) _log.LedgerFailed(_dispatcher.Server, broken);
+            // The inspection shows less for a while, and no run waits for that. Logged once in an outage, and not four times a second.
+            if (!_isBroken) _log.LedgerFailed(_dispatcher.Server, error);
             _isBroken = true;
-            // Nobody knows what was written before it broke.
+            // It is not known what was written before the error.
             _backend = 0;
-            _restsUntil = BootClock.Now + BetweenLooks;
+            _pausedUntil = BootClock.Now + RequestCheckInterval;
         }
     }
 
-    /// <summary>PostgreSQL keeps no NUL in a text, and nobody reads ten thousand characters.</summary>
+    /// <summary>Replaces NUL, which PostgreSQL cannot store in a text, and cuts the text to a readable length.</summary>
     private static string Readable(string text, int atMost = DisplayText.LongestName) => DisplayText.Cut(text, atMost).Replace('\0', '\uFFFD');
 
     private sealed record Request(long Number, string By, string? Role);

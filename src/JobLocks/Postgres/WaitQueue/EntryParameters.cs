@@ -9,69 +9,72 @@ namespace JobLocks.Postgres.WaitQueue;
 /// <summary>The parameters of the statements in <see cref="EntrySql"/>.</summary>
 internal static class EntryParameters
 {
-    /// <summary>For <see cref="EntrySql.Stand"/>.</summary>
-    /// <param name="stance">The run and its lock.</param>
+    /// <summary>For <see cref="EntrySql.Enqueue"/>.</summary>
+    /// <param name="request">The run and its lock.</param>
     /// <param name="atMost">How many runs may wait.</param>
-    public static NpgsqlParameter[] ToEnqueue(QueueEntryRequest stance, int atMost) => [.. Common(stance), Milliseconds(stance), new NpgsqlParameter<int> { TypedValue = atMost }, Job(stance), new NpgsqlParameter<bool> { TypedValue = stance.Run.IsNew }];
+    public static NpgsqlParameter[] ToEnqueue(QueueEntryRequest request, int atMost) =>
+        [.. Common(request), Milliseconds(request), new NpgsqlParameter<int> { TypedValue = atMost }, Job(request), new NpgsqlParameter<bool> { TypedValue = request.Run.IsNew }];
 
     /// <summary>For <see cref="EntrySql.Park"/>.</summary>
-    public static NpgsqlParameter[] ToPark(QueueEntry place)
+    public static NpgsqlParameter[] ToPark(QueueEntry entry)
     {
-        var stance = place.Request!;
+        var request = entry.Request!;
         return
         [
-            new NpgsqlParameter<long> { TypedValue = place.Place },
-            .. Common(stance),
-            new NpgsqlParameter<DateTime> { TypedValue = place.Since.UtcDateTime, NpgsqlDbType = NpgsqlDbType.TimestampTz },
-            Milliseconds(stance),
-            Job(stance),
+            new NpgsqlParameter<long> { TypedValue = entry.Place },
+            .. Common(request),
+            new NpgsqlParameter<DateTime> { TypedValue = entry.Since.UtcDateTime, NpgsqlDbType = NpgsqlDbType.TimestampTz },
+            Milliseconds(request),
+            Job(request),
         ];
     }
 
-    /// <summary>For <see cref="EntrySql.Restore"/>: entries of one store.</summary>
-    public static NpgsqlParameter[] ToRestore(IReadOnlyList<QueueEntry> places)
+    /// <summary>For <see cref="EntrySql.Restore"/>. All entries are of one store.</summary>
+    public static NpgsqlParameter[] ToRestore(IReadOnlyList<QueueEntry> entries)
     {
-        var stances = places.Select(static place => place.Request!).ToList();
+        var requests = entries.Select(static entry => entry.Request!).ToList();
         return
         [
-            new NpgsqlParameter<string> { TypedValue = stances[0].Run.Store },
-            new NpgsqlParameter<long[]> { TypedValue = [.. places.Select(static place => place.Place)] },
-            new NpgsqlParameter<string[]> { TypedValue = [.. stances.Select(static stance => stance.Run.Run)] },
-            new NpgsqlParameter<string[]> { TypedValue = [.. stances.Select(static stance => stance.Run.Queue)] },
-            new NpgsqlParameter<long[]> { TypedValue = [.. stances.Select(static stance => stance.Lock.Key.Value)] },
-            new NpgsqlParameter<string[]> { TypedValue = [.. stances.Select(static stance => NameIn(stance.Lock))] },
-            new NpgsqlParameter<short[]> { TypedValue = [.. stances.Select(static stance => (short)stance.Lock.Mode)] },
-            new NpgsqlParameter<int[]> { TypedValue = [.. stances.Select(static stance => stance.Lock.Limit)] },
-            new NpgsqlParameter<DateTime[]> { TypedValue = [.. places.Select(static place => place.Since.UtcDateTime)], NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.TimestampTz },
-            new NpgsqlParameter<double?[]> { TypedValue = [.. stances.Select(static stance => stance.AtMost?.TotalMilliseconds)] },
-            new NpgsqlParameter<string?[]> { TypedValue = [.. stances.Select(static stance => JobOf(stance.Run))] },
+            new NpgsqlParameter<string> { TypedValue = requests[0].Run.Store },
+            new NpgsqlParameter<long[]> { TypedValue = [.. entries.Select(static entry => entry.Place)] },
+            new NpgsqlParameter<string[]> { TypedValue = [.. requests.Select(static request => request.Run.Run)] },
+            new NpgsqlParameter<string[]> { TypedValue = [.. requests.Select(static request => request.Run.Queue)] },
+            new NpgsqlParameter<long[]> { TypedValue = [.. requests.Select(static request => request.Lock.Key.Value)] },
+            new NpgsqlParameter<string[]> { TypedValue = [.. requests.Select(static request => NameIn(request.Lock))] },
+            new NpgsqlParameter<short[]> { TypedValue = [.. requests.Select(static request => (short)request.Lock.Mode)] },
+            new NpgsqlParameter<int[]> { TypedValue = [.. requests.Select(static request => request.Lock.Limit)] },
+            new NpgsqlParameter<DateTime[]> { TypedValue = [.. entries.Select(static entry => entry.Since.UtcDateTime)],
+                NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.TimestampTz },
+            new NpgsqlParameter<double?[]> { TypedValue = [.. requests.Select(static request => request.AtMost?.TotalMilliseconds)] },
+            new NpgsqlParameter<string?[]> { TypedValue = [.. requests.Select(static request => JobOf(request.Run))] },
         ];
     }
 
-    private static IEnumerable<NpgsqlParameter> Common(QueueEntryRequest stance) =>
+    private static IEnumerable<NpgsqlParameter> Common(QueueEntryRequest request) =>
     [
-        new NpgsqlParameter<string> { TypedValue = stance.Run.Store },
-        new NpgsqlParameter<string> { TypedValue = stance.Run.Run },
-        new NpgsqlParameter<string> { TypedValue = stance.Run.Queue },
-        new NpgsqlParameter<long> { TypedValue = stance.Lock.Key.Value },
-        new NpgsqlParameter<string> { TypedValue = NameIn(stance.Lock) },
-        new NpgsqlParameter<short> { TypedValue = (short)stance.Lock.Mode },
-        new NpgsqlParameter<int> { TypedValue = stance.Lock.Limit },
+        new NpgsqlParameter<string> { TypedValue = request.Run.Store },
+        new NpgsqlParameter<string> { TypedValue = request.Run.Run },
+        new NpgsqlParameter<string> { TypedValue = request.Run.Queue },
+        new NpgsqlParameter<long> { TypedValue = request.Lock.Key.Value },
+        new NpgsqlParameter<string> { TypedValue = NameIn(request.Lock) },
+        new NpgsqlParameter<short> { TypedValue = (short)request.Lock.Mode },
+        new NpgsqlParameter<int> { TypedValue = request.Lock.Limit },
     ];
 
-    private static NpgsqlParameter Job(QueueEntryRequest stance) => new() { NpgsqlDbType = NpgsqlDbType.Text, Value = JobOf(stance.Run) ?? (object)DBNull.Value };
+    private static NpgsqlParameter Job(QueueEntryRequest request) => new() { NpgsqlDbType = NpgsqlDbType.Text, Value = JobOf(request.Run) ?? (object)DBNull.Value };
 
-    private static NpgsqlParameter Milliseconds(QueueEntryRequest stance) => new() { NpgsqlDbType = NpgsqlDbType.Double, Value = stance.AtMost?.TotalMilliseconds ?? (object)DBNull.Value };
+    private static NpgsqlParameter Milliseconds(QueueEntryRequest request) =>
+        new() { NpgsqlDbType = NpgsqlDbType.Double, Value = request.AtMost?.TotalMilliseconds ?? (object)DBNull.Value };
 
     private static string? JobOf(RunAddress run) => run.Job is { } job ? DisplayText.Cut(WithoutNul(job), DisplayText.LongestRun) : null;
 
-    /// <summary>Cut to a length that people can read. Not where the lock has a limit: the keys of its slots are made of the whole name.</summary>
+    /// <summary>Cuts a name to a readable length. Not for a lock with a limit: the keys of its slots are computed from the whole name.</summary>
     private static string NameIn(LockRequest request)
     {
         var name = WithoutNul(request.Name ?? request.ToString());
         return request.Limit > 1 ? name : DisplayText.Cut(name);
     }
 
-    /// <summary>A text of PostgreSQL cannot contain NUL.</summary>
+    /// <summary>A text value in PostgreSQL cannot contain NUL.</summary>
     private static string WithoutNul(string text) => text.Replace('\0', '\uFFFD');
 }

@@ -1,9 +1,9 @@
 namespace JobLocks.Postgres.WaitQueue;
 
-/// <summary>How a run enters the line, is parked, and leaves it.</summary>
+/// <summary>Statements that enqueue, park, restore and remove the entries of the wait queue. The column "place" is the position.</summary>
 internal static class EntrySql
 {
-    /// <summary>The place of the run $2 of the store $1.</summary>
+    /// <summary>Finds the entry of the run $2 of the store $1. A run whose time limit is over is not reported as woken, but as overdue.</summary>
     public const string Find =
         """
         SELECT place, key, woken IS NOT NULL AND coalesce(until > now(), true), coalesce(until <= now(), false), verdict, since
@@ -13,8 +13,8 @@ internal static class EntrySql
         """;
 
     /// <summary>
-    /// One at a time under the key $1, so that those who wait can be counted. "JLln" in ASCII. Whoever stops in the middle of it is ended after five
-    /// seconds, and until then nobody waits for him any longer than two.
+    /// Acquires the counting lock of the key $1 until the end of the transaction: one process at a time counts the waiters of a key. "JLln" in ASCII.
+    /// Other processes wait for it for at most two seconds. The server ends a session that is idle in this transaction for five seconds.
     /// </summary>
     public const string CountAlone =
         """
@@ -23,21 +23,21 @@ internal static class EntrySql
                pg_advisory_xact_lock(1246522478, ($1 & 2147483647)::int)
         """;
 
-    /// <summary>The time-outs of <see cref="CountAlone"/>, before <see cref="CountAloneByTable"/>.</summary>
+    /// <summary>The time-outs of <see cref="CountAlone"/>, to be set before <see cref="LockTableForCounting"/>.</summary>
     public const string CountTimeouts =
         "SELECT set_config('lock_timeout', '2000', true), set_config('idle_in_transaction_session_timeout', '5000', true)";
 
     /// <summary>
-    /// One at a time under all keys, where another program holds the advisory lock of one: by a lock on a table that only JobLocks may change. While that program
-    /// lets go, one process may count by the one lock and one by the other, and the queue may be longer by one run.
+    /// The counting lock of all keys, used where another program holds the advisory lock of one key. It locks a table that only JobLocks may change. While that
+    /// program releases its lock, one process may hold the advisory lock and another one the table lock. The queue may then be one run longer than its limit.
     /// </summary>
-    public const string CountAloneByTable = """LOCK TABLE "joblocks".limits IN SHARE UPDATE EXCLUSIVE MODE""";
+    public const string LockTableForCounting = """LOCK TABLE "joblocks".limits IN SHARE UPDATE EXCLUSIVE MODE""";
 
     /// <summary>
-    /// A run has come, so its queue has a worker: late runs of that queue no longer let others past its other runs. The year 1900 in "woken" marks them. Needs
-    /// the address of that run as "came".
+    /// A run has reached a worker, so its job queue is served. Marks the late runs of that job queue by the year 1900 in "woken": later runs no longer pass
+    /// the other runs of the job queue because of them. Needs a common table expression "came" with the address of the run.
     /// </summary>
-    private const string EndLateness =
+    private const string MarkLateRuns =
         """
         late AS (
                  SELECT w.place
@@ -55,15 +55,14 @@ internal static class EntrySql
         """;
 
     /// <summary>
-    /// The run $2 of the store $1 stands in the line of the key $4, where no more than $9 stand. One that stands somewhere keeps its place:
-    /// its turn came, and it could not run. Its queue is read from its row: the caller may not know it. Where $11 is true, a parked entry of this name is that of an
-    /// earlier run, which was deleted: its wait, its deadline and its verdict are not taken over. Answers how many stand before it, and the place, if there is one.
+    /// Enqueues the run $2 of the store $1 for the key $4, if fewer than $9 runs wait there. A run that has an entry keeps its position: it was woken, and could not
+    /// run. Its queue is read from its entry, since the caller may not know it. Returns the number of runs before it, its earlier key, and its entry, if there is one.
     /// </summary>
-    public const string Stand =
+    public const string Enqueue =
         $"""
         WITH was AS (SELECT place, key, queue FROM "joblocks".line WHERE store = $1 AND run = $2),
              came AS (SELECT $1::text AS store, $2::text AS run, coalesce((SELECT queue FROM was), $3::text) AS queue),
-             {EndLateness},
+             {MarkLateRuns},
              ahead AS (
                  SELECT count(*)::int AS n
                  FROM   (SELECT 1
@@ -88,8 +87,8 @@ internal static class EntrySql
         LEFT   JOIN stood ON true
         """;
 
-    /// <summary>The first $2 that stand under the key $1.</summary>
-    public const string First =
+    /// <summary>The first $2 waiters of the key $1 that precede later ones.</summary>
+    public const string FirstWaiters =
         $"""
         SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
         FROM     "joblocks".line AS l
@@ -99,8 +98,8 @@ internal static class EntrySql
         LIMIT    $2
         """;
 
-    /// <summary>The first $2 that count under the key $1, and the oldest of them that was not woken yet: <see cref="ReplaceOldest"/> drops that one.</summary>
-    public const string FirstCounted =
+    /// <summary>The first $2 waiters of the key $1 that count, and the oldest of those that is not woken: <see cref="ReplaceOldest"/> drops that one.</summary>
+    public const string FirstCountedWaiters =
         $"""
         SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
         FROM     "joblocks".line
@@ -112,7 +111,7 @@ internal static class EntrySql
         """;
 
     /// <summary>
-    /// The oldest run that counts and was not woken under the key $1, beside the run $3 of the store $2, is not to run: $4 says why. It is woken to learn that.
+    /// Gives the oldest waiter of the key $1 that counts and is not woken the verdict $4, and wakes it to be dropped. Skips the run $3 of the store $2.
     /// </summary>
     public const string ReplaceOldest =
         $"""
@@ -132,8 +131,8 @@ internal static class EntrySql
         """;
 
     /// <summary>
-    /// The run of the place $1 is parked. Answers whether it was woken before that. Where its place was given up meanwhile, since its store took
-    /// long to keep it, it has it back.
+    /// Marks the run at the position $1 as parked. Returns whether it was woken before. If its entry was removed meanwhile, because the store took long to park
+    /// the run, the entry is inserted again.
     /// </summary>
     public const string Park =
         """
@@ -144,7 +143,7 @@ internal static class EntrySql
         """;
 
     /// <summary>
-    /// Those of the positions $2 of the runs $3 of the store $1 that have no entry under the keys $4. Answers as well whether the run has another entry: at another
+    /// Of the store $1: those of the positions $2 of the runs $3 that have no entry under the keys $4. Also returns whether the run has another entry: at another
     /// position, or for another of its locks.
     /// </summary>
     public const string WithoutEntry =
@@ -157,8 +156,8 @@ internal static class EntrySql
         """;
 
     /// <summary>
-    /// Runs of the store $1 have their entries again at the positions $2, those that have another entry by now excepted. All other arrays are in the
-    /// same order. Answers the positions.
+    /// Inserts entries for runs of the store $1 again, at the positions $2. Skips runs that have another entry by now. All other arrays have the
+    /// same order. Returns the positions.
     /// </summary>
     public const string Restore =
         """
@@ -172,20 +171,20 @@ internal static class EntrySql
         SELECT place FROM restored
         """;
 
-    /// <summary>The store of the run of the place $1 has kept it, though nobody has said so.</summary>
-    public const string WasParked = """UPDATE "joblocks".line SET parked = true WHERE place = $1""";
+    /// <summary>Marks the run at the position $1 as parked: its store has parked it, but the process that did so has not recorded that.</summary>
+    public const string MarkParked = """UPDATE "joblocks".line SET parked = true WHERE place = $1""";
 
-    /// <summary>Removes the place $1 of a run that has come.</summary>
-    public const string Come =
+    /// <summary>Removes the entry at the position $1, of a run that has reached a worker.</summary>
+    public const string Dequeue =
         $"""
         WITH came AS (DELETE FROM "joblocks".line WHERE place = $1 RETURNING store, run, queue),
-             {EndLateness}
+             {MarkLateRuns}
         SELECT FROM came
         """;
 
-    /// <summary>The places $1 are given up: their runs will never begin.</summary>
-    public const string Leave = """DELETE FROM "joblocks".line WHERE place = ANY ($1)""";
+    /// <summary>Removes the entries at the positions $1, of runs that will never start.</summary>
+    public const string Remove = """DELETE FROM "joblocks".line WHERE place = ANY ($1)""";
 
-    /// <summary>Those of the runs $2 that have a place under one of the names $1 of their store.</summary>
-    public const string Known = """SELECT run FROM "joblocks".line WHERE store = ANY ($1) AND run = ANY ($2)""";
+    /// <summary>Those of the runs $2 that have an entry under one of the names $1 of their store.</summary>
+    public const string RunsWithEntry = """SELECT run FROM "joblocks".line WHERE store = ANY ($1) AND run = ANY ($2)""";
 }

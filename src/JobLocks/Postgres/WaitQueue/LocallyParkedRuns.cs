@@ -4,41 +4,41 @@ using JobLocks.WaitQueue;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// The runs that this process has parked, in case their entries in the wait queue are lost. The table leads: this copy is used only where the table has no entry and
-/// the job store says that the run waits. Thread-safe.
+/// The runs that this process has parked, in case their entries in the wait queue are lost. The table is authoritative: this copy is used only where the table
+/// has no entry and the job store says that the run waits. Thread-safe.
 /// </summary>
 internal sealed class LocallyParkedRuns
 {
-    // A few megabytes. The position of a run beyond that is lost with its entry.
-    private const int MostOfStoresThatLast = 20_000;
+    // A few megabytes. A run beyond that loses its position if its entry is lost.
+    private const int MaxOfLastingStores = 20_000;
 
-    private readonly ConcurrentDictionary<long, QueueEntry> _places = new();
+    private readonly ConcurrentDictionary<long, QueueEntry> _entries = new();
 
-    public void Add(QueueEntry place)
+    public void Add(QueueEntry entry)
     {
-        // A store in the memory of this process has no limit: no other process knows its runs.
-        if (VolatileStore.Is(place.Request!.Run.Store) || _places.ContainsKey(place.Place) || _places.Count < MostOfStoresThatLast) _places[place.Place] = place;
+        // No limit for a store in the memory of this process: no other process knows its runs.
+        if (VolatileStore.Is(entry.Request!.Run.Store) || _entries.ContainsKey(entry.Place) || _entries.Count < MaxOfLastingStores) _entries[entry.Place] = entry;
     }
 
-    /// <summary>A store has another name from now on.</summary>
-    public void Rename(string before, string now)
+    /// <summary>The store has a new name.</summary>
+    public void Rename(string oldName, string newName)
     {
-        foreach (var place in Of(before))
-            _places.TryUpdate(place.Place, place with { Request = place.Request! with { Run = place.Request.Run with { Store = now } } }, place);
+        foreach (var entry in Of(oldName))
+            _entries.TryUpdate(entry.Place, entry with { Request = entry.Request! with { Run = entry.Request.Run with { Store = newName } } }, entry);
     }
 
-    /// <summary>Forgets those of a store that is closed here.</summary>
+    /// <summary>Removes the runs of a store that is closed in this process.</summary>
     public void Forget(string store)
     {
-        foreach (var place in Of(store)) Remove(place.Place);
+        foreach (var entry in Of(store)) Remove(entry.Place);
     }
 
-    public void Remove(long place) => _places.TryRemove(place, out _);
+    public void Remove(long position) => _entries.TryRemove(position, out _);
 
-    /// <summary>Forgets it unless the run has been parked again since it was read.</summary>
-    public void Remove(QueueEntry read) => _places.TryRemove(new(read.Place, read));
+    /// <summary>Removes an entry, unless the run was parked again after the entry was read.</summary>
+    public void Remove(QueueEntry entry) => _entries.TryRemove(new(entry.Place, entry));
 
-    /// <summary>Those of a store, in their order.</summary>
+    /// <summary>The entries of a store, ordered by position.</summary>
     public IReadOnlyList<QueueEntry> Of(string store) =>
-        [.. _places.Values.Where(place => string.Equals(place.Request!.Run.Store, store, StringComparison.Ordinal)).OrderBy(static place => place.Place)];
+        [.. _entries.Values.Where(entry => string.Equals(entry.Request!.Run.Store, store, StringComparison.Ordinal)).OrderBy(static entry => entry.Place)];
 }

@@ -5,25 +5,25 @@ using JobLocks.WaitQueue;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// The runs that were woken from here a moment ago: mostly they come to this very process, which then need not look up their places.
+/// The runs that this process has woken recently. Most of them start in this process, which then need not read their entries.
 /// Thread-safe.
 /// </summary>
 internal sealed class LocallyWokenRuns
 {
-    private const int Most = 10_000;
+    private const int MaxRuns = 10_000;
 
-    // Longer ago, somebody may have changed what was true then.
-    private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(5);
+    // Another process may have changed an older entry since.
+    private static readonly TimeSpan MaxAge = TimeSpan.FromSeconds(5);
 
-    private readonly ConcurrentDictionary<(string Store, string Run), (QueueEntry Place, TimeSpan At)> _places = new();
+    private readonly ConcurrentDictionary<(string Store, string Run), (QueueEntry Entry, TimeSpan At)> _entries = new();
 
     public void Add(WaitingRun run)
     {
-        if (_places.Count >= Most) _places.Clear();
-        _places[(run.Address.Store, run.Address.Run)] = (new(run.Place, run.Key, IsWoken: true, IsOverdue: false, Verdict: null, run.Since), BootClock.Now);
+        if (_entries.Count >= MaxRuns) _entries.Clear();
+        _entries[(run.Address.Store, run.Address.Run)] = (new(run.Place, run.Key, IsWoken: true, IsOverdue: false, Verdict: null, run.Since), BootClock.Now);
     }
 
-    /// <summary>The place of a run, once; null where it must be looked up.</summary>
+    /// <summary>The entry of a woken run; null where it must be read. Returns it only once.</summary>
     public QueueEntry? Take(RunAddress run) =>
-        _places.TryRemove((run.Store, run.Run), out var woken) && BootClock.Now - woken.At < Fresh ? woken.Place : null;
+        _entries.TryRemove((run.Store, run.Run), out var woken) && BootClock.Now - woken.At < MaxAge ? woken.Entry : null;
 }

@@ -5,54 +5,54 @@ using JobLocks.WaitQueue;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// The places whose stores were told by this process a moment ago and whose runs are not known to have begun: a worker will be busy with each. Thread-safe.
+/// The positions whose wakes this process has claimed recently, and whose runs are not known to have started: each will need a worker. Thread-safe.
 /// </summary>
 internal sealed class PendingWakes
 {
-    // A run that has not begun by then is held back by something else than a missing worker, and must not keep others from the workers that are free.
-    private static readonly TimeSpan Longest = TimeSpan.FromSeconds(5);
+    // A run that has not started by then does not wait for a worker only. It must not keep other runs from the free workers.
+    private static readonly TimeSpan MaxAge = TimeSpan.FromSeconds(5);
 
-    private const int FewEnough = 64;
+    private const int FewWakes = 64;
 
-    // A worker that is free takes the run long before.
-    private static readonly TimeSpan Usual = TimeSpan.FromSeconds(0.5);
+    // A free worker starts a run long before that.
+    private static readonly TimeSpan UsualStart = TimeSpan.FromSeconds(0.5);
 
-    private readonly ConcurrentDictionary<long, (RunAddress Run, TimeSpan At)> _told = new();
-    private int _mostBeforeLook = FewEnough;
+    private readonly ConcurrentDictionary<long, (RunAddress Run, TimeSpan At)> _deliveries = new();
+    private int _checkAbove = FewWakes;
 
-    /// <summary>All of them.</summary>
-    public long[] Places
+    /// <summary>All positions. Removes those that are too old first.</summary>
+    public long[] Positions
     {
         get
         {
-            foreach (var (place, (_, at)) in _told)
+            foreach (var (position, (_, at)) in _deliveries)
             {
-                if (BootClock.Now - at > Longest) _told.TryRemove(place, out _);
+                if (BootClock.Now - at > MaxAge) _deliveries.TryRemove(position, out _);
             }
 
-            return [.. _told.Keys];
+            return [.. _deliveries.Keys];
         }
     }
 
-    /// <summary>Whether so many are kept that the wait queue should be asked which have begun in other processes.</summary>
-    public bool AreMany => _told.Count > _mostBeforeLook;
+    /// <summary>Whether there are so many that the wait queue should be asked which of them have started in other processes.</summary>
+    public bool AreMany => _deliveries.Count > _checkAbove;
 
-    /// <summary>The queues of those runs of a store that take longer to begin than they do with a free worker. After that, it is for a sweep to find them.</summary>
-    public IEnumerable<string> LateQueues(string store) => _told.Values
-        .Where(told => BootClock.Now - told.At is var since && since > Usual && since < Longest && string.Equals(told.Run.Store, store, StringComparison.Ordinal))
-        .Select(static told => told.Run.Queue);
+    /// <summary>The queues of the runs of a store that take longer to start than they do with a free worker. Runs that are older than the limit are left to a sweep.</summary>
+    public IEnumerable<string> LateQueues(string store) => _deliveries.Values
+        .Where(delivery => BootClock.Now - delivery.At is var age && age > UsualStart && age < MaxAge && string.Equals(delivery.Run.Store, store, StringComparison.Ordinal))
+        .Select(static delivery => delivery.Run.Queue);
 
     public void Add(IEnumerable<WaitingRun> runs)
     {
-        foreach (var run in runs) _told[run.Place] = (run.Address, BootClock.Now);
+        foreach (var run in runs) _deliveries[run.Place] = (run.Address, BootClock.Now);
     }
 
-    public void Remove(long place) => _told.TryRemove(place, out _);
+    public void Remove(long position) => _deliveries.TryRemove(position, out _);
 
-    /// <summary>Forgets those of the places that are not among the ones that still wait.</summary>
-    public void Keep(IReadOnlyCollection<long> asked, IReadOnlySet<long> waiting)
+    /// <summary>Removes those of the checked positions that are not pending any more.</summary>
+    public void KeepPending(IReadOnlyCollection<long> checkedPositions, IReadOnlySet<long> pending)
     {
-        foreach (var place in asked.Where(place => !waiting.Contains(place))) _told.TryRemove(place, out _);
-        _mostBeforeLook = Math.Max(FewEnough, 2 * _told.Count);
+        foreach (var position in checkedPositions.Where(position => !pending.Contains(position))) _deliveries.TryRemove(position, out _);
+        _checkAbove = Math.Max(FewWakes, 2 * _deliveries.Count);
     }
 }

@@ -1,15 +1,15 @@
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Which stores are served: each process that can start runs of a store holds a shared advisory lock for it on its lock session, and so it is gone with
-/// the process. "JLst" in ASCII; where another program holds that lock alone, "JLs1" to "JLs9"; and where it holds all of these, a random one of 65,536 numbers. Both
-/// sides have the same server compute the second number, so it does not matter how it does that.
+/// Which stores are served. Each process that can start runs of a store holds a shared advisory lock for it on its lock session, so the lock ends with the
+/// process. Its first number is "JLst" in ASCII; where another program holds that lock exclusively, "JLs1" to "JLs9"; and where it holds all of these, a random one
+/// of 65,536 numbers. The second number is a hash. The same server computes it for all processes, so its formula does not matter.
 /// </summary>
 internal static class PresenceSql
 {
     /// <summary>
     /// Whether the row l of the wait queue belongs to a store that a process serves. The lock table is read once in a statement, and
-    /// only if the statement comes to such a row.
+    /// only if the statement needs this condition for a row.
     /// </summary>
     public const string IsServed =
         """
@@ -25,8 +25,8 @@ internal static class PresenceSql
         """;
 
     /// <summary>
-    /// This session serves the store $1. Answers its backend, and the first number of the lock: where another program holds the first lock alone, the
-    /// first of nine that is free, or one of sixteen random ones. Answers nothing where there is none.
+    /// Shows that this session serves the store $1. Returns its backend, and the first number of the lock: where another program holds the first lock exclusively, the
+    /// first of nine that is free, or one of sixteen random ones. Returns no row where none is free.
     /// </summary>
     public const string Show =
         """
@@ -41,6 +41,6 @@ internal static class PresenceSql
         SELECT jsonb_build_object('Backend', pg_backend_pid(), 'Class', class) FROM shown WHERE class IS NOT NULL
         """;
 
-    /// <summary>This session does not serve the store Store any more, which it showed by the lock Class.</summary>
+    /// <summary>Shows no longer that this session serves the store Store, which it showed by the lock Class.</summary>
     public const string Hide = "SELECT to_jsonb(pg_advisory_unlock_shared(($1 ->> 'Class')::int, hashtext($1 ->> 'Store'))::int)";
 }

@@ -7,88 +7,89 @@ using Npgsql;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Restores entries of the wait queue that are lost while their runs still wait in a job store: an operator has emptied or dropped the table. Each process does
-/// so for the runs that it has parked, of which it knows the positions. Used by the thread of the <see cref="WakeDispatcher"/> alone.
+/// Restores entries of the wait queue that were lost while their runs wait in a job store: an operator has emptied or dropped the table. Each process restores
+/// the entries of runs that it has parked, since it knows their positions. Used by the thread of the <see cref="WakeDispatcher"/> alone.
 /// </summary>
-internal sealed class RestoredEntries(WaitQueueStatements statements, WakeDispatcher watch, ILogger log)
+internal sealed class RestoredEntries(WaitQueueStatements statements, WakeDispatcher wakeDispatcher, ILogger log)
 {
-    private const int MostChecked = 5_000;
-    private const int MostAsked = 100;
-    private const int Sample = 10;
+    private const int MaxChecked = 5_000;
+    private const int MaxAsked = 100;
+    private const int SampleSize = 10;
 
-    private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(0.5);
+    private static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LongestCheck = TimeSpan.FromSeconds(0.5);
 
-    private readonly Dictionary<string, (long After, TimeSpan NextAt)> _looks = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (long After, TimeSpan NextAt)> _progress = new(StringComparer.Ordinal);
 
-    /// <summary>Checks the next of the runs of a store, and restores what is missing. What there is no time for is restored at the next sweep.</summary>
+    /// <summary>Checks the next entries of a store, and restores those that are missing. If time runs out, the next sweep continues.</summary>
     public void Restore(IRunStore store)
     {
         var id = store.Id!;
-        var look = _looks.GetValueOrDefault(id);
-        if (BootClock.Now < look.NextAt) return;
+        var progress = _progress.GetValueOrDefault(id);
+        if (BootClock.Now < progress.NextAt) return;
 
-        var parked = watch.Parked.Of(id);
-        var next = parked.Where(place => place.Place > look.After).Take(MostChecked).ToList();
-        if (next.Count == 0) next = [.. parked.Take(MostChecked)];
-        var missing = next.Count == 0 ? [] : Missing(id, next);
+        var parked = wakeDispatcher.LocallyParked.Of(id);
+        var next = parked.Where(entry => entry.Place > progress.After).Take(MaxChecked).ToList();
+        if (next.Count == 0) next = [.. parked.Take(MaxChecked)];
+        var missing = next.Count == 0 ? [] : FindMissing(id, next);
         var since = BootClock.Now;
-        if (!AreOver(store, missing))
+        if (!HaveEnded(store, missing))
         {
-            foreach (var some in missing.Chunk(MostAsked))
+            foreach (var chunk in missing.Chunk(MaxAsked))
             {
-                if (BootClock.Now - since > LongestLook) return;
+                if (BootClock.Now - since > LongestCheck) return;
 
-                Restore(store, some);
+                Restore(store, chunk);
             }
         }
 
-        _looks[id] = (next.Count < MostChecked ? 0 : next[^1].Place, BootClock.Now + BetweenLooks);
+        _progress[id] = (next.Count < MaxChecked ? 0 : next[^1].Place, BootClock.Now + CheckInterval);
     }
 
     /// <summary>
-    /// Whether many runs have no entry because other processes have performed them, which is normal in a fleet. The job store is asked about ten of them:
-    /// if none of the ten waits, all of them are forgotten.
+    /// Whether many runs have no entry because other processes have run them, which is normal where several processes share a store. The job store is asked about ten of
+    /// them: if none of the ten waits, all of them are forgotten.
     /// </summary>
-    private bool AreOver(IRunStore store, List<QueueEntry> missing)
+    private bool HaveEnded(IRunStore store, List<QueueEntry> missing)
     {
-        if (missing.Count <= Sample) return false;
+        if (missing.Count <= SampleSize) return false;
 
-        List<QueueEntry> sample = [.. Enumerable.Range(0, Sample).Select(nth => missing[(nth + 1) * missing.Count / Sample - 1])];
-        if (Ask(store, sample).Gone.Count < sample.Count) return false;
+        List<QueueEntry> sample = [.. Enumerable.Range(0, SampleSize).Select(nth => missing[(nth + 1) * missing.Count / SampleSize - 1])];
+        if (AskForFates(store, sample).Gone.Count < sample.Count) return false;
 
-        foreach (var place in missing) watch.Parked.Remove(place);
+        foreach (var entry in missing) wakeDispatcher.LocallyParked.Remove(entry);
         return true;
     }
 
     private void Restore(IRunStore store, QueueEntry[] missing)
     {
-        var (waiting, _) = Ask(store, missing);
+        var (waiting, _) = AskForFates(store, missing);
         if (waiting.Count == 0) return;
 
         var restored = Blocking.Wait(statements.ReadAsync(
             EntrySql.Restore, static row => row.GetInt64(0), blocks: true, CancellationToken.None, EntryParameters.ToRestore(waiting)).AsTask()).ToHashSet();
         if (restored.Count > 0) log.Restored(restored.Count, DisplayText.Name(store.Id!));
-        // Another process may have started one of them since its store was asked.
-        List<QueueEntry> again = [.. waiting.Where(place => restored.Contains(place.Place))];
-        var (_, gone) = Ask(store, again);
-        if (gone.Count > 0) watch.Run(EntrySql.Leave, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static place => place.Place)] });
+        // Another process may have started one of them after the store was asked.
+        List<QueueEntry> restoredEntries = [.. waiting.Where(entry => restored.Contains(entry.Place))];
+        var (_, gone) = AskForFates(store, restoredEntries);
+        if (gone.Count > 0) wakeDispatcher.Execute(EntrySql.Remove, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static entry => entry.Place)] });
     }
 
-    /// <summary>Which runs their store keeps for a lock, and which it does not: those are forgotten. Of some it may not know.</summary>
-    private (List<QueueEntry> Waiting, List<QueueEntry> Gone) Ask(IRunStore store, IReadOnlyList<QueueEntry> places)
+    /// <summary>Which runs wait in their store, and which do not: those are forgotten. The store may not answer for some of them.</summary>
+    private (List<QueueEntry> Waiting, List<QueueEntry> Gone) AskForFates(IRunStore store, IReadOnlyList<QueueEntry> entries)
     {
         var (waiting, gone) = (new List<QueueEntry>(), new List<QueueEntry>());
-        if (places.Count == 0) return (waiting, gone);
+        if (entries.Count == 0) return (waiting, gone);
 
-        var asked = places.ToDictionary(static place => place.Place);
-        foreach (var (run, fate) in watch.FatesOf([.. places.Select(static place => RunAt(place))], store.LookAsync)) (fate == RunFate.Waits ? waiting : gone).Add(asked[run.Place]);
-        foreach (var place in gone) watch.Parked.Remove(place);
+        var byPosition = entries.ToDictionary(static entry => entry.Place);
+        foreach (var (run, fate) in wakeDispatcher.AskForFates([.. entries.Select(static entry => ToWaitingRun(entry))], store.LookAsync))
+            (fate == RunFate.Waits ? waiting : gone).Add(byPosition[run.Place]);
+        foreach (var entry in gone) wakeDispatcher.LocallyParked.Remove(entry);
         return (waiting, gone);
     }
 
-    /// <summary>Those without an entry. A run that has another entry was parked anew, perhaps by another process, and the old one is forgotten.</summary>
-    private List<QueueEntry> Missing(string store, IReadOnlyList<QueueEntry> places)
+    /// <summary>The entries that the table does not have. A run that has another entry was parked again, perhaps by another process, and its old entry is forgotten.</summary>
+    private List<QueueEntry> FindMissing(string store, IReadOnlyList<QueueEntry> entries)
     {
         var missing = Blocking.Wait(statements.ReadAsync(
             EntrySql.WithoutEntry,
@@ -96,12 +97,14 @@ internal sealed class RestoredEntries(WaitQueueStatements statements, WakeDispat
             blocks: true,
             CancellationToken.None,
             new NpgsqlParameter<string> { TypedValue = store },
-            new NpgsqlParameter<long[]> { TypedValue = [.. places.Select(static place => place.Place)] },
-            new NpgsqlParameter<string[]> { TypedValue = [.. places.Select(static place => place.Request!.Run.Run)] },
-            new NpgsqlParameter<long[]> { TypedValue = [.. places.Select(static place => place.Request!.Lock.Key.Value)] }).AsTask()).ToDictionary(static of => of.Place, static of => of.IsParkedAnew);
-        foreach (var place in places.Where(place => missing.GetValueOrDefault(place.Place))) watch.Parked.Remove(place);
-        return [.. places.Where(place => missing.TryGetValue(place.Place, out var isParkedAnew) && !isParkedAnew)];
+            new NpgsqlParameter<long[]> { TypedValue = [.. entries.Select(static entry => entry.Place)] },
+            new NpgsqlParameter<string[]> { TypedValue = [.. entries.Select(static entry => entry.Request!.Run.Run)] },
+            new NpgsqlParameter<long[]> { TypedValue = [.. entries.Select(static entry => entry.Request!.Lock.Key.Value)] }).AsTask())
+                .ToDictionary(static row => row.Place, static row => row.IsParkedAnew);
+        foreach (var entry in entries.Where(entry => missing.GetValueOrDefault(entry.Place))) wakeDispatcher.LocallyParked.Remove(entry);
+        return [.. entries.Where(entry => missing.TryGetValue(entry.Place, out var isParkedAnew) && !isParkedAnew)];
     }
 
-    private static WaitingRun RunAt(QueueEntry place) => new(place.Place, place.Key, place.Request!.Lock.ToString(), place.Request.Run, IsParked: true, IsOurs: true, place.Since);
+    private static WaitingRun ToWaitingRun(QueueEntry entry) =>
+        new(entry.Place, entry.Key, entry.Request!.Lock.ToString(), entry.Request.Run, IsParked: true, IsOurs: true, entry.Since);
 }

@@ -3,16 +3,16 @@ using JobLocks.WaitQueue;
 
 namespace JobLocks.Postgres.WaitQueue;
 
-/// <summary>The job stores that this process works on. A store is found by what it calls itself now. Thread-safe.</summary>
+/// <summary>The job stores that this process serves. A store is found by its current name. Thread-safe.</summary>
 internal sealed class ServedStores
 {
     private readonly Lock _sync = new();
 
-    // The names by which a store was swept, the last one at the end.
+    // The names under which each store was swept. The current name is the last one.
     private readonly Dictionary<IRunStore, List<string>> _stores = [];
     private readonly HashSet<string> _removed = new(StringComparer.Ordinal);
 
-    /// <summary>Whether there is any.</summary>
+    /// <summary>Whether this process serves any store.</summary>
     public bool Any
     {
         get
@@ -21,7 +21,7 @@ internal sealed class ServedStores
         }
     }
 
-    /// <summary>All of them.</summary>
+    /// <summary>All stores.</summary>
     public IReadOnlyList<IRunStore> All
     {
         get
@@ -40,37 +40,37 @@ internal sealed class ServedStores
 
     /// <summary>Removes a store.</summary>
     /// <param name="store">The store to remove.</param>
-    /// <param name="names">The names by which it was swept.</param>
-    /// <returns>False where it is not there.</returns>
+    /// <param name="names">The names under which it was swept.</param>
+    /// <returns>False where the store is not served.</returns>
     public bool Remove(IRunStore store, [NotNullWhen(true)] out IReadOnlyList<string>? names)
     {
         lock (_sync)
         {
-            var isThere = _stores.Remove(store, out var swept);
-            names = swept;
-            if (swept is not null) _removed.UnionWith(swept);
-            if (isThere && store.Id is { } id) _removed.Add(id);
-            return isThere;
+            var wasServed = _stores.Remove(store, out var sweptNames);
+            names = sweptNames;
+            if (sweptNames is not null) _removed.UnionWith(sweptNames);
+            if (wasServed && store.Id is { } id) _removed.Add(id);
+            return wasServed;
         }
     }
 
-    /// <summary>Whether a store of this name was removed, and none has it now.</summary>
+    /// <summary>Whether a store of this name was removed, and no store has the name now.</summary>
     public bool WasRemoved(string name)
     {
-        lock (_sync) return _removed.Contains(name) && FindAmongAll(name) is null;
+        lock (_sync) return _removed.Contains(name) && FindUnsynchronized(name) is null;
     }
 
-    /// <summary>The store of this name; null where this process does not work on it.</summary>
+    /// <summary>The store of this name; null where this process does not serve it.</summary>
     public IRunStore? Find(string name)
     {
-        lock (_sync) return FindAmongAll(name);
+        lock (_sync) return FindUnsynchronized(name);
     }
 
-    /// <summary>The store is called so now.</summary>
-    /// <param name="store">Which.</param>
-    /// <param name="name">Its name.</param>
-    /// <param name="isNew">Whether it was called something else before.</param>
-    /// <returns>All other names that it had.</returns>
+    /// <summary>Records the current name of a store.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="name">Its current name.</param>
+    /// <param name="isNew">Whether its last name was another one.</param>
+    /// <returns>All earlier names.</returns>
     public IReadOnlyList<string> Rename(IRunStore store, string name, out bool isNew)
     {
         lock (_sync)
@@ -85,5 +85,5 @@ internal sealed class ServedStores
         }
     }
 
-    private IRunStore? FindAmongAll(string name) => _stores.Keys.FirstOrDefault(store => string.Equals(store.Id, name, StringComparison.Ordinal));
+    private IRunStore? FindUnsynchronized(string name) => _stores.Keys.FirstOrDefault(store => string.Equals(store.Id, name, StringComparison.Ordinal));
 }

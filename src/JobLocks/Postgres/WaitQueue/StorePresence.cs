@@ -7,63 +7,63 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Shows other processes for which stores this one can start runs. The lock table of the server leads: what is kept here is on which session that was
-/// shown last. Thread-safe.
+/// Shows other processes for which stores this process can start runs. The lock table of the server is authoritative: this class only keeps on which session
+/// a store was shown last. Thread-safe.
 /// </summary>
 internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
 {
     private readonly Lock _sync = new();
 
-    // Where a store is shown; the backend 0 where that is still to be done.
-    private readonly Dictionary<string, Place> _shown = new(StringComparer.Ordinal);
+    // The lock that shows each store. Its backend is 0 while the store is not shown yet.
+    private readonly Dictionary<string, StoreLock> _shown = new(StringComparer.Ordinal);
 
     /// <summary>Whether the session of this process shows the store.</summary>
     public bool IsShown(string store)
     {
-        lock (_sync) return _shown.TryGetValue(store, out var at) && at.Backend != 0 && dispatcher.IsCurrent(at.Backend);
+        lock (_sync) return _shown.TryGetValue(store, out var shownBy) && shownBy.Backend != 0 && dispatcher.IsCurrent(shownBy.Backend);
     }
 
-    /// <summary>Whether a store is shown, or is to be.</summary>
+    /// <summary>Whether a store is shown, or will be.</summary>
     public bool Shows(string store)
     {
         lock (_sync) return _shown.ContainsKey(store);
     }
 
-    /// <summary>Shows a store from now on, also on the sessions that follow. Waits for nothing.</summary>
+    /// <summary>Shows a store from now on, on later sessions too. Returns at once.</summary>
     public void Show(string store)
     {
         lock (_sync) _shown.TryAdd(store, default);
         _ = ShowAgainAsync(store);
     }
 
-    /// <summary>The same, and ends when it is shown: a run that waits is passed over before that.</summary>
-    /// <exception cref="JobLocksUnavailableException">The server cannot be asked.</exception>
+    /// <summary>Shows a store, and completes when it is shown: until then, other processes pass over its waiting runs.</summary>
+    /// <exception cref="JobLocksUnavailableException">The server cannot be reached.</exception>
     public Task EnsureShownAsync(string store)
     {
         lock (_sync) _shown.TryAdd(store, default);
         return IsShown(store) ? Task.CompletedTask : ShowAsync(store);
     }
 
-    /// <summary>Does not show it any more. Waits for nothing.</summary>
+    /// <summary>Shows a store no longer. Returns at once.</summary>
     public void Hide(string store)
     {
-        Place at;
+        StoreLock shownBy;
         lock (_sync)
         {
-            if (!_shown.Remove(store, out at) || at.Backend == 0 || !dispatcher.IsCurrent(at.Backend)) return;
+            if (!_shown.Remove(store, out shownBy) || shownBy.Backend == 0 || !dispatcher.IsCurrent(shownBy.Backend)) return;
         }
 
         try
         {
-            _ = dispatcher.AskAsync(session => session.Ask<int?>(PresenceSql.Hide, new { Store = store, at.Class }));
+            _ = dispatcher.AskAsync(session => session.Ask<int?>(PresenceSql.Hide, new { Store = store, shownBy.Class }));
         }
-        catch (Exception away) when (away is JobLocksUnavailableException or ObjectDisposedException)
+        catch (Exception error) when (error is JobLocksUnavailableException or ObjectDisposedException)
         {
-            // It is gone with its session.
+            // The session has ended, and its locks with it.
         }
     }
 
-    /// <summary>A new session shows nothing yet. Waits for nothing.</summary>
+    /// <summary>Shows all stores on a new session. Returns at once.</summary>
     public void ShowAll()
     {
         string[] stores;
@@ -77,21 +77,21 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
         {
             await EnsureShownAsync(store).ConfigureAwait(false);
         }
-        catch (Exception away) when (away is JobLocksUnavailableException or ObjectDisposedException)
+        catch (Exception error) when (error is JobLocksUnavailableException or ObjectDisposedException)
         {
-            // The next session shows it, or there is none any more.
+            // The next session shows the store, unless this process shuts down.
         }
     }
 
     private Task<bool> ShowAsync(string store) => dispatcher.AskAsync(session =>
     {
-        // On the session's own thread, so that two who ask at once show it once.
+        // On the session's own thread, so that two concurrent callers show the store once.
         lock (_sync)
         {
-            if (!_shown.TryGetValue(store, out var at) || at.Backend == session.Backend) return true;
+            if (!_shown.TryGetValue(store, out var shownBy) || shownBy.Backend == session.Backend) return true;
         }
 
-        if (session.Ask<Place?>(PresenceSql.Show, store) is not [{ } shown])
+        if (session.Ask<StoreLock?>(PresenceSql.Show, store) is not [{ } shown])
         {
             log.CannotShowStore(DisplayText.Name(store));
             return false;
@@ -106,12 +106,12 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
             }
         }
 
-        // Hidden meanwhile.
+        // The store was hidden in the meantime.
         session.Ask<int?>(PresenceSql.Hide, new { Store = store, shown.Class });
         return true;
     });
 
-    /// <summary>The backend that holds the lock, and the first number of that.</summary>
+    /// <summary>The lock that shows a store: the backend that holds it, and its first number.</summary>
     [StructLayout(LayoutKind.Auto)]
-    private readonly record struct Place(int Backend, int Class);
+    private readonly record struct StoreLock(int Backend, int Class);
 }

@@ -6,31 +6,31 @@ using JobLocks.Primitives;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Which stores this process sweeps: of all that serve a store the one that holds an advisory lock for it. Where another program holds that lock, the
-/// next of a row of numbers is used, which all processes count alike; and when it ends, the first one again. Thread-safe.
+/// Which stores this process sweeps. Of all processes that serve a store, the one that holds an advisory lock for it sweeps. Where another program holds that lock,
+/// all processes use the next number of the same sequence. When that program releases it, they use the first number again. Thread-safe.
 /// </summary>
 internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks internalLocks)
 {
-    private const int MostNumbers = 100;
+    private const int MaxNumbers = 100;
 
-    private readonly Dictionary<string, (int Backend, int Number)> _ledBy = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (int Backend, int Number)> _leaderships = new(StringComparer.Ordinal);
 
-    /// <summary>Sweeps for a store, if no other process does.</summary>
-    /// <param name="store">Which.</param>
-    /// <param name="serves">Whether this process still serves it.</param>
-    /// <param name="isNew">Whether it did not before.</param>
+    /// <summary>Lets this process sweep for a store, unless another process does.</summary>
+    /// <param name="store">The name of the store.</param>
+    /// <param name="serves">Whether this process still serves a store.</param>
+    /// <param name="isNew">Whether this call made the process the one that sweeps.</param>
     public bool TryLead(string store, Func<string, bool> serves, out bool isNew)
     {
         isNew = false;
         var number = NumberFor(store);
         if (Leads(store, number)) return true;
 
-        // Not behind the lock: a server that is slow to answer must not hold up a scheduler that shuts down.
-        if (Blocking.Wait(dispatcher.AskAsync(session => session.Ask<int?>(SweepSql.Lead, number))) is not [{ } leading]) return false;
+        // Outside of the mutex: a slow server must not delay a scheduler that shuts down.
+        if (Blocking.Wait(dispatcher.AskAsync(session => session.Ask<int?>(SweepSql.AcquireLeadership, number))) is not [{ } backend]) return false;
 
-        lock (_ledBy)
+        lock (_leaderships)
         {
-            if (serves(store)) _ledBy[store] = (leading, number);
+            if (serves(store)) _leaderships[store] = (backend, number);
         }
 
         if (!serves(store))
@@ -42,43 +42,43 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks i
         return isNew = true;
     }
 
-    /// <summary>Lets another process do it.</summary>
+    /// <summary>Lets another process sweep for a store.</summary>
     public void Stop(string store)
     {
         int number;
-        lock (_ledBy)
+        lock (_leaderships)
         {
-            if (!_ledBy.Remove(store, out var led)) return;
+            if (!_leaderships.Remove(store, out var leadership)) return;
 
-            number = led.Number;
+            number = leadership.Number;
         }
 
         Stop(number);
     }
 
-    /// <summary>The number under which a store is swept, where those before it are held by other programs.</summary>
+    /// <summary>The number of the lock for a store: <paramref name="nth"/> is how many numbers before it are held by other programs.</summary>
     public static int NumberOf(string store, int nth) => (int)LockKey.Of(nth == 0 ? store : $"{store} {nth}").Value;
 
     private int NumberFor(string store)
     {
         var number = NumberOf(store, 0);
-        for (var nth = 1; nth < MostNumbers && internalLocks.IsHeldByAnother(InternalKeys.Sweeps, number); nth++) number = NumberOf(store, nth);
+        for (var nth = 1; nth < MaxNumbers && internalLocks.IsHeldByAnother(InternalKeys.Sweeps, number); nth++) number = NumberOf(store, nth);
         return number;
     }
 
     private bool Leads(string store, int number)
     {
-        (int Backend, int Number) led;
-        lock (_ledBy)
+        (int Backend, int Number) leadership;
+        lock (_leaderships)
         {
-            if (!_ledBy.TryGetValue(store, out led)) return false;
-            if (dispatcher.IsCurrent(led.Backend) && led.Number == number) return true;
+            if (!_leaderships.TryGetValue(store, out leadership)) return false;
+            if (dispatcher.IsCurrent(leadership.Backend) && leadership.Number == number) return true;
 
-            _ledBy.Remove(store);
+            _leaderships.Remove(store);
         }
 
-        // Another program has let go of an earlier number: so that no two processes sweep, all go back to it.
-        if (dispatcher.IsCurrent(led.Backend)) Stop(led.Number);
+        // Another program has released an earlier number. All processes return to it, so that no two of them sweep.
+        if (dispatcher.IsCurrent(leadership.Backend)) Stop(leadership.Number);
         return false;
     }
 
@@ -86,11 +86,11 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks i
     {
         try
         {
-            _ = dispatcher.AskAsync(session => session.Ask<int?>(SweepSql.StopLeading, number));
+            _ = dispatcher.AskAsync(session => session.Ask<int?>(SweepSql.ReleaseLeadership, number));
         }
-        catch (Exception away) when (away is JobLocksUnavailableException or ObjectDisposedException)
+        catch (Exception error) when (error is JobLocksUnavailableException or ObjectDisposedException)
         {
-            // Whatever led is gone with its session.
+            // The session has ended, and its leadership with it.
         }
     }
 }

@@ -1,20 +1,20 @@
 namespace JobLocks.Postgres.WaitQueue;
 
-/// <summary>What the sweep asks: missed wake-ups, free keys with waiting runs, and stores that no process serves.</summary>
+/// <summary>Statements of the sweep: missed wakes, free keys that have waiters, and stores that no process serves.</summary>
 internal static class SweepSql
 {
-    /// <summary>This session sweeps the line for the store whose number is $1, see <see cref="SweepLeadership"/>, if no other does. "JLsw" in ASCII.</summary>
-    public const string Lead = "SELECT to_jsonb(CASE WHEN pg_try_advisory_lock(1246524279, $1::int) THEN pg_backend_pid() END)";
+    /// <summary>Lets this session sweep for the store whose number is $1, see <see cref="SweepLeadership"/>, unless another session does. "JLsw" in ASCII.</summary>
+    public const string AcquireLeadership = "SELECT to_jsonb(CASE WHEN pg_try_advisory_lock(1246524279, $1::int) THEN pg_backend_pid() END)";
 
-    /// <summary>Another session may sweep for it.</summary>
-    public const string StopLeading = "SELECT to_jsonb(pg_advisory_unlock(1246524279, $1::int)::int)";
+    /// <summary>Lets another session sweep for the store.</summary>
+    public const string ReleaseLeadership = "SELECT to_jsonb(pg_advisory_unlock(1246524279, $1::int)::int)";
 
-    /// <summary>Whether the store $1 has runs in line.</summary>
-    public const string HasRuns = """SELECT to_jsonb(EXISTS (SELECT FROM "joblocks".line WHERE store = $1 #>> '{}'))""";
+    /// <summary>Whether the store $1 has entries in the wait queue.</summary>
+    public const string HasEntries = """SELECT to_jsonb(EXISTS (SELECT FROM "joblocks".line WHERE store = $1 #>> '{}'))""";
 
     /// <summary>
-    /// The keys that have a line, with what stands first under them, and whether somebody has them: $1 of them from the key $2 on. Goes from key to
-    /// key through the index, so that a long line costs no more than a short one. Where the turn of all is over, the first has 0 slots.
+    /// The first waiter of each key, and whether the key is held: $1 keys from the key $2 on. Goes from key to key through the index, so that a long queue costs no
+    /// more than a short one. If no waiter precedes others, it is the first that can start and is not woken. If there is none either, it has 0 slots.
     /// </summary>
     public const string Heads =
         $"""
@@ -48,7 +48,7 @@ internal static class SweepSql
                    WHERE    h.name IS NULL
                    AND      l.key = n.key
                    AND      l.woken IS NULL
-                   AND      {WaitQueueSql.MayCome}
+                   AND      {WaitQueueSql.CanStart}
                    ORDER BY place
                    LIMIT    1) AS late ON true
         LEFT   JOIN held ON held.key = n.key
@@ -56,7 +56,7 @@ internal static class SweepSql
         ORDER BY n.key
         """;
 
-    /// <summary>For each of the names $1[i], how many of its slots $2[i] somebody has; names with none are left out.</summary>
+    /// <summary>For each of the names $1[i], how many of its slots $2[i] are held. Names without a held slot are left out.</summary>
     public const string CountHeld =
         """
         SELECT   u.name, count(DISTINCT u.slot)::int
@@ -71,10 +71,10 @@ internal static class SweepSql
         """;
 
     /// <summary>
-    /// Of the store $1: times that are in the future. The clock of the server was set back, and the statements that compare these times with now() would not find the run before the
-    /// clock reaches them. The turn of a woken run and a limited wait begin again, now.
+    /// Corrects times of the store $1 that are in the future. The clock of the server was set back, and statements that compare these times with now() would not
+    /// find the run before the clock reaches them. The time-out of a wake and the time limit of a run start again, now.
     /// </summary>
-    public const string SetBack =
+    public const string CorrectFutureTimes =
         """
         WITH woken AS (
                  SELECT   place
@@ -100,7 +100,7 @@ internal static class SweepSql
         WHERE  place IN (SELECT place FROM woken UNION ALL SELECT place FROM limited)
         """;
 
-    /// <summary>Of the store $1: those whose time is over are woken to be told, if their turn has not come.</summary>
+    /// <summary>Of the store $1: wakes the runs whose time limit is over and that are not woken. They learn from their entries that it is over.</summary>
     public const string WakeOverdue =
         """
         UPDATE "joblocks".line
@@ -110,11 +110,11 @@ internal static class SweepSql
         """;
 
     /// <summary>
-    /// Of the store $1: those whose turn came a moment ago, and of which it does not know. A signal was lost, or no process had a free worker. They are for
-    /// the caller as far as it has free workers, by the parameters from $3 on; and after three seconds in any case for who sweeps for the store, where $2 is
-    /// true.
+    /// Of the store $1: claims wakes that are older than one second and not claimed yet. A notification was lost, or no process had a free worker. The caller claims
+    /// as many as it has free workers for, by the parameters from $3 on. Where $2 is true, the caller sweeps for the store, and also claims all wakes that are
+    /// older than three seconds.
     /// </summary>
-    public static readonly string TellForgotten =
+    public static readonly string ClaimMissedWakes =
         $"""
         WITH candidate AS MATERIALIZED (
                  SELECT   l.place, l.store, l.queue, $2 AND l.woken < now() - interval '3 s' AS is_overdue
@@ -138,10 +138,10 @@ internal static class SweepSql
         """;
 
     /// <summary>
-    /// Of the store $1: the next $3 from the place $2 on whose turn came and who have not come. Whoever was to park them, or to tell the store,
+    /// Of the store $1: the next $3 runs after the position $2 that were woken and have not started. The process that was to park them, or to deliver the wake,
     /// may have died.
     /// </summary>
-    public const string Missing =
+    public const string UnstartedRuns =
         """
         SELECT   place, key, name, store, run, queue, parked, told, since, extract(epoch FROM now() - since)::float8
         FROM     "joblocks".line
@@ -153,9 +153,10 @@ internal static class SweepSql
         """;
 
     /// <summary>
-    /// Of the store $1: the next $3 from the place $2 on, to be asked after. Not those that are just being parked. A time in the future is accepted: the clock of the server was set back.
+    /// Of the store $1: the next $3 runs after the position $2 that are not woken, to ask the store about. Skips runs that are just being parked. A time in the
+    /// future is accepted: the clock of the server was set back.
     /// </summary>
-    public const string Next =
+    public const string WaitersToCheck =
         """
         SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
         FROM     "joblocks".line
@@ -168,8 +169,8 @@ internal static class SweepSql
         """;
 
     /// <summary>
-    /// The stores that have runs in line and that no process serves, and for how many seconds that has been so, as far as sweeps have seen it. One row of each is marked with the time,
-    /// until a process serves the store again. Goes from store to store through the index.
+    /// The stores that have entries and that no process serves, and for how many seconds, as far as sweeps have seen that. One entry of each is marked with the
+    /// time, until a process serves the store again. Goes from store to store through the index.
     /// </summary>
     public const string UnservedStores =
         $"""
@@ -195,8 +196,8 @@ internal static class SweepSql
         """;
 
     /// <summary>
-    /// The store $1 has parked the runs $3, and they stand under other names $2 of it that no process uses: they keep their places under this one. Of a run
-    /// that stands more than once, one place is left.
+    /// Moves entries of the runs $3, which the store $1 has parked, from its other names $2 to this name. Only names that no process serves are moved. The runs
+    /// keep their positions. Of a run that has several entries, one is kept.
     /// </summary>
     public const string Adopt =
         $"""
@@ -216,14 +217,14 @@ internal static class SweepSql
         RETURNING run
         """;
 
-    /// <summary>The store $1 has no places any more.</summary>
-    public const string Bury = """DELETE FROM "joblocks".line WHERE store = $1""";
+    /// <summary>Removes all entries of the store $1.</summary>
+    public const string RemoveStore = """DELETE FROM "joblocks".line WHERE store = $1""";
 
-    /// <summary>The same, unless a process serves the store.</summary>
-    public const string BuryUnserved = $"{Bury} AND EXISTS (SELECT FROM (SELECT $1::text AS store) AS l WHERE NOT {PresenceSql.IsServed})";
+    /// <summary>Removes all entries of the store $1, unless a process serves it.</summary>
+    public const string RemoveUnservedStore = $"{RemoveStore} AND EXISTS (SELECT FROM (SELECT $1::text AS store) AS l WHERE NOT {PresenceSql.IsServed})";
 
-    /// <summary>The store $1 is called $2 now. A run that stands under both names keeps the place of the new one.</summary>
-    public const string Rename =
+    /// <summary>Renames the store $1 to $2. A run that has an entry under both names keeps the one under the new name.</summary>
+    public const string RenameStore =
         """
         WITH doubled AS (
             DELETE FROM "joblocks".line AS l

@@ -6,8 +6,8 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Notifications on the channel that are not from JobLocks: every role may send them. The first is logged at once, and those after it are counted and logged together
-/// once in a while. Thread-safe.
+/// Notifications on the channel that are not from JobLocks: every database role can send them. The first one is logged at once. Later ones are counted, and
+/// logged together at intervals. Thread-safe.
 /// </summary>
 internal sealed class UnknownNotifications : IDisposable
 {
@@ -15,7 +15,7 @@ internal sealed class UnknownNotifications : IDisposable
     private readonly ILogger _log;
     private readonly Timer _timer;
     private long _count;
-    private (string Said, int Backend) _last = ("", 0);
+    private (string Payload, int Backend) _last = ("", 0);
     private bool _isPaused;
     private bool _isClosed;
 
@@ -25,13 +25,13 @@ internal sealed class UnknownNotifications : IDisposable
         _timer = new(_ => EndPause(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
-    /// <summary>Counts one, and logs it if none was logged for a while.</summary>
-    public void Add(string said, int backend)
+    /// <summary>Counts a notification, and logs it if none was logged recently.</summary>
+    public void Add(string payload, int backend)
     {
         lock (_sync)
         {
             _count++;
-            _last = (said, backend);
+            _last = (payload, backend);
             if (_isPaused || _isClosed) return;
 
             _isPaused = true;
@@ -65,7 +65,7 @@ internal sealed class UnknownNotifications : IDisposable
         }
         catch (Exception unexpected)
         {
-            // A logger that throws. On a timer, that would end the process.
+            // The logger threw. On a timer, an exception would end the process.
             Debug.WriteLine(unexpected);
         }
     }
@@ -73,8 +73,8 @@ internal sealed class UnknownNotifications : IDisposable
     private void Log()
     {
         long count;
-        (string Said, int Backend) last;
+        (string Payload, int Backend) last;
         lock (_sync) (count, last, _count) = (_count, _last, 0);
-        _log.UnknownNotifications(count, last.Backend, DisplayText.Name(last.Said), LogThrottle.Pause.TotalSeconds);
+        _log.UnknownNotifications(count, last.Backend, DisplayText.Name(last.Payload), LogThrottle.Pause.TotalSeconds);
     }
 }

@@ -7,47 +7,47 @@ using Npgsql;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Job stores that no process serves. Their places let all others past, and are kept in case a process comes back. Those of a store in the memory of a
-/// process are removed much sooner. Used by the thread of the <see cref="WakeDispatcher"/> alone, but for <see cref="Bury"/>.
+/// Job stores that no process serves. Later runs pass their entries, which are kept in case a process serves the store again. The entries of a store in the
+/// memory of a process are removed much sooner. Used by the thread of the <see cref="WakeDispatcher"/> alone, except <see cref="RemoveEntries"/>.
 /// </summary>
 internal sealed class UnservedStores(WaitQueueStatements statements, JobLocksOptions options, ILogger log)
 {
-    // By this process. After a time that is short, the clock of the server need not be believed.
+    // By the clock of this process. For short times, this does not depend on the clock of the server, which may be set.
     private readonly Dictionary<string, TimeSpan> _unservedSince = new(StringComparer.Ordinal);
 
-    /// <summary>All of them, as of the last look.</summary>
+    /// <summary>The names of all these stores at the last sweep.</summary>
     public IReadOnlyCollection<string> Names => _unservedSince.Keys;
 
     /// <summary>
-    /// Removes the places of stores that were not served all the time that they are kept for. For a store in memory, that is so long that its process
-    /// cannot have been looking for a new session meanwhile. Where a store comes back after all, its runs find their way into the line again.
+    /// Removes the entries of stores that were unserved for as long as their entries are kept. For a store in memory, that is so long that its process cannot be
+    /// alive and only look for a new session. If a store is served again after all, its runs get new entries.
     /// </summary>
-    public void BuryOld()
+    public void RemoveExpired()
     {
         var unserved = Blocking.Wait(statements.ReadAsync(
-            SweepSql.UnservedStores, static row => (Store: row.GetString(0), For: TimeSpan.FromSeconds(row.GetDouble(1))), blocks: true, CancellationToken.None).AsTask());
-        foreach (var store in _unservedSince.Keys.Except(unserved.Select(static of => of.Store), StringComparer.Ordinal).ToList()) _unservedSince.Remove(store);
-        foreach (var (store, seenFor) in unserved)
+            SweepSql.UnservedStores, static row => (Store: row.GetString(0), UnservedFor: TimeSpan.FromSeconds(row.GetDouble(1))), blocks: true, CancellationToken.None).AsTask());
+        foreach (var store in _unservedSince.Keys.Except(unserved.Select(static store => store.Store), StringComparer.Ordinal).ToList()) _unservedSince.Remove(store);
+        foreach (var (store, markedFor) in unserved)
         {
             _unservedSince.TryAdd(store, BootClock.Now);
-            // A process of the store may be about to start, or has lost its session: so long, it has the time to show the store.
+            // A process may be about to serve the store: it starts, or opens a new session.
             if (BootClock.Now - _unservedSince[store] < options.LostAfter) continue;
 
-            // No process lives as long as the entries of most stores are kept, so the wait queue itself has their time.
-            var kept = VolatileStore.Is(store) ? options.LostAfter : options.KeepUnservedFor;
-            if (!VolatileStore.Is(store) && seenFor < kept) continue;
+            // No process lives as long as the entries of most stores are kept. So the table itself stores since when they are unserved.
+            var keptFor = VolatileStore.Is(store) ? options.LostAfter : options.KeepUnservedFor;
+            if (!VolatileStore.Is(store) && markedFor < keptFor) continue;
 
-            BuryUnserved(store);
+            RemoveUnserved(store);
             _unservedSince.Remove(store);
-            log.Buried(DisplayText.Name(store), kept);
+            log.Buried(DisplayText.Name(store), keptFor);
         }
     }
 
-    /// <summary>The same, unless a process has begun to serve the store since the look.</summary>
-    private void BuryUnserved(string store) =>
-        Blocking.Wait(statements.RunAsync(SweepSql.BuryUnserved, blocks: true, CancellationToken.None, new NpgsqlParameter<string> { TypedValue = store }).AsTask());
+    /// <summary>Removes the entries of a store that no process has begun to serve since the query.</summary>
+    private void RemoveUnserved(string store) =>
+        Blocking.Wait(statements.RunAsync(SweepSql.RemoveUnservedStore, blocks: true, CancellationToken.None, new NpgsqlParameter<string> { TypedValue = store }).AsTask());
 
-    /// <summary>Removes the places of a store. Waits for the server.</summary>
-    public void Bury(string store) =>
-        Blocking.Wait(statements.RunAsync(SweepSql.Bury, blocks: true, CancellationToken.None, new NpgsqlParameter<string> { TypedValue = store }).AsTask());
+    /// <summary>Removes the entries of a store. Waits for the server.</summary>
+    public void RemoveEntries(string store) =>
+        Blocking.Wait(statements.RunAsync(SweepSql.RemoveStore, blocks: true, CancellationToken.None, new NpgsqlParameter<string> { TypedValue = store }).AsTask());
 }

@@ -7,17 +7,17 @@ using Npgsql;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Runs the statements of the line on a few pooled connections, which are opened only where runs wait. Each has one form, which blocks where its
-/// caller has no asynchronous way: nothing is awaited then, so the task has ended when it is returned. Thread-safe.
+/// Runs the statements of the wait queue on a few pooled connections, which are opened only where runs wait. Each method blocks if its caller has no
+/// asynchronous way: it then awaits nothing, and the returned task has ended. Thread-safe.
 /// </summary>
 [SuppressMessage("Usage", "VSTHRD103:Call async methods when in an async method", Justification = "The caller says which of the two it needs.")]
-internal sealed class WaitQueueStatements(SessionConnector opening, JobLocksOptions options, PooledUse use) : IDisposable
+internal sealed class WaitQueueStatements(SessionConnector connector, JobLocksOptions options, PooledUse use) : IDisposable
 {
     private readonly ConcurrentDictionary<string, string> _texts = new(StringComparer.Ordinal);
     private NpgsqlConnection? _template;
 
     /// <summary>Runs one statement and reads all rows.</summary>
-    /// <exception cref="NpgsqlException">The server cannot be asked, or refuses.</exception>
+    /// <exception cref="NpgsqlException">The server cannot be reached, or returns an error.</exception>
     public async ValueTask<List<T>> ReadAsync<T>(string sql, Func<NpgsqlDataReader, T> read, bool blocks, CancellationToken stop, params NpgsqlParameter[] parameters)
     {
         var connection = await OpenAsync(blocks, stop).ConfigureAwait(false);
@@ -25,13 +25,13 @@ internal sealed class WaitQueueStatements(SessionConnector opening, JobLocksOpti
     }
 
     /// <summary>Runs one statement.</summary>
-    /// <exception cref="NpgsqlException">The server cannot be asked, or refuses.</exception>
+    /// <exception cref="NpgsqlException">The server cannot be reached, or returns an error.</exception>
     public async ValueTask RunAsync(string sql, bool blocks, CancellationToken stop, params NpgsqlParameter[] parameters) =>
         await ReadAsync(sql, static _ => 0, blocks, stop, parameters).ConfigureAwait(false);
 
-    /// <summary>Runs several statements in one transaction: what <paramref name="act"/> asks, each after the other.</summary>
-    /// <exception cref="NpgsqlException">The server cannot be asked, or refuses.</exception>
-    public async ValueTask<T> InTransactionAsync<T>(Func<NpgsqlConnection, ValueTask<T>> act, bool blocks, CancellationToken stop)
+    /// <summary>Runs the statements of <paramref name="run"/> in one transaction.</summary>
+    /// <exception cref="NpgsqlException">The server cannot be reached, or returns an error.</exception>
+    public async ValueTask<T> InTransactionAsync<T>(Func<NpgsqlConnection, ValueTask<T>> run, bool blocks, CancellationToken stop)
     {
         var connection = await OpenAsync(blocks, stop).ConfigureAwait(false);
         await using (connection.ConfigureAwait(false))
@@ -39,7 +39,7 @@ internal sealed class WaitQueueStatements(SessionConnector opening, JobLocksOpti
             var transaction = blocks ? connection.BeginTransaction() : await connection.BeginTransactionAsync(stop).ConfigureAwait(false);
             await using (transaction.ConfigureAwait(false))
             {
-                var result = await act(connection).ConfigureAwait(false);
+                var result = await run(connection).ConfigureAwait(false);
                 if (blocks) transaction.Commit();
                 else await transaction.CommitAsync(stop).ConfigureAwait(false);
                 return result;
@@ -48,7 +48,7 @@ internal sealed class WaitQueueStatements(SessionConnector opening, JobLocksOpti
     }
 
     /// <summary>Runs one statement on an open connection and reads all rows.</summary>
-    /// <exception cref="NpgsqlException">The server cannot be asked, or refuses.</exception>
+    /// <exception cref="NpgsqlException">The server cannot be reached, or returns an error.</exception>
     public async ValueTask<List<T>> ReadAsync<T>(
         NpgsqlConnection connection, string sql, Func<NpgsqlDataReader, T> read, bool blocks, CancellationToken stop, params NpgsqlParameter[] parameters)
     {
@@ -74,7 +74,7 @@ internal sealed class WaitQueueStatements(SessionConnector opening, JobLocksOpti
 
     private async ValueTask<NpgsqlConnection> OpenAsync(bool blocks, CancellationToken stop)
     {
-        var connection = opening.Pooled(use);
+        var connection = connector.Pooled(use);
         try
         {
             if (blocks) connection.Open();
@@ -94,9 +94,9 @@ internal sealed class WaitQueueStatements(SessionConnector opening, JobLocksOpti
         catch (PostgresException refused) when (WrongServerException.IsAboutConnect(refused))
         {
             await connection.DisposeAsync().ConfigureAwait(false);
-            throw ServerTrouble.Describe(opening.Server, WrongServerException.MayNotConnect(connection, refused));
+            throw ServerTrouble.Describe(connector.Server, WrongServerException.MayNotConnect(connection, refused));
         }
-        catch (NpgsqlException ended) when (opening.LearnsFrom(ended, connection))
+        catch (NpgsqlException ended) when (connector.LearnsFrom(ended, connection))
         {
             await connection.DisposeAsync().ConfigureAwait(false);
         }
@@ -109,7 +109,7 @@ internal sealed class WaitQueueStatements(SessionConnector opening, JobLocksOpti
         return await OpenAsync(blocks, stop).ConfigureAwait(false);
     }
 
-    /// <summary>The driver then advises to change the size of the pool, which is set here and not by the user.</summary>
+    /// <summary>Npgsql's message advises the user to enlarge the pool. But JobLocks sets that size, so the message is replaced.</summary>
     private static bool IsPoolFull(NpgsqlException thrown) => thrown is not PostgresException && thrown.Message.Contains("'Max Pool Size'", StringComparison.Ordinal);
 
     private async ValueTask SetUpAsync(NpgsqlConnection connection, bool blocks, CancellationToken stop)
@@ -119,16 +119,16 @@ internal sealed class WaitQueueStatements(SessionConnector opening, JobLocksOpti
         PooledSetUp.WasDone(connection);
     }
 
-    /// <summary>A connection may be older than what a stranger has put into the schema.</summary>
+    /// <summary>Another role may have put an object into the schema after the connection was opened.</summary>
     private async ValueTask EnsureOwnerAsync(NpgsqlConnection connection, bool blocks, CancellationToken stop)
     {
         try
         {
-            await opening.Owners.EnsureAsync(connection, blocks, stop).ConfigureAwait(false);
+            await connector.Owners.EnsureAsync(connection, blocks, stop).ConfigureAwait(false);
         }
         catch (WrongServerException foreign)
         {
-            throw ServerTrouble.Describe(opening.Server, foreign);
+            throw ServerTrouble.Describe(connector.Server, foreign);
         }
     }
 }

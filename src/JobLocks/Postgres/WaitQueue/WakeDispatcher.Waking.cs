@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using JobLocks.Diagnostics;
 using JobLocks.Primitives;
@@ -6,234 +7,254 @@ using Npgsql;
 
 namespace JobLocks.Postgres.WaitQueue;
 
-/// <content>Chooses those whose turn comes, and tells their stores.</content>
+/// <content>Wakes runs, and delivers their wakes to the job stores.</content>
 internal sealed partial class WakeDispatcher
 {
     private const int LongestPayload = 7999;
-    private const long NoPlace = 0;
+    private const long NoPosition = 0;
 
-    // No more are claimed than a slow store can be told of in time.
+    // A slow store must be able to take all wakes of one statement in time.
     private const int MostKeysAtOnce = 100;
 
-    // Well below the five seconds after which a sweep takes it that a store was not told.
-    private static readonly TimeSpan TellsWithin = TimeSpan.FromSeconds(3);
+    // Well below the five seconds after which a sweep takes a claimed wake for lost.
+    private static readonly TimeSpan DeliveryTimeout = TimeSpan.FromSeconds(3);
 
-    /// <summary>Has all whose turn comes under these keys woken, whatever store they are in.</summary>
-    /// <returns>How many.</returns>
+    /// <summary>Wakes all runs that can run under these keys, in every store.</summary>
+    /// <returns>The number of woken runs.</returns>
     public int Wake(IReadOnlyList<FreeKey> keys)
     {
         var woken = 0;
-        foreach (var some in keys.Chunk(MostKeysAtOnce))
+        foreach (var chunk in keys.Chunk(MostKeysAtOnce))
         {
-            woken += WakeSome(some);
-            // Those under a name that was let go meanwhile do not wait for all of these.
-            WakeReleased();
+            woken += WakeChunk(chunk);
+            // Waiters of a key that was released in the meantime do not wait for the other chunks.
+            WakeRequestedKeys();
         }
 
         return woken;
     }
 
-    /// <summary>The same for those under the keys that were let go of last.</summary>
-    public void WakeReleased()
+    /// <summary>Wakes the waiters of the keys that <see cref="RequestWakes"/> has collected.</summary>
+    public void WakeRequestedKeys()
     {
-        foreach (var released in TakeKeys().Chunk(MostKeysAtOnce)) WakeSome(released);
+        foreach (var released in TakeFreeKeys().Chunk(MostKeysAtOnce)) WakeChunk(released);
     }
 
-    /// <summary>Tells the stores of runs whose turn has come: ours at once, others through their processes.</summary>
+    /// <summary>Delivers wakes to their stores: directly where this process has claimed them, and by notifications to other processes otherwise.</summary>
     public void Deliver(IReadOnlyList<WaitingRun> woken)
     {
         PendingWakes.Add(woken.Where(static run => run.IsOurs));
-        foreach (var runs in woken.Where(static run => run.IsOurs).GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
+        foreach (var ofStore in woken.Where(static run => run.IsOurs).GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
         {
-            // Few at a time, so that the first of ten thousand need not wait for the last.
-            foreach (var some in runs.Chunk(100)) Deliver(StoreOf(runs.Key)!, some);
+            // In small chunks, so that the first of ten thousand runs need not wait for the last one.
+            foreach (var chunk in ofStore.Chunk(100)) Deliver(FindStore(ofStore.Key)!, chunk);
         }
 
-        // One that is not parked yet is told by the process that parks it.
-        var foreign = woken.Where(static run => run is { IsOurs: false, IsParked: true }).Select(static run => $"{run.Place} {run.Address.Store}")
-            // PostgreSQL refuses a longer one. The process that serves such a store finds the run in its sweep.
-            .Where(static news => Encoding.UTF8.GetByteCount(news) <= LongestPayload)
+        // A run that is not parked yet is left out: the process that parks it delivers its wake.
+        var payloads = woken.Where(static run => run is { IsOurs: false, IsParked: true }).Select(static run => $"{run.Place} {run.Address.Store}")
+            // PostgreSQL refuses a longer payload. The process that serves such a store finds the run in its sweep.
+            .Where(static payload => Encoding.UTF8.GetByteCount(payload) <= LongestPayload)
             .ToArray();
-        if (foreign.Length > 0) Run(WakeSql.Notify, new NpgsqlParameter<string[]> { TypedValue = foreign });
+        if (payloads.Length > 0) Execute(WakeSql.Notify, new NpgsqlParameter<string[]> { TypedValue = payloads });
     }
 
-    /// <summary>Tells a store of the runs whose turn came a while ago.</summary>
-    /// <param name="store">Which.</param>
-    /// <param name="leads">Whether this process does so in the end even if it has no free worker.</param>
-    public void TellForgotten(string store, bool leads) =>
-        Deliver(Ask(SweepSql.TellForgotten, [Text(store), new NpgsqlParameter<bool> { TypedValue = leads }, .. Free(_stores.Free)]));
+    /// <summary>Delivers the wakes of a store that were not claimed for a while.</summary>
+    /// <param name="store">The name of the store.</param>
+    /// <param name="isLeader">Whether this process sweeps for the store: it then claims them in the end even without a free worker.</param>
+    public void DeliverMissedWakes(string store, bool isLeader) =>
+        Deliver(ReadRuns(SweepSql.ClaimMissedWakes, [Text(store), new NpgsqlParameter<bool> { TypedValue = isLeader }, .. FreeWorkerParameters(_stores.Free)]));
 
-    /// <summary>Gives up the places of runs that will not come.</summary>
-    /// <param name="gone">Whose.</param>
-    /// <param name="wasTheirTurn">Whether others may come instead.</param>
-    public void GiveUp(IReadOnlyList<WaitingRun> gone, bool wasTheirTurn)
+    /// <summary>Removes the entries of runs that will never start.</summary>
+    /// <param name="gone">The runs.</param>
+    /// <param name="wereWoken">Whether the runs were woken: other runs are then woken instead.</param>
+    public void RemoveGoneRuns(IReadOnlyList<WaitingRun> gone, bool wereWoken)
     {
         if (gone.Count == 0) return;
 
         foreach (var run in gone)
         {
             _log.GaveUp(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
-            Parked.Remove(run.Place);
+            LocallyParked.Remove(run.Place);
         }
 
-        Run(EntrySql.Leave, Places(gone));
-        if (wasTheirTurn) Wake([.. gone.CountBy(static run => run.Key).Select(static of => new FreeKey(of.Key, of.Value))]);
+        Execute(EntrySql.Remove, PositionsOf(gone));
+        if (wereWoken) Wake([.. gone.CountBy(static run => run.Key).Select(static ofKey => new FreeKey(ofKey.Key, ofKey.Value))]);
     }
 
-    /// <summary>Asks a store after its runs; where it cannot answer for all at once, one by one, so that one of them holds up no other.</summary>
-    public IEnumerable<(WaitingRun Run, RunFate Fate)> FatesOf(
+    /// <summary>Asks a store for the fates of its runs. If it fails for all at once, they are asked for one by one, so that one run does not hold up the others.</summary>
+    public IEnumerable<(WaitingRun Run, RunFate Fate)> AskForFates(
         IReadOnlyList<WaitingRun> runs, Func<IReadOnlyList<WaitingRun>, CancellationToken, ValueTask<IReadOnlyList<RunFate>>> ask)
     {
         try
         {
             return [.. runs.Zip(Blocking.Wait(ask(runs, CancellationToken.None).AsTask()))];
         }
-        catch (Exception broken)
+        catch (Exception error)
         {
-            _log.StoreFailed(DisplayText.Name(runs[0].Address.Store), runs.Count, broken);
-            return runs.Count == 1 ? [] : runs.SelectMany(run => FatesOf([run], ask)).ToList();
+            _log.StoreFailed(DisplayText.Name(runs[0].Address.Store), runs.Count, error);
+            return runs.Count == 1 ? [] : runs.SelectMany(run => AskForFates([run], ask)).ToList();
         }
     }
 
-    public List<WaitingRun> Ask(string sql, params NpgsqlParameter[] parameters)
+    public List<WaitingRun> ReadRuns(string sql, params NpgsqlParameter[] parameters)
     {
-        var tellBy = BootClock.Now + TellsWithin;
-        return Blocking.Wait(_statements.ReadAsync(sql, row => ReadRun(row, tellBy), blocks: true, CancellationToken.None, parameters).AsTask());
+        var deliverBy = BootClock.Now + DeliveryTimeout;
+        return Blocking.Wait(_statements.ReadAsync(sql, row => ReadRun(row, deliverBy), blocks: true, CancellationToken.None, parameters).AsTask());
     }
 
-    public void Run(string sql, params NpgsqlParameter[] parameters) =>
+    public void Execute(string sql, params NpgsqlParameter[] parameters) =>
         Blocking.Wait(_statements.RunAsync(sql, blocks: true, CancellationToken.None, parameters).AsTask());
 
     private static NpgsqlParameter<string> Text(string value) => new() { TypedValue = value };
 
-    private static NpgsqlParameter<long[]> Places(IEnumerable<WaitingRun> runs) => new() { TypedValue = [.. runs.Select(static run => run.Place)] };
+    private static NpgsqlParameter<long[]> PositionsOf(IEnumerable<WaitingRun> runs) => new() { TypedValue = [.. runs.Select(static run => run.Place)] };
 
-    public static WaitingRun ReadRun(NpgsqlDataReader row, TimeSpan tellBy) => new(
-        row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)), row.GetBoolean(6), row.GetBoolean(7), row.GetFieldValue<DateTimeOffset>(8))
+    public static WaitingRun ReadRun(NpgsqlDataReader row, TimeSpan deliverBy) => new(
+        row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)),
+            row.GetBoolean(6), row.GetBoolean(7), row.GetFieldValue<DateTimeOffset>(8))
     {
         Waited = TimeSpan.FromSeconds(row.GetDouble(9)),
-        TellBy = tellBy,
+        TellBy = deliverBy,
     };
 
-    private IReadOnlyList<FreeKey> TakeKeys()
+    private IReadOnlyList<FreeKey> TakeFreeKeys()
     {
         lock (_sync)
         {
-            var keys = _keys;
-            if (keys.Count > 0) _keys = [];
-            return [.. keys.Select(static of => new FreeKey(of.Key, of.Value))];
+            var keys = _freeKeys;
+            if (keys.Count > 0) _freeKeys = [];
+            return [.. keys.Select(static free => new FreeKey(free.Key, free.Value))];
         }
     }
 
-    private int WakeSome(FreeKey[] keys)
+    private int WakeChunk(FreeKey[] keys)
     {
-        var woken = Ask(
+        var woken = ReadRuns(
             WakeSql.Wake,
             [
                 new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static free => free.Key.Value)] },
                 new NpgsqlParameter<int[]> { TypedValue = [.. keys.Select(static free => free.Free)] },
                 new NpgsqlParameter<bool[]> { TypedValue = [.. keys.Select(static free => free.CountsWoken)] },
-                .. Free(_stores.Free),
+                .. FreeWorkerParameters(_stores.Free),
             ]);
-        // Before they are told: a worker may be quicker than that.
-        foreach (var run in woken.Where(static run => run.IsOurs)) Woken.Add(run);
+        // Before their wakes are delivered: a worker may start the run at once.
+        foreach (var run in woken.Where(static run => run.IsOurs)) LocallyWoken.Add(run);
         Deliver(woken);
         if (woken.Exists(run => run is { IsOurs: false, IsParked: true } && Serves(run.Address.Store))) Defer();
         return woken.Count;
     }
 
-    /// <summary>Has a store start some runs. Where it fails, some of them may have been started all the same: it is asked before one is tried again.</summary>
+    /// <summary>Has a store start some runs. After an error, some of them may have been started nevertheless: the store is asked before a run is tried again.</summary>
     public List<(WaitingRun Run, RunFate Fate)> WakeOnce(IRunStore store, IReadOnlyList<WaitingRun> runs)
     {
         var isFirst = true;
-        async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> some, CancellationToken stop)
+        async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> chunk, CancellationToken stop)
         {
             if (isFirst)
             {
                 isFirst = false;
-                return await store.WakeAsync(some, stop).ConfigureAwait(false);
+                return await store.WakeAsync(chunk, stop).ConfigureAwait(false);
             }
 
-            var fates = await store.LookAsync(some, stop).ConfigureAwait(false);
-            return fates is [RunFate.Waits or RunFate.IsPutOff] && !some[0].IsTooLate ? await store.WakeAsync(some, stop).ConfigureAwait(false) : fates;
+            var fates = await store.LookAsync(chunk, stop).ConfigureAwait(false);
+            return fates is [RunFate.Waits or RunFate.IsPutOff] && !chunk[0].IsTooLate ? await store.WakeAsync(chunk, stop).ConfigureAwait(false) : fates;
         }
 
-        return [.. FatesOf(runs, WakeAsync)];
+        return [.. AskForFates(runs, WakeAsync)];
     }
 
-    /// <summary>Who dies between the acquire and this, or in the middle of it, has a sweep see to it.</summary>
+    /// <summary>Delivers wakes to a store of this process. If the process dies after it has claimed them, or in the middle of this, a sweep continues.</summary>
     private void Deliver(IRunStore store, WaitingRun[] runs)
     {
-        var woken = WakeOnce(store, runs);
-        foreach (var (run, _) in woken.Where(static run => run.Fate != RunFate.Comes)) PendingWakes.Remove(run.Place);
-        if (woken.Exists(static run => run.Fate == RunFate.ComesElsewhere)) HaveOthersLook(runs[0].Address.Store);
-        GiveUp([.. woken.Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wasTheirTurn: true);
-        LetPast([.. woken.Where(static run => run.Fate == RunFate.IsHeldBack).Select(static run => run.Run)]);
+        var fates = WakeOnce(store, runs);
+        foreach (var (run, _) in fates.Where(static run => run.Fate != RunFate.Comes)) PendingWakes.Remove(run.Place);
+        if (fates.Exists(static run => run.Fate == RunFate.ComesElsewhere)) NotifyOtherProcesses(runs[0].Address.Store);
+        RemoveGoneRuns([.. fates.Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wereWoken: true);
+        MarkHeldBack([.. fates.Where(static run => run.Fate == RunFate.IsHeldBack).Select(static run => run.Run)]);
     }
 
-    /// <summary>Has the schedulers of other processes look into a store: one of them has to start a run that was woken here.</summary>
-    public void HaveOthersLook(string store)
+    /// <summary>Handles a notification of another process: the position of a woken run, and its store.</summary>
+    /// <param name="payload">The payload. Every database role can send one, so it may have any form.</param>
+    /// <param name="backend">The process id of the server backend that sent it.</param>
+    public void OnNotification(string payload, int backend)
     {
-        // In the form of a turn, at a place that there is not: a process of an earlier version finds nothing to do.
-        var look = $"{NoPlace} {store}";
-        if (Encoding.UTF8.GetByteCount(look) <= LongestPayload) Run(WakeSql.Notify, new NpgsqlParameter<string[]> { TypedValue = [look] });
+        var separator = payload.IndexOf(' ', StringComparison.Ordinal);
+        if (separator < 0 || !long.TryParse(payload.AsSpan(0, separator), CultureInfo.InvariantCulture, out var position)) _unknownNotifications.Add(payload, backend);
+        else if (FindStore(payload[(separator + 1)..]) is { } store) OnNotification(position, store);
     }
 
-    /// <summary>The same for a sweep, which goes on where PostgreSQL has no room for a notification.</summary>
-    public void TryHaveOthersLook(string store) => Try(() => HaveOthersLook(store));
+    private void OnNotification(long position, IRunStore store)
+    {
+        if (position == NoPosition) store.LookAgain();
+        else RequestNotifiedDelivery(position);
+    }
 
-    /// <summary>Lets the next runs past those that a person holds back in their store.</summary>
-    private void LetPast(IReadOnlyList<WaitingRun> heldBack)
+    /// <summary>Asks the schedulers of other processes to look into a store: one of them must start a run that was woken here.</summary>
+    public void NotifyOtherProcesses(string store)
+    {
+        // The payload has the form of a wake, at a position that does not exist: a process of an earlier version finds nothing to do.
+        var payload = $"{NoPosition} {store}";
+        if (Encoding.UTF8.GetByteCount(payload) <= LongestPayload) Execute(WakeSql.Notify, new NpgsqlParameter<string[]> { TypedValue = [payload] });
+    }
+
+    /// <summary>Notifies other processes for a sweep, which must continue when the notification queue of PostgreSQL is full.</summary>
+    public void TryNotifyOtherProcesses(string store) => Try(() => NotifyOtherProcesses(store));
+
+    /// <summary>Lets the next runs pass those that a person holds back in their store.</summary>
+    private void MarkHeldBack(IReadOnlyList<WaitingRun> heldBack)
     {
         if (heldBack.Count == 0) return;
 
-        var keys = Blocking.Wait(_statements.ReadAsync(WakeSql.EndTurn, static row => new LockKey(row.GetInt64(0)), blocks: true, CancellationToken.None, Places(heldBack)).AsTask());
-        Wake([.. keys.CountBy(static key => key).Select(static of => new FreeKey(of.Key, of.Value))]);
+        var keys = Blocking.Wait(_statements.ReadAsync(
+            WakeSql.MarkHeldBack, static row => new LockKey(row.GetInt64(0)), blocks: true, CancellationToken.None, PositionsOf(heldBack)).AsTask());
+        Wake([.. keys.CountBy(static key => key).Select(static ofKey => new FreeKey(ofKey.Key, ofKey.Value))]);
     }
 
-    private void TellThose(long[] places)
+    private void DeliverWakes(long[] positions)
     {
-        var runs = Ask(WakeSql.Tell, [new NpgsqlParameter<long[]> { TypedValue = places }, .. Free(_stores.Free)]);
+        var runs = ReadRuns(WakeSql.ClaimWakes, [new NpgsqlParameter<long[]> { TypedValue = positions }, .. FreeWorkerParameters(_stores.Free)]);
         Deliver(runs);
-        if (runs.Count < places.Length) Defer();
+        if (runs.Count < positions.Length) Defer();
     }
 
-    /// <summary>What was left to others, or for when a worker is free here.</summary>
-    private void TellDeferred()
+    /// <summary>Delivers the wakes that were deferred until a worker of this process is free, or left to other processes.</summary>
+    private void DeliverDeferredWakes()
     {
         if (_stores.Free is not { Any: true } free) return;
 
-        var tellBy = BootClock.Now + TellsWithin;
+        var deliverBy = BootClock.Now + DeliveryTimeout;
         var runs = Blocking.Wait(_statements.ReadAsync(
-            WakeSql.TellDeferred, row => (Run: ReadRun(row, tellBy), HasVerdict: row.GetBoolean(10)), blocks: true, CancellationToken.None, Free(free)).AsTask());
-        if (runs.Count == 0 && !AnyUntold(free)) _isDeferred = false;
-        // A verdict is looked up.
-        foreach (var (run, _) in runs.Where(static of => !of.HasVerdict)) Woken.Add(run);
-        Deliver([.. runs.Select(static of => of.Run)]);
+            WakeSql.ClaimDeferredWakes, row => (Run: ReadRun(row, deliverBy), HasVerdict: row.GetBoolean(10)),
+                blocks: true, CancellationToken.None, FreeWorkerParameters(free)).AsTask());
+        if (runs.Count == 0 && !AnyUndelivered(free)) _hasDeferredWakes = false;
+        // A run with a verdict must read its entry.
+        foreach (var (run, _) in runs.Where(static claimed => !claimed.HasVerdict)) LocallyWoken.Add(run);
+        Deliver([.. runs.Select(static claimed => claimed.Run)]);
     }
 
-    /// <summary>Whether some are left for when the wakes under way have become runs, and a worker is free again.</summary>
-    private bool AnyUntold(FreeWorkers free) =>
-        Blocking.Wait(_statements.ReadAsync(WakeSql.AnyUntold, static row => row.GetBoolean(0), blocks: true, CancellationToken.None, free.Parameters([])[0]).AsTask()) is [true];
+    /// <summary>Whether wakes are left for the time when the pending ones have started and a worker is free again.</summary>
+    private bool AnyUndelivered(FreeWorkers free) =>
+        Blocking.Wait(_statements.ReadAsync(
+            WakeSql.AnyUndelivered, static row => row.GetBoolean(0), blocks: true, CancellationToken.None, free.Parameters([])[0]).AsTask()) is [true];
 
-    /// <summary>Leaves wakes to the first process with a free worker, which may be this one.</summary>
+    /// <summary>Leaves wakes to the first process that has a free worker, which may be this one.</summary>
     private void Defer()
     {
-        _isDeferred = true;
-        // One may have become free since that was asked.
-        if (_stores.Free.Any) Freed();
+        _hasDeferredWakes = true;
+        // A worker may have become free after the claim.
+        if (_stores.Free.Any) OnWorkerFreed();
     }
 
-    private NpgsqlParameter[] Free(FreeWorkers free)
+    private NpgsqlParameter[] FreeWorkerParameters(FreeWorkers free)
     {
         if (PendingWakes.AreMany)
         {
-            var asked = PendingWakes.Places;
-            var waiting = Blocking.Wait(_statements.ReadAsync(
-                WakeSql.PendingWakes, static row => row.GetInt64(0), blocks: true, CancellationToken.None, new NpgsqlParameter<long[]> { TypedValue = asked }).AsTask());
-            PendingWakes.Keep(asked, waiting.ToHashSet());
+            var positions = PendingWakes.Positions;
+            var pending = Blocking.Wait(_statements.ReadAsync(
+                WakeSql.PendingWakes, static row => row.GetInt64(0), blocks: true, CancellationToken.None, new NpgsqlParameter<long[]> { TypedValue = positions }).AsTask());
+            PendingWakes.KeepPending(positions, pending.ToHashSet());
         }
 
-        return free.Parameters(PendingWakes.Places);
+        return free.Parameters(PendingWakes.Positions);
     }
 }

@@ -1,4 +1,3 @@
-using System.Globalization;
 using JobLocks.Diagnostics;
 using JobLocks.Postgres.Locks;
 using JobLocks.Postgres.Reading;
@@ -10,17 +9,17 @@ using Npgsql;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Wakes the next ones, on a thread of its own: when a lock is released, when another process says so, and when a sweep finds what was missed.
+/// Wakes waiting runs on its own thread: after a lock is released, after a notification of another process, and after a sweep has found a missed wake.
 /// Thread-safe.
 /// </summary>
 internal sealed partial class WakeDispatcher : IDisposable
 {
-    // More notifications than that at once are a flood: a statement for each of its places would hold up the wake of a run.
-    private const int MostHeard = 1000;
+    // More notifications at once are a flood. A statement that looks up all their positions would delay the wake of a run.
+    private const int MostNotified = 1000;
 
-    private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(3);
-    private static readonly TimeSpan LongestBurial = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan ShortestFailure = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan LongestJoin = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan LongestRemoval = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan MinFailureWindow = TimeSpan.FromSeconds(5);
 
     private readonly object _sync = new();
     private readonly WaitQueueStatements _statements;
@@ -31,19 +30,19 @@ internal sealed partial class WakeDispatcher : IDisposable
     private readonly ServedStores _stores = new();
     private readonly StorePresence _presence;
     private readonly UnservedStores _unserved;
-    private readonly UnknownNotifications _unknownNews;
+    private readonly UnknownNotifications _unknownNotifications;
     private readonly RecentFailure _failure;
     private readonly RestoredEntries _restored;
-    // Earlier names of stores under which places may still stand. Used by the thread alone.
+    // Earlier names of stores, under which the wait queue may still have entries. Used by the dispatcher's thread alone.
     private readonly HashSet<string> _toRename = new(StringComparer.Ordinal);
 
-    private Dictionary<LockKey, int> _keys = [];
-    private HashSet<long> _places = [];
+    private Dictionary<LockKey, int> _freeKeys = [];
+    private HashSet<long> _positions = [];
     private Thread? _thread;
     private bool _isClosed;
-    private bool _hasNews;
-    private bool _isFreed;
-    private volatile bool _isDeferred;
+    private bool _isSweepRequested;
+    private bool _deliverDeferred;
+    private volatile bool _hasDeferredWakes;
 
     public WakeDispatcher(WaitQueueStatements statements, LockDispatcher dispatcher, InternalLocks internalLocks, JobLocksOptions options, ILogger log)
     {
@@ -52,122 +51,109 @@ internal sealed partial class WakeDispatcher : IDisposable
         _sweepInterval = options.SweepInterval;
         _log = log;
         _presence = new(dispatcher, log);
-        _unknownNews = new(log);
-        _failure = new(options.SweepInterval * 3 > ShortestFailure ? options.SweepInterval * 3 : ShortestFailure);
+        _unknownNotifications = new(log);
+        _failure = new(options.SweepInterval * 3 > MinFailureWindow ? options.SweepInterval * 3 : MinFailureWindow);
         _unserved = new(statements, options, log);
         _restored = new(statements, this, log);
         _sweep = new(statements, dispatcher, new(dispatcher, internalLocks), this, _unserved, new(statements, this, _unserved, options, log), options, log);
     }
 
-    /// <summary>Those that were woken from here.</summary>
-    public LocallyWokenRuns Woken { get; } = new();
+    /// <summary>The runs that this process has woken.</summary>
+    public LocallyWokenRuns LocallyWoken { get; } = new();
 
-    /// <summary>Those that were woken from here and are not known to have begun.</summary>
+    /// <summary>The runs that this process has woken and that are not known to have started.</summary>
     public PendingWakes PendingWakes { get; } = new();
 
-    /// <summary>Those that were parked from here.</summary>
-    public LocallyParkedRuns Parked { get; } = new();
+    /// <summary>The runs that this process has parked.</summary>
+    public LocallyParkedRuns LocallyParked { get; } = new();
 
-    /// <summary>For which stores this process can start runs.</summary>
+    /// <summary>The stores for which this process can start runs.</summary>
     public StorePresence Presence => _presence;
 
-    /// <summary>Whether a statement about waiting runs has failed lately: runs may wait for a lock that is free.</summary>
+    /// <summary>Whether a statement about waiting runs failed recently: runs may wait for a lock that is free.</summary>
     public bool IsBroken => _failure.IsRecent;
 
-    /// <summary>Has runs of a store woken from here. Called again, it looks at once whether a scheduler here can start them.</summary>
+    /// <summary>Wakes runs of a store from this process. A second call makes the dispatcher check at once whether a scheduler of this process can start them.</summary>
     public void Serve(IRunStore store)
     {
         _stores.Add(store);
-        store.WorkerFreed = Freed;
+        store.WorkerFreed = OnWorkerFreed;
         lock (_sync)
         {
-            _hasNews = true;
-            Start();
+            _isSweepRequested = true;
+            SignalThread();
         }
     }
 
-    /// <summary>A store is closed here: other processes may go on with it.</summary>
+    /// <summary>The store is closed in this process. Other processes may continue with it.</summary>
     public void Forget(IRunStore store)
     {
-        if (!_stores.Remove(store, out var earlier) || store.Id is not { } id) return;
+        if (!_stores.Remove(store, out var earlierNames) || store.Id is not { } id) return;
 
-        foreach (var name in earlier.Append(id).Distinct(StringComparer.Ordinal))
+        foreach (var name in earlierNames.Append(id).Distinct(StringComparer.Ordinal))
         {
             _sweep.Forget(name);
             _presence.Hide(name);
-            Parked.Forget(name);
+            LocallyParked.Forget(name);
         }
 
-        if (VolatileStore.Is(id)) Bury(id);
+        if (VolatileStore.Is(id)) RemoveEntriesOf(id);
     }
 
-    /// <summary>Whether runs of this store are woken from here.</summary>
-    public bool Serves(string store) => StoreOf(store) is not null;
+    /// <summary>Whether this process wakes runs of this store.</summary>
+    public bool Serves(string store) => FindStore(store) is not null;
 
-    /// <summary>Whether this store was closed here. A run of it may still be on its way into the wait queue.</summary>
+    /// <summary>Whether this store was closed in this process. One of its runs may still be about to enter the wait queue.</summary>
     public bool IsClosed(string store) => _stores.WasRemoved(store);
 
-    /// <summary>The store of this name; null where this process does not work on it.</summary>
-    public IRunStore? StoreOf(string store) => _stores.Find(store);
+    /// <summary>The store of this name; null where this process does not serve it.</summary>
+    public IRunStore? FindStore(string store) => _stores.Find(store);
 
-    /// <summary>Somebody may run now of those who wait for these keys. Waits for nothing.</summary>
-    public void TurnCame(IReadOnlyList<FreeKey> keys)
+    /// <summary>Requests that waiters of these keys are woken: at least one of them can run now. Returns at once.</summary>
+    public void RequestWakes(IReadOnlyList<FreeKey> keys)
     {
         lock (_sync)
         {
-            // Of a limit, each of several that let go makes room for one.
-            foreach (var (key, free, _) in keys) _keys[key] = _keys.GetValueOrDefault(key) + free;
-            Start();
+            // Each release of a limited lock frees one more slot.
+            foreach (var (key, free, _) in keys) _freeKeys[key] = _freeKeys.GetValueOrDefault(key) + free;
+            SignalThread();
         }
     }
 
-    /// <summary>The turn of this place has come, and its store may not know yet. Waits for nothing.</summary>
-    public void Tell(long place)
+    /// <summary>Requests that the wake at this position is delivered: its store may not know of it yet. Returns at once.</summary>
+    public void RequestDelivery(long position)
     {
         lock (_sync)
         {
-            _places.Add(place);
-            Start();
+            _positions.Add(position);
+            SignalThread();
         }
     }
 
-    /// <summary>The same where only a notification says so. Of very many at once, none is looked up by itself: all runs that are to be told are found together.</summary>
-    private void TellHeard(long place)
+    /// <summary>
+    /// Requests the delivery of a wake that a notification reports. In a flood, positions are not looked up one by one: all wakes that are not delivered are
+    /// found together.
+    /// </summary>
+    private void RequestNotifiedDelivery(long position)
     {
         lock (_sync)
         {
-            if (_places.Count < MostHeard) _places.Add(place);
-            else _isFreed = _isDeferred = true;
-            Start();
+            if (_positions.Count < MostNotified) _positions.Add(position);
+            else _deliverDeferred = _hasDeferredWakes = true;
+            SignalThread();
         }
     }
 
-    /// <summary>A worker of this process has become free. Waits for nothing.</summary>
-    private void Freed()
+    /// <summary>A worker of this process is free. Returns at once.</summary>
+    private void OnWorkerFreed()
     {
-        if (!_isDeferred) return;
+        if (!_hasDeferredWakes) return;
 
         lock (_sync)
         {
-            _isFreed = true;
-            Start();
+            _deliverDeferred = true;
+            SignalThread();
         }
-    }
-
-    /// <summary>What another process says: the place whose turn has come, and its store.</summary>
-    /// <param name="said">The payload. Every role may send one.</param>
-    /// <param name="backend">The server's process behind the session that sent it.</param>
-    public void Hear(string said, int backend)
-    {
-        var store = said.IndexOf(' ', StringComparison.Ordinal);
-        if (store < 0 || !long.TryParse(said.AsSpan(0, store), CultureInfo.InvariantCulture, out var place)) _unknownNews.Add(said, backend);
-        else if (StoreOf(said[(store + 1)..]) is { } served) Hear(place, served);
-    }
-
-    private void Hear(long place, IRunStore store)
-    {
-        if (place == NoPlace) store.LookAgain();
-        else TellHeard(place);
     }
 
     public void Dispose()
@@ -178,87 +164,87 @@ internal sealed partial class WakeDispatcher : IDisposable
             Monitor.PulseAll(_sync);
         }
 
-        _thread?.Join(LongestEnd);
-        _unknownNews.Dispose();
-        // Without these locks, no other process can start the runs of a store in memory.
+        _thread?.Join(LongestJoin);
+        _unknownNotifications.Dispose();
+        // No other process can start the runs of a store in the memory of this process, so their entries are removed.
         if (_dispatcher.HasWaitQueue == true)
         {
-            foreach (var store in _stores.All) if (store.Id is { } id && VolatileStore.Is(id)) Bury(id);
+            foreach (var store in _stores.All) if (store.Id is { } id && VolatileStore.Is(id)) RemoveEntriesOf(id);
         }
 
         _statements.Dispose();
     }
 
-    /// <summary>Behind the door.</summary>
-    private void Start()
+    /// <summary>Starts or wakes the dispatcher's thread. The caller holds <c>_sync</c>.</summary>
+    private void SignalThread()
     {
         if (_isClosed) return;
 
         Monitor.PulseAll(_sync);
-        _thread ??= SessionThread.Start("JobLocks line", Watch);
+        _thread ??= SessionThread.Start("JobLocks line", RunLoop);
     }
 
-    private void Watch()
+    private void RunLoop()
     {
         var sweepAt = BootClock.Now + _sweepInterval;
         while (true)
         {
-            long[] places;
-            bool isFreed;
+            long[] positions;
+            bool deliverDeferred;
             lock (_sync)
             {
-                while (!_isClosed && !_hasNews && !_isFreed && _keys.Count + _places.Count == 0 && (!_stores.Any || BootClock.Now < sweepAt))
-                    Monitor.Wait(_sync, !_stores.Any ? Timeout.InfiniteTimeSpan : Shorter(sweepAt - BootClock.Now));
+                while (!_isClosed && !_isSweepRequested && !_deliverDeferred && _freeKeys.Count + _positions.Count == 0 && (!_stores.Any || BootClock.Now < sweepAt))
+                    Monitor.Wait(_sync, !_stores.Any ? Timeout.InfiniteTimeSpan : AtLeastZero(sweepAt - BootClock.Now));
                 if (_isClosed) return;
 
-                if (_hasNews) sweepAt = BootClock.Now;
-                (isFreed, _isFreed, _hasNews) = (_isFreed, false, false);
-                (places, _places) = ([.. _places], []);
+                if (_isSweepRequested) sweepAt = BootClock.Now;
+                (deliverDeferred, _deliverDeferred, _isSweepRequested) = (_deliverDeferred, false, false);
+                (positions, _positions) = ([.. _positions], []);
             }
 
-            if (TakeKeys() is { Count: > 0 } keys) Try(() => Wake(keys));
-            if (places.Length > 0) Try(() => TellThose(places));
-            if (isFreed) Try(TellDeferred);
+            if (TakeFreeKeys() is { Count: > 0 } freeKeys) Try(() => Wake(freeKeys));
+            if (positions.Length > 0) Try(() => DeliverWakes(positions));
+            if (deliverDeferred) Try(DeliverDeferredWakes);
             if (BootClock.Now < sweepAt) continue;
 
-            // Not all processes at the same moment.
+            // A random interval, so that not all processes sweep at the same moment.
             sweepAt = BootClock.Now + (_sweepInterval * (0.9 + (0.2 * Random.Shared.NextDouble())));
             foreach (var store in _stores.All) Try(() => Sweep(store));
         }
     }
 
-    /// <summary>The runs in it are gone with it. Waits for the server, but not for long: without this, the places are removed later.</summary>
-    private void Bury(string store)
+    /// <summary>Removes the entries of a store whose runs end with it. Waits for the server, but not for long: otherwise a sweep removes the entries later.</summary>
+    private void RemoveEntriesOf(string store)
     {
-        var buried = Task.Factory.StartNew(() => Try(() => _unserved.Bury(store)), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-        Blocking.TryWait(buried, LongestBurial, CancellationToken.None);
+        var removal = Task.Factory.StartNew(() => Try(() => _unserved.RemoveEntries(store)), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        Blocking.TryWait(removal, LongestRemoval, CancellationToken.None);
     }
 
-    /// <summary>A store for which no scheduler works here is left to others.</summary>
+    /// <summary>Sweeps a store. A store for which no scheduler of this process works is left to other processes.</summary>
     private void Sweep(IRunStore store)
     {
         var id = Blocking.Wait(store.IdentifyAsync(CancellationToken.None).AsTask());
-        var earlier = _stores.Rename(store, id, out var isNew);
+        var earlierNames = _stores.Rename(store, id, out var isNew);
         if (isNew)
         {
-            _toRename.Add(earlier[^1]);
-            _log.Renamed(DisplayText.Name(earlier[^1]), DisplayText.Name(id));
+            _toRename.Add(earlierNames[^1]);
+            _log.Renamed(DisplayText.Name(earlierNames[^1]), DisplayText.Name(id));
         }
 
-        // A run that took its place meanwhile did so under the name that it knew.
-        foreach (var name in earlier.Where(name => _toRename.Contains(name) || _presence.Shows(name))) Rename(name, id);
+        // A run that was enqueued in the meantime has an entry under the name that it knew.
+        foreach (var name in earlierNames.Where(name => _toRename.Contains(name) || _presence.Shows(name))) Rename(name, id);
         var canStart = Blocking.Wait(store.CanStartRunsAsync(CancellationToken.None).AsTask());
-        // Other processes remove the entries of a store in memory while no scheduler here can start its runs: do not put them back.
+        // Other processes remove the entries of a store in memory while no scheduler of this process can start its runs. Do not restore them.
         if (_dispatcher.HasWaitQueue == true && (canStart || !VolatileStore.Is(id))) Try(() => _restored.Restore(store));
         if (canStart && Serves(id))
         {
             _presence.Show(id);
-            // It was forgotten meanwhile.
+            // Forget was called in the meantime.
             if (!Serves(id)) _presence.Hide(id);
             _sweep.Sweep(store);
             // Another run may have taken the worker that was free when a run was woken.
             var free = new FreeWorkers([store]);
-            if (PendingWakes.LateQueues(id).Any(queue => !free.Serve(queue))) TryHaveOthersLook(id);
+            if (PendingWakes.LateQueues(id).Any(queue => !free.Serve(queue))) TryNotifyOtherProcesses(id);
         }
         else
         {
@@ -267,47 +253,47 @@ internal sealed partial class WakeDispatcher : IDisposable
         }
     }
 
-    /// <summary>The places go with the store, whatever it is called: it was restored, or another process has named it anew. Where that fails, the next sweep tries again.</summary>
-    private void Rename(string before, string now)
+    /// <summary>The entries follow their store to its new name: it was restored, or another process has renamed it. If that fails, the next sweep tries again.</summary>
+    private void Rename(string oldName, string newName)
     {
-        _toRename.Add(before);
-        _sweep.Forget(before);
+        _toRename.Add(oldName);
+        _sweep.Forget(oldName);
         if (_dispatcher.HasWaitQueue != true) return;
 
-        Run(SweepSql.Rename, new NpgsqlParameter<string> { TypedValue = before }, new NpgsqlParameter<string> { TypedValue = now });
-        Parked.Rename(before, now);
-        _toRename.Remove(before);
-        // Last, since what is still shown is renamed again.
-        _presence.Hide(before);
+        Execute(SweepSql.RenameStore, new NpgsqlParameter<string> { TypedValue = oldName }, new NpgsqlParameter<string> { TypedValue = newName });
+        LocallyParked.Rename(oldName, newName);
+        _toRename.Remove(oldName);
+        // Last, since every name that is still shown is renamed again.
+        _presence.Hide(oldName);
     }
 
-    private static TimeSpan Shorter(TimeSpan left) => left > TimeSpan.Zero ? left : TimeSpan.Zero;
+    private static TimeSpan AtLeastZero(TimeSpan time) => time > TimeSpan.Zero ? time : TimeSpan.Zero;
 
-    private void Try(Action act)
+    private void Try(Action action)
     {
         try
         {
-            act();
+            action();
         }
-        catch (Exception broken)
+        catch (Exception error)
         {
-            // What was missed is found by a sweep.
-            Say(broken);
+            // A sweep finds the wakes that are missed here.
+            LogOnce(error);
         }
     }
 
-    /// <summary>Once, and not each second of an outage.</summary>
-    private void Say(Exception broken)
+    /// <summary>Logs the first error of an outage, and not one each second.</summary>
+    private void LogOnce(Exception error)
     {
         if (!_failure.Add()) return;
 
         try
         {
-            _log.LineFailed(_dispatcher.Server, broken);
+            _log.LineFailed(_dispatcher.Server, error);
         }
         catch (Exception)
         {
-            // A logger that throws must not end the process of the jobs, as an exception on this thread would.
+            // A logger that throws must not end the process, as an exception on this thread would do.
         }
     }
 }

@@ -1,14 +1,13 @@
 namespace JobLocks.Postgres.WaitQueue;
 
-/// <summary>Which runs of the line are woken, and which process tells their stores.</summary>
+/// <summary>Statements that wake runs, and that decide which process delivers a wake to the job store. The column "told" means: a process has claimed the delivery.</summary>
 internal static class WakeSql
 {
     /// <summary>
-    /// It is the turn of those who may run now under the keys $1, of which $2 more may run than do: of an exclusive lock the first,
-    /// if nobody's turn has come yet; of readers all that stand before a writer; of a limit as many as are free. Where $3 is true, $2 does
-    /// not take into account those whose turn has come already. Where the first is of a queue with a late run, it is woken in addition. Those for which the
-    /// caller has a free worker, by the parameters from $4 on, are for it to tell. The rows are locked, so that two who let go at once wake two and not one
-    /// twice.
+    /// Wakes the runs that can run now under the keys $1, where $2 more runs may run. Of an exclusive lock: the first run, unless it was woken before.
+    /// Of a shared lock: all readers before the first writer. Of a limited lock: as many runs as slots are free. Where $3 is true, runs that were woken before are
+    /// subtracted from $2. Where the first run belongs to a job queue with a late run, it is woken in addition. The caller claims the wakes for which it has a
+    /// free worker, by the parameters from $4 on. The rows are locked: two processes that release at the same time wake two runs, and not one run twice.
     /// </summary>
     public static readonly string Wake =
         $"""
@@ -49,10 +48,10 @@ internal static class WakeSql
                  SELECT late.place, late.store, late.queue
                  FROM   (SELECT key FROM unnest($1::bigint[]) AS k (key) ORDER BY key) AS a
                  CROSS  JOIN LATERAL (
-                            SELECT   l.place, l.store, l.queue, l.woken IS NOT NULL AS is_woken, EXISTS ({WaitQueueSql.Late}) AS is_late
+                            SELECT   l.place, l.store, l.queue, l.woken IS NOT NULL AS is_woken, EXISTS ({WaitQueueSql.LateRunOfQueue}) AS is_late
                             FROM     "joblocks".line AS l
                             WHERE    l.key = a.key
-                            AND      {WaitQueueSql.MayCome}
+                            AND      {WaitQueueSql.CanStart}
                             ORDER BY l.place
                             LIMIT    1
                             FOR UPDATE) AS late
@@ -67,10 +66,10 @@ internal static class WakeSql
         """;
 
     /// <summary>
-    /// The turn of the places $1 is over, if it was not: their runs keep their places, and the next ones are let past. A person holds them back, and so
-    /// nothing is known of the others in their queues.
+    /// Marks the runs at the positions $1 as held back by a person, if their wake has not expired: they keep their positions, and the next runs pass them.
+    /// They do not count as late, since they show nothing about their job queues. Returns their keys.
     /// </summary>
-    public const string EndTurn =
+    public const string MarkHeldBack =
         """
         UPDATE "joblocks".line
         SET    woken = 'epoch'
@@ -80,16 +79,16 @@ internal static class WakeSql
         """;
 
     /// <summary>
-    /// Says to the processes of another store that the turn of one of its runs has come. A commit with notifications waits for other such commits of the whole
-    /// server, so it may wait longer than other statements.
+    /// Sends the notifications $1. Each names a position and its store: the run there was woken, and its store does not know yet. A commit with notifications waits for
+    /// all other such commits of the server, so it may wait for longer than other statements.
     /// </summary>
     public const string Notify = "SELECT set_config('lock_timeout', '5000', true), pg_notify('joblocks', n) FROM unnest($1::text[]) AS n";
 
     /// <summary>
-    /// Those of the places $1 whose turn has come and that no store has been told of yet, as far as the caller has free workers by the parameters from $2
-    /// on: it is for the caller to tell them. Many may hear of a turn, and only one of them gets this answer.
+    /// Claims those of the positions $1 that are woken, parked and not claimed yet, as far as the caller has free workers by the parameters from $2 on. The caller
+    /// must deliver them. Many processes may hear of one wake, and only one of them claims it.
     /// </summary>
-    public static readonly string Tell =
+    public static readonly string ClaimWakes =
         $"""
         WITH candidate AS MATERIALIZED (
                  SELECT place, store, queue
@@ -112,10 +111,10 @@ internal static class WakeSql
         """;
 
     /// <summary>
-    /// The same for the first hundred of all places, by the parameters from $1 on. Says of each whether it has a verdict. No more are locked than there are
-    /// workers, so that another process that asks at the same moment finds the others.
+    /// Claims the first hundred wakes at any position, by the parameters from $1 on. Returns for each whether it has a verdict. Locks no more rows than there are
+    /// free workers, so that another process that claims at the same moment finds the others.
     /// </summary>
-    public static readonly string TellDeferred =
+    public static readonly string ClaimDeferredWakes =
         $"""
         WITH candidate AS MATERIALIZED (
                  SELECT   l.place, l.store, l.queue
@@ -136,9 +135,9 @@ internal static class WakeSql
         RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told, l.since, extract(epoch FROM now() - l.since)::float8, l.verdict IS NOT NULL
         """;
 
-    /// <summary>Whether one of the stores $1 is still to be told of a turn.</summary>
-    public const string AnyUntold = """SELECT EXISTS (SELECT FROM "joblocks".line WHERE store = ANY ($1) AND woken IS NOT NULL AND parked AND NOT told)""";
+    /// <summary>Whether a wake of one of the stores $1 is not claimed yet.</summary>
+    public const string AnyUndelivered = """SELECT EXISTS (SELECT FROM "joblocks".line WHERE store = ANY ($1) AND woken IS NOT NULL AND parked AND NOT told)""";
 
-    /// <summary>Those of the places $1 whose stores were told and whose runs have not begun.</summary>
+    /// <summary>Those of the positions $1 whose wake is claimed and whose run has not started.</summary>
     public const string PendingWakes = """SELECT place FROM "joblocks".line WHERE place = ANY ($1) AND told""";
 }

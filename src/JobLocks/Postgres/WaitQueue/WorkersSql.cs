@@ -1,12 +1,12 @@
 namespace JobLocks.Postgres.WaitQueue;
 
-/// <summary>How many wakes a process takes upon itself: no more than it has free workers for, less the wakes that it has on their way to a worker.</summary>
+/// <summary>How many wakes a process claims: no more than it has free workers, less the wakes that wait for a worker already.</summary>
 internal static class WorkersSql
 {
     /// <summary>
     /// The common table expression "ours": the rows of "candidate" (place, store, queue), in their order, for which the caller has a free worker. The
-    /// parameters from <paramref name="first"/> on are those of <see cref="FreeWorkers.Parameters"/>. A wake counts until its run has left the wait queue
-    /// or waits again, in whichever process that is.
+    /// parameters from <paramref name="first"/> on are those of <see cref="FreeWorkers.Parameters"/>. A pending wake occupies a worker until its run has left
+    /// the wait queue or waits again, in any process.
     /// </summary>
     public static string Ours(int first) =>
         $"""
