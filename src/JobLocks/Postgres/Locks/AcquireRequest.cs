@@ -30,13 +30,13 @@ internal sealed class AcquireRequest(IReadOnlyList<LockRequest> requests, Holder
     public StackTrace? Stack { get; init; }
 
     /// <summary>Who goes first, of those who stand in the line: see <see cref="QueuePrecedence"/>.</summary>
-    public long Before { get; set; }
+    public long Precedence { get; set; }
 
     /// <summary>The lock for which its turn has come; null for none.</summary>
-    public LockKey? ComesFor { get; init; }
+    public LockKey? WokenFor { get; init; }
 
     /// <summary>Whether it was refused for the sake of those who stand in the line, and not because somebody has the lock.</summary>
-    public bool IsBehind { get; set; }
+    public bool WasRefusedForQueue { get; set; }
 
     /// <summary>Its number in the order of arrival.</summary>
     public long Arrival { get; set; }
@@ -48,24 +48,24 @@ internal sealed class AcquireRequest(IReadOnlyList<LockRequest> requests, Holder
     public LockGrant?[] Grants { get; } = new LockGrant?[requests.Count];
 
     /// <summary>How many requests have no answer yet.</summary>
-    public int Open { get; set; } = requests.Count;
+    public int Unanswered { get; set; } = requests.Count;
 
     public int Refused { get; set; } = Granted;
 
     /// <summary>Whether the session has been told, and has not answered yet.</summary>
-    public bool IsAsked { get; set; }
+    public bool IsPending { get; set; }
 
     /// <summary>The caller has gone: what is granted now is given back.</summary>
     public bool IsAbandoned { get; set; }
 
     /// <summary>Asked of a session that broke before it answered.</summary>
-    public bool WasCutOff { get; set; }
+    public bool WasInterrupted { get; set; }
 
     /// <summary>What the caller is told when all requests are answered; null for a plain answer.</summary>
     public Exception? Failure { get; set; }
 
     /// <summary>Who goes first, of those who stand in the line of one of its requests: of several locks, its turn has come for one.</summary>
-    public long BeforeOf(int index) => requests[index].Key == ComesFor ? QueuePrecedence.HasCome : Before;
+    public long PrecedenceFor(int index) => requests[index].Key == WokenFor ? QueuePrecedence.Woken : Precedence;
 
     public void Complete()
     {

@@ -11,7 +11,7 @@ internal sealed partial class LocalLockTable
         var held = new List<LockGrant>();
         foreach (var entry in _entries.Values)
         {
-            if (entry.State != LockEntry.Stand.Held) continue;
+            if (entry.State != LockEntryState.Held) continue;
 
             foreach (var grant in entry.Grants)
             {

@@ -41,12 +41,12 @@ internal sealed partial class LockDispatcher
 
         foreach (var grant in collected)
         {
-            _log.HandleCollected(grant.ToString(), grant.Key.Value, DisplayText.Name(grant.Holder.Run ?? "unknown code"), grant.Since, PlaceOf(grant.Stack));
+            _log.HandleCollected(grant.ToString(), grant.Key.Value, DisplayText.Name(grant.Holder.Run ?? "unknown code"), grant.Since, CallerOf(grant.Stack));
         }
     }
 
     /// <summary>The frames of the caller, without ours on top of them.</summary>
-    private static string PlaceOf(StackTrace? stack)
+    private static string CallerOf(StackTrace? stack)
     {
         if (stack is null) return $"unknown: set {nameof(JobLocksOptions)}.{nameof(JobLocksOptions.CaptureStackOnAcquire)} to see it";
 

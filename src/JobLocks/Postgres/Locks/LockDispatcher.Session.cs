@@ -8,22 +8,22 @@ namespace JobLocks.Postgres.Locks;
 /// <content>The sessions, one after the other: how one is opened, proves itself, is lost, and is followed by the next.</content>
 internal sealed partial class LockDispatcher
 {
-    private const int MostPast = 16;
+    private const int MostFormerBackends = 16;
 
-    private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan ShortestReopenDelay = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan BetweenBreaks = TimeSpan.FromMilliseconds(500);
-    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan LongestReopenDelay = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan BetweenRetries = TimeSpan.FromSeconds(1);
 
     private readonly ReleaseListener _listener;
 
     // Sessions of this process that are gone for us, but perhaps not yet for the server.
-    private readonly Queue<int> _past = new();
+    private readonly Queue<int> _formerBackends = new();
     private LockSession? _session;
-    private Thread? _watch;
+    private Thread? _watchThread;
     private JobLocksUnavailableException? _failure;
     private IReadOnlyList<LockOperation> _sent = [];
-    private TimeSpan _pause = ShortestPause;
+    private TimeSpan _reopenDelay = ShortestReopenDelay;
     private TimeSpan _tryAgainAt;
     private TimeSpan _brokeAt = TimeSpan.MinValue / 2;
     private TimeSpan _provedAt;
@@ -31,7 +31,7 @@ internal sealed partial class LockDispatcher
     private bool _isOpen;
     private bool _isWanted;
     private InvalidOperationException? _interference;
-    private bool _beat;
+    private bool _heartbeatIsDue;
 
     /// <summary>
     /// The process counts its locks as lost before the server can give them away: the server hears nothing for LostAfter from the last
@@ -58,17 +58,17 @@ internal sealed partial class LockDispatcher
             _provedAt = opened.ProvedAt;
             Budget = opened.Budget;
             HasWaitQueue = opened.HasWaitQueue;
-            IsLineAside = opened.IsLineAside;
+            IsWaitQueueSuspended = opened.IsWaitQueueSuspended;
             HasReadModel = opened.HasReadModel;
             HasLimits = opened.HasLimits;
             HasFence = opened.HasFence;
             _failure = null;
             if (_table.Weight is var needed && needed > Budget) _table.TrimTo(Budget, TooManyLocks(needed, more: 0));
-            done = Send();
+            done = WakeSessionAndTakeDone();
         }
 
         Complete(done);
-        if (IsLineAside) _log.LineIsLocked(_options.Schema!);
+        if (IsWaitQueueSuspended) _log.LineIsLocked(_options.Schema!);
         Meter.Begin();
         OnOpened();
     }
@@ -90,13 +90,13 @@ internal sealed partial class LockDispatcher
                 _sent = [];
             }
 
-            done = Send();
+            done = WakeSessionAndTakeDone();
             (interference, _interference) = (_interference, null);
         }
 
         Complete(done);
         if (interference is null) CheckClock();
-        else Broke(session, interference);
+        else SessionBroke(session, interference);
     }
 
     /// <summary>The server has answered something else that was sent at a time: on a slow network, several questions take as long as a heartbeat may.</summary>
@@ -112,8 +112,8 @@ internal sealed partial class LockDispatcher
     /// <param name="session">Whose.</param>
     /// <param name="cause">Why.</param>
     /// <param name="held">What the session has.</param>
-    /// <param name="asksAgain">Whether what it asked for is asked for once more.</param>
-    public void Failed(LockSession session, Exception cause, IReadOnlySet<(LockKey Key, LockMode Mode)> held, bool asksAgain)
+    /// <param name="retriesOnce">Whether what it asked for is asked for once more.</param>
+    public void Failed(LockSession session, Exception cause, IReadOnlySet<(LockKey Key, LockMode Mode)> held, bool retriesOnce)
     {
         bool missing;
         List<AcquireRequest> done;
@@ -121,18 +121,18 @@ internal sealed partial class LockDispatcher
         {
             if (session != _session || _closed) return;
 
-            missing = _table.Compare(_sent, held, Unavailable(cause), asksAgain);
+            missing = _table.Compare(_sent, held, Unavailable(cause), retriesOnce);
             _sent = [];
-            done = Send();
+            done = WakeSessionAndTakeDone();
         }
 
         Complete(done);
-        if (!asksAgain) _log.StatementFailed(_opening.Server, cause);
-        if (missing) Broke(session, new InvalidOperationException("the session does not have all that it was granted: somebody has released its locks from outside"));
+        if (!retriesOnce) _log.StatementFailed(_connector.Server, cause);
+        if (missing) SessionBroke(session, new InvalidOperationException("the session does not have all that it was granted: somebody has released its locks from outside"));
     }
 
     /// <summary>The session could not be opened, or it is gone.</summary>
-    public void Broke(LockSession session, Exception cause)
+    public void SessionBroke(LockSession session, Exception cause)
     {
         IReadOnlyList<LockGrant> lost;
         List<AcquireRequest> done;
@@ -148,24 +148,24 @@ internal sealed partial class LockDispatcher
             var mustPause = failure is not null || BootClock.Now - _brokeAt < BetweenBreaks;
             _brokeAt = BootClock.Now;
             _session = null;
-            _isOpen = _beat = false;
-            _past.Enqueue(session.Backend);
-            if (_past.Count > MostPast) _past.Dequeue();
+            _isOpen = _heartbeatIsDue = false;
+            _formerBackends.Enqueue(session.Backend);
+            if (_formerBackends.Count > MostFormerBackends) _formerBackends.Dequeue();
             lost = _table.Lose(_sent, failure);
             _sent = [];
             // The runs are told while the connection still stands, and with it what it holds.
             foreach (var grant in lost) grant.DeclareLost(cause);
-            unanswered = failure is null ? [] : Swap(ref _questions);
+            unanswered = failure is null ? [] : TakeAll(ref _questions);
             _failure = failure;
-            if (mustPause) Pause();
+            if (mustPause) DelayReopening();
             else StartSession();
-            done = Send();
+            done = WakeSessionAndTakeDone();
             Monitor.PulseAll(_sync);
         }
 
         foreach (var question in unanswered) question.Fail(failure!);
         Complete(done);
-        if (failure is not null) _log.CannotOpen(_opening.Server, cause);
+        if (failure is not null) _log.CannotOpen(_connector.Server, cause);
         if (lost.Count == 0) return;
 
         Meter.Lost(lost.Count);
@@ -197,9 +197,9 @@ internal sealed partial class LockDispatcher
     }
 
     /// <summary>Whether a backend was a session of this process that is lost. It may hold its locks until the server gives it up.</summary>
-    public bool IsPast(int backend)
+    public bool IsFormerBackend(int backend)
     {
-        lock (_sync) return _past.Contains(backend);
+        lock (_sync) return _formerBackends.Contains(backend);
     }
 
     /// <summary>Whether it was disposed.</summary>
@@ -226,18 +226,18 @@ internal sealed partial class LockDispatcher
             var failure = new ObjectDisposedException(typeof(AdvisoryLocks).FullName);
             foreach (var grant in _table.Lose(_sent, failure)) grant.DeclareLost();
             _sent = [];
-            foreach (var question in Swap(ref _questions)) question.Fail(failure);
+            foreach (var question in TakeAll(ref _questions)) question.Fail(failure);
             done = _table.TakeDone();
             Monitor.PulseAll(_sync);
         }
 
-        lock (_rest) Monitor.PulseAll(_rest);
+        lock (_watchSync) Monitor.PulseAll(_watchSync);
         Complete(done);
         Meter.Dispose();
         return new(Task.WhenAll(session?.Ended ?? Task.CompletedTask, _listener.DisposeAsync().AsTask()));
     }
 
-    private static List<T> Swap<T>(ref List<T> full)
+    private static List<T> TakeAll<T>(ref List<T> full)
     {
         var taken = full;
         full = [];
@@ -255,8 +255,8 @@ internal sealed partial class LockDispatcher
 
     private void StartSession()
     {
-        _watch ??= SessionThread.Start("JobLocks watch", Watch);
-        _session = new(this, _opening, new(_options.OpensWithin));
+        _watchThread ??= SessionThread.Start("JobLocks watch", Watch);
+        _session = new(this, _connector, new(_options.OpensWithin));
         try
         {
             _session.Start();
@@ -266,16 +266,16 @@ internal sealed partial class LockDispatcher
             // The machine has no thread left for us: later, perhaps.
             _session = null;
             _failure = Unavailable(noThread);
-            Pause();
+            DelayReopening();
         }
     }
 
-    private void Pause()
+    private void DelayReopening()
     {
         // Not all processes at once, when a server comes back that all of them have lost.
-        _tryAgainAt = BootClock.Now + (_pause * (0.5 + Random.Shared.NextDouble()));
-        _pause = _pause * 2 < LongestPause ? _pause * 2 : LongestPause;
+        _tryAgainAt = BootClock.Now + (_reopenDelay * (0.5 + Random.Shared.NextDouble()));
+        _reopenDelay = _reopenDelay * 2 < LongestReopenDelay ? _reopenDelay * 2 : LongestReopenDelay;
     }
 
-    private JobLocksUnavailableException Unavailable(Exception cause) => ServerTrouble.Describe(_opening.Server, cause);
+    private JobLocksUnavailableException Unavailable(Exception cause) => ServerTrouble.Describe(_connector.Server, cause);
 }

@@ -20,29 +20,29 @@ internal sealed partial class LockDispatcher : ILockOwner, IAsyncDisposable
 
     private readonly object _sync = new();
     private readonly LocalLockTable _table;
-    private readonly SessionConnector _opening;
+    private readonly SessionConnector _connector;
     private readonly JobLocksOptions _options;
     private readonly TimeProvider _clock;
     private readonly ILogger _log;
     private readonly DeclaredLimits _limits;
-    private readonly LogThrottle _cannotTell = new();
+    private readonly LogThrottle _notificationLogThrottle = new();
     private List<SessionQuestion> _questions = [];
     private bool _closed;
 
-    public LockDispatcher(SessionConnector opening, JobLocksOptions options, TimeProvider clock, ILogger log, IMeterFactory? meters = null)
+    public LockDispatcher(SessionConnector connector, JobLocksOptions options, TimeProvider clock, ILogger log, IMeterFactory? meters = null)
     {
         _table = new(this);
         Meter = new(meters, () => _table.Count, () => _isOpen, options.NamesInTelemetry);
-        _opening = opening;
+        _connector = connector;
         _options = options;
         _clock = clock;
         _log = log;
-        _listener = new(opening, this, log);
+        _listener = new(connector, this, log);
         _limits = new(options, log);
     }
 
     /// <summary>Where the locks are, without secrets.</summary>
-    public string Server => _opening.Server;
+    public string Server => _connector.Server;
 
     public DateTimeOffset UtcNow => _clock.GetUtcNow();
 
@@ -50,13 +50,13 @@ internal sealed partial class LockDispatcher : ILockOwner, IAsyncDisposable
     public bool? HasWaitQueue { get; private set; }
 
     /// <summary>Whether runs cannot stand in the line for now only, since somebody has its table to himself.</summary>
-    public bool IsLineAside { get; private set; }
+    public bool IsWaitQueueSuspended { get; private set; }
 
     /// <summary>Runs cannot stand in the line any more: it is gone, or no longer ours to use.</summary>
-    public void ForgetLine() => HasWaitQueue = IsLineAside = false;
+    public void DisableWaitQueue() => HasWaitQueue = IsWaitQueueSuspended = false;
 
     /// <summary>What there is of our schema has changed.</summary>
-    public void Become(SessionConnection session)
+    public void ReadCapabilities(SessionConnection session)
     {
         HasWaitQueue = session.HasWaitQueue;
         HasReadModel = session.HasReadModel;
@@ -65,25 +65,25 @@ internal sealed partial class LockDispatcher : ILockOwner, IAsyncDisposable
     }
 
     /// <summary>Runs cannot stand in the line for now.</summary>
-    public void LeaveLine()
+    public void SuspendWaitQueue()
     {
         HasWaitQueue = false;
-        IsLineAside = true;
+        IsWaitQueueSuspended = true;
         _log.LineIsLocked(_options.Schema!);
     }
 
     /// <summary>Runs can stand in the line again.</summary>
-    public void TakeLineBack()
+    public void ResumeWaitQueue()
     {
-        IsLineAside = false;
+        IsWaitQueueSuspended = false;
         HasWaitQueue = true;
         _log.LineIsBack(_options.Schema!);
     }
 
     /// <summary>Other processes cannot be told what is released here.</summary>
-    public void CannotTell(Exception cause)
+    public void NotificationsFailed(Exception cause)
     {
-        if (_cannotTell.IsTime()) _log.CannotTell(_opening.Server, LogThrottle.Pause.TotalSeconds, cause);
+        if (_notificationLogThrottle.IsTime()) _log.CannotTell(_connector.Server, LogThrottle.Pause.TotalSeconds, cause);
     }
 
     /// <summary>How many locks of the server's table this process may need; without limit before a session was open.</summary>
@@ -108,10 +108,10 @@ internal sealed partial class LockDispatcher : ILockOwner, IAsyncDisposable
     public Action OnOpened { get; init; } = static () => { };
 
     /// <summary>Told of the keys in whose lines somebody stands whose turn comes now. Must not wait for anything.</summary>
-    public Action<IReadOnlyList<FreeKey>> OnTurn { get; init; } = static _ => { };
+    public Action<IReadOnlyList<FreeKey>> OnWaitersCanRun { get; init; } = static _ => { };
 
     /// <summary>Told what other processes say about the line, and by which backend.</summary>
-    public Action<string, int> Heard { get; init; } = static (_, _) => { };
+    public Action<string, int> OnNotification { get; init; } = static (_, _) => { };
 
     /// <summary>Set by the table when somebody waits for a lock of another process.</summary>
     public bool NeedsListener { get; set; }
@@ -128,28 +128,28 @@ internal sealed partial class LockDispatcher : ILockOwner, IAsyncDisposable
     /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>
     public AcquireRequest Enter(IReadOnlyList<LockRequest> requests, Holder holder, bool waits, long before, LockKey? comesFor, StackTrace? stack, bool mayBlock)
     {
-        var acquire = new AcquireRequest(requests, holder, waits) { Before = before, ComesFor = comesFor, Stack = stack };
+        var request = new AcquireRequest(requests, holder, waits) { Precedence = before, WokenFor = comesFor, Stack = stack };
         List<AcquireRequest> done;
         SessionWork? work;
         LockSession? session;
         lock (_sync)
         {
             EnsureSession();
-            if (!_table.HasRoomFor(acquire, Budget)) throw TooManyLocks(_table.Weight, _table.WeightOf(acquire));
+            if (!_table.HasRoomFor(request, Budget)) throw TooManyLocks(_table.Weight, _table.WeightOf(request));
 
-            _table.Enter(acquire);
+            _table.Enter(request);
             session = _session;
-            work = mayBlock && acquire.IsAsked ? TakeWorkInPlace() : null;
-            done = Send();
+            work = mayBlock && request.IsPending ? TakeWorkOnCallerThread() : null;
+            done = WakeSessionAndTakeDone();
         }
 
         Complete(done);
-        if (work is not null) session!.Do(work);
-        return acquire;
+        if (work is not null) session!.Execute(work);
+        return request;
     }
 
     /// <summary>The caller has gone: what it was or will be granted is given back.</summary>
-    public void Abandon(AcquireRequest acquire) => Change(static (table, acquire) => table.Abandon(acquire), acquire);
+    public void Abandon(AcquireRequest request) => Change(static (table, request) => table.Abandon(request), request);
 
     /// <summary>Gives a lock back. The server is told by and by, but before anything that is asked after this.</summary>
     public void Release(LockGrant grant)
@@ -167,10 +167,10 @@ internal sealed partial class LockDispatcher : ILockOwner, IAsyncDisposable
     public void RetryAll() => Change(static (table, _) => table.RetryAll(), 0);
 
     /// <summary>Somebody stands in the lines of these keys, and their turn comes now.</summary>
-    public void TurnCame(IReadOnlyList<FreeKey> keys)
+    public void WaitersCanRun(IReadOnlyList<FreeKey> keys)
     {
-        lock (_sync) _turnCameAt = BootClock.Now;
-        OnTurn(keys);
+        lock (_sync) _waitersCouldRunAt = BootClock.Now;
+        OnWaitersCanRun(keys);
     }
 
     /// <summary>Listens to other processes for a while.</summary>
@@ -194,7 +194,7 @@ internal sealed partial class LockDispatcher : ILockOwner, IAsyncDisposable
         {
             EnsureSession();
             _questions.Add(new(session => answer.TrySetResult(ask(session)), failure => answer.TrySetException(failure)));
-            done = Send();
+            done = WakeSessionAndTakeDone();
         }
 
         Complete(done);
@@ -222,36 +222,36 @@ internal sealed partial class LockDispatcher : ILockOwner, IAsyncDisposable
     }
 
     /// <summary>A reader has let go of what others here still share.</summary>
-    public void StrikeOut(LockOperation release) => _questions.Add(new(session => session.StrikeOut([release]), static _ => { }));
+    public void DeleteReadModelRow(LockOperation release) => _questions.Add(new(session => session.DeleteReadModelRows([release]), static _ => { }));
 
     /// <summary>The share of this process is used up.</summary>
     /// <param name="needed">How many locks of the server's table it needs without the request that is refused.</param>
     /// <param name="more">How many that request needs.</param>
     public JobLocksUnavailableException TooManyLocks(int needed, int more) => new(
-        $"This process needs {needed} locks of the lock table of PostgreSQL at {_opening.Server}, and {more} more for this request. Its share is {Budget}, "
+        $"This process needs {needed} locks of the lock table of PostgreSQL at {_connector.Server}, and {more} more for this request. Its share is {Budget}, "
         + "a quarter of that table: a full one would keep every client from connecting. Raise max_locks_per_transaction there, or hold and wait for fewer keys at once.");
 
     private static void Complete(List<AcquireRequest> done)
     {
-        foreach (var acquire in done) acquire.Complete();
+        foreach (var request in done) request.Complete();
     }
 
-    private void Change<T>(Action<LocalLockTable, T> change, T what)
+    private void Change<T>(Action<LocalLockTable, T> change, T argument)
     {
         List<AcquireRequest> done;
         lock (_sync)
         {
-            change(_table, what);
-            done = Send();
+            change(_table, argument);
+            done = WakeSessionAndTakeDone();
         }
 
         Complete(done);
     }
 
     /// <summary>Wakes the session where there is something for it.</summary>
-    private List<AcquireRequest> Send()
+    private List<AcquireRequest> WakeSessionAndTakeDone()
     {
-        if (_session is { Idles: true, IsBusy: false } && HasUrgentWork) Monitor.PulseAll(_sync);
+        if (_session is { IsIdle: true, IsBusy: false } && HasUrgentWork) Monitor.PulseAll(_sync);
         if (NeedsListener && !_closed) _listener.Start();
         NeedsListener = false;
         return _table.TakeDone();

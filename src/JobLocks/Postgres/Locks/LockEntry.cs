@@ -9,36 +9,21 @@ namespace JobLocks.Postgres.Locks;
 internal sealed class LockEntry(LockKey key)
 {
     /// <summary>Something that other processes see.</summary>
-    internal enum Sign
+    internal enum Signal
     {
         /// <summary>Not there.</summary>
         None,
 
         /// <summary>The session has been told to set it.</summary>
-        Asked,
+        Requested,
 
         /// <summary>There.</summary>
         Set,
     }
 
-    internal enum Stand
-    {
-        /// <summary>Nobody here has it or asks for it.</summary>
-        Free,
-
-        /// <summary>The server is being asked.</summary>
-        Asked,
-
-        /// <summary>The session has it.</summary>
-        Held,
-
-        /// <summary>Its session is gone, but some of its handles are not yet disposed: their runs may still work.</summary>
-        Lost,
-    }
-
     public LockKey Key => key;
 
-    public Stand State { get; set; }
+    public LockEntryState State { get; set; }
 
     /// <summary>How it is asked for or held.</summary>
     public LockMode Mode { get; set; }
@@ -50,28 +35,30 @@ internal sealed class LockEntry(LockKey key)
     public int Joining { get; set; }
 
     /// <summary>Those who wait for it here, in the order of their arrival.</summary>
-    public LinkedList<AcquireRequest> Waiting { get; } = [];
+    public LinkedList<AcquireRequest> Waiters { get; } = [];
 
     /// <summary>Those who want a slot of this name while another request for one is on its way.</summary>
-    public Queue<(AcquireRequest Request, int Index)> WaitingForSlots { get; } = [];
+    public Queue<(AcquireRequest Request, int Index)> SlotWaiters { get; } = [];
 
     /// <summary>Whether a request for a slot of this name is on its way: a second one at the same time could be given the same slot.</summary>
-    public bool AsksForSlot { get; set; }
+    public bool IsRequestingSlot { get; set; }
 
     /// <summary>Whether other processes see that somebody waits here.</summary>
-    public Sign Mark { get; set; }
+    public Signal WaiterSignal { get; set; }
 
     /// <summary>Whether readers of other processes see that a writer waits here.</summary>
-    public Sign Intent { get; set; }
+    public Signal WriterSignal { get; set; }
 
     /// <summary>The key of the line whose next one may come when it is given back: that of the name, where this is one of its slots.</summary>
-    public LockKey? Line { get; set; }
+    public LockKey? QueueKey { get; set; }
 
     /// <summary>The token of the grant; readers who share one share it.</summary>
     public long Token { get; set; }
 
-    public bool IsUnused => State == Stand.Free && Waiting.Count == 0 && WaitingForSlots.Count == 0 && !AsksForSlot && Mark == Sign.None && Intent == Sign.None && Joining == 0;
+    public bool IsUnused =>
+        State == LockEntryState.Free && Waiters.Count == 0 && SlotWaiters.Count == 0 && !IsRequestingSlot && WaiterSignal == Signal.None && WriterSignal == Signal.None && Joining == 0;
 
     /// <summary>Whether the server may be asked for it: the process itself does not stand in the way.</summary>
-    public bool IsFreeFor(LockMode mode) => State == Stand.Free || (mode == LockMode.Shared && Mode == LockMode.Shared && State is Stand.Asked or Stand.Held);
+    public bool IsFreeFor(LockMode mode) =>
+        State == LockEntryState.Free || (mode == LockMode.Shared && Mode == LockMode.Shared && State is LockEntryState.Requested or LockEntryState.Held);
 }

@@ -12,7 +12,7 @@ internal sealed record LockOperation(OperationCode Verb, LockKey Key)
     /// <summary>
     /// A take: those who stand in the line before this place go first, see <see cref="QueuePrecedence"/>. A release: the key in whose line the next one stands.
     /// </summary>
-    public long Line { get; init; }
+    public long QueueArgument { get; init; }
 
     /// <summary>Who asks, where somebody waits for the answer.</summary>
     public AcquireRequest? Request { get; init; }

@@ -169,7 +169,7 @@ internal static class LockSql
         """;
 
     /// <summary>Takes back all that this session shows to others: that somebody waits, or that a writer does.</summary>
-    public const string TakeBackSigns =
+    public const string ClearSignals =
         """
         SELECT CASE classid
                WHEN 1246525300 THEN pg_advisory_unlock_shared(1246525300, objid::int)
@@ -184,7 +184,7 @@ internal static class LockSql
         """;
 
     /// <summary>What this session holds under <c>bigint</c> keys, after a statement of which nobody knows how far it came.</summary>
-    public const string Mine =
+    public const string HeldKeys =
         """
         SELECT (classid::bigint << 32) | objid::bigint, mode = 'ShareLock'
         FROM   pg_locks

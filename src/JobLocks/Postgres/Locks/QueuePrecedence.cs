@@ -4,10 +4,10 @@ namespace JobLocks.Postgres.Locks;
 internal static class QueuePrecedence
 {
     /// <summary>Nobody: its turn has come.</summary>
-    public const long HasCome = 0;
+    public const long Woken = 0;
 
     /// <summary>All, and the answer says which place it would have: for one who waits without standing in the line.</summary>
-    public const long DrawsPlace = long.MaxValue - 1;
+    public const long DrawsPosition = long.MaxValue - 1;
 
     /// <summary>All.</summary>
     public const long Newcomer = long.MaxValue;

@@ -8,7 +8,7 @@ internal sealed class TransactionLock : ILockOwner
 {
     private static readonly TransactionLock Owner = new();
 
-    public static async Task<JobLockHandle?> TryTakeAsync(LockRequest request, NpgsqlTransaction transaction, CancellationToken stop)
+    public static async Task<JobLockHandle?> TryAcquireAsync(LockRequest request, NpgsqlTransaction transaction, CancellationToken stop)
     {
         ArgumentNullException.ThrowIfNull(transaction);
 
@@ -20,7 +20,7 @@ internal sealed class TransactionLock : ILockOwner
 
     private static NpgsqlCommand CommandIn(NpgsqlTransaction transaction, LockRequest request)
     {
-        InvalidOperationException? over = null;
+        InvalidOperationException? cause = null;
         try
         {
             if (transaction.Connection is { } connection)
@@ -29,10 +29,10 @@ internal sealed class TransactionLock : ILockOwner
         catch (InvalidOperationException completed)
         {
             // Thrown by the driver for one that was committed, rolled back or disposed.
-            over = completed;
+            cause = completed;
         }
 
-        throw new ArgumentException($"The transaction is over, so the lock {request} cannot be taken in it.", nameof(transaction), over);
+        throw new ArgumentException($"The transaction is over, so the lock {request} cannot be taken in it.", nameof(transaction), cause);
     }
 
     void ILockOwner.Release(LockGrant grant)

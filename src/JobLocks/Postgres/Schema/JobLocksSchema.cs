@@ -11,12 +11,12 @@ namespace JobLocks.Postgres.Schema;
 /// <summary>The few objects of ours in the database. Set up by the first process that comes, under a lock, so that many may come at once.</summary>
 internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners, ILogger log)
 {
-    private const string UndoSql = "ROLLBACK";
+    private const string RollbackSql = "ROLLBACK";
 
     private long _lastToken;
 
     /// <summary>A session has drawn a fencing token.</summary>
-    public void Drew(long token)
+    public void NoteToken(long token)
     {
         // Two sessions, of which one is lost, may come at once. A new sequence starts far enough above for that.
         if (token > Volatile.Read(ref _lastToken)) Volatile.Write(ref _lastToken, token);
@@ -29,23 +29,23 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
         if (options.Schema is not { } schema) return default;
 
         Blocking.Wait(owners.RunAsync(connection, blocks: true, CancellationToken.None).AsTask());
-        var state = Look(connection, schema);
+        var state = Read(connection, schema);
         if (state.Version < SchemaSql.Version)
         {
             if (!options.PrepareSchema) throw Missing(schema, state.Version, $"{nameof(JobLocksOptions.PrepareSchema)} is false");
 
             Create(connection, schema, state.Version, watch);
-            watch.GoOn();
+            watch.Restart();
             Blocking.Wait(owners.RunAsync(connection, blocks: true, CancellationToken.None).AsTask());
-            state = Look(connection, schema);
+            state = Read(connection, schema);
         }
 
-        SayWhatIsMissing(state);
+        LogUnusableParts(state);
         return state;
     }
 
     /// <summary>Says in the log what this role may not use.</summary>
-    public void SayWhatIsMissing(SchemaState state)
+    public void LogUnusableParts(SchemaState state)
     {
         var schema = options.Schema!;
         if (state.Fence == 0) log.NoFence(schema);
@@ -55,7 +55,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
     }
 
     /// <summary>Looks what there is. Waits for nothing.</summary>
-    public static SchemaState Look(NpgsqlConnection connection, string schema)
+    public static SchemaState Read(NpgsqlConnection connection, string schema)
     {
         using var command = new NpgsqlCommand(SchemaSql.Look, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = schema } } };
         using var reader = command.ExecuteReader();
@@ -70,21 +70,21 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
         try
         {
             connection.Notice += OnNotice;
-            SayLastToken(connection);
+            SetLastToken(connection);
             // In one transaction, which the script opens and ends itself.
             foreach (var statement in SchemaSql.StatementsFor(schema))
             {
-                if (!statement.EndsWith(SchemaSql.OneAtATime, StringComparison.Ordinal))
+                if (!statement.EndsWith(SchemaSql.ScriptLock, StringComparison.Ordinal))
                 {
                     Run(connection, statement);
                     continue;
                 }
 
-                new SetUpTurn(connection, watch, schema, log).Take();
+                new SetUpLock(connection, watch, schema, log).Acquire();
                 // It was waited for, and whoever had it has done all of this: changing tables once more would be in the way of those who use them.
-                if (Look(connection, schema).Version >= SchemaSql.Version)
+                if (Read(connection, schema).Version >= SchemaSql.Version)
                 {
-                    Run(connection, UndoSql);
+                    Run(connection, RollbackSql);
                     return;
                 }
             }
@@ -102,12 +102,12 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
     }
 
     /// <summary>A sequence that is made again starts above it, also where the server's clock was set back.</summary>
-    private void SayLastToken(NpgsqlConnection connection)
+    private void SetLastToken(NpgsqlConnection connection)
     {
         if (Volatile.Read(ref _lastToken) is not (> 0 and var last)) return;
 
         var text = last.ToString(CultureInfo.InvariantCulture);
-        using var command = new NpgsqlCommand(SchemaSql.SayLastToken, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = text } } };
+        using var command = new NpgsqlCommand(SchemaSql.SetLastToken, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = text } } };
         command.ExecuteNonQuery();
     }
 
@@ -123,9 +123,9 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
         command.ExecuteNonQuery();
     }
 
-    private void OnNotice(object sender, NpgsqlNoticeEventArgs said)
+    private void OnNotice(object sender, NpgsqlNoticeEventArgs notice)
     {
-        if (said.Notice.MessageText.StartsWith("JobLocks", StringComparison.Ordinal)) log.SchemaNotice(DisplayText.Message(said.Notice.MessageText));
+        if (notice.Notice.MessageText.StartsWith("JobLocks", StringComparison.Ordinal)) log.SchemaNotice(DisplayText.Message(notice.Notice.MessageText));
     }
 
     private static WrongServerException Missing(string schema, int version, string why) => new(

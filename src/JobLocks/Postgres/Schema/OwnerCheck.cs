@@ -32,9 +32,9 @@ internal sealed class OwnerCheck(JobLocksOptions options)
 
         var askedAt = Milliseconds;
         if (options.SchemaOwner is { } owner)
-            await AskAsync(new(OwnerSql.SayOwner, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = owner } } }, blocks, stop).ConfigureAwait(false);
+            await AskAsync(new(OwnerSql.SetOwner, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = owner } } }, blocks, stop).ConfigureAwait(false);
 
-        Judge(await AskAsync(new(SchemaSql.For(schema, OwnerSql.Foreign), connection), blocks, stop).ConfigureAwait(false) as string, askedAt);
+        ThrowIfUntrusted(await AskAsync(new(SchemaSql.For(schema, OwnerSql.Foreign), connection), blocks, stop).ConfigureAwait(false) as string, askedAt);
     }
 
     /// <summary>Asks again on a connection of which <see cref="RunAsync"/> has asked before.</summary>
@@ -45,13 +45,13 @@ internal sealed class OwnerCheck(JobLocksOptions options)
         if (options.Schema is not { } schema) return;
 
         var askedAt = Milliseconds;
-        Judge(ask(SchemaSql.For(schema, OwnerSql.Foreign)), askedAt);
+        ThrowIfUntrusted(ask(SchemaSql.For(schema, OwnerSql.Foreign)), askedAt);
     }
 
-    private void Judge(string? foreign, long askedAt)
+    private void ThrowIfUntrusted(string? problem, long askedAt)
     {
-        Volatile.Write(ref _provenAt, foreign is null ? askedAt : Never);
-        if (foreign is not null) throw new WrongServerException(foreign.TrimEnd('.'));
+        Volatile.Write(ref _provenAt, problem is null ? askedAt : Never);
+        if (problem is not null) throw new WrongServerException(problem.TrimEnd('.'));
     }
 
     private static long Milliseconds => (long)BootClock.Now.TotalMilliseconds;

@@ -7,7 +7,7 @@ namespace JobLocks.Postgres.Schema;
 internal static class OwnerSql
 {
     /// <summary>Says the role that <see cref="JobLocksOptions.SchemaOwner"/> names: $1.</summary>
-    public const string SayOwner = "SELECT set_config('joblocks.schema_owner', $1, false)";
+    public const string SetOwner = "SELECT set_config('joblocks.schema_owner', $1, false)";
 
     /// <summary>
     /// The first object of the schema that belongs to a foreign role, as a sentence with the cure; null where there is none. Whether a superuser is a member of a role is not

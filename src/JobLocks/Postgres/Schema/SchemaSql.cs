@@ -8,16 +8,16 @@ internal static class SchemaSql
     public const int Version = 10;
 
     /// <summary>Where the script waits for whoever else runs it.</summary>
-    public const string OneAtATime = "SELECT pg_advisory_xact_lock(1246524259, 0)";
+    public const string ScriptLock = "SELECT pg_advisory_xact_lock(1246524259, 0)";
 
-    /// <summary>The same under the number $1, see <see cref="SetUpTurn"/>.</summary>
-    public const string TakeTurn = "SELECT pg_advisory_xact_lock(1246524259, $1)";
+    /// <summary>The same under the number $1, see <see cref="SetUpLock"/>.</summary>
+    public const string AcquireSetUpLock = "SELECT pg_advisory_xact_lock(1246524259, $1)";
 
     /// <summary>
     /// Who holds the lock of the set-up, and whether it sets up nothing: it neither waits for a table of the schema $1 nor has one to itself. What else it
     /// waits for is no sign: every role can wait for an advisory lock.
     /// </summary>
-    public const string TurnHolders =
+    public const string SetUpLockHolders =
         """
         WITH locks AS MATERIALIZED (SELECT pid, locktype, database, relation, classid, objid, objsubid, mode, granted FROM pg_locks)
         SELECT l.objid::int, l.mode = 'ShareLock', coalesce(l.pid, 0), CASE WHEN a.usesysid IS NOT NULL THEN pg_get_userbyid(a.usesysid)::text END, a.application_name,
@@ -287,10 +287,10 @@ internal static class SchemaSql
         """;
 
     /// <summary>Says the greatest fencing token that this process has drawn: $1.</summary>
-    public const string SayLastToken = "SELECT set_config('joblocks.last_token', $1, false)";
+    public const string SetLastToken = "SELECT set_config('joblocks.last_token', $1, false)";
 
     /// <summary>Says how many may have a lock at once, and who declares it; answers what was said before, if anything.</summary>
-    public const string SayLimit =
+    public const string DeclareLimit =
         """
         WITH said AS (SELECT slots, said_by FROM "joblocks".limits WHERE name = $1 ->> 'name')
         INSERT INTO "joblocks".limits (name, slots, said_by)

@@ -9,10 +9,10 @@ namespace JobLocks.Postgres.Schema;
 internal readonly record struct SchemaState(int Version, uint Fence, bool HasWaitQueue, bool HasReadModel, bool HasLimits)
 {
     /// <summary>Why it must not be used, with the cure; null where it may.</summary>
-    public string? Trouble { get; init; }
+    public string? Problem { get; init; }
 
     /// <summary>A row of <see cref="SchemaSql.Look"/>.</summary>
-    internal sealed record Seen(int Version, long Fence, bool MayDraw, bool HasWaitQueue, bool HasReadModel, bool HasLimits)
+    internal sealed record Row(int Version, long Fence, bool MayDraw, bool HasWaitQueue, bool HasReadModel, bool HasLimits)
     {
         public SchemaState ToState() => new(Version, MayDraw ? (uint)Fence : 0, HasWaitQueue, HasReadModel, HasLimits);
     }

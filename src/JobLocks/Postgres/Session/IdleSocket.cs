@@ -53,7 +53,7 @@ internal sealed class IdleSocket
         {
             return _socket.Poll(0, SelectMode.SelectRead);
         }
-        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        catch (Exception closed) when (closed is SocketException or ObjectDisposedException)
         {
             return true;
         }

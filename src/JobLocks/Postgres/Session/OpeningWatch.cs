@@ -15,17 +15,17 @@ internal sealed class OpeningWatch(TimeSpan patience)
     /// <summary>How long the server may be silent.</summary>
     public TimeSpan Patience => patience;
 
-    public bool IsOver => BootClock.Now.Ticks > Volatile.Read(ref _until);
+    public bool IsExpired => BootClock.Now.Ticks > Volatile.Read(ref _until);
 
     /// <summary>The server has answered, and has the same time again.</summary>
-    /// <param name="longer">How much more it may take this once.</param>
-    public void GoOn(TimeSpan longer = default) => Volatile.Write(ref _until, (BootClock.Now + patience + longer).Ticks);
+    /// <param name="extra">How much more it may take this once.</param>
+    public void Restart(TimeSpan extra = default) => Volatile.Write(ref _until, (BootClock.Now + patience + extra).Ticks);
 
     /// <summary>The server has let us in.</summary>
     public void Connected(NpgsqlConnection connection)
     {
         _socket = IdleSocket.Of(connection);
-        GoOn();
+        Restart();
     }
 
     /// <summary>Ends the connection, so that the one who waits for an answer goes on.</summary>

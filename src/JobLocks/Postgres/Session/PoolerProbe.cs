@@ -23,10 +23,10 @@ internal static class PoolerProbe
             // A transaction keeps its backend: where it got the one that we had just used, that was not ours.
             using var other = connect();
             using var transaction = other.BeginTransaction();
-            var theirs = BackendOf(other);
-            var ours = BackendOf(connection);
+            var otherBackend = BackendOf(other);
+            var backend = BackendOf(connection);
             transaction.Rollback();
-            if (theirs == ours || ours != first) throw WrongServerException.PoolerChangedBackend(first, theirs == first ? ours : theirs);
+            if (otherBackend == backend || backend != first) throw WrongServerException.PoolerChangedBackend(first, otherBackend == first ? backend : otherBackend);
         }
     }
 

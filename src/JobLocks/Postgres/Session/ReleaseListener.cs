@@ -11,7 +11,7 @@ namespace JobLocks.Postgres.Session;
 /// Hears that another process has let go of a lock that somebody here waits for. A connection of its own, opened only while somebody waits.
 /// What it misses, the dispatcher finds at its next look. Thread-safe.
 /// </summary>
-internal sealed class ReleaseListener(SessionConnector opening, LockDispatcher dispatcher, ILogger log) : IAsyncDisposable
+internal sealed class ReleaseListener(SessionConnector connector, LockDispatcher dispatcher, ILogger log) : IAsyncDisposable
 {
     private static readonly TimeSpan KeptOpen = TimeSpan.FromSeconds(30);
     private const int KeepAliveSeconds = 10;
@@ -86,13 +86,13 @@ internal sealed class ReleaseListener(SessionConnector opening, LockDispatcher d
 
     private async Task ListenOnceAsync(CancellationToken stop)
     {
-        var connection = opening.Connect(keepAliveSeconds: KeepAliveSeconds, isAsynchronous: true);
+        var connection = connector.Connect(keepAliveSeconds: KeepAliveSeconds, isAsynchronous: true);
         await using (connection.ConfigureAwait(false))
         {
-            connection.Notification += (_, released) =>
+            connection.Notification += (_, notification) =>
             {
-                if (long.TryParse(released.Payload, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var key)) dispatcher.Retry(new(key));
-                else dispatcher.Heard(released.Payload, released.PID);
+                if (long.TryParse(notification.Payload, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var key)) dispatcher.Retry(new(key));
+                else dispatcher.OnNotification(notification.Payload, notification.PID);
             };
             using var listen = new NpgsqlCommand("LISTEN joblocks", connection);
             await listen.ExecuteNonQueryAsync(stop).ConfigureAwait(false);

@@ -14,13 +14,13 @@ namespace JobLocks.Postgres.Session;
 /// <summary>An open connection that was found fit to hold locks, with its statements. Used by the session's thread alone.</summary>
 internal sealed class SessionConnection : IDisposable
 {
-    private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan BetweenChecks = TimeSpan.FromSeconds(1);
 
     private SessionFacts _facts;
     private LockStatement _plain;
     private LockStatement? _withSlots;
-    private TimeSpan _lookedAt;
-    private TimeSpan _ledgerRestsUntil;
+    private TimeSpan _queueCheckedAt;
+    private TimeSpan _readModelPausedUntil;
     private uint _fence;
 
     public SessionConnection(NpgsqlConnection connection, SessionFacts facts)
@@ -30,12 +30,12 @@ internal sealed class SessionConnection : IDisposable
         Connection = connection;
         try
         {
-            _plain = Proven(facts);
+            _plain = PrepareAndProve(facts);
         }
         catch (PostgresException locked) when (facts.HasWaitQueue && IsLocked(locked))
         {
-            IsLineAside = true;
-            _plain = Proven(facts with { HasWaitQueue = false });
+            IsWaitQueueSuspended = true;
+            _plain = PrepareAndProve(facts with { HasWaitQueue = false });
         }
     }
 
@@ -53,7 +53,7 @@ internal sealed class SessionConnection : IDisposable
     public bool HasWaitQueue => _facts.HasWaitQueue;
 
     /// <summary>Whether the line is left alone for now, since somebody has its table to himself, or waits for that.</summary>
-    public bool IsLineAside { get; private set; }
+    public bool IsWaitQueueSuspended { get; private set; }
 
     /// <summary>Whether it can be written down who holds what.</summary>
     public bool HasReadModel => _facts.HasReadModel;
@@ -65,7 +65,7 @@ internal sealed class SessionConnection : IDisposable
     public bool HasFence => _fence > 0;
 
     /// <summary>What the session uses of the schema, apart from its version.</summary>
-    public SchemaState Schema => new(Version: 0, _fence, HasWaitQueue || IsLineAside, HasReadModel, HasLimits);
+    public SchemaState Schema => new(Version: 0, _fence, HasWaitQueue || IsWaitQueueSuspended, HasReadModel, HasLimits);
 
     /// <summary>When the last statement was sent that was answered: when it was opened, or by a question.</summary>
     public TimeSpan ProvedAt { get; private set; }
@@ -75,37 +75,37 @@ internal sealed class SessionConnection : IDisposable
 
     /// <summary>Does the orders in one round trip, and draws the token of what it grants.</summary>
     /// <returns>The fencing token, 0 where there is none; and the keys in whose lines somebody stands whose turn comes now.</returns>
-    public (long Token, IReadOnlyList<FreeKey> Lines) Run(IReadOnlyList<LockOperation> orders)
+    public (long Token, IReadOnlyList<FreeKey> FreeKeys) Run(IReadOnlyList<LockOperation> operations)
     {
-        StrikeOut(orders);
-        var draw = _fence > 0 && orders.Any(static order => order.IsTake) ? new LockOperation(OperationCode.Draw, new(_fence)) : null;
-        var lines = StatementFor(orders).Run(draw is null ? orders : [.. orders, draw]);
-        return (draw?.Result ?? 0, lines);
+        DeleteReadModelRows(operations);
+        var draw = _fence > 0 && operations.Any(static op => op.IsTake) ? new LockOperation(OperationCode.Draw, new(_fence)) : null;
+        var freeKeys = StatementFor(operations).Run(draw is null ? operations : [.. operations, draw]);
+        return (draw?.Result ?? 0, freeKeys);
     }
 
     /// <summary>
     /// What is written down of a lock goes before the lock does: nobody is shown as a holder who has let go. Costs nothing for locks that were
     /// held for a moment only, for they are not written down.
     /// </summary>
-    public void StrikeOut(IReadOnlyList<LockOperation> releases)
+    public void DeleteReadModelRows(IReadOnlyList<LockOperation> releases)
     {
-        List<long>? gone = null;
+        List<long>? rows = null;
         foreach (var release in releases)
         {
-            if (release.Grant is { Written: > 0 } grant) (gone ??= []).Add(grant.Written);
+            if (release.Grant is { Written: > 0 } grant) (rows ??= []).Add(grant.Written);
         }
 
-        if (gone is null || !HasReadModel || BootClock.Now < _ledgerRestsUntil) return;
+        if (rows is null || !HasReadModel || BootClock.Now < _readModelPausedUntil) return;
 
         try
         {
-            Ask<object>(WaitQueueSql.For(_facts.Options, ReadModelSql.StrikeOut), new { backend = Backend, gone });
+            Ask<object>(WaitQueueSql.For(_facts.Options, ReadModelSql.StrikeOut), new { backend = Backend, gone = rows });
         }
         catch (PostgresException refused) when (StillStands)
         {
             // A full server, or no longer ours to write to. The next look at what is held strikes it out. A locked table is passed by, and not waited
             // for with every release.
-            if (IsLocked(refused)) _ledgerRestsUntil = BootClock.Now + BetweenLooks;
+            if (IsLocked(refused)) _readModelPausedUntil = BootClock.Now + BetweenChecks;
         }
     }
 
@@ -114,11 +114,11 @@ internal sealed class SessionConnection : IDisposable
     /// both in JSON, since the guard does not know what is asked.
     /// </summary>
     /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
-    public List<T?> Ask<T>(string sql, object given)
+    public List<T?> Ask<T>(string sql, object parameter)
     {
         using var command = new NpgsqlCommand(_facts.IsGuarded ? GuardSql.Ask : sql, Connection)
         {
-            Parameters = { new NpgsqlParameter<string> { TypedValue = JsonSerializer.Serialize(given), NpgsqlDbType = NpgsqlDbType.Jsonb } },
+            Parameters = { new NpgsqlParameter<string> { TypedValue = JsonSerializer.Serialize(parameter), NpgsqlDbType = NpgsqlDbType.Jsonb } },
         };
         if (_facts.IsGuarded) command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = sql });
         return Prove(_ =>
@@ -132,12 +132,12 @@ internal sealed class SessionConnection : IDisposable
 
     /// <summary>Asks the server, whose answer proves that the session stands. So does an error that leaves the connection open.</summary>
     /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
-    public T Prove<T>(Func<NpgsqlConnection, T> ask)
+    public T Prove<T>(Func<NpgsqlConnection, T> query)
     {
         var sentAt = BootClock.Now;
         try
         {
-            var answer = ask(Connection);
+            var answer = query(Connection);
             ProvedAt = sentAt;
             return answer;
         }
@@ -150,28 +150,28 @@ internal sealed class SessionConnection : IDisposable
 
     /// <summary>Goes on without fencing tokens and without the line: they are no longer there, or no longer ours to use.</summary>
     /// <returns>Whether any of them was in use.</returns>
-    public bool ForgetSchema()
+    public bool DisableSchema()
     {
-        var usedSome = _fence > 0 || _facts.HasWaitQueue;
+        var wasUsed = _fence > 0 || _facts.HasWaitQueue;
         _fence = 0;
-        IsLineAside = false;
-        if (_facts.HasWaitQueue) _plain = Become(_facts with { HasWaitQueue = false });
-        return usedSome;
+        IsWaitQueueSuspended = false;
+        if (_facts.HasWaitQueue) _plain = Prepare(_facts with { HasWaitQueue = false });
+        return wasUsed;
     }
 
     /// <summary>Looks what there is of our schema now, and goes on with that.</summary>
     /// <param name="schema">Its name.</param>
     /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
-    public SchemaState LookAtSchema(string schema)
+    public SchemaState ReadSchema(string schema)
     {
-        var now = Look(schema);
+        var now = QuerySchema(schema);
         // While somebody else has the table to himself, it is looked at elsewhere.
-        var hasWaitQueue = now.HasWaitQueue && !IsLineAside;
+        var hasWaitQueue = now.HasWaitQueue && !IsWaitQueueSuspended;
         if (now.Fence == _fence && hasWaitQueue == _facts.HasWaitQueue && now.HasReadModel == _facts.HasReadModel && now.HasLimits == _facts.HasLimits) return now;
 
         if (hasWaitQueue && !_facts.HasWaitQueue && _facts.IsGuarded) Prove(connection => { GuardSql.Create(connection, _facts.Options, hasWaitQueue: true); return true; });
         _fence = now.Fence;
-        _plain = Become(_facts with { HasWaitQueue = hasWaitQueue, HasReadModel = now.HasReadModel, HasLimits = now.HasLimits, Fence = now.Fence });
+        _plain = Prepare(_facts with { HasWaitQueue = hasWaitQueue, HasReadModel = now.HasReadModel, HasLimits = now.HasLimits, Fence = now.Fence });
         return now;
     }
 
@@ -180,22 +180,22 @@ internal sealed class SessionConnection : IDisposable
     /// somebody stands there.
     /// </summary>
     /// <returns>Whether it is.</returns>
-    public bool SetLineAside()
+    public bool SuspendWaitQueue()
     {
-        if (!_facts.HasWaitQueue || CanLook()) return false;
+        if (!_facts.HasWaitQueue || IsQueueTableAccessible()) return false;
 
-        _plain = Become(_facts with { HasWaitQueue = false });
-        return IsLineAside = true;
+        _plain = Prepare(_facts with { HasWaitQueue = false });
+        return IsWaitQueueSuspended = true;
     }
 
     /// <summary>Looks again at a line that was left alone, once in a while.</summary>
     /// <returns>Whether it is looked at from now on.</returns>
-    public bool TryTakeLineBack()
+    public bool TryResumeWaitQueue()
     {
-        if (BootClock.Now - _lookedAt < BetweenLooks || !CanLook()) return false;
+        if (BootClock.Now - _queueCheckedAt < BetweenChecks || !IsQueueTableAccessible()) return false;
 
-        _plain = Become(_facts with { HasWaitQueue = true });
-        IsLineAside = false;
+        _plain = Prepare(_facts with { HasWaitQueue = true });
+        IsWaitQueueSuspended = false;
         return true;
     }
 
@@ -213,27 +213,27 @@ internal sealed class SessionConnection : IDisposable
     public static bool IsQueueFull(PostgresException refused) => string.Equals(refused.SqlState, PostgresErrorCodes.ProgramLimitExceeded, StringComparison.Ordinal);
 
     /// <summary>Behind the guard: shared catalogs need room in the lock table.</summary>
-    private SchemaState Look(string schema)
+    private SchemaState QuerySchema(string schema)
     {
         try
         {
             _facts.Owners.RunAgain(sql => Ask<string>($"SELECT to_jsonb((\n{sql}))", schema)[0]);
-            return Ask<SchemaState.Seen>(SchemaSql.LookAsJson, schema)[0]!.ToState();
+            return Ask<SchemaState.Row>(SchemaSql.LookAsJson, schema)[0]!.ToState();
         }
-        catch (WrongServerException foreign)
+        catch (WrongServerException untrusted)
         {
-            return new() { Trouble = foreign.Message };
+            return new() { Problem = untrusted.Message };
         }
     }
 
-    private LockStatement Proven(SessionFacts facts)
+    private LockStatement PrepareAndProve(SessionFacts facts)
     {
-        var plain = Become(facts);
+        var plain = Prepare(facts);
         Prove(_ => plain.Run([]));
         return plain;
     }
 
-    private LockStatement Become(SessionFacts facts)
+    private LockStatement Prepare(SessionFacts facts)
     {
         var plain = new LockStatement(Connection, facts, takesSlots: false);
         _facts = facts;
@@ -244,13 +244,13 @@ internal sealed class SessionConnection : IDisposable
     }
 
     /// <summary>Whether nobody has the table of the line to himself, without waiting for anybody. What else is wrong with it, the next statement says.</summary>
-    private bool CanLook()
+    private bool IsQueueTableAccessible()
     {
-        _lookedAt = BootClock.Now;
+        _queueCheckedAt = BootClock.Now;
         try
         {
-            using var look = new NpgsqlCommand(WaitQueueSql.For(_facts.Options, WaitQueueSql.CanLook), Connection);
-            Prove(_ => look.ExecuteNonQuery());
+            using var lockTable = new NpgsqlCommand(WaitQueueSql.For(_facts.Options, WaitQueueSql.CanLook), Connection);
+            Prove(_ => lockTable.ExecuteNonQuery());
             return true;
         }
         catch (PostgresException refused) when (StillStands)
@@ -259,11 +259,11 @@ internal sealed class SessionConnection : IDisposable
         }
     }
 
-    private LockStatement StatementFor(IReadOnlyList<LockOperation> orders)
+    private LockStatement StatementFor(IReadOnlyList<LockOperation> operations)
     {
-        foreach (var order in orders)
+        foreach (var op in operations)
         {
-            if (order.Verb == OperationCode.TakeSlot) return _withSlots ??= new(Connection, _facts, takesSlots: true);
+            if (op.Verb == OperationCode.TakeSlot) return _withSlots ??= new(Connection, _facts, takesSlots: true);
         }
 
         return _plain;

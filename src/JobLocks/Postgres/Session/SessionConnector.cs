@@ -59,7 +59,7 @@ internal sealed class SessionConnector
         {
             try
             {
-                watch.GoOn();
+                watch.Restart();
                 return Open(host, watch);
             }
             catch (Exception unfit) when (_hosts.Length > 1)
@@ -143,10 +143,10 @@ internal sealed class SessionConnector
     }
 
     /// <summary>The session has drawn a fencing token; 0 for none.</summary>
-    public void Drew(long token) => _schema.Drew(token);
+    public void NoteToken(long token) => _schema.NoteToken(token);
 
     /// <summary>Says in the log what this role may not use of our schema.</summary>
-    public void SayWhatIsMissing(SchemaState state) => _schema.SayWhatIsMissing(state);
+    public void LogUnusableParts(SchemaState state) => _schema.LogUnusableParts(state);
 
     /// <summary>
     /// A connection of a small pool to the server that holds the locks, not yet open: for statements that hold none, after <see cref="ConnectionSetUp"/>.
@@ -185,7 +185,7 @@ internal sealed class SessionConnector
 #pragma warning disable CS0618
         settings.ServerCompatibilityMode = ServerCompatibilityMode.NoTypeLoading;
 #pragma warning restore CS0618
-        settings.Timeout = AtMost(settings.Timeout, LongestConnectSeconds);
+        settings.Timeout = CappedSeconds(settings.Timeout, LongestConnectSeconds);
         _startOptions.AddTo(settings);
         // By its name: the next major version of the driver has no such property.
         if (settings.ContainsKey(Multiplexing)) settings[Multiplexing] = false;
@@ -193,7 +193,7 @@ internal sealed class SessionConnector
     }
 
     /// <summary>Zero is no limit.</summary>
-    private static int AtMost(int seconds, int most) => seconds == 0 ? most : Math.Min(seconds, most);
+    private static int CappedSeconds(int seconds, int maximum) => seconds == 0 ? maximum : Math.Min(seconds, maximum);
 
     private SessionConnection Open(string host, OpeningWatch watch)
     {
@@ -202,11 +202,11 @@ internal sealed class SessionConnector
         {
             watch.Connected(connection);
             var (backend, version, lockTable) = Ask(connection);
-            watch.GoOn();
+            watch.Restart();
             // Unequal behind every pooler, whatever its mode.
             if (backend != connection.ProcessID) PoolerProbe.Check(connection, () => Connect(host));
             SetUp(connection);
-            watch.GoOn();
+            watch.Restart();
             var schema = _schema.Prepare(connection, watch);
             var isGuarded = TryGuard(connection, schema.HasWaitQueue);
             EndSetUp(connection);
@@ -267,7 +267,7 @@ internal sealed class SessionConnector
     {
         using var template = _source.CreateConnection();
         var clone = Clone(template, connectionString);
-        TrustedRoots.Bring(_source, clone);
+        TrustedRoots.Copy(_source, clone);
         return clone;
     }
 

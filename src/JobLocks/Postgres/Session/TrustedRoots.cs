@@ -11,14 +11,14 @@ namespace JobLocks.Postgres.Session;
 /// </summary>
 internal static class TrustedRoots
 {
-    public static void Bring(NpgsqlDataSource from, NpgsqlConnection to)
+    public static void Copy(NpgsqlDataSource from, NpgsqlConnection to)
     {
         if (Of(from) is not { } roots) return;
 
-        var others = to.SslClientAuthenticationOptionsCallback;
+        var configured = to.SslClientAuthenticationOptionsCallback;
         to.SslClientAuthenticationOptionsCallback = options =>
         {
-            others?.Invoke(options);
+            configured?.Invoke(options);
             Trust(options, roots());
         };
     }

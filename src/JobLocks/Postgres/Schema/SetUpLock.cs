@@ -12,50 +12,50 @@ namespace JobLocks.Postgres.Schema;
 /// Takes the advisory lock of the set-up, in the transaction of the script. Where a program that sets up nothing holds it, the next number is used: all processes
 /// count alike, and the script may be run by several at once.
 /// </summary>
-internal sealed class SetUpTurn(NpgsqlConnection connection, OpeningWatch watch, string schema, ILogger log)
+internal sealed class SetUpLock(NpgsqlConnection connection, OpeningWatch watch, string schema, ILogger log)
 {
     // As long as the script itself waits for a lock of a table.
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(60);
 
     // A set-up takes milliseconds, or waits for a table.
-    private static readonly TimeSpan ProvenAfter = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan SkippedAfter = TimeSpan.FromSeconds(10);
 
     private readonly Dictionary<(int Backend, int Number), TimeSpan> _idleSince = [];
-    private readonly HashSet<(int Backend, int Number)> _proven = [];
-    private bool _hasLooked;
+    private readonly HashSet<(int Backend, int Number)> _skipped = [];
+    private bool _hasReadHolders;
 
     /// <summary>Waits for it.</summary>
     /// <exception cref="TimeoutException">Another holds it for too long.</exception>
-    public void Take()
+    public void Acquire()
     {
-        var begun = BootClock.Now;
-        while (!TryTake(FirstFreeNumber()))
+        var startedAt = BootClock.Now;
+        while (!TryAcquire(FirstFreeNumber()))
         {
             var holders = ReadHolders();
-            Judge(holders, begun);
-            if (BootClock.Now - begun > LongestWait) throw TookTooLong(holders);
+            NoteIdleHolders(holders, startedAt);
+            if (BootClock.Now - startedAt > LongestWait) throw TimedOut(holders);
 
-            watch.GoOn(ProvenAfter);
+            watch.Restart(SkippedAfter);
         }
 
-        watch.GoOn(LongestWait);
+        watch.Restart(LongestWait);
     }
 
     private int FirstFreeNumber()
     {
         var number = 0;
-        while (_proven.Any(one => one.Number == number)) number++;
+        while (_skipped.Any(holder => holder.Number == number)) number++;
         return number;
     }
 
-    private bool TryTake(int number)
+    private bool TryAcquire(int number)
     {
         Run("SAVEPOINT joblocks_turn");
         try
         {
             Run("SET LOCAL lock_timeout = '1s'");
-            using var take = new NpgsqlCommand(SchemaSql.TakeTurn, connection) { Parameters = { new NpgsqlParameter<int> { TypedValue = number } } };
-            take.ExecuteNonQuery();
+            using var acquire = new NpgsqlCommand(SchemaSql.AcquireSetUpLock, connection) { Parameters = { new NpgsqlParameter<int> { TypedValue = number } } };
+            acquire.ExecuteNonQuery();
             Run("SET LOCAL lock_timeout = '60s'");
             return true;
         }
@@ -66,27 +66,27 @@ internal sealed class SetUpTurn(NpgsqlConnection connection, OpeningWatch watch,
         }
     }
 
-    private void Judge(List<Holder> holders, TimeSpan begun)
+    private void NoteIdleHolders(List<Holder> holders, TimeSpan startedAt)
     {
-        foreach (var gone in _idleSince.Keys.Except(holders.Where(static one => one.IsIdle).Select(static one => one.Id)).ToList())
+        foreach (var former in _idleSince.Keys.Except(holders.Where(static holder => holder.IsIdle).Select(static holder => holder.Id)).ToList())
         {
-            _idleSince.Remove(gone);
-            _proven.Remove(gone);
+            _idleSince.Remove(former);
+            _skipped.Remove(former);
         }
 
-        foreach (var holder in holders.Where(static one => one.IsIdle))
+        foreach (var holder in holders.Where(static holder => holder.IsIdle))
         {
             // At the first look, it has been waited for since the beginning.
-            _idleSince.TryAdd(holder.Id, _hasLooked ? BootClock.Now : begun);
-            if (BootClock.Now - _idleSince[holder.Id] >= ProvenAfter && _proven.Add(holder.Id)) log.SetUpIsBlocked(schema, holder.Named.ToString());
+            _idleSince.TryAdd(holder.Id, _hasReadHolders ? BootClock.Now : startedAt);
+            if (BootClock.Now - _idleSince[holder.Id] >= SkippedAfter && _skipped.Add(holder.Id)) log.SetUpIsBlocked(schema, holder.Description.ToString());
         }
 
-        _hasLooked = true;
+        _hasReadHolders = true;
     }
 
     private List<Holder> ReadHolders()
     {
-        using var command = new NpgsqlCommand(SchemaSql.TurnHolders, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = schema } } };
+        using var command = new NpgsqlCommand(SchemaSql.SetUpLockHolders, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = schema } } };
         using var reader = command.ExecuteReader();
         var holders = new List<Holder>();
         while (reader.Read())
@@ -108,9 +108,9 @@ internal sealed class SetUpTurn(NpgsqlConnection connection, OpeningWatch watch,
         return holders;
     }
 
-    private TimeoutException TookTooLong(List<Holder> holders) => new(
+    private TimeoutException TimedOut(List<Holder> holders) => new(
         $"the set-up of the schema {schema} has waited for {LongestWait.TotalSeconds.ToString("0", CultureInfo.InvariantCulture)} s for another one. "
-        + (holders is [var first, ..] ? first.Named.ToString() : "Its holder is not known"));
+        + (holders is [var first, ..] ? first.Description.ToString() : "Its holder is not known"));
 
     private void Run(string statement)
     {
@@ -119,8 +119,8 @@ internal sealed class SetUpTurn(NpgsqlConnection connection, OpeningWatch watch,
     }
 
     /// <summary>Who holds it, and whether it neither waits for a lock nor has a table of the schema.</summary>
-    private sealed record Holder(InternalLockHolder Named, bool IsIdle)
+    private sealed record Holder(InternalLockHolder Description, bool IsIdle)
     {
-        public (int Backend, int Number) Id => (Named.Backend, Named.Number);
+        public (int Backend, int Number) Id => (Description.Backend, Description.Number);
     }
 }
