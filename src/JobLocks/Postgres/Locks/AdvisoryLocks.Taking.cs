@@ -13,7 +13,7 @@ using Npgsql;
 
 namespace JobLocks;
 
-/// <content>How each of the public members takes its locks, and how the gate does.</content>
+/// <content>How the public members and the gate acquire locks.</content>
 public sealed partial class AdvisoryLocks : ILockKeeper
 {
     string? ILockKeeper.Scope => _options.Scope;
@@ -37,13 +37,15 @@ public sealed partial class AdvisoryLocks : ILockKeeper
 
     private Holder ByHand { get; }
 
-    /// <summary>Where the locks are, without secrets.</summary>
+    /// <summary>The server and database, without secrets.</summary>
     internal string Server => _dispatcher.Server;
 
-    /// <summary>How many locks this process has.</summary>
+    /// <summary>The number of locks that this process holds.</summary>
     internal int CountHeld => _dispatcher.HeldSince(DateTimeOffset.MaxValue).Count;
 
-    /// <summary>What cannot be used of the schema that it was told to use, as the end of a sentence; null for nothing.</summary>
+    /// <summary>
+    /// The first part of the schema that cannot be used, as the end of a sentence; null if everything can be used or no schema is configured.
+    /// </summary>
     internal string? Lacks => _options.Schema is not { } schema ? null
         : _schemaWatch.Problem is { } trouble ? trouble
         : _dispatcher.IsWaitQueueSuspended ? $"no run can wait in line for now: somebody has the table {schema}.line to himself, or waits for that."
@@ -56,8 +58,8 @@ public sealed partial class AdvisoryLocks : ILockKeeper
         : _readModelWriter.IsBroken ? $"it cannot be written down for now who holds what and what happened. See warning 601, whether another session has {schema}.sessions, held, names or minutes locked, and the GRANT lines in docs/schema.sql."
         : null;
 
-    /// <summary>Opens the session where there is none, and has the server answer on it.</summary>
-    /// <exception cref="JobLocksUnavailableException">It does not.</exception>
+    /// <summary>Opens the session if none is open, and waits for an answer of the server on it.</summary>
+    /// <exception cref="JobLocksUnavailableException">The session cannot be opened, or it broke.</exception>
     internal Task ProveAsync(CancellationToken stop) => _dispatcher.AskAsync(static _ => true).WaitAsync(stop);
 
     ValueTask<AcquireResult> ILockKeeper.TryTakeAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? entry, bool blocks, CancellationToken stop) =>
@@ -75,7 +77,7 @@ public sealed partial class AdvisoryLocks : ILockKeeper
     private static LockMode Defined(LockMode mode) =>
         Enum.IsDefined(mode) ? mode : throw new ArgumentOutOfRangeException(nameof(mode), mode, $"Use one of {string.Join(", ", Enum.GetNames<LockMode>())}.");
 
-    /// <summary>By key, the same order for everybody, and each key once.</summary>
+    /// <summary>Sorted by key, which is the same order in all processes, and each key once.</summary>
     private static IReadOnlyList<LockRequest> OrderedByKey(IReadOnlyList<LockRequest> requests) =>
         requests.Count == 1 ? requests : [.. requests.DistinctBy(static request => request.Key).OrderBy(static request => request.Key.Value)];
 
@@ -113,7 +115,7 @@ public sealed partial class AdvisoryLocks : ILockKeeper
         return _dispatcher.Enter(OrderedByKey(requests), run, waits, precedence, entry is { IsWoken: true } ? entry.Key : null, StackOf(run), mayBlock: !waits);
     }
 
-    /// <summary>Of a run of a scheduler, its name says more.</summary>
+    /// <summary>The stack of the caller. For a run of a scheduler there is none: the name of the run says more.</summary>
     private StackTrace? StackOf(Holder run) => _options.CaptureStackOnAcquire && string.Equals(run.Run, ByHand.Run, StringComparison.Ordinal) ? new(fNeedFileInfo: true) : null;
 
     private async Task<JobLockHandle?> TryAcquireOneAsync(LockRequest request, CancellationToken stop)
@@ -230,8 +232,8 @@ public sealed partial class AdvisoryLocks : ILockKeeper
     }
 
     /// <summary>
-    /// Our own session holds what a run here was granted meanwhile, and that run is named. A lost one of ours is no holder for whom a run
-    /// would have to be dropped: nobody works for it any more.
+    /// Replaces this process's own session by the run that was granted the lock meanwhile. A lost session of this process is not a holder for which a
+    /// run should be skipped: no run works under its locks any more. The lock counts as unavailable until the server frees it.
     /// </summary>
     private Holder? ResolveHolder(Holder? holder, LockRequest request)
     {

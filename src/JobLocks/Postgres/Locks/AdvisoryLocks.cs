@@ -13,13 +13,15 @@ using Npgsql;
 
 namespace JobLocks;
 
-/// <summary>Locks in PostgreSQL's own lock table: seen by every program that takes the same key, gone when this process dies.</summary>
+/// <summary>
+/// Locks in PostgreSQL's lock table. Every program that uses the same key sees them, and the server frees them when this process dies.
+/// </summary>
 /// <remarks>
 /// <para>
-/// All locks of an instance live on one connection, which is opened at the first use; a second one listens while somebody waits.
-/// Have one instance in a process.
+/// All locks of an instance are held by one connection, which is opened at the first use. While a caller waits for a lock of another process, a
+/// second connection listens for its release. Use one instance in a process.
 /// </para>
-/// <para>Thread-safe. Disposing it releases every lock it holds and cancels their <see cref="JobLockHandle.Lost"/>.</para>
+/// <para>Thread-safe. Disposing the instance releases every lock it holds and cancels their <see cref="JobLockHandle.Lost"/> tokens.</para>
 /// </remarks>
 /// <example><code>await using var locks = AdvisoryLocks.Connect(connectionString);</code></example>
 public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDisposable
@@ -70,20 +72,20 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         _wakeDispatcher.Presence.ShowAll();
     }
 
-    /// <summary>Looks at the locks of all processes. Needs no session of its own, and none of these locks.</summary>
+    /// <summary>Reads the locks of all processes. Needs neither the lock session nor any lock of this instance. Thread-safe.</summary>
     public IJobLockInspector Inspector => Inspection;
 
-    /// <summary>The same, for the dashboards.</summary>
+    /// <summary>The same reader, with the members that the dashboards need.</summary>
     internal LockInspector Inspection { get; }
 
-    /// <summary>For those who build on these locks without a container.</summary>
+    /// <summary>The loggers of adapters that are set up without a container.</summary>
     internal ILoggerFactory Loggers { get; }
 
-    /// <summary>Locks in the database of a connection string. The connection is opened at the first use.</summary>
-    /// <param name="connectionString">As Npgsql reads it. Behind a pooler, it must lead to session mode or past the pooler.</param>
-    /// <param name="configure">Changes the options.</param>
-    /// <param name="loggers">Where to log; null for nowhere.</param>
-    /// <exception cref="ArgumentException">The connection string cannot be read.</exception>
+    /// <summary>Creates locks in the database of a connection string. The connection is opened at the first use.</summary>
+    /// <param name="connectionString">A connection string of Npgsql. Behind a pooler, it must use the pooler's session mode or bypass the pooler.</param>
+    /// <param name="configure">Changes the options; null for the defaults.</param>
+    /// <param name="loggers">Creates the loggers; null for no log.</param>
+    /// <exception cref="ArgumentException">The connection string is empty or invalid.</exception>
     /// <exception cref="OptionsValidationException">An option is out of range.</exception>
     public static AdvisoryLocks Connect(string connectionString, Action<JobLocksOptions>? configure = null, ILoggerFactory? loggers = null)
     {
@@ -92,10 +94,11 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         return new(NpgsqlDataSource.Create(connectionString), ownsSource: true, Validated(configure), loggers);
     }
 
-    /// <summary>Locks in the database of a data source, with its password provider and certificates, but outside of its pool.</summary>
-    /// <param name="dataSource">Stays the caller's to dispose, after these locks.</param>
-    /// <param name="configure">Changes the options.</param>
-    /// <param name="loggers">Where to log; null for nowhere.</param>
+    /// <summary>Creates locks in the database of a data source. Its password provider and certificates are used, but not its pool.</summary>
+    /// <param name="dataSource">The caller keeps it, and disposes it after these locks.</param>
+    /// <param name="configure">Changes the options; null for the defaults.</param>
+    /// <param name="loggers">Creates the loggers; null for no log.</param>
+    /// <exception cref="ArgumentNullException"><paramref name="dataSource"/> is null.</exception>
     /// <exception cref="OptionsValidationException">An option is out of range.</exception>
     public static AdvisoryLocks Connect(NpgsqlDataSource dataSource, Action<JobLocksOptions>? configure = null, ILoggerFactory? loggers = null)
     {
@@ -162,19 +165,19 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     /// <inheritdoc/>
     public JobLockHandle Acquire(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => AcquireOne(RequestFor(name, mode), timeout, stop);
 
-    /// <summary>Releases every lock and closes the connection.</summary>
+    /// <summary>Releases every lock and closes the connection. Waits at most 3 seconds for the connection to close.</summary>
     public async ValueTask DisposeAsync()
     {
         _schemaWatch.Dispose();
         _readModelWriter.Dispose();
-        // A connection that hangs is left to end by itself.
+        // A connection that hangs is left to close by itself.
         await _dispatcher.DisposeAsync().AsTask().WaitAsync(LongestClose).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _wakeDispatcher.Dispose();
         _inspectionStatements.Dispose();
         if (_ownedSource is not null) await _ownedSource.DisposeAsync().ConfigureAwait(false);
     }
 
-    /// <summary>Releases every lock and closes the connection.</summary>
+    /// <summary>Releases every lock and closes the connection. Blocks at most 3 seconds until the connection is closed.</summary>
     public void Dispose() => Blocking.Wait(DisposeAsync().AsTask());
 
     private static JobLocksOptions Validated(Action<JobLocksOptions>? configure)

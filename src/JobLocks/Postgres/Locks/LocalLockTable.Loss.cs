@@ -2,16 +2,15 @@ using JobLocks.Locks;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <content>What becomes of it all when the session is gone, or when nobody knows what it did.</content>
+/// <content>What happens to locks and requests when the session is lost, or when the effect of a statement is unknown.</content>
 internal sealed partial class LocalLockTable
 {
     /// <summary>
-    /// The session is gone, and with it all it held. What it was asked and did not answer is asked of the next one,
-    /// unless there is a failure to be told.
+    /// The session is lost, with every lock that it held. Unanswered requests are sent to the next session, unless there is a failure to report.
     /// </summary>
-    /// <param name="sent">What it was told last and did not answer.</param>
-    /// <param name="failure">What those who ask and wait are told; null to ask again.</param>
-    /// <returns>The handles that are lost.</returns>
+    /// <param name="sent">The operations of the last statement, if it has no answer.</param>
+    /// <param name="failure">The exception for requests that are unanswered or waiting; null to send them again.</param>
+    /// <returns>The lost locks.</returns>
     public IReadOnlyList<LockGrant> Lose(IReadOnlyList<LockOperation> sent, Exception? failure)
     {
         var unanswered = sent.Concat(Orders).Where(static op => op.Request is not null).ToList();
@@ -36,19 +35,19 @@ internal sealed partial class LocalLockTable
         return lost;
     }
 
-    /// <summary>A statement failed, and nobody knows how far it came: what the server has is compared with what is wanted.</summary>
-    /// <param name="sent">What the statement was told.</param>
-    /// <param name="server">What the session holds, and how.</param>
-    /// <param name="failure">What those who asked are told.</param>
-    /// <param name="retriesOnce">Whether they are told so only the second time, and are asked for once more before.</param>
-    /// <returns>Whether something is missing there that was granted.</returns>
+    /// <summary>A statement failed, and its effect is unknown. Compares what the session holds with what this table expects.</summary>
+    /// <param name="sent">The operations of the statement.</param>
+    /// <param name="server">The keys that the session holds, with their modes.</param>
+    /// <param name="failure">The exception for unanswered requests.</param>
+    /// <param name="retriesOnce">Whether requests are sent once more before they fail.</param>
+    /// <returns>Whether the session lacks a lock that was granted.</returns>
     public bool Compare(IReadOnlyList<LockOperation> sent, IReadOnlySet<(LockKey Key, LockMode Mode)> server, Exception failure, bool retriesOnce = false)
     {
         var unanswered = sent.Where(static op => op.Request is not null).ToList();
         foreach (var op in unanswered) UndoReservation(op);
         foreach (var op in unanswered) ReleaseIfUnused(EntryOf(op.Key));
 
-        // What others were shown has been taken back on the server; those who wait show it again at the next look.
+        // The signals were cleared on the server before this call. Waiters set them again when the server refuses them the next time.
         Orders.RemoveAll(static op => op.Verb is OperationCode.Mark or OperationCode.Unmark or OperationCode.Intend or OperationCode.Unintend);
         foreach (var entry in _entries.Values) entry.WaiterSignal = entry.WriterSignal = LockEntry.Signal.None;
 
@@ -60,7 +59,7 @@ internal sealed partial class LocalLockTable
                 new LockOperation(held.Mode == LockMode.Shared ? OperationCode.ReleaseShared : OperationCode.Release, held.Key) { QueueArgument = held.Key.Value });
         Orders.InsertRange(0, surplus.ToList());
 
-        // One of which a part is still to be asked for is not begun anew.
+        // A request is not restarted while some of its operations are still to be sent.
         var partlyQueued = Orders.Select(static op => op.Request).ToHashSet();
         foreach (var request in unanswered.Select(static op => op.Request!).Distinct())
             RetryOrFail(request, retriesOnce && !request.WasInterrupted && !partlyQueued.Contains(request) ? null : failure);
@@ -77,7 +76,7 @@ internal sealed partial class LocalLockTable
             return;
         }
 
-        // Cut off twice is enough: the third session would hardly do better.
+        // Two interruptions are enough: a third session would hardly do better.
         if (failure is not null || request.WasInterrupted || request.IsAbandoned)
         {
             Fail(request, failure ?? new JobLocksUnavailableException("The lock session broke twice before it answered."));
@@ -112,7 +111,7 @@ internal sealed partial class LocalLockTable
     }
 
     /// <summary>
-    /// Its place stays taken until the run has let go: another session must not be granted it here while that run still works.
+    /// The entry stays occupied until its runs have disposed their handles: a new session must not be granted the lock while such a run still works.
     /// </summary>
     private static void MarkLost(LockEntry entry) => entry.State = entry.Grants.Count == 0 ? LockEntryState.Free : LockEntryState.Lost;
 

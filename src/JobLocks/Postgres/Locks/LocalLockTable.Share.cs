@@ -3,9 +3,8 @@ using JobLocks.Locks;
 namespace JobLocks.Postgres.Locks;
 
 /// <content>
-/// How much of the server's lock table this process needs. The session holds at most one lock for a key, however many callers share it or
-/// wait for it in this process. A key that is waited for can need three: the lock itself, the sign that this process waits, and the sign that
-/// a writer waits.
+/// How many entries of the server's lock table this process needs. The session holds at most one lock for a key, however many callers of this process
+/// share it or wait for it. A key with waiters can need three entries: the lock, the waiter signal and the writer signal.
 /// </content>
 internal sealed partial class LocalLockTable
 {
@@ -14,7 +13,7 @@ internal sealed partial class LocalLockTable
     private int _waitedKeys;
     private int _slotWaiters;
 
-    /// <summary>How many locks of the server's table the session has or can come to need for what was asked so far.</summary>
+    /// <summary>The number of entries of the server's lock table that the session uses, or can use for the requests so far.</summary>
     public int Weight
     {
         get
@@ -32,14 +31,16 @@ internal sealed partial class LocalLockTable
         }
     }
 
-    // Summing up the exact number takes time, and is needed near the budget only.
+    // The exact sum takes time, and is needed only near the budget.
     private int WeightAtMost => Count + (LocksOfWaitedKey * _waitedKeys) + _slotWaiters;
 
-    /// <summary>Whether a new acquire can be asked for within the budget.</summary>
+    /// <summary>Whether a new request fits into the budget.</summary>
     public bool HasRoomFor(AcquireRequest request, long budget) =>
         WeightAtMost + request.Requests.Count + LocksOfWaitedKey <= budget || WeightOf(request) is var more && (more == 0 || Weight + more <= budget);
 
-    /// <summary>How many further locks of the server's table a new acquire needs. What is held or waited for here already needs none.</summary>
+    /// <summary>
+    /// The number of further entries of the server's lock table that a new request needs. A key that this process holds or waits for needs none.
+    /// </summary>
     public int WeightOf(AcquireRequest request)
     {
         var weight = 0;
@@ -55,8 +56,8 @@ internal sealed partial class LocalLockTable
     }
 
     /// <summary>
-    /// Asks anew for all that has no answer yet, in the order of arrival, and fails each acquire that does not fit: before a session is open the
-    /// budget is not known.
+    /// Starts all unanswered requests anew, in the order of arrival, and fails those that do not fit into the budget. The budget is not known before
+    /// a session is open.
     /// </summary>
     public void TrimTo(long budget, Exception failure)
     {
@@ -85,11 +86,11 @@ internal sealed partial class LocalLockTable
         ? name.SlotWaiters.Count < lockRequest.Limit
         : lockRequest.Slots.Any(slot => !_entries.TryGetValue(slot, out var entry) || entry is { State: LockEntryState.Free, Waiters.Count: 0 });
 
-    /// <summary>Whether a acquire that the server has refused can wait within the budget: that takes more than asking did.</summary>
+    /// <summary>Whether a request that the server refused can wait within the budget: waiting needs more entries than asking.</summary>
     private bool HasRoomToWait(LockEntry entry, long budget) =>
         entry.Waiters.Count > 0 || WeightAtMost + LocksOfWaitedKey <= budget || Weight + WeightOfWaiting(entry) <= budget;
 
-    /// <summary>Beside the lock itself, where that is counted as held or asked for.</summary>
+    /// <summary>The entries that waiting needs. The lock itself is left out if it is already counted as held or requested.</summary>
     private static int WeightOfWaiting(LockEntry entry) =>
         entry.State is LockEntryState.Held or LockEntryState.Requested ? LocksOfWaitedKey - 1 : LocksOfWaitedKey;
 }

@@ -1,6 +1,6 @@
 namespace JobLocks.Postgres.Locks;
 
-/// <content>Limits: one request for the slots of a name at a time, since two of one session could be given the same slot.</content>
+/// <content>Limits. There is one slot request of a name at a time: the server could grant one slot to two requests of the same session.</content>
 internal sealed partial class LocalLockTable
 {
     private bool TryRequestSlot(AcquireRequest request, int index, LockEntry nameEntry)
@@ -15,10 +15,10 @@ internal sealed partial class LocalLockTable
         var free = request.Requests[index].Slots.Select(EntryOf).Where(static entry => entry.State == LockEntryState.Free && entry.Waiters.Count == 0).ToArray();
         if (free.Length == 0) return false;
 
-        // Each time from another one, so that processes do not all try the same slots first.
+        // A random order, so that processes do not all try the same slots first.
         Random.Shared.Shuffle(free);
         foreach (var entry in free) Reserve(entry, LockMode.Exclusive);
-        // Only one of them will be had.
+        // At most one of the reserved slots is granted.
         Count -= free.Length - 1;
         nameEntry.IsRequestingSlot = true;
         _awaitedOperations++;

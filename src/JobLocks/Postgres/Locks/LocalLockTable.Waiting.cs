@@ -2,18 +2,18 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <content>Those who wait: first come, first served, and only the first of them asks the server.</content>
+/// <content>The waiters of this process, in the order of arrival. Only the first waiter of a key asks the server.</content>
 internal sealed partial class LocalLockTable
 {
-    // After others were told that a lock is free, those who wait here let them go first.
+    // After a release has notified other processes, the waiters of this process leave them this time to acquire the lock first.
     private static readonly TimeSpan YieldDelay = TimeSpan.FromMilliseconds(5);
 
     private readonly List<(TimeSpan When, LockKey Key)> _deferredRetries = [];
 
-    /// <summary>Whether somebody waits for a lock that another process has.</summary>
+    /// <summary>Whether a request of this process waits for a lock that another process holds.</summary>
     public bool WaitsForOtherProcesses => _entries.Values.Any(static entry => entry.WaiterSignal == LockEntry.Signal.Set);
 
-    /// <summary>The caller has gone. What it was granted meanwhile is given back: now, or when the answer comes.</summary>
+    /// <summary>The caller stopped waiting. Locks that it was granted are released: now, or when the answer arrives.</summary>
     public void Abandon(AcquireRequest request)
     {
         request.IsAbandoned = true;
@@ -24,19 +24,19 @@ internal sealed partial class LocalLockTable
         ServeAndTidy(entry);
     }
 
-    /// <summary>Somebody else has let go of a key, or may have.</summary>
+    /// <summary>Another process released the key, or may have released it.</summary>
     public void Retry(LockKey key)
     {
         if (_entries.TryGetValue(key, out var entry)) ServeFirstWaiter(entry);
     }
 
-    /// <summary>Asks once more for all that is waited for: a holder that died tells nobody.</summary>
+    /// <summary>Asks the server again for each key with waiters: a holder that died sends no notification.</summary>
     public void RetryAll()
     {
         foreach (var entry in _entries.Values.Where(static entry => entry.Waiters.Count > 0).ToList()) ServeFirstWaiter(entry);
     }
 
-    /// <summary>Serves those who let others go first.</summary>
+    /// <summary>Asks the server again for keys whose waiters let other processes go first.</summary>
     public void RetryDeferred(TimeSpan now)
     {
         if (_deferredRetries.Count == 0) return;
@@ -45,13 +45,13 @@ internal sealed partial class LocalLockTable
         _deferredRetries.RemoveAll(retry => retry.When <= now);
     }
 
-    /// <summary>Refused to one who waits: it marks, tries once more, and then waits for news.</summary>
+    /// <summary>The server refused a request that waits. Sets the signals, tries once more, and then waits for a notification.</summary>
     private void StartWaiting(LockEntry entry, AcquireRequest request)
     {
         AddWaiter(entry, request);
         dispatcher.NeedsListener = true;
 
-        // Refused where a writer of another process shows it already, which does as well.
+        // The server refuses this signal if a writer of another process has set it. That signal has the same effect.
         if (request.Requests[0].Mode == LockMode.Exclusive && entry.WriterSignal == LockEntry.Signal.None)
         {
             entry.WriterSignal = LockEntry.Signal.Requested;
@@ -65,13 +65,15 @@ internal sealed partial class LocalLockTable
         ServeFirstWaiter(entry);
     }
 
-    /// <summary>Inserts a acquire in the order of arrival: one that was asked for at once may have come before those in the list.</summary>
+    /// <summary>
+    /// Inserts a waiter in the order of arrival. A request that asked the server at once can be older than the waiters in the list.
+    /// </summary>
     private void AddWaiter(LockEntry entry, AcquireRequest request)
     {
         if (request.Node is not null) return;
 
         if (entry.Waiters.Count == 0) _waitedKeys++;
-        // From the end: nearly every acquire belongs there, and thousands may wait.
+        // The search starts at the end: nearly every request belongs there, and the list can have thousands of waiters.
         var previous = entry.Waiters.Last;
         while (previous is not null && previous.Value.Arrival > request.Arrival) previous = previous.Previous;
         request.Node = previous is null ? entry.Waiters.AddFirst(request) : entry.Waiters.AddAfter(previous, request);
@@ -89,7 +91,7 @@ internal sealed partial class LocalLockTable
 
     private void ServeFirstWaiter(LockEntry entry)
     {
-        // The first only: those behind it would be asked for in vain.
+        // Only the first waiter asks: the server would refuse the ones behind it.
         if (entry.Waiters.First?.Value is { IsPending: false } first) TryRequest(first, 0);
     }
 

@@ -3,37 +3,39 @@ using JobLocks.Locks;
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>
-/// What this process holds, asks for and waits for: decides what it can by itself, and writes down what the session must be told.
-/// Not thread-safe: used behind the door of the <see cref="LockDispatcher"/>.
+/// The locks that this process holds, requests and waits for. Decides what needs no server, and notes operations for the session. Not thread-safe:
+/// used under the mutex of the <see cref="LockDispatcher"/>.
 /// </summary>
 internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
 {
-    // What the server answers where somebody stands in the line.
+    // The server's answer if wait queue entries go first.
     private const long RefusedForQueue = -2;
 
     private readonly Dictionary<LockKey, LockEntry> _entries = [];
     private int _awaitedOperations;
     private long _arrivals;
 
-    /// <summary>What the session must be told, in this order.</summary>
+    /// <summary>Operations for the session, in order.</summary>
     public List<LockOperation> Orders { get; private set; } = [];
 
-    /// <summary>Claims that were answered: to be completed outside of the door.</summary>
+    /// <summary>Answered requests. They must be completed outside of the mutex.</summary>
     public List<AcquireRequest> Done { get; private set; } = [];
 
-    /// <summary>How many locks the session has or is asked for.</summary>
+    /// <summary>The number of locks that the session holds or has requested.</summary>
     public int Count { get; private set; }
 
-    /// <summary>How many keys it remembers anything of.</summary>
+    /// <summary>The number of keys with an entry.</summary>
     public int Known => _entries.Count;
 
-    /// <summary>How many of the orders somebody waits for, about: it is read without the door as well.</summary>
+    /// <summary>
+    /// The approximate number of operations whose answer a request waits for, since the last reset. It is also read without the mutex.
+    /// </summary>
     public int AwaitedOperations => Volatile.Read(ref _awaitedOperations);
 
-    /// <summary>The same, counted anew from now on.</summary>
+    /// <summary>Returns the same number, and starts to count from zero.</summary>
     public int ResetAwaitedOperations() => Interlocked.Exchange(ref _awaitedOperations, 0);
 
-    /// <summary>The orders so far, at most so many.</summary>
+    /// <summary>Removes and returns the noted operations, in order and up to a maximum.</summary>
     public List<LockOperation> TakeOrders(int atMost)
     {
         var operations = Orders;
@@ -42,7 +44,7 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
         return operations;
     }
 
-    /// <summary>The answered acquires so far.</summary>
+    /// <summary>Removes and returns the answered requests.</summary>
     public List<AcquireRequest> TakeDone()
     {
         if (Done.Count == 0) return [];
@@ -52,7 +54,9 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
         return done;
     }
 
-    /// <summary>Puts a new acquire: where one of its locks cannot be had it is refused at once, and nothing is asked.</summary>
+    /// <summary>
+    /// Adds a new request. If one of its locks cannot be granted, the request is refused at once, and the server is not asked for the others.
+    /// </summary>
     public void Enter(AcquireRequest request)
     {
         request.Arrival = ++_arrivals;
@@ -66,8 +70,8 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
         var asked = Orders.Count;
         for (var index = 0; index < request.Requests.Count; index++)
         {
-            // One who waits here for the plain lock is ahead of everybody but those whose turn has come in the line; for a limit, other slots
-            // may be free.
+            // A waiter of this process for an exclusive or shared lock goes before all new requests except those of woken runs. With a limit, another
+            // slot can be free.
             var lockRequest = request.Requests[index];
             var mayAsk = lockRequest.Limit > 1 || request.PrecedenceFor(index) == QueuePrecedence.Woken || EntryOf(lockRequest.Key).Waiters.Count == 0;
             if (mayAsk && TryRequest(request, index)) continue;
@@ -81,9 +85,9 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
         }
     }
 
-    /// <summary>Takes in what the server answered to one order.</summary>
-    /// <param name="op">The order, with its answer.</param>
-    /// <param name="token">The fencing token of what its statement granted; 0 for none.</param>
+    /// <summary>Applies the server's answer to one operation.</summary>
+    /// <param name="op">The operation, with its answer.</param>
+    /// <param name="token">The fencing token of what the statement granted; 0 if there is none.</param>
     public void Answered(LockOperation op, long token)
     {
         var entry = EntryOf(op.Key);
@@ -95,7 +99,7 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
                 break;
             case OperationCode.Join:
                 entry.Joining--;
-                // The take that it joined may have been refused; and no further reader may come while a writer waits.
+                // The acquire operation that this reader joined may have been refused. While a writer waits, no further reader is granted the lock.
                 var shares = op.Result > 0 && entry is { State: LockEntryState.Held, Mode: LockMode.Shared };
                 HandleAcquire(op, entry, shares ? entry : null, entry.Token);
                 if (!shares) ReleaseIfUnused(entry);
@@ -122,7 +126,7 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
         Tidy(entry);
     }
 
-    /// <summary>Gives a lock back. A lost one only makes room: its session holds nothing any more.</summary>
+    /// <summary>Releases a lock. For a lost lock, this only frees the entry: the session that held it no longer exists.</summary>
     public void Release(LockGrant grant)
     {
         if (!_entries.TryGetValue(grant.Key, out var entry) || !entry.Grants.Remove(grant)) return;
@@ -172,7 +176,7 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
         Count--;
     }
 
-    /// <summary>Takes back what an order had reserved.</summary>
+    /// <summary>Undoes the reservations of an operation.</summary>
     private void UndoReservation(LockOperation op)
     {
         op.Request!.IsPending = false;
@@ -196,7 +200,7 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
         foreach (var slot in op.Slots) Tidy(EntryOf(slot));
     }
 
-    /// <summary>A acquire has the answer to one of its requests: the entry that it was granted, or none.</summary>
+    /// <summary>Applies the answer to one lock request: the entry that was granted, or null if it was refused.</summary>
     private void HandleAcquire(LockOperation op, LockEntry asked, LockEntry? granted, long token)
     {
         var request = op.Request!;
@@ -218,11 +222,14 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
         RemoveWaiter(asked, request);
         NoteAnswer(request, op.Index, granted is not null);
         ClearUnneededSignals(asked);
-        // Further readers may share what this one has got; a writer lets them wait.
+        // Further readers can share the lock that this reader was granted. Behind a writer they keep waiting.
         ServeFirstWaiter(asked);
     }
 
-    /// <summary>Others stand in the line. One who waits here instead goes before all who come to stand there later.</summary>
+    /// <summary>
+    /// Wait queue entries go first. A request that waits in this process keeps the position that was drawn for it: it goes before all entries that
+    /// are added later.
+    /// </summary>
     private static void NoteRefusedForQueue(AcquireRequest request, long result)
     {
         request.WasRefusedForQueue = true;
@@ -246,7 +253,7 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
         if (!granted && request.Refused == AcquireRequest.Granted) request.Refused = index;
         if (--request.Unanswered > 0) return;
 
-        // All or none, and nothing for one who has gone.
+        // All or none, and no locks for a caller that stopped waiting.
         if (request.IsAbandoned || request.Refused != AcquireRequest.Granted || request.Failure is not null) ReleaseGrants(request);
         Done.Add(request);
     }

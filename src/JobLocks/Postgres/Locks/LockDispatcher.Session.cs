@@ -5,7 +5,7 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <content>The sessions, one after the other: how one is opened, proves itself, is lost, and is followed by the next.</content>
+/// <content>The sessions of this process, one at a time: how a session opens, proves that it is alive, is lost, and is replaced.</content>
 internal sealed partial class LockDispatcher
 {
     private const int MostFormerBackends = 16;
@@ -17,7 +17,7 @@ internal sealed partial class LockDispatcher
 
     private readonly ReleaseListener _listener;
 
-    // Sessions of this process that are gone for us, but perhaps not yet for the server.
+    // Backends of lost sessions. The server may not have noticed the loss yet.
     private readonly Queue<int> _formerBackends = new();
     private LockSession? _session;
     private Thread? _watchThread;
@@ -34,15 +34,18 @@ internal sealed partial class LockDispatcher
     private bool _heartbeatIsDue;
 
     /// <summary>
-    /// The process counts its locks as lost before the server can give them away: the server hears nothing for LostAfter from the last
-    /// statement on, and that was sent no earlier than the last one that was answered. The rest is for the runs to stop in.
+    /// The time at which the process counts its locks as lost, which is before the server can grant them to others. The server frees a session that
+    /// is silent for LostAfter, counted from the last statement. That statement was sent no earlier than the last one that was answered. LossMargin
+    /// is the time for the runs to stop.
     /// </summary>
     private TimeSpan Deadline => _provedAt + _options.LostAfter - _options.LossMargin;
 
-    /// <summary>Declares the locks lost where it is time. For a process that was frozen: its other threads may be awake before the watch.</summary>
+    /// <summary>
+    /// Declares the locks lost if the deadline has passed. In a process that was frozen, other threads can run before the watch thread.
+    /// </summary>
     public void CheckClock()
     {
-        // Read without the door: a session that has just proved itself is not late, and one that is late stays so.
+        // Read without the mutex. A session that has just proved itself is not late, and a late one stays late.
         if (_isOpen && BootClock.Now > Deadline) Tick();
     }
 
@@ -73,7 +76,7 @@ internal sealed partial class LockDispatcher
         OnOpened();
     }
 
-    /// <summary>The server has answered what was sent at a time.</summary>
+    /// <summary>The server answered the statement that was sent at a time.</summary>
     public void Answered(LockSession session, TimeSpan sentAt, long token)
     {
         List<AcquireRequest> done;
@@ -82,7 +85,7 @@ internal sealed partial class LockDispatcher
         {
             if (session != _session || _closed) return;
 
-            // An answer that comes too late proves nothing: the server may have given all away meanwhile.
+            // A late answer proves nothing: the server may have granted the locks to others meanwhile.
             if (BootClock.Now <= Deadline)
             {
                 _provedAt = sentAt;
@@ -99,7 +102,10 @@ internal sealed partial class LockDispatcher
         else SessionBroke(session, interference);
     }
 
-    /// <summary>The server has answered something else that was sent at a time: on a slow network, several questions take as long as a heartbeat may.</summary>
+    /// <summary>
+    /// The server answered another statement, sent at a time. On a slow network, several statements can take longer than the interval of the
+    /// heartbeat.
+    /// </summary>
     public void Proved(LockSession session, TimeSpan sentAt)
     {
         lock (_sync)
@@ -108,11 +114,11 @@ internal sealed partial class LockDispatcher
         }
     }
 
-    /// <summary>A statement failed on a connection that still stands.</summary>
-    /// <param name="session">Whose.</param>
-    /// <param name="cause">Why.</param>
-    /// <param name="held">What the session has.</param>
-    /// <param name="retriesOnce">Whether what it asked for is asked for once more.</param>
+    /// <summary>A statement failed, but the connection is still open.</summary>
+    /// <param name="session">The session of the statement.</param>
+    /// <param name="cause">The error.</param>
+    /// <param name="held">The keys that the session holds, with their modes.</param>
+    /// <param name="retriesOnce">Whether unanswered requests are sent once more before they fail.</param>
     public void Failed(LockSession session, Exception cause, IReadOnlySet<(LockKey Key, LockMode Mode)> held, bool retriesOnce)
     {
         bool missing;
@@ -131,7 +137,7 @@ internal sealed partial class LockDispatcher
         if (missing) SessionBroke(session, new InvalidOperationException("the session does not have all that it was granted: somebody has released its locks from outside"));
     }
 
-    /// <summary>The session could not be opened, or it is gone.</summary>
+    /// <summary>The session could not be opened, or it is lost.</summary>
     public void SessionBroke(LockSession session, Exception cause)
     {
         IReadOnlyList<LockGrant> lost;
@@ -142,8 +148,8 @@ internal sealed partial class LockDispatcher
         {
             if (session != _session || _closed) return;
 
-            // One that has worked is replaced at once, or a moment later where that one too breaks at once. One that has not is tried again
-            // later, and meanwhile nobody waits for it.
+            // A session that was open is replaced at once, or after a delay if the previous one broke a moment ago. A session that never opened, or
+            // that a wrong server answered, is replaced after a delay, and requests fail meanwhile instead of waiting for it.
             failure = _isOpen && cause is not WrongServerException ? null : Unavailable(cause);
             var mustPause = failure is not null || BootClock.Now - _brokeAt < BetweenBreaks;
             _brokeAt = BootClock.Now;
@@ -153,7 +159,7 @@ internal sealed partial class LockDispatcher
             if (_formerBackends.Count > MostFormerBackends) _formerBackends.Dequeue();
             lost = _table.Lose(_sent, failure);
             _sent = [];
-            // The runs are told while the connection still stands, and with it what it holds.
+            // The runs are notified while the connection is still open and still holds their locks.
             foreach (var grant in lost) grant.DeclareLost(cause);
             unanswered = failure is null ? [] : TakeAll(ref _questions);
             _failure = failure;
@@ -172,7 +178,9 @@ internal sealed partial class LockDispatcher
         _log.Broke(lost.Count, cause);
     }
 
-    /// <summary>The server did not know of a lock that was given back: others are gone as well, and nothing of this session is believed any more.</summary>
+    /// <summary>
+    /// The server did not hold a lock that was released. Other locks may be missing as well, so the whole session counts as broken after this answer.
+    /// </summary>
     public void ReleaseFailed(LockOperation op)
     {
         if (op.Grant is null) return;
@@ -181,7 +189,7 @@ internal sealed partial class LockDispatcher
         _interference = new($"the lock {op.Grant} ({op.Key}) was given back, but the session did not have it: somebody has released its locks from outside");
     }
 
-    /// <summary>The server's process behind the open session; null while there is none.</summary>
+    /// <summary>The process ID of the server's backend behind the open session; null if no session is open.</summary>
     public int? CurrentBackend
     {
         get
@@ -190,19 +198,19 @@ internal sealed partial class LockDispatcher
         }
     }
 
-    /// <summary>Whether a backend is the session of this process.</summary>
+    /// <summary>Whether a backend is the current session of this process.</summary>
     public bool IsCurrent(int backend)
     {
         lock (_sync) return _session?.Backend == backend;
     }
 
-    /// <summary>Whether a backend was a session of this process that is lost. It may hold its locks until the server gives it up.</summary>
+    /// <summary>Whether a backend is a lost session of this process. It may hold its locks until the server closes it.</summary>
     public bool IsFormerBackend(int backend)
     {
         lock (_sync) return _formerBackends.Contains(backend);
     }
 
-    /// <summary>Whether it was disposed.</summary>
+    /// <summary>Whether the dispatcher was disposed.</summary>
     public bool IsClosed
     {
         get
@@ -211,8 +219,8 @@ internal sealed partial class LockDispatcher
         }
     }
 
-    /// <summary>Gives back all locks and closes the session.</summary>
-    /// <returns>Ends when the connection is closed.</returns>
+    /// <summary>Releases all locks and closes the session.</summary>
+    /// <returns>Completes when the connection is closed.</returns>
     public ValueTask DisposeAsync()
     {
         LockSession? session;
@@ -263,7 +271,7 @@ internal sealed partial class LockDispatcher
         }
         catch (Exception noThread) when (noThread is OutOfMemoryException or ThreadStartException)
         {
-            // The machine has no thread left for us: later, perhaps.
+            // The operating system cannot start a thread now. It is tried again later.
             _session = null;
             _failure = Unavailable(noThread);
             DelayReopening();
@@ -272,7 +280,7 @@ internal sealed partial class LockDispatcher
 
     private void DelayReopening()
     {
-        // Not all processes at once, when a server comes back that all of them have lost.
+        // A random delay: when a server restarts, the processes do not all connect at the same moment.
         _tryAgainAt = BootClock.Now + (_reopenDelay * (0.5 + Random.Shared.NextDouble()));
         _reopenDelay = _reopenDelay * 2 < LongestReopenDelay ? _reopenDelay * 2 : LongestReopenDelay;
     }

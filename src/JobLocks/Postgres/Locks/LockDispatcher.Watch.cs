@@ -4,7 +4,7 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <content>What happens by itself as time passes, on a thread of its own: nothing that the users' jobs do holds it up.</content>
+/// <content>Periodic work, on a thread of its own: the users' jobs cannot delay it.</content>
 internal sealed partial class LockDispatcher
 {
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromMilliseconds(25);
@@ -28,7 +28,7 @@ internal sealed partial class LockDispatcher
             }
             catch (Exception unexpected)
             {
-                // A logger that throws, for example. The watch must go on, or nobody would learn of a loss.
+                // For example, a logger threw. The thread must go on: otherwise no loss would be noticed.
                 Debug.WriteLine(unexpected);
             }
         }
@@ -80,7 +80,7 @@ internal sealed partial class LockDispatcher
         Complete(done);
     }
 
-    /// <summary>Ends the connections that stayed for their runs to stop in. Now the server may give their locks away anyhow.</summary>
+    /// <summary>Closes connections that were kept open while their runs stopped. The server may now grant their locks to others anyhow.</summary>
     private void CutExpired(TimeSpan now)
     {
         foreach (var (session, when) in _expiredSessions)
@@ -102,7 +102,7 @@ internal sealed partial class LockDispatcher
             _listener.StopUnless(_table.WaitsForOtherProcesses);
         }
 
-        // An idle connection does not show by itself that it broke. A busy one is about to.
+        // An idle connection does not show by itself that it is broken. A busy one shows it as soon as its statement fails.
         if (_session!.IsIdle && (now - _provedAt >= _options.HeartbeatInterval || _session.HasNews()))
         {
             _heartbeatIsDue = true;

@@ -5,7 +5,7 @@ using Npgsql;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <summary>A prepared statement that does many operations in one round trip. Used by the session's thread alone.</summary>
+/// <summary>A prepared statement that runs many operations in one round trip. Not thread-safe: used by one thread at a time.</summary>
 internal sealed class LockStatement : IDisposable
 {
     private const int TableIsFull = -1;
@@ -21,9 +21,9 @@ internal sealed class LockStatement : IDisposable
     private readonly NpgsqlParameter<int[]> _slotsCount = new() { TypedValue = [] };
     private readonly bool _takesSlots;
 
-    /// <param name="connection">Open, and used by nobody else meanwhile.</param>
-    /// <param name="facts">Who must answer, and what the session can do.</param>
-    /// <param name="takesSlots">Whether it knows <see cref="OperationCode.TakeSlot"/>, which is rare and makes it longer.</param>
+    /// <param name="connection">An open connection that no other thread uses meanwhile.</param>
+    /// <param name="facts">The expected backend, and the abilities of the session.</param>
+    /// <param name="takesSlots">Whether the statement supports <see cref="OperationCode.TakeSlot"/>, which is rare and makes it longer.</param>
     public LockStatement(NpgsqlConnection connection, SessionFacts facts, bool takesSlots)
     {
         _backend = facts.Backend;
@@ -35,15 +35,15 @@ internal sealed class LockStatement : IDisposable
 
         if (takesSlots) _command.Parameters.AddRange(new[] { _slots, (NpgsqlParameter)_slotsFrom, _slotsCount });
         _command.Prepare();
-        // The guard asks that by itself.
+        // The function of the guard runs this query itself.
         if (facts is { HasWaitQueue: true, IsGuarded: false })
             _queueCommand = new(WaitQueueSql.For(facts.Options, LockSql.LinesOfReleased), connection) { Parameters = { _codes.Clone(), _keys.Clone(), _queueArguments.Clone() } };
     }
 
-    /// <summary>Does the operations in their order and writes the answers into them.</summary>
-    /// <returns>The keys in whose lines somebody stands whose turn comes now.</returns>
-    /// <exception cref="NpgsqlException">The server answered with an error, and nobody knows how far it came; or the connection broke.</exception>
-    /// <exception cref="FullLockTableException">The lock table is full, and nobody knows how far it came.</exception>
+    /// <summary>Runs the operations in order and stores each answer in its operation.</summary>
+    /// <returns>The keys for which at least one wait queue entry can run now.</returns>
+    /// <exception cref="NpgsqlException">The server answered with an error, and it is unknown which operations had an effect; or the connection broke.</exception>
+    /// <exception cref="FullLockTableException">The lock table is full, and it is unknown which operations had an effect.</exception>
     /// <exception cref="WrongServerException">Another backend answered.</exception>
     public IReadOnlyList<FreeKey> Run(IReadOnlyList<LockOperation> ops)
     {
