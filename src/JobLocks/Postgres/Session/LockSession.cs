@@ -6,8 +6,8 @@ using Npgsql;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// One connection that holds all locks of this process, from its opening to its end. It is never opened again: the next is another session,
-/// and owns nothing of this one's. Its thread uses the connection, or a caller that has taken the work; never both at once.
+/// The connection that holds all locks of this process, from its opening to its end. A session is not reopened: the next one is another session, and
+/// owns no lock of this one. The connection is used by the session thread or by a caller that has taken the work, never by both at once.
 /// </summary>
 internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector connector, OpeningWatch watch)
 {
@@ -17,32 +17,32 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
     private volatile SessionConnection? _connection;
     private bool _isKeptOpen;
 
-    /// <summary>Whether somebody uses the connection. Behind the door of the dispatcher.</summary>
+    /// <summary>Whether a thread uses the connection. Accessed under the mutex of the dispatcher.</summary>
     public bool IsBusy { get; set; }
 
-    /// <summary>Whether its thread waits for work. Behind the door of the dispatcher.</summary>
+    /// <summary>Whether the session thread waits for work. Accessed under the mutex of the dispatcher.</summary>
     public bool IsIdle { get; set; }
 
-    /// <summary>Whether it looks again by itself a moment later. Behind the door of the dispatcher.</summary>
+    /// <summary>Whether that wait is short: the thread then looks for work by itself. Accessed under the mutex of the dispatcher.</summary>
     public bool IsInShortWait { get; set; }
 
-    /// <summary>The server's process; 0 before it is known.</summary>
+    /// <summary>The process ID of the server's backend; 0 before it is known.</summary>
     public int Backend => _connection?.Backend ?? 0;
 
-    /// <summary>Ends when the connection is closed.</summary>
+    /// <summary>Completes when the connection is closed.</summary>
     public Task Ended => _ended.Task;
 
-    /// <summary>Whether the server has let us in and is silent since.</summary>
+    /// <summary>Whether the session is not open yet and the server has been silent for too long.</summary>
     public bool IsOpeningTooLong => _connection is null && watch.IsExpired;
 
     public void Start() => SessionThread.Start("JobLocks session", Run);
 
-    /// <summary>Whether the idle connection has something to say. Where that cannot be seen, it must be asked.</summary>
+    /// <summary>Whether the idle connection has data to read or is closed. If that cannot be seen, true: the server must be asked.</summary>
     public bool HasNews() => _connection is not null && (_socket is null || _socket.HasNews());
 
     /// <summary>
-    /// The connection stays until <see cref="Cut"/>: its locks count as lost, but their runs are still stopping. Where the server hears us,
-    /// closing it would give the locks to others at once.
+    /// Keeps the connection open until <see cref="Cut"/>. Its locks count as lost, but their runs are still stopping. If the server still receives
+    /// from this process, closing the connection would let others acquire the locks at once.
     /// </summary>
     public void KeepOpen()
     {
@@ -50,8 +50,8 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
     }
 
     /// <summary>
-    /// Ends the connection, whoever uses it. A caller who does the work itself would wait for the command's time-out, and then for Npgsql,
-    /// which tries to cancel the command over a connection of its own.
+    /// Closes the connection, whatever thread uses it. A caller that does the session's work would otherwise wait for the command's time-out, and
+    /// then for Npgsql, which tries to cancel the command over another connection.
     /// </summary>
     public void Cut()
     {
@@ -74,7 +74,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
 
     private void ReconcileHeld(SessionConnection connection, TimeSpan sentAt, Exception cause, bool retriesOnce = false)
     {
-        // An error is an answer, too.
+        // An error is an answer, too: it proves that the session is alive.
         dispatcher.Proved(this, sentAt);
         using (var command = new NpgsqlCommand(LockSql.ClearSignals, connection.Connection)) command.ExecuteNonQuery();
         dispatcher.Failed(this, cause, connection.Prove(ReadHeld), retriesOnce);
@@ -90,7 +90,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
         return held;
     }
 
-    /// <summary>Does some work, and takes in the answers. For the one who has taken the work: this session's thread, or a caller's.</summary>
+    /// <summary>Executes work and passes on the answers. Called by the thread that has taken the work: the session thread or a caller's.</summary>
     public void Execute(SessionWork work)
     {
         var startedAt = BootClock.Now;
@@ -101,7 +101,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
         catch (Exception broken)
         {
             ReportBroken(broken);
-            // Those that were answered stay so.
+            // Questions that were answered before the error keep their answers.
             var failure = ServerTrouble.Describe(_connection!.Server, broken);
             foreach (var question in work.Questions) question.Fail(failure);
         }
@@ -140,7 +140,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
         }
         catch (Exception unexpected)
         {
-            // A logger that throws, for example: by then all that matters is done, and this thread has nobody to tell.
+            // For example, a logger threw. The loss is already handled at this point, and this thread has no caller to report to.
             Debug.WriteLine(unexpected);
         }
     }
@@ -165,7 +165,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
         }
         catch (PostgresException refused) when (connection.StillStands)
         {
-            // Without our schema, a lock is still a lock.
+            // Locks work without the schema.
             ReconcileHeld(connection, sentAt, refused, retriesOnce: IsAboutSchema(refused) && DisableSchema(connection));
         }
         catch (FullLockTableException)
@@ -180,7 +180,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
         }
     }
 
-    /// <summary>Names the backend that has the most entries of the lock table. Every role can fill it.</summary>
+    /// <summary>Describes the backend with the most entries of the lock table. Every role can fill the table.</summary>
     private static string? DescribeLargestUser(SessionConnection connection)
     {
         try
@@ -192,14 +192,14 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
         }
         catch (PostgresException) when (connection.StillStands)
         {
-            // No room for this question either.
+            // The lock table has no room for this query either.
             return null;
         }
     }
 
-    /// <param name="Backend">Whose; null for a prepared transaction.</param>
-    /// <param name="Entries">How many.</param>
-    /// <param name="Application">The name that it gives itself.</param>
+    /// <param name="Backend">The process ID of the backend; null for a prepared transaction.</param>
+    /// <param name="Entries">The number of its entries.</param>
+    /// <param name="Application">Its application_name.</param>
     private sealed record LockTableUse(int? Backend, long Entries, string? Application);
 
     private void TryResumeWaitQueue(SessionConnection connection)
@@ -210,7 +210,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
         }
         catch (PostgresException) when (connection.StillStands)
         {
-            // Not yet, after all. Locks go on without it, and it is looked at again.
+            // The table is still unusable. Locks work without it, and it is checked again later.
         }
 
         dispatcher.Proved(this, connection.ProvedAt);
@@ -220,7 +220,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
         is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InvalidSchemaName or PostgresErrorCodes.InsufficientPrivilege
         or PostgresErrorCodes.InternalError or PostgresErrorCodes.ObjectNotInPrerequisiteState;
 
-    /// <returns>Whether the session goes on in another way than before.</returns>
+    /// <returns>Whether the session used fencing tokens or the wait queue until now, so that a retry can succeed.</returns>
     private bool DisableSchema(SessionConnection connection)
     {
         var wasUsed = connection.DisableSchema();

@@ -8,8 +8,8 @@ using Npgsql;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// Hears that another process has let go of a lock that somebody here waits for. A connection of its own, opened only while somebody waits.
-/// What it misses, the dispatcher finds at its next look. Thread-safe.
+/// Listens for releases by other processes. Uses a connection of its own, which is open only while a request of this process waits. The dispatcher
+/// finds a missed release at its next check. Thread-safe.
 /// </summary>
 internal sealed class ReleaseListener(SessionConnector connector, LockDispatcher dispatcher, ILogger log) : IAsyncDisposable
 {
@@ -24,7 +24,7 @@ internal sealed class ReleaseListener(SessionConnector connector, LockDispatcher
     private TimeSpan _neededAt;
     private bool _isDisposed;
 
-    /// <summary>Starts to listen, unless it does already.</summary>
+    /// <summary>Starts to listen, unless it listens already.</summary>
     public void Start()
     {
         lock (_sync)
@@ -38,7 +38,7 @@ internal sealed class ReleaseListener(SessionConnector connector, LockDispatcher
         }
     }
 
-    /// <summary>Stops listening where nobody has waited for a while.</summary>
+    /// <summary>Stops listening if no request has waited for a while.</summary>
     public void StopUnless(bool needed)
     {
         lock (_sync)
@@ -96,7 +96,7 @@ internal sealed class ReleaseListener(SessionConnector connector, LockDispatcher
             };
             using var listen = new NpgsqlCommand("LISTEN joblocks", connection);
             await listen.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
-            // Releases before this moment were not heard.
+            // Releases before this moment were missed.
             dispatcher.RetryAll();
             while (true) await connection.WaitAsync(stop).ConfigureAwait(false);
         }

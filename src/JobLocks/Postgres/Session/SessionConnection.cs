@@ -11,7 +11,7 @@ using NpgsqlTypes;
 
 namespace JobLocks.Postgres.Session;
 
-/// <summary>An open connection that was found fit to hold locks, with its statements. Used by the session's thread alone.</summary>
+/// <summary>An open connection that was found fit to hold locks, with its statements. Not thread-safe: used by one thread at a time.</summary>
 internal sealed class SessionConnection : IDisposable
 {
     private static readonly TimeSpan BetweenChecks = TimeSpan.FromSeconds(1);
@@ -43,19 +43,19 @@ internal sealed class SessionConnection : IDisposable
 
     public NpgsqlConnection Connection { get; }
 
-    /// <summary>The server's process behind it.</summary>
+    /// <summary>The process ID of the server's backend.</summary>
     public int Backend => _facts.Backend;
 
-    /// <summary>How many locks this process may have: its share of the server's lock table.</summary>
+    /// <summary>The share of this process: how many entries of the server's lock table it can use.</summary>
     public long Budget => _facts.Budget;
 
-    /// <summary>Whether runs may stand in the line.</summary>
+    /// <summary>Whether runs can enter the wait queue.</summary>
     public bool HasWaitQueue => _facts.HasWaitQueue;
 
-    /// <summary>Whether the line is left alone for now, since somebody has its table to himself, or waits for that.</summary>
+    /// <summary>Whether the wait queue is unused for now, because another session locks its table exclusively, or waits for that lock.</summary>
     public bool IsWaitQueueSuspended { get; private set; }
 
-    /// <summary>Whether it can be written down who holds what.</summary>
+    /// <summary>Whether the session can write to the read model, which shows the holders.</summary>
     public bool HasReadModel => _facts.HasReadModel;
 
     /// <summary>Whether the limits that processes declare can be compared.</summary>
@@ -64,17 +64,17 @@ internal sealed class SessionConnection : IDisposable
     /// <summary>Whether grants have fencing tokens.</summary>
     public bool HasFence => _fence > 0;
 
-    /// <summary>What the session uses of the schema, apart from its version.</summary>
+    /// <summary>What the session uses of the schema, without the schema's version.</summary>
     public SchemaState Schema => new(Version: 0, _fence, HasWaitQueue || IsWaitQueueSuspended, HasReadModel, HasLimits);
 
-    /// <summary>When the last statement was sent that was answered: when it was opened, or by a question.</summary>
+    /// <summary>When the last answered statement was sent. Statements of <see cref="Run"/> count only while the connection opens.</summary>
     public TimeSpan ProvedAt { get; private set; }
 
     /// <summary>False after an error that ended the connection.</summary>
     public bool StillStands => Connection.FullState.HasFlag(ConnectionState.Open) && !Connection.FullState.HasFlag(ConnectionState.Broken);
 
-    /// <summary>Does the orders in one round trip, and draws the token of what it grants.</summary>
-    /// <returns>The fencing token, 0 where there is none; and the keys in whose lines somebody stands whose turn comes now.</returns>
+    /// <summary>Runs operations in one round trip, and draws the fencing token of the locks that they grant.</summary>
+    /// <returns>The fencing token, or 0 if there is none; and the keys for which at least one wait queue entry can run now.</returns>
     public (long Token, IReadOnlyList<FreeKey> FreeKeys) Run(IReadOnlyList<LockOperation> operations)
     {
         DeleteReadModelRows(operations);
@@ -84,8 +84,8 @@ internal sealed class SessionConnection : IDisposable
     }
 
     /// <summary>
-    /// What is written down of a lock goes before the lock does: nobody is shown as a holder who has let go. Costs nothing for locks that were
-    /// held for a moment only, for they are not written down.
+    /// Deletes the rows of these locks from the read model before the locks are released: a run that has released its lock is never shown as its
+    /// holder. Costs nothing for locks that were held only for a moment, because they have no row.
     /// </summary>
     public void DeleteReadModelRows(IReadOnlyList<LockOperation> releases)
     {
@@ -103,15 +103,15 @@ internal sealed class SessionConnection : IDisposable
         }
         catch (PostgresException refused) when (StillStands)
         {
-            // A full server, or no longer ours to write to. The next look at what is held strikes it out. A locked table is passed by, and not waited
-            // for with every release.
+            // The server is full, or this role may no longer write. The next update of the read model deletes the rows. A locked table is skipped for
+            // a while: otherwise every release would wait for it.
             if (IsLocked(refused)) _readModelPausedUntil = BootClock.Now + BetweenChecks;
         }
     }
 
     /// <summary>
-    /// Asks something of another kind, which may write: behind the guard where there is one. The statement has one parameter and one column,
-    /// both in JSON, since the guard does not know what is asked.
+    /// Runs a statement that is not about locks and may write; through the guard if there is one. The statement has one parameter and one column,
+    /// both JSON, so that one function of the guard can run every such statement.
     /// </summary>
     /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
     public List<T?> Ask<T>(string sql, object parameter)
@@ -130,7 +130,7 @@ internal sealed class SessionConnection : IDisposable
         });
     }
 
-    /// <summary>Asks the server, whose answer proves that the session stands. So does an error that leaves the connection open.</summary>
+    /// <summary>Runs a statement whose answer proves that the session is alive. An error that leaves the connection open proves it too.</summary>
     /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
     public T Prove<T>(Func<NpgsqlConnection, T> query)
     {
@@ -148,7 +148,7 @@ internal sealed class SessionConnection : IDisposable
         }
     }
 
-    /// <summary>Goes on without fencing tokens and without the line: they are no longer there, or no longer ours to use.</summary>
+    /// <summary>Continues without fencing tokens and without the wait queue: they were dropped, or this role may no longer use them.</summary>
     /// <returns>Whether any of them was in use.</returns>
     public bool DisableSchema()
     {
@@ -159,13 +159,13 @@ internal sealed class SessionConnection : IDisposable
         return wasUsed;
     }
 
-    /// <summary>Looks what there is of our schema now, and goes on with that.</summary>
-    /// <param name="schema">Its name.</param>
+    /// <summary>Reads what exists of the schema now, and continues with that.</summary>
+    /// <param name="schema">The name of the schema.</param>
     /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
     public SchemaState ReadSchema(string schema)
     {
         var now = QuerySchema(schema);
-        // While somebody else has the table to himself, it is looked at elsewhere.
+        // While another session locks the table exclusively, TryResumeWaitQueue checks it.
         var hasWaitQueue = now.HasWaitQueue && !IsWaitQueueSuspended;
         if (now.Fence == _fence && hasWaitQueue == _facts.HasWaitQueue && now.HasReadModel == _facts.HasReadModel && now.HasLimits == _facts.HasLimits) return now;
 
@@ -176,10 +176,10 @@ internal sealed class SessionConnection : IDisposable
     }
 
     /// <summary>
-    /// A lock on a table was waited for in vain. Where it is that of the line, locks go on without it: for as long as that lasts, nobody looks whether
-    /// somebody stands there.
+    /// A statement did not get a table lock in time. If it was the table of the wait queue, locks are granted without it for now: newcomers can then
+    /// pass the runs that wait.
     /// </summary>
-    /// <returns>Whether it is.</returns>
+    /// <returns>Whether it was that table.</returns>
     public bool SuspendWaitQueue()
     {
         if (!_facts.HasWaitQueue || IsQueueTableAccessible()) return false;
@@ -188,8 +188,8 @@ internal sealed class SessionConnection : IDisposable
         return IsWaitQueueSuspended = true;
     }
 
-    /// <summary>Looks again at a line that was left alone, once in a while.</summary>
-    /// <returns>Whether it is looked at from now on.</returns>
+    /// <summary>Checks whether a suspended wait queue can be used again, at most once in a second.</summary>
+    /// <returns>Whether it is used from now on.</returns>
     public bool TryResumeWaitQueue()
     {
         if (BootClock.Now - _queueCheckedAt < BetweenChecks || !IsQueueTableAccessible()) return false;
@@ -206,13 +206,15 @@ internal sealed class SessionConnection : IDisposable
         Connection.Dispose();
     }
 
-    /// <summary>Whether the server says that somebody else has a table to himself, or waits for that.</summary>
+    /// <summary>Whether the error says that another session locks a table exclusively, or waits for that lock.</summary>
     public static bool IsLocked(PostgresException refused) => string.Equals(refused.SqlState, PostgresErrorCodes.LockNotAvailable, StringComparison.Ordinal);
 
-    /// <summary>Whether nobody could be told on a channel: some listener does not read, and the server keeps what it has not read until there is no more room.</summary>
+    /// <summary>
+    /// Whether the error says that no notification can be sent: a listener does not read, and the server's queue of unread notifications is full.
+    /// </summary>
     public static bool IsQueueFull(PostgresException refused) => string.Equals(refused.SqlState, PostgresErrorCodes.ProgramLimitExceeded, StringComparison.Ordinal);
 
-    /// <summary>Behind the guard: shared catalogs need room in the lock table.</summary>
+    /// <summary>Runs through the guard, because reading shared catalogs needs room in the lock table.</summary>
     private SchemaState QuerySchema(string schema)
     {
         try
@@ -243,7 +245,10 @@ internal sealed class SessionConnection : IDisposable
         return plain;
     }
 
-    /// <summary>Whether nobody has the table of the line to himself, without waiting for anybody. What else is wrong with it, the next statement says.</summary>
+    /// <summary>
+    /// Whether no other session locks the table of the wait queue exclusively. Does not wait. Any other error of that table is left to the next
+    /// statement.
+    /// </summary>
     private bool IsQueueTableAccessible()
     {
         _queueCheckedAt = BootClock.Now;
