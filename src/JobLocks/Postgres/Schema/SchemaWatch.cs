@@ -9,8 +9,8 @@ using Npgsql;
 namespace JobLocks.Postgres.Schema;
 
 /// <summary>
-/// Notices within seconds that our schema was dropped or made again, and that this role lost or got rights to it: the locks need none of it, and go on.
-/// On a thread of its own. Thread-safe.
+/// Notices within seconds that the schema was dropped or created again, or that the rights of this role changed. Locks need none of it and continue.
+/// Runs on a thread of its own. Thread-safe.
 /// </summary>
 internal sealed class SchemaWatch : IDisposable
 {
@@ -33,10 +33,10 @@ internal sealed class SchemaWatch : IDisposable
         _thread = new("JobLocks schema", BetweenChecks, Check);
     }
 
-    /// <summary>Why there is no schema, with the cure; null where there is one.</summary>
+    /// <summary>Why the schema cannot be used, with the remedy; null if it can be used.</summary>
     public string? Problem => _problem;
 
-    /// <summary>A session is open. It has just looked by itself.</summary>
+    /// <summary>Starts the periodic checks. The session that has just opened has checked the schema itself.</summary>
     public void Start()
     {
         if (_schema is not null) _thread.Start(atOnce: false);
@@ -46,7 +46,7 @@ internal sealed class SchemaWatch : IDisposable
 
     private void Check()
     {
-        // The next session looks by itself when it opens.
+        // The next session checks the schema when it opens.
         if (_dispatcher.CurrentBackend is null) return;
 
         try
@@ -76,7 +76,7 @@ internal sealed class SchemaWatch : IDisposable
         }
         catch (Exception failed)
         {
-            // The next look tries again. What is wrong with the server is said where locks are asked for.
+            // The next check tries again. Acquire requests report what is wrong with the server.
             _log.CannotLookAtSchema(_schema!, failed);
         }
     }
@@ -97,7 +97,7 @@ internal sealed class SchemaWatch : IDisposable
     {
         var before = session.Schema;
         var now = session.ReadSchema(_schema!);
-        // The first look compares with what the session found when it opened.
+        // The first check compares with what the session found when it opened.
         _lastState ??= before with { Version = now.Version };
         _dispatcher.ReadCapabilities(session);
         return now;

@@ -9,23 +9,23 @@ using Npgsql;
 namespace JobLocks.Postgres.Schema;
 
 /// <summary>
-/// Takes the advisory lock of the set-up, in the transaction of the script. Where a program that sets up nothing holds it, the next number is used: all processes
-/// count alike, and the script may be run by several at once.
+/// The advisory lock of the set-up, acquired in the transaction of the script. If a program that sets up nothing holds it, the next number is used
+/// instead. All processes choose the number by the same rule, and the script can be run by several at once.
 /// </summary>
 internal sealed class SetUpLock(NpgsqlConnection connection, OpeningWatch watch, string schema, ILogger log)
 {
-    // As long as the script itself waits for a lock of a table.
+    // The same time as the script waits for a table lock.
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(60);
 
-    // A set-up takes milliseconds, or waits for a table.
+    // A set-up takes milliseconds, or waits for a table. After this time, an idle holder is not a set-up.
     private static readonly TimeSpan SkippedAfter = TimeSpan.FromSeconds(10);
 
     private readonly Dictionary<(int Backend, int Number), TimeSpan> _idleSince = [];
     private readonly HashSet<(int Backend, int Number)> _skipped = [];
     private bool _hasReadHolders;
 
-    /// <summary>Waits for it.</summary>
-    /// <exception cref="TimeoutException">Another holds it for too long.</exception>
+    /// <summary>Waits until the lock is acquired.</summary>
+    /// <exception cref="TimeoutException">Another set-up holds the lock for too long.</exception>
     public void Acquire()
     {
         var startedAt = BootClock.Now;
@@ -76,7 +76,7 @@ internal sealed class SetUpLock(NpgsqlConnection connection, OpeningWatch watch,
 
         foreach (var holder in holders.Where(static holder => holder.IsIdle))
         {
-            // At the first look, it has been waited for since the beginning.
+            // At the first check, the lock has been waited for since the start.
             _idleSince.TryAdd(holder.Id, _hasReadHolders ? BootClock.Now : startedAt);
             if (BootClock.Now - _idleSince[holder.Id] >= SkippedAfter && _skipped.Add(holder.Id)) log.SetUpIsBlocked(schema, holder.Description.ToString());
         }
@@ -118,7 +118,7 @@ internal sealed class SetUpLock(NpgsqlConnection connection, OpeningWatch watch,
         command.ExecuteNonQuery();
     }
 
-    /// <summary>Who holds it, and whether it neither waits for a lock nor has a table of the schema.</summary>
+    /// <summary>A holder of the lock, and whether it neither waits for a table of the schema nor locks one exclusively.</summary>
     private sealed record Holder(InternalLockHolder Description, bool IsIdle)
     {
         public (int Backend, int Number) Id => (Description.Backend, Description.Number);
