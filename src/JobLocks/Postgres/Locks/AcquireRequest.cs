@@ -4,68 +4,71 @@ using JobLocks.Locks;
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>
-/// What one caller asks for: all of some locks, or none. Its members change only behind the door of the <see cref="LockDispatcher"/>;
-/// only <see cref="Answer"/> is for the caller.
+/// The request of one caller: all of several locks, or none. Its members change only under the mutex of the <see cref="LockDispatcher"/>. The caller
+/// uses only <see cref="Answer"/>.
 /// </summary>
 internal sealed class AcquireRequest(IReadOnlyList<LockRequest> requests, Holder holder, bool waits)
 {
-    /// <summary>The answer when nothing was refused.</summary>
+    /// <summary>The answer when no lock request was refused.</summary>
     public const int Granted = -1;
 
-    // A continuation that ran in place would hold up the session.
+    // The continuations run asynchronously: otherwise they would block the thread of the session.
     private readonly TaskCompletionSource<int> _answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary><see cref="Granted"/>, or the first request that was refused. A thread may block on it: no other thread is needed to complete it.</summary>
+    /// <summary>
+    /// <see cref="Granted"/>, or the index of the first lock request that was refused. A thread can block on it: no other pool thread is needed to
+    /// complete it.
+    /// </summary>
     public Task<int> Answer => _answer.Task;
 
-    /// <summary>By key, the same order for everybody.</summary>
+    /// <summary>Sorted by key. All processes use the same order.</summary>
     public IReadOnlyList<LockRequest> Requests => requests;
 
     public Holder Holder => holder;
 
-    /// <summary>Stands in line instead of being refused. Such a acquire has one request.</summary>
+    /// <summary>Whether the request waits instead of being refused. Such a request has exactly one lock request.</summary>
     public bool Waits => waits;
 
-    /// <summary>Where the caller asks; null where that is not captured.</summary>
+    /// <summary>The stack of the caller; null if stacks are not captured.</summary>
     public StackTrace? Stack { get; init; }
 
-    /// <summary>Who goes first, of those who stand in the line: see <see cref="QueuePrecedence"/>.</summary>
-    public long Before { get; set; }
+    /// <summary>The position limit: wait queue entries below it go first, see <see cref="QueuePrecedence"/>.</summary>
+    public long Precedence { get; set; }
 
-    /// <summary>The lock for which its turn has come; null for none.</summary>
-    public LockKey? ComesFor { get; init; }
+    /// <summary>The key of the lock for which the run was woken; null if it was not woken.</summary>
+    public LockKey? WokenFor { get; init; }
 
-    /// <summary>Whether it was refused for the sake of those who stand in the line, and not because somebody has the lock.</summary>
-    public bool IsBehind { get; set; }
+    /// <summary>Whether the request was refused because wait queue entries go first, and not because the lock is held.</summary>
+    public bool WasRefusedForQueue { get; set; }
 
-    /// <summary>Its number in the order of arrival.</summary>
+    /// <summary>The sequence number of the request in the order of arrival.</summary>
     public long Arrival { get; set; }
 
-    /// <summary>Its element in the list of the waiting acquires of its key; null while it is not in that list.</summary>
+    /// <summary>The node of this request in <see cref="LockEntry.Waiters"/> of its key; null while it is not in that list.</summary>
     public LinkedListNode<AcquireRequest>? Node { get; set; }
 
-    /// <summary>Those granted so far, by request.</summary>
+    /// <summary>The grants so far, by the index of the lock request.</summary>
     public LockGrant?[] Grants { get; } = new LockGrant?[requests.Count];
 
-    /// <summary>How many requests have no answer yet.</summary>
-    public int Open { get; set; } = requests.Count;
+    /// <summary>The number of lock requests without an answer.</summary>
+    public int Unanswered { get; set; } = requests.Count;
 
     public int Refused { get; set; } = Granted;
 
-    /// <summary>Whether the session has been told, and has not answered yet.</summary>
-    public bool IsAsked { get; set; }
+    /// <summary>Whether an operation for this request was noted for the session and has no answer yet.</summary>
+    public bool IsPending { get; set; }
 
-    /// <summary>The caller has gone: what is granted now is given back.</summary>
+    /// <summary>Whether the caller stopped waiting. Locks that are granted from now on are released.</summary>
     public bool IsAbandoned { get; set; }
 
-    /// <summary>Asked of a session that broke before it answered.</summary>
-    public bool WasCutOff { get; set; }
+    /// <summary>Whether the request was repeated once, because the session broke or its statement failed before the answer.</summary>
+    public bool WasInterrupted { get; set; }
 
-    /// <summary>What the caller is told when all requests are answered; null for a plain answer.</summary>
+    /// <summary>The exception for the caller; null to complete with <see cref="Refused"/>.</summary>
     public Exception? Failure { get; set; }
 
-    /// <summary>Who goes first, of those who stand in the line of one of its requests: of several locks, its turn has come for one.</summary>
-    public long BeforeOf(int index) => requests[index].Key == ComesFor ? QueuePrecedence.HasCome : Before;
+    /// <summary>The position limit of one lock request. A run that requests several locks was woken for only one of them.</summary>
+    public long PrecedenceFor(int index) => requests[index].Key == WokenFor ? QueuePrecedence.Woken : Precedence;
 
     public void Complete()
     {

@@ -13,13 +13,15 @@ using Npgsql;
 
 namespace JobLocks;
 
-/// <summary>Locks in PostgreSQL's own lock table: seen by every program that takes the same key, gone when this process dies.</summary>
+/// <summary>
+/// Locks in PostgreSQL's lock table. Every program that uses the same key sees them, and the server frees them when this process dies.
+/// </summary>
 /// <remarks>
 /// <para>
-/// All locks of an instance live on one connection, which is opened at the first use; a second one listens while somebody waits.
-/// Have one instance in a process.
+/// All locks of an instance are held by one connection, which is opened at the first use. While a caller waits for a lock of another process, a
+/// second connection listens for its release. Use one instance in a process.
 /// </para>
-/// <para>Thread-safe. Disposing it releases every lock it holds and cancels their <see cref="JobLockHandle.Lost"/>.</para>
+/// <para>Thread-safe. Disposing the instance releases every lock it holds and cancels their <see cref="JobLockHandle.Lost"/> tokens.</para>
 /// </remarks>
 /// <example><code>await using var locks = AdvisoryLocks.Connect(connectionString);</code></example>
 public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDisposable
@@ -27,11 +29,11 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     private static readonly TimeSpan LongestClose = TimeSpan.FromSeconds(3);
 
     private readonly LockDispatcher _dispatcher;
-    private readonly WakeDispatcher _watch;
-    private readonly PostgresWaitQueue _line;
-    private readonly ReadModelWriter _ledger;
-    private readonly SchemaWatch _schema;
-    private readonly WaitQueueStatements _looking;
+    private readonly WakeDispatcher _wakeDispatcher;
+    private readonly PostgresWaitQueue _waitQueue;
+    private readonly ReadModelWriter _readModelWriter;
+    private readonly SchemaWatch _schemaWatch;
+    private readonly WaitQueueStatements _inspectionStatements;
     private readonly LockTraces _traces;
     private readonly InternalLocks _internalLocks = new();
     private readonly JobLocksOptions _options;
@@ -41,44 +43,49 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     internal AdvisoryLocks(NpgsqlDataSource source, bool ownsSource, JobLocksOptions options, ILoggerFactory? loggers, TimeProvider? clock = null, IMeterFactory? meters = null)
     {
         _options = options;
-        ByHand = Named(new() { Run = "code that took it by hand" });
+        ByHand = WithApplicationName(new() { Run = "code that took it by hand" });
         _ownedSource = ownsSource ? source : null;
         _clock = clock ?? TimeProvider.System;
         Loggers = loggers ?? NullLoggerFactory.Instance;
         var log = Loggers.CreateLogger<AdvisoryLocks>();
-        var opening = new SessionConnector(source, options, log);
-        _dispatcher = new(opening, options, _clock, log, meters) { OnTurn = keys => _watch!.RequestWakes(keys), Heard = (news, backend) => _watch!.OnNotification(news, backend), OnOpened = Opened };
-        var statements = new WaitQueueStatements(opening, options, PooledUse.Waiting);
-        _looking = new(opening, options, PooledUse.Looking);
-        _watch = new(statements, _dispatcher, _internalLocks, options, log);
-        _line = new(statements, _watch, new(statements, _watch, log), _internalLocks, options, _dispatcher);
-        _ledger = new(_dispatcher, new(_dispatcher, _internalLocks, options, log), options, log);
-        _schema = new(opening, _dispatcher, options, log);
+        var connector = new SessionConnector(source, options, log);
+        _dispatcher = new(connector, options, _clock, log, meters)
+        {
+            OnWaitersCanRun = keys => _wakeDispatcher!.RequestWakes(keys),
+            OnNotification = (payload, backend) => _wakeDispatcher!.OnNotification(payload, backend),
+            OnOpened = OnSessionOpened,
+        };
+        var statements = new WaitQueueStatements(connector, options, PooledUse.Waiting);
+        _inspectionStatements = new(connector, options, PooledUse.Looking);
+        _wakeDispatcher = new(statements, _dispatcher, _internalLocks, options, log);
+        _waitQueue = new(statements, _wakeDispatcher, new(statements, _wakeDispatcher, log), _internalLocks, options, _dispatcher);
+        _readModelWriter = new(_dispatcher, new(_dispatcher, _internalLocks, options, log), options, log);
+        _schemaWatch = new(connector, _dispatcher, options, log);
         _traces = new(options.NamesInTelemetry);
-        Inspection = new(_dispatcher, _looking, _internalLocks, options, log);
+        Inspection = new(_dispatcher, _inspectionStatements, _internalLocks, options, log);
     }
 
-    private void Opened()
+    private void OnSessionOpened()
     {
-        _ledger.Start();
-        _schema.Start();
-        _watch.Presence.ShowAll();
+        _readModelWriter.Start();
+        _schemaWatch.Start();
+        _wakeDispatcher.Presence.ShowAll();
     }
 
-    /// <summary>Looks at the locks of all processes. Needs no session of its own, and none of these locks.</summary>
+    /// <summary>Reads the locks of all processes. Needs neither the lock session nor any lock of this instance. Thread-safe.</summary>
     public IJobLockInspector Inspector => Inspection;
 
-    /// <summary>The same, for the dashboards.</summary>
+    /// <summary>The same reader, with the members that the dashboards need.</summary>
     internal LockInspector Inspection { get; }
 
-    /// <summary>For those who build on these locks without a container.</summary>
+    /// <summary>The loggers of adapters that are set up without a container.</summary>
     internal ILoggerFactory Loggers { get; }
 
-    /// <summary>Locks in the database of a connection string. The connection is opened at the first use.</summary>
-    /// <param name="connectionString">As Npgsql reads it. Behind a pooler, it must lead to session mode or past the pooler.</param>
-    /// <param name="configure">Changes the options.</param>
-    /// <param name="loggers">Where to log; null for nowhere.</param>
-    /// <exception cref="ArgumentException">The connection string cannot be read.</exception>
+    /// <summary>Creates locks in the database of a connection string. The connection is opened at the first use.</summary>
+    /// <param name="connectionString">A connection string of Npgsql. Behind a pooler, it must use the pooler's session mode or bypass the pooler.</param>
+    /// <param name="configure">Changes the options; null for the defaults.</param>
+    /// <param name="loggers">Creates the loggers; null for no log.</param>
+    /// <exception cref="ArgumentException">The connection string is empty or invalid.</exception>
     /// <exception cref="OptionsValidationException">An option is out of range.</exception>
     public static AdvisoryLocks Connect(string connectionString, Action<JobLocksOptions>? configure = null, ILoggerFactory? loggers = null)
     {
@@ -87,10 +94,11 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         return new(NpgsqlDataSource.Create(connectionString), ownsSource: true, Validated(configure), loggers);
     }
 
-    /// <summary>Locks in the database of a data source, with its password provider and certificates, but outside of its pool.</summary>
-    /// <param name="dataSource">Stays the caller's to dispose, after these locks.</param>
-    /// <param name="configure">Changes the options.</param>
-    /// <param name="loggers">Where to log; null for nowhere.</param>
+    /// <summary>Creates locks in the database of a data source. Its password provider and certificates are used, but not its pool.</summary>
+    /// <param name="dataSource">The caller keeps it, and disposes it after these locks.</param>
+    /// <param name="configure">Changes the options; null for the defaults.</param>
+    /// <param name="loggers">Creates the loggers; null for no log.</param>
+    /// <exception cref="ArgumentNullException"><paramref name="dataSource"/> is null.</exception>
     /// <exception cref="OptionsValidationException">An option is out of range.</exception>
     public static AdvisoryLocks Connect(NpgsqlDataSource dataSource, Action<JobLocksOptions>? configure = null, ILoggerFactory? loggers = null)
     {
@@ -100,75 +108,76 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     }
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(string name, CancellationToken stop = default) => TryTakeAsync(RequestFor(name), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(string name, CancellationToken stop = default) => TryAcquireOneAsync(RequestFor(name), stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, CancellationToken stop = default) => TryTakeAsync(new(null, key), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, CancellationToken stop = default) => TryAcquireOneAsync(new(null, key), stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(string name, LockMode mode, CancellationToken stop = default) => TryTakeAsync(RequestFor(name, mode), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(string name, LockMode mode, CancellationToken stop = default) => TryAcquireOneAsync(RequestFor(name, mode), stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, LockMode mode, CancellationToken stop = default) => TryTakeAsync(new(null, key, Defined(mode)), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, LockMode mode, CancellationToken stop = default) => TryAcquireOneAsync(new(null, key, Defined(mode)), stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle?> TryAcquireAsync(string name, NpgsqlTransaction transaction, CancellationToken stop = default) =>
-        TransactionLock.TryTakeAsync(RequestFor(name), transaction, stop);
+        TransactionLock.TryAcquireAsync(RequestFor(name), transaction, stop);
 
     /// <inheritdoc/>
     public async Task<JobLockSet?> TryAcquireAllAsync(IEnumerable<string> names, CancellationToken stop = default)
     {
-        var taken = await TryTakeAllAsync(RequestsFor(names), ByHand, place: null, stop).ConfigureAwait(false);
-        return taken.Refused is null ? new(taken.Handles) : null;
+        var result = await TryAcquireSetAsync(RequestsFor(names), ByHand, entry: null, stop).ConfigureAwait(false);
+        return result.Refused is null ? new(result.Handles) : null;
     }
 
     /// <inheritdoc/>
-    public Task<JobLockHandle> AcquireAsync(string name, TimeSpan timeout, CancellationToken stop = default) => TakeAsync(RequestFor(name), timeout, stop);
+    public Task<JobLockHandle> AcquireAsync(string name, TimeSpan timeout, CancellationToken stop = default) => AcquireOneAsync(RequestFor(name), timeout, stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle> AcquireAsync(LockKey key, TimeSpan timeout, CancellationToken stop = default) => TakeAsync(new(null, key), timeout, stop);
+    public Task<JobLockHandle> AcquireAsync(LockKey key, TimeSpan timeout, CancellationToken stop = default) => AcquireOneAsync(new(null, key), timeout, stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle> AcquireAsync(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => TakeAsync(RequestFor(name, mode), timeout, stop);
+    public Task<JobLockHandle> AcquireAsync(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) =>
+        AcquireOneAsync(RequestFor(name, mode), timeout, stop);
 
     /// <inheritdoc/>
-    public JobLockHandle? TryAcquire(string name, CancellationToken stop = default) => TryTake(RequestFor(name), stop);
+    public JobLockHandle? TryAcquire(string name, CancellationToken stop = default) => TryAcquireOne(RequestFor(name), stop);
 
     /// <inheritdoc/>
-    public JobLockHandle? TryAcquire(LockKey key, CancellationToken stop = default) => TryTake(new(null, key), stop);
+    public JobLockHandle? TryAcquire(LockKey key, CancellationToken stop = default) => TryAcquireOne(new(null, key), stop);
 
     /// <inheritdoc/>
-    public JobLockHandle? TryAcquire(string name, LockMode mode, CancellationToken stop = default) => TryTake(RequestFor(name, mode), stop);
+    public JobLockHandle? TryAcquire(string name, LockMode mode, CancellationToken stop = default) => TryAcquireOne(RequestFor(name, mode), stop);
 
     /// <inheritdoc/>
     public JobLockSet? TryAcquireAll(IEnumerable<string> names, CancellationToken stop = default)
     {
-        var taken = TryTakeAll(RequestsFor(names), ByHand, place: null, stop);
-        return taken.Refused is null ? new(taken.Handles) : null;
+        var result = TryAcquireSetBlocking(RequestsFor(names), ByHand, entry: null, stop);
+        return result.Refused is null ? new(result.Handles) : null;
     }
 
     /// <inheritdoc/>
-    public JobLockHandle Acquire(string name, TimeSpan timeout, CancellationToken stop = default) => Take(RequestFor(name), timeout, stop);
+    public JobLockHandle Acquire(string name, TimeSpan timeout, CancellationToken stop = default) => AcquireOne(RequestFor(name), timeout, stop);
 
     /// <inheritdoc/>
-    public JobLockHandle Acquire(LockKey key, TimeSpan timeout, CancellationToken stop = default) => Take(new(null, key), timeout, stop);
+    public JobLockHandle Acquire(LockKey key, TimeSpan timeout, CancellationToken stop = default) => AcquireOne(new(null, key), timeout, stop);
 
     /// <inheritdoc/>
-    public JobLockHandle Acquire(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => Take(RequestFor(name, mode), timeout, stop);
+    public JobLockHandle Acquire(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => AcquireOne(RequestFor(name, mode), timeout, stop);
 
-    /// <summary>Releases every lock and closes the connection.</summary>
+    /// <summary>Releases every lock and closes the connection. Waits at most 3 seconds for the connection to close.</summary>
     public async ValueTask DisposeAsync()
     {
-        _schema.Dispose();
-        _ledger.Dispose();
-        // A connection that hangs is left to end by itself.
+        _schemaWatch.Dispose();
+        _readModelWriter.Dispose();
+        // A connection that hangs is left to close by itself.
         await _dispatcher.DisposeAsync().AsTask().WaitAsync(LongestClose).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        _watch.Dispose();
-        _looking.Dispose();
+        _wakeDispatcher.Dispose();
+        _inspectionStatements.Dispose();
         if (_ownedSource is not null) await _ownedSource.DisposeAsync().ConfigureAwait(false);
     }
 
-    /// <summary>Releases every lock and closes the connection.</summary>
+    /// <summary>Releases every lock and closes the connection. Blocks at most 3 seconds until the connection is closed.</summary>
     public void Dispose() => Blocking.Wait(DisposeAsync().AsTask());
 
     private static JobLocksOptions Validated(Action<JobLocksOptions>? configure)

@@ -8,42 +8,45 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>
-/// Writes down how many this process lets in under a name, once for each name, and warns where another process said another number.
-/// Each process keeps to its own: never more than the larger of them run.
+/// Records the limit that this process declares for a name, once for each name, and logs a warning if another process declared a different one. Each
+/// process applies its own limit: the number of concurrent runs never exceeds the larger of the two.
 /// </summary>
 internal sealed class DeclaredLimits(JobLocksOptions options, ILogger log)
 {
-    // Names may be made of arguments, without end.
+    // // Names can contain arguments, so their number is unbounded.
     private const int MostNames = 1000;
 
-    // A locked table is not waited for with every new name.
-    private static readonly TimeSpan RestAfterFailure = TimeSpan.FromSeconds(1);
+    // // Without a pause, each new name would wait for a locked table.
+    private static readonly TimeSpan PauseAfterFailure = TimeSpan.FromSeconds(1);
 
     private readonly HashSet<LockKey> _known = [];
-    private TimeSpan _restsUntil = TimeSpan.MinValue / 2;
+    private TimeSpan _pausedUntil = TimeSpan.MinValue / 2;
 
-    /// <summary>Whether this name has not been looked up yet. Behind the door of the dispatcher.</summary>
-    public bool IsNew(LockRequest request) => options.Schema is not null && BootClock.Now >= _restsUntil && _known.Count < MostNames && _known.Add(request.Key);
+    /// <summary>Whether the limit of this name was not compared yet. Called under the mutex of the dispatcher.</summary>
+    public bool IsNew(LockRequest request) => options.Schema is not null && BootClock.Now >= _pausedUntil && _known.Count < MostNames && _known.Add(request.Key);
 
-    /// <summary>The table is locked or lacks a right, for example. The name is compared when it is granted again. Behind the door of the dispatcher.</summary>
+    /// <summary>
+    /// The comparison failed, for example because the table is locked or the role lacks a right. The name is compared again at its next grant. Called
+    /// under the mutex of the dispatcher.
+    /// </summary>
     public void Failed(LockRequest request)
     {
         _known.Remove(request.Key);
-        _restsUntil = BootClock.Now + RestAfterFailure;
+        _pausedUntil = BootClock.Now + PauseAfterFailure;
     }
 
-    /// <summary>Says our number and reads the one that was said before.</summary>
+    /// <summary>Writes the limit of this process and compares it with the one that was declared before.</summary>
     public void Compare(SessionConnection session, LockRequest request)
     {
-        var given = new { name = NameOf(request), slots = request.Limit, by = options.ApplicationName };
-        foreach (var said in session.Ask<Said>(SchemaSql.For(options.Schema!, SchemaSql.SayLimit), given).OfType<Said>())
+        var declaration = new { name = NameOf(request), slots = request.Limit, by = options.ApplicationName };
+        foreach (var other in session.Ask<Declaration>(SchemaSql.For(options.Schema!, SchemaSql.DeclareLimit), declaration).OfType<Declaration>())
         {
-            if (said.Slots != request.Limit) log.LimitsDiffer(request.ToString(), request.Limit, said.Slots, DisplayText.Name(said.By));
+            if (other.Slots != request.Limit) log.LimitsDiffer(request.ToString(), request.Limit, other.Slots, DisplayText.Name(other.By));
         }
     }
 
-    /// <summary>Two long names may begin alike: the key tells them apart.</summary>
+    /// <summary>Long names are cut for display. The key distinguishes names with the same beginning.</summary>
     private static string NameOf(LockRequest request) => request.Name is { Length: > DisplayText.LongestName } ? $"{request}, key {request.Key}" : request.ToString();
 
-    private sealed record Said(int Slots, string By);
+    private sealed record Declaration(int Slots, string By);
 }

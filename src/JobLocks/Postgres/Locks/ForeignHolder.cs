@@ -3,7 +3,7 @@ using Npgsql;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <summary>Finds out who in another process has a lock, as far as the server knows.</summary>
+/// <summary>Reads from the server which other process holds a lock.</summary>
 internal static class ForeignHolder
 {
     public static Holder? Read(NpgsqlConnection connection, LockRequest request)

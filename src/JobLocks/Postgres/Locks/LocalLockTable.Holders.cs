@@ -2,16 +2,16 @@ using JobLocks.Locks;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <content>Who has what in this process.</content>
+/// <content>The holders in this process.</content>
 internal sealed partial class LocalLockTable
 {
-    /// <summary>What is held since a time or longer.</summary>
+    /// <summary>The locks that were granted at a time or before it, and are not lost.</summary>
     public List<LockGrant> HeldSince(DateTimeOffset since)
     {
         var held = new List<LockGrant>();
         foreach (var entry in _entries.Values)
         {
-            if (entry.State != LockEntry.Stand.Held) continue;
+            if (entry.State != LockEntryState.Held) continue;
 
             foreach (var grant in entry.Grants)
             {
@@ -22,7 +22,7 @@ internal sealed partial class LocalLockTable
         return held;
     }
 
-    /// <summary>Who in this process has one of these keys.</summary>
+    /// <summary>The holder of one of these keys in this process; null if there is none.</summary>
     public Holder? FindHolder(IEnumerable<LockKey> keys)
     {
         foreach (var key in keys)

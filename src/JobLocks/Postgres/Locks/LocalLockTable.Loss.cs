@@ -2,124 +2,124 @@ using JobLocks.Locks;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <content>What becomes of it all when the session is gone, or when nobody knows what it did.</content>
+/// <content>What happens to locks and requests when the session is lost, or when the effect of a statement is unknown.</content>
 internal sealed partial class LocalLockTable
 {
     /// <summary>
-    /// The session is gone, and with it all it held. What it was asked and did not answer is asked of the next one,
-    /// unless there is a failure to be told.
+    /// The session is lost, with every lock that it held. Unanswered requests are sent to the next session, unless there is a failure to report.
     /// </summary>
-    /// <param name="sent">What it was told last and did not answer.</param>
-    /// <param name="failure">What those who ask and wait are told; null to ask again.</param>
-    /// <returns>The handles that are lost.</returns>
+    /// <param name="sent">The operations of the last statement, if it has no answer.</param>
+    /// <param name="failure">The exception for requests that are unanswered or waiting; null to send them again.</param>
+    /// <returns>The lost locks.</returns>
     public IReadOnlyList<LockGrant> Lose(IReadOnlyList<LockOperation> sent, Exception? failure)
     {
-        var open = sent.Concat(Orders).Where(static op => op.Request is not null).ToList();
+        var unanswered = sent.Concat(Orders).Where(static op => op.Request is not null).ToList();
         Orders.Clear();
-        _later.Clear();
-        foreach (var op in open) Unask(op);
+        _deferredRetries.Clear();
+        foreach (var op in unanswered) UndoReservation(op);
 
-        var acquires = open.Select(static op => op.Request!).Concat(TakeThoseWhoWaitForSlots()).Where(static acquire => acquire.Open > 0).Distinct().ToList();
+        var requests = unanswered.Select(static op => op.Request!).Concat(TakeSlotWaiters()).Where(static request => request.Unanswered > 0).Distinct().ToList();
         var lost = new List<LockGrant>();
         foreach (var entry in _entries.Values)
         {
-            entry.Mark = entry.Intent = LockEntry.Sign.None;
-            if (entry.State != LockEntry.Stand.Held) continue;
+            entry.WaiterSignal = entry.WriterSignal = LockEntry.Signal.None;
+            if (entry.State != LockEntryState.Held) continue;
 
             MarkLost(entry);
             lost.AddRange(entry.Grants);
         }
 
         Count = 0;
-        foreach (var acquire in acquires) AskAgainOrFail(acquire, failure);
-        foreach (var entry in _entries.Values.ToList()) GoOnOrFail(entry, failure);
+        foreach (var request in requests) RetryOrFail(request, failure);
+        foreach (var entry in _entries.Values.ToList()) ContinueOrFail(entry, failure);
         return lost;
     }
 
-    /// <summary>A statement failed, and nobody knows how far it came: what the server has is compared with what is wanted.</summary>
-    /// <param name="sent">What the statement was told.</param>
-    /// <param name="server">What the session holds, and how.</param>
-    /// <param name="failure">What those who asked are told.</param>
-    /// <param name="asksAgain">Whether they are told so only the second time, and are asked for once more before.</param>
-    /// <returns>Whether something is missing there that was granted.</returns>
-    public bool Compare(IReadOnlyList<LockOperation> sent, IReadOnlySet<(LockKey Key, LockMode Mode)> server, Exception failure, bool asksAgain = false)
+    /// <summary>A statement failed, and its effect is unknown. Compares what the session holds with what this table expects.</summary>
+    /// <param name="sent">The operations of the statement.</param>
+    /// <param name="server">The keys that the session holds, with their modes.</param>
+    /// <param name="failure">The exception for unanswered requests.</param>
+    /// <param name="retriesOnce">Whether requests are sent once more before they fail.</param>
+    /// <returns>Whether the session lacks a lock that was granted.</returns>
+    public bool Compare(IReadOnlyList<LockOperation> sent, IReadOnlySet<(LockKey Key, LockMode Mode)> server, Exception failure, bool retriesOnce = false)
     {
-        var open = sent.Where(static op => op.Request is not null).ToList();
-        foreach (var op in open) Unask(op);
-        foreach (var op in open) GiveBackIfLast(EntryOf(op.Key));
+        var unanswered = sent.Where(static op => op.Request is not null).ToList();
+        foreach (var op in unanswered) UndoReservation(op);
+        foreach (var op in unanswered) ReleaseIfUnused(EntryOf(op.Key));
 
-        // What others were shown has been taken back on the server; those who wait show it again at the next look.
-        Orders.RemoveAll(static order => order.Verb is OperationCode.Mark or OperationCode.Unmark or OperationCode.Intend or OperationCode.Unintend);
-        foreach (var entry in _entries.Values) entry.Mark = entry.Intent = LockEntry.Sign.None;
+        // The signals were cleared on the server before this call. Waiters set them again when the server refuses them the next time.
+        Orders.RemoveAll(static op => op.Verb is OperationCode.Mark or OperationCode.Unmark or OperationCode.Intend or OperationCode.Unintend);
+        foreach (var entry in _entries.Values) entry.WaiterSignal = entry.WriterSignal = LockEntry.Signal.None;
 
-        var wanted = _entries.Values.Where(static entry => entry.State == LockEntry.Stand.Held).ToDictionary(static entry => (entry.Key, entry.Mode));
-        var givenBack = Orders.Where(static order => order.Verb is OperationCode.Release or OperationCode.ReleaseShared)
-            .Select(static order => (order.Key, order.Verb == OperationCode.Release ? LockMode.Exclusive : LockMode.Shared)).ToHashSet();
-        var surplus = server.Where(held => !wanted.ContainsKey(held) && !givenBack.Contains(held))
-            .Select(static held => new LockOperation(held.Mode == LockMode.Shared ? OperationCode.ReleaseShared : OperationCode.Release, held.Key) { Line = held.Key.Value });
+        var expected = _entries.Values.Where(static entry => entry.State == LockEntryState.Held).ToDictionary(static entry => (entry.Key, entry.Mode));
+        var releasing = Orders.Where(static op => op.Verb is OperationCode.Release or OperationCode.ReleaseShared)
+            .Select(static op => (op.Key, op.Verb == OperationCode.Release ? LockMode.Exclusive : LockMode.Shared)).ToHashSet();
+        var surplus = server.Where(held => !expected.ContainsKey(held) && !releasing.Contains(held))
+            .Select(static held =>
+                new LockOperation(held.Mode == LockMode.Shared ? OperationCode.ReleaseShared : OperationCode.Release, held.Key) { QueueArgument = held.Key.Value });
         Orders.InsertRange(0, surplus.ToList());
 
-        // One of which a part is still to be asked for is not begun anew.
-        var partly = Orders.Select(static order => order.Request).ToHashSet();
-        foreach (var acquire in open.Select(static op => op.Request!).Distinct())
-            AskAgainOrFail(acquire, asksAgain && !acquire.WasCutOff && !partly.Contains(acquire) ? null : failure);
-        foreach (var entry in _entries.Values.ToList()) GoOnOrFail(entry, failure: null);
-        return !wanted.Keys.All(server.Contains);
+        // A request is not restarted while some of its operations are still to be sent.
+        var partlyQueued = Orders.Select(static op => op.Request).ToHashSet();
+        foreach (var request in unanswered.Select(static op => op.Request!).Distinct())
+            RetryOrFail(request, retriesOnce && !request.WasInterrupted && !partlyQueued.Contains(request) ? null : failure);
+        foreach (var entry in _entries.Values.ToList()) ContinueOrFail(entry, failure: null);
+        return !expected.Keys.All(server.Contains);
     }
 
-    private void AskAgainOrFail(AcquireRequest acquire, Exception? failure)
+    private void RetryOrFail(AcquireRequest request, Exception? failure)
     {
-        GiveBack(acquire);
-        if (failure is null && acquire is { Waits: true, IsAbandoned: false })
+        ReleaseGrants(request);
+        if (failure is null && request is { Waits: true, IsAbandoned: false })
         {
-            StandInLine(EntryOf(acquire.Requests[0].Key), acquire);
+            AddWaiter(EntryOf(request.Requests[0].Key), request);
             return;
         }
 
-        // Cut off twice is enough: the third session would hardly do better.
-        if (failure is not null || acquire.WasCutOff || acquire.IsAbandoned)
+        // Two interruptions are enough: a third session would hardly do better.
+        if (failure is not null || request.WasInterrupted || request.IsAbandoned)
         {
-            Fail(acquire, failure ?? new JobLocksUnavailableException("The lock session broke twice before it answered."));
+            Fail(request, failure ?? new JobLocksUnavailableException("The lock session broke twice before it answered."));
             return;
         }
 
-        acquire.WasCutOff = true;
-        acquire.Refused = AcquireRequest.Granted;
-        acquire.IsBehind = false;
-        acquire.Open = acquire.Requests.Count;
-        Enter(acquire);
+        request.WasInterrupted = true;
+        request.Refused = AcquireRequest.Granted;
+        request.WasRefusedForQueue = false;
+        request.Unanswered = request.Requests.Count;
+        Enter(request);
     }
 
-    private void GoOnOrFail(LockEntry entry, Exception? failure)
+    private void ContinueOrFail(LockEntry entry, Exception? failure)
     {
         if (failure is not null)
         {
-            foreach (var acquire in entry.Waiting.ToList()) Fail(acquire, failure);
+            foreach (var request in entry.Waiters.ToList()) Fail(request, failure);
         }
 
-        AskNextSlot(entry);
-        ServeOrTidy(entry);
+        RequestNextSlot(entry);
+        ServeAndTidy(entry);
     }
 
-    private void Fail(AcquireRequest acquire, Exception failure)
+    private void Fail(AcquireRequest request, Exception failure)
     {
-        acquire.Failure = failure;
-        acquire.Open = 0;
-        GiveBack(acquire);
-        if (acquire.Waits && _entries.TryGetValue(acquire.Requests[0].Key, out var entry)) LeaveLine(entry, acquire);
-        Done.Add(acquire);
+        request.Failure = failure;
+        request.Unanswered = 0;
+        ReleaseGrants(request);
+        if (request.Waits && _entries.TryGetValue(request.Requests[0].Key, out var entry)) RemoveWaiter(entry, request);
+        Done.Add(request);
     }
 
     /// <summary>
-    /// Its place stays taken until the run has let go: another session must not be granted it here while that run still works.
+    /// The entry stays occupied until its runs have disposed their handles: a new session must not be granted the lock while such a run still works.
     /// </summary>
-    private static void MarkLost(LockEntry entry) => entry.State = entry.Grants.Count == 0 ? LockEntry.Stand.Free : LockEntry.Stand.Lost;
+    private static void MarkLost(LockEntry entry) => entry.State = entry.Grants.Count == 0 ? LockEntryState.Free : LockEntryState.Lost;
 
-    private List<AcquireRequest> TakeThoseWhoWaitForSlots()
+    private List<AcquireRequest> TakeSlotWaiters()
     {
-        var acquires = _entries.Values.SelectMany(static entry => entry.WaitingForSlots).Select(static waiting => waiting.Request).ToList();
-        foreach (var entry in _entries.Values) entry.WaitingForSlots.Clear();
-        _waitingForSlots = 0;
-        return acquires;
+        var requests = _entries.Values.SelectMany(static entry => entry.SlotWaiters).Select(static waiting => waiting.Request).ToList();
+        foreach (var entry in _entries.Values) entry.SlotWaiters.Clear();
+        _slotWaiters = 0;
+        return requests;
     }
 }

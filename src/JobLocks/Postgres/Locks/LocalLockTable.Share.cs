@@ -3,93 +3,94 @@ using JobLocks.Locks;
 namespace JobLocks.Postgres.Locks;
 
 /// <content>
-/// How much of the server's lock table this process needs. The session holds at most one lock for a key, however many callers share it or
-/// wait for it in this process. A key that is waited for can need three: the lock itself, the sign that this process waits, and the sign that
-/// a writer waits.
+/// How many entries of the server's lock table this process needs. The session holds at most one lock for a key, however many callers of this process
+/// share it or wait for it. A key with waiters can need three entries: the lock, the waiter signal and the writer signal.
 /// </content>
 internal sealed partial class LocalLockTable
 {
     private const int LocksOfWaitedKey = 3;
 
     private int _waitedKeys;
-    private int _waitingForSlots;
+    private int _slotWaiters;
 
-    /// <summary>How many locks of the server's table the session has or can come to need for what was asked so far.</summary>
+    /// <summary>The number of entries of the server's lock table that the session uses, or can use for the requests so far.</summary>
     public int Weight
     {
         get
         {
             var weight = Count;
-            if (_waitedKeys + _waitingForSlots == 0) return weight;
+            if (_waitedKeys + _slotWaiters == 0) return weight;
 
             foreach (var entry in _entries.Values)
             {
-                if (entry.Waiting.Count > 0) weight += WeightOfWaiting(entry);
-                if (entry.WaitingForSlots.TryPeek(out var next)) weight += Math.Min(entry.WaitingForSlots.Count, next.Request.Requests[next.Index].Limit);
+                if (entry.Waiters.Count > 0) weight += WeightOfWaiting(entry);
+                if (entry.SlotWaiters.TryPeek(out var next)) weight += Math.Min(entry.SlotWaiters.Count, next.Request.Requests[next.Index].Limit);
             }
 
             return weight;
         }
     }
 
-    // Summing up the exact number takes time, and is needed near the budget only.
-    private int WeightAtMost => Count + (LocksOfWaitedKey * _waitedKeys) + _waitingForSlots;
+    // The exact sum takes time, and is needed only near the budget.
+    private int WeightAtMost => Count + (LocksOfWaitedKey * _waitedKeys) + _slotWaiters;
 
-    /// <summary>Whether a new acquire can be asked for within the budget.</summary>
-    public bool HasRoomFor(AcquireRequest acquire, long budget) =>
-        WeightAtMost + acquire.Requests.Count + LocksOfWaitedKey <= budget || WeightOf(acquire) is var more && (more == 0 || Weight + more <= budget);
+    /// <summary>Whether a new request fits into the budget.</summary>
+    public bool HasRoomFor(AcquireRequest request, long budget) =>
+        WeightAtMost + request.Requests.Count + LocksOfWaitedKey <= budget || WeightOf(request) is var more && (more == 0 || Weight + more <= budget);
 
-    /// <summary>How many further locks of the server's table a new acquire needs. What is held or waited for here already needs none.</summary>
-    public int WeightOf(AcquireRequest acquire)
+    /// <summary>
+    /// The number of further entries of the server's lock table that a new request needs. A key that this process holds or waits for needs none.
+    /// </summary>
+    public int WeightOf(AcquireRequest request)
     {
         var weight = 0;
-        foreach (var wanted in acquire.Requests)
+        foreach (var lockRequest in request.Requests)
         {
-            var entry = _entries.GetValueOrDefault(wanted.Key);
-            if (wanted.Limit > 1) weight += MayGetSlot(wanted, entry) ? 1 : 0;
-            else if (entry is null or { State: LockEntry.Stand.Free, Waiting.Count: 0 }) weight++;
-            else if (acquire.Waits && entry.Waiting.Count == 0 && !entry.IsFreeFor(wanted.Mode)) weight += WeightOfWaiting(entry);
+            var entry = _entries.GetValueOrDefault(lockRequest.Key);
+            if (lockRequest.Limit > 1) weight += MayGetSlot(lockRequest, entry) ? 1 : 0;
+            else if (entry is null or { State: LockEntryState.Free, Waiters.Count: 0 }) weight++;
+            else if (request.Waits && entry.Waiters.Count == 0 && !entry.IsFreeFor(lockRequest.Mode)) weight += WeightOfWaiting(entry);
         }
 
         return weight;
     }
 
     /// <summary>
-    /// Asks anew for all that has no answer yet, in the order of arrival, and fails each acquire that does not fit: before a session is open the
-    /// budget is not known.
+    /// Starts all unanswered requests anew, in the order of arrival, and fails those that do not fit into the budget. The budget is not known before
+    /// a session is open.
     /// </summary>
     public void TrimTo(long budget, Exception failure)
     {
-        var acquires = Orders.Select(static order => order.Request).OfType<AcquireRequest>()
-            .Concat(_entries.Values.SelectMany(static entry => entry.Waiting))
-            .Concat(TakeThoseWhoWaitForSlots())
-            .Where(static acquire => acquire.Open > 0)
+        var requests = Orders.Select(static op => op.Request).OfType<AcquireRequest>()
+            .Concat(_entries.Values.SelectMany(static entry => entry.Waiters))
+            .Concat(TakeSlotWaiters())
+            .Where(static request => request.Unanswered > 0)
             .Distinct()
-            .OrderBy(static acquire => acquire.Arrival)
+            .OrderBy(static request => request.Arrival)
             .ToList();
-        foreach (var order in Orders.Where(static order => order.Request is not null)) Unask(order);
-        Orders.RemoveAll(static order => order.Request is not null);
-        foreach (var acquire in acquires.Where(static acquire => acquire.Waits)) LeaveLine(EntryOf(acquire.Requests[0].Key), acquire);
+        foreach (var op in Orders.Where(static op => op.Request is not null)) UndoReservation(op);
+        Orders.RemoveAll(static op => op.Request is not null);
+        foreach (var request in requests.Where(static request => request.Waits)) RemoveWaiter(EntryOf(request.Requests[0].Key), request);
 
-        foreach (var acquire in acquires)
+        foreach (var request in requests)
         {
-            acquire.Open = acquire.Requests.Count;
-            if (!acquire.IsAbandoned && HasRoomFor(acquire, budget)) Enter(acquire);
-            else Fail(acquire, failure);
+            request.Unanswered = request.Requests.Count;
+            if (!request.IsAbandoned && HasRoomFor(request, budget)) Enter(request);
+            else Fail(request, failure);
         }
 
         foreach (var entry in _entries.Values.ToList()) Tidy(entry);
     }
 
-    private bool MayGetSlot(LockRequest wanted, LockEntry? name) => name is { AsksForSlot: true }
-        ? name.WaitingForSlots.Count < wanted.Limit
-        : wanted.Slots.Any(slot => !_entries.TryGetValue(slot, out var entry) || entry is { State: LockEntry.Stand.Free, Waiting.Count: 0 });
+    private bool MayGetSlot(LockRequest lockRequest, LockEntry? name) => name is { IsRequestingSlot: true }
+        ? name.SlotWaiters.Count < lockRequest.Limit
+        : lockRequest.Slots.Any(slot => !_entries.TryGetValue(slot, out var entry) || entry is { State: LockEntryState.Free, Waiters.Count: 0 });
 
-    /// <summary>Whether a acquire that the server has refused can wait within the budget: that takes more than asking did.</summary>
+    /// <summary>Whether a request that the server refused can wait within the budget: waiting needs more entries than asking.</summary>
     private bool HasRoomToWait(LockEntry entry, long budget) =>
-        entry.Waiting.Count > 0 || WeightAtMost + LocksOfWaitedKey <= budget || Weight + WeightOfWaiting(entry) <= budget;
+        entry.Waiters.Count > 0 || WeightAtMost + LocksOfWaitedKey <= budget || Weight + WeightOfWaiting(entry) <= budget;
 
-    /// <summary>Beside the lock itself, where that is counted as held or asked for.</summary>
+    /// <summary>The entries that waiting needs. The lock itself is left out if it is already counted as held or requested.</summary>
     private static int WeightOfWaiting(LockEntry entry) =>
-        entry.State is LockEntry.Stand.Held or LockEntry.Stand.Asked ? LocksOfWaitedKey - 1 : LocksOfWaitedKey;
+        entry.State is LockEntryState.Held or LockEntryState.Requested ? LocksOfWaitedKey - 1 : LocksOfWaitedKey;
 }

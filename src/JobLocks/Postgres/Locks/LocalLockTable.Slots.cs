@@ -1,37 +1,43 @@
 namespace JobLocks.Postgres.Locks;
 
-/// <content>Limits: one request for the slots of a name at a time, since two of one session could be given the same slot.</content>
+/// <content>Limits. There is one slot request of a name at a time: the server could grant one slot to two requests of the same session.</content>
 internal sealed partial class LocalLockTable
 {
-    private bool TryAskSlot(AcquireRequest acquire, int index, LockEntry name)
+    private bool TryRequestSlot(AcquireRequest request, int index, LockEntry nameEntry)
     {
-        if (name.AsksForSlot)
+        if (nameEntry.IsRequestingSlot)
         {
-            name.WaitingForSlots.Enqueue((acquire, index));
-            _waitingForSlots++;
+            nameEntry.SlotWaiters.Enqueue((request, index));
+            _slotWaiters++;
             return true;
         }
 
-        var free = acquire.Requests[index].Slots.Select(EntryOf).Where(static entry => entry.State == LockEntry.Stand.Free && entry.Waiting.Count == 0).ToArray();
+        var free = request.Requests[index].Slots.Select(EntryOf).Where(static entry => entry.State == LockEntryState.Free && entry.Waiters.Count == 0).ToArray();
         if (free.Length == 0) return false;
 
-        // Each time from another one, so that processes do not all try the same slots first.
+        // A random order, so that processes do not all try the same slots first.
         Random.Shared.Shuffle(free);
         foreach (var entry in free) Reserve(entry, LockMode.Exclusive);
-        // Only one of them will be had.
+        // At most one of the reserved slots is granted.
         Count -= free.Length - 1;
-        name.AsksForSlot = true;
-        _asks++;
-        Orders.Add(new(OperationCode.TakeSlot, name.Key) { Request = acquire, Index = index, Line = acquire.BeforeOf(index), Slots = [.. free.Select(static entry => entry.Key)] });
+        nameEntry.IsRequestingSlot = true;
+        _awaitedOperations++;
+        Orders.Add(new(OperationCode.TakeSlot, nameEntry.Key)
+        {
+            Request = request,
+            Index = index,
+            QueueArgument = request.PrecedenceFor(index),
+            Slots = [.. free.Select(static entry => entry.Key)],
+        });
         return true;
     }
 
-    private void AskNextSlot(LockEntry name)
+    private void RequestNextSlot(LockEntry nameEntry)
     {
-        while (!name.AsksForSlot && name.WaitingForSlots.TryDequeue(out var next))
+        while (!nameEntry.IsRequestingSlot && nameEntry.SlotWaiters.TryDequeue(out var next))
         {
-            _waitingForSlots--;
-            if (next.Request.Open > 0 && !TryAskSlot(next.Request, next.Index, name)) Close(next.Request, next.Index, granted: false);
+            _slotWaiters--;
+            if (next.Request.Unanswered > 0 && !TryRequestSlot(next.Request, next.Index, nameEntry)) NoteAnswer(next.Request, next.Index, granted: false);
         }
     }
 }

@@ -2,115 +2,123 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <content>Those who wait: first come, first served, and only the first of them asks the server.</content>
+/// <content>The waiters of this process, in the order of arrival. Only the first waiter of a key asks the server.</content>
 internal sealed partial class LocalLockTable
 {
-    // After others were told that a lock is free, those who wait here let them go first.
-    private static readonly TimeSpan Courtesy = TimeSpan.FromMilliseconds(5);
+    // After a release has notified other processes, the waiters of this process leave them this time to acquire the lock first.
+    private static readonly TimeSpan YieldDelay = TimeSpan.FromMilliseconds(5);
 
-    private readonly List<(TimeSpan When, LockKey Key)> _later = [];
+    private readonly List<(TimeSpan When, LockKey Key)> _deferredRetries = [];
 
-    /// <summary>Whether somebody waits for a lock that another process has.</summary>
-    public bool WaitsForOthers => _entries.Values.Any(static entry => entry.Mark == LockEntry.Sign.Set);
+    /// <summary>Whether a request of this process waits for a lock that another process holds.</summary>
+    public bool WaitsForOtherProcesses => _entries.Values.Any(static entry => entry.WaiterSignal == LockEntry.Signal.Set);
 
-    /// <summary>The caller has gone. What it was granted meanwhile is given back: now, or when the answer comes.</summary>
-    public void Abandon(AcquireRequest acquire)
+    /// <summary>The caller stopped waiting. Locks that it was granted are released: now, or when the answer arrives.</summary>
+    public void Abandon(AcquireRequest request)
     {
-        acquire.IsAbandoned = true;
-        if (acquire.Open == 0) GiveBack(acquire);
-        if (acquire.IsAsked || !acquire.Waits || !_entries.TryGetValue(acquire.Requests[0].Key, out var entry) || !LeaveLine(entry, acquire)) return;
+        request.IsAbandoned = true;
+        if (request.Unanswered == 0) ReleaseGrants(request);
+        if (request.IsPending || !request.Waits || !_entries.TryGetValue(request.Requests[0].Key, out var entry) || !RemoveWaiter(entry, request)) return;
 
-        Unmark(entry);
-        ServeOrTidy(entry);
+        ClearUnneededSignals(entry);
+        ServeAndTidy(entry);
     }
 
-    /// <summary>Somebody else has let go of a key, or may have.</summary>
+    /// <summary>Another process released the key, or may have released it.</summary>
     public void Retry(LockKey key)
     {
-        if (_entries.TryGetValue(key, out var entry)) Serve(entry);
+        if (_entries.TryGetValue(key, out var entry)) ServeFirstWaiter(entry);
     }
 
-    /// <summary>Asks once more for all that is waited for: a holder that died tells nobody.</summary>
+    /// <summary>Asks the server again for each key with waiters: a holder that died sends no notification.</summary>
     public void RetryAll()
     {
-        foreach (var entry in _entries.Values.Where(static entry => entry.Waiting.Count > 0).ToList()) Serve(entry);
+        foreach (var entry in _entries.Values.Where(static entry => entry.Waiters.Count > 0).ToList()) ServeFirstWaiter(entry);
     }
 
-    /// <summary>Serves those who let others go first.</summary>
-    public void RetryLater(TimeSpan now)
+    /// <summary>Asks the server again for keys whose waiters let other processes go first.</summary>
+    public void RetryDeferred(TimeSpan now)
     {
-        if (_later.Count == 0) return;
+        if (_deferredRetries.Count == 0) return;
 
-        foreach (var (_, key) in _later.Where(later => later.When <= now).ToList()) Retry(key);
-        _later.RemoveAll(later => later.When <= now);
+        foreach (var (_, key) in _deferredRetries.Where(retry => retry.When <= now).ToList()) Retry(key);
+        _deferredRetries.RemoveAll(retry => retry.When <= now);
     }
 
-    /// <summary>Refused to one who waits: it marks, tries once more, and then waits for news.</summary>
-    private void Wait(LockEntry entry, AcquireRequest acquire)
+    /// <summary>The server refused a request that waits. Sets the signals, tries once more, and then waits for a notification.</summary>
+    private void StartWaiting(LockEntry entry, AcquireRequest request)
     {
-        StandInLine(entry, acquire);
+        AddWaiter(entry, request);
         dispatcher.NeedsListener = true;
 
-        // Refused where a writer of another process shows it already, which does as well.
-        if (acquire.Requests[0].Mode == LockMode.Exclusive && entry.Intent == LockEntry.Sign.None)
+        // The server refuses this signal if a writer of another process has set it. That signal has the same effect.
+        if (request.Requests[0].Mode == LockMode.Exclusive && entry.WriterSignal == LockEntry.Signal.None)
         {
-            entry.Intent = LockEntry.Sign.Asked;
+            entry.WriterSignal = LockEntry.Signal.Requested;
             Orders.Add(new(OperationCode.Intend, entry.Key));
         }
 
-        if (entry.Mark != LockEntry.Sign.None) return;
+        if (entry.WaiterSignal != LockEntry.Signal.None) return;
 
-        entry.Mark = LockEntry.Sign.Asked;
+        entry.WaiterSignal = LockEntry.Signal.Requested;
         Orders.Add(new(OperationCode.Mark, entry.Key));
-        Serve(entry);
+        ServeFirstWaiter(entry);
     }
 
-    /// <summary>Inserts a acquire in the order of arrival: one that was asked for at once may have come before those in the list.</summary>
-    private void StandInLine(LockEntry entry, AcquireRequest acquire)
+    /// <summary>
+    /// Inserts a waiter in the order of arrival. A request that asked the server at once can be older than the waiters in the list.
+    /// </summary>
+    private void AddWaiter(LockEntry entry, AcquireRequest request)
     {
-        if (acquire.Node is not null) return;
+        if (request.Node is not null) return;
 
-        if (entry.Waiting.Count == 0) _waitedKeys++;
-        // From the end: nearly every acquire belongs there, and thousands may wait.
-        var previous = entry.Waiting.Last;
-        while (previous is not null && previous.Value.Arrival > acquire.Arrival) previous = previous.Previous;
-        acquire.Node = previous is null ? entry.Waiting.AddFirst(acquire) : entry.Waiting.AddAfter(previous, acquire);
+        if (entry.Waiters.Count == 0) _waitedKeys++;
+        // The search starts at the end: nearly every request belongs there, and the list can have thousands of waiters.
+        var previous = entry.Waiters.Last;
+        while (previous is not null && previous.Value.Arrival > request.Arrival) previous = previous.Previous;
+        request.Node = previous is null ? entry.Waiters.AddFirst(request) : entry.Waiters.AddAfter(previous, request);
     }
 
-    private bool LeaveLine(LockEntry entry, AcquireRequest acquire)
+    private bool RemoveWaiter(LockEntry entry, AcquireRequest request)
     {
-        if (acquire.Node is not { } node) return false;
+        if (request.Node is not { } node) return false;
 
-        entry.Waiting.Remove(node);
-        acquire.Node = null;
-        if (entry.Waiting.Count == 0) _waitedKeys--;
+        entry.Waiters.Remove(node);
+        request.Node = null;
+        if (entry.Waiters.Count == 0) _waitedKeys--;
         return true;
     }
 
-    private void Serve(LockEntry entry)
+    private void ServeFirstWaiter(LockEntry entry)
     {
-        // The first only: those behind it would be asked for in vain.
-        if (entry.Waiting.First?.Value is { IsAsked: false } head) TryAsk(head, 0);
+        // Only the first waiter asks: the server would refuse the ones behind it.
+        if (entry.Waiters.First?.Value is { IsPending: false } first) TryRequest(first, 0);
     }
 
-    private void Released(LockOperation op, LockEntry entry)
+    private void ServeAndTidy(LockEntry entry)
+    {
+        ServeFirstWaiter(entry);
+        Tidy(entry);
+    }
+
+    private void HandleRelease(LockOperation op, LockEntry entry)
     {
         if (op.Result == 0) dispatcher.ReleaseFailed(op);
-        if (op.Result > 1 && entry.Waiting.Count > 0) _later.Add((BootClock.Now + Courtesy, entry.Key));
-        else Serve(entry);
+        if (op.Result > 1 && entry.Waiters.Count > 0) _deferredRetries.Add((BootClock.Now + YieldDelay, entry.Key));
+        else ServeFirstWaiter(entry);
     }
 
-    private void Unmark(LockEntry entry)
+    private void ClearUnneededSignals(LockEntry entry)
     {
-        if (entry.Mark == LockEntry.Sign.Set && entry.Waiting.Count == 0)
+        if (entry.WaiterSignal == LockEntry.Signal.Set && entry.Waiters.Count == 0)
         {
-            entry.Mark = LockEntry.Sign.None;
+            entry.WaiterSignal = LockEntry.Signal.None;
             Orders.Add(new(OperationCode.Unmark, entry.Key));
         }
 
-        if (entry.Intent == LockEntry.Sign.Set && !entry.Waiting.Any(static waiting => waiting.Requests[0].Mode == LockMode.Exclusive))
+        if (entry.WriterSignal == LockEntry.Signal.Set && !entry.Waiters.Any(static waiting => waiting.Requests[0].Mode == LockMode.Exclusive))
         {
-            entry.Intent = LockEntry.Sign.None;
+            entry.WriterSignal = LockEntry.Signal.None;
             Orders.Add(new(OperationCode.Unintend, entry.Key));
         }
     }

@@ -3,46 +3,48 @@ using JobLocks.Locks;
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>
-/// What this process holds, asks for and waits for: decides what it can by itself, and writes down what the session must be told.
-/// Not thread-safe: used behind the door of the <see cref="LockDispatcher"/>.
+/// The locks that this process holds, requests and waits for. Decides what needs no server, and notes operations for the session. Not thread-safe:
+/// used under the mutex of the <see cref="LockDispatcher"/>.
 /// </summary>
 internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
 {
-    // What the server answers where somebody stands in the line.
-    private const long BehindOthers = -2;
+    // The server's answer if wait queue entries go first.
+    private const long RefusedForQueue = -2;
 
     private readonly Dictionary<LockKey, LockEntry> _entries = [];
-    private int _asks;
+    private int _awaitedOperations;
     private long _arrivals;
 
-    /// <summary>What the session must be told, in this order.</summary>
+    /// <summary>Operations for the session, in order.</summary>
     public List<LockOperation> Orders { get; private set; } = [];
 
-    /// <summary>Claims that were answered: to be completed outside of the door.</summary>
+    /// <summary>Answered requests. They must be completed outside of the mutex.</summary>
     public List<AcquireRequest> Done { get; private set; } = [];
 
-    /// <summary>How many locks the session has or is asked for.</summary>
+    /// <summary>The number of locks that the session holds or has requested.</summary>
     public int Count { get; private set; }
 
-    /// <summary>How many keys it remembers anything of.</summary>
+    /// <summary>The number of keys with an entry.</summary>
     public int Known => _entries.Count;
 
-    /// <summary>How many of the orders somebody waits for, about: it is read without the door as well.</summary>
-    public int Asks => Volatile.Read(ref _asks);
+    /// <summary>
+    /// The approximate number of operations whose answer a request waits for, since the last reset. It is also read without the mutex.
+    /// </summary>
+    public int AwaitedOperations => Volatile.Read(ref _awaitedOperations);
 
-    /// <summary>The same, counted anew from now on.</summary>
-    public int AsksOnce() => Interlocked.Exchange(ref _asks, 0);
+    /// <summary>Returns the same number, and starts to count from zero.</summary>
+    public int ResetAwaitedOperations() => Interlocked.Exchange(ref _awaitedOperations, 0);
 
-    /// <summary>The orders so far, at most so many.</summary>
+    /// <summary>Removes and returns the noted operations, in order and up to a maximum.</summary>
     public List<LockOperation> TakeOrders(int atMost)
     {
-        var orders = Orders;
-        Orders = orders.Count <= atMost ? [] : orders.GetRange(atMost, orders.Count - atMost);
-        if (orders.Count > atMost) orders.RemoveRange(atMost, orders.Count - atMost);
-        return orders;
+        var operations = Orders;
+        Orders = operations.Count <= atMost ? [] : operations.GetRange(atMost, operations.Count - atMost);
+        if (operations.Count > atMost) operations.RemoveRange(atMost, operations.Count - atMost);
+        return operations;
     }
 
-    /// <summary>The answered acquires so far.</summary>
+    /// <summary>Removes and returns the answered requests.</summary>
     public List<AcquireRequest> TakeDone()
     {
         if (Done.Count == 0) return [];
@@ -52,37 +54,40 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
         return done;
     }
 
-    /// <summary>Puts a new acquire: where one of its locks cannot be had it is refused at once, and nothing is asked.</summary>
-    public void Enter(AcquireRequest acquire)
+    /// <summary>
+    /// Adds a new request. If one of its locks cannot be granted, the request is refused at once, and the server is not asked for the others.
+    /// </summary>
+    public void Enter(AcquireRequest request)
     {
-        acquire.Arrival = ++_arrivals;
-        if (acquire.Waits)
+        request.Arrival = ++_arrivals;
+        if (request.Waits)
         {
-            var entry = EntryOf(acquire.Requests[0].Key);
-            if (entry.Waiting.Count > 0 || !TryAsk(acquire, 0)) StandInLine(entry, acquire);
+            var entry = EntryOf(request.Requests[0].Key);
+            if (entry.Waiters.Count > 0 || !TryRequest(request, 0)) AddWaiter(entry, request);
             return;
         }
 
         var asked = Orders.Count;
-        for (var index = 0; index < acquire.Requests.Count; index++)
+        for (var index = 0; index < request.Requests.Count; index++)
         {
-            // One who waits here for the plain lock is ahead of everybody but those whose turn has come in the line; for a limit, other slots
-            // may be free.
-            var wanted = acquire.Requests[index];
-            if ((wanted.Limit > 1 || acquire.BeforeOf(index) == QueuePrecedence.HasCome || EntryOf(wanted.Key).Waiting.Count == 0) && TryAsk(acquire, index)) continue;
+            // A waiter of this process for an exclusive or shared lock goes before all new requests except those of woken runs. With a limit, another
+            // slot can be free.
+            var lockRequest = request.Requests[index];
+            var mayAsk = lockRequest.Limit > 1 || request.PrecedenceFor(index) == QueuePrecedence.Woken || EntryOf(lockRequest.Key).Waiters.Count == 0;
+            if (mayAsk && TryRequest(request, index)) continue;
 
             var reserved = Orders.GetRange(asked, Orders.Count - asked);
             Orders.RemoveRange(asked, reserved.Count);
-            foreach (var order in reserved) UnaskAndTidy(order);
-            Tidy(EntryOf(wanted.Key));
-            Refuse(acquire, index);
+            foreach (var op in reserved) UndoReservationAndTidy(op);
+            Tidy(EntryOf(lockRequest.Key));
+            Refuse(request, index);
             return;
         }
     }
 
-    /// <summary>Takes in what the server answered to one order.</summary>
-    /// <param name="op">The order, with its answer.</param>
-    /// <param name="token">The fencing token of what its statement granted; 0 for none.</param>
+    /// <summary>Applies the server's answer to one operation.</summary>
+    /// <param name="op">The operation, with its answer.</param>
+    /// <param name="token">The fencing token of what the statement granted; 0 if there is none.</param>
     public void Answered(LockOperation op, long token)
     {
         var entry = EntryOf(op.Key);
@@ -90,90 +95,91 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
         {
             case OperationCode.Take or OperationCode.TakeShared:
                 Unreserve(entry);
-                Answered(op, entry, op.Result > 0 ? entry : null, token);
+                HandleAcquire(op, entry, op.Result > 0 ? entry : null, token);
                 break;
             case OperationCode.Join:
                 entry.Joining--;
-                // The take that it joined may have been refused; and no further reader may come while a writer waits.
-                var shares = op.Result > 0 && entry is { State: LockEntry.Stand.Held, Mode: LockMode.Shared };
-                Answered(op, entry, shares ? entry : null, entry.Token);
-                if (!shares) GiveBackIfLast(entry);
+                // The acquire operation that this reader joined may have been refused. While a writer waits, no further reader is granted the lock.
+                var shares = op.Result > 0 && entry is { State: LockEntryState.Held, Mode: LockMode.Shared };
+                HandleAcquire(op, entry, shares ? entry : null, entry.Token);
+                if (!shares) ReleaseIfUnused(entry);
                 break;
             case OperationCode.TakeSlot:
-                Unask(op);
-                Answered(op, entry, op.Result > 0 ? EntryOf(op.Slots[(int)op.Result - 1]) : null, token);
-                foreach (var slot in op.Slots) ServeOrTidy(EntryOf(slot));
-                AskNextSlot(entry);
+                UndoReservation(op);
+                HandleAcquire(op, entry, op.Result > 0 ? EntryOf(op.Slots[(int)op.Result - 1]) : null, token);
+                foreach (var slot in op.Slots) ServeAndTidy(EntryOf(slot));
+                RequestNextSlot(entry);
                 break;
             case OperationCode.Release or OperationCode.ReleaseShared:
-                Released(op, entry);
+                HandleRelease(op, entry);
                 break;
             case OperationCode.Mark:
-                entry.Mark = op.Result != 0 ? LockEntry.Sign.Set : LockEntry.Sign.None;
-                Unmark(entry);
+                entry.WaiterSignal = op.Result != 0 ? LockEntry.Signal.Set : LockEntry.Signal.None;
+                ClearUnneededSignals(entry);
                 break;
             case OperationCode.Intend:
-                entry.Intent = op.Result != 0 ? LockEntry.Sign.Set : LockEntry.Sign.None;
-                Unmark(entry);
+                entry.WriterSignal = op.Result != 0 ? LockEntry.Signal.Set : LockEntry.Signal.None;
+                ClearUnneededSignals(entry);
                 break;
         }
 
         Tidy(entry);
     }
 
-    /// <summary>Gives a lock back. A lost one only makes room: its session holds nothing any more.</summary>
+    /// <summary>Releases a lock. For a lost lock, this only frees the entry: the session that held it no longer exists.</summary>
     public void Release(LockGrant grant)
     {
         if (!_entries.TryGetValue(grant.Key, out var entry) || !entry.Grants.Remove(grant)) return;
 
-        if (entry.State == LockEntry.Stand.Held)
+        if (entry.State == LockEntryState.Held)
         {
-            GiveBackIfLast(entry, grant);
-            if (grant.Written > 0 && entry.State == LockEntry.Stand.Held) dispatcher.StrikeOut(new(OperationCode.ReleaseShared, grant.Key) { Grant = grant });
+            ReleaseIfUnused(entry, grant);
+            if (grant.Written > 0 && entry.State == LockEntryState.Held) dispatcher.DeleteReadModelRow(new(OperationCode.ReleaseShared, grant.Key) { Grant = grant });
         }
         else if (entry.Grants.Count == 0)
         {
-            entry.State = LockEntry.Stand.Free;
-            ServeOrTidy(entry);
+            entry.State = LockEntryState.Free;
+            ServeAndTidy(entry);
         }
     }
 
-    private bool TryAsk(AcquireRequest acquire, int index)
+    private bool TryRequest(AcquireRequest request, int index)
     {
-        var wanted = acquire.Requests[index];
-        var entry = EntryOf(wanted.Key);
-        if (wanted.Limit > 1) return TryAskSlot(acquire, index, entry);
-        if (!entry.IsFreeFor(wanted.Mode)) return false;
+        var lockRequest = request.Requests[index];
+        var entry = EntryOf(lockRequest.Key);
+        if (lockRequest.Limit > 1) return TryRequestSlot(request, index, entry);
+        if (!entry.IsFreeFor(lockRequest.Mode)) return false;
 
-        var joins = entry.State != LockEntry.Stand.Free;
+        var joins = entry.State != LockEntryState.Free;
         if (joins) entry.Joining++;
-        else Reserve(entry, wanted.Mode);
+        else Reserve(entry, lockRequest.Mode);
 
-        acquire.IsAsked = true;
-        _asks++;
-        Orders.Add(new(joins ? OperationCode.Join : wanted.Mode == LockMode.Shared ? OperationCode.TakeShared : OperationCode.Take, wanted.Key) { Request = acquire, Index = index, Line = acquire.BeforeOf(index) });
+        request.IsPending = true;
+        _awaitedOperations++;
+        var code = joins ? OperationCode.Join : lockRequest.Mode == LockMode.Shared ? OperationCode.TakeShared : OperationCode.Take;
+        Orders.Add(new(code, lockRequest.Key) { Request = request, Index = index, QueueArgument = request.PrecedenceFor(index) });
         return true;
     }
 
     private void Reserve(LockEntry entry, LockMode mode)
     {
-        entry.State = LockEntry.Stand.Asked;
+        entry.State = LockEntryState.Requested;
         entry.Mode = mode;
         Count++;
     }
 
     private void Unreserve(LockEntry entry)
     {
-        if (entry.State != LockEntry.Stand.Asked) return;
+        if (entry.State != LockEntryState.Requested) return;
 
-        entry.State = LockEntry.Stand.Free;
+        entry.State = LockEntryState.Free;
         Count--;
     }
 
-    /// <summary>Takes back what an order had reserved.</summary>
-    private void Unask(LockOperation op)
+    /// <summary>Undoes the reservations of an operation.</summary>
+    private void UndoReservation(LockOperation op)
     {
-        op.Request!.IsAsked = false;
+        op.Request!.IsPending = false;
         var entry = EntryOf(op.Key);
         if (op.Verb == OperationCode.Join)
         {
@@ -181,109 +187,107 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
             return;
         }
 
-        if (op.Verb == OperationCode.TakeSlot) entry.AsksForSlot = false;
+        if (op.Verb == OperationCode.TakeSlot) entry.IsRequestingSlot = false;
         else Unreserve(entry);
         if (op.Slots.Count > 0) Count += op.Slots.Count - 1;
         foreach (var slot in op.Slots) Unreserve(EntryOf(slot));
     }
 
-    private void UnaskAndTidy(LockOperation op)
+    private void UndoReservationAndTidy(LockOperation op)
     {
-        Unask(op);
+        UndoReservation(op);
         Tidy(EntryOf(op.Key));
         foreach (var slot in op.Slots) Tidy(EntryOf(slot));
     }
 
-    /// <summary>A acquire has the answer to one of its requests: the entry that it was granted, or none.</summary>
-    private void Answered(LockOperation op, LockEntry asked, LockEntry? granted, long token)
+    /// <summary>Applies the answer to one lock request: the entry that was granted, or null if it was refused.</summary>
+    private void HandleAcquire(LockOperation op, LockEntry asked, LockEntry? granted, long token)
     {
-        var acquire = op.Request!;
-        acquire.IsAsked = false;
-        if (op.Result <= BehindOthers) StandBehind(acquire, op.Result);
-        if (granted is not null) Grant(granted, acquire, op.Index, token);
+        var request = op.Request!;
+        request.IsPending = false;
+        if (op.Result <= RefusedForQueue) NoteRefusedForQueue(request, op.Result);
+        if (granted is not null) Grant(granted, request, op.Index, token);
 
-        if (granted is null && acquire is { Waits: true, IsAbandoned: false })
+        if (granted is null && request is { Waits: true, IsAbandoned: false })
         {
             if (HasRoomToWait(asked, dispatcher.Budget))
             {
-                Wait(asked, acquire);
+                StartWaiting(asked, request);
                 return;
             }
 
-            acquire.Failure = dispatcher.TooManyLocks(Weight, LocksOfWaitedKey);
+            request.Failure = dispatcher.TooManyLocks(Weight, LocksOfWaitedKey);
         }
 
-        LeaveLine(asked, acquire);
-        Close(acquire, op.Index, granted is not null);
-        Unmark(asked);
-        // Further readers may share what this one has got; a writer lets them wait.
-        Serve(asked);
+        RemoveWaiter(asked, request);
+        NoteAnswer(request, op.Index, granted is not null);
+        ClearUnneededSignals(asked);
+        // Further readers can share the lock that this reader was granted. Behind a writer they keep waiting.
+        ServeFirstWaiter(asked);
     }
 
-    /// <summary>Others stand in the line. One who waits here instead goes before all who come to stand there later.</summary>
-    private static void StandBehind(AcquireRequest acquire, long result)
+    /// <summary>
+    /// Wait queue entries go first. A request that waits in this process keeps the position that was drawn for it: it goes before all entries that
+    /// are added later.
+    /// </summary>
+    private static void NoteRefusedForQueue(AcquireRequest request, long result)
     {
-        acquire.IsBehind = true;
-        if (result < BehindOthers) acquire.Before = BehindOthers - result;
+        request.WasRefusedForQueue = true;
+        if (result < RefusedForQueue) request.Precedence = RefusedForQueue - result;
     }
 
-    private void Grant(LockEntry entry, AcquireRequest acquire, int index, long token)
+    private void Grant(LockEntry entry, AcquireRequest request, int index, long token)
     {
-        if (entry.State != LockEntry.Stand.Held) Count++;
-        entry.State = LockEntry.Stand.Held;
+        if (entry.State != LockEntryState.Held) Count++;
+        entry.State = LockEntryState.Held;
         entry.Token = token;
-        entry.Line = acquire.Requests[index].Key;
-        var grant = new LockGrant(acquire.Requests[index], entry.Key, acquire.Holder, dispatcher.UtcNow, dispatcher, token) { Stack = acquire.Stack };
+        entry.QueueKey = request.Requests[index].Key;
+        var grant = new LockGrant(request.Requests[index], entry.Key, request.Holder, dispatcher.UtcNow, dispatcher, token) { Stack = request.Stack };
         entry.Grants.Add(grant);
-        if (acquire.Requests[index].Limit > 1) dispatcher.NoteLimit(acquire.Requests[index]);
-        acquire.Grants[index] = grant;
+        if (request.Requests[index].Limit > 1) dispatcher.NoteLimit(request.Requests[index]);
+        request.Grants[index] = grant;
     }
 
-    private void Close(AcquireRequest acquire, int index, bool granted)
+    private void NoteAnswer(AcquireRequest request, int index, bool granted)
     {
-        if (!granted && acquire.Refused == AcquireRequest.Granted) acquire.Refused = index;
-        if (--acquire.Open > 0) return;
+        if (!granted && request.Refused == AcquireRequest.Granted) request.Refused = index;
+        if (--request.Unanswered > 0) return;
 
-        // All or none, and nothing for one who has gone.
-        if (acquire.IsAbandoned || acquire.Refused != AcquireRequest.Granted || acquire.Failure is not null) GiveBack(acquire);
-        Done.Add(acquire);
+        // All or none, and no locks for a caller that stopped waiting.
+        if (request.IsAbandoned || request.Refused != AcquireRequest.Granted || request.Failure is not null) ReleaseGrants(request);
+        Done.Add(request);
     }
 
-    private void Refuse(AcquireRequest acquire, int index)
+    private void Refuse(AcquireRequest request, int index)
     {
-        acquire.Refused = index;
-        acquire.Open = 0;
-        Done.Add(acquire);
+        request.Refused = index;
+        request.Unanswered = 0;
+        Done.Add(request);
     }
 
-    private void GiveBack(AcquireRequest acquire)
+    private void ReleaseGrants(AcquireRequest request)
     {
-        for (var index = 0; index < acquire.Grants.Length; index++)
+        for (var index = 0; index < request.Grants.Length; index++)
         {
-            if (acquire.Grants[index] is { } grant) Release(grant);
-            acquire.Grants[index] = null;
+            if (request.Grants[index] is { } grant) Release(grant);
+            request.Grants[index] = null;
         }
     }
 
-    private void GiveBackIfLast(LockEntry entry, LockGrant? grant = null)
+    private void ReleaseIfUnused(LockEntry entry, LockGrant? grant = null)
     {
-        if (entry.State != LockEntry.Stand.Held || entry.Grants.Count + entry.Joining > 0) return;
+        if (entry.State != LockEntryState.Held || entry.Grants.Count + entry.Joining > 0) return;
 
-        entry.State = LockEntry.Stand.Free;
+        entry.State = LockEntryState.Free;
         Count--;
-        Orders.Add(new(entry.Mode == LockMode.Shared ? OperationCode.ReleaseShared : OperationCode.Release, entry.Key) { Grant = grant, Line = (entry.Line ?? entry.Key).Value });
+        var code = entry.Mode == LockMode.Shared ? OperationCode.ReleaseShared : OperationCode.Release;
+        Orders.Add(new(code, entry.Key) { Grant = grant, QueueArgument = (entry.QueueKey ?? entry.Key).Value });
     }
 
     private LockEntry EntryOf(LockKey key)
     {
         if (!_entries.TryGetValue(key, out var entry)) _entries[key] = entry = new(key);
         return entry;
-    }
-
-    private void ServeOrTidy(LockEntry entry)
-    {
-        Serve(entry);
-        Tidy(entry);
     }
 
     private void Tidy(LockEntry entry)

@@ -5,7 +5,7 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <content>Locks whose handles the garbage collector has found: released by the watch, since a finalizer must not wait for a mutex.</content>
+/// <content>Releases locks whose handles were garbage-collected. The watch thread does it: a finalizer must not wait for a mutex.</content>
 internal sealed partial class LockDispatcher
 {
     private LockGrant? _firstCollected;
@@ -31,22 +31,22 @@ internal sealed partial class LockDispatcher
             if (!grant.IsReleased) collected.Add(grant);
         }
 
-        // All of them before the log: a logger may throw.
+        // All locks are released before the first log message, because a logger can throw.
         foreach (var grant in collected)
         {
-            // What was registered on the token may still work for the lock: it is told before others can have it.
+            // A callback registered on the token may still work under the lock. It is called before another process can acquire the lock.
             grant.DeclareLost(new InvalidOperationException("its handle was dropped without being disposed"));
             grant.Release();
         }
 
         foreach (var grant in collected)
         {
-            _log.HandleCollected(grant.ToString(), grant.Key.Value, DisplayText.Name(grant.Holder.Run ?? "unknown code"), grant.Since, PlaceOf(grant.Stack));
+            _log.HandleCollected(grant.ToString(), grant.Key.Value, DisplayText.Name(grant.Holder.Run ?? "unknown code"), grant.Since, CallerOf(grant.Stack));
         }
     }
 
-    /// <summary>The frames of the caller, without ours on top of them.</summary>
-    private static string PlaceOf(StackTrace? stack)
+    /// <summary>The stack frames of the caller, without the frames of this library at the top.</summary>
+    private static string CallerOf(StackTrace? stack)
     {
         if (stack is null) return $"unknown: set {nameof(JobLocksOptions)}.{nameof(JobLocksOptions.CaptureStackOnAcquire)} to see it";
 

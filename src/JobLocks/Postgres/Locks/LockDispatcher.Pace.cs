@@ -4,36 +4,38 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <content>Who does the session's work, and when: its own thread or a caller in place, at once or gathered.</content>
+/// <content>
+/// Which thread does the session's work, and when: the session thread or the caller's thread, at once or after gathering more operations.
+/// </content>
 internal sealed partial class LockDispatcher
 {
-    // A release and a take of one caller are no crowd.
-    private const int Crowd = 3;
+    // One caller's release and next acquire are not contention.
+    private const int ContentionThreshold = 3;
 
-    // A larger crowd keeps the processors busy by itself.
-    private const int LargestGathering = 24;
+    // With more callers than this, the processors are busy anyhow.
+    private const int LargestGatheredBatch = 24;
 
-    // Each takes a round trip of its own, and the locks that are asked for meanwhile wait for no more of them.
+    // Each takes a round trip. Lock operations that are noted meanwhile wait for no more of them.
     private const int MostQuestions = 8;
 
     private static readonly TimeSpan ShortestGathering = TimeSpan.FromMicroseconds(30);
     private static readonly TimeSpan LongestGathering = TimeSpan.FromMicroseconds(100);
-    private static readonly TimeSpan Nap = TimeSpan.FromMilliseconds(1);
-    private static readonly TimeSpan StillWarm = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan ShortWait = TimeSpan.FromMilliseconds(1);
+    private static readonly TimeSpan RecentWork = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan FastRoundTrip = TimeSpan.FromMilliseconds(0.5);
     private static readonly TimeSpan Recently = TimeSpan.FromSeconds(1);
 
-    private bool _isCrowded;
-    private int _askedTogether;
+    private bool _isContended;
+    private int _lastBatchSize;
     private TimeSpan _workedAt;
     private TimeSpan _roundTrip;
-    private TimeSpan _turnCameAt = TimeSpan.MinValue / 2;
+    private TimeSpan _waitersCouldRunAt = TimeSpan.MinValue / 2;
 
-    private bool HasWork => _table.Orders.Count > 0 || _questions.Count > 0 || _beat;
+    private bool HasWork => _table.Orders.Count > 0 || _questions.Count > 0 || _heartbeatIsDue;
 
-    private bool HasUrgentWork => HasWork && (_session is not { Naps: true } || _table.Asks > 0 || _questions.Count > 0 || _beat);
+    private bool HasUrgentWork => HasWork && (_session is not { IsInShortWait: true } || _table.AwaitedOperations > 0 || _questions.Count > 0 || _heartbeatIsDue);
 
-    /// <summary>Waits for something to do. Null where the session is no longer wanted, and nobody uses its connection.</summary>
+    /// <summary>Blocks until there is work. Returns null when the session is no longer needed and no thread uses its connection.</summary>
     public SessionWork? NextWork(LockSession session)
     {
         Gather();
@@ -47,24 +49,25 @@ internal sealed partial class LockDispatcher
                     if (HasWork) return TakeWork(session);
                 }
 
-                // Where there was work a moment ago, a lock that is given back does not wake it: the next question takes that along,
-                // or it is sent after this nap. Not while runs stand in line: a nap would make them wait.
-                session.Naps = BootClock.Now - _workedAt < StillWarm && BootClock.Now - _turnCameAt > Recently;
-                session.Idles = true;
-                Monitor.Wait(_sync, session.Naps ? Nap : Timeout.InfiniteTimeSpan);
-                session.Idles = false;
+                // Shortly after other work, a release alone does not wake this thread: it is sent with the next acquire, or after this short wait.
+                // Not while runs wait in the queue, because the short wait would delay them.
+                session.IsInShortWait = BootClock.Now - _workedAt < RecentWork && BootClock.Now - _waitersCouldRunAt > Recently;
+                session.IsIdle = true;
+                Monitor.Wait(_sync, session.IsInShortWait ? ShortWait : Timeout.InfiniteTimeSpan);
+                session.IsIdle = false;
             }
         }
     }
 
-    /// <summary>The session has done its work, and anybody may use it.</summary>
-    public void Rest(LockSession session, TimeSpan roundTrip)
+    /// <summary>The work is done, and another thread can use the connection.</summary>
+    public void WorkDone(LockSession session, TimeSpan roundTrip)
     {
         lock (_sync)
         {
             session.IsBusy = false;
-            // The session's own thread looks by itself. Others leave what came meanwhile to it, and the end to it too.
-            if (session.Idles && (session != _session || _closed || HasUrgentWork)) Monitor.PulseAll(_sync);
+            // The session thread looks for new work by itself. A caller's thread leaves to it the work that was noted meanwhile, and the closing of
+            // the connection.
+            if (session.IsIdle && (session != _session || _closed || HasUrgentWork)) Monitor.PulseAll(_sync);
             if (session != _session) return;
 
             _workedAt = BootClock.Now;
@@ -75,17 +78,17 @@ internal sealed partial class LockDispatcher
     private SessionWork TakeWork(LockSession session)
     {
         session.IsBusy = true;
-        _beat = false;
-        var orders = _table.TakeOrders(MostInOneStatement);
-        _isCrowded = orders.Count > Crowd;
-        _askedTogether = _table.AsksOnce();
-        _sent = orders;
-        return new(orders, TakeQuestions());
+        _heartbeatIsDue = false;
+        var operations = _table.TakeOrders(MostInOneStatement);
+        _isContended = operations.Count > ContentionThreshold;
+        _lastBatchSize = _table.ResetAwaitedOperations();
+        _sent = operations;
+        return new(operations, TakeQuestions());
     }
 
     private List<SessionQuestion> TakeQuestions()
     {
-        if (_questions.Count <= MostQuestions) return Swap(ref _questions);
+        if (_questions.Count <= MostQuestions) return TakeAll(ref _questions);
 
         var first = _questions.GetRange(0, MostQuestions);
         _questions.RemoveRange(0, MostQuestions);
@@ -93,25 +96,25 @@ internal sealed partial class LockDispatcher
     }
 
     /// <summary>
-    /// Waking a thread takes as long as a round trip on a fast network. A caller who finds the session idle does the work itself there,
-    /// where the server has just shown that it answers. Where many ask, the session's thread goes on: the more in one round trip, the better.
+    /// Takes the work for the caller's thread if the session is idle and the server is fast and has just answered: waking a thread takes as long as a
+    /// round trip on a fast network. Under contention the session thread keeps the work, because one round trip then carries many operations.
     /// </summary>
-    private SessionWork? TakeWorkInPlace() =>
-        _isOpen && !_session!.IsBusy && !_isCrowded && _roundTrip < FastRoundTrip && BootClock.Now - _provedAt < Recently ? TakeWork(_session) : null;
+    private SessionWork? TakeWorkOnCallerThread() =>
+        _isOpen && !_session!.IsBusy && !_isContended && _roundTrip < FastRoundTrip && BootClock.Now - _provedAt < Recently ? TakeWork(_session) : null;
 
     /// <summary>
-    /// Those who asked together will ask together again: as long as it takes to wake this thread, it looks for them instead of sleeping,
-    /// and sends all at once.
+    /// Callers that asked together will ask together again. So this thread spins for about as long as it takes to wake it, and then sends all their
+    /// operations at once.
     /// </summary>
     private void Gather()
     {
-        if (!_isCrowded || _askedTogether > LargestGathering) return;
+        if (!_isContended || _lastBatchSize > LargestGatheredBatch) return;
 
         var since = Stopwatch.GetTimestamp();
         while (Stopwatch.GetElapsedTime(since) is var waited && waited < LongestGathering)
         {
-            var asks = _table.Asks;
-            if (asks >= _askedTogether || (asks > 0 && waited > ShortestGathering)) return;
+            var awaited = _table.AwaitedOperations;
+            if (awaited >= _lastBatchSize || (awaited > 0 && waited > ShortestGathering)) return;
 
             Thread.SpinWait(20);
         }

@@ -5,25 +5,25 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <content>The sessions, one after the other: how one is opened, proves itself, is lost, and is followed by the next.</content>
+/// <content>The sessions of this process, one at a time: how a session opens, proves that it is alive, is lost, and is replaced.</content>
 internal sealed partial class LockDispatcher
 {
-    private const int MostPast = 16;
+    private const int MostFormerBackends = 16;
 
-    private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan ShortestReopenDelay = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan BetweenBreaks = TimeSpan.FromMilliseconds(500);
-    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan LongestReopenDelay = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan BetweenRetries = TimeSpan.FromSeconds(1);
 
     private readonly ReleaseListener _listener;
 
-    // Sessions of this process that are gone for us, but perhaps not yet for the server.
-    private readonly Queue<int> _past = new();
+    // Backends of lost sessions. The server may not have noticed the loss yet.
+    private readonly Queue<int> _formerBackends = new();
     private LockSession? _session;
-    private Thread? _watch;
+    private Thread? _watchThread;
     private JobLocksUnavailableException? _failure;
     private IReadOnlyList<LockOperation> _sent = [];
-    private TimeSpan _pause = ShortestPause;
+    private TimeSpan _reopenDelay = ShortestReopenDelay;
     private TimeSpan _tryAgainAt;
     private TimeSpan _brokeAt = TimeSpan.MinValue / 2;
     private TimeSpan _provedAt;
@@ -31,18 +31,21 @@ internal sealed partial class LockDispatcher
     private bool _isOpen;
     private bool _isWanted;
     private InvalidOperationException? _interference;
-    private bool _beat;
+    private bool _heartbeatIsDue;
 
     /// <summary>
-    /// The process counts its locks as lost before the server can give them away: the server hears nothing for LostAfter from the last
-    /// statement on, and that was sent no earlier than the last one that was answered. The rest is for the runs to stop in.
+    /// The time at which the process counts its locks as lost, which is before the server can grant them to others. The server frees a session that
+    /// is silent for LostAfter, counted from the last statement. That statement was sent no earlier than the last one that was answered. LossMargin
+    /// is the time for the runs to stop.
     /// </summary>
     private TimeSpan Deadline => _provedAt + _options.LostAfter - _options.LossMargin;
 
-    /// <summary>Declares the locks lost where it is time. For a process that was frozen: its other threads may be awake before the watch.</summary>
+    /// <summary>
+    /// Declares the locks lost if the deadline has passed. In a process that was frozen, other threads can run before the watch thread.
+    /// </summary>
     public void CheckClock()
     {
-        // Read without the door: a session that has just proved itself is not late, and one that is late stays so.
+        // Read without the mutex. A session that has just proved itself is not late, and a late one stays late.
         if (_isOpen && BootClock.Now > Deadline) Tick();
     }
 
@@ -58,22 +61,22 @@ internal sealed partial class LockDispatcher
             _provedAt = opened.ProvedAt;
             Budget = opened.Budget;
             HasWaitQueue = opened.HasWaitQueue;
-            IsLineAside = opened.IsLineAside;
+            IsWaitQueueSuspended = opened.IsWaitQueueSuspended;
             HasReadModel = opened.HasReadModel;
             HasLimits = opened.HasLimits;
             HasFence = opened.HasFence;
             _failure = null;
             if (_table.Weight is var needed && needed > Budget) _table.TrimTo(Budget, TooManyLocks(needed, more: 0));
-            done = Send();
+            done = WakeSessionAndTakeDone();
         }
 
         Complete(done);
-        if (IsLineAside) _log.LineIsLocked(_options.Schema!);
+        if (IsWaitQueueSuspended) _log.LineIsLocked(_options.Schema!);
         Meter.Begin();
         OnOpened();
     }
 
-    /// <summary>The server has answered what was sent at a time.</summary>
+    /// <summary>The server answered the statement that was sent at a time.</summary>
     public void Answered(LockSession session, TimeSpan sentAt, long token)
     {
         List<AcquireRequest> done;
@@ -82,7 +85,7 @@ internal sealed partial class LockDispatcher
         {
             if (session != _session || _closed) return;
 
-            // An answer that comes too late proves nothing: the server may have given all away meanwhile.
+            // A late answer proves nothing: the server may have granted the locks to others meanwhile.
             if (BootClock.Now <= Deadline)
             {
                 _provedAt = sentAt;
@@ -90,16 +93,19 @@ internal sealed partial class LockDispatcher
                 _sent = [];
             }
 
-            done = Send();
+            done = WakeSessionAndTakeDone();
             (interference, _interference) = (_interference, null);
         }
 
         Complete(done);
         if (interference is null) CheckClock();
-        else Broke(session, interference);
+        else SessionBroke(session, interference);
     }
 
-    /// <summary>The server has answered something else that was sent at a time: on a slow network, several questions take as long as a heartbeat may.</summary>
+    /// <summary>
+    /// The server answered another statement, sent at a time. On a slow network, several statements can take longer than the interval of the
+    /// heartbeat.
+    /// </summary>
     public void Proved(LockSession session, TimeSpan sentAt)
     {
         lock (_sync)
@@ -108,12 +114,12 @@ internal sealed partial class LockDispatcher
         }
     }
 
-    /// <summary>A statement failed on a connection that still stands.</summary>
-    /// <param name="session">Whose.</param>
-    /// <param name="cause">Why.</param>
-    /// <param name="held">What the session has.</param>
-    /// <param name="asksAgain">Whether what it asked for is asked for once more.</param>
-    public void Failed(LockSession session, Exception cause, IReadOnlySet<(LockKey Key, LockMode Mode)> held, bool asksAgain)
+    /// <summary>A statement failed, but the connection is still open.</summary>
+    /// <param name="session">The session of the statement.</param>
+    /// <param name="cause">The error.</param>
+    /// <param name="held">The keys that the session holds, with their modes.</param>
+    /// <param name="retriesOnce">Whether unanswered requests are sent once more before they fail.</param>
+    public void Failed(LockSession session, Exception cause, IReadOnlySet<(LockKey Key, LockMode Mode)> held, bool retriesOnce)
     {
         bool missing;
         List<AcquireRequest> done;
@@ -121,18 +127,18 @@ internal sealed partial class LockDispatcher
         {
             if (session != _session || _closed) return;
 
-            missing = _table.Compare(_sent, held, Unavailable(cause), asksAgain);
+            missing = _table.Compare(_sent, held, Unavailable(cause), retriesOnce);
             _sent = [];
-            done = Send();
+            done = WakeSessionAndTakeDone();
         }
 
         Complete(done);
-        if (!asksAgain) _log.StatementFailed(_opening.Server, cause);
-        if (missing) Broke(session, new InvalidOperationException("the session does not have all that it was granted: somebody has released its locks from outside"));
+        if (!retriesOnce) _log.StatementFailed(_connector.Server, cause);
+        if (missing) SessionBroke(session, new InvalidOperationException("the session does not have all that it was granted: somebody has released its locks from outside"));
     }
 
-    /// <summary>The session could not be opened, or it is gone.</summary>
-    public void Broke(LockSession session, Exception cause)
+    /// <summary>The session could not be opened, or it is lost.</summary>
+    public void SessionBroke(LockSession session, Exception cause)
     {
         IReadOnlyList<LockGrant> lost;
         List<AcquireRequest> done;
@@ -142,37 +148,39 @@ internal sealed partial class LockDispatcher
         {
             if (session != _session || _closed) return;
 
-            // One that has worked is replaced at once, or a moment later where that one too breaks at once. One that has not is tried again
-            // later, and meanwhile nobody waits for it.
+            // A session that was open is replaced at once, or after a delay if the previous one broke a moment ago. A session that never opened, or
+            // that a wrong server answered, is replaced after a delay, and requests fail meanwhile instead of waiting for it.
             failure = _isOpen && cause is not WrongServerException ? null : Unavailable(cause);
             var mustPause = failure is not null || BootClock.Now - _brokeAt < BetweenBreaks;
             _brokeAt = BootClock.Now;
             _session = null;
-            _isOpen = _beat = false;
-            _past.Enqueue(session.Backend);
-            if (_past.Count > MostPast) _past.Dequeue();
+            _isOpen = _heartbeatIsDue = false;
+            _formerBackends.Enqueue(session.Backend);
+            if (_formerBackends.Count > MostFormerBackends) _formerBackends.Dequeue();
             lost = _table.Lose(_sent, failure);
             _sent = [];
-            // The runs are told while the connection still stands, and with it what it holds.
+            // The runs are notified while the connection is still open and still holds their locks.
             foreach (var grant in lost) grant.DeclareLost(cause);
-            unanswered = failure is null ? [] : Swap(ref _questions);
+            unanswered = failure is null ? [] : TakeAll(ref _questions);
             _failure = failure;
-            if (mustPause) Pause();
+            if (mustPause) DelayReopening();
             else StartSession();
-            done = Send();
+            done = WakeSessionAndTakeDone();
             Monitor.PulseAll(_sync);
         }
 
         foreach (var question in unanswered) question.Fail(failure!);
         Complete(done);
-        if (failure is not null) _log.CannotOpen(_opening.Server, cause);
+        if (failure is not null) _log.CannotOpen(_connector.Server, cause);
         if (lost.Count == 0) return;
 
         Meter.Lost(lost.Count);
         _log.Broke(lost.Count, cause);
     }
 
-    /// <summary>The server did not know of a lock that was given back: others are gone as well, and nothing of this session is believed any more.</summary>
+    /// <summary>
+    /// The server did not hold a lock that was released. Other locks may be missing as well, so the whole session counts as broken after this answer.
+    /// </summary>
     public void ReleaseFailed(LockOperation op)
     {
         if (op.Grant is null) return;
@@ -181,7 +189,7 @@ internal sealed partial class LockDispatcher
         _interference = new($"the lock {op.Grant} ({op.Key}) was given back, but the session did not have it: somebody has released its locks from outside");
     }
 
-    /// <summary>The server's process behind the open session; null while there is none.</summary>
+    /// <summary>The process ID of the server's backend behind the open session; null if no session is open.</summary>
     public int? CurrentBackend
     {
         get
@@ -190,19 +198,19 @@ internal sealed partial class LockDispatcher
         }
     }
 
-    /// <summary>Whether a backend is the session of this process.</summary>
+    /// <summary>Whether a backend is the current session of this process.</summary>
     public bool IsCurrent(int backend)
     {
         lock (_sync) return _session?.Backend == backend;
     }
 
-    /// <summary>Whether a backend was a session of this process that is lost. It may hold its locks until the server gives it up.</summary>
-    public bool IsPast(int backend)
+    /// <summary>Whether a backend is a lost session of this process. It may hold its locks until the server closes it.</summary>
+    public bool IsFormerBackend(int backend)
     {
-        lock (_sync) return _past.Contains(backend);
+        lock (_sync) return _formerBackends.Contains(backend);
     }
 
-    /// <summary>Whether it was disposed.</summary>
+    /// <summary>Whether the dispatcher was disposed.</summary>
     public bool IsClosed
     {
         get
@@ -211,8 +219,8 @@ internal sealed partial class LockDispatcher
         }
     }
 
-    /// <summary>Gives back all locks and closes the session.</summary>
-    /// <returns>Ends when the connection is closed.</returns>
+    /// <summary>Releases all locks and closes the session.</summary>
+    /// <returns>Completes when the connection is closed.</returns>
     public ValueTask DisposeAsync()
     {
         LockSession? session;
@@ -226,18 +234,18 @@ internal sealed partial class LockDispatcher
             var failure = new ObjectDisposedException(typeof(AdvisoryLocks).FullName);
             foreach (var grant in _table.Lose(_sent, failure)) grant.DeclareLost();
             _sent = [];
-            foreach (var question in Swap(ref _questions)) question.Fail(failure);
+            foreach (var question in TakeAll(ref _questions)) question.Fail(failure);
             done = _table.TakeDone();
             Monitor.PulseAll(_sync);
         }
 
-        lock (_rest) Monitor.PulseAll(_rest);
+        lock (_watchSync) Monitor.PulseAll(_watchSync);
         Complete(done);
         Meter.Dispose();
         return new(Task.WhenAll(session?.Ended ?? Task.CompletedTask, _listener.DisposeAsync().AsTask()));
     }
 
-    private static List<T> Swap<T>(ref List<T> full)
+    private static List<T> TakeAll<T>(ref List<T> full)
     {
         var taken = full;
         full = [];
@@ -255,27 +263,27 @@ internal sealed partial class LockDispatcher
 
     private void StartSession()
     {
-        _watch ??= SessionThread.Start("JobLocks watch", Watch);
-        _session = new(this, _opening, new(_options.OpensWithin));
+        _watchThread ??= SessionThread.Start("JobLocks watch", Watch);
+        _session = new(this, _connector, new(_options.OpensWithin));
         try
         {
             _session.Start();
         }
         catch (Exception noThread) when (noThread is OutOfMemoryException or ThreadStartException)
         {
-            // The machine has no thread left for us: later, perhaps.
+            // The operating system cannot start a thread now. It is tried again later.
             _session = null;
             _failure = Unavailable(noThread);
-            Pause();
+            DelayReopening();
         }
     }
 
-    private void Pause()
+    private void DelayReopening()
     {
-        // Not all processes at once, when a server comes back that all of them have lost.
-        _tryAgainAt = BootClock.Now + (_pause * (0.5 + Random.Shared.NextDouble()));
-        _pause = _pause * 2 < LongestPause ? _pause * 2 : LongestPause;
+        // A random delay: when a server restarts, the processes do not all connect at the same moment.
+        _tryAgainAt = BootClock.Now + (_reopenDelay * (0.5 + Random.Shared.NextDouble()));
+        _reopenDelay = _reopenDelay * 2 < LongestReopenDelay ? _reopenDelay * 2 : LongestReopenDelay;
     }
 
-    private JobLocksUnavailableException Unavailable(Exception cause) => ServerTrouble.Describe(_opening.Server, cause);
+    private JobLocksUnavailableException Unavailable(Exception cause) => ServerTrouble.Describe(_connector.Server, cause);
 }

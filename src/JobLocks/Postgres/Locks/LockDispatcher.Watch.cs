@@ -4,21 +4,21 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <content>What happens by itself as time passes, on a thread of its own: nothing that the users' jobs do holds it up.</content>
+/// <content>Periodic work, on a thread of its own: the users' jobs cannot delay it.</content>
 internal sealed partial class LockDispatcher
 {
     private static readonly TimeSpan BetweenLooks = TimeSpan.FromMilliseconds(25);
 
-    private readonly object _rest = new();
-    private readonly List<(LockSession Session, TimeSpan When)> _late = [];
+    private readonly object _watchSync = new();
+    private readonly List<(LockSession Session, TimeSpan When)> _expiredSessions = [];
 
     private void Watch()
     {
         while (!_closed)
         {
-            lock (_rest)
+            lock (_watchSync)
             {
-                if (!_closed) Monitor.Wait(_rest, BetweenLooks);
+                if (!_closed) Monitor.Wait(_watchSync, BetweenLooks);
             }
 
             try
@@ -28,25 +28,25 @@ internal sealed partial class LockDispatcher
             }
             catch (Exception unexpected)
             {
-                // A logger that throws, for example. The watch must go on, or nobody would learn of a loss.
+                // For example, a logger threw. The thread must go on: otherwise no loss would be noticed.
                 Debug.WriteLine(unexpected);
             }
         }
 
-        lock (_sync) CutLate(TimeSpan.MaxValue);
+        lock (_sync) CutExpired(TimeSpan.MaxValue);
     }
 
     private void Tick()
     {
-        LockSession? late = null;
-        LockSession? hangs = null;
+        LockSession? expired = null;
+        LockSession? hanging = null;
         List<AcquireRequest> done = [];
         lock (_sync)
         {
             var now = BootClock.Now;
             if (_closed) return;
 
-            CutLate(now);
+            CutExpired(now);
             if (_session is null)
             {
                 if (_isWanted && now >= _tryAgainAt) StartSession();
@@ -55,60 +55,60 @@ internal sealed partial class LockDispatcher
             {
                 if (now > Deadline)
                 {
-                    late = _session;
-                    late.Stay();
-                    _late.Add((late, Deadline + _options.LossMargin));
+                    expired = _session;
+                    expired.KeepOpen();
+                    _expiredSessions.Add((expired, Deadline + _options.LossMargin));
                 }
                 else
                 {
-                    done = LookAround(now);
+                    done = CheckOpenSession(now);
                 }
             }
-            else if (_session.OpensTooLong)
+            else if (_session.IsOpeningTooLong)
             {
-                hangs = _session;
+                hanging = _session;
             }
         }
 
-        if (hangs is not null)
+        if (hanging is not null)
         {
-            Broke(hangs, new TimeoutException($"The server did not answer for {_options.OpensWithin.TotalSeconds:0.#} s while a session was being opened"));
-            hangs.Cut();
+            SessionBroke(hanging, new TimeoutException($"The server did not answer for {_options.OpensWithin.TotalSeconds:0.#} s while a session was being opened"));
+            hanging.Cut();
         }
 
-        if (late is not null) Broke(late, new TimeoutException($"The server has not answered for {(_options.LostAfter - _options.LossMargin).TotalSeconds:0.#} s."));
+        if (expired is not null) SessionBroke(expired, new TimeoutException($"The server has not answered for {(_options.LostAfter - _options.LossMargin).TotalSeconds:0.#} s."));
         Complete(done);
     }
 
-    /// <summary>Ends the connections that stayed for their runs to stop in. Now the server may give their locks away anyhow.</summary>
-    private void CutLate(TimeSpan now)
+    /// <summary>Closes connections that were kept open while their runs stopped. The server may now grant their locks to others anyhow.</summary>
+    private void CutExpired(TimeSpan now)
     {
-        foreach (var (session, when) in _late)
+        foreach (var (session, when) in _expiredSessions)
         {
             if (when <= now) session.Cut();
         }
 
-        _late.RemoveAll(late => late.When <= now);
+        _expiredSessions.RemoveAll(expired => expired.When <= now);
     }
 
-    private List<AcquireRequest> LookAround(TimeSpan now)
+    private List<AcquireRequest> CheckOpenSession(TimeSpan now)
     {
-        _pause = ShortestPause;
-        _table.RetryLater(now);
+        _reopenDelay = ShortestReopenDelay;
+        _table.RetryDeferred(now);
         if (now - _retriedAt > BetweenRetries)
         {
             _retriedAt = now;
             _table.RetryAll();
-            _listener.StopUnless(_table.WaitsForOthers);
+            _listener.StopUnless(_table.WaitsForOtherProcesses);
         }
 
-        // An idle connection does not show by itself that it broke. A busy one is about to.
-        if (_session!.Idles && (now - _provedAt >= _options.HeartbeatInterval || _session.HasNews()))
+        // An idle connection does not show by itself that it is broken. A busy one shows it as soon as its statement fails.
+        if (_session!.IsIdle && (now - _provedAt >= _options.HeartbeatInterval || _session.HasNews()))
         {
-            _beat = true;
+            _heartbeatIsDue = true;
             Monitor.PulseAll(_sync);
         }
 
-        return Send();
+        return WakeSessionAndTakeDone();
     }
 }

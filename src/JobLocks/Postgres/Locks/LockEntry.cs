@@ -3,75 +3,64 @@ using JobLocks.Locks;
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>
-/// What this process has and wants under one key. A session lock is re-entrant: the server would grant one key twice to one session,
-/// and cannot tell its readers from its writers. So this is asked first, and the server holds at most one lock of ours for it.
+/// What this process holds and requests under one key. A session lock is re-entrant: the server would grant one key twice to one session, and cannot
+/// tell the readers of a session from its writers. So this entry is checked first, and the session holds at most one lock of the server for the key.
 /// </summary>
 internal sealed class LockEntry(LockKey key)
 {
-    /// <summary>Something that other processes see.</summary>
-    internal enum Sign
+    /// <summary>The state of a signal that other processes see.</summary>
+    internal enum Signal
     {
-        /// <summary>Not there.</summary>
+        /// <summary>The signal is not set.</summary>
         None,
 
-        /// <summary>The session has been told to set it.</summary>
-        Asked,
+        /// <summary>The session was asked to set the signal. The server has not answered yet.</summary>
+        Requested,
 
-        /// <summary>There.</summary>
+        /// <summary>The signal is set.</summary>
         Set,
-    }
-
-    internal enum Stand
-    {
-        /// <summary>Nobody here has it or asks for it.</summary>
-        Free,
-
-        /// <summary>The server is being asked.</summary>
-        Asked,
-
-        /// <summary>The session has it.</summary>
-        Held,
-
-        /// <summary>Its session is gone, but some of its handles are not yet disposed: their runs may still work.</summary>
-        Lost,
     }
 
     public LockKey Key => key;
 
-    public Stand State { get; set; }
+    public LockEntryState State { get; set; }
 
-    /// <summary>How it is asked for or held.</summary>
+    /// <summary>The mode in which the lock is requested or held.</summary>
     public LockMode Mode { get; set; }
 
     /// <summary>One writer, or any number of readers.</summary>
     public List<LockGrant> Grants { get; } = new(1);
 
-    /// <summary>Readers that ask whether they may share: until they have their answer, it is not given back.</summary>
+    /// <summary>
+    /// The number of readers whose <see cref="OperationCode.Join"/> has no answer yet. The lock is not released before they have one.
+    /// </summary>
     public int Joining { get; set; }
 
-    /// <summary>Those who wait for it here, in the order of their arrival.</summary>
-    public LinkedList<AcquireRequest> Waiting { get; } = [];
+    /// <summary>The requests of this process that wait for the lock, in the order of arrival.</summary>
+    public LinkedList<AcquireRequest> Waiters { get; } = [];
 
-    /// <summary>Those who want a slot of this name while another request for one is on its way.</summary>
-    public Queue<(AcquireRequest Request, int Index)> WaitingForSlots { get; } = [];
+    /// <summary>The requests for a slot of this name that wait until another slot request is answered.</summary>
+    public Queue<(AcquireRequest Request, int Index)> SlotWaiters { get; } = [];
 
-    /// <summary>Whether a request for a slot of this name is on its way: a second one at the same time could be given the same slot.</summary>
-    public bool AsksForSlot { get; set; }
+    /// <summary>Whether a slot request for this name has no answer yet. A second one at the same time could be granted the same slot.</summary>
+    public bool IsRequestingSlot { get; set; }
 
-    /// <summary>Whether other processes see that somebody waits here.</summary>
-    public Sign Mark { get; set; }
+    /// <summary>Tells other processes that a request of this process waits.</summary>
+    public Signal WaiterSignal { get; set; }
 
-    /// <summary>Whether readers of other processes see that a writer waits here.</summary>
-    public Sign Intent { get; set; }
+    /// <summary>Tells the readers of other processes that a writer of this process waits.</summary>
+    public Signal WriterSignal { get; set; }
 
-    /// <summary>The key of the line whose next one may come when it is given back: that of the name, where this is one of its slots.</summary>
-    public LockKey? Line { get; set; }
+    /// <summary>The key of the wait queue whose next run can be woken after a release: for a slot, the key of its name.</summary>
+    public LockKey? QueueKey { get; set; }
 
-    /// <summary>The token of the grant; readers who share one share it.</summary>
+    /// <summary>The fencing token of the grant. Readers that share one lock share its token.</summary>
     public long Token { get; set; }
 
-    public bool IsUnused => State == Stand.Free && Waiting.Count == 0 && WaitingForSlots.Count == 0 && !AsksForSlot && Mark == Sign.None && Intent == Sign.None && Joining == 0;
+    public bool IsUnused =>
+        State == LockEntryState.Free && Waiters.Count == 0 && SlotWaiters.Count == 0 && !IsRequestingSlot && WaiterSignal == Signal.None && WriterSignal == Signal.None && Joining == 0;
 
-    /// <summary>Whether the server may be asked for it: the process itself does not stand in the way.</summary>
-    public bool IsFreeFor(LockMode mode) => State == Stand.Free || (mode == LockMode.Shared && Mode == LockMode.Shared && State is Stand.Asked or Stand.Held);
+    /// <summary>Whether the server can be asked for the lock: no lock of this process conflicts with the mode.</summary>
+    public bool IsFreeFor(LockMode mode) =>
+        State == LockEntryState.Free || (mode == LockMode.Shared && Mode == LockMode.Shared && State is LockEntryState.Requested or LockEntryState.Held);
 }

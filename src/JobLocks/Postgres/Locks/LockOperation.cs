@@ -2,7 +2,7 @@ using JobLocks.Locks;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <summary>One thing that the session is told to do, and the server's answer to it.</summary>
+/// <summary>One element of a statement, and the server's answer to it.</summary>
 internal sealed record LockOperation(OperationCode Verb, LockKey Key)
 {
     public bool IsTake => Verb is OperationCode.Take or OperationCode.TakeShared or OperationCode.TakeSlot;
@@ -10,25 +10,27 @@ internal sealed record LockOperation(OperationCode Verb, LockKey Key)
     public bool IsRelease => Verb is OperationCode.Release or OperationCode.ReleaseShared;
 
     /// <summary>
-    /// A take: those who stand in the line before this place go first, see <see cref="QueuePrecedence"/>. A release: the key in whose line the next one stands.
+    /// For an acquire operation, the position limit: wait queue entries below it go first, see <see cref="QueuePrecedence"/>. For a release, the key
+    /// of the wait queue whose next run can be woken.
     /// </summary>
-    public long Line { get; init; }
+    public long QueueArgument { get; init; }
 
-    /// <summary>Who asks, where somebody waits for the answer.</summary>
+    /// <summary>The acquire request that waits for the answer; null if no caller waits.</summary>
     public AcquireRequest? Request { get; init; }
 
-    /// <summary>Which of the acquire's requests this is about.</summary>
+    /// <summary>The index of the lock request within <see cref="Request"/>.</summary>
     public int Index { get; init; }
 
-    /// <summary>The grant that is given back.</summary>
+    /// <summary>The grant that is released.</summary>
     public LockGrant? Grant { get; init; }
 
-    /// <summary>For <see cref="OperationCode.TakeSlot"/>: the keys to try, in this order.</summary>
+    /// <summary>For <see cref="OperationCode.TakeSlot"/>: the keys to try, in order.</summary>
     public IReadOnlyList<LockKey> Slots { get; init; } = [];
 
     /// <summary>
-    /// 0: refused, or not held. A take: 1; -2 or less where others stand in the line, with the place that was drawn below it. A slot: the number of the one that was free, from 1, in the order in which they were tried.
-    /// A release: 1, or more if somebody was told. A draw: the token.
+    /// 0: refused, or not held. Acquire: 1 if granted; -2 or less if wait queue entries go first, and below -2 a new position was drawn: -2 minus
+    /// this number. Slot: the number of the granted slot, from 1, in the order of <see cref="Slots"/>. Release: 1, or more if other processes were
+    /// notified. Draw: the token.
     /// </summary>
     public long Result { get; set; }
 }

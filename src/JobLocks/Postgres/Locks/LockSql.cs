@@ -3,10 +3,10 @@ using JobLocks.Postgres.WaitQueue;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <summary>All that is asked of PostgreSQL about locks.</summary>
+/// <summary>The statements about locks.</summary>
 internal static class LockSql
 {
-    /// <summary>The first question on a new connection: which backend answers, and what can it do?</summary>
+    /// <summary>The first statement on a new connection: the backend, whether it is a standby, the version, and the size of the lock table.</summary>
     public const string Ask =
         """
         SELECT pg_backend_pid(),
@@ -17,13 +17,14 @@ internal static class LockSql
         """;
 
     /// <summary>
-    /// Limits that a role or a database may carry would end a statement, or a session that idles while its runs work.
-    /// The server frees a session it has not heard from for $1 milliseconds (from version 14 on), and its TCP keepalives,
-    /// $2 to $4 in seconds and $5 in milliseconds, do so no earlier. A fencing token must survive a crash of the server, and
-    /// so its disk is waited for; but not a standby: while a synchronous one is away, every commit would hang, and the heartbeat behind it.
-    /// The same few statements come again and again, and planning them takes longer than doing them: once is enough. All tables are looked into
-    /// through their indexes, however small they were when that was planned: that makes them seem dear, and none is dear enough to be compiled.
-    /// While the session opens, it waits for the locks of other processes that open theirs: fifty that start at once create their functions in one catalog.
+    /// Settings of the session. Limits that a role or a database can carry would end a statement, or a session that idles while its runs work, so
+    /// they are switched off. The server frees a session that is silent for $1 milliseconds (from version 14 on). Its TCP keepalives, $2 to $4 in
+    /// seconds and $5 in milliseconds, end the connection no earlier. A fencing token must survive a crash of the server, so the commit waits for the
+    /// server's own disk. It does not wait for a standby: while a synchronous standby is away, every commit would hang, and the heartbeat with it.
+    /// The same few statements are run again and again, and planning them takes longer than running them, so they are planned once. All tables are
+    /// read through their indexes, however small they were at that time. Switching off sequential scans makes the plans look expensive, which would
+    /// start the JIT compiler, so that is switched off. While the session opens, it waits up to 5 seconds for the locks of other processes that open
+    /// theirs: fifty that start at once create their functions in one catalog.
     /// </summary>
     public const string SetUp =
         """
@@ -45,40 +46,40 @@ internal static class LockSql
         """;
 
     /// <summary>
-    /// The end of the opening. From here on the session waits for no lock of a table for long: that would hold up the heartbeat.
+    /// The end of the opening. From here on, the session waits for a table lock for at most 100 milliseconds, so that the heartbeat is not delayed.
     /// </summary>
     public const string EndSetUp = "SELECT set_config('lock_timeout', '100', false)";
 
     /// <summary>
-    /// Does $1[i] (see <see cref="OperationCode"/>) with the key $2[i], row after row.
-    /// Lock functions stand in CASE branches of the target list only: in a WHERE, or near a sort, PostgreSQL may call them for other rows.
-    /// A release is followed by the look for those who wait, in this order: they mark first and then try once more, so no wake-up is lost.
-    /// The first numbers of the two-part keys are "JLwt" (somebody waits) and "JLin" (a writer waits) in ASCII.
-    /// At the end of its transaction, who tells others waits for all of the server's databases that do so: that may take longer than a table of ours
-    /// is waited for.
+    /// Runs the operation $1[i] (see <see cref="OperationCode"/>) on the key $2[i], row after row. Lock functions are called only in CASE branches of
+    /// the target list: in a WHERE clause, or near a sort, PostgreSQL may call them for other rows. A release comes before the check for waiters, and
+    /// a waiter sets its signal before it tries once more, so no wake-up is lost. The first numbers of the two-part keys are "JLwt" (the waiter
+    /// signal) and "JLin" (the writer signal) in ASCII. A transaction that notifies waits, when it commits, for all other transactions of the server
+    /// that notify, whatever their database. That may take longer than the session waits for a table lock, so a notifying transaction has a longer
+    /// lock_timeout.
     /// </summary>
     public const string Batch = Select + Acts + End + From;
 
     /// <summary>
-    /// The same for rows that take slots: of the keys $4, $6[i] of them from $5[i] on are tried one after the other until one is free.
-    /// The recursion stops at the first that it gets.
+    /// The same with slots. For such a row, $6[i] of the keys $4, from $5[i] on, are tried in order until one is free. The recursion stops at the
+    /// first lock that is granted.
     /// </summary>
     public const string BatchWithSlots = Select + Acts + SlotAct + End + FromWithSlots;
 
     /// <summary>
-    /// <see cref="Batch"/> where runs may stand in the line: a take is refused while somebody stands under its key before the place $3[i].
-    /// For 9223372036854775806 the answer holds a new place as well.
+    /// <see cref="Batch"/> with a wait queue: an acquire operation is refused while the queue of its key has an entry below the position $3[i]. For
+    /// 9223372036854775806 the answer also contains a new position.
     /// </summary>
     public const string BatchInLine = SelectInLine + Acts + End + EndInLine + From;
 
-    /// <summary><see cref="BatchWithSlots"/> where runs may stand in the line.</summary>
+    /// <summary><see cref="BatchWithSlots"/> with a wait queue.</summary>
     public const string BatchInLineWithSlots = SelectInLine + Acts + SlotAct + End + EndInLine + FromWithSlots;
 
     /// <summary>
-    /// Of the lines $3[i] of what was released, those in which somebody stands, and how often something was released. A statement of its own, since the one that released sees
-    /// the line as it was before: who stood there a moment later has seen the lock still held. While other
-    /// readers are there, nobody's turn comes: the last of them sees to it. The first condition is a scalar subquery: it reads the index once for each
-    /// key. PostgreSQL turns an EXISTS there into a join that reads all rows.
+    /// The wait queues $3[i] of the released keys that have entries which were not woken, and the number of releases of each. This is a statement of
+    /// its own: the releasing statement sees the queue as it was when it began, and a run that was added a moment later has seen the lock still held.
+    /// While other readers hold the lock, no run is woken: the last reader does that. The first condition is a scalar subquery, which reads the index
+    /// once for each key. PostgreSQL turns an EXISTS there into a join that reads all rows.
     /// </summary>
     public const string LinesOfReleased =
         """
@@ -96,7 +97,7 @@ internal static class LockSql
         GROUP  BY u.b
         """;
 
-    /// <summary>The statement for the patience that these options allow for: together with a heartbeat it stays well below the loss.</summary>
+    /// <summary>The statement with a lock_timeout that fits these options: with a heartbeat added, it stays well below LostAfter.</summary>
     public static string For(JobLocksOptions options, string sql) => sql.Replace(
         "'lock_timeout', '2000'",
         $"'lock_timeout', '{Math.Min(2000, (int)(options.LostAfter / 5).TotalMilliseconds).ToString(CultureInfo.InvariantCulture)}'",
@@ -168,8 +169,8 @@ internal static class LockSql
         FROM   ROWS FROM (unnest($1::int2[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($5::int[]), unnest($6::int[])) AS u (o, k, b, s, n)
         """;
 
-    /// <summary>Takes back all that this session shows to others: that somebody waits, or that a writer does.</summary>
-    public const string TakeBackSigns =
+    /// <summary>Clears all signals that this session shows to other processes.</summary>
+    public const string ClearSignals =
         """
         SELECT CASE classid
                WHEN 1246525300 THEN pg_advisory_unlock_shared(1246525300, objid::int)
@@ -183,8 +184,8 @@ internal static class LockSql
         AND    pid = pg_backend_pid()
         """;
 
-    /// <summary>What this session holds under <c>bigint</c> keys, after a statement of which nobody knows how far it came.</summary>
-    public const string Mine =
+    /// <summary>The <c>bigint</c> keys that this session holds, for use after a statement whose effect is unknown.</summary>
+    public const string HeldKeys =
         """
         SELECT (classid::bigint << 32) | objid::bigint, mode = 'ShareLock'
         FROM   pg_locks
@@ -195,8 +196,8 @@ internal static class LockSql
         """;
 
     /// <summary>
-    /// Who has the most entries of the server's lock table. The name of its role is left out: it is in a shared catalog, which has to be locked, and there is no room for that.
-    /// In JSON, for a question of the session.
+    /// The backend with the most entries of the server's lock table. The name of its role is left out: reading it locks a shared catalog, for which a
+    /// full lock table has no room. The answer is JSON, as <see cref="Session.SessionConnection.Ask{T}"/> expects.
     /// </summary>
     public const string MostLocks =
         """
@@ -206,8 +207,8 @@ internal static class LockSql
         """;
 
     /// <summary>
-    /// Who holds one of the keys $1 in this database. pg_locks shows a bigint key in two halves (objsubid = 1),
-    /// see https://www.postgresql.org/docs/current/view-pg-locks.html. The function behind pg_stat_activity is asked, and not the view:
+    /// The holder of one of the keys $1 in this database. pg_locks shows a bigint key in two halves (objsubid = 1), see
+    /// https://www.postgresql.org/docs/current/view-pg-locks.html. The query calls the function behind pg_stat_activity instead of using the view:
     /// the view locks shared catalogs, for which a full lock table has no room.
     /// </summary>
     public const string Holder =
@@ -225,10 +226,11 @@ internal static class LockSql
         """;
 
     /// <summary>
-    /// Takes the key $1, a bigint, for the caller's own transaction, with which it ends. The search path there is the caller's, so the function is named with its schema.
+    /// Acquires the key $1, a bigint, in the caller's transaction, whose end releases it. The search path is the caller's, so the function name is
+    /// qualified.
     /// </summary>
     public const string TakeInTransaction = "SELECT pg_catalog.pg_try_advisory_xact_lock($1)";
 
-    /// <summary>The same for a reader.</summary>
+    /// <summary>The same in shared mode.</summary>
     public const string TakeSharedInTransaction = "SELECT pg_catalog.pg_try_advisory_xact_lock_shared($1)";
 }

@@ -5,61 +5,61 @@ using Npgsql;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <summary>A prepared statement that does many operations in one round trip. Used by the session's thread alone.</summary>
+/// <summary>A prepared statement that runs many operations in one round trip. Not thread-safe: used by one thread at a time.</summary>
 internal sealed class LockStatement : IDisposable
 {
     private const int TableIsFull = -1;
 
     private readonly int _backend;
     private readonly NpgsqlCommand _command;
-    private readonly NpgsqlCommand? _lines;
-    private readonly NpgsqlParameter<short[]> _verbs = new() { TypedValue = [] };
+    private readonly NpgsqlCommand? _queueCommand;
+    private readonly NpgsqlParameter<short[]> _codes = new() { TypedValue = [] };
     private readonly NpgsqlParameter<long[]> _keys = new() { TypedValue = [] };
-    private readonly NpgsqlParameter<long[]> _places = new() { TypedValue = [] };
+    private readonly NpgsqlParameter<long[]> _queueArguments = new() { TypedValue = [] };
     private readonly NpgsqlParameter<long[]> _slots = new() { TypedValue = [] };
     private readonly NpgsqlParameter<int[]> _slotsFrom = new() { TypedValue = [] };
     private readonly NpgsqlParameter<int[]> _slotsCount = new() { TypedValue = [] };
     private readonly bool _takesSlots;
 
-    /// <param name="connection">Open, and used by nobody else meanwhile.</param>
-    /// <param name="facts">Who must answer, and what the session can do.</param>
-    /// <param name="takesSlots">Whether it knows <see cref="OperationCode.TakeSlot"/>, which is rare and makes it longer.</param>
+    /// <param name="connection">An open connection that no other thread uses meanwhile.</param>
+    /// <param name="facts">The expected backend, and the abilities of the session.</param>
+    /// <param name="takesSlots">Whether the statement supports <see cref="OperationCode.TakeSlot"/>, which is rare and makes it longer.</param>
     public LockStatement(NpgsqlConnection connection, SessionFacts facts, bool takesSlots)
     {
         _backend = facts.Backend;
         _takesSlots = takesSlots;
         _command = new(Sql(facts, takesSlots), connection)
         {
-            Parameters = { _verbs, _keys, _places },
+            Parameters = { _codes, _keys, _queueArguments },
         };
 
         if (takesSlots) _command.Parameters.AddRange(new[] { _slots, (NpgsqlParameter)_slotsFrom, _slotsCount });
         _command.Prepare();
-        // The guard asks that by itself.
+        // The function of the guard runs this query itself.
         if (facts is { HasWaitQueue: true, IsGuarded: false })
-            _lines = new(WaitQueueSql.For(facts.Options, LockSql.LinesOfReleased), connection) { Parameters = { _verbs.Clone(), _keys.Clone(), _places.Clone() } };
+            _queueCommand = new(WaitQueueSql.For(facts.Options, LockSql.LinesOfReleased), connection) { Parameters = { _codes.Clone(), _keys.Clone(), _queueArguments.Clone() } };
     }
 
-    /// <summary>Does the operations in their order and writes the answers into them.</summary>
-    /// <returns>The keys in whose lines somebody stands whose turn comes now.</returns>
-    /// <exception cref="NpgsqlException">The server answered with an error, and nobody knows how far it came; or the connection broke.</exception>
-    /// <exception cref="FullLockTableException">The lock table is full, and nobody knows how far it came.</exception>
+    /// <summary>Runs the operations in order and stores each answer in its operation.</summary>
+    /// <returns>The keys for which at least one wait queue entry can run now.</returns>
+    /// <exception cref="NpgsqlException">The server answered with an error, and it is unknown which operations had an effect; or the connection broke.</exception>
+    /// <exception cref="FullLockTableException">The lock table is full, and it is unknown which operations had an effect.</exception>
     /// <exception cref="WrongServerException">Another backend answered.</exception>
     public IReadOnlyList<FreeKey> Run(IReadOnlyList<LockOperation> ops)
     {
-        var verbs = new short[ops.Count];
+        var codes = new short[ops.Count];
         var keys = new long[ops.Count];
-        var places = new long[ops.Count];
-        for (var i = 0; i < verbs.Length; i++)
+        var queueArguments = new long[ops.Count];
+        for (var i = 0; i < codes.Length; i++)
         {
-            verbs[i] = (short)ops[i].Verb;
+            codes[i] = (short)ops[i].Verb;
             keys[i] = ops[i].Key.Value;
-            places[i] = ops[i].Line;
+            queueArguments[i] = ops[i].QueueArgument;
         }
 
-        _verbs.TypedValue = verbs;
+        _codes.TypedValue = codes;
         _keys.TypedValue = keys;
-        _places.TypedValue = places;
+        _queueArguments.TypedValue = queueArguments;
         if (_takesSlots) SetSlots(ops);
 
         using (var reader = _command.ExecuteReader())
@@ -68,38 +68,38 @@ internal sealed class LockStatement : IDisposable
             {
                 reader.Read();
                 op.Result = reader.IsDBNull(0) ? 0 : reader.GetInt64(0);
-                var answering = reader.GetInt32(1);
+                var answeringBackend = reader.GetInt32(1);
                 if (op.Result == TableIsFull) throw new FullLockTableException();
-                if (answering != _backend) throw WrongServerException.PoolerChangedBackend(_backend, answering);
+                if (answeringBackend != _backend) throw WrongServerException.PoolerChangedBackend(_backend, answeringBackend);
             }
 
-            if (_lines is null) return Lines(reader);
+            if (_queueCommand is null) return ReadFreeKeys(reader);
         }
 
-        return ops.Any(static op => op.IsRelease) ? AskForLines() : [];
+        return ops.Any(static op => op.IsRelease) ? QueryFreeKeys() : [];
     }
 
     public void Dispose()
     {
         _command.Dispose();
-        _lines?.Dispose();
+        _queueCommand?.Dispose();
     }
 
-    private static List<FreeKey> Lines(NpgsqlDataReader reader)
+    private static List<FreeKey> ReadFreeKeys(NpgsqlDataReader reader)
     {
         if (!reader.Read()) return [];
 
-        var lines = new List<FreeKey>();
-        do lines.Add(new(new(reader.GetInt64(0)), reader.GetInt32(1)));
+        var freeKeys = new List<FreeKey>();
+        do freeKeys.Add(new(new(reader.GetInt64(0)), reader.GetInt32(1)));
         while (reader.Read());
-        return lines;
+        return freeKeys;
     }
 
-    private List<FreeKey> AskForLines()
+    private List<FreeKey> QueryFreeKeys()
     {
-        for (var i = 0; i < _lines!.Parameters.Count; i++) _lines.Parameters[i].Value = _command.Parameters[i].Value;
-        using var reader = _lines.ExecuteReader();
-        return Lines(reader);
+        for (var i = 0; i < _queueCommand!.Parameters.Count; i++) _queueCommand.Parameters[i].Value = _command.Parameters[i].Value;
+        using var reader = _queueCommand.ExecuteReader();
+        return ReadFreeKeys(reader);
     }
 
     private static string Sql(SessionFacts facts, bool takesSlots)

@@ -1,41 +1,42 @@
 namespace JobLocks.Postgres.Locks;
 
-/// <summary>What the session may be told to do with a key: the numbers of the CASE in <see cref="LockSql.Batch"/>.</summary>
+/// <summary>The operations of the session on a key. The values are the branches of the CASE in <see cref="LockSql.Batch"/>.</summary>
 internal enum OperationCode : short
 {
-    /// <summary>Take it alone.</summary>
+    /// <summary>Acquires the lock in exclusive mode.</summary>
     Take = 0,
 
-    /// <summary>Give it back, and tell another process that waits for it.</summary>
+    /// <summary>Releases an exclusive lock, and notifies other processes if one of them waits for it.</summary>
     Release = 1,
 
-    /// <summary>Take it with other readers, unless a writer of another process waits.</summary>
+    /// <summary>Acquires the lock in shared mode. Refused while a writer of another process waits.</summary>
     TakeShared = 2,
 
-    /// <summary>Give it back as a reader, and tell another process that waits for it.</summary>
+    /// <summary>Releases a shared lock, and notifies other processes if one of them waits for it.</summary>
     ReleaseShared = 3,
 
-    /// <summary>Ask whether a further reader may share what this session has: no, if a writer of another process waits.</summary>
+    /// <summary>Checks whether one more reader can share the lock that this session holds. Refused while a writer of another process waits.</summary>
     Join = 4,
 
-    /// <summary>Show that somebody in this process waits.</summary>
+    /// <summary>Sets the waiter signal: this process waits for the lock.</summary>
     Mark = 5,
 
-    /// <summary>Take that back.</summary>
+    /// <summary>Clears the waiter signal.</summary>
     Unmark = 6,
 
-    /// <summary>Show that a writer waits.</summary>
+    /// <summary>Sets the writer signal: a writer of this process waits for the lock.</summary>
     Intend = 7,
 
-    /// <summary>Take that back.</summary>
+    /// <summary>Clears the writer signal.</summary>
     Unintend = 8,
 
-    /// <summary>Take the first free one of some slots.</summary>
+    /// <summary>Acquires the first free slot of a list.</summary>
     TakeSlot = 9,
 
     /// <summary>
-    /// Draw the fencing token of all that this statement has granted; the key is its sequence. It comes last: those who had these locks
-    /// before drew in earlier statements, and those who get them next draw in later ones, so it grows with each grant of a key.
+    /// Draws the fencing token for everything that this statement grants. The key is the OID of the sequence. This is the last operation of its
+    /// statement: earlier holders of these locks drew in earlier statements, and later holders draw in later ones, so the token grows with each grant
+    /// of a key.
     /// </summary>
     Draw = 10,
 }

@@ -1,14 +1,14 @@
 namespace JobLocks.Postgres.Locks;
 
-/// <summary>Who of those who stand in the line goes before a take: all whose place is less than this number.</summary>
+/// <summary>Limits of the queue position. A lock request is refused while the wait queue has an entry with a position below this number.</summary>
 internal static class QueuePrecedence
 {
-    /// <summary>Nobody: its turn has come.</summary>
-    public const long HasCome = 0;
+    /// <summary>No entry goes first: this run was woken.</summary>
+    public const long Woken = 0;
 
-    /// <summary>All, and the answer says which place it would have: for one who waits without standing in the line.</summary>
-    public const long DrawsPlace = long.MaxValue - 1;
+    /// <summary>Every entry goes first, and the answer contains a new position. For a request that waits outside of the wait queue.</summary>
+    public const long DrawsPosition = long.MaxValue - 1;
 
-    /// <summary>All.</summary>
+    /// <summary>Every entry goes first.</summary>
     public const long Newcomer = long.MaxValue;
 }

@@ -3,12 +3,12 @@ using Npgsql;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <summary>A lock that lives in a transaction of the caller: PostgreSQL itself gives it back at its end.</summary>
+/// <summary>A lock in a transaction of the caller. PostgreSQL releases it at the end of the transaction.</summary>
 internal sealed class TransactionLock : ILockOwner
 {
     private static readonly TransactionLock Owner = new();
 
-    public static async Task<JobLockHandle?> TryTakeAsync(LockRequest request, NpgsqlTransaction transaction, CancellationToken stop)
+    public static async Task<JobLockHandle?> TryAcquireAsync(LockRequest request, NpgsqlTransaction transaction, CancellationToken stop)
     {
         ArgumentNullException.ThrowIfNull(transaction);
 
@@ -20,7 +20,7 @@ internal sealed class TransactionLock : ILockOwner
 
     private static NpgsqlCommand CommandIn(NpgsqlTransaction transaction, LockRequest request)
     {
-        InvalidOperationException? over = null;
+        InvalidOperationException? cause = null;
         try
         {
             if (transaction.Connection is { } connection)
@@ -28,25 +28,25 @@ internal sealed class TransactionLock : ILockOwner
         }
         catch (InvalidOperationException completed)
         {
-            // Thrown by the driver for one that was committed, rolled back or disposed.
-            over = completed;
+            // The driver throws this if the transaction was committed, rolled back or disposed.
+            cause = completed;
         }
 
-        throw new ArgumentException($"The transaction is over, so the lock {request} cannot be taken in it.", nameof(transaction), over);
+        throw new ArgumentException($"The transaction is over, so the lock {request} cannot be taken in it.", nameof(transaction), cause);
     }
 
     void ILockOwner.Release(LockGrant grant)
     {
-        // The transaction does, at its end.
+        // The end of the transaction releases the lock.
     }
 
     void ILockOwner.Collected(LockGrant grant)
     {
-        // The transaction releases it, whether its handle was disposed or not.
+        // The transaction releases the lock, whether or not its handle was disposed.
     }
 
     void ILockOwner.CheckClock()
     {
-        // A transaction that has lost its connection fails by itself.
+        // A transaction fails by itself when it loses its connection.
     }
 }

@@ -8,44 +8,46 @@ using Npgsql;
 
 namespace JobLocks.Postgres.Schema;
 
-/// <summary>The few objects of ours in the database. Set up by the first process that comes, under a lock, so that many may come at once.</summary>
+/// <summary>
+/// The database objects of this library. The first process creates them, under an advisory lock, so that several processes can start at once.
+/// </summary>
 internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners, ILogger log)
 {
-    private const string UndoSql = "ROLLBACK";
+    private const string RollbackSql = "ROLLBACK";
 
     private long _lastToken;
 
-    /// <summary>A session has drawn a fencing token.</summary>
-    public void Drew(long token)
+    /// <summary>Records a fencing token that a session has drawn.</summary>
+    public void NoteToken(long token)
     {
-        // Two sessions, of which one is lost, may come at once. A new sequence starts far enough above for that.
+        // Two sessions, one of them lost, can call this at once and lose the greater token. A new sequence starts far enough above for that.
         if (token > Volatile.Read(ref _lastToken)) Volatile.Write(ref _lastToken, token);
     }
 
-    /// <summary>Makes sure that they are there.</summary>
-    /// <exception cref="WrongServerException">They are not there, and this role may not create them; or they belong to a foreign role.</exception>
+    /// <summary>Creates the objects if they are missing.</summary>
+    /// <exception cref="WrongServerException">They are missing and this role may not create them, or they belong to a foreign role.</exception>
     public SchemaState Prepare(NpgsqlConnection connection, OpeningWatch watch)
     {
         if (options.Schema is not { } schema) return default;
 
         Blocking.Wait(owners.RunAsync(connection, blocks: true, CancellationToken.None).AsTask());
-        var state = Look(connection, schema);
+        var state = Read(connection, schema);
         if (state.Version < SchemaSql.Version)
         {
             if (!options.PrepareSchema) throw Missing(schema, state.Version, $"{nameof(JobLocksOptions.PrepareSchema)} is false");
 
             Create(connection, schema, state.Version, watch);
-            watch.GoOn();
+            watch.Restart();
             Blocking.Wait(owners.RunAsync(connection, blocks: true, CancellationToken.None).AsTask());
-            state = Look(connection, schema);
+            state = Read(connection, schema);
         }
 
-        SayWhatIsMissing(state);
+        LogUnusableParts(state);
         return state;
     }
 
-    /// <summary>Says in the log what this role may not use.</summary>
-    public void SayWhatIsMissing(SchemaState state)
+    /// <summary>Logs which parts of the schema this role may not use.</summary>
+    public void LogUnusableParts(SchemaState state)
     {
         var schema = options.Schema!;
         if (state.Fence == 0) log.NoFence(schema);
@@ -54,8 +56,8 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
         if (!state.HasLimits) log.NoLimits(schema);
     }
 
-    /// <summary>Looks what there is. Waits for nothing.</summary>
-    public static SchemaState Look(NpgsqlConnection connection, string schema)
+    /// <summary>Reads what exists of the schema. Waits for no table lock.</summary>
+    public static SchemaState Read(NpgsqlConnection connection, string schema)
     {
         using var command = new NpgsqlCommand(SchemaSql.Look, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = schema } } };
         using var reader = command.ExecuteReader();
@@ -65,26 +67,26 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
 
     private void Create(NpgsqlConnection connection, string schema, int version, OpeningWatch watch)
     {
-        // Not the login, where that begins as another role. An error leaves a transaction in which nothing can be asked.
+        // The current role, not the login, which can differ from it. Read in advance: after an error no query can run in the transaction.
         var role = RoleOf(connection);
         try
         {
             connection.Notice += OnNotice;
-            SayLastToken(connection);
-            // In one transaction, which the script opens and ends itself.
+            SetLastToken(connection);
+            // The script runs in one transaction, which it opens and ends itself.
             foreach (var statement in SchemaSql.StatementsFor(schema))
             {
-                if (!statement.EndsWith(SchemaSql.OneAtATime, StringComparison.Ordinal))
+                if (!statement.EndsWith(SchemaSql.ScriptLock, StringComparison.Ordinal))
                 {
                     Run(connection, statement);
                     continue;
                 }
 
-                new SetUpTurn(connection, watch, schema, log).Take();
-                // It was waited for, and whoever had it has done all of this: changing tables once more would be in the way of those who use them.
-                if (Look(connection, schema).Version >= SchemaSql.Version)
+                new SetUpLock(connection, watch, schema, log).Acquire();
+                // The previous holder of the lock can have done all of this. Changing the tables again would block the sessions that use them.
+                if (Read(connection, schema).Version >= SchemaSql.Version)
                 {
-                    Run(connection, UndoSql);
+                    Run(connection, RollbackSql);
                     return;
                 }
             }
@@ -101,13 +103,13 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
         }
     }
 
-    /// <summary>A sequence that is made again starts above it, also where the server's clock was set back.</summary>
-    private void SayLastToken(NpgsqlConnection connection)
+    /// <summary>Makes a recreated sequence start above this token, even if the server's clock was set back.</summary>
+    private void SetLastToken(NpgsqlConnection connection)
     {
         if (Volatile.Read(ref _lastToken) is not (> 0 and var last)) return;
 
         var text = last.ToString(CultureInfo.InvariantCulture);
-        using var command = new NpgsqlCommand(SchemaSql.SayLastToken, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = text } } };
+        using var command = new NpgsqlCommand(SchemaSql.SetLastToken, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = text } } };
         command.ExecuteNonQuery();
     }
 
@@ -123,9 +125,9 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
         command.ExecuteNonQuery();
     }
 
-    private void OnNotice(object sender, NpgsqlNoticeEventArgs said)
+    private void OnNotice(object sender, NpgsqlNoticeEventArgs notice)
     {
-        if (said.Notice.MessageText.StartsWith("JobLocks", StringComparison.Ordinal)) log.SchemaNotice(DisplayText.Message(said.Notice.MessageText));
+        if (notice.Notice.MessageText.StartsWith("JobLocks", StringComparison.Ordinal)) log.SchemaNotice(DisplayText.Message(notice.Notice.MessageText));
     }
 
     private static WrongServerException Missing(string schema, int version, string why) => new(

@@ -1,17 +1,19 @@
 namespace JobLocks.Postgres.Schema;
 
 /// <summary>
-/// Whose objects ours are. Triggers and functions run with the rights of whoever uses a table, so those of a foreign role are not used. Trusted are the role of the
-/// session, the roles it is a member of, the owner of the database, superusers, and the role that the setting joblocks.schema_owner names.
+/// Checks who owns the objects of this library. Triggers and functions run with the rights of the role that uses a table, so objects of a foreign
+/// role are not used. Trusted are the role of the session, the roles it is a member of, the owner of the database, superusers, and the role that the
+/// setting joblocks.schema_owner names.
 /// </summary>
 internal static class OwnerSql
 {
-    /// <summary>Says the role that <see cref="JobLocksOptions.SchemaOwner"/> names: $1.</summary>
-    public const string SayOwner = "SELECT set_config('joblocks.schema_owner', $1, false)";
+    /// <summary>Sets joblocks.schema_owner to the role of <see cref="JobLocksOptions.SchemaOwner"/>: $1.</summary>
+    public const string SetOwner = "SELECT set_config('joblocks.schema_owner', $1, false)";
 
     /// <summary>
-    /// The first object of the schema that belongs to a foreign role, as a sentence with the cure; null where there is none. Whether a superuser is a member of a role is not
-    /// asked of the server, for which it is one of all. A role that has granted itself, as it could before version 15, does not count.
+    /// The first object of the schema that belongs to a foreign role, as a sentence with the remedy; null if there is none. The query reads the
+    /// memberships itself: the server's own functions report a superuser as a member of every role. A membership that a role has granted itself, as
+    /// was possible before version 15, does not count.
     /// </summary>
     public const string Foreign =
         $"""
@@ -53,7 +55,9 @@ internal static class OwnerSql
         LIMIT    1
         """;
 
-    /// <summary>The schema of pgcrypto as it stands in SQL, where neither it nor the function that we need can be replaced by a foreign role.</summary>
+    /// <summary>
+    /// The quoted name of the schema of pgcrypto. No row if a foreign role owns that schema or the function digest, and could replace it.
+    /// </summary>
     public const string Pgcrypto =
         $"""
         WITH RECURSIVE

@@ -2,22 +2,22 @@ using Npgsql;
 
 namespace JobLocks.Postgres.Schema;
 
-/// <summary>The objects of ours in the database.</summary>
+/// <summary>The database objects of this library.</summary>
 internal static class SchemaSql
 {
     public const int Version = 10;
 
-    /// <summary>Where the script waits for whoever else runs it.</summary>
-    public const string OneAtATime = "SELECT pg_advisory_xact_lock(1246524259, 0)";
+    /// <summary>The statement at which the script waits for another set-up.</summary>
+    public const string ScriptLock = "SELECT pg_advisory_xact_lock(1246524259, 0)";
 
-    /// <summary>The same under the number $1, see <see cref="SetUpTurn"/>.</summary>
-    public const string TakeTurn = "SELECT pg_advisory_xact_lock(1246524259, $1)";
+    /// <summary>The same with the number $1, see <see cref="SetUpLock"/>.</summary>
+    public const string AcquireSetUpLock = "SELECT pg_advisory_xact_lock(1246524259, $1)";
 
     /// <summary>
-    /// Who holds the lock of the set-up, and whether it sets up nothing: it neither waits for a table of the schema $1 nor has one to itself. What else it
-    /// waits for is no sign: every role can wait for an advisory lock.
+    /// The holders of the set-up lock, and whether each is idle: it neither waits for a table of the schema $1 nor locks one exclusively. Other locks
+    /// that it waits for say nothing: every role can wait for an advisory lock.
     /// </summary>
-    public const string TurnHolders =
+    public const string SetUpLockHolders =
         """
         WITH locks AS MATERIALIZED (SELECT pid, locktype, database, relation, classid, objid, objsubid, mode, granted FROM pg_locks)
         SELECT l.objid::int, l.mode = 'ShareLock', coalesce(l.pid, 0), CASE WHEN a.usesysid IS NOT NULL THEN pg_get_userbyid(a.usesysid)::text END, a.application_name,
@@ -38,8 +38,8 @@ internal static class SchemaSql
         """;
 
     /// <summary>
-    /// The version of the schema $1, 0 where it is not there or lacks a table; its sequence; whether this role may draw from it; whether it may use the line;
-    /// whether it may write down who holds what; and whether it may compare the limits that processes declare.
+    /// The version of the schema $1, or 0 if it is missing or lacks a table; its fence sequence; and whether this role may draw from it, use the wait
+    /// queue, write to the read model, and compare the limits that processes declare.
     /// </summary>
     public const string Look =
         """
@@ -64,43 +64,44 @@ internal static class SchemaSql
                         AND has_table_privilege((SELECT oid FROM d), 'INSERT') AND has_table_privilege((SELECT oid FROM d), 'UPDATE'), false)
         """;
 
-    /// <summary><see cref="Look"/> for a question of the session: the parameter and the answer are JSON.</summary>
+    /// <summary><see cref="Look"/> as <see cref="Session.SessionConnection.Ask{T}"/> expects it: the parameter and the answer are JSON.</summary>
     public static readonly string LookAsJson = $$"""
         SELECT to_jsonb(l) FROM (
         {{Look.Replace("$1", "($1 #>> '{}')", StringComparison.Ordinal)}}) AS l ("Version", "Fence", "MayDraw", "HasWaitQueue", "HasReadModel", "HasLimits")
         """;
 
-    /// <summary>Run as it stands in docs/schema.sql, where the name of the schema may be changed.</summary>
+    /// <summary>The same text as docs/schema.sql, in which users can change the name of the schema.</summary>
     public const string Script =
         $"""
-        -- The objects of JobLocks in a database. May be run again and by several at once. The locks themselves need none of them.
-        -- For another schema than "joblocks", change its name here and in the option Schema.
+        -- Creates the objects of JobLocks in a database. It can be run again, and by several sessions at once. The locks themselves need none of these objects.
+        -- To use another schema than "joblocks", change the name in this script and in the option Schema.
         -- A role that is not the owner needs:
         --     GRANT USAGE ON SCHEMA "joblocks" TO its_name;
         --     GRANT USAGE ON SEQUENCE "joblocks".fence, "joblocks".place TO its_name;
         --     GRANT SELECT, INSERT, UPDATE ON "joblocks".limits TO its_name;
         --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".line TO its_name;
         --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO its_name;
-        -- One that only looks needs, and nothing else:
+        -- A role that only reads needs these rights and no others:
         --     GRANT USAGE ON SCHEMA "joblocks" TO who_looks;
         --     GRANT SELECT ON "joblocks".line, "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO who_looks;
         BEGIN;
 
-        -- The server's own objects only, before anything else: others may have put functions and operators of the same names into other schemas.
+        -- Only the server's own objects, before any other statement: other roles can have created functions and operators of the same names in other schemas.
         SET LOCAL search_path TO pg_catalog, pg_temp;
 
-        -- Where the schema is kept by a role that is neither yours, nor the owner of the database, nor a superuser, name it here and in the option SchemaOwner:
+        -- If the owner of the schema is neither your role, nor the owner of the database, nor a superuser, name the owner here and in the option SchemaOwner:
         -- SET LOCAL joblocks.schema_owner TO 'its_owner'
 
         SET LOCAL lock_timeout = '60s';
 
-        -- One at a time: "JLsc" in ASCII. Every role may take this lock. If it is waited for in vain, see who holds it, and end that session or write another number for 0:
+        -- One set-up at a time. The number is "JLsc" in ASCII. Every role can hold this lock. If the script waits here, find the holder with the query below.
+        -- Then end its session, or replace 0 by another number:
         --     SELECT a.pid, a.usename, a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.classid = 1246524259 AND l.granted;
         SELECT pg_advisory_xact_lock(1246524259, 0);
 
         CREATE SCHEMA IF NOT EXISTS "joblocks";
 
-        -- It may have been there before, with tables, triggers and functions of a role that wants them to be run by another.
+        -- The schema can have existed before, with tables, triggers and functions of a role that wants another role to run them.
         DO $do$
         DECLARE
             found text;
@@ -113,7 +114,7 @@ internal static class SchemaSql
         END
         $do$;
 
-        -- In public: others may use it too.
+        -- In the schema public, because other applications can use the extension too.
         DO $do$
         BEGIN
             CREATE EXTENSION IF NOT EXISTS pgcrypto SCHEMA public;
@@ -122,10 +123,11 @@ internal static class SchemaSql
         END
         $do$;
 
-        -- A number for each grant: it grows with each grant of a key, so a table can refuse those who are late. And one for each arrival in the wait queue:
-        -- a sequence, never a clock, says who came first. They start with the microseconds since 1970, since both may be made anew after an accident, and
-        -- then no number may come a second time. The clock may have been set back meanwhile: a process of JobLocks says the greatest number that it has drawn, and
-        -- a billion is for what others have drawn since. By hand, name the greatest number in your tables here:
+        -- "fence" is the sequence of the fencing tokens. They grow with each grant of a key, so that a table can refuse a write with an older token. "place" is the
+        -- sequence of the positions in the wait queue: a sequence, never a clock, defines the order of arrival. Both start with the microseconds since 1970, because
+        -- they can be created again after an accident, and then no number may repeat. The clock can have been set back meanwhile: so a process of JobLocks sets the
+        -- greatest number that it has drawn, and one billion is added for the numbers that others have drawn since. If you run this script by hand, set the
+        -- greatest number in your tables here:
         -- SET LOCAL joblocks.last_token TO 'its_number'
         DO $do$
         DECLARE
@@ -138,7 +140,7 @@ internal static class SchemaSql
         END
         $do$;
 
-        -- How many may have a lock at once, as the processes say it: two numbers for one name are a mistake.
+        -- The limit of each lock name, as the processes declare it. Different limits for one name are a mistake.
         CREATE TABLE IF NOT EXISTS "joblocks".limits (
             name    text        PRIMARY KEY,
             slots   integer     NOT NULL,
@@ -146,80 +148,80 @@ internal static class SchemaSql
             said_at timestamptz NOT NULL DEFAULT now()
         );
 
-        -- The runs that wait for a lock, in the order of their places.
+        -- The wait queue: the runs that wait for a lock, ordered by their position (place).
         CREATE TABLE IF NOT EXISTS "joblocks".line (
             place   bigint      PRIMARY KEY DEFAULT nextval('"joblocks".place'),
             key     bigint      NOT NULL,
             name    text        NOT NULL,
             mode    smallint    NOT NULL, -- 0 exclusive, 1 shared
-            slots   integer     NOT NULL, -- how many may run at once
-            store   text        NOT NULL, -- which store of which scheduler keeps the run
-            run     text        NOT NULL, -- its name there
-            queue   text        NOT NULL, -- where that store puts it when its turn comes
+            slots   integer     NOT NULL, -- the limit: how many runs can hold the lock at once
+            store   text        NOT NULL, -- the scheduler's store that keeps the run
+            run     text        NOT NULL, -- the name of the run in that store
+            queue   text        NOT NULL, -- the scheduler's queue into which the store puts the woken run
             since   timestamptz NOT NULL DEFAULT now(),
-            until   timestamptz,          -- when it has waited long enough
-            parked  boolean     NOT NULL DEFAULT false, -- its store keeps it until it is woken
-            woken   timestamptz,          -- when its turn came
-            told    boolean     NOT NULL DEFAULT false, -- its store knows that it did
-            verdict text,                 -- why it is not to run at all
+            until   timestamptz,          -- when its waiting time ends
+            parked  boolean     NOT NULL DEFAULT false, -- the store keeps the run until it is woken
+            woken   timestamptz,          -- when the run was woken
+            told    boolean     NOT NULL DEFAULT false, -- the wake-up has reached the store
+            verdict text,                 -- why the run must not start at all
             UNIQUE (store, run)
         ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500, autovacuum_analyze_threshold = 500);
 
-        -- At once what is needed at most: whoever comes between a weaker lock and this one waits for us, and we for him.
+        -- The strongest lock that this script needs, at once: a session that comes between a weaker lock and this one would cause a deadlock.
         LOCK TABLE "joblocks".line IN ACCESS EXCLUSIVE MODE;
 
-        -- With the verdict, so that a long line is counted without a look at its rows.
+        -- Includes the verdict, so that a long queue can be counted in the index alone.
         CREATE INDEX IF NOT EXISTS line_order ON "joblocks".line (key, place) INCLUDE (verdict);
 
-        -- Its name before version 6.
+        -- The name of this index before version 6.
         DROP INDEX IF EXISTS "joblocks".line_key;
 
-        -- However many wait under one key, those of another are found through the index: no statistics may say that every key has them all.
+        -- The entries of a key are found through the index, however many entries another key has: statistics must not suggest that every key has that many.
         ALTER TABLE "joblocks".line ALTER COLUMN key SET (n_distinct = -1);
 
-        -- What a person calls the job, where its name in the store says nothing.
+        -- A readable name of the job, if its name in the store is not readable.
         ALTER TABLE "joblocks".line ADD COLUMN IF NOT EXISTS job text;
 
         CREATE INDEX IF NOT EXISTS line_job ON "joblocks".line (job) WHERE job IS NOT NULL;
 
-        -- Since when no process serves the store, as a sweep has seen it: in one row of each such store.
+        -- Since when a sweep has found no process that serves the store. Set in one row of each such store.
         ALTER TABLE "joblocks".line ADD COLUMN IF NOT EXISTS unserved timestamptz;
 
         CREATE INDEX IF NOT EXISTS line_unserved ON "joblocks".line (store, unserved) WHERE unserved IS NOT NULL;
 
         CREATE INDEX IF NOT EXISTS line_woken ON "joblocks".line (store, woken) WHERE woken IS NOT NULL;
 
-        -- Not read since version 9.
+        -- An index that is not used since version 9.
         DROP INDEX IF EXISTS "joblocks".line_turn;
 
         CREATE INDEX IF NOT EXISTS line_until ON "joblocks".line (store, until) WHERE until IS NOT NULL;
 
-        -- For those who look. PostgreSQL's own lock table is the truth: what is written here and does not stand there, is over.
-        -- Not logged, since no session outlives a crash of the server.
+        -- The read model, for inspection. PostgreSQL's own lock table is authoritative: a row here without its entry there is outdated.
+        -- Unlogged, since no session outlives a crash of the server.
         CREATE UNLOGGED TABLE IF NOT EXISTS "joblocks".sessions (
-            backend     integer     PRIMARY KEY, -- the server's process behind it
-            connected   timestamptz NOT NULL,    -- since when: another may get the same number later
+            backend     integer     PRIMARY KEY, -- the process ID of the server's backend
+            connected   timestamptz NOT NULL,    -- since when: a later backend can get the same process ID
             application text        NOT NULL
         );
 
-        -- Who has a lock that is held for longer than a moment.
+        -- The holders of locks that are held for longer than a moment.
         CREATE UNLOGGED TABLE IF NOT EXISTS "joblocks".held (
             backend   integer     NOT NULL,
-            nth       bigint      NOT NULL, -- of those of this session
+            nth       bigint      NOT NULL, -- the number of the row within this session
             connected timestamptz NOT NULL,
-            key       bigint      NOT NULL, -- of the lock, or of its slot
-            line      bigint      NOT NULL, -- of the name
+            key       bigint      NOT NULL, -- the key of the lock, or of its slot
+            line      bigint      NOT NULL, -- the key of the name
             name      text        NOT NULL,
             run       text        NOT NULL,
             since     timestamptz NOT NULL,
-            asked     text,                 -- who wants it to be let go
+            asked     text,                 -- who asked the run to release the lock
             PRIMARY KEY (backend, nth)
         );
 
-        -- Which store of which scheduler keeps the run: another one may have a run of the same name. Null where none does.
+        -- The scheduler's store that keeps the run: another store can have a run of the same name. Null if no store keeps it.
         ALTER TABLE "joblocks".held ADD COLUMN IF NOT EXISTS store text;
 
-        -- The database role that wrote "asked", whatever it wrote there. Filled in by the trigger.
+        -- The database role that set "asked", whatever text it wrote there. Set by the trigger.
         ALTER TABLE "joblocks".held ADD COLUMN IF NOT EXISTS asked_role text;
 
         CREATE OR REPLACE FUNCTION "joblocks".note_asked() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $fn$
@@ -237,20 +239,20 @@ internal static class SchemaSql
 
         CREATE INDEX IF NOT EXISTS held_line ON "joblocks".held (line);
 
-        -- What happened under a name since it was first seen. The ten thousand names seen last are kept.
+        -- The statistics of each name since it was first seen. The ten thousand names seen last are kept.
         CREATE TABLE IF NOT EXISTS "joblocks".names (
             key     bigint           PRIMARY KEY,
             name    text             NOT NULL,
             seen    timestamptz      NOT NULL,
-            runs    bigint           NOT NULL, -- how often it was held and let go
-            held    double precision NOT NULL, -- for how many seconds altogether
+            runs    bigint           NOT NULL, -- how often the lock was held and released
+            held    double precision NOT NULL, -- for how many seconds in total it was held
             refused bigint           NOT NULL, -- how many runs were refused and did not wait
-            waited  bigint           NOT NULL  -- how many stood in its line
+            waited  bigint           NOT NULL  -- how many runs entered the wait queue
         );
 
         CREATE INDEX IF NOT EXISTS names_seen ON "joblocks".names (seen);
 
-        -- The same for each minute of the last hour.
+        -- The same statistics for each minute of the last hour.
         CREATE TABLE IF NOT EXISTS "joblocks".minutes (
             key     bigint           NOT NULL,
             minute  timestamptz      NOT NULL,
@@ -263,7 +265,8 @@ internal static class SchemaSql
 
         CREATE INDEX IF NOT EXISTS minutes_minute ON "joblocks".minutes (minute);
 
-        -- The key of a name, for locks from SQL: SHA-1 of its UTF-8 bytes, the first eight of them, little-endian. Needs pgcrypto, and one that no other role can change.
+        -- The key of a lock name, for locks from SQL: the first eight bytes of the SHA-1 of its UTF-8 bytes, little-endian. Needs a pgcrypto that no other role
+        -- can change.
         DO $do$
         DECLARE
             home text;
@@ -286,11 +289,11 @@ internal static class SchemaSql
         COMMIT;
         """;
 
-    /// <summary>Says the greatest fencing token that this process has drawn: $1.</summary>
-    public const string SayLastToken = "SELECT set_config('joblocks.last_token', $1, false)";
+    /// <summary>Sets the greatest fencing token that this process has drawn: $1.</summary>
+    public const string SetLastToken = "SELECT set_config('joblocks.last_token', $1, false)";
 
-    /// <summary>Says how many may have a lock at once, and who declares it; answers what was said before, if anything.</summary>
-    public const string SayLimit =
+    /// <summary>Writes the limit that a process declares for a name. Returns the previous declaration, or null if there is none.</summary>
+    public const string DeclareLimit =
         """
         WITH said AS (SELECT slots, said_by FROM "joblocks".limits WHERE name = $1 ->> 'name')
         INSERT INTO "joblocks".limits (name, slots, said_by)
@@ -300,13 +303,13 @@ internal static class SchemaSql
         """;
 
     /// <summary>
-    /// The statements of the script: each ends with a semicolon and an empty line. Several in one command would be sent by the driver on the
-    /// thread pool, which the users' jobs may have taken; and a socket that was used so once is slower for ever.
+    /// The statements of the script. Each ends with a semicolon and an empty line. They are sent one by one: the driver would send several in one
+    /// command on the thread pool, which the users' jobs can occupy, and the socket would be slower from then on.
     /// </summary>
     public static IEnumerable<string> StatementsFor(string schema) =>
         For(schema, Script).Split(";\n\n", StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
 
-    /// <summary>The same text for a schema of another name, which may stand in a literal as well.</summary>
+    /// <summary>The same text for a schema of another name. The name can also be inside a literal.</summary>
     public static string For(string schema, string sql)
     {
         var quoted = new NpgsqlCommandBuilder().QuoteIdentifier(schema);

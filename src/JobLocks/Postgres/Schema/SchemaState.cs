@@ -1,18 +1,18 @@
 namespace JobLocks.Postgres.Schema;
 
-/// <summary>What there is of our schema, and what this role may do with it.</summary>
-/// <param name="Version">Its version; 0 where it is not there.</param>
-/// <param name="Fence">The sequence of the fencing tokens; 0 where there is none, or where it is not ours to use.</param>
-/// <param name="HasWaitQueue">Whether runs can stand in the wait queue.</param>
-/// <param name="HasReadModel">Whether it can be written down who holds what.</param>
+/// <summary>What exists of the schema, and which parts of it this role may use.</summary>
+/// <param name="Version">The version; 0 if the schema is missing.</param>
+/// <param name="Fence">The OID of the sequence of the fencing tokens; 0 if it is missing or this role may not use it.</param>
+/// <param name="HasWaitQueue">Whether runs can enter the wait queue.</param>
+/// <param name="HasReadModel">Whether the session can write to the read model, which shows the holders.</param>
 /// <param name="HasLimits">Whether the limits that processes declare can be compared.</param>
 internal readonly record struct SchemaState(int Version, uint Fence, bool HasWaitQueue, bool HasReadModel, bool HasLimits)
 {
-    /// <summary>Why it must not be used, with the cure; null where it may.</summary>
-    public string? Trouble { get; init; }
+    /// <summary>Why the schema must not be used, with the remedy; null if it can be used.</summary>
+    public string? Problem { get; init; }
 
     /// <summary>A row of <see cref="SchemaSql.Look"/>.</summary>
-    internal sealed record Seen(int Version, long Fence, bool MayDraw, bool HasWaitQueue, bool HasReadModel, bool HasLimits)
+    internal sealed record Row(int Version, long Fence, bool MayDraw, bool HasWaitQueue, bool HasReadModel, bool HasLimits)
     {
         public SchemaState ToState() => new(Version, MayDraw ? (uint)Fence : 0, HasWaitQueue, HasReadModel, HasLimits);
     }

@@ -9,34 +9,34 @@ using Npgsql;
 namespace JobLocks.Postgres.Schema;
 
 /// <summary>
-/// Notices within seconds that our schema was dropped or made again, and that this role lost or got rights to it: the locks need none of it, and go on.
-/// On a thread of its own. Thread-safe.
+/// Notices within seconds that the schema was dropped or created again, or that the rights of this role changed. Locks need none of it and continue.
+/// Runs on a thread of its own. Thread-safe.
 /// </summary>
 internal sealed class SchemaWatch : IDisposable
 {
-    private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan BetweenChecks = TimeSpan.FromSeconds(3);
 
-    private readonly SessionConnector _opening;
+    private readonly SessionConnector _connector;
     private readonly LockDispatcher _dispatcher;
     private readonly string? _schema;
     private readonly ILogger _log;
     private readonly RepeatingThread _thread;
-    private SchemaState? _seen;
-    private volatile string? _trouble;
+    private SchemaState? _lastState;
+    private volatile string? _problem;
 
-    public SchemaWatch(SessionConnector opening, LockDispatcher dispatcher, JobLocksOptions options, ILogger log)
+    public SchemaWatch(SessionConnector connector, LockDispatcher dispatcher, JobLocksOptions options, ILogger log)
     {
-        _opening = opening;
+        _connector = connector;
         _dispatcher = dispatcher;
         _schema = options.Schema;
         _log = log;
-        _thread = new("JobLocks schema", BetweenLooks, Look);
+        _thread = new("JobLocks schema", BetweenChecks, Check);
     }
 
-    /// <summary>Why there is no schema, with the cure; null where there is one.</summary>
-    public string? Trouble => _trouble;
+    /// <summary>Why the schema cannot be used, with the remedy; null if it can be used.</summary>
+    public string? Problem => _problem;
 
-    /// <summary>A session is open. It has just looked by itself.</summary>
+    /// <summary>Starts the periodic checks. The session that has just opened has checked the schema itself.</summary>
     public void Start()
     {
         if (_schema is not null) _thread.Start(atOnce: false);
@@ -44,40 +44,40 @@ internal sealed class SchemaWatch : IDisposable
 
     public void Dispose() => _thread.Dispose();
 
-    private void Look()
+    private void Check()
     {
-        // The next session looks by itself when it opens.
+        // The next session checks the schema when it opens.
         if (_dispatcher.CurrentBackend is null) return;
 
         try
         {
-            var now = Ask();
-            if (now.Trouble is { } foreign) throw new WrongServerException(foreign);
+            var now = ReadState();
+            if (now.Problem is { } problem) throw new WrongServerException(problem);
 
             if (now.Version < SchemaSql.Version)
             {
                 Prepare();
-                now = Ask();
+                now = ReadState();
             }
 
-            _trouble = null;
-            if (_seen is { } before && before != now)
+            _problem = null;
+            if (_lastState is { } before && before != now)
             {
                 _log.SchemaChanged(_schema!);
-                _opening.SayWhatIsMissing(now);
+                _connector.LogUnusableParts(now);
             }
 
-            _seen = now;
+            _lastState = now;
         }
-        catch (WrongServerException gone)
+        catch (WrongServerException unusable)
         {
-            if (_trouble is null) _log.SchemaIsGone(gone.Message);
-            _trouble = gone.Message;
+            if (_problem is null) _log.SchemaIsGone(unusable.Message);
+            _problem = unusable.Message;
         }
-        catch (Exception away)
+        catch (Exception failed)
         {
-            // The next look tries again. What is wrong with the server is said where locks are asked for.
-            _log.CannotLookAtSchema(_schema!, away);
+            // The next check tries again. Acquire requests report what is wrong with the server.
+            _log.CannotLookAtSchema(_schema!, failed);
         }
     }
 
@@ -85,7 +85,7 @@ internal sealed class SchemaWatch : IDisposable
     {
         try
         {
-            _opening.PrepareSchema();
+            _connector.PrepareSchema();
         }
         catch (PostgresException refused)
         {
@@ -93,13 +93,13 @@ internal sealed class SchemaWatch : IDisposable
         }
     }
 
-    private SchemaState Ask() => Blocking.Wait(_dispatcher.AskAsync(session =>
+    private SchemaState ReadState() => Blocking.Wait(_dispatcher.AskAsync(session =>
     {
         var before = session.Schema;
-        var now = session.LookAtSchema(_schema!);
-        // The first look compares with what the session found when it opened.
-        _seen ??= before with { Version = now.Version };
-        _dispatcher.Become(session);
+        var now = session.ReadSchema(_schema!);
+        // The first check compares with what the session found when it opened.
+        _lastState ??= before with { Version = now.Version };
+        _dispatcher.ReadCapabilities(session);
         return now;
     }));
 }

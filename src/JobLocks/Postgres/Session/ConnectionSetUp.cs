@@ -4,8 +4,9 @@ using Npgsql;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// The first statement on each connection of ours. A role, a database or a connection string can carry settings that let code of other roles run with our
-/// rights, end statements, or make them fail. Not by options of the connection string: a pooler refuses a client that comes with any.
+/// The first statement on each connection of this library. A role, a database or a connection string can carry settings that let code of other roles
+/// run with the rights of this role, end statements, or make them fail. The settings are not sent as options of the connection string, except by <see
+/// cref="StartOptions"/>: a pooler can refuse a client that sends any.
 /// </summary>
 [SuppressMessage("Usage", "VSTHRD103:Call async methods when in an async method", Justification = "The caller says which of the two it needs.")]
 internal static class ConnectionSetUp
@@ -15,8 +16,9 @@ internal static class ConnectionSetUp
     private const int MostTries = 50;
 
     /// <summary>
-    /// Says all settings that a role may carry and that would break a statement of ours. Every name in it stands with its schema and no operator is used, since the
-    /// search path is not ours yet. From here on it has the server's own objects only: temporary ones of this session come last and can shadow nothing.
+    /// Overrides all settings that a role can carry and that would break a statement of this library. Every name in it is qualified and no operator
+    /// is used, because the search path is still the role's. From here on, the search path contains only the server's own objects: temporary objects
+    /// of this session are searched last and can shadow nothing.
     /// </summary>
     public const string Sql =
         """
@@ -37,8 +39,8 @@ internal static class ConnectionSetUp
         """;
 
     /// <summary>
-    /// How to plan on connections of our small pool: once only, since planning takes longer than the statements do, and without compiling them, which takes longer still.
-    /// The pool does not reset its connections, which carry nothing else from one statement to the next.
+    /// Plan settings for connections of the small pools. Statements are planned once, because planning takes longer than running them. They are not
+    /// JIT-compiled, which takes even longer. The pool does not reset its connections: they carry nothing else from one statement to the next.
     /// </summary>
     public const string ForPool =
         """
@@ -51,14 +53,14 @@ internal static class ConnectionSetUp
 
     private const string TransactionTimeout = ", pg_catalog.set_config('transaction_timeout', '0', false)";
 
-    // Nothing is looked up for it, and so it is the shortest statement that there is.
+    // The shortest possible statement: it looks up no function.
     private const string EndTimeout = "SET statement_timeout TO 0";
 
-    /// <summary>Runs it on an open connection.</summary>
-    /// <param name="connection">On which nothing was asked yet.</param>
-    /// <param name="more">What else to set, such as <see cref="ForPool"/>.</param>
-    /// <param name="blocks">Whether the caller has no asynchronous way: nothing is awaited then.</param>
-    /// <param name="stop">Gives up.</param>
+    /// <summary>Runs the set-up on an open connection.</summary>
+    /// <param name="connection">An open connection that has run no statement yet.</param>
+    /// <param name="more">Further settings, such as <see cref="ForPool"/>.</param>
+    /// <param name="blocks">Whether to run synchronously: nothing is awaited then.</param>
+    /// <param name="stop">Cancels the set-up.</param>
     public static async ValueTask RunAsync(NpgsqlConnection connection, string more, bool blocks, CancellationToken stop)
     {
         var sql = Sql + more + (Since(connection, FirstWithIdleTimeout) ? IdleTimeout : "") + (Since(connection, FirstWithTransactionTimeout) ? TransactionTimeout : "");
@@ -66,14 +68,14 @@ internal static class ConnectionSetUp
         {
             try
             {
-                // A time-out that the role carries holds for this statement itself: of a millisecond, on a busy machine, it may be too short several times.
+                // A time-out of the role also applies to this statement. A time-out of one millisecond can end it several times on a busy machine.
                 if (tries > 1) await RunOnceAsync(connection, EndTimeout, blocks, stop).ConfigureAwait(false);
                 await RunOnceAsync(connection, sql, blocks, stop).ConfigureAwait(false);
                 return;
             }
             catch (PostgresException ended) when (tries < MostTries && string.Equals(ended.SqlState, PostgresErrorCodes.QueryCanceled, StringComparison.Ordinal))
             {
-                // The connection is as it was.
+                // The connection is unchanged.
             }
         }
     }

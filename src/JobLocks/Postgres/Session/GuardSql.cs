@@ -5,14 +5,14 @@ using Npgsql;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// The statement of <see cref="LockSql"/> as a function of this session alone. The driver takes "out of shared memory" for the end of a
-/// connection, and with it all locks would be gone: so a full lock table is caught here, where session locks survive it, and answered with -1.
+/// The statements of <see cref="LockSql"/> as functions of this session. The driver closes a connection on the error "out of shared memory", and all
+/// its locks would be lost. So the functions catch a full lock table, which leaves session locks intact, and answer -1.
 /// </summary>
 internal static class GuardSql
 {
     /// <summary>
-    /// What makes the functions, each in a command of its own: the driver would send several on the thread pool. Those without the line are made, too:
-    /// when it is no longer there, the lock table may have no room for whoever makes some.
+    /// Creates the functions, each in a command of its own: the driver would send several statements on the thread pool. The functions without the
+    /// wait queue are always created: when its table is dropped later, the lock table may have no room to create them.
     /// </summary>
     public static void Create(NpgsqlConnection connection, JobLocksOptions options, bool hasWaitQueue)
     {
@@ -24,13 +24,13 @@ internal static class GuardSql
         }
     }
 
-    /// <summary>For operations without slots.</summary>
+    /// <summary>Creates the function for operations without slots.</summary>
     public const string CreatePlain = Head + Body + LockSql.Batch + Tail;
 
-    /// <summary>For operations with slots.</summary>
+    /// <summary>Creates the function for operations with slots.</summary>
     public const string CreateWithSlots = HeadWithSlots + Body + LockSql.BatchWithSlots + Tail;
 
-    /// <summary>The same where runs may stand in the line. Where no run waits for a key of the operations, it costs one look into an index more.</summary>
+    /// <summary>Creates the same function with the wait queue. If no run waits for a key of the operations, this costs one more index lookup.</summary>
     public const string CreateInLine = HeadInLine + BodyInLine + LockSql.BatchInLine + Otherwise + LockSql.Batch + ThenLines + LockSql.LinesOfReleased + TailInLine;
 
     /// <inheritdoc cref="CreateInLine"/>
@@ -38,10 +38,10 @@ internal static class GuardSql
         HeadInLineWithSlots + BodyInLine + LockSql.BatchInLineWithSlots + Otherwise + LockSql.BatchWithSlots + ThenLines + LockSql.LinesOfReleased + TailInLine;
 
     /// <summary>
-    /// For what is no operation on locks, but needs room in the lock table all the same: whatever writes does, for its transaction. There the
-    /// full table is an error of another kind, which ends no connection. So is every error of class 53, such as that of a full disk: the driver takes all of them for the end of a
-    /// connection. What is written so is for those who look: no lock waits for the disk
-    /// on its account, and the last second of it may go with a crash.
+    /// Creates the function for statements that are not lock operations. They need room in the lock table too: a statement that writes locks its
+    /// transaction. If the table is full, this function raises an error that closes no connection. The same holds for every error of class 53, such
+    /// as a full disk, because the driver closes the connection on each of them. These statements write only what inspection shows, so their commit
+    /// does not wait for the disk, and a crash of the server can lose the last second of it.
     /// </summary>
     public const string CreateAsk =
         """
@@ -58,19 +58,19 @@ internal static class GuardSql
         END $guard$
         """;
 
-    /// <summary><see cref="CreateAsk"/>, called.</summary>
+    /// <summary>Calls <see cref="CreateAsk"/>.</summary>
     public const string Ask = "SELECT * FROM pg_temp.joblocks_ask($2, $1)";
 
-    /// <summary><see cref="CreatePlain"/>, called.</summary>
+    /// <summary>Calls <see cref="CreatePlain"/>.</summary>
     public const string Batch = "SELECT r, pid FROM pg_temp.joblocks_batch($1, $2, $3)";
 
-    /// <summary><see cref="CreateWithSlots"/>, called.</summary>
+    /// <summary>Calls <see cref="CreateWithSlots"/>.</summary>
     public const string BatchWithSlots = "SELECT r, pid FROM pg_temp.joblocks_batch($1, $2, $3, $4, $5, $6)";
 
-    /// <summary><see cref="CreateInLine"/>, called.</summary>
+    /// <summary>Calls <see cref="CreateInLine"/>.</summary>
     public const string BatchInLine = "SELECT r, pid FROM pg_temp.joblocks_batch_in_line($1, $2, $3)";
 
-    /// <summary><see cref="CreateInLineWithSlots"/>, called.</summary>
+    /// <summary>Calls <see cref="CreateInLineWithSlots"/>.</summary>
     public const string BatchInLineWithSlots = "SELECT r, pid FROM pg_temp.joblocks_batch_in_line($1, $2, $3, $4, $5, $6)";
 
     private const string Head = CreateBatch + "(int2[], bigint[], bigint[])" + Returns;
@@ -89,10 +89,10 @@ internal static class GuardSql
 
     private const string Tail = ";\n" + Caught;
 
-    // Through the index, and from its young end: a line that was long leaves dead rows behind until they are vacuumed.
+    // Reads the index from its highest position: a queue that was long leaves dead rows at the other end until they are vacuumed.
     public const string SomebodyStands = "(SELECT place FROM \"joblocks\".line ORDER BY place DESC LIMIT 1) IS NOT NULL";
 
-    // Where the line is empty, no key is looked for.
+    // If the wait queue is empty, the keys are not looked up.
     public const string SomebodyStandsForKeys = SomebodyStands + " AND EXISTS (SELECT FROM \"joblocks\".line AS l WHERE l.key = ANY ($2))";
 
     private const string SomebodyStandsForReleased = SomebodyStands + " AND EXISTS (SELECT FROM \"joblocks\".line AS l WHERE l.key = ANY ($3))";

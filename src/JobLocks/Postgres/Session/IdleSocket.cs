@@ -6,9 +6,9 @@ using Npgsql.Internal;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// Looks whether an idle connection has something to be read, which can only be its end or a notice: a look costs a system call,
-/// and no round trip. Npgsql offers a pending read only through the thread pool, which the users' jobs may starve, and so this
-/// reaches for the socket itself. Where a version of Npgsql keeps it elsewhere, <see cref="Of"/> is null and the session asks the server.
+/// Checks whether an idle connection has data to read, which can only be its end or a notice. The check costs a system call and no round trip. Npgsql
+/// offers a pending read only through the thread pool, which the users' jobs can starve, so this class reads the driver's private socket. If a
+/// version of Npgsql keeps the socket elsewhere, <see cref="Of"/> returns null and the session asks the server instead.
 /// </summary>
 internal sealed class IdleSocket
 {
@@ -29,10 +29,10 @@ internal sealed class IdleSocket
     }
 
     /// <summary>
-    /// From now on, a thread that waits for an answer hears of it without the thread pool. On Unix, .NET hands what arrives between a look at an empty socket and
-    /// the wait for it to the pool, and while jobs block the whole pool, the answer would not be seen until the command times out. Where a version of .NET has no
-    /// such switch, and on Windows, which does not need it, nothing changes. Not for a connection that is used asynchronously: its continuations would run on the
-    /// thread that serves all sockets.
+    /// From now on, a thread that waits for an answer is woken without the thread pool. On Unix, .NET hands data that arrives between the check of an
+    /// empty socket and the wait for it to the pool. While jobs block the whole pool, that answer would not be seen until the command times out. On
+    /// Windows this is not needed. There, and in a version of .NET without this switch, nothing changes. Not for a connection that is used
+    /// asynchronously: its continuations would run on the thread that serves all sockets.
     /// </summary>
     public void HearWithoutPool()
     {
@@ -42,24 +42,24 @@ internal sealed class IdleSocket
         }
         catch (MissingMethodException)
         {
-            // Then only a starved pool can delay an answer.
+            // Without the switch, a starved pool can delay an answer.
         }
     }
 
-    /// <summary>True where something came, or where the socket is gone.</summary>
+    /// <summary>True if data arrived or the socket is closed.</summary>
     public bool HasNews()
     {
         try
         {
             return _socket.Poll(0, SelectMode.SelectRead);
         }
-        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        catch (Exception closed) when (closed is SocketException or ObjectDisposedException)
         {
             return true;
         }
     }
 
-    /// <summary>Ends whatever reads from it, at once.</summary>
+    /// <summary>Closes the socket. A read on it ends at once.</summary>
     public void Close() => _socket.Dispose();
 
 #pragma warning disable NPG9001 // The only way to the socket; a test says when it is gone.

@@ -6,108 +6,108 @@ using Npgsql;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// One connection that holds all locks of this process, from its opening to its end. It is never opened again: the next is another session,
-/// and owns nothing of this one's. Its thread uses the connection, or a caller that has taken the work; never both at once.
+/// The connection that holds all locks of this process, from its opening to its end. A session is not reopened: the next one is another session, and
+/// owns no lock of this one. The connection is used by the session thread or by a caller that has taken the work, never by both at once.
 /// </summary>
-internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector opening, OpeningWatch watch)
+internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector connector, OpeningWatch watch)
 {
-    private readonly object _end = new();
+    private readonly object _cutSync = new();
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile IdleSocket? _socket;
-    private volatile SessionConnection? _opened;
-    private bool _stays;
+    private volatile SessionConnection? _connection;
+    private bool _isKeptOpen;
 
-    /// <summary>Whether somebody uses the connection. Behind the door of the dispatcher.</summary>
+    /// <summary>Whether a thread uses the connection. Accessed under the mutex of the dispatcher.</summary>
     public bool IsBusy { get; set; }
 
-    /// <summary>Whether its thread waits for work. Behind the door of the dispatcher.</summary>
-    public bool Idles { get; set; }
+    /// <summary>Whether the session thread waits for work. Accessed under the mutex of the dispatcher.</summary>
+    public bool IsIdle { get; set; }
 
-    /// <summary>Whether it looks again by itself a moment later. Behind the door of the dispatcher.</summary>
-    public bool Naps { get; set; }
+    /// <summary>Whether that wait is short: the thread then looks for work by itself. Accessed under the mutex of the dispatcher.</summary>
+    public bool IsInShortWait { get; set; }
 
-    /// <summary>The server's process; 0 before it is known.</summary>
-    public int Backend => _opened?.Backend ?? 0;
+    /// <summary>The process ID of the server's backend; 0 before it is known.</summary>
+    public int Backend => _connection?.Backend ?? 0;
 
-    /// <summary>Ends when the connection is closed.</summary>
+    /// <summary>Completes when the connection is closed.</summary>
     public Task Ended => _ended.Task;
 
-    /// <summary>Whether the server has let us in and is silent since.</summary>
-    public bool OpensTooLong => _opened is null && watch.IsOver;
+    /// <summary>Whether the session is not open yet and the server has been silent for too long.</summary>
+    public bool IsOpeningTooLong => _connection is null && watch.IsExpired;
 
     public void Start() => SessionThread.Start("JobLocks session", Run);
 
-    /// <summary>Whether the idle connection has something to say. Where that cannot be seen, it must be asked.</summary>
-    public bool HasNews() => _opened is not null && (_socket is null || _socket.HasNews());
+    /// <summary>Whether the idle connection has data to read or is closed. If that cannot be seen, true: the server must be asked.</summary>
+    public bool HasNews() => _connection is not null && (_socket is null || _socket.HasNews());
 
     /// <summary>
-    /// The connection stays until <see cref="Cut"/>: its locks count as lost, but their runs are still stopping. Where the server hears us,
-    /// closing it would give the locks to others at once.
+    /// Keeps the connection open until <see cref="Cut"/>. Its locks count as lost, but their runs are still stopping. If the server still receives
+    /// from this process, closing the connection would let others acquire the locks at once.
     /// </summary>
-    public void Stay()
+    public void KeepOpen()
     {
-        lock (_end) _stays = true;
+        lock (_cutSync) _isKeptOpen = true;
     }
 
     /// <summary>
-    /// Ends the connection, whoever uses it. A caller who does the work itself would wait for the command's time-out, and then for Npgsql,
-    /// which tries to cancel the command over a connection of its own.
+    /// Closes the connection, whatever thread uses it. A caller that does the session's work would otherwise wait for the command's time-out, and
+    /// then for Npgsql, which tries to cancel the command over another connection.
     /// </summary>
     public void Cut()
     {
         watch.Cut();
         _socket?.Close();
-        lock (_end)
+        lock (_cutSync)
         {
-            _stays = false;
-            Monitor.PulseAll(_end);
+            _isKeptOpen = false;
+            Monitor.PulseAll(_cutSync);
         }
     }
 
     private void WaitForCut()
     {
-        lock (_end)
+        lock (_cutSync)
         {
-            while (_stays) Monitor.Wait(_end);
+            while (_isKeptOpen) Monitor.Wait(_cutSync);
         }
     }
 
-    private void CompareHeld(SessionConnection opened, TimeSpan sentAt, Exception cause, bool asksAgain = false)
+    private void ReconcileHeld(SessionConnection connection, TimeSpan sentAt, Exception cause, bool retriesOnce = false)
     {
-        // An error is an answer, too.
+        // An error is an answer, too: it proves that the session is alive.
         dispatcher.Proved(this, sentAt);
-        using (var command = new NpgsqlCommand(LockSql.TakeBackSigns, opened.Connection)) command.ExecuteNonQuery();
-        dispatcher.Failed(this, cause, opened.Prove(ReadHeld), asksAgain);
-        dispatcher.Proved(this, opened.ProvedAt);
+        using (var command = new NpgsqlCommand(LockSql.ClearSignals, connection.Connection)) command.ExecuteNonQuery();
+        dispatcher.Failed(this, cause, connection.Prove(ReadHeld), retriesOnce);
+        dispatcher.Proved(this, connection.ProvedAt);
     }
 
     private static HashSet<(LockKey Key, LockMode Mode)> ReadHeld(NpgsqlConnection connection)
     {
-        using var command = new NpgsqlCommand(LockSql.Mine, connection);
+        using var command = new NpgsqlCommand(LockSql.HeldKeys, connection);
         using var reader = command.ExecuteReader();
         var held = new HashSet<(LockKey, LockMode)>();
         while (reader.Read()) held.Add((new(reader.GetInt64(0)), reader.GetBoolean(1) ? LockMode.Shared : LockMode.Exclusive));
         return held;
     }
 
-    /// <summary>Does some work, and takes in the answers. For the one who has taken the work: this session's thread, or a caller's.</summary>
-    public void Do(SessionWork work)
+    /// <summary>Executes work and passes on the answers. Called by the thread that has taken the work: the session thread or a caller's.</summary>
+    public void Execute(SessionWork work)
     {
-        var since = BootClock.Now;
+        var startedAt = BootClock.Now;
         try
         {
-            Do(_opened!, work);
+            Execute(_connection!, work);
         }
         catch (Exception broken)
         {
-            TryTell(broken);
-            // Those that were answered stay so.
-            var failure = ServerTrouble.Describe(_opened!.Server, broken);
+            ReportBroken(broken);
+            // Questions that were answered before the error keep their answers.
+            var failure = ServerTrouble.Describe(_connection!.Server, broken);
             foreach (var question in work.Questions) question.Fail(failure);
         }
         finally
         {
-            dispatcher.Rest(this, BootClock.Now - since);
+            dispatcher.WorkDone(this, BootClock.Now - startedAt);
         }
     }
 
@@ -115,16 +115,16 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector op
     {
         try
         {
-            using var opened = opening.Open(watch);
-            _opened = opened;
-            _socket = IdleSocket.Of(opened.Connection);
-            dispatcher.Opened(this, opened);
-            while (dispatcher.NextWork(this) is { } work) Do(work);
+            using var connection = connector.Open(watch);
+            _connection = connection;
+            _socket = IdleSocket.Of(connection.Connection);
+            dispatcher.Opened(this, connection);
+            while (dispatcher.NextWork(this) is { } work) Execute(work);
             WaitForCut();
         }
         catch (Exception broken)
         {
-            TryTell(broken);
+            ReportBroken(broken);
         }
         finally
         {
@@ -132,112 +132,112 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector op
         }
     }
 
-    private void TryTell(Exception broken)
+    private void ReportBroken(Exception broken)
     {
         try
         {
-            dispatcher.Broke(this, broken);
+            dispatcher.SessionBroke(this, broken);
         }
         catch (Exception unexpected)
         {
-            // A logger that throws, for example: by then all that matters is done, and this thread has nobody to tell.
+            // For example, a logger threw. The loss is already handled at this point, and this thread has no caller to report to.
             Debug.WriteLine(unexpected);
         }
     }
 
-    private void Do(SessionConnection opened, SessionWork work)
+    private void Execute(SessionConnection connection, SessionWork work)
     {
-        if (opened.IsLineAside) TryTakeLineBack(opened);
+        if (connection.IsWaitQueueSuspended) TryResumeWaitQueue(connection);
         var sentAt = BootClock.Now;
         try
         {
-            if (work.Orders.Count > 0) dispatcher.Meter.Sent(work.Orders.Count);
-            var (token, lines) = opened.Run(work.Orders);
-            opening.Drew(token);
+            if (work.Operations.Count > 0) dispatcher.Meter.Sent(work.Operations.Count);
+            var (token, freeKeys) = connection.Run(work.Operations);
+            connector.NoteToken(token);
             dispatcher.Answered(this, sentAt, token);
-            if (lines.Count > 0) dispatcher.TurnCame(lines);
+            if (freeKeys.Count > 0) dispatcher.WaitersCanRun(freeKeys);
         }
-        catch (PostgresException others) when (opened.StillStands && (SessionConnection.IsLocked(others) || SessionConnection.IsQueueFull(others)))
+        catch (PostgresException busy) when (connection.StillStands && (SessionConnection.IsLocked(busy) || SessionConnection.IsQueueFull(busy)))
         {
-            if (SessionConnection.IsQueueFull(others)) dispatcher.CannotTell(others);
-            else if (opened.SetLineAside()) dispatcher.LeaveLine();
-            CompareHeld(opened, sentAt, others, asksAgain: true);
+            if (SessionConnection.IsQueueFull(busy)) dispatcher.NotificationsFailed(busy);
+            else if (connection.SuspendWaitQueue()) dispatcher.SuspendWaitQueue();
+            ReconcileHeld(connection, sentAt, busy, retriesOnce: true);
         }
-        catch (PostgresException refused) when (opened.StillStands)
+        catch (PostgresException refused) when (connection.StillStands)
         {
-            // Without our schema, a lock is still a lock.
-            CompareHeld(opened, sentAt, refused, asksAgain: IsAboutSchema(refused) && ForgetSchema(opened));
+            // Locks work without the schema.
+            ReconcileHeld(connection, sentAt, refused, retriesOnce: IsAboutSchema(refused) && DisableSchema(connection));
         }
         catch (FullLockTableException)
         {
-            CompareHeld(opened, sentAt, new FullLockTableException(WhoHasMostLocks(opened)));
+            ReconcileHeld(connection, sentAt, new FullLockTableException(DescribeLargestUser(connection)));
         }
 
         foreach (var question in work.Questions)
         {
-            Ask(opened, question);
-            dispatcher.Proved(this, opened.ProvedAt);
+            Ask(connection, question);
+            dispatcher.Proved(this, connection.ProvedAt);
         }
     }
 
-    /// <summary>Names the backend that has the most entries of the lock table. Every role can fill it.</summary>
-    private static string? WhoHasMostLocks(SessionConnection opened)
+    /// <summary>Describes the backend with the most entries of the lock table. Every role can fill the table.</summary>
+    private static string? DescribeLargestUser(SessionConnection connection)
     {
         try
         {
-            if (opened.Ask<LockTableUse>(LockSql.MostLocks, "") is not [{ Backend: { } backend } most] || backend == opened.Backend) return null;
+            if (connection.Ask<LockTableUse>(LockSql.MostLocks, "") is not [{ Backend: { } backend } largest] || backend == connection.Backend) return null;
 
-            var application = string.IsNullOrEmpty(most.Application) ? "a program without a name" : DisplayText.Name(most.Application);
-            return FormattableString.Invariant($"The backend {backend} of {application} has the most entries of it, {most.Entries}, and SELECT pg_terminate_backend({backend}) would end it. ");
+            var application = string.IsNullOrEmpty(largest.Application) ? "a program without a name" : DisplayText.Name(largest.Application);
+            return FormattableString.Invariant($"The backend {backend} of {application} has the most entries of it, {largest.Entries}, and SELECT pg_terminate_backend({backend}) would end it. ");
         }
-        catch (PostgresException) when (opened.StillStands)
+        catch (PostgresException) when (connection.StillStands)
         {
-            // No room for this question either.
+            // The lock table has no room for this query either.
             return null;
         }
     }
 
-    /// <param name="Backend">Whose; null for a prepared transaction.</param>
-    /// <param name="Entries">How many.</param>
-    /// <param name="Application">The name that it gives itself.</param>
+    /// <param name="Backend">The process ID of the backend; null for a prepared transaction.</param>
+    /// <param name="Entries">The number of its entries.</param>
+    /// <param name="Application">Its application_name.</param>
     private sealed record LockTableUse(int? Backend, long Entries, string? Application);
 
-    private void TryTakeLineBack(SessionConnection opened)
+    private void TryResumeWaitQueue(SessionConnection connection)
     {
         try
         {
-            if (opened.TryTakeLineBack()) dispatcher.TakeLineBack();
+            if (connection.TryResumeWaitQueue()) dispatcher.ResumeWaitQueue();
         }
-        catch (PostgresException) when (opened.StillStands)
+        catch (PostgresException) when (connection.StillStands)
         {
-            // Not yet, after all. Locks go on without it, and it is looked at again.
+            // The table is still unusable. Locks work without it, and it is checked again later.
         }
 
-        dispatcher.Proved(this, opened.ProvedAt);
+        dispatcher.Proved(this, connection.ProvedAt);
     }
 
     private static bool IsAboutSchema(PostgresException refused) => refused.SqlState
         is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InvalidSchemaName or PostgresErrorCodes.InsufficientPrivilege
         or PostgresErrorCodes.InternalError or PostgresErrorCodes.ObjectNotInPrerequisiteState;
 
-    /// <returns>Whether the session goes on in another way than before.</returns>
-    private bool ForgetSchema(SessionConnection opened)
+    /// <returns>Whether the session used fencing tokens or the wait queue until now, so that a retry can succeed.</returns>
+    private bool DisableSchema(SessionConnection connection)
     {
-        var usedSome = opened.ForgetSchema();
-        dispatcher.ForgetLine();
-        return usedSome;
+        var wasUsed = connection.DisableSchema();
+        dispatcher.DisableWaitQueue();
+        return wasUsed;
     }
 
-    private static void Ask(SessionConnection opened, SessionQuestion question)
+    private static void Ask(SessionConnection connection, SessionQuestion question)
     {
         try
         {
-            question.Ask(opened);
+            question.Ask(connection);
         }
         catch (Exception failed)
         {
-            question.Fail(failed as JobLocksUnavailableException ?? ServerTrouble.Describe(opened.Server, failed));
-            if (!opened.StillStands) throw;
+            question.Fail(failed as JobLocksUnavailableException ?? ServerTrouble.Describe(connection.Server, failed));
+            if (!connection.StillStands) throw;
         }
     }
 }

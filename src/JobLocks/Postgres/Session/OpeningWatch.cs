@@ -4,30 +4,30 @@ using Npgsql;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// How long the opening of a session may still take. The driver sees to it that connecting ends; a server that lets us in and then is silent would be
-/// waited for without end. Thread-safe.
+/// Limits the time in which a session opens. The driver limits the time to connect, but not the silence of a server that accepted the connection.
+/// Thread-safe.
 /// </summary>
 internal sealed class OpeningWatch(TimeSpan patience)
 {
     private long _until = (BootClock.Now + patience).Ticks;
     private volatile IdleSocket? _socket;
 
-    /// <summary>How long the server may be silent.</summary>
+    /// <summary>How long the server can be silent.</summary>
     public TimeSpan Patience => patience;
 
-    public bool IsOver => BootClock.Now.Ticks > Volatile.Read(ref _until);
+    public bool IsExpired => BootClock.Now.Ticks > Volatile.Read(ref _until);
 
-    /// <summary>The server has answered, and has the same time again.</summary>
-    /// <param name="longer">How much more it may take this once.</param>
-    public void GoOn(TimeSpan longer = default) => Volatile.Write(ref _until, (BootClock.Now + patience + longer).Ticks);
+    /// <summary>Restarts the time limit, because the server answered.</summary>
+    /// <param name="extra">Additional time for the next answer only.</param>
+    public void Restart(TimeSpan extra = default) => Volatile.Write(ref _until, (BootClock.Now + patience + extra).Ticks);
 
-    /// <summary>The server has let us in.</summary>
+    /// <summary>The server accepted the connection.</summary>
     public void Connected(NpgsqlConnection connection)
     {
         _socket = IdleSocket.Of(connection);
-        GoOn();
+        Restart();
     }
 
-    /// <summary>Ends the connection, so that the one who waits for an answer goes on.</summary>
+    /// <summary>Closes the connection, so that the thread that waits for an answer continues.</summary>
     public void Cut() => _socket?.Close();
 }

@@ -3,15 +3,15 @@ using Npgsql;
 
 namespace JobLocks.Postgres.Session;
 
-/// <summary>Remembers which connections of our small pool were set up: once for each, since the pool does not reset them.</summary>
+/// <summary>Remembers which connections of the small pools are set up. Each is set up once, since the pool does not reset connections.</summary>
 internal static class PooledSetUp
 {
-    // What the server said of itself is one object for each physical connection, and goes with it.
+    // The driver keeps the parameters of the server in one object for each physical connection. The entry disappears with that object.
     private static readonly ConditionalWeakTable<object, object> Done = [];
 
-    /// <summary>Whether this open connection was not set up yet.</summary>
+    /// <summary>Whether this open connection is not set up yet.</summary>
     public static bool IsMissing(NpgsqlConnection connection) => !Done.TryGetValue(connection.PostgresParameters, out _);
 
-    /// <summary>It is set up now.</summary>
+    /// <summary>Records that this connection is set up.</summary>
     public static void WasDone(NpgsqlConnection connection) => Done.AddOrUpdate(connection.PostgresParameters, Done);
 }

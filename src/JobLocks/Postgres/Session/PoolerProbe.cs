@@ -4,8 +4,8 @@ using Npgsql;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// Finds out whether a pooler lends its connections per transaction: then a backend answers that is not ours alone. A pass is evidence,
-/// not proof, since an idle pooler may lend the same one again; so each later answer is checked for its backend as well.
+/// Finds out whether a pooler lends its server connections per transaction: then other clients use the same backend. A pass is evidence and not
+/// proof, because an idle pooler may lend the same backend again. So each later answer is checked for its backend as well.
 /// </summary>
 internal static class PoolerProbe
 {
@@ -13,20 +13,21 @@ internal static class PoolerProbe
     private const string AskBackend = "SELECT pg_backend_pid()";
 
     /// <param name="connection">The connection that is to hold locks.</param>
-    /// <param name="connect">Opens one more on the same way.</param>
-    /// <exception cref="WrongServerException">It does.</exception>
+    /// <param name="connect">Opens another connection with the same settings.</param>
+    /// <exception cref="WrongServerException">A pooler changes the backend.</exception>
     public static void Check(NpgsqlConnection connection, Func<NpgsqlConnection> connect)
     {
         var first = BackendOf(connection);
         for (var round = 0; round < Rounds; round++)
         {
-            // A transaction keeps its backend: where it got the one that we had just used, that was not ours.
+            // A transaction keeps its backend. If it was given the backend that the first connection has just used, that backend is not reserved for
+            // the first connection.
             using var other = connect();
             using var transaction = other.BeginTransaction();
-            var theirs = BackendOf(other);
-            var ours = BackendOf(connection);
+            var otherBackend = BackendOf(other);
+            var backend = BackendOf(connection);
             transaction.Rollback();
-            if (theirs == ours || ours != first) throw WrongServerException.PoolerChangedBackend(first, theirs == first ? ours : theirs);
+            if (otherBackend == backend || backend != first) throw WrongServerException.PoolerChangedBackend(first, otherBackend == first ? backend : otherBackend);
         }
     }
 

@@ -8,10 +8,10 @@ using Npgsql;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// Hears that another process has let go of a lock that somebody here waits for. A connection of its own, opened only while somebody waits.
-/// What it misses, the dispatcher finds at its next look. Thread-safe.
+/// Listens for releases by other processes. Uses a connection of its own, which is open only while a request of this process waits. The dispatcher
+/// finds a missed release at its next check. Thread-safe.
 /// </summary>
-internal sealed class ReleaseListener(SessionConnector opening, LockDispatcher dispatcher, ILogger log) : IAsyncDisposable
+internal sealed class ReleaseListener(SessionConnector connector, LockDispatcher dispatcher, ILogger log) : IAsyncDisposable
 {
     private static readonly TimeSpan KeptOpen = TimeSpan.FromSeconds(30);
     private const int KeepAliveSeconds = 10;
@@ -24,7 +24,7 @@ internal sealed class ReleaseListener(SessionConnector opening, LockDispatcher d
     private TimeSpan _neededAt;
     private bool _isDisposed;
 
-    /// <summary>Starts to listen, unless it does already.</summary>
+    /// <summary>Starts to listen, unless it listens already.</summary>
     public void Start()
     {
         lock (_sync)
@@ -38,7 +38,7 @@ internal sealed class ReleaseListener(SessionConnector opening, LockDispatcher d
         }
     }
 
-    /// <summary>Stops listening where nobody has waited for a while.</summary>
+    /// <summary>Stops listening if no request has waited for a while.</summary>
     public void StopUnless(bool needed)
     {
         lock (_sync)
@@ -86,17 +86,17 @@ internal sealed class ReleaseListener(SessionConnector opening, LockDispatcher d
 
     private async Task ListenOnceAsync(CancellationToken stop)
     {
-        var connection = opening.Connect(keepAliveSeconds: KeepAliveSeconds, isAsynchronous: true);
+        var connection = connector.Connect(keepAliveSeconds: KeepAliveSeconds, isAsynchronous: true);
         await using (connection.ConfigureAwait(false))
         {
-            connection.Notification += (_, released) =>
+            connection.Notification += (_, notification) =>
             {
-                if (long.TryParse(released.Payload, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var key)) dispatcher.Retry(new(key));
-                else dispatcher.Heard(released.Payload, released.PID);
+                if (long.TryParse(notification.Payload, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var key)) dispatcher.Retry(new(key));
+                else dispatcher.OnNotification(notification.Payload, notification.PID);
             };
             using var listen = new NpgsqlCommand("LISTEN joblocks", connection);
             await listen.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
-            // Releases before this moment were not heard.
+            // Releases before this moment were missed.
             dispatcher.RetryAll();
             while (true) await connection.WaitAsync(stop).ConfigureAwait(false);
         }

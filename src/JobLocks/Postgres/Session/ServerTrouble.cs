@@ -5,10 +5,10 @@ using Npgsql;
 
 namespace JobLocks.Postgres.Session;
 
-/// <summary>Says what is wrong with the server in a way that helps, and whether waiting helps. No message holds a secret.</summary>
+/// <summary>Describes a server error with its remedy, and whether a setting must be changed. No message contains a secret.</summary>
 internal static class ServerTrouble
 {
-    // All that the driver says of it.
+    // The driver has no error code for this.
     private const string NoTls = "SSL connection requested. No SSL enabled connection";
 
     public static JobLocksUnavailableException Describe(string server, Exception cause) =>
@@ -30,7 +30,7 @@ internal static class ServerTrouble
         _ => StartOptions.CureOf(state) ?? "",
     };
 
-    /// <summary>Whether somebody must change a setting. All else may get better by itself: a server that starts, a network that is away.</summary>
+    /// <summary>Whether a person must change a setting. Other errors can end by themselves: the server is starting, or the network is down.</summary>
     private static bool NeedsChange(Exception cause) => cause switch
     {
         WrongServerException or ArgumentException or NotSupportedException => true,

@@ -11,16 +11,16 @@ using NpgsqlTypes;
 
 namespace JobLocks.Postgres.Session;
 
-/// <summary>An open connection that was found fit to hold locks, with its statements. Used by the session's thread alone.</summary>
+/// <summary>An open connection that was found fit to hold locks, with its statements. Not thread-safe: used by one thread at a time.</summary>
 internal sealed class SessionConnection : IDisposable
 {
-    private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan BetweenChecks = TimeSpan.FromSeconds(1);
 
     private SessionFacts _facts;
     private LockStatement _plain;
     private LockStatement? _withSlots;
-    private TimeSpan _lookedAt;
-    private TimeSpan _ledgerRestsUntil;
+    private TimeSpan _queueCheckedAt;
+    private TimeSpan _readModelPausedUntil;
     private uint _fence;
 
     public SessionConnection(NpgsqlConnection connection, SessionFacts facts)
@@ -30,12 +30,12 @@ internal sealed class SessionConnection : IDisposable
         Connection = connection;
         try
         {
-            _plain = Proven(facts);
+            _plain = PrepareAndProve(facts);
         }
         catch (PostgresException locked) when (facts.HasWaitQueue && IsLocked(locked))
         {
-            IsLineAside = true;
-            _plain = Proven(facts with { HasWaitQueue = false });
+            IsWaitQueueSuspended = true;
+            _plain = PrepareAndProve(facts with { HasWaitQueue = false });
         }
     }
 
@@ -43,19 +43,19 @@ internal sealed class SessionConnection : IDisposable
 
     public NpgsqlConnection Connection { get; }
 
-    /// <summary>The server's process behind it.</summary>
+    /// <summary>The process ID of the server's backend.</summary>
     public int Backend => _facts.Backend;
 
-    /// <summary>How many locks this process may have: its share of the server's lock table.</summary>
+    /// <summary>The share of this process: how many entries of the server's lock table it can use.</summary>
     public long Budget => _facts.Budget;
 
-    /// <summary>Whether runs may stand in the line.</summary>
+    /// <summary>Whether runs can enter the wait queue.</summary>
     public bool HasWaitQueue => _facts.HasWaitQueue;
 
-    /// <summary>Whether the line is left alone for now, since somebody has its table to himself, or waits for that.</summary>
-    public bool IsLineAside { get; private set; }
+    /// <summary>Whether the wait queue is unused for now, because another session locks its table exclusively, or waits for that lock.</summary>
+    public bool IsWaitQueueSuspended { get; private set; }
 
-    /// <summary>Whether it can be written down who holds what.</summary>
+    /// <summary>Whether the session can write to the read model, which shows the holders.</summary>
     public bool HasReadModel => _facts.HasReadModel;
 
     /// <summary>Whether the limits that processes declare can be compared.</summary>
@@ -64,61 +64,61 @@ internal sealed class SessionConnection : IDisposable
     /// <summary>Whether grants have fencing tokens.</summary>
     public bool HasFence => _fence > 0;
 
-    /// <summary>What the session uses of the schema, apart from its version.</summary>
-    public SchemaState Schema => new(Version: 0, _fence, HasWaitQueue || IsLineAside, HasReadModel, HasLimits);
+    /// <summary>What the session uses of the schema, without the schema's version.</summary>
+    public SchemaState Schema => new(Version: 0, _fence, HasWaitQueue || IsWaitQueueSuspended, HasReadModel, HasLimits);
 
-    /// <summary>When the last statement was sent that was answered: when it was opened, or by a question.</summary>
+    /// <summary>When the last answered statement was sent. Statements of <see cref="Run"/> count only while the connection opens.</summary>
     public TimeSpan ProvedAt { get; private set; }
 
     /// <summary>False after an error that ended the connection.</summary>
     public bool StillStands => Connection.FullState.HasFlag(ConnectionState.Open) && !Connection.FullState.HasFlag(ConnectionState.Broken);
 
-    /// <summary>Does the orders in one round trip, and draws the token of what it grants.</summary>
-    /// <returns>The fencing token, 0 where there is none; and the keys in whose lines somebody stands whose turn comes now.</returns>
-    public (long Token, IReadOnlyList<FreeKey> Lines) Run(IReadOnlyList<LockOperation> orders)
+    /// <summary>Runs operations in one round trip, and draws the fencing token of the locks that they grant.</summary>
+    /// <returns>The fencing token, or 0 if there is none; and the keys for which at least one wait queue entry can run now.</returns>
+    public (long Token, IReadOnlyList<FreeKey> FreeKeys) Run(IReadOnlyList<LockOperation> operations)
     {
-        StrikeOut(orders);
-        var draw = _fence > 0 && orders.Any(static order => order.IsTake) ? new LockOperation(OperationCode.Draw, new(_fence)) : null;
-        var lines = StatementFor(orders).Run(draw is null ? orders : [.. orders, draw]);
-        return (draw?.Result ?? 0, lines);
+        DeleteReadModelRows(operations);
+        var draw = _fence > 0 && operations.Any(static op => op.IsTake) ? new LockOperation(OperationCode.Draw, new(_fence)) : null;
+        var freeKeys = StatementFor(operations).Run(draw is null ? operations : [.. operations, draw]);
+        return (draw?.Result ?? 0, freeKeys);
     }
 
     /// <summary>
-    /// What is written down of a lock goes before the lock does: nobody is shown as a holder who has let go. Costs nothing for locks that were
-    /// held for a moment only, for they are not written down.
+    /// Deletes the rows of these locks from the read model before the locks are released: a run that has released its lock is never shown as its
+    /// holder. Costs nothing for locks that were held only for a moment, because they have no row.
     /// </summary>
-    public void StrikeOut(IReadOnlyList<LockOperation> releases)
+    public void DeleteReadModelRows(IReadOnlyList<LockOperation> releases)
     {
-        List<long>? gone = null;
+        List<long>? rows = null;
         foreach (var release in releases)
         {
-            if (release.Grant is { Written: > 0 } grant) (gone ??= []).Add(grant.Written);
+            if (release.Grant is { Written: > 0 } grant) (rows ??= []).Add(grant.Written);
         }
 
-        if (gone is null || !HasReadModel || BootClock.Now < _ledgerRestsUntil) return;
+        if (rows is null || !HasReadModel || BootClock.Now < _readModelPausedUntil) return;
 
         try
         {
-            Ask<object>(WaitQueueSql.For(_facts.Options, ReadModelSql.StrikeOut), new { backend = Backend, gone });
+            Ask<object>(WaitQueueSql.For(_facts.Options, ReadModelSql.StrikeOut), new { backend = Backend, gone = rows });
         }
         catch (PostgresException refused) when (StillStands)
         {
-            // A full server, or no longer ours to write to. The next look at what is held strikes it out. A locked table is passed by, and not waited
-            // for with every release.
-            if (IsLocked(refused)) _ledgerRestsUntil = BootClock.Now + BetweenLooks;
+            // The server is full, or this role may no longer write. The next update of the read model deletes the rows. A locked table is skipped for
+            // a while: otherwise every release would wait for it.
+            if (IsLocked(refused)) _readModelPausedUntil = BootClock.Now + BetweenChecks;
         }
     }
 
     /// <summary>
-    /// Asks something of another kind, which may write: behind the guard where there is one. The statement has one parameter and one column,
-    /// both in JSON, since the guard does not know what is asked.
+    /// Runs a statement that is not about locks and may write; through the guard if there is one. The statement has one parameter and one column,
+    /// both JSON, so that one function of the guard can run every such statement.
     /// </summary>
     /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
-    public List<T?> Ask<T>(string sql, object given)
+    public List<T?> Ask<T>(string sql, object parameter)
     {
         using var command = new NpgsqlCommand(_facts.IsGuarded ? GuardSql.Ask : sql, Connection)
         {
-            Parameters = { new NpgsqlParameter<string> { TypedValue = JsonSerializer.Serialize(given), NpgsqlDbType = NpgsqlDbType.Jsonb } },
+            Parameters = { new NpgsqlParameter<string> { TypedValue = JsonSerializer.Serialize(parameter), NpgsqlDbType = NpgsqlDbType.Jsonb } },
         };
         if (_facts.IsGuarded) command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = sql });
         return Prove(_ =>
@@ -130,14 +130,14 @@ internal sealed class SessionConnection : IDisposable
         });
     }
 
-    /// <summary>Asks the server, whose answer proves that the session stands. So does an error that leaves the connection open.</summary>
+    /// <summary>Runs a statement whose answer proves that the session is alive. An error that leaves the connection open proves it too.</summary>
     /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
-    public T Prove<T>(Func<NpgsqlConnection, T> ask)
+    public T Prove<T>(Func<NpgsqlConnection, T> query)
     {
         var sentAt = BootClock.Now;
         try
         {
-            var answer = ask(Connection);
+            var answer = query(Connection);
             ProvedAt = sentAt;
             return answer;
         }
@@ -148,54 +148,54 @@ internal sealed class SessionConnection : IDisposable
         }
     }
 
-    /// <summary>Goes on without fencing tokens and without the line: they are no longer there, or no longer ours to use.</summary>
+    /// <summary>Continues without fencing tokens and without the wait queue: they were dropped, or this role may no longer use them.</summary>
     /// <returns>Whether any of them was in use.</returns>
-    public bool ForgetSchema()
+    public bool DisableSchema()
     {
-        var usedSome = _fence > 0 || _facts.HasWaitQueue;
+        var wasUsed = _fence > 0 || _facts.HasWaitQueue;
         _fence = 0;
-        IsLineAside = false;
-        if (_facts.HasWaitQueue) _plain = Become(_facts with { HasWaitQueue = false });
-        return usedSome;
+        IsWaitQueueSuspended = false;
+        if (_facts.HasWaitQueue) _plain = Prepare(_facts with { HasWaitQueue = false });
+        return wasUsed;
     }
 
-    /// <summary>Looks what there is of our schema now, and goes on with that.</summary>
-    /// <param name="schema">Its name.</param>
+    /// <summary>Reads what exists of the schema now, and continues with that.</summary>
+    /// <param name="schema">The name of the schema.</param>
     /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
-    public SchemaState LookAtSchema(string schema)
+    public SchemaState ReadSchema(string schema)
     {
-        var now = Look(schema);
-        // While somebody else has the table to himself, it is looked at elsewhere.
-        var hasWaitQueue = now.HasWaitQueue && !IsLineAside;
+        var now = QuerySchema(schema);
+        // While another session locks the table exclusively, TryResumeWaitQueue checks it.
+        var hasWaitQueue = now.HasWaitQueue && !IsWaitQueueSuspended;
         if (now.Fence == _fence && hasWaitQueue == _facts.HasWaitQueue && now.HasReadModel == _facts.HasReadModel && now.HasLimits == _facts.HasLimits) return now;
 
         if (hasWaitQueue && !_facts.HasWaitQueue && _facts.IsGuarded) Prove(connection => { GuardSql.Create(connection, _facts.Options, hasWaitQueue: true); return true; });
         _fence = now.Fence;
-        _plain = Become(_facts with { HasWaitQueue = hasWaitQueue, HasReadModel = now.HasReadModel, HasLimits = now.HasLimits, Fence = now.Fence });
+        _plain = Prepare(_facts with { HasWaitQueue = hasWaitQueue, HasReadModel = now.HasReadModel, HasLimits = now.HasLimits, Fence = now.Fence });
         return now;
     }
 
     /// <summary>
-    /// A lock on a table was waited for in vain. Where it is that of the line, locks go on without it: for as long as that lasts, nobody looks whether
-    /// somebody stands there.
+    /// A statement did not get a table lock in time. If it was the table of the wait queue, locks are granted without it for now: newcomers can then
+    /// pass the runs that wait.
     /// </summary>
-    /// <returns>Whether it is.</returns>
-    public bool SetLineAside()
+    /// <returns>Whether it was that table.</returns>
+    public bool SuspendWaitQueue()
     {
-        if (!_facts.HasWaitQueue || CanLook()) return false;
+        if (!_facts.HasWaitQueue || IsQueueTableAccessible()) return false;
 
-        _plain = Become(_facts with { HasWaitQueue = false });
-        return IsLineAside = true;
+        _plain = Prepare(_facts with { HasWaitQueue = false });
+        return IsWaitQueueSuspended = true;
     }
 
-    /// <summary>Looks again at a line that was left alone, once in a while.</summary>
-    /// <returns>Whether it is looked at from now on.</returns>
-    public bool TryTakeLineBack()
+    /// <summary>Checks whether a suspended wait queue can be used again, at most once in a second.</summary>
+    /// <returns>Whether it is used from now on.</returns>
+    public bool TryResumeWaitQueue()
     {
-        if (BootClock.Now - _lookedAt < BetweenLooks || !CanLook()) return false;
+        if (BootClock.Now - _queueCheckedAt < BetweenChecks || !IsQueueTableAccessible()) return false;
 
-        _plain = Become(_facts with { HasWaitQueue = true });
-        IsLineAside = false;
+        _plain = Prepare(_facts with { HasWaitQueue = true });
+        IsWaitQueueSuspended = false;
         return true;
     }
 
@@ -206,34 +206,36 @@ internal sealed class SessionConnection : IDisposable
         Connection.Dispose();
     }
 
-    /// <summary>Whether the server says that somebody else has a table to himself, or waits for that.</summary>
+    /// <summary>Whether the error says that another session locks a table exclusively, or waits for that lock.</summary>
     public static bool IsLocked(PostgresException refused) => string.Equals(refused.SqlState, PostgresErrorCodes.LockNotAvailable, StringComparison.Ordinal);
 
-    /// <summary>Whether nobody could be told on a channel: some listener does not read, and the server keeps what it has not read until there is no more room.</summary>
+    /// <summary>
+    /// Whether the error says that no notification can be sent: a listener does not read, and the server's queue of unread notifications is full.
+    /// </summary>
     public static bool IsQueueFull(PostgresException refused) => string.Equals(refused.SqlState, PostgresErrorCodes.ProgramLimitExceeded, StringComparison.Ordinal);
 
-    /// <summary>Behind the guard: shared catalogs need room in the lock table.</summary>
-    private SchemaState Look(string schema)
+    /// <summary>Runs through the guard, because reading shared catalogs needs room in the lock table.</summary>
+    private SchemaState QuerySchema(string schema)
     {
         try
         {
             _facts.Owners.RunAgain(sql => Ask<string>($"SELECT to_jsonb((\n{sql}))", schema)[0]);
-            return Ask<SchemaState.Seen>(SchemaSql.LookAsJson, schema)[0]!.ToState();
+            return Ask<SchemaState.Row>(SchemaSql.LookAsJson, schema)[0]!.ToState();
         }
-        catch (WrongServerException foreign)
+        catch (WrongServerException untrusted)
         {
-            return new() { Trouble = foreign.Message };
+            return new() { Problem = untrusted.Message };
         }
     }
 
-    private LockStatement Proven(SessionFacts facts)
+    private LockStatement PrepareAndProve(SessionFacts facts)
     {
-        var plain = Become(facts);
+        var plain = Prepare(facts);
         Prove(_ => plain.Run([]));
         return plain;
     }
 
-    private LockStatement Become(SessionFacts facts)
+    private LockStatement Prepare(SessionFacts facts)
     {
         var plain = new LockStatement(Connection, facts, takesSlots: false);
         _facts = facts;
@@ -243,14 +245,17 @@ internal sealed class SessionConnection : IDisposable
         return plain;
     }
 
-    /// <summary>Whether nobody has the table of the line to himself, without waiting for anybody. What else is wrong with it, the next statement says.</summary>
-    private bool CanLook()
+    /// <summary>
+    /// Whether no other session locks the table of the wait queue exclusively. Does not wait. Any other error of that table is left to the next
+    /// statement.
+    /// </summary>
+    private bool IsQueueTableAccessible()
     {
-        _lookedAt = BootClock.Now;
+        _queueCheckedAt = BootClock.Now;
         try
         {
-            using var look = new NpgsqlCommand(WaitQueueSql.For(_facts.Options, WaitQueueSql.CanLook), Connection);
-            Prove(_ => look.ExecuteNonQuery());
+            using var lockTable = new NpgsqlCommand(WaitQueueSql.For(_facts.Options, WaitQueueSql.CanLook), Connection);
+            Prove(_ => lockTable.ExecuteNonQuery());
             return true;
         }
         catch (PostgresException refused) when (StillStands)
@@ -259,11 +264,11 @@ internal sealed class SessionConnection : IDisposable
         }
     }
 
-    private LockStatement StatementFor(IReadOnlyList<LockOperation> orders)
+    private LockStatement StatementFor(IReadOnlyList<LockOperation> operations)
     {
-        foreach (var order in orders)
+        foreach (var op in operations)
         {
-            if (order.Verb == OperationCode.TakeSlot) return _withSlots ??= new(Connection, _facts, takesSlots: true);
+            if (op.Verb == OperationCode.TakeSlot) return _withSlots ??= new(Connection, _facts, takesSlots: true);
         }
 
         return _plain;

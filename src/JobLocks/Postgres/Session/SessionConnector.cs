@@ -9,10 +9,10 @@ using Npgsql;
 
 namespace JobLocks.Postgres.Session;
 
-/// <summary>Opens the connections of this process, and refuses a server that cannot keep locks, with the cure. Thread-safe.</summary>
+/// <summary>Opens the connections of this process. Refuses a server that cannot hold locks, and names the remedy. Thread-safe.</summary>
 internal sealed class SessionConnector
 {
-    // Of the nominal size of the server's lock table: a full one keeps everybody from connecting.
+    // One quarter of the nominal size of the server's lock table: while that is full, no client can connect.
     private const int ShareOfLockTable = 4;
 
     private const int OldestVersion = 120_000;
@@ -42,16 +42,16 @@ internal sealed class SessionConnector
         Server = ServerName.Of(settings);
     }
 
-    /// <summary>Where the locks are, without secrets.</summary>
+    /// <summary>The server and database, without secrets.</summary>
     public string Server { get; }
 
-    /// <summary>Asks whose the schema is, for all connections of this process.</summary>
+    /// <summary>Checks who owns the schema, for all connections of this process.</summary>
     public OwnerCheck Owners { get; }
 
     /// <summary>Opens the session that will hold the locks.</summary>
-    /// <param name="watch">Told how it goes.</param>
-    /// <exception cref="WrongServerException">The server cannot keep them.</exception>
-    /// <exception cref="NpgsqlException">It cannot be reached, or refuses us.</exception>
+    /// <param name="watch">Limits the time. It is restarted with each answer of the server.</param>
+    /// <exception cref="WrongServerException">The server cannot hold locks.</exception>
+    /// <exception cref="NpgsqlException">The server cannot be reached, or refuses the connection.</exception>
     public SessionConnection Open(OpeningWatch watch)
     {
         Exception? last = null;
@@ -59,12 +59,12 @@ internal sealed class SessionConnector
         {
             try
             {
-                watch.GoOn();
+                watch.Restart();
                 return Open(host, watch);
             }
             catch (Exception unfit) when (_hosts.Length > 1)
             {
-                // One of several: another may be the primary now.
+                // With several hosts, another one may be the primary now.
                 last = unfit;
             }
         }
@@ -72,9 +72,9 @@ internal sealed class SessionConnector
         throw last!;
     }
 
-    /// <summary>Opens a connection of our own, outside of every pool: a pooled one would go on to others with our locks on it.</summary>
-    /// <param name="host">Null for the one that holds the locks.</param>
-    /// <param name="keepAliveSeconds">How often an idle connection proves itself; 0 where we see to that.</param>
+    /// <summary>Opens a connection outside of every pool: a pooled one would be lent to other code with these locks on it.</summary>
+    /// <param name="host">The host; null for the one that holds the locks.</param>
+    /// <param name="keepAliveSeconds">The interval in which the driver checks an idle connection; 0 if the caller does that.</param>
     /// <param name="isAsynchronous">Whether it is used asynchronously, and not by one thread that waits for each answer.</param>
     public NpgsqlConnection Connect(string? host = null, int keepAliveSeconds = 0, bool isAsynchronous = false)
     {
@@ -87,14 +87,14 @@ internal sealed class SessionConnector
             }
             catch (NpgsqlException ended) when (_startOptions.LearnsFrom(ended, settings.Options))
             {
-                // A time-out that the role carries. The next connection overrides it when it starts.
+                // A time-out of the role ended it. The next connection overrides the time-out while it connects.
             }
         }
     }
 
-    /// <summary>Whether a connection that could not be set up can be when it is opened again.</summary>
-    /// <param name="failed">Why.</param>
-    /// <param name="connection">Of one of the pools.</param>
+    /// <summary>Whether a connection whose set-up failed can be set up when it is opened again.</summary>
+    /// <param name="failed">The error.</param>
+    /// <param name="connection">A connection of one of the pools.</param>
     public bool LearnsFrom(Exception failed, NpgsqlConnection connection) =>
         _startOptions.LearnsFrom(failed, new NpgsqlConnectionStringBuilder(connection.ConnectionString).Options);
 
@@ -103,7 +103,7 @@ internal sealed class SessionConnector
         settings.KeepAlive = keepAliveSeconds;
         settings.MaxAutoPrepare = 0;
         settings.Pooling = false;
-        // Long after the session is cut: after a time-out Npgsql tries to cancel the command, for up to twice the time of connecting.
+        // Much later than the session is cut: after a time-out Npgsql tries to cancel the command, for up to twice the time to connect.
         settings.CommandTimeout = (int)Math.Ceiling(_options.LostAfter.TotalSeconds * 2) + 30;
         var connection = Clone(settings.ConnectionString);
         try
@@ -132,9 +132,9 @@ internal sealed class SessionConnector
         }
     }
 
-    /// <summary>Makes our schema where it is gone, on a connection of its own. Says in the log what this role may not use of it.</summary>
-    /// <exception cref="WrongServerException">This role may not make it.</exception>
-    /// <exception cref="NpgsqlException">The server cannot be reached, or refuses us.</exception>
+    /// <summary>Creates the schema if it is missing, over a connection of its own. Logs which parts of it this role may not use.</summary>
+    /// <exception cref="WrongServerException">This role may not create it.</exception>
+    /// <exception cref="NpgsqlException">The server cannot be reached, or refuses the connection.</exception>
     public void PrepareSchema()
     {
         using var connection = Connect();
@@ -142,21 +142,22 @@ internal sealed class SessionConnector
         _schema.Prepare(connection, new(_options.LostAfter));
     }
 
-    /// <summary>The session has drawn a fencing token; 0 for none.</summary>
-    public void Drew(long token) => _schema.Drew(token);
+    /// <summary>Records the fencing token that the session has drawn; 0 for none.</summary>
+    public void NoteToken(long token) => _schema.NoteToken(token);
 
-    /// <summary>Says in the log what this role may not use of our schema.</summary>
-    public void SayWhatIsMissing(SchemaState state) => _schema.SayWhatIsMissing(state);
+    /// <summary>Logs which parts of the schema this role may not use.</summary>
+    public void LogUnusableParts(SchemaState state) => _schema.LogUnusableParts(state);
 
     /// <summary>
-    /// A connection of a small pool to the server that holds the locks, not yet open: for statements that hold none, after <see cref="ConnectionSetUp"/>.
+    /// Returns a connection of a small pool to the server that holds the locks, not yet open. It is for statements that hold no locks, after <see
+    /// cref="ConnectionSetUp"/>.
     /// </summary>
-    /// <param name="use">Which of the pools: each use has its own, since their sizes differ.</param>
+    /// <param name="use">The pool. Each use has a pool of its own, since their sizes differ.</param>
     public NpgsqlConnection Pooled(PooledUse use)
     {
         var settings = Settings(_host);
         settings.Timeout = Math.Min(settings.Timeout, use.ConnectSeconds);
-        // Zero is no limit.
+        // Zero means no limit.
         if (settings.CommandTimeout == 0) settings.CommandTimeout = use.CommandSeconds;
         settings.MaxAutoPrepare = 50;
         settings.AutoPrepareMinUsages = 1;
@@ -180,20 +181,20 @@ internal sealed class SessionConnector
             SearchPath = null,
             TargetSessionAttributes = null,
         };
-        // The driver's own questions about types would come before our first statement, and be answered by whatever the search path of the role has. The data source is the
-        // user's, and so its connection string is the only place to say it.
+        // The driver's own queries about types would run before the set-up, and use whatever objects the role's search path contains. The data source
+        // belongs to the user, so the connection string is the only place where this can be set.
 #pragma warning disable CS0618
         settings.ServerCompatibilityMode = ServerCompatibilityMode.NoTypeLoading;
 #pragma warning restore CS0618
-        settings.Timeout = AtMost(settings.Timeout, LongestConnectSeconds);
+        settings.Timeout = CappedSeconds(settings.Timeout, LongestConnectSeconds);
         _startOptions.AddTo(settings);
-        // By its name: the next major version of the driver has no such property.
+        // Set by its name, because the next major version of the driver has no such property.
         if (settings.ContainsKey(Multiplexing)) settings[Multiplexing] = false;
         return settings;
     }
 
-    /// <summary>Zero is no limit.</summary>
-    private static int AtMost(int seconds, int most) => seconds == 0 ? most : Math.Min(seconds, most);
+    /// <summary>Zero means no limit.</summary>
+    private static int CappedSeconds(int seconds, int maximum) => seconds == 0 ? maximum : Math.Min(seconds, maximum);
 
     private SessionConnection Open(string host, OpeningWatch watch)
     {
@@ -202,11 +203,11 @@ internal sealed class SessionConnector
         {
             watch.Connected(connection);
             var (backend, version, lockTable) = Ask(connection);
-            watch.GoOn();
-            // Unequal behind every pooler, whatever its mode.
+            watch.Restart();
+            // They differ behind every pooler, whatever its mode.
             if (backend != connection.ProcessID) PoolerProbe.Check(connection, () => Connect(host));
             SetUp(connection);
-            watch.GoOn();
+            watch.Restart();
             var schema = _schema.Prepare(connection, watch);
             var isGuarded = TryGuard(connection, schema.HasWaitQueue);
             EndSetUp(connection);
@@ -232,7 +233,7 @@ internal sealed class SessionConnector
         return version < OldestVersion ? throw WrongServerException.TooOld(version) : (reader.GetInt32(0), version, reader.GetInt64(3));
     }
 
-    /// <summary>False for a role that may create nothing temporary: a full lock table then ends the session.</summary>
+    /// <summary>Returns false for a role that may not create temporary objects: a full lock table then ends the session.</summary>
     private bool TryGuard(NpgsqlConnection connection, bool hasWaitQueue)
     {
         try
@@ -250,7 +251,7 @@ internal sealed class SessionConnector
     {
         var seconds = _options.LostAfter.TotalSeconds;
         using var command = new NpgsqlCommand(LockSql.SetUp, connection);
-        // Together the keepalives take four thirds of the time after which the server lets go by itself.
+        // Together the keepalives take four thirds of the time after which the server frees a silent session.
         foreach (var value in new[] { seconds * 1000, Math.Ceiling(seconds * 2 / 3), Math.Ceiling(seconds / 6), 4, seconds * 4 / 3 * 1000 })
             command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = Math.Ceiling(value).ToString("0", CultureInfo.InvariantCulture) });
         command.ExecuteNonQuery();
@@ -262,12 +263,12 @@ internal sealed class SessionConnector
         command.ExecuteNonQuery();
     }
 
-    /// <summary>The clone takes the data source's password and certificates along.</summary>
+    /// <summary>The clone keeps the password and the certificates of the data source.</summary>
     private NpgsqlConnection Clone(string connectionString)
     {
         using var template = _source.CreateConnection();
         var clone = Clone(template, connectionString);
-        TrustedRoots.Bring(_source, clone);
+        TrustedRoots.Copy(_source, clone);
         return clone;
     }
 
@@ -279,7 +280,7 @@ internal sealed class SessionConnector
         }
         catch (NotSupportedException)
         {
-            // A source whose password can only be had asynchronously.
+            // The password of this data source can only be read asynchronously.
             return Blocking.Wait(template.CloneWithAsync(connectionString).AsTask());
         }
     }

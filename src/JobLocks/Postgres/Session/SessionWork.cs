@@ -2,7 +2,7 @@ using JobLocks.Postgres.Locks;
 
 namespace JobLocks.Postgres.Session;
 
-/// <summary>What the session does next: nothing at all is a heartbeat.</summary>
-/// <param name="Orders">All of them in one round trip.</param>
-/// <param name="Questions">One after the other.</param>
-internal sealed record SessionWork(IReadOnlyList<LockOperation> Orders, IReadOnlyList<SessionQuestion> Questions);
+/// <summary>The next work of the session. Work without any content is a heartbeat.</summary>
+/// <param name="Operations">Lock operations. They are sent in one round trip.</param>
+/// <param name="Questions">Other statements. They are run one after the other.</param>
+internal sealed record SessionWork(IReadOnlyList<LockOperation> Operations, IReadOnlyList<SessionQuestion> Questions);

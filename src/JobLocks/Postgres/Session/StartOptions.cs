@@ -3,31 +3,35 @@ using Npgsql;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// Time-outs of a role or a database that end a connection before <see cref="ConnectionSetUp"/> can override them: these are overridden when connecting. Only where one
-/// has ended a connection, since a pooler can refuse a client that comes with options. Thread-safe.
+/// Overrides time-outs of a role or a database that end a connection before <see cref="ConnectionSetUp"/> can override them: it sends them as options
+/// when it connects. It does so only after such a time-out has ended a connection, since a pooler can refuse a client that sends options.
+/// Thread-safe.
 /// </summary>
 internal sealed class StartOptions
 {
-    // The driver has no names for them.
+    // The driver has no names for these error codes.
     private const string IdleSessionTimedOut = "57P05";
     private const string TransactionTimedOut = "25P04";
 
     private volatile string _text = "";
 
-    /// <summary>What ends a connection of a role, with the cure; null for everything else.</summary>
+    /// <summary>The time-out that ends the connections of a role, with the remedy; null for other errors.</summary>
     public static string? CureOf(string? state) => SettingOf(state) is not { } setting
         ? null
         : $" Its role or database sets {setting} so low that no statement can be run, and this could not be overridden. ALTER ROLE or ALTER DATABASE ... RESET {setting}.";
 
-    /// <summary>Adds what has been learned to a connection string.</summary>
+    /// <summary>Adds the options that are needed so far to a connection string.</summary>
     public void AddTo(NpgsqlConnectionStringBuilder settings)
     {
         if (_text is { Length: > 0 } text) settings.Options = $"{settings.Options} {text}".TrimStart();
     }
 
-    /// <summary>Whether another try can succeed where this one failed. After any other error nothing is kept: the options themselves can be refused.</summary>
-    /// <param name="failed">Why the connection could not be opened or set up.</param>
-    /// <param name="used">The options that it was opened with.</param>
+    /// <summary>
+    /// Whether another try can succeed after this failure. After any other error all options are dropped, because the options themselves can be
+    /// refused.
+    /// </summary>
+    /// <param name="failed">The error while the connection was opened or set up.</param>
+    /// <param name="used">The options with which it was opened.</param>
     public bool LearnsFrom(Exception failed, string? used)
     {
         if (failed is not NpgsqlException) return false;
@@ -38,7 +42,7 @@ internal sealed class StartOptions
             return false;
         }
 
-        // Another connection can have learned it meanwhile.
+        // Another thread can have added the option meanwhile.
         if (_text is var known && !known.Contains(option, StringComparison.Ordinal)) _text = $"{known} {option}".TrimStart();
         return true;
     }

@@ -6,19 +6,19 @@ using Npgsql;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// Has a connection trust the certificates that its data source was told to trust: Npgsql takes everything else along to a clone, and forgets
-/// these. Where a version of Npgsql keeps them elsewhere, only those count that the connection string names, and those of the machine.
+/// Makes a connection trust the root certificates that its data source was configured with. Npgsql copies everything else to a clone, but not these.
+/// If a version of Npgsql keeps them elsewhere, only the certificates that the connection string names and those of the machine are trusted.
 /// </summary>
 internal static class TrustedRoots
 {
-    public static void Bring(NpgsqlDataSource from, NpgsqlConnection to)
+    public static void Copy(NpgsqlDataSource from, NpgsqlConnection to)
     {
         if (Of(from) is not { } roots) return;
 
-        var others = to.SslClientAuthenticationOptionsCallback;
+        var configured = to.SslClientAuthenticationOptionsCallback;
         to.SslClientAuthenticationOptionsCallback = options =>
         {
-            others?.Invoke(options);
+            configured?.Invoke(options);
             Trust(options, roots());
         };
     }
@@ -44,7 +44,7 @@ internal static class TrustedRoots
         }
         catch (Exception elsewhere) when (elsewhere is MissingMethodException or TypeLoadException or NotSupportedException)
         {
-            // Not supported: a data source that was built without TLS.
+            // NotSupportedException: the data source was built without TLS.
             return null;
         }
     }

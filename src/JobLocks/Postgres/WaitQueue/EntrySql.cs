@@ -56,7 +56,8 @@ internal static class EntrySql
 
     /// <summary>
     /// Enqueues the run $2 of the store $1 for the key $4, if fewer than $9 runs wait there. A run that has an entry keeps its position: it was woken, and could not
-    /// run. Its queue is read from its entry, since the caller may not know it. Returns the number of runs before it, its earlier key, and its entry, if there is one.
+    /// run. Its queue is read from its entry, since the caller may not know it. Where $11 is true, a parked entry
+    /// of this name belongs to an earlier run, which was deleted: the run does not take over its times and its verdict. Returns the number of runs before it, its earlier key, and its entry, if there is one.
     /// </summary>
     public const string Enqueue =
         $"""
