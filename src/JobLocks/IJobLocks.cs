@@ -2,137 +2,139 @@ using Npgsql;
 
 namespace JobLocks;
 
-/// <summary>Locks by hand: the same locks that <c>[JobLock]</c> takes for a run.</summary>
+/// <summary>Acquires locks from code. They are the same locks that <c>[JobLock]</c> acquires for a run.</summary>
 /// <remarks>
 /// <para>A lock is held until its handle is disposed or the process dies; it never expires while the process lives and reaches its server.</para>
-/// <para>Not re-entrant: a second take of a held name is refused, in this process as in any other.</para>
-/// <para>Those who wait in one process are served in the order of their arrival, and readers do not pass a writer that waits.</para>
+/// <para>Not re-entrant: a held name cannot be acquired a second time, neither by this process nor by another one.</para>
+/// <para>Waiting callers of one process acquire a lock in the order of their arrival. A reader does not pass a waiting writer.</para>
 /// <para>
-/// Where the server has just answered within half a millisecond, one who tries does the round trip on its own thread, which is quicker than
-/// waking another one, and which a token cannot cut short: should the server fall silent at that moment, it ends when the session does.
+/// Where recent round trips to the server took less than half a millisecond on average, the <c>TryAcquire</c> methods perform the round trip on
+/// the calling thread, because waking another thread would take longer. The token cannot cancel such a round trip: if the server stops answering
+/// at that moment, the call ends when the session ends.
 /// </para>
 /// <para>
-/// Thread-safe. The synchronous members block the calling thread, and need no other thread of the pool; prefer their asynchronous twins.
+/// Thread-safe. The synchronous members block the calling thread and need no other thread of the pool. Prefer the asynchronous members. After
+/// the locks were disposed, all members throw <see cref="ObjectDisposedException"/>.
 /// </para>
 /// </remarks>
 /// <example><code>
 /// await using var handle = await locks.TryAcquireAsync("sync(4)", stop);
-/// if (handle is null) return;             // someone else has it
+/// if (handle is null) return;             // the lock is held
 /// await SyncAsync(4, handle.Lost);
 /// </code></example>
 public interface IJobLocks
 {
-    /// <summary>Takes the lock of a name if it is free.</summary>
-    /// <param name="name">The lock name; <see cref="JobLocksOptions.Scope"/> is put before it.</param>
-    /// <param name="stop">Gives up; what is granted all the same is given back.</param>
-    /// <returns>The handle that releases it; null when someone else has it.</returns>
-    /// <exception cref="ArgumentException">The name is empty, or holds half of a surrogate pair.</exception>
-    /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked. Nothing was taken.</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. Nothing was taken.</exception>
+    /// <summary>Acquires the lock of a name if it is free.</summary>
+    /// <param name="name">The lock name. <see cref="JobLocksOptions.Scope"/> is put before it.</param>
+    /// <param name="stop">Cancels the request. A lock that the server grants nevertheless is released.</param>
+    /// <returns>The handle, whose disposal releases the lock; null when the lock is held.</returns>
+    /// <exception cref="ArgumentException">The name is empty, or contains half of a surrogate pair.</exception>
+    /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked. No lock is held.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. No lock is held.</exception>
     Task<JobLockHandle?> TryAcquireAsync(string name, CancellationToken stop = default);
 
-    /// <summary>Takes the lock of a key if it is free: <c>new LockKey(4)</c> is what <c>pg_try_advisory_lock(4)</c> takes.</summary>
-    /// <param name="key">The key, as it is: no scope is put before it.</param>
-    /// <param name="stop">Gives up; what is granted all the same is given back.</param>
-    /// <returns>The handle that releases it; null when someone else has it.</returns>
-    /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked. Nothing was taken.</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. Nothing was taken.</exception>
+    /// <summary>Acquires the lock of a key if it is free: <c>new LockKey(4)</c> is the lock that <c>pg_try_advisory_lock(4)</c> acquires.</summary>
+    /// <param name="key">The key. No scope applies to it.</param>
+    /// <param name="stop">Cancels the request. A lock that the server grants nevertheless is released.</param>
+    /// <returns>The handle, whose disposal releases the lock; null when the lock is held.</returns>
+    /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked. No lock is held.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. No lock is held.</exception>
     Task<JobLockHandle?> TryAcquireAsync(LockKey key, CancellationToken stop = default);
 
-    /// <summary>Takes the lock of a name if it is free for this mode.</summary>
-    /// <param name="name">The lock name; <see cref="JobLocksOptions.Scope"/> is put before it.</param>
-    /// <param name="mode">Readers together, or one writer alone.</param>
-    /// <param name="stop">Gives up; what is granted all the same is given back.</param>
-    /// <returns>The handle that releases it; null when someone else has it, and for a reader also while a writer waits for it.</returns>
+    /// <summary>Acquires the lock of a name in a mode, if it is free for that mode.</summary>
+    /// <param name="name">The lock name. <see cref="JobLocksOptions.Scope"/> is put before it.</param>
+    /// <param name="mode">Exclusive for a writer, shared for readers.</param>
+    /// <param name="stop">Cancels the request. A lock that the server grants nevertheless is released.</param>
+    /// <returns>The handle, whose disposal releases the lock; null when the lock is held, and for a reader also while a writer waits for it.</returns>
     /// <inheritdoc cref="TryAcquireAsync(string, CancellationToken)" path="/exception"/>
     Task<JobLockHandle?> TryAcquireAsync(string name, LockMode mode, CancellationToken stop = default);
 
-    /// <summary>Takes the lock of a key if it is free for this mode.</summary>
-    /// <param name="key">The key, as it is: no scope is put before it.</param>
-    /// <param name="mode">Readers together, or one writer alone.</param>
-    /// <param name="stop">Gives up; what is granted all the same is given back.</param>
-    /// <returns>The handle that releases it; null when someone else has it, and for a reader also while a writer waits for it.</returns>
+    /// <summary>Acquires the lock of a key in a mode, if it is free for that mode.</summary>
+    /// <param name="key">The key. No scope applies to it.</param>
+    /// <param name="mode">Exclusive for a writer, shared for readers.</param>
+    /// <param name="stop">Cancels the request. A lock that the server grants nevertheless is released.</param>
+    /// <returns>The handle, whose disposal releases the lock; null when the lock is held, and for a reader also while a writer waits for it.</returns>
     /// <inheritdoc cref="TryAcquireAsync(LockKey, CancellationToken)" path="/exception"/>
     Task<JobLockHandle?> TryAcquireAsync(LockKey key, LockMode mode, CancellationToken stop = default);
 
-    /// <summary>Takes the lock of a name in a transaction of the caller, with which it ends: the way that works behind every pooler.</summary>
+    /// <summary>Acquires the lock of a name in a transaction of the caller. The lock ends with the transaction. Works behind every pooler.</summary>
     /// <remarks>
-    /// The same lock as elsewhere, taken by another session: it excludes those of this process too, except further takes in the same
-    /// transaction. Disposing the handle does nothing, and its <see cref="JobLockHandle.Lost"/> stays silent: the transaction fails instead.
-    /// Those who wait for the lock notice its end within a second.
+    /// It is the same lock as elsewhere, held by the session of the transaction. So it also excludes other holders in this process, but the same
+    /// transaction can acquire it repeatedly. Disposing the handle does nothing, and <see cref="JobLockHandle.Lost"/> is never cancelled: when the
+    /// connection breaks, the transaction fails. Waiting callers and runs notice the end of the transaction within a second.
     /// </remarks>
-    /// <param name="name">The lock name; <see cref="JobLocksOptions.Scope"/> is put before it.</param>
-    /// <param name="transaction">Open, in the database of these locks, and not in use meanwhile.</param>
-    /// <param name="stop">Gives up, as for any command of the transaction.</param>
-    /// <returns>A handle that names the lock; null when someone else has it.</returns>
-    /// <exception cref="ArgumentException">The name is empty, or holds half of a surrogate pair; or the transaction is over.</exception>
-    /// <exception cref="NpgsqlException">The transaction's connection broke.</exception>
+    /// <param name="name">The lock name. <see cref="JobLocksOptions.Scope"/> is put before it.</param>
+    /// <param name="transaction">An open transaction in the database of these locks. It must not be used by another call meanwhile.</param>
+    /// <param name="stop">Cancels the command, as for any command of the transaction.</param>
+    /// <returns>A handle that identifies the lock; null when the lock is held.</returns>
+    /// <exception cref="ArgumentException">The name is empty, or contains half of a surrogate pair; or the transaction is over.</exception>
+    /// <exception cref="NpgsqlException">The connection of the transaction broke.</exception>
     Task<JobLockHandle?> TryAcquireAsync(string name, NpgsqlTransaction transaction, CancellationToken stop = default);
 
-    /// <summary>Takes the locks of several names, or none of them. Whatever others take in whatever order, nobody waits for ever.</summary>
-    /// <param name="names">At least one; a name that is there twice counts once. <see cref="JobLocksOptions.Scope"/> is put before each.</param>
-    /// <param name="stop">Gives up; what is granted all the same is given back.</param>
-    /// <returns>What releases them; null when someone else has one of them.</returns>
+    /// <summary>Acquires the locks of several names, or none of them. It cannot deadlock, whatever names other callers request in whatever order.</summary>
+    /// <param name="names">At least one lock name. Duplicates count once. <see cref="JobLocksOptions.Scope"/> is put before each.</param>
+    /// <param name="stop">Cancels the request. A lock that the server grants nevertheless is released.</param>
+    /// <returns>The handles, whose disposal releases the locks; null when one of the locks is held.</returns>
     /// <inheritdoc cref="TryAcquireAsync(string, CancellationToken)" path="/exception"/>
     Task<JobLockSet?> TryAcquireAllAsync(IEnumerable<string> names, CancellationToken stop = default);
 
-    /// <summary>Takes the lock of a name, waiting for it if someone else has it.</summary>
-    /// <param name="name">The lock name; <see cref="JobLocksOptions.Scope"/> is put before it.</param>
-    /// <param name="timeout">How long to wait at most; <see cref="Timeout.InfiniteTimeSpan"/> for no limit.</param>
-    /// <param name="stop">Gives up waiting.</param>
-    /// <returns>The handle that releases it.</returns>
-    /// <exception cref="ArgumentException">The name is empty, or holds half of a surrogate pair.</exception>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is negative.</exception>
-    /// <exception cref="TimeoutException">The lock was not free in time. The message names its holder.</exception>
-    /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked. Nothing was taken.</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. Nothing was taken.</exception>
+    /// <summary>Acquires the lock of a name, and waits for it while it is held.</summary>
+    /// <param name="name">The lock name. <see cref="JobLocksOptions.Scope"/> is put before it.</param>
+    /// <param name="timeout">The longest wait; <see cref="Timeout.InfiniteTimeSpan"/> for no limit.</param>
+    /// <param name="stop">Cancels the wait. A lock that the server grants nevertheless is released.</param>
+    /// <returns>The handle, whose disposal releases the lock.</returns>
+    /// <exception cref="ArgumentException">The name is empty, or contains half of a surrogate pair.</exception>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is negative or exceeds 24 days (<see cref="int.MaxValue"/> milliseconds).</exception>
+    /// <exception cref="TimeoutException">The lock was not free within <paramref name="timeout"/>. The message names its holder.</exception>
+    /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked. No lock is held.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. No lock is held.</exception>
     Task<JobLockHandle> AcquireAsync(string name, TimeSpan timeout, CancellationToken stop = default);
 
-    /// <summary>Takes the lock of a key, waiting for it if someone else has it.</summary>
-    /// <param name="key">The key, as it is: no scope is put before it.</param>
-    /// <param name="timeout">How long to wait at most; <see cref="Timeout.InfiniteTimeSpan"/> for no limit.</param>
-    /// <param name="stop">Gives up waiting.</param>
-    /// <returns>The handle that releases it.</returns>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is negative.</exception>
-    /// <exception cref="TimeoutException">The lock was not free in time. The message names its holder.</exception>
-    /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked. Nothing was taken.</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. Nothing was taken.</exception>
+    /// <summary>Acquires the lock of a key, and waits for it while it is held.</summary>
+    /// <param name="key">The key. No scope applies to it.</param>
+    /// <param name="timeout">The longest wait; <see cref="Timeout.InfiniteTimeSpan"/> for no limit.</param>
+    /// <param name="stop">Cancels the wait. A lock that the server grants nevertheless is released.</param>
+    /// <returns>The handle, whose disposal releases the lock.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is negative or exceeds 24 days (<see cref="int.MaxValue"/> milliseconds).</exception>
+    /// <exception cref="TimeoutException">The lock was not free within <paramref name="timeout"/>. The message names its holder.</exception>
+    /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked. No lock is held.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. No lock is held.</exception>
     Task<JobLockHandle> AcquireAsync(LockKey key, TimeSpan timeout, CancellationToken stop = default);
 
-    /// <summary>Takes the lock of a name for this mode, waiting for it if someone else has it.</summary>
-    /// <param name="name">The lock name; <see cref="JobLocksOptions.Scope"/> is put before it.</param>
-    /// <param name="mode">Readers together, or one writer alone.</param>
-    /// <param name="timeout">How long to wait at most; <see cref="Timeout.InfiniteTimeSpan"/> for no limit.</param>
-    /// <param name="stop">Gives up waiting.</param>
-    /// <returns>The handle that releases it.</returns>
+    /// <summary>Acquires the lock of a name in a mode, and waits for it while it is not free for that mode.</summary>
+    /// <param name="name">The lock name. <see cref="JobLocksOptions.Scope"/> is put before it.</param>
+    /// <param name="mode">Exclusive for a writer, shared for readers.</param>
+    /// <param name="timeout">The longest wait; <see cref="Timeout.InfiniteTimeSpan"/> for no limit.</param>
+    /// <param name="stop">Cancels the wait. A lock that the server grants nevertheless is released.</param>
+    /// <returns>The handle, whose disposal releases the lock.</returns>
     /// <inheritdoc cref="AcquireAsync(string, TimeSpan, CancellationToken)" path="/exception"/>
     Task<JobLockHandle> AcquireAsync(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default);
 
-    /// <summary>The synchronous twin of <see cref="TryAcquireAsync(string, CancellationToken)"/>.</summary>
+    /// <summary>The synchronous form of <see cref="TryAcquireAsync(string, CancellationToken)"/>.</summary>
     /// <inheritdoc cref="TryAcquireAsync(string, CancellationToken)"/>
     JobLockHandle? TryAcquire(string name, CancellationToken stop = default);
 
-    /// <summary>The synchronous twin of <see cref="TryAcquireAsync(LockKey, CancellationToken)"/>.</summary>
+    /// <summary>The synchronous form of <see cref="TryAcquireAsync(LockKey, CancellationToken)"/>.</summary>
     /// <inheritdoc cref="TryAcquireAsync(LockKey, CancellationToken)"/>
     JobLockHandle? TryAcquire(LockKey key, CancellationToken stop = default);
 
-    /// <summary>The synchronous twin of <see cref="AcquireAsync(string, TimeSpan, CancellationToken)"/>.</summary>
+    /// <summary>The synchronous form of <see cref="AcquireAsync(string, TimeSpan, CancellationToken)"/>.</summary>
     /// <inheritdoc cref="AcquireAsync(string, TimeSpan, CancellationToken)"/>
     JobLockHandle Acquire(string name, TimeSpan timeout, CancellationToken stop = default);
 
-    /// <summary>The synchronous twin of <see cref="AcquireAsync(LockKey, TimeSpan, CancellationToken)"/>.</summary>
+    /// <summary>The synchronous form of <see cref="AcquireAsync(LockKey, TimeSpan, CancellationToken)"/>.</summary>
     /// <inheritdoc cref="AcquireAsync(LockKey, TimeSpan, CancellationToken)"/>
     JobLockHandle Acquire(LockKey key, TimeSpan timeout, CancellationToken stop = default);
 
-    /// <summary>The synchronous twin of <see cref="TryAcquireAsync(string, LockMode, CancellationToken)"/>.</summary>
+    /// <summary>The synchronous form of <see cref="TryAcquireAsync(string, LockMode, CancellationToken)"/>.</summary>
     /// <inheritdoc cref="TryAcquireAsync(string, LockMode, CancellationToken)"/>
     JobLockHandle? TryAcquire(string name, LockMode mode, CancellationToken stop = default);
 
-    /// <summary>The synchronous twin of <see cref="AcquireAsync(string, LockMode, TimeSpan, CancellationToken)"/>.</summary>
+    /// <summary>The synchronous form of <see cref="AcquireAsync(string, LockMode, TimeSpan, CancellationToken)"/>.</summary>
     /// <inheritdoc cref="AcquireAsync(string, LockMode, TimeSpan, CancellationToken)"/>
     JobLockHandle Acquire(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default);
 
-    /// <summary>The synchronous twin of <see cref="TryAcquireAllAsync(IEnumerable{string}, CancellationToken)"/>.</summary>
+    /// <summary>The synchronous form of <see cref="TryAcquireAllAsync(IEnumerable{string}, CancellationToken)"/>.</summary>
     /// <inheritdoc cref="TryAcquireAllAsync(IEnumerable{string}, CancellationToken)"/>
     JobLockSet? TryAcquireAll(IEnumerable<string> names, CancellationToken stop = default);
 }

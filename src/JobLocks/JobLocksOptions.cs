@@ -2,75 +2,77 @@ using JobLocks.Primitives;
 
 namespace JobLocks;
 
-/// <summary>Settings of the locks of one process. Checked when the host starts, or by <see cref="AdvisoryLocks"/>' <c>Connect</c>.</summary>
+/// <summary>Settings for the locks of one process. They are validated when the host starts, or by <c>Connect</c> of <see cref="AdvisoryLocks"/>.</summary>
 public sealed class JobLocksOptions
 {
-    /// <summary>Put before every lock name, so that two applications that share a database do not meet by accident.</summary>
+    /// <summary>The prefix of every lock name. It separates the locks of applications that share a database.</summary>
     /// <value>Default null: no scope. With <c>billing</c>, the name <c>sync(4)</c> becomes <c>billing:sync(4)</c>.</value>
     public string? Scope { get; set; }
 
-    /// <summary>The schema of our few objects: the fencing tokens, the limits that processes declare, the SQL function of the key.</summary>
-    /// <value>Default <c>joblocks</c>. Null: none is created and none is used; locks work all the same.</value>
+    /// <summary>The database schema for the objects of JobLocks: wait queue, fencing tokens, limits, inspection, the SQL function of the key.</summary>
+    /// <value>Default <c>joblocks</c>. Null: no schema is created or used. Locks work without it; runs cannot wait in the queue and are rescheduled.</value>
     public string? Schema { get; set; } = "joblocks";
 
     /// <summary>Whether the schema is created or upgraded when the first session opens.</summary>
-    /// <value>Default true. False: <c>docs/schema.sql</c> was run by hand.</value>
+    /// <value>Default true. Set it to false where <c>docs/schema.sql</c> was run by hand.</value>
     public bool PrepareSchema { get; set; } = true;
 
     /// <summary>
-    /// The role that keeps the schema, where it is neither the role of this connection, nor one that this role is a member of, nor the owner of the database, nor a
-    /// superuser. Triggers and functions of the owner of a table run with the rights of whoever uses it, so objects of other roles are refused.
+    /// A further role that may own the schema. Always accepted are the role of this connection, roles that it is a member of, the owner of the
+    /// database, and superusers. Objects of any other role are refused, because triggers and functions on a table run with the rights of the role
+    /// that uses the table.
     /// </summary>
-    /// <value>Default null: no other role.</value>
+    /// <value>Default null: no further role.</value>
     public string? SchemaOwner { get; set; }
 
-    /// <summary>The server frees the locks of a process that it has not heard from for this long. The process counts them as lost before that.</summary>
+    /// <summary>After how long without a message from a process the server releases its locks. The process declares them lost before that.</summary>
     /// <value>
-    /// Default 30 seconds. From 2 seconds to one hour, and at least three times <see cref="HeartbeatInterval"/>. The last sixth of it is for
-    /// runs to stop in. A server before version 14 cannot do its part.
+    /// Default 30 seconds. From 2 seconds to one hour, and at least three times <see cref="HeartbeatInterval"/>. The last sixth of this time remains
+    /// for the runs to stop. A server before version 14 cannot end an idle session, so it releases such locks later.
     /// </value>
     public TimeSpan LostAfter { get; set; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>How often an idle session proves that its connection still stands.</summary>
+    /// <summary>How often an idle session proves that its connection works.</summary>
     /// <value>Default 5 seconds. From 100 milliseconds to a third of <see cref="LostAfter"/>.</value>
     public TimeSpan HeartbeatInterval { get; set; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>The latest moment at which a free lock is noticed for which runs wait, where its holder died or a signal was lost.</summary>
+    /// <summary>How often a sweep searches for waiting runs whose lock is free, because its holder has died or a wake-up was lost.</summary>
     /// <value>Default 1 second. From 100 milliseconds to one minute.</value>
     public TimeSpan SweepInterval { get; set; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>How many runs may wait in line under one lock name. A further one is rescheduled, and the record says so.</summary>
-    /// <value>Default 10,000. From 1 to 1,000,000. Each run that comes counts those before it, so a long line makes coming slower.</value>
+    /// <summary>How many runs may wait for one lock name. A further run is rescheduled, and its record says so.</summary>
+    /// <value>Default 10,000. From 1 to 1,000,000. Each new run counts the runs ahead of it, so a long queue slows down new runs.</value>
     public int LongestWaitQueue { get; set; } = 10_000;
 
     /// <summary>
-    /// How long the places of runs are kept whose job store no process serves, in case one comes back. They let all others past meanwhile. The runs stay
-    /// in their store, and wait again when it is served. Stores in the memory of a process are given up after <see cref="LostAfter"/>.
+    /// How long the queue entries of a job store are kept while no process serves that store. Meanwhile all other runs may bypass them. After that
+    /// the entries are removed. The runs remain in their store, and wait again when a process serves it. For a store in the memory of a process,
+    /// the entries are kept for <see cref="LostAfter"/>.
     /// </summary>
-    /// <value>Default one day. From one second to one year. Counts from when a process of this application first sees it.</value>
+    /// <value>Default one day. From one second to one year. It counts from the moment when a process first sees that the store is not served.</value>
     public TimeSpan KeepUnservedFor { get; set; } = TimeSpan.FromDays(1);
 
-    /// <summary>How this process appears to others as the holder of a lock: the <c>application_name</c> of its session.</summary>
+    /// <summary>The name under which this process is shown as the holder of locks: the <c>application_name</c> of its session.</summary>
     /// <value>Default: entry assembly, host and process id, such as <c>ClientSync@web-3:812</c>. At most 63 bytes.</value>
     public string ApplicationName { get; set; } = ProcessName.Default;
 
-    /// <summary>Whether metrics and traces carry the name of a lock, as the tag <c>joblocks.lock.name</c>, besides the template of its rule.</summary>
-    /// <value>Default false: where names hold arguments there is no end of them, and each is a time series of its own in most stores of metrics.</value>
+    /// <summary>Whether metrics and traces have the lock name as the tag <c>joblocks.lock.name</c>, in addition to the template of the rule.</summary>
+    /// <value>Default false: lock names with arguments are unlimited in number, and most metric stores keep a time series for each.</value>
     public bool NamesInTelemetry { get; set; }
 
     /// <summary>
-    /// Whether each lock that is acquired by hand remembers the stack of its caller, for the warning about a <see cref="JobLockHandle"/> that was
-    /// never disposed. Costs some ten microseconds for each lock.
+    /// Whether the stack of the caller is captured for each lock that code acquires by hand. The warning about a <see cref="JobLockHandle"/> that
+    /// was not disposed shows it. It costs about ten microseconds for each lock.
     /// </summary>
     /// <value>Default: true where the entry assembly was built without optimisation, as <c>dotnet build</c> does by default; otherwise false.</value>
     public bool CaptureStackOnAcquire { get; set; } = ProcessName.IsDebugBuild;
 
-    /// <summary>How long a run in the line has time to come when its turn has come. After that it keeps its place, but others may pass.</summary>
+    /// <summary>How long a woken run has precedence over the runs behind it. After that it keeps its entry, but other runs may bypass it.</summary>
     internal TimeSpan TurnLasts { get; set; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>How long a server that has let us in may be silent before a session is open.</summary>
+    /// <summary>How long the server may stay silent while a session is being opened, once it has accepted the connection.</summary>
     internal TimeSpan OpensWithin { get; set; } = TimeSpan.FromSeconds(15);
 
-    /// <summary>How long before the server the process counts its locks as lost.</summary>
+    /// <summary>By how much the process declares its locks lost before the server releases them.</summary>
     internal TimeSpan LossMargin => LostAfter / 6;
 }

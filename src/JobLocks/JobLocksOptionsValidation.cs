@@ -4,7 +4,7 @@ using Microsoft.Extensions.Options;
 
 namespace JobLocks;
 
-/// <summary>Says all that is wrong with the options at once, before the first run.</summary>
+/// <summary>Validates the options before the first run, and reports all mistakes at once. Thread-safe.</summary>
 internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptions>
 {
     private static readonly TimeSpan ShortestHeartbeat = TimeSpan.FromMilliseconds(100);
@@ -14,7 +14,7 @@ internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptio
     private static readonly TimeSpan LongestSweep = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan ShortestKept = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LongestKept = TimeSpan.FromDays(365);
-    private const int MostInLine = 1_000_000;
+    private const int LargestWaitQueue = 1_000_000;
 
     public ValidateOptionsResult Validate(string? name, JobLocksOptions options)
     {
@@ -55,7 +55,7 @@ internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptio
         if (options.SweepInterval < ShortestSweep || options.SweepInterval > LongestSweep)
             errors.AddError($"must be from {ShortestSweep} to {LongestSweep}, but is {options.SweepInterval}. One second is a good start.", nameof(JobLocksOptions.SweepInterval));
 
-        if (options.LongestWaitQueue is < 1 or > MostInLine)
+        if (options.LongestWaitQueue is < 1 or > LargestWaitQueue)
             errors.AddError($"must be from 1 to 1,000,000, but is {options.LongestWaitQueue}.", nameof(JobLocksOptions.LongestWaitQueue));
 
         if (options.KeepUnservedFor < ShortestKept || options.KeepUnservedFor > LongestKept)

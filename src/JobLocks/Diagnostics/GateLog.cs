@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Diagnostics;
 
-/// <summary>What the gate says. Ids from 100.</summary>
+/// <summary>The log messages of the gate. Event ids from 100.</summary>
 internal static partial class GateLog
 {
     [LoggerMessage(101, LogLevel.Debug, "Job {JobId} is admitted under {LockName} ({LockKey})")]

@@ -2,8 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace JobLocks.Diagnostics;
 
-/// <summary>How metrics and traces name a lock.</summary>
-/// <param name="Template">The template of the rule; null for a lock that code acquired by hand.</param>
-/// <param name="Name">The lock name; null for a lock that is known by its key alone.</param>
+/// <summary>Identifies a lock in metrics and traces.</summary>
+/// <param name="Template">The template of the rule; null where code acquired the lock by hand.</param>
+/// <param name="Name">The lock name; null where only the key is known.</param>
 [StructLayout(LayoutKind.Auto)]
 internal readonly record struct LockLabel(string? Template, string? Name);

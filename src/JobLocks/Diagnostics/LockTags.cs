@@ -4,8 +4,8 @@ using JobLocks.Primitives;
 namespace JobLocks.Diagnostics;
 
 /// <summary>
-/// By what metrics and traces are told apart. A lock goes by its rule's template: there is no end of names, and so they stand there only where
-/// an option asks for them.
+/// The tags of metrics and traces. The template of the rule identifies a lock. Lock names are unlimited in number, so they are tags only where
+/// <see cref="JobLocksOptions.NamesInTelemetry"/> is set.
 /// </summary>
 internal static class LockTags
 {
@@ -18,7 +18,7 @@ internal static class LockTags
     /// <summary>The tags of a lock.</summary>
     /// <param name="label">The lock.</param>
     /// <param name="withName">Whether the lock name is a tag.</param>
-    /// <param name="scheduler">The scheduler of the run; null for a lock that code acquired by hand.</param>
+    /// <param name="scheduler">The scheduler of the run; null for no tag.</param>
     public static TagList Of(LockLabel label, bool withName, string? scheduler = null)
     {
         var tags = default(TagList);

@@ -3,10 +3,10 @@ using System.Diagnostics;
 namespace JobLocks.Diagnostics;
 
 /// <summary>
-/// The spans of a run that asks for its locks. They belong to the activity in which the scheduler asks, and are linked to the one that made the
-/// job, where the scheduler keeps it. Costs a look at a flag while nobody listens. Thread-safe.
+/// The spans of a run that requests its locks. Their parent is the current activity of the scheduler. They are linked to the activity that created
+/// the job, where the scheduler keeps it. While no listener is attached, a span costs one check of a flag. Thread-safe.
 /// </summary>
-/// <param name="tagsNames">Whether they carry the name of the lock, and not its template alone.</param>
+/// <param name="tagsNames">Whether the spans contain the lock name in addition to the template.</param>
 internal sealed class LockTraces(bool tagsNames)
 {
     public const string Take = "joblocks.take";
@@ -15,27 +15,28 @@ internal sealed class LockTraces(bool tagsNames)
 
     private static readonly ActivitySource Source = new(LockMeter.Name);
 
-    /// <summary>A run asks for its locks, until this is disposed.</summary>
+    /// <summary>Starts the span in which a run requests its locks. Disposing the activity ends the span.</summary>
     public Activity? Begin(TracedRun run, LockLabel label) => Start(Take, run, label, since: default);
 
-    /// <summary>The answer to a run that asked for its locks.</summary>
-    /// <param name="take">The span of that run.</param>
+    /// <summary>Adds the answer of the gate to the span of a run.</summary>
+    /// <param name="span">The span of <see cref="Begin"/>; null where there is no listener.</param>
     /// <param name="outcome">The outcome.</param>
-    /// <param name="error">Why the run failed, or could not be answered; null for any other outcome.</param>
-    public static void Answered(Activity? take, string outcome, string? error)
+    /// <param name="error">Why the run fails, or why the lock server could not be asked; null for any other outcome.</param>
+    public static void Answered(Activity? span, string outcome, string? error)
     {
-        take?.SetTag(LockTags.Outcome, outcome);
-        if (error is not null) take?.SetStatus(ActivityStatusCode.Error, error);
+        span?.SetTag(LockTags.Outcome, outcome);
+        if (error is not null) span?.SetStatus(ActivityStatusCode.Error, error);
     }
 
-    /// <summary>A run is admitted that has waited since then, by the clock of the server.</summary>
+    /// <summary>Records the span of the wait of an admitted run, from <paramref name="since"/> until now. The start is a time of the server's clock.</summary>
     public void Waited(TracedRun run, LockLabel label, DateTimeOffset since) => Start(Wait, run, label, since)?.Dispose();
 
     /// <summary>
-    /// A scheduler stores a run of ours, until this is disposed. It takes the current activity for the one that made the job: so that is
-    /// one that belongs to what made it in truth.
+    /// Starts the span in which a scheduler stores a run again. The scheduler records the current activity as the creator of the job, so this span
+    /// is a child of the activity that has really created the job. Disposing the activity ends the span.
     /// </summary>
-    public static Activity? Store(ActivityContext? made) => made is { } trace ? Source.StartActivity(Reschedule, ActivityKind.Internal, trace) : null;
+    /// <param name="creator">The activity that created the job; null where it is unknown, which gives no span.</param>
+    public static Activity? Store(ActivityContext? creator) => creator is { } trace ? Source.StartActivity(Reschedule, ActivityKind.Internal, trace) : null;
 
     private Activity? Start(string name, TracedRun run, LockLabel label, DateTimeOffset since)
     {

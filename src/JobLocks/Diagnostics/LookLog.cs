@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Diagnostics;
 
-/// <summary>What is said about those who look, and what they ask for. Ids from 600.</summary>
+/// <summary>The log messages of inspection and of the actions of users. Event ids from 600.</summary>
 internal static partial class LookLog
 {
     [LoggerMessage(601, LogLevel.Warning, "Who holds what cannot be written down at {Server}: those who look see less for a while")]

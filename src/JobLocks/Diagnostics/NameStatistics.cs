@@ -1,21 +1,21 @@
 namespace JobLocks.Diagnostics;
 
-/// <summary>What happened under one name since it was last written down.</summary>
+/// <summary>The statistics of one lock name that are not yet written to the database. Not thread-safe: <see cref="StatisticsCounter"/> guards it.</summary>
 internal sealed class NameStatistics(LockKey key, string name)
 {
     public LockKey Key => key;
 
     public string Name => name;
 
-    /// <summary>How often it was held and let go.</summary>
+    /// <summary>How often the lock was released.</summary>
     public long Runs { get; set; }
 
-    /// <summary>For how long altogether.</summary>
+    /// <summary>For how long the lock was held in total.</summary>
     public TimeSpan Held { get; set; }
 
-    /// <summary>How many runs were refused and did not wait.</summary>
+    /// <summary>How many runs were refused and did not enter the queue.</summary>
     public long Refused { get; set; }
 
-    /// <summary>How many stood in its line.</summary>
+    /// <summary>How many runs entered the queue.</summary>
     public long Waited { get; set; }
 }

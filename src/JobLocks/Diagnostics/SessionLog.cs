@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Diagnostics;
 
-/// <summary>What the session says. Ids from 200.</summary>
+/// <summary>The log messages of the session. Event ids from 200.</summary>
 internal static partial class SessionLog
 {
     [LoggerMessage(201, LogLevel.Information, "The lock session is open: {Server}, backend {Backend}")]

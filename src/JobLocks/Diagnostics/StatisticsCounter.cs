@@ -2,65 +2,65 @@ using System.Runtime.InteropServices;
 
 namespace JobLocks.Diagnostics;
 
-/// <summary>Counts what happens under each name, off the path of the run but for an addition. Thread-safe.</summary>
+/// <summary>Counts the statistics of each lock name. A call only adds numbers in memory, so it does not delay the run. Thread-safe.</summary>
 internal sealed class StatisticsCounter
 {
-    // Between two times that it is written down. Beyond it, new names are not counted.
+    // The most names between two calls of Take. Beyond that, new names are not counted.
     private const int MostNames = 10_000;
 
     private readonly Lock _sync = new();
-    private Dictionary<LockKey, NameStatistics?> _tallies = [];
+    private Dictionary<LockKey, NameStatistics?> _byName = [];
 
-    /// <summary>A lock was held and is let go.</summary>
+    /// <summary>Counts the release of a lock, and for how long it was held. A lock without a name is not counted.</summary>
     public void Ran(LockKey key, string? name, TimeSpan held)
     {
         if (name is null) return;
 
         lock (_sync)
         {
-            if (TallyOf(key, name) is not { } tally) return;
+            if (StatisticsOf(key, name) is not { } statistics) return;
 
-            tally.Runs++;
-            tally.Held += held;
+            statistics.Runs++;
+            statistics.Held += held;
         }
     }
 
-    /// <summary>A run was refused and does not wait.</summary>
+    /// <summary>Counts a run that was refused and does not wait.</summary>
     public void Refused(LockKey key, string name)
     {
         lock (_sync)
         {
-            if (TallyOf(key, name) is { } tally) tally.Refused++;
+            if (StatisticsOf(key, name) is { } statistics) statistics.Refused++;
         }
     }
 
-    /// <summary>A run stands in the line.</summary>
+    /// <summary>Counts a run that has entered the wait queue.</summary>
     public void Waited(LockKey key, string name)
     {
         lock (_sync)
         {
-            if (TallyOf(key, name) is { } tally) tally.Waited++;
+            if (StatisticsOf(key, name) is { } statistics) statistics.Waited++;
         }
     }
 
-    /// <summary>What was counted since the last time; for the caller alone from now on.</summary>
+    /// <summary>Returns the statistics since the previous call, and starts again at zero. The result belongs to the caller.</summary>
     public IReadOnlyCollection<NameStatistics> Take()
     {
         lock (_sync)
         {
-            if (_tallies.Count == 0) return [];
+            if (_byName.Count == 0) return [];
 
-            var taken = _tallies;
-            _tallies = [];
-            return [.. taken.Values.OfType<NameStatistics>().OrderBy(static tally => tally.Key.Value)];
+            var taken = _byName;
+            _byName = [];
+            return [.. taken.Values.OfType<NameStatistics>().OrderBy(static statistics => statistics.Key.Value)];
         }
     }
 
-    private NameStatistics? TallyOf(LockKey key, string name)
+    private NameStatistics? StatisticsOf(LockKey key, string name)
     {
-        if (_tallies.Count >= MostNames) return _tallies.GetValueOrDefault(key);
+        if (_byName.Count >= MostNames) return _byName.GetValueOrDefault(key);
 
-        ref var tally = ref CollectionsMarshal.GetValueRefOrAddDefault(_tallies, key, out _);
-        return tally ??= new(key, name);
+        ref var statistics = ref CollectionsMarshal.GetValueRefOrAddDefault(_byName, key, out _);
+        return statistics ??= new(key, name);
     }
 }

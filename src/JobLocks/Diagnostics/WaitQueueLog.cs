@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Diagnostics;
 
-/// <summary>What the line says. Ids from 400.</summary>
+/// <summary>The log messages of the wait queue. Event ids from 400.</summary>
 internal static partial class WaitQueueLog
 {
     [LoggerMessage(401, LogLevel.Warning, "The line at {Server} cannot be asked: who waits is woken by a later sweep")]

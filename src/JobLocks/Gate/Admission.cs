@@ -3,26 +3,26 @@ using JobLocks.WaitQueue;
 
 namespace JobLocks.Gate;
 
-/// <summary>The gate's answer: one of the three nested records.</summary>
+/// <summary>The gate's answer to a run. Each answer is one of the three nested records.</summary>
 internal abstract record Admission
 {
     private Admission()
     {
     }
 
-    /// <summary>What came of it, as it is counted.</summary>
+    /// <summary>The value of the tag <c>joblocks.outcome</c> in metrics and traces.</summary>
     public abstract string Outcome { get; }
 
-    /// <summary>Why the run failed, or could not be answered; null for any other answer.</summary>
+    /// <summary>Why the run fails, or why the lock server could not be asked; null for any other answer.</summary>
     public virtual string? Error => null;
 
-    /// <summary>The run may go on; whoever asked must dispose this when it is over, however it ends.</summary>
-    /// <param name="Handles">One for each lock, as declared.</param>
+    /// <summary>The run holds its locks and may start. The caller must dispose this when the run ends, whatever its result.</summary>
+    /// <param name="Handles">One for each lock, in the order of declaration.</param>
     internal sealed record Admitted(IReadOnlyList<JobLockHandle> Handles) : Admission, IDisposable
     {
         public JobLockHandle First => Handles[0];
 
-        /// <summary>The position in the wait queue that it has left; null where it had none.</summary>
+        /// <summary>The queue entry that the run had before it was admitted; null where it had none.</summary>
         public QueueEntry? Left { get; init; }
 
         public override string Outcome => "admitted";
@@ -33,13 +33,13 @@ internal abstract record Admission
         }
     }
 
-    /// <summary>The run may not go on now.</summary>
-    /// <param name="What">What to do with it.</param>
-    /// <param name="Reason">For the record: which lock, who holds it, since when.</param>
-    /// <param name="RetryAfter">For <see cref="OnConflict.Reschedule"/>: how long until the next try.</param>
+    /// <summary>The run may not start now.</summary>
+    /// <param name="What">What the scheduler does with the run.</param>
+    /// <param name="Reason">Text for the scheduler's record of the run: the lock, its holder, since when it is held.</param>
+    /// <param name="RetryAfter">For <see cref="OnConflict.Reschedule"/>: the delay before the next attempt.</param>
     internal sealed record Refused(OnConflict What, string Reason, TimeSpan RetryAfter) : Admission
     {
-        /// <summary>Whether there was no answer: nobody is known to stand in the way.</summary>
+        /// <summary>Whether the lock server could not be asked. Then no conflict is known.</summary>
         public bool IsUnavailable { get; init; }
 
         public override string Outcome => IsUnavailable ? "unavailable" : What switch
@@ -52,14 +52,14 @@ internal abstract record Admission
         public override string? Error => IsUnavailable || What == OnConflict.Fail ? Reason : null;
     }
 
-    /// <summary>The run stands in the line. Whoever asked must park it in its store, and then say so to the gate.</summary>
-    /// <param name="Place">Where it stands.</param>
-    /// <param name="Address">How it will be found.</param>
-    /// <param name="Reason">For the record: which lock, who holds it, which place.</param>
-    /// <param name="AtMost">When the store is to start it by itself: the last resort, should nobody be left to wake it.</param>
+    /// <summary>The run waits in the wait queue. The caller must park it in its job store, and then call <see cref="JobGate.ParkedAsync"/>.</summary>
+    /// <param name="Place">The queue entry of the run.</param>
+    /// <param name="Address">How the dispatcher finds the run in its job store.</param>
+    /// <param name="Reason">Text for the scheduler's record of the run: the lock, its holder, the position.</param>
+    /// <param name="AtMost">After how long the job store starts the run without a wake-up. It is the fallback where no process is left to wake the run.</param>
     internal sealed record Waits(QueueEntry Place, RunAddress Address, string Reason, TimeSpan AtMost) : Admission
     {
-        /// <summary>Which one it is of those that wait: 1 for the next.</summary>
+        /// <summary>The position in the wait queue, from 1.</summary>
         public required int Position { get; init; }
 
         public override string Outcome => "waits";

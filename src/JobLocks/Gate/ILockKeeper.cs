@@ -6,46 +6,46 @@ using JobLocks.WaitQueue;
 namespace JobLocks.Gate;
 
 /// <summary>
-/// What the gate needs of whoever keeps the locks. A caller without an asynchronous way says that it blocks: then nothing is awaited, and the
-/// task has ended when it is returned.
+/// The lock backend as the gate uses it. A caller that cannot await passes <c>blocks: true</c>: then the method blocks the calling thread and
+/// returns a completed task. Thread-safe.
 /// </summary>
 internal interface ILockKeeper
 {
-    /// <summary>Put before every lock name; null for none.</summary>
+    /// <summary>The prefix of every lock name; null for none.</summary>
     string? Scope { get; }
 
-    /// <summary>Whether it was disposed; false where that is not known.</summary>
+    /// <summary>Whether the backend was disposed; false where the implementation does not know.</summary>
     bool IsClosed => false;
 
-    /// <summary>What a person is told of an error: by default its message.</summary>
+    /// <summary>The text of an error in logs and records: by default its message.</summary>
     string CauseOf(Exception error) => error.Message;
 
-    /// <summary>Where runs wait.</summary>
+    /// <summary>The queue in which runs wait.</summary>
     IWaitQueue WaitQueue { get; }
 
-    /// <summary>Looks at locks, of whatever process.</summary>
+    /// <summary>Reads the state of locks, for all processes.</summary>
     IPageInspector Inspection { get; }
 
-    /// <summary>What is measured.</summary>
+    /// <summary>The metrics.</summary>
     LockMeter Meter { get; }
 
-    /// <summary>What traces show.</summary>
+    /// <summary>The traces.</summary>
     LockTraces Traces { get; }
 
-    /// <summary>Counts what happens under each name.</summary>
+    /// <summary>The statistics of each lock name.</summary>
     StatisticsCounter Ledger { get; }
 
-    /// <summary>Takes all of some locks, each key once, or none of them.</summary>
-    /// <param name="requests">What is wanted, in any order.</param>
-    /// <param name="run">Whom to name as the holder.</param>
-    /// <param name="place">The place of the run in the line; null for a newcomer, who goes behind all that stand there.</param>
-    /// <param name="blocks">Whether the caller has no asynchronous way.</param>
-    /// <param name="stop">Gives up; what is granted all the same is given back.</param>
-    /// <exception cref="JobLocksUnavailableException">The locks cannot be asked. Nothing was taken.</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. Nothing is held.</exception>
+    /// <summary>Acquires all requested locks, each key once, or none of them.</summary>
+    /// <param name="requests">The lock requests, in any order.</param>
+    /// <param name="run">The run that is recorded as the holder.</param>
+    /// <param name="place">The queue entry of the run; null where it has none. A run without an entry may not bypass any waiting run.</param>
+    /// <param name="blocks">Whether to block the calling thread instead of awaiting.</param>
+    /// <param name="stop">Cancels the request. A lock that the server grants nevertheless is released.</param>
+    /// <exception cref="JobLocksUnavailableException">The lock server cannot be asked. No lock is held.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. No lock is held.</exception>
     ValueTask<AcquireResult> TryTakeAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? place, bool blocks, CancellationToken stop);
 
-    /// <summary>Who has a lock right now, or one of its slots; null when nobody does any more.</summary>
-    /// <exception cref="JobLocksUnavailableException">The locks cannot be asked.</exception>
+    /// <summary>The current holder of a lock or of one of its slots; null when the lock is free by now.</summary>
+    /// <exception cref="JobLocksUnavailableException">The lock server cannot be asked.</exception>
     ValueTask<Holder?> FindHolderAsync(LockRequest request, bool blocks, CancellationToken stop);
 }

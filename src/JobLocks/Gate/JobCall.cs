@@ -7,41 +7,43 @@ using JobLocks.WaitQueue;
 
 namespace JobLocks.Gate;
 
-/// <summary>One run as a scheduler hands it over: the job, its arguments, and the rules it was declared with.</summary>
+/// <summary>One run as its scheduler passes it to the gate: the job, its arguments and its rules.</summary>
 internal sealed record JobCall : JobInvocation
 {
-    /// <summary>Which scheduler, as holders are shown: <c>Hangfire</c>.</summary>
+    /// <summary>The name of the scheduler as it is shown: <c>Hangfire</c>.</summary>
     public required string Scheduler { get; init; }
 
-    /// <summary>The scheduler's own name for this run, in one line: it stands in logs and in reasons.</summary>
+    /// <summary>The scheduler's own id of this run, made one line: logs and reasons contain it.</summary>
     public required string JobId { get; init => field = DisplayText.OneLine(value); }
 
-    /// <summary>The same for a person.</summary>
+    /// <summary><see cref="JobId"/>, shortened for display.</summary>
     public string ShownId => DisplayText.Name(JobId, DisplayText.LongestRun);
 
-    /// <summary>The same for traces.</summary>
+    /// <summary>The run as traces show it.</summary>
     public TracedRun Traced => new(Scheduler, ShownId, Trace);
 
-    /// <summary>Which store keeps the run, for those who look; null where that is not known. Does not throw.</summary>
+    /// <summary>Returns the id of the job store that keeps the run, for dashboards; null where it is unknown. Does not throw.</summary>
     public Func<string?> Store { get; init; } = static () => null;
 
+    /// <summary>The rules of the job, in the order of declaration.</summary>
     public required IReadOnlyList<LockRule> Rules { get; init; }
 
-    /// <summary>The activity that made the job, where the scheduler keeps it: the run is linked to it.</summary>
+    /// <summary>The activity that created the job, to which the span of the run is linked; null where the scheduler does not keep it.</summary>
     public ActivityContext? Trace { get; init; }
 
     /// <summary>
-    /// Whether this run was started before and did not end (a recovery, a second fetch, a retry of Quartz): a conflict only reschedules it.
-    /// Asked only on a conflict that would end it, since it may cost a look into the store.
+    /// Returns whether this run was started before and did not end (a recovery, a second fetch, a retry of Quartz). A conflict then only
+    /// reschedules the run. The gate calls it only for a conflict that would end the run, because it may query the job store.
     /// </summary>
     public Func<bool> WasStartedBefore { get; init; } = static () => false;
 
-    /// <summary>Whether the run may stand in the line already: it was parked there, or may have been.</summary>
+    /// <summary>Whether the run may already have a queue entry. False only where it was certainly never parked.</summary>
     public bool MayWaitInQueue { get; init; }
 
     /// <summary>
-    /// Where the run is found while it waits; null where it cannot be parked, and is rescheduled instead. Asked only where it may have to wait,
-    /// since it may cost a look into the store. For one that stands in the line already, the queue need not be known.
+    /// Returns the address under which the run is found while it waits; null where it cannot be parked, and is rescheduled instead. The gate
+    /// calls it only for a run that may have to wait, because it may query the job store. The argument is true where the run has no queue entry
+    /// yet. Where it has one, <see cref="RunAddress.Queue"/> may stay empty.
     /// </summary>
     public Func<bool, RunAddress?> Address { get; init; } = static _ => null;
 }

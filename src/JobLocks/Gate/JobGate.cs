@@ -8,33 +8,33 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace JobLocks.Gate;
 
-/// <summary>Where a run asks to enter. The only place that decides. Thread-safe.</summary>
-internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
+/// <summary>Decides whether a run may start: the only type that does. Thread-safe.</summary>
+internal sealed partial class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 {
-    /// <summary>What the reason of a run that waits begins with: the stores know it by that.</summary>
+    /// <summary>The prefix of the reason of a run that waits. The job stores recognise such a run by it.</summary>
     public const string WaitReason = "Waiting for ";
 
-    /// <summary>What the reason of a run begins with that was put off: if it stood in the line, it stands there still.</summary>
+    /// <summary>The prefix of the reason of a rescheduled run. If such a run had a queue entry, it may still have it.</summary>
     public const string PutOffReason = "Rescheduled";
 
-    // Where runs that stood before this one were gone, or the holder was.
+    // The locks are requested again where runs ahead of this one no longer existed, or where the holder has released the lock.
     private const int MostTries = 4;
 
     private readonly Queueing _queueing = new(locks, log);
-    private readonly SelfWaits _ownJobs = new(log);
-    private readonly LogThrottle _unavailable = new();
+    private readonly SelfWaits _selfWaits = new(log);
+    private readonly LogThrottle _unavailableThrottle = new();
 
-    /// <summary>For those who carry out what is decided here.</summary>
+    /// <summary>Creates the loggers of the adapters, which carry out the decisions.</summary>
     public ILoggerFactory Loggers { get; private init; } = NullLoggerFactory.Instance;
 
-    /// <summary>Whether the locks were disposed: it lets no run through any more.</summary>
+    /// <summary>Whether the locks were disposed. Then no run is admitted any more.</summary>
     public bool IsClosed => locks.IsClosed;
 
-    /// <summary>Looks at the locks, for a dashboard.</summary>
+    /// <summary>Reads the state of the locks, for a dashboard.</summary>
     public IPageInspector Inspection => locks.Inspection;
 
-    /// <summary>The gate to locks that were made without a container.</summary>
-    /// <exception cref="ArgumentException">The locks are none of ours.</exception>
+    /// <summary>Creates a gate for locks that were created without a container.</summary>
+    /// <exception cref="ArgumentException"><paramref name="locks"/> is no implementation of JobLocks.</exception>
     public static JobGate To(IJobLocks locks, ILoggerFactory? loggers = null)
     {
         ArgumentNullException.ThrowIfNull(locks);
@@ -44,58 +44,59 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
             : throw new ArgumentException($"A {locks.GetType().Name} cannot lock runs. Use {nameof(AdvisoryLocks)}.{nameof(AdvisoryLocks.Connect)}(connectionString).", nameof(locks));
     }
 
-    /// <summary>Has runs of a store woken from this process.</summary>
+    /// <summary>From now on this process wakes runs of a job store.</summary>
     public void Serve(IRunStore store) => locks.WaitQueue.Serve(store);
 
-    /// <summary>Leaves the runs of a store to other processes.</summary>
+    /// <summary>From now on this process does not wake runs of a job store any more; other processes may.</summary>
     public void Forget(IRunStore store) => locks.WaitQueue.Forget(store);
 
-    /// <summary>Takes all locks of a run or none of them.</summary>
-    /// <exception cref="JobLockRuleException">A lock name cannot be made for this run: it must fail, never run.</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. Nothing is held.</exception>
+    /// <summary>Acquires all locks of a run or none of them.</summary>
+    /// <exception cref="JobLockRuleException">A lock name cannot be built for this run. The run must fail and must not start.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. No lock is held.</exception>
     public Task<Admission> TryEnterAsync(JobCall call, CancellationToken stop) => EnterAsync(call, blocks: false, stop).AsTask();
 
-    /// <summary>The same for a scheduler without an asynchronous way: needs no thread but the caller's and the session's.</summary>
-    /// <exception cref="JobLockRuleException">A lock name cannot be made for this run: it must fail, never run.</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. Nothing is held.</exception>
+    /// <summary>The same for a scheduler that cannot await. Blocks the caller, and needs no thread but the caller's and the session's.</summary>
+    /// <exception cref="JobLockRuleException">A lock name cannot be built for this run. The run must fail and must not start.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. No lock is held.</exception>
     public Admission TryEnter(JobCall call, CancellationToken stop) => Blocking.Wait(EnterAsync(call, blocks: true, stop).AsTask());
 
-    /// <summary>A job was made, perhaps by a run that has the lock which the job needs.</summary>
-    /// <param name="made">The job; asked for only inside of such a run.</param>
-    public void Made(Func<JobCall?> made)
+    /// <summary>Call it when a job was created. A warning follows where the creating run holds the lock that the job needs.</summary>
+    /// <param name="created">Returns the created job; null where it has no locks. Called only inside a run that holds a lock.</param>
+    public void Made(Func<JobCall?> created)
     {
-        if (JobLockHandle.Current is { IsReleased: false } handle && made() is { } call) _ownJobs.Made(handle, call, locks.Scope);
+        if (JobLockHandle.Current is { IsReleased: false } handle && created() is { } call) _selfWaits.OnJobCreated(handle, call, locks.Scope);
     }
 
-    /// <summary>The store of a run that waits keeps it now.</summary>
-    /// <exception cref="Npgsql.NpgsqlException">The line cannot be told; a sweep finds it out.</exception>
-    public Task ParkedAsync(QueueEntry place) => locks.WaitQueue.ParkAsync(place, blocks: false, CancellationToken.None).AsTask();
+    /// <summary>Call it when the job store has parked a waiting run.</summary>
+    /// <exception cref="Npgsql.NpgsqlException">The wait queue cannot be updated. A sweep does it later.</exception>
+    public Task ParkedAsync(QueueEntry entry) => locks.WaitQueue.ParkAsync(entry, blocks: false, CancellationToken.None).AsTask();
 
     /// <inheritdoc cref="ParkedAsync"/>
-    public void Parked(QueueEntry place) => Blocking.Wait(locks.WaitQueue.ParkAsync(place, blocks: true, CancellationToken.None).AsTask());
+    public void Parked(QueueEntry entry) => Blocking.Wait(locks.WaitQueue.ParkAsync(entry, blocks: true, CancellationToken.None).AsTask());
 
     /// <summary>
-    /// The answer for a run whose scheduler did not wait for its locks: it waits again, at the position that it left. Release the locks when it is parked, and it is woken.
+    /// The answer for a run whose scheduler did not wait until its locks were acquired: the run waits again at its former position. The caller
+    /// parks the run first and then releases the locks, which wakes the run.
     /// </summary>
-    /// <returns>Null where it had no position.</returns>
-    public Admission.Waits? WaitAgain(JobCall call, Admission.Admitted late) => Queueing.WaitAgain(call, RuleRequest.AllOf(call, locks.Scope), late);
+    /// <returns>Null where the run had no position, or cannot wait.</returns>
+    public Admission.Waits? WaitAgain(JobCall call, Admission.Admitted admitted) => Queueing.WaitAgain(call, RuleRequest.AllOf(call, locks.Scope), admitted);
 
     private async ValueTask<Admission> EnterAsync(JobCall call, bool blocks, CancellationToken stop)
     {
         var requests = RuleRequest.AllOf(call, locks.Scope);
-        var since = LockMeter.Now;
+        var startedAt = LockMeter.Now;
         Admission admission;
-        using (var take = locks.Traces.Begin(call.Traced, requests[0].Label))
+        using (var span = locks.Traces.Begin(call.Traced, requests[0].Label))
         {
             admission = await DecideAsync(call, requests, blocks, stop).ConfigureAwait(false);
-            LockTraces.Answered(take, admission.Outcome, admission.Error);
+            LockTraces.Answered(span, admission.Outcome, admission.Error);
         }
 
-        locks.Meter.Answered(call.Scheduler, requests[0].Label, admission.Outcome, since);
-        if (admission is Admission.Admitted { Left: { } left })
+        locks.Meter.Answered(call.Scheduler, requests[0].Label, admission.Outcome, startedAt);
+        if (admission is Admission.Admitted { Left: { } formerEntry })
         {
-            locks.Meter.Waited(call.Scheduler, requests[0].Label, left.Since);
-            locks.Traces.Waited(call.Traced, requests[0].Label, left.Since);
+            locks.Meter.Waited(call.Scheduler, requests[0].Label, formerEntry.Since);
+            locks.Traces.Waited(call.Traced, requests[0].Label, formerEntry.Since);
         }
 
         return admission;
@@ -107,210 +108,131 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         var run = new Holder { Run = RunOf(call), Store = call.Store() };
         try
         {
-            var place = await _queueing.FindAsync(call, blocks, stop).ConfigureAwait(false);
-            if (place?.Verdict is { } verdict) return await DropAsync(call, requests[0], place, verdict, blocks).ConfigureAwait(false);
+            var entry = await _queueing.FindAsync(call, blocks, stop).ConfigureAwait(false);
+            if (entry?.Verdict is { } verdict) return await DropAsync(call, requests[0], entry, verdict, blocks).ConfigureAwait(false);
 
             for (var tries = 1; ; tries++)
             {
-                var taken = await locks.TryTakeAllAsync(lockRequests, run, place, blocks, stop).ConfigureAwait(false);
-                if (taken.Refused is null) return await AdmitAsync(call, requests, taken, place, blocks).ConfigureAwait(false);
+                var result = await locks.TryTakeAllAsync(lockRequests, run, entry, blocks, stop).ConfigureAwait(false);
+                if (result.Refused is null) return await AdmitAsync(call, requests, result, entry, blocks).ConfigureAwait(false);
 
-                var refused = RequestFor(taken.Refused, requests);
-                if (await _queueing.AddressOfAsync(call, refused, isNewcomer: place is null, blocks, stop).ConfigureAwait(false) is { } address)
+                var refused = RequestFor(result.Refused, requests);
+                if (await _queueing.AddressOfAsync(call, refused, isNewcomer: entry is null, blocks, stop).ConfigureAwait(false) is { } address)
                     return await QueueAsync(call, run, requests, refused, address, blocks, stop).ConfigureAwait(false);
 
-                if (taken.IsBehind && refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail)
+                if (result.IsBehind && refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail)
                 {
-                    var said = await _queueing.CheckWaitersAsync(refused, blocks, stop).ConfigureAwait(false);
-                    if (said == WaiterCheckResult.SomeWereGone && tries < MostTries) continue;
-                    if (said != WaiterCheckResult.AllAreThere) return Postpone(call, refused);
+                    var check = await _queueing.CheckWaitersAsync(refused, blocks, stop).ConfigureAwait(false);
+                    if (check == WaiterCheckResult.SomeWereGone && tries < MostTries) continue;
+                    if (check != WaiterCheckResult.AllAreThere) return RescheduleUnconfirmed(call, refused);
                 }
 
-                var holder = taken.IsBehind ? null : await locks.FindHolderAsync(taken.Refused, blocks, stop).ConfigureAwait(false);
-                if (holder is not null || taken.IsBehind || tries > 1) return Refuse(call, refused, holder, taken.IsBehind);
+                var holder = result.IsBehind ? null : await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false);
+                if (holder is not null || result.IsBehind || tries > 1) return Refuse(call, refused, holder, result.IsBehind);
             }
         }
-        catch (Exception unavailable) when (IsNoAnswer(unavailable, stop))
+        catch (Exception unavailable) when (IsUnavailability(unavailable, stop))
         {
-            return Keep(call, requests[0], unavailable);
+            return RescheduleUnavailable(call, requests[0], unavailable);
         }
     }
 
-    /// <summary>The run stands in the line, and looks at its locks once more: who let go before that could not know of it.</summary>
+    /// <summary>
+    /// Enqueues the run, and then requests its locks once more: a holder that released a lock before the run was enqueued did not wake the run.
+    /// </summary>
     private async ValueTask<Admission> QueueAsync(
         JobCall call, Holder run, IReadOnlyList<RuleRequest> requests, RuleRequest request, RunAddress address, bool blocks, CancellationToken stop)
     {
-        var lockRequests = requests.Select(static wanted => wanted.Lock).ToArray();
-        // A run waits for so long, whichever of its locks it lacks.
-        var atMost = requests.Min(static wanted => wanted.Rule.Wait.AtMost);
+        var lockRequests = requests.Select(static ruleRequest => ruleRequest.Lock).ToArray();
+        // The smallest limit of all rules of the run applies, whichever lock the run waits for.
+        var atMost = requests.Min(static ruleRequest => ruleRequest.Rule.Wait.AtMost);
         var tries = 1;
-        for (var turn = 1; ; turn++)
+        for (var round = 1; ; round++)
         {
-            var standing = await _queueing.EnqueueAsync(call, address, request, atMost, blocks, stop).ConfigureAwait(false);
-            if (standing.Place is not { } place) return RefusePlace(call, request, standing);
-            if (place.Verdict is { } verdict) return await DropAsync(call, request, place, verdict, blocks).ConfigureAwait(false);
+            var enqueued = await _queueing.EnqueueAsync(call, address, request, atMost, blocks, stop).ConfigureAwait(false);
+            if (enqueued.Place is not { } entry) return RefuseFullQueue(call, request, enqueued);
+            if (entry.Verdict is { } verdict) return await DropAsync(call, request, entry, verdict, blocks).ConfigureAwait(false);
 
-            var taken = await locks.TryTakeAllAsync(lockRequests, run, place, blocks, stop).ConfigureAwait(false);
-            if (taken.Refused is null) return await AdmitAsync(call, requests, taken, place, blocks).ConfigureAwait(false);
+            var result = await locks.TryTakeAllAsync(lockRequests, run, entry, blocks, stop).ConfigureAwait(false);
+            if (result.Refused is null) return await AdmitAsync(call, requests, result, entry, blocks).ConfigureAwait(false);
 
-            var refused = RequestFor(taken.Refused, requests);
-            var waits = refused.Key == request.Key || turn > requests.Count;
-            if (taken.IsBehind && (waits ? place.IsOverdue : refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail))
+            var refused = RequestFor(result.Refused, requests);
+            var staysInQueue = refused.Key == request.Key || round > requests.Count;
+            if (result.IsBehind && (staysInQueue ? entry.IsOverdue : refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail))
             {
-                // It would be dropped because of the runs that wait before it.
-                var said = await _queueing.CheckWaitersAsync(refused, blocks, stop).ConfigureAwait(false);
-                if (said == WaiterCheckResult.SomeWereGone && tries++ < MostTries)
+                // The run would be dropped because of the runs that wait ahead of it. So their job stores are asked first.
+                var check = await _queueing.CheckWaitersAsync(refused, blocks, stop).ConfigureAwait(false);
+                if (check == WaiterCheckResult.SomeWereGone && tries++ < MostTries)
                 {
-                    turn--;
+                    round--;
                     continue;
                 }
 
-                if (said != WaiterCheckResult.AllAreThere)
+                if (check != WaiterCheckResult.AllAreThere)
                 {
-                    await _queueing.StepBackAsync(call, request, place, blocks).ConfigureAwait(false);
-                    return Postpone(call, refused);
+                    await _queueing.DequeueAndWakeNextAsync(call, request, entry, blocks).ConfigureAwait(false);
+                    return RescheduleUnconfirmed(call, refused);
                 }
             }
 
-            if (waits)
+            if (staysInQueue)
             {
-                var holder = taken.IsBehind ? null : await locks.FindHolderAsync(taken.Refused, blocks, stop).ConfigureAwait(false);
-                return place.IsOverdue
-                    ? await GiveUpAsync(call, request, place, atMost!.Value, Conflict(request, holder, taken.IsBehind), blocks).ConfigureAwait(false)
-                    : Wait(call, request, place, address, atMost, standing.Ahead, holder);
+                var holder = result.IsBehind ? null : await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false);
+                return entry.IsOverdue
+                    ? await GiveUpAsync(call, request, entry, atMost!.Value, Conflict(request, holder, result.IsBehind), blocks).ConfigureAwait(false)
+                    : Wait(call, request, entry, address, atMost, enqueued.Ahead, holder);
             }
 
-            // It lacks another of its locks, and waits for that one, unless its rule says otherwise.
+            // The run lacks another of its locks. It waits for that one instead, unless the rule of that lock says otherwise.
             if (refused.Rule.OnConflict != OnConflict.Wait)
             {
-                await _queueing.StepBackAsync(call, request, place, blocks).ConfigureAwait(false);
-                return Refuse(call, refused, await locks.FindHolderAsync(taken.Refused, blocks, stop).ConfigureAwait(false), taken.IsBehind);
+                await _queueing.DequeueAndWakeNextAsync(call, request, entry, blocks).ConfigureAwait(false);
+                return Refuse(call, refused, await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false), result.IsBehind);
             }
 
             request = refused;
         }
     }
 
-    private async ValueTask<Admission> AdmitAsync(JobCall call, IReadOnlyList<RuleRequest> requests, AcquireResult taken, QueueEntry? place, bool blocks)
+    private async ValueTask<Admission> AdmitAsync(JobCall call, IReadOnlyList<RuleRequest> requests, AcquireResult result, QueueEntry? entry, bool blocks)
     {
-        if (place is not null) await _queueing.LeaveAsync(call, requests[0], place, blocks).ConfigureAwait(false);
+        if (entry is not null) await _queueing.DequeueAsync(call, requests[0], entry, blocks).ConfigureAwait(false);
         if (log.IsEnabled(LogLevel.Debug))
         {
             foreach (var request in requests) log.Admitted(call.ShownId, request.ShownName, request.Key.Value);
         }
 
-        return new Admission.Admitted(taken.Handles) { Left = place };
+        return new Admission.Admitted(result.Handles) { Left = entry };
     }
 
-    private Admission.Waits Wait(JobCall call, RuleRequest request, QueueEntry place, RunAddress address, TimeSpan? atMost, int ahead, Holder? holder)
+    private Admission.Waits Wait(JobCall call, RuleRequest request, QueueEntry entry, RunAddress address, TimeSpan? atMost, int ahead, Holder? holder)
     {
-        var by = holder is null ? "" : $", held by {holder}";
-        var reason = $"{WaitReason}{request.ShownName}{by}, place {ahead + 1}";
+        var heldBy = holder is null ? "" : $", held by {holder}";
+        var reason = $"{WaitReason}{request.ShownName}{heldBy}, place {ahead + 1}";
         log.Waits(call.ShownId, request.ShownName, request.Key.Value, reason);
-        return new(place, address, reason, Queueing.DueAfter(atMost)) { Position = ahead + 1 };
+        return new(entry, address, reason, Queueing.DueAfter(atMost)) { Position = ahead + 1 };
     }
 
-    /// <summary>It has waited for as long as it may.</summary>
-    private async ValueTask<Admission> GiveUpAsync(JobCall call, RuleRequest request, QueueEntry place, TimeSpan atMost, string conflict, bool blocks)
+    /// <summary>The run has reached its longest wait.</summary>
+    private async ValueTask<Admission> GiveUpAsync(JobCall call, RuleRequest request, QueueEntry entry, TimeSpan atMost, string conflict, bool blocks)
     {
-        await _queueing.StepBackAsync(call, request, place, blocks).ConfigureAwait(false);
-        var waited = $"it waited for {atMost.TotalSeconds:0} s, as long as it may; {conflict}";
-        return WasStartedBefore(call) ? Owe(call, request, waited) : Refused(call, request, OnConflict.Fail, $"Failed: {waited}");
+        await _queueing.DequeueAndWakeNextAsync(call, request, entry, blocks).ConfigureAwait(false);
+        var reason = $"it waited for {atMost.TotalSeconds:0} s, as long as it may; {conflict}";
+        return WasStartedBefore(call) ? RescheduleStarted(call, request, reason) : Refused(call, request, OnConflict.Fail, $"Failed: {reason}");
     }
 
-    /// <summary>What was decided about it while it waited.</summary>
-    private async ValueTask<Admission> DropAsync(JobCall call, RuleRequest request, QueueEntry place, string verdict, bool blocks)
+    /// <summary>Carries out the verdict that the queue entry received while the run waited.</summary>
+    private async ValueTask<Admission> DropAsync(JobCall call, RuleRequest request, QueueEntry entry, string verdict, bool blocks)
     {
-        await _queueing.StepBackAsync(call, request, place, blocks).ConfigureAwait(false);
-        // It was read from a table.
+        await _queueing.DequeueAndWakeNextAsync(call, request, entry, blocks).ConfigureAwait(false);
+        // The text comes from a table, so it may contain anything.
         verdict = DisplayText.Message(verdict);
-        return WasStartedBefore(call) ? Owe(call, request, verdict) : Refused(call, request, OnConflict.Skip, verdict);
+        return WasStartedBefore(call) ? RescheduleStarted(call, request, verdict) : Refused(call, request, OnConflict.Skip, verdict);
     }
-
-    /// <summary>Work that has begun once is owed.</summary>
-    private Admission.Refused Owe(JobCall call, RuleRequest request, string conflict) =>
-        Refused(call, request, OnConflict.Reschedule, $"Rescheduled, since it had been started before: {conflict}{NextTry(request)}");
-
-    /// <summary>The line takes no more.</summary>
-    private Admission.Refused RefusePlace(JobCall call, RuleRequest request, EnqueueResult full)
-    {
-        var length = full.Ahead;
-        var waiting = $"{length} {(length == 1 ? "run waits" : "runs wait")} for {request.ShownName} already";
-        return request.Rule.Wait.Keep is var keep and > 0 && length >= keep && full.IsVouchedFor && !WasStartedBefore(call)
-            ? Refused(call, request, OnConflict.Skip, $"Skipped: {waiting}, and its rule keeps {keep}")
-            : Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {waiting}, as many as may{NextTry(request)}");
-    }
-
-    /// <summary>The stores of the runs that stand before it gave no answer, so it is rescheduled and not dropped.</summary>
-    private Admission.Refused Postpone(JobCall call, RuleRequest request) =>
-        Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {Conflict(request, holder: null, isBehind: true)}, and their store cannot be asked here{NextTry(request)}");
-
-    private Admission.Refused Refuse(JobCall call, RuleRequest request, Holder? holder, bool isBehind)
-    {
-        var conflict = Conflict(request, holder, isBehind);
-        // A rule that has its runs wait is carried out so where they cannot.
-        var what = request.Rule.OnConflict == OnConflict.Wait ? OnConflict.Reschedule : request.Rule.OnConflict;
-
-        // Work that has begun once is owed: ending it now would drop it, or abort the very run that it is a second copy of.
-        // Where nobody holds the lock any more, perhaps nobody ran: the holder may have been asking for it in vain itself.
-        var nobody = holder is null && !isBehind;
-        var owed = what != OnConflict.Reschedule && (nobody || string.Equals(holder?.Run, RunOf(call), StringComparison.Ordinal) || WasStartedBefore(call));
-        if (owed) what = OnConflict.Reschedule;
-
-        return Refused(call, request, what, what switch
-        {
-            OnConflict.Skip => $"Skipped: {conflict}",
-            OnConflict.Fail => $"Failed: {conflict}",
-            _ when owed && !nobody => $"Rescheduled, since it had been started before: {conflict}{NextTry(request)}",
-            _ => $"Rescheduled: {conflict}{NextTry(request)}",
-        });
-    }
-
-    /// <summary>No lock, no run; and no answer is no reason to drop the run.</summary>
-    private Admission.Refused Keep(JobCall call, RuleRequest request, Exception unavailable)
-    {
-        var cause = DisplayText.Message(locks.CauseOf(unavailable));
-        if (_unavailable.IsTime()) log.Unavailable(call.ShownId, request.ShownName, LogThrottle.Pause.TotalSeconds, unavailable);
-        else log.AlsoUnavailable(call.ShownId, request.ShownName, cause);
-        return new(
-            OnConflict.Reschedule,
-            $"Rescheduled: {request.ShownName} could not be asked for. {cause} Next try in {request.Rule.RetryAfter.TotalSeconds:0} s",
-            request.Rule.RetryAfter)
-        {
-            IsUnavailable = true,
-        };
-    }
-
-    private Admission.Refused Refused(JobCall call, RuleRequest request, OnConflict what, string reason)
-    {
-        log.Refused(call.ShownId, request.ShownName, request.Key.Value, reason);
-        locks.Ledger.Refused(request.Key, request.Name);
-        return new(what, reason, request.Rule.RetryAfter);
-    }
-
-    /// <summary>A store that gives no answer counts as a yes: a run that is put off is not lost.</summary>
-    private bool WasStartedBefore(JobCall call)
-    {
-        try
-        {
-            return call.WasStartedBefore();
-        }
-        catch (Exception unknown)
-        {
-            log.UnknownPast(call.ShownId, unknown);
-            return true;
-        }
-    }
-
-    private static string Conflict(RuleRequest request, Holder? holder, bool isBehind) => isBehind
-        ? $"other runs wait for {request.ShownName}, and the first of them comes now"
-        : $"{request.ShownName} is held by {holder?.ToString() ?? "another run, which has let go meanwhile"}";
-
-    private static string NextTry(RuleRequest request) => $"; next try in {request.Rule.RetryAfter.TotalSeconds:0} s";
 
     private static RuleRequest RequestFor(LockRequest refused, IReadOnlyList<RuleRequest> requests) => requests.First(request => request.Key == refused.Key);
 
-    private static bool IsNoAnswer(Exception thrown, CancellationToken stop) => thrown is not JobLockRuleException && !stop.IsCancellationRequested;
+    private static bool IsUnavailability(Exception thrown, CancellationToken stop) => thrown is not JobLockRuleException && !stop.IsCancellationRequested;
 
     private static string RunOf(JobCall call) => $"{call.Scheduler} job {call.JobId}";
 }

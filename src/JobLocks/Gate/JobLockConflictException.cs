@@ -2,19 +2,19 @@ using JobLocks.Primitives;
 
 namespace JobLocks;
 
-/// <summary>A run was declared to fail when its lock is taken, and it was taken. The message names the lock and its holder.</summary>
+/// <summary>The lock of a run is held, and its rule is <see cref="OnConflict.Fail"/>. The message names the lock and its holder.</summary>
 public sealed class JobLockConflictException : InvalidOperationException
 {
     /// <summary>Creates the exception.</summary>
-    /// <param name="message">Which lock, who holds it, since when.</param>
+    /// <param name="message">The lock, its holder, since when it is held.</param>
     public JobLockConflictException(string message)
         : base(DisplayText.Message(message))
     {
     }
 
-    /// <summary>Creates the exception with what caused it.</summary>
-    /// <param name="message">Which lock, who holds it, since when.</param>
-    /// <param name="innerException">What went wrong underneath.</param>
+    /// <summary>Creates the exception with its cause.</summary>
+    /// <param name="message">The lock, its holder, since when it is held.</param>
+    /// <param name="innerException">The cause.</param>
     public JobLockConflictException(string message, Exception? innerException)
         : base(DisplayText.Message(message), innerException)
     {

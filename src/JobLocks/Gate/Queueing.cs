@@ -4,28 +4,34 @@ using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Gate;
 
-/// <summary>How a run comes to the line, and goes. Thread-safe.</summary>
+/// <summary>Enqueues and dequeues runs for the gate. Thread-safe.</summary>
 internal sealed class Queueing(ILockKeeper locks, ILogger log)
 {
-    /// <summary>When a store starts a run by itself that nobody wakes. Long, since a hundred thousand that wait are not to churn.</summary>
+    /// <summary>After how long a job store starts a parked run that no process has woken. Long, so that 100,000 waiting runs cause little load.</summary>
     public static readonly TimeSpan LastResort = TimeSpan.FromHours(1);
 
-    /// <summary>How much later than its time is over: a run is told by us, and would be started a second time if its store came at the same moment.</summary>
+    /// <summary>
+    /// By how much the start by the job store follows the end of the run's longest wait. JobLocks wakes the run at that end; a start by the
+    /// store at the same moment would start the run twice.
+    /// </summary>
     public static readonly TimeSpan Grace = TimeSpan.FromSeconds(10);
 
-    // Not a whole number of minutes, as the longest wait of a rule is: the run is not to start by itself just when it is told that its time is over.
+    // Not a whole number of minutes, because the longest wait of a rule usually is one: the store must not start the run at the moment when
+    // JobLocks wakes it because its longest wait is over.
     private static readonly TimeSpan BeforeLastResort = LastResort - TimeSpan.FromSeconds(67);
 
     /// <summary>
-    /// When the store starts a run by itself that waits at most so long. One that may wait for longer than the last resort starts before that and waits
-    /// again: stores are searched for runs without a place up to the last resort only.
+    /// After how long the job store starts a run by itself. Where the longest wait exceeds <see cref="LastResort"/>, the store starts the run
+    /// before <see cref="LastResort"/> and the run waits again: only runs that are due by then are searched for lost queue entries.
     /// </summary>
-    public static TimeSpan DueAfter(TimeSpan? atMost) => atMost is not { } longest ? LastResort : longest <= LastResort ? longest + Grace : BeforeLastResort;
+    /// <param name="longestWait">The longest wait of the run; null for no limit.</param>
+    public static TimeSpan DueAfter(TimeSpan? longestWait) =>
+        longestWait is not { } longest ? LastResort : longest <= LastResort ? longest + Grace : BeforeLastResort;
 
-    // Each time, some that were counted were gone.
-    private const int MostRollCalls = 3;
+    // A check is repeated where some of the counted runs no longer existed.
+    private const int MostChecks = 3;
 
-    /// <summary>The place that a run has already; null for a newcomer.</summary>
+    /// <summary>The queue entry of a run; null where it has none.</summary>
     public async ValueTask<QueueEntry?> FindAsync(JobCall call, bool blocks, CancellationToken stop)
     {
         if (!call.MayWaitInQueue || !await locks.WaitQueue.IsUsableAsync(blocks, stop).ConfigureAwait(false)) return null;
@@ -33,48 +39,53 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
         return call.Address(false) is { } address ? await locks.WaitQueue.FindAsync(address, blocks, stop).ConfigureAwait(false) : null;
     }
 
-    /// <summary>Where the run would wait for this lock; null where it does not.</summary>
+    /// <summary>The address of the run where its rule has it wait for this lock; otherwise null.</summary>
     public async ValueTask<RunAddress?> AddressOfAsync(JobCall call, RuleRequest request, bool isNewcomer, bool blocks, CancellationToken stop) =>
         request.Rule.OnConflict == OnConflict.Wait && await locks.WaitQueue.IsUsableAsync(blocks, stop).ConfigureAwait(false) ? call.Address(isNewcomer) : null;
 
-    /// <summary>Puts the run into the line of a lock. Where it stood in another one, those behind it are told.</summary>
+    /// <summary>Enters the run into the wait queue of a lock. Where the run waited for another lock before, the next run of that queue is woken.</summary>
     public async ValueTask<EnqueueResult> EnqueueAsync(JobCall call, RunAddress address, RuleRequest request, TimeSpan? atMost, bool blocks, CancellationToken stop)
     {
         var rules = request.Rule.Wait with { AtMost = atMost };
-        var standing = await locks.WaitQueue.EnqueueAsync(address, request.Lock, rules, blocks, stop).ConfigureAwait(false);
-        // A run that is rescheduled in any case needs no answer of a store.
-        for (var tries = 0; standing.Place is null && rules.Keep > 0 && standing.Ahead >= rules.Keep && tries < MostRollCalls; tries++)
+        var enqueued = await locks.WaitQueue.EnqueueAsync(address, request.Lock, rules, blocks, stop).ConfigureAwait(false);
+        // Without a limit by KeepWaiting, the run is rescheduled in any case, so no store is asked.
+        for (var tries = 0; enqueued.Place is null && rules.Keep > 0 && enqueued.Ahead >= rules.Keep && tries < MostChecks; tries++)
         {
-            var said = await locks.WaitQueue.CheckCountedWaitersAsync(request.Key, standing.Ahead, blocks, stop).ConfigureAwait(false);
-            if (said == WaiterCheckResult.NoAnswer) break;
+            var check = await locks.WaitQueue.CheckCountedWaitersAsync(request.Key, enqueued.Ahead, blocks, stop).ConfigureAwait(false);
+            if (check == WaiterCheckResult.NoAnswer) break;
 
-            standing = said == WaiterCheckResult.AllAreThere && rules.KeepsNewest
+            enqueued = check == WaiterCheckResult.AllAreThere && rules.KeepsNewest
                 ? await locks.WaitQueue.ReplaceOldestAsync(address, request.Lock, rules, blocks, stop).ConfigureAwait(false)
                 : await locks.WaitQueue.EnqueueAsync(address, request.Lock, rules, blocks, stop).ConfigureAwait(false);
-            if (said != WaiterCheckResult.AllAreThere) continue;
+            if (check != WaiterCheckResult.AllAreThere) continue;
 
-            standing = standing with { IsVouchedFor = true };
+            enqueued = enqueued with { AreWaitersConfirmed = true };
             break;
         }
 
-        if (standing.IsNew)
+        if (enqueued.IsNew)
         {
             locks.Ledger.Waited(request.Key, request.Name);
-            locks.Meter.Stands(call.Scheduler, request.Label, standing.Ahead + 1);
+            locks.Meter.Enqueued(call.Scheduler, request.Label, enqueued.Ahead + 1);
         }
 
-        if (standing.LeftKey is { } left) locks.WaitQueue.WakeNext(left);
-        return standing;
+        if (enqueued.LeftKey is { } formerKey) locks.WaitQueue.WakeNext(formerKey);
+        return enqueued;
     }
 
-    /// <summary>Has a run wait again at the position that it left with its locks; null where it had none, or waits for other locks by now.</summary>
-    public static Admission.Waits? WaitAgain(JobCall call, IReadOnlyList<RuleRequest> requests, Admission.Admitted late)
+    /// <summary>
+    /// Has an admitted run wait again at its former position. Null where it had no queue entry, where its rules do not request that lock any
+    /// more, or where it cannot be parked.
+    /// </summary>
+    public static Admission.Waits? WaitAgain(JobCall call, IReadOnlyList<RuleRequest> requests, Admission.Admitted admitted)
     {
-        if (late.Left is not { } left || requests.FirstOrDefault(request => request.Key == left.Key) is not { } request || call.Address(false) is not { } address) return null;
+        if (admitted.Left is not { } formerEntry
+            || requests.FirstOrDefault(request => request.Key == formerEntry.Key) is not { } request
+            || call.Address(false) is not { } address) return null;
 
-        var atMost = requests.Min(static wanted => wanted.Rule.Wait.AtMost);
+        var atMost = requests.Min(static ruleRequest => ruleRequest.Rule.Wait.AtMost);
         return new(
-            left with { Request = left.Request ?? new(address, request.Lock, atMost) },
+            formerEntry with { Request = formerEntry.Request ?? new(address, request.Lock, atMost) },
             address,
             $"{JobGate.WaitReason}{request.ShownName}: the lock server was slow to answer",
             DueAfter(atMost))
@@ -83,27 +94,27 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
         };
     }
 
-    /// <summary>Whether the runs before this one are really there: before it is dropped on their account.</summary>
+    /// <summary>Asks the job stores whether the runs ahead of this one still exist. Called before this run is dropped because of them.</summary>
     public ValueTask<WaiterCheckResult> CheckWaitersAsync(RuleRequest request, bool blocks, CancellationToken stop) =>
         locks.WaitQueue.CheckWaitersAsync(request.Key, count: request.Lock.Limit, blocks, stop);
 
-    /// <summary>Takes a run out of the line that goes without its lock: if it was its turn, it is that of another one.</summary>
-    public async ValueTask StepBackAsync(JobCall call, RuleRequest request, QueueEntry place, bool blocks)
+    /// <summary>Removes the queue entry of a run that does not get its lock, and wakes the next run, since this one may have been woken.</summary>
+    public async ValueTask DequeueAndWakeNextAsync(JobCall call, RuleRequest request, QueueEntry entry, bool blocks)
     {
-        await LeaveAsync(call, request, place, blocks).ConfigureAwait(false);
-        locks.WaitQueue.WakeNext(place.Key);
+        await DequeueAsync(call, request, entry, blocks).ConfigureAwait(false);
+        locks.WaitQueue.WakeNext(entry.Key);
     }
 
-    /// <summary>Takes the run out of the line. It has its locks and goes on, whatever comes of that.</summary>
-    public async ValueTask LeaveAsync(JobCall call, RuleRequest request, QueueEntry place, bool blocks)
+    /// <summary>Removes the queue entry of a run. An error is only logged: a run that holds its locks starts all the same, and a sweep removes the entry.</summary>
+    public async ValueTask DequeueAsync(JobCall call, RuleRequest request, QueueEntry entry, bool blocks)
     {
         try
         {
-            await locks.WaitQueue.DequeueAsync(place, blocks, CancellationToken.None).ConfigureAwait(false);
+            await locks.WaitQueue.DequeueAsync(entry, blocks, CancellationToken.None).ConfigureAwait(false);
         }
-        catch (Exception broken)
+        catch (Exception failure)
         {
-            log.CannotLeave(call.ShownId, request.ShownName, broken);
+            log.CannotLeave(call.ShownId, request.ShownName, failure);
         }
     }
 }

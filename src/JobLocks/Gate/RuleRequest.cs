@@ -6,10 +6,10 @@ using JobLocks.Rules;
 
 namespace JobLocks.Gate;
 
-/// <summary>One lock that a run needs.</summary>
+/// <summary>One lock that a run needs, with the rule that requests it.</summary>
 /// <param name="Name">The lock name, scope included.</param>
-/// <param name="Lock">What is asked for.</param>
-/// <param name="Rule">The rule that asks for it.</param>
+/// <param name="Lock">The lock request.</param>
+/// <param name="Rule">The rule that requests the lock.</param>
 internal sealed record RuleRequest(string Name, LockRequest Lock, LockRule Rule)
 {
     public LockKey Key => Lock.Key;
@@ -17,13 +17,13 @@ internal sealed record RuleRequest(string Name, LockRequest Lock, LockRule Rule)
     /// <summary>The lock as metrics and traces show it.</summary>
     public LockLabel Label => new(Rule.Template, Name);
 
-    /// <summary>The name as a log or a record shows it.</summary>
+    /// <summary>The name, shortened for logs and records.</summary>
     public string ShownName => DisplayText.Name(Name);
 
-    /// <summary>All that a run needs, each key once, in the order in which they were declared. Of two rules for one key, the stricter counts.</summary>
-    /// <exception cref="JobLockRuleException">A name cannot be made for this run.</exception>
+    /// <summary>All locks that a run needs, each key once, in the order of declaration. Of two rules for one key, the stricter one counts.</summary>
+    /// <exception cref="JobLockRuleException">A lock name cannot be built for this run.</exception>
     public static IReadOnlyList<RuleRequest> AllOf(JobCall call, string? scope) =>
-        [.. call.Rules.Select(rule => Of(rule, call, scope)).GroupBy(static request => request.Key).Select(static same => same.MinBy(Width)!)];
+        [.. call.Rules.Select(rule => Of(rule, call, scope)).GroupBy(static request => request.Key).Select(static sameKey => sameKey.MinBy(MaxHolders)!)];
 
     private static RuleRequest Of(LockRule rule, JobCall call, string? scope)
     {
@@ -31,6 +31,6 @@ internal sealed record RuleRequest(string Name, LockRequest Lock, LockRule Rule)
         return new(name, new(name, rule.KeyFor(name, call), rule.Mode, rule.Limit) { Template = rule.Template }, rule);
     }
 
-    /// <summary>How many it lets in at once.</summary>
-    private static int Width(RuleRequest request) => request.Lock.Mode == LockMode.Shared ? int.MaxValue : request.Lock.Limit;
+    /// <summary>How many runs can hold the lock at once.</summary>
+    private static int MaxHolders(RuleRequest request) => request.Lock.Mode == LockMode.Shared ? int.MaxValue : request.Lock.Limit;
 }

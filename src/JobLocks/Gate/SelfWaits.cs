@@ -6,35 +6,38 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Gate;
 
 /// <summary>
-/// Jobs that a run makes and that need the lock which the run has itself. Most are meant for later, and the run ends. One that waits for such a job
-/// waits for ever, and nobody sees why: so it is said when the run has not ended after a while. Thread-safe.
+/// Detects self-waits: a run creates a job that needs the lock of the run. Usually the run ends and the job starts. A run that waits for that
+/// job waits for ever, without a visible cause. So a warning is logged when the run still holds its lock some seconds later. Thread-safe.
 /// </summary>
 internal sealed class SelfWaits(ILogger log)
 {
-    /// <summary>How long a run may go on after it made such a job, until that is said.</summary>
+    /// <summary>How long after the creation of such a job the warning is logged.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     private readonly ConditionalWeakTable<JobLockHandle, JobCall> _watched = [];
 
-    /// <summary>The run that has a lock has made a job. Waits for nothing.</summary>
-    public void Made(JobLockHandle handle, JobCall made, string? scope)
+    /// <summary>Call it when a run that holds a lock has created a job. Does not block.</summary>
+    public void OnJobCreated(JobLockHandle handle, JobCall created, string? scope)
     {
         var held = handle.Together ?? [handle];
-        var wanted = RuleRequest.AllOf(made, scope).FirstOrDefault(request => held.Any(one => MustWaitFor(one, request)));
-        // Once for each run: it may make thousands.
-        if (wanted is not null && _watched.TryAdd(handle, made)) _ = WatchAsync(handle, made, wanted);
+        var conflict = RuleRequest.AllOf(created, scope).FirstOrDefault(request => held.Any(heldLock => MustWaitFor(heldLock, request)));
+        // At most one warning for each run, because a run may create thousands of jobs.
+        if (conflict is not null && _watched.TryAdd(handle, created)) _ = WatchAsync(handle, created, conflict);
     }
 
-    /// <summary>One that does not wait at all, ends; and one of several that may run at once may find room.</summary>
-    private static bool MustWaitFor(JobLockHandle held, RuleRequest wanted) =>
-        held.Line == wanted.Key
-        && (held.Mode == LockMode.Exclusive || wanted.Lock.Mode == LockMode.Exclusive)
-        && wanted.Lock.Limit == 1
-        && wanted.Rule.OnConflict is OnConflict.Wait or OnConflict.Reschedule;
+    /// <summary>
+    /// Whether the created job cannot start before the held lock is released. A rule that skips or fails does not wait, and a limit above 1 can leave
+    /// a free slot.
+    /// </summary>
+    private static bool MustWaitFor(JobLockHandle held, RuleRequest request) =>
+        held.Line == request.Key
+        && (held.Mode == LockMode.Exclusive || request.Lock.Mode == LockMode.Exclusive)
+        && request.Lock.Limit == 1
+        && request.Rule.OnConflict is OnConflict.Wait or OnConflict.Reschedule;
 
-    private async Task WatchAsync(JobLockHandle handle, JobCall made, RuleRequest wanted)
+    private async Task WatchAsync(JobLockHandle handle, JobCall created, RuleRequest request)
     {
         await Task.Delay(Patience).ConfigureAwait(false);
-        if (!handle.IsReleased) log.WaitsForItself(DisplayText.Name(handle.Holder.Run ?? "A run", DisplayText.LongestRun), wanted.ShownName, Patience.TotalSeconds, made.ShownId);
+        if (!handle.IsReleased) log.WaitsForItself(DisplayText.Name(handle.Holder.Run ?? "A run", DisplayText.LongestRun), request.ShownName, Patience.TotalSeconds, created.ShownId);
     }
 }

@@ -3,8 +3,8 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 namespace JobLocks.Hosting;
 
 /// <summary>
-/// Healthy where the server answers on the very session that holds the locks. Degraded where it does, but runs cannot stand in line, handles have no
-/// fencing tokens, it is not known who holds what, or another program holds a lock that JobLocks uses for its own work.
+/// Healthy where the server answers on the session that holds the locks. Degraded where it answers, but a part of JobLocks does not work: for
+/// example, runs cannot wait in the queue, handles have no fencing tokens, holders are not shown, or another program holds an internal lock.
 /// </summary>
 internal sealed class JobLocksHealthCheck(AdvisoryLocks locks) : IHealthCheck
 {
@@ -13,20 +13,20 @@ internal sealed class JobLocksHealthCheck(AdvisoryLocks locks) : IHealthCheck
         try
         {
             await locks.ProveAsync(cancellationToken).ConfigureAwait(false);
-            return locks.Lacks is { } lacks
-                ? HealthCheckResult.Degraded($"PostgreSQL at {locks.Server} keeps the locks, but {lacks}", data: Data(isOpen: true))
-                : HealthCheckResult.Healthy($"PostgreSQL at {locks.Server} keeps the locks.", Data(isOpen: true));
+            return locks.Lacks is { } limitation
+                ? HealthCheckResult.Degraded($"PostgreSQL at {locks.Server} keeps the locks, but {limitation}", data: Data(isSessionOpen: true))
+                : HealthCheckResult.Healthy($"PostgreSQL at {locks.Server} keeps the locks.", Data(isSessionOpen: true));
         }
-        catch (Exception trouble) when (trouble is JobLocksUnavailableException or ObjectDisposedException)
+        catch (Exception failure) when (failure is JobLocksUnavailableException or ObjectDisposedException)
         {
-            return new(context.Registration.FailureStatus, trouble.Message, trouble, Data(isOpen: false));
+            return new(context.Registration.FailureStatus, failure.Message, failure, Data(isSessionOpen: false));
         }
     }
 
-    private Dictionary<string, object> Data(bool isOpen) => new(StringComparer.Ordinal)
+    private Dictionary<string, object> Data(bool isSessionOpen) => new(StringComparer.Ordinal)
     {
         ["server"] = locks.Server,
-        ["sessionOpen"] = isOpen,
+        ["sessionOpen"] = isSessionOpen,
         ["locksHeld"] = locks.CountHeld,
     };
 }

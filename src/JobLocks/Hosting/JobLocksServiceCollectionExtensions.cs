@@ -10,29 +10,29 @@ using Npgsql;
 
 namespace Microsoft.Extensions.DependencyInjection;
 
-/// <summary>Puts the locks into the container.</summary>
+/// <summary>Adds the locks to the container.</summary>
 public static class JobLocksServiceCollectionExtensions
 {
-    /// <summary>Adds <see cref="IJobLocks"/> over the database of a connection string.</summary>
-    /// <param name="services">Receives the locks; they end with the container.</param>
-    /// <param name="connectionString">As Npgsql reads it. Behind a pooler, it must lead to session mode or past the pooler.</param>
-    /// <param name="configure">Changes the options; they are checked when the host starts.</param>
+    /// <summary>Adds <see cref="IJobLocks"/> in the database of a connection string.</summary>
+    /// <param name="services">The services to which the locks are added. The container disposes the locks.</param>
+    /// <param name="connectionString">A connection string of Npgsql. Where a pooler is used, it must address a pooler in session mode, or the server directly.</param>
+    /// <param name="configure">Changes the options. They are validated when the host starts.</param>
     /// <returns><paramref name="services"/>. A second call changes options, but not the database.</returns>
-    /// <exception cref="ArgumentException">The connection string cannot be read.</exception>
+    /// <exception cref="ArgumentException">The connection string is invalid.</exception>
     public static IServiceCollection AddJobLocks(this IServiceCollection services, string connectionString, Action<JobLocksOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(services);
         ArgumentException.ThrowIfNullOrWhiteSpace(connectionString);
-        // Read now, so that a mistake in it stops the program at this line and not at the first run.
+        // Parsed now, so that a mistake stops the program at this line and not at the first run.
         _ = new NpgsqlConnectionStringBuilder(connectionString);
 
         return Add(services, _ => NpgsqlDataSource.Create(connectionString), ownsSource: true, configure);
     }
 
-    /// <summary>Adds <see cref="IJobLocks"/> over the database of a data source.</summary>
-    /// <param name="services">Receives the locks; they end with the container.</param>
-    /// <param name="dataSource">Stays the caller's to dispose, after the container.</param>
-    /// <param name="configure">Changes the options; they are checked when the host starts.</param>
+    /// <summary>Adds <see cref="IJobLocks"/> in the database of a data source.</summary>
+    /// <param name="services">The services to which the locks are added. The container disposes the locks.</param>
+    /// <param name="dataSource">The data source. The caller disposes it, after the container.</param>
+    /// <param name="configure">Changes the options. They are validated when the host starts.</param>
     /// <returns><paramref name="services"/>. A second call changes options, but not the database.</returns>
     public static IServiceCollection AddJobLocks(this IServiceCollection services, NpgsqlDataSource dataSource, Action<JobLocksOptions>? configure = null)
     {
@@ -42,10 +42,10 @@ public static class JobLocksServiceCollectionExtensions
         return Add(services, _ => dataSource, ownsSource: false, configure);
     }
 
-    /// <summary>Adds <see cref="IJobLocks"/> over the database of a data source that the container knows.</summary>
-    /// <param name="services">Receives the locks; they end with the container.</param>
-    /// <param name="dataSource">Finds the data source when the locks are first needed; it is the container's to dispose.</param>
-    /// <param name="configure">Changes the options; they are checked when the host starts.</param>
+    /// <summary>Adds <see cref="IJobLocks"/> in the database of a data source from the container.</summary>
+    /// <param name="services">The services to which the locks are added. The container disposes the locks.</param>
+    /// <param name="dataSource">Returns the data source when the locks are first needed. The container, not JobLocks, disposes it.</param>
+    /// <param name="configure">Changes the options. They are validated when the host starts.</param>
     /// <returns><paramref name="services"/>. A second call changes options, but not the database.</returns>
     public static IServiceCollection AddJobLocks(
         this IServiceCollection services, Func<IServiceProvider, NpgsqlDataSource> dataSource, Action<JobLocksOptions>? configure = null)

@@ -3,8 +3,8 @@ using Microsoft.Extensions.Hosting;
 namespace JobLocks.Hosting;
 
 /// <summary>
-/// Opens the session when the host starts. A mistake in the settings stops the host: it would refuse every run. A server that is merely
-/// not there does not: the runs are kept, and the session opens when the server comes.
+/// Opens the session when the host starts. A wrong setting stops the host, because every run would be refused. A server that cannot be reached
+/// does not stop it: the runs are rescheduled, and the session opens when the server can be reached.
 /// </summary>
 internal sealed class SessionStart(AdvisoryLocks locks) : IHostedService
 {
@@ -14,9 +14,9 @@ internal sealed class SessionStart(AdvisoryLocks locks) : IHostedService
         {
             await locks.ProveAsync(cancellationToken).ConfigureAwait(false);
         }
-        catch (JobLocksUnavailableException notYet) when (!notYet.NeedsChange)
+        catch (JobLocksUnavailableException unavailable) when (!unavailable.NeedsChange)
         {
-            // It was logged where it happened, and is tried again.
+            // The dispatcher has logged the error, and tries again.
         }
     }
 

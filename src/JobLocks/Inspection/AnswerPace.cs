@@ -4,36 +4,37 @@ using JobLocks.Primitives;
 namespace JobLocks.Inspection;
 
 /// <summary>
-/// Lets fifty answers out in a second, and fifty at once after a quiet second: to write a page costs processor time that runs need, however little it
-/// asks of the server. Thread-safe.
+/// Limits the answers of dashboards to fifty a second, with a burst of fifty after one second without answers: rendering a page costs processor time
+/// that the runs need, even where it hardly queries the server. Thread-safe.
 /// </summary>
-/// <param name="now">The time now.</param>
+/// <param name="now">Returns the current time of a monotonic clock.</param>
 internal sealed class AnswerPace(Func<TimeSpan> now)
 {
-    private static readonly TimeSpan Between = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan Burst = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(3);
 
     private readonly Lock _sync = new();
     private TimeSpan _next;
 
+    /// <summary>Uses the clock of the machine.</summary>
     public AnswerPace()
         : this(static () => BootClock.Now)
     {
     }
 
-    /// <summary>How long the next answer has to wait. Each call counts as one answer.</summary>
-    /// <exception cref="JobLocksUnavailableException">It would be too long.</exception>
+    /// <summary>How long the caller must wait before its answer. Each call counts as one answer.</summary>
+    /// <exception cref="JobLocksUnavailableException">The wait would exceed three seconds.</exception>
     public TimeSpan Next()
     {
         lock (_sync)
         {
-            var at = now();
-            var next = (_next > at - Burst ? _next : at - Burst) + Between;
-            if (next - at > LongestWait) throw TooMany();
+            var current = now();
+            var next = (_next > current - Burst ? _next : current - Burst) + Interval;
+            if (next - current > LongestWait) throw TooMany();
 
             _next = next;
-            return next > at ? next - at : TimeSpan.Zero;
+            return next > current ? next - current : TimeSpan.Zero;
         }
     }
 

@@ -1,10 +1,10 @@
 namespace JobLocks;
 
-/// <summary>Looks at locks: who has them, who waits, since when, and why a run does not start. From any process, for all processes.</summary>
+/// <summary>Reads the state of the locks of all processes: holders, waiting runs, times, and why a run does not start. Any process can use it.</summary>
 /// <remarks>
 /// <para>
-/// PostgreSQL's own lock table is the truth: what it does not show is not shown as held. Who has a lock of another process is known once it
-/// was held for a quarter of a second; before that, its process is.
+/// The data comes from PostgreSQL's own lock table: a lock that <c>pg_locks</c> does not show is not shown as held. The run that holds a lock in
+/// another process is known once the lock was held for a quarter of a second; before that, only the process is known.
 /// </para>
 /// <para>Pages have at most a hundred rows. Thread-safe.</para>
 /// </remarks>
@@ -14,99 +14,107 @@ namespace JobLocks;
 /// </code></example>
 public interface IJobLockInspector
 {
-    /// <summary>What happens at the moment.</summary>
-    /// <param name="stop">Gives up.</param>
+    /// <summary>The current state of all locks, in numbers.</summary>
+    /// <param name="stop">Cancels the call.</param>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<LockOverview> GetOverviewAsync(CancellationToken stop = default);
 
-    /// <summary>What happens at the moment, with a part of what is held and of what waits: in one reading, so that all numbers fit together.</summary>
-    /// <param name="heldSkip">How many holders to leave out.</param>
-    /// <param name="waitingSkip">How many names for which runs wait to leave out.</param>
-    /// <param name="take">How many to read of each, at most 100.</param>
-    /// <param name="stop">Gives up.</param>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="heldSkip"/> or <paramref name="waitingSkip"/> is negative, or <paramref name="take"/> is not between 1 and 100.</exception>
+    /// <summary>
+    /// The current state of all locks, with a page of held locks and a page of names for which runs wait. All are read at one moment, so that the
+    /// numbers are consistent.
+    /// </summary>
+    /// <param name="heldSkip">How many held locks to skip.</param>
+    /// <param name="waitingSkip">How many names for which runs wait to skip.</param>
+    /// <param name="take">How many of each to read, from 1 to 100.</param>
+    /// <param name="stop">Cancels the call.</param>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// <paramref name="heldSkip"/> or <paramref name="waitingSkip"/> is negative, or <paramref name="take"/> is not between 1 and 100.
+    /// </exception>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<LockSnapshot> GetSnapshotAsync(int heldSkip = 0, int waitingSkip = 0, int take = 100, CancellationToken stop = default);
 
-    /// <summary>What is held, the longest first.</summary>
-    /// <param name="skip">How many to leave out.</param>
-    /// <param name="take">How many to read, at most 100.</param>
-    /// <param name="stop">Gives up.</param>
+    /// <summary>The held locks. The lock that is held for the longest time comes first.</summary>
+    /// <param name="skip">How many to skip.</param>
+    /// <param name="take">How many to read, from 1 to 100.</param>
+    /// <param name="stop">Cancels the call.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="skip"/> is negative, or <paramref name="take"/> is not between 1 and 100.</exception>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<LockPage<HeldLock>> GetHeldAsync(int skip = 0, int take = 100, CancellationToken stop = default);
 
-    /// <summary>The names for which runs wait, the longest line first.</summary>
-    /// <param name="skip">How many to leave out.</param>
-    /// <param name="take">How many to read, at most 100.</param>
-    /// <param name="stop">Gives up.</param>
+    /// <summary>The names for which runs wait. The name with the longest queue comes first.</summary>
+    /// <param name="skip">How many to skip.</param>
+    /// <param name="take">How many to read, from 1 to 100.</param>
+    /// <param name="stop">Cancels the call.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="skip"/> is negative, or <paramref name="take"/> is not between 1 and 100.</exception>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<LockPage<WaitingName>> GetWaitingAsync(int skip = 0, int take = 100, CancellationToken stop = default);
 
-    /// <summary>The runs that wait for one name, in their order.</summary>
-    /// <param name="key">The key of the name.</param>
-    /// <param name="skip">How many to leave out.</param>
-    /// <param name="take">How many to read, at most 100.</param>
-    /// <param name="stop">Gives up.</param>
+    /// <summary>The runs that wait for one name, in the order of the queue.</summary>
+    /// <param name="key">The key of the lock name.</param>
+    /// <param name="skip">How many to skip.</param>
+    /// <param name="take">How many to read, from 1 to 100.</param>
+    /// <param name="stop">Cancels the call.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="skip"/> is negative, or <paramref name="take"/> is not between 1 and 100.</exception>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<LockPage<QueuedRun>> GetWaitingAsync(LockKey key, int skip = 0, int take = 100, CancellationToken stop = default);
 
-    /// <summary>Everything about one name, in one reading, with the first hundred runs that wait.</summary>
-    /// <param name="key">The key of the name.</param>
-    /// <param name="stop">Gives up.</param>
+    /// <summary>All data about one name at one moment, with the first hundred waiting runs.</summary>
+    /// <param name="key">The key of the lock name.</param>
+    /// <param name="stop">Cancels the call.</param>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<NamedLock> GetNameAsync(LockKey key, CancellationToken stop = default);
 
-    /// <summary>Everything about one name, in one reading, with a part of the runs that wait.</summary>
-    /// <param name="key">The key of the name.</param>
-    /// <param name="skip">How many of the runs that wait to leave out.</param>
-    /// <param name="take">How many of them to read, at most 100.</param>
-    /// <param name="run">A run for which <see cref="NamedLock.Explanation"/> is wanted, as for <see cref="ExplainAsync"/>; null for none.</param>
-    /// <param name="stop">Gives up.</param>
+    /// <summary>All data about one name at one moment, with a page of the waiting runs.</summary>
+    /// <param name="key">The key of the lock name.</param>
+    /// <param name="skip">How many of the waiting runs to skip.</param>
+    /// <param name="take">How many of the waiting runs to read, from 1 to 100.</param>
+    /// <param name="run">The run that <see cref="NamedLock.Explanation"/> explains, as for <see cref="ExplainAsync"/>; null for none.</param>
+    /// <param name="stop">Cancels the call.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="skip"/> is negative, or <paramref name="take"/> is not between 1 and 100.</exception>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<NamedLock> GetNameAsync(LockKey key, int skip, int take, string? run = null, CancellationToken stop = default);
 
-    /// <summary>Finds names by a part of them, by their key, or by the run that waits for them or has them.</summary>
-    /// <param name="text">What to look for.</param>
-    /// <param name="stop">Gives up.</param>
-    /// <returns>At most a hundred.</returns>
+    /// <summary>Finds lock names by a part of the name, by the key, or by a run that waits for the lock or holds it.</summary>
+    /// <param name="text">The text to search for.</param>
+    /// <param name="stop">Cancels the call.</param>
+    /// <returns>At most 100 matches.</returns>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<IReadOnlyList<LockMatch>> FindAsync(string text, CancellationToken stop = default);
 
-    /// <summary>Why a run does not start, in one sentence: what it waits for, who has that, since when, at which place, and how long it usually takes.</summary>
-    /// <param name="run">The run as its store names it: in Hangfire the id of the job, in Quartz the name of the trigger that waits; or the key of a job of Quartz, of whose runs the first counts.</param>
-    /// <param name="stop">Gives up.</param>
-    /// <returns>The sentence; or what the run has, where it runs. Null where it neither waits nor is known to have a lock.</returns>
+    /// <summary>Why a run does not start, in one sentence: the lock for which it waits, the holder, since when, the position, and the usual duration.</summary>
+    /// <param name="run">
+    /// The name of the run in its store: in Hangfire the id of the job, in Quartz the name of the waiting trigger. Or the key of a Quartz job; of
+    /// several waiting runs of that job, the first one counts.
+    /// </param>
+    /// <param name="stop">Cancels the call.</param>
+    /// <returns>The sentence. For a run that has started, the lock that it holds. Null where the run neither waits nor is known to hold a lock.</returns>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<string?> ExplainAsync(string run, CancellationToken stop = default);
 
     /// <summary>
-    /// Asks the process that has a lock to cancel its run (<see cref="JobLockHandle.Lost"/>) and let go, and waits for a while whether it does.
-    /// The lock is let go when the run ends, and not before: nobody can have it meanwhile. This process logs who asked before it tells the holder,
-    /// and that of the holder when it hears of it.
+    /// Requests the release of a lock: the process that holds it cancels <see cref="JobLockHandle.Lost"/>. Then waits until the lock is released, or
+    /// until the time is over. The lock is released when the run ends, and not before, so no other run can acquire it meanwhile. This process logs
+    /// the user before it sends the request, and the process of the holder logs the user when it receives the request.
     /// </summary>
     /// <param name="key">The key of the lock, or of its slot.</param>
-    /// <param name="by">Who asks, for the log and for the record of the run.</param>
-    /// <param name="atMost">How long to wait; null for ten seconds.</param>
-    /// <param name="stop">Gives up waiting; what was asked stays asked.</param>
+    /// <param name="by">The user who requests the release, for the logs and for the record of the run.</param>
+    /// <param name="atMost">The longest wait; null for ten seconds.</param>
+    /// <param name="stop">Cancels the wait. A request that was sent remains in force.</param>
     /// <exception cref="ArgumentException"><paramref name="by"/> is empty.</exception>
-    /// <exception cref="UnauthorizedAccessException">This role may not ask for locks.</exception>
+    /// <exception cref="UnauthorizedAccessException">This database role may not request releases: see <c>docs/grants.sql</c>.</exception>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, string by, TimeSpan? atMost = null, CancellationToken stop = default);
 
     /// <summary>
-    /// Ends a session that holds locks, whosever it is: the last resort, since its runs may go on without their locks. Needs a role that may
-    /// (<c>pg_signal_backend</c>, or the role of that session).
+    /// Ends a session that holds locks, of JobLocks or of any other program. Use it as the last resort, because the runs of that session may
+    /// continue without their locks. The database role needs the right to do so (<c>pg_signal_backend</c>, or the role of that session).
     /// </summary>
-    /// <param name="backend">The server's process behind it.</param>
-    /// <param name="by">Who does it, for the log of this process, before it is tried and after. The other process only sees that its session is gone.</param>
-    /// <param name="stop">Gives up.</param>
-    /// <returns>False where there is no such session with a lock.</returns>
+    /// <param name="backend">The process id of the backend of the session.</param>
+    /// <param name="by">The user who ends the session. This process logs the user before the attempt and after it; the other process only sees that its session has ended.</param>
+    /// <param name="stop">Cancels the call.</param>
+    /// <returns>False where no session with that backend holds a lock.</returns>
     /// <exception cref="ArgumentException"><paramref name="by"/> is empty.</exception>
-    /// <exception cref="UnauthorizedAccessException">This role may not.</exception>
+    /// <exception cref="UnauthorizedAccessException">This database role may not end that session.</exception>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<bool> EndSessionAsync(int backend, string by, CancellationToken stop = default);
 }

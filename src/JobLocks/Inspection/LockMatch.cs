@@ -1,7 +1,7 @@
 namespace JobLocks;
 
-/// <summary>A name that was found.</summary>
-/// <param name="Key">Its key.</param>
-/// <param name="Name">The name; null where it is not known.</param>
-/// <param name="Because">Why: "name", "key", or the run that was looked for.</param>
+/// <summary>A lock that a search has found.</summary>
+/// <param name="Key">The key of the lock name.</param>
+/// <param name="Name">The lock name; null where it is unknown.</param>
+/// <param name="Because">What matched: <c>name</c>, <c>key</c>, or the run or job that waits for the lock or holds it.</param>
 public sealed record LockMatch(LockKey Key, string? Name, string Because);

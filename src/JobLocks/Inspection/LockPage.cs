@@ -1,7 +1,7 @@
 namespace JobLocks;
 
-/// <summary>A part of a list that may be long.</summary>
-/// <typeparam name="T">What is listed.</typeparam>
-/// <param name="Items">This part.</param>
-/// <param name="Total">How many there are in all, at the moment of reading.</param>
+/// <summary>One page of a list.</summary>
+/// <typeparam name="T">The type of the items.</typeparam>
+/// <param name="Items">The items of this page.</param>
+/// <param name="Total">How many items the whole list had when it was read.</param>
 public sealed record LockPage<T>(IReadOnlyList<T> Items, long Total);

@@ -1,7 +1,7 @@
 namespace JobLocks;
 
-/// <summary>What is held, what waits and who takes locks, in one reading: the numbers fit together.</summary>
-/// <param name="Overview">What happens at the moment.</param>
-/// <param name="Held">A part of what is held, the longest first. Readers of one process that share a lock count one each here.</param>
-/// <param name="Waiting">A part of the names for which runs wait, the longest wait queue first.</param>
+/// <summary>Held locks, names for which runs wait, and processes, read at one moment: the numbers are consistent.</summary>
+/// <param name="Overview">The current state of all locks, in numbers.</param>
+/// <param name="Held">A page of held locks, the longest held first. Readers of one process that share a lock are separate items here.</param>
+/// <param name="Waiting">A page of the names for which runs wait, the longest wait queue first.</param>
 public sealed record LockSnapshot(LockOverview Overview, LockPage<HeldLock> Held, LockPage<WaitingName> Waiting);

@@ -6,23 +6,23 @@ using System.Text.Unicode;
 
 namespace JobLocks.Inspection;
 
-/// <summary>Text of a page. What is put into its holes is encoded, whatever it is, unless it is such text itself.</summary>
+/// <summary>HTML text of a page. Interpolated values are HTML-encoded, except values that are <see cref="Markup"/> themselves.</summary>
 internal readonly struct Markup(string? text)
 {
     private static readonly HtmlEncoder Encoder = HtmlEncoder.Create(UnicodeRanges.All);
 
-    /// <summary>Nothing.</summary>
+    /// <summary>An empty text.</summary>
     public static Markup None => default;
 
-    /// <summary>Text with holes: <c>Markup.Of($"&lt;b&gt;{name}&lt;/b&gt;")</c>.</summary>
+    /// <summary>Builds the text from an interpolated string: <c>Markup.Of($"&lt;b&gt;{name}&lt;/b&gt;")</c>.</summary>
     public static Markup Of(Handler text) => new(text.ToString());
 
-    /// <summary>One after the other.</summary>
+    /// <summary>Concatenates texts.</summary>
     public static Markup Join(IEnumerable<Markup> parts) => new(string.Concat(parts));
 
     public override string ToString() => text ?? "";
 
-    /// <summary>Encodes the holes.</summary>
+    /// <summary>Encodes the interpolated values.</summary>
     [InterpolatedStringHandler]
     internal readonly struct Handler(int literalLength, int formattedCount)
     {
@@ -32,10 +32,10 @@ internal readonly struct Markup(string? text)
 
         public void AppendFormatted(Markup html) => _text.Append(html.ToString());
 
-        public void AppendFormatted(string? hole) => _text.Append(Encoder.Encode(hole ?? ""));
+        public void AppendFormatted(string? value) => _text.Append(Encoder.Encode(value ?? ""));
 
-        public void AppendFormatted<T>(T hole)
-            where T : IFormattable => AppendFormatted(hole.ToString(null, CultureInfo.InvariantCulture));
+        public void AppendFormatted<T>(T value)
+            where T : IFormattable => AppendFormatted(value.ToString(null, CultureInfo.InvariantCulture));
 
         public override string ToString() => _text.ToString();
     }

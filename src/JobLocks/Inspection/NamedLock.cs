@@ -1,15 +1,15 @@
 namespace JobLocks;
 
-/// <summary>Everything about one name.</summary>
-/// <param name="Key">Its key.</param>
-/// <param name="Name">The name; null where it is not known.</param>
-/// <param name="Held">Who has it, and its slots where it has a limit: at most a hundred.</param>
-/// <param name="Waiting">Who waits, in order: the part that was asked for, and how many in all.</param>
-/// <param name="Runs">How often it was held and let go since it was first seen.</param>
-/// <param name="UsualHold">How long a run holds it on average; null where none has ended yet.</param>
-/// <param name="Refused">How many runs were refused and did not wait.</param>
-/// <param name="Waited">How many came to stand in the line.</param>
-/// <param name="LastHour">The minutes of the last hour in which something happened, the oldest first.</param>
+/// <summary>All data about one lock name.</summary>
+/// <param name="Key">The key of the name.</param>
+/// <param name="Name">The name; null where it is unknown.</param>
+/// <param name="Held">The held lock, or its held slots where it has a limit, with their holders: at most 100.</param>
+/// <param name="Waiting">The requested page of the waiting runs, in the order of the queue, and their total.</param>
+/// <param name="Runs">How often the lock was released since the name was first recorded.</param>
+/// <param name="UsualHold">How long a run holds the lock on average; null where no run has ended yet.</param>
+/// <param name="Refused">How many runs were refused and did not enter the queue.</param>
+/// <param name="Waited">How many runs entered the queue.</param>
+/// <param name="LastHour">The statistics of the last hour, by minute, the oldest first. Minutes without events are left out.</param>
 public sealed record NamedLock(
     LockKey Key,
     string? Name,
@@ -21,9 +21,12 @@ public sealed record NamedLock(
     long Waited,
     IReadOnlyList<LockMinute> LastHour)
 {
-    /// <summary>Why the run that was asked for does not start, as <see cref="IJobLockInspector.ExplainAsync"/> says it; null where there is nothing to say.</summary>
+    /// <summary>Why the requested run does not start, as returned by <see cref="IJobLockInspector.ExplainAsync"/>; null where no run was requested or it does not wait.</summary>
     public string? Explanation { get; init; }
 
-    /// <summary>Whether a key is this name's own, or one of its slots. Of a slot's own page, this is false: the name decides who may act.</summary>
-    internal bool MayHave(LockKey slot) => slot == Key ? !Held.Any(one => one.Line != Key) : Held.Any(one => one.Key == slot && one.Line == Key);
+    /// <summary>
+    /// Whether a key belongs to this name: it is the key of the name, or the key of one of its held slots. False on the page of a slot, which is no
+    /// lock name: rights to act are granted by name.
+    /// </summary>
+    internal bool MayHave(LockKey slot) => slot == Key ? !Held.Any(held => held.Line != Key) : Held.Any(held => held.Key == slot && held.Line == Key);
 }

@@ -1,17 +1,17 @@
 namespace JobLocks;
 
-/// <summary>What came of the request that a lock is let go.</summary>
+/// <summary>The result of <see cref="IJobLockInspector.RequestReleaseAsync"/>.</summary>
 public enum ReleaseAnswer
 {
-    /// <summary>None of those who had it when it was asked for has it any more.</summary>
+    /// <summary>All holders at the time of the request have released the lock.</summary>
     Released,
 
-    /// <summary>Nobody had it.</summary>
+    /// <summary>The lock had no holder.</summary>
     WasFree,
 
-    /// <summary>Its holder was told, and has it still: a run ends when it looks at its token, or by itself.</summary>
+    /// <summary>The holder still holds the lock when the wait ends. A run ends when it checks its token, or by itself.</summary>
     StillHeld,
 
-    /// <summary>Its holder, or the one that is left of several, is none of ours, and cannot be asked.</summary>
+    /// <summary>All remaining holders are other programs than JobLocks, which cannot receive the request.</summary>
     IsForeign,
 }

@@ -4,7 +4,7 @@ using JobLocks.Primitives;
 namespace JobLocks.Inspection;
 
 /// <summary>
-/// Callers with the same question share one reading. The next reading starts after a pause, and callers in between wait for it.
+/// Shares readings between callers with the same question. The next reading starts after a pause, and further callers wait for it.
 /// Thread-safe.
 /// </summary>
 internal sealed class SharedReadings
@@ -14,58 +14,58 @@ internal sealed class SharedReadings
     private readonly Lock _sync = new();
     private readonly Dictionary<object, Reading> _readings = [];
 
-    /// <summary>Answers from a reading that others have asked for, or begins one.</summary>
-    /// <param name="question">What is asked, with a value of its own type for each kind of question.</param>
-    /// <param name="pause">How long after the beginning of a reading the next one begins at the earliest.</param>
-    /// <param name="again">How many get the answer of a reading that has ended, until the next one. The others wait for that.</param>
-    /// <param name="read">Begins a reading. It goes on when the first who asked goes away: others look on.</param>
-    /// <param name="stop">Gives up.</param>
-    public async Task<T> ReadAsync<T>(object question, TimeSpan pause, int again, Func<Task<T>> read, CancellationToken stop)
+    /// <summary>Returns the answer of a reading that another caller has started, or starts a reading.</summary>
+    /// <param name="question">Identifies the question. Each kind of question needs distinct values.</param>
+    /// <param name="pause">The shortest time between the starts of two readings.</param>
+    /// <param name="reuses">How many callers get the answer of a completed reading before the next reading. Further callers wait for the next reading.</param>
+    /// <param name="read">Starts a reading. A reading continues when its first caller cancels, because other callers may wait for it.</param>
+    /// <param name="stop">Cancels the wait for the answer.</param>
+    public async Task<T> ReadAsync<T>(object question, TimeSpan pause, int reuses, Func<Task<T>> read, CancellationToken stop)
     {
         while (true)
         {
             Task answer;
-            var wait = TimeSpan.Zero;
+            var delay = TimeSpan.Zero;
             lock (_sync)
             {
                 var now = BootClock.Now;
-                if (!_readings.TryGetValue(question, out var reading) || reading.IsOver(now))
+                if (!_readings.TryGetValue(question, out var reading) || reading.IsExpired(now))
                 {
-                    if (_readings.Count >= MostKept) Forget(now);
-                    _readings[question] = reading = new(Begin(read), now + pause);
+                    if (_readings.Count >= MostKept) RemoveExpired(now);
+                    _readings[question] = reading = new(Start(read), now + pause);
                 }
-                else if (reading.Answer.IsCompleted && ++reading.HandedOut > again)
+                else if (reading.Answer.IsCompleted && ++reading.Reuses > reuses)
                 {
-                    wait = reading.NextAt > now ? reading.NextAt - now : TimeSpan.Zero;
+                    delay = reading.NextAt > now ? reading.NextAt - now : TimeSpan.Zero;
                 }
 
                 answer = reading.Answer;
             }
 
-            if (wait == TimeSpan.Zero) return await ((Task<T>)answer).WaitAsync(stop).ConfigureAwait(false);
+            if (delay == TimeSpan.Zero) return await ((Task<T>)answer).WaitAsync(stop).ConfigureAwait(false);
 
-            await Task.Delay(wait, stop).ConfigureAwait(false);
+            await Task.Delay(delay, stop).ConfigureAwait(false);
         }
     }
 
-    /// <summary>Call it after an action: each later answer shows its result.</summary>
+    /// <summary>Call it after an action, so that each later answer shows the result of the action.</summary>
     public void Forget()
     {
         lock (_sync) _readings.Clear();
     }
 
-    /// <summary>The caller holds the lock, so the reading starts on another thread.</summary>
-    private static Task<T> Begin<T>(Func<Task<T>> read)
+    /// <summary>Starts a reading on another thread, because the caller holds the mutex.</summary>
+    private static Task<T> Start<T>(Func<Task<T>> read)
     {
         var answer = Task.Run(read);
-        // All callers may have gone away when it fails.
+        // Observe the exception, because all callers may have cancelled when the reading fails.
         _ = answer.ContinueWith(static failed => failed.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
         return answer;
     }
 
-    private void Forget(TimeSpan now)
+    private void RemoveExpired(TimeSpan now)
     {
-        foreach (var question in _readings.Where(one => one.Value.IsOver(now)).Select(static one => one.Key).ToList()) _readings.Remove(question);
+        foreach (var question in _readings.Where(entry => entry.Value.IsExpired(now)).Select(static entry => entry.Key).ToList()) _readings.Remove(question);
     }
 
     private sealed class Reading(Task answer, TimeSpan nextAt)
@@ -74,8 +74,8 @@ internal sealed class SharedReadings
 
         public TimeSpan NextAt => nextAt;
 
-        public int HandedOut { get; set; }
+        public int Reuses { get; set; }
 
-        public bool IsOver(TimeSpan now) => answer.IsCompleted && now >= nextAt;
+        public bool IsExpired(TimeSpan now) => answer.IsCompleted && now >= nextAt;
     }
 }

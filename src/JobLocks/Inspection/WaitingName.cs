@@ -1,14 +1,14 @@
 namespace JobLocks;
 
-/// <summary>A name for which runs wait.</summary>
-/// <param name="Key">Its key.</param>
+/// <summary>A lock name for which runs wait.</summary>
+/// <param name="Key">The key of the name.</param>
 /// <param name="Name">The name.</param>
-/// <param name="Length">How many wait.</param>
-/// <param name="Since">Since when the first of them does.</param>
-/// <param name="Holder">Who has the lock; null where nobody does at the moment. One of them, where there are several.</param>
-/// <param name="UsualHold">How long a run holds it on average; null where none has ended yet.</param>
+/// <param name="Length">How many runs wait.</param>
+/// <param name="Since">When the first of them began to wait.</param>
+/// <param name="Holder">The holder of the lock, or one of several holders; null where the lock is free at the moment.</param>
+/// <param name="UsualHold">How long a run holds the lock on average; null where no run has ended yet.</param>
 public sealed record WaitingName(LockKey Key, string Name, long Length, DateTimeOffset Since, LockHolder? Holder, TimeSpan? UsualHold)
 {
-    /// <summary>How many of them wait in job stores that no running process serves. They let all others past, until their application is started.</summary>
+    /// <summary>How many of the waiting runs are in job stores that no running process serves. All other runs bypass them until their application is started.</summary>
     public long Unserved { get; init; }
 }

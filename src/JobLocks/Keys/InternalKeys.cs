@@ -1,8 +1,8 @@
 namespace JobLocks.Keys;
 
 /// <summary>
-/// The first numbers of the two-part advisory keys that JobLocks uses for its own work: four letters in ASCII. Every role sees them in pg_locks, so
-/// none of them is a secret.
+/// The first numbers of the two-part advisory keys that JobLocks uses for its own work: four letters in ASCII. Every role can see them in pg_locks,
+/// so they are no secret.
 /// </summary>
 internal static class InternalKeys
 {
@@ -21,22 +21,22 @@ internal static class InternalKeys
     /// <summary>"JLst": a process serves a job store.</summary>
     public const int Serves = 1246524276;
 
-    /// <summary>"JLs1", the first of nine that stand in for <see cref="Serves"/>.</summary>
+    /// <summary>"JLs1", the first of nine substitutes for <see cref="Serves"/>.</summary>
     public const int FirstInsteadOfServes = 1246524209;
 
-    /// <summary>"JLs9", the last of them.</summary>
+    /// <summary>"JLs9", the last of the nine substitutes.</summary>
     public const int LastInsteadOfServes = 1246524217;
 
-    /// <summary>The first of the numbers of which one is chosen at random where all of those are held.</summary>
+    /// <summary>The first number of a range from which one is chosen at random where <see cref="Serves"/> and its nine substitutes are all held.</summary>
     public const int FirstRandomInsteadOfServes = 1246560256;
 
-    /// <summary>The last of them.</summary>
+    /// <summary>The last number of that range.</summary>
     public const int LastRandomInsteadOfServes = 1246625791;
 
     /// <summary>"JLsc": a process or a person sets up the schema.</summary>
     public const int SetsUp = 1246524259;
 
-    /// <summary>What a lock of this class stops while another program holds it, and how the work goes on.</summary>
+    /// <summary>The effect on JobLocks while another program holds a lock of this class: what is impeded, and how JobLocks continues.</summary>
     public static string EffectOf(int keyClass, bool isShared) => keyClass switch
     {
         Waits => "a wait for a lock of that key can end up to a second later",

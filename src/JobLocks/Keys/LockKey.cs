@@ -7,19 +7,19 @@ namespace JobLocks;
 
 /// <summary>The number PostgreSQL sees: the <c>bigint</c> of an advisory lock.</summary>
 /// <remarks>
-/// Any program that computes the same number takes the same lock. In Python:
+/// Any program that computes the same number acquires the same lock. In Python:
 /// <c>struct.unpack('&lt;q', hashlib.sha1(name.encode()).digest()[:8])[0]</c>.
 /// </remarks>
-/// <param name="Value">The key as it stands in <c>pg_try_advisory_lock(bigint)</c>.</param>
+/// <param name="Value">The key, as <c>pg_try_advisory_lock(bigint)</c> receives it.</param>
 public readonly record struct LockKey(long Value)
 {
-    // Strict: a replacement character would give two different broken names one key.
+    // Strict, because replacement characters would give two different invalid names the same key.
     private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
     /// <summary>The key of a lock name: SHA-1 of its UTF-8 bytes, the first eight of them, little-endian, signed.</summary>
-    /// <param name="lockName">The name, such as <c>sync(4)</c>, taken as it is: no case folding, no Unicode normalisation.</param>
+    /// <param name="lockName">The name, such as <c>sync(4)</c>. It is used unchanged: no case folding, no Unicode normalisation.</param>
     /// <returns>For <c>sync(4)</c>: <c>-672582401413756830</c>.</returns>
-    /// <exception cref="ArgumentException"><paramref name="lockName"/> is empty, or holds one half of a surrogate pair.</exception>
+    /// <exception cref="ArgumentException"><paramref name="lockName"/> is empty, or contains half of a surrogate pair.</exception>
     public static LockKey Of(string lockName)
     {
         ArgumentException.ThrowIfNullOrEmpty(lockName);
@@ -40,13 +40,13 @@ public readonly record struct LockKey(long Value)
         {
             return StrictUtf8.GetBytes(lockName);
         }
-        catch (EncoderFallbackException broken)
+        catch (EncoderFallbackException invalid)
         {
             throw new ArgumentException(
-                $"The lock name has half of a surrogate pair at position {broken.Index}, which no UTF-8 text can carry. "
+                $"The lock name has half of a surrogate pair at position {invalid.Index}, which no UTF-8 text can carry. "
                 + "Somewhere a text was cut in the middle of a character: pass it whole.",
                 nameof(lockName),
-                broken);
+                invalid);
         }
     }
 }

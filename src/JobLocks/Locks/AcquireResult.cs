@@ -1,7 +1,7 @@
 namespace JobLocks.Locks;
 
-/// <summary>What became of a request for several locks.</summary>
-/// <param name="Handles">In the order of the requests; empty where one was refused.</param>
-/// <param name="Refused">The first that was refused; null where all were granted.</param>
-/// <param name="IsBehind">Whether it was refused for the sake of those who stand in the line.</param>
+/// <summary>The result of an acquire request for one or several locks.</summary>
+/// <param name="Handles">The handles, in the order of the lock requests; empty where a request was refused.</param>
+/// <param name="Refused">The first refused lock request; null where all were granted.</param>
+/// <param name="IsBehind">Whether the request was refused because other runs wait ahead of this one.</param>
 internal sealed record AcquireResult(IReadOnlyList<JobLockHandle> Handles, LockRequest? Refused, bool IsBehind = false);

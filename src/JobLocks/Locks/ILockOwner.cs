@@ -1,14 +1,17 @@
 namespace JobLocks.Locks;
 
-/// <summary>Who takes back the locks of handles.</summary>
+/// <summary>Releases the locks of handles. Thread-safe.</summary>
 internal interface ILockOwner
 {
-    /// <summary>Takes a lock back. Never throws and never waits.</summary>
+    /// <summary>Releases a lock. Does not throw and does not block.</summary>
     void Release(LockGrant grant);
 
-    /// <summary>The handle of a lock was collected without being disposed. Called by the finalizer: never throws, never waits, and takes no mutex.</summary>
+    /// <summary>
+    /// Call it when the handle of a lock was collected without being disposed. The finalizer calls it, so it does not throw, does not block and
+    /// acquires no mutex.
+    /// </summary>
     void Collected(LockGrant grant);
 
-    /// <summary>Declares locks lost that can no longer be proved, before anybody believes them.</summary>
+    /// <summary>Reads the clock, and declares the locks lost where the session has not proved in time that it holds them.</summary>
     void CheckClock();
 }

@@ -2,7 +2,7 @@ using System.Collections;
 
 namespace JobLocks;
 
-/// <summary>Several locks that were taken together. Disposing it releases all of them.</summary>
+/// <summary>Several locks that were acquired together. Disposing the set releases all of them.</summary>
 /// <remarks>Thread-safe, like its handles. Disposing twice is harmless.</remarks>
 public sealed class JobLockSet : IReadOnlyList<JobLockHandle>, IDisposable, IAsyncDisposable
 {
@@ -10,26 +10,26 @@ public sealed class JobLockSet : IReadOnlyList<JobLockHandle>, IDisposable, IAsy
 
     internal JobLockSet(IReadOnlyList<JobLockHandle> handles) => _handles = handles;
 
-    /// <summary>How many there are: names of the same key count once.</summary>
+    /// <summary>The number of locks. Names with the same key count once.</summary>
     public int Count => _handles.Count;
 
-    /// <summary>Cancelled when the locks can no longer be proved. They share one session and are lost together.</summary>
+    /// <summary>Cancelled when the session can no longer prove that it holds the locks. They share one session and are lost together.</summary>
     public CancellationToken Lost => _handles[0].Lost;
 
     /// <summary>The handles, in the order in which their names were given.</summary>
-    /// <param name="index">From 0.</param>
+    /// <param name="index">The index, from 0.</param>
     public JobLockHandle this[int index] => _handles[index];
 
     /// <inheritdoc/>
     public IEnumerator<JobLockHandle> GetEnumerator() => _handles.GetEnumerator();
 
-    /// <summary>Releases all of them.</summary>
+    /// <summary>Releases all locks.</summary>
     public void Dispose()
     {
         foreach (var handle in _handles) handle.Dispose();
     }
 
-    /// <summary>Releases all of them.</summary>
+    /// <summary>Releases all locks.</summary>
     public ValueTask DisposeAsync()
     {
         Dispose();

@@ -2,27 +2,27 @@ using JobLocks.Primitives;
 
 namespace JobLocks;
 
-/// <summary>PostgreSQL cannot be asked for a lock. Nothing was taken; a run that needed it is kept and tried again.</summary>
+/// <summary>PostgreSQL cannot be asked for a lock. No lock is held; a run that needs it is rescheduled.</summary>
 public sealed class JobLocksUnavailableException : Exception
 {
     /// <summary>Creates the exception.</summary>
-    /// <param name="message">Server, database and cause.</param>
+    /// <param name="message">The server, the database and the cause.</param>
     public JobLocksUnavailableException(string message)
         : base(DisplayText.Message(message))
     {
     }
 
-    /// <summary>Creates the exception with what caused it.</summary>
-    /// <param name="message">Server, database and cause.</param>
-    /// <param name="innerException">What went wrong underneath.</param>
+    /// <summary>Creates the exception with its cause.</summary>
+    /// <param name="message">The server, the database and the cause.</param>
+    /// <param name="innerException">The cause.</param>
     public JobLocksUnavailableException(string message, Exception? innerException)
         : base(DisplayText.Message(message), innerException)
     {
     }
 
-    /// <summary>Whether somebody must change a setting: waiting does not help.</summary>
+    /// <summary>Whether a setting must be changed, so that waiting does not help.</summary>
     internal bool NeedsChange { get; init; }
 
-    /// <summary>What the pages say above the message where only looking is not possible at this moment; null where the server cannot be asked.</summary>
+    /// <summary>The heading of a page above the message where only inspection is impossible at the moment; null where the server cannot be asked.</summary>
     internal string? LookTrouble { get; init; }
 }

@@ -5,8 +5,8 @@ using JobLocks.Primitives;
 namespace JobLocks.Locks;
 
 /// <summary>
-/// One granted lock as the process keeps it, until it is released. Nothing here leads to the <see cref="JobLockHandle"/> of the caller: the
-/// garbage collector must be able to find out that the caller has dropped the handle. Thread-safe.
+/// One granted lock as the process keeps it until the release. No field references the <see cref="JobLockHandle"/> of the caller, so that the
+/// garbage collector can detect a handle that the caller has dropped. Thread-safe.
 /// </summary>
 internal sealed class LockGrant
 {
@@ -30,43 +30,43 @@ internal sealed class LockGrant
         _owner = owner;
     }
 
-    /// <summary>The lock name, scope included; null where the lock was taken by its key.</summary>
+    /// <summary>The lock name, scope included; null where the lock was acquired by its key.</summary>
     public string? Name { get; }
 
-    /// <summary>The number PostgreSQL sees. With a limit, that of the slot.</summary>
+    /// <summary>The number PostgreSQL sees. With a limit, the key of the slot.</summary>
     public LockKey Key { get; }
 
-    /// <summary>The key of the name, where this is one of its slots.</summary>
+    /// <summary>The key of the lock name. It differs from <see cref="Key"/> for the further slots of a limit.</summary>
     public LockKey Line { get; }
 
-    /// <summary>The template of the rule that asked for it; null for code that took it by hand.</summary>
+    /// <summary>The template of the rule that requested the lock; null where code acquired it by hand.</summary>
     public string? Template { get; }
 
-    /// <summary>Whom it keeps out.</summary>
+    /// <summary>Which other holders the lock excludes.</summary>
     public LockMode Mode { get; }
 
-    /// <summary>When it was granted.</summary>
+    /// <summary>When the lock was granted.</summary>
     public DateTimeOffset Since { get; }
 
     /// <summary>The fencing token; 0 for none.</summary>
     public long Token { get; }
 
-    /// <summary>This process and run, as others are told about it.</summary>
+    /// <summary>This process and run, as it is shown to others.</summary>
     public Holder Holder => _holder with { Since = Since };
 
-    /// <summary>Where it was acquired; null where the stack was not captured.</summary>
+    /// <summary>The stack of the caller that acquired the lock; null where it was not captured.</summary>
     public StackTrace? Stack { get; init; }
 
-    /// <summary>Under which number it is written down for inspection; 0 where it is not.</summary>
+    /// <summary>The number of the lock in the read model for inspection; 0 where the lock is not recorded there.</summary>
     public long Written => Volatile.Read(ref _written);
 
-    /// <summary>Whether it was released.</summary>
+    /// <summary>Whether the lock was released.</summary>
     public bool IsReleased => Volatile.Read(ref _isReleased);
 
-    /// <summary>Whether it is lost, as far as is known without a look at the clock.</summary>
+    /// <summary>Whether the lock was declared lost. Does not read the clock.</summary>
     public bool IsKnownLost => _isLost;
 
-    /// <summary>Whether it can no longer be proved.</summary>
+    /// <summary>Whether the session can no longer prove that it holds the lock. Reads the clock.</summary>
     public bool IsLost
     {
         get
@@ -76,56 +76,56 @@ internal sealed class LockGrant
         }
     }
 
-    /// <summary>What broke the connection that held the lock, where it is known; or who asked for it.</summary>
+    /// <summary>Why the lock was lost: the error of the connection, a <see cref="ReleaseRequestedException"/> or a dropped handle; null where it is not lost, or unknown.</summary>
     public Exception? LostBecause { get; private set; }
 
     /// <summary>The next element of the list of grants whose handles were collected, see <see cref="LockDispatcher"/>.</summary>
     public LockGrant? NextCollected { get; set; }
 
-    /// <summary>The callbacks that a collected handle has left behind; null where nothing was registered.</summary>
-    public CancellationTokenSource? Abandoned { get; private set; }
+    /// <summary>The token source of a collected handle, on which callbacks may be registered; null where the handle had none.</summary>
+    public CancellationTokenSource? OrphanedLost { get; private set; }
 
-    /// <summary>Releases the lock. Never throws and never waits.</summary>
+    /// <summary>Releases the lock. Does not throw and does not block.</summary>
     public void Release()
     {
         if (!Interlocked.Exchange(ref _isReleased, true)) _owner.Release(this);
     }
 
-    /// <summary>The handle was collected without being disposed. On the thread of the finalizers, which must not wait and must not throw.</summary>
+    /// <summary>Called by the finalizer of a handle that was not disposed. The finalizer thread must not block, and the method must not throw.</summary>
     public void Collected(CancellationTokenSource? lost)
     {
-        Abandoned = lost;
+        OrphanedLost = lost;
         if (!IsReleased) _owner.Collected(this);
     }
 
-    /// <summary>It is about to be written down. False where it was released meanwhile: then it must not be.</summary>
+    /// <summary>Sets <see cref="Written"/> before the lock is recorded in the read model. False where the lock was released: then it must not be recorded.</summary>
     public bool TryWrite(long number)
     {
-        // The number before the look: a release looks for the number after it has set the flag.
+        // The number is set before the flag is read: a release reads the number after it has set the flag.
         Interlocked.Exchange(ref _written, number);
         return !IsReleased;
     }
 
-    /// <summary>From now on a loss cancels this source.</summary>
+    /// <summary>From now on a loss of the lock cancels this source.</summary>
     public void Watch(CancellationTokenSource lost)
     {
         Volatile.Write(ref _lost, new(lost));
-        // The source before the caller's look at the flag: a processor may otherwise read the flag first.
+        // The caller reads the flag next. A processor could read it before it writes the source for others to see.
         Interlocked.MemoryBarrier();
     }
 
-    /// <summary>Tells the holder, without waiting for what it does about it.</summary>
+    /// <summary>Declares the lock lost and cancels the token of its handle, without waiting for the callbacks of the token.</summary>
     public void DeclareLost(Exception? cause = null)
     {
         LostBecause ??= cause;
         _isLost = true;
-        // The flag before the look: the handle that creates the source looks for the flag after it.
+        // The flag is set before the source is read: a handle sets its source before it reads the flag.
         Interlocked.MemoryBarrier();
-        if (Volatile.Read(ref _lost) is { } weak && weak.TryGetTarget(out var lost)) LossNotifier.Tell(lost);
-        else if (Abandoned is { } abandoned) LossNotifier.Tell(abandoned);
+        if (Volatile.Read(ref _lost) is { } weak && weak.TryGetTarget(out var lost)) LossNotifier.Notify(lost);
+        else if (OrphanedLost is { } orphaned) LossNotifier.Notify(orphaned);
     }
 
-    /// <summary>Reads the clock, which may show that the lock is lost.</summary>
+    /// <inheritdoc cref="ILockOwner.CheckClock"/>
     public void CheckClock() => _owner.CheckClock();
 
     /// <inheritdoc/>

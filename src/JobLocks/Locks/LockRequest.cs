@@ -3,22 +3,22 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Locks;
 
-/// <summary>One lock that somebody wants.</summary>
+/// <summary>One lock that a run or a caller requests.</summary>
 /// <param name="Name">The name, scope included; null where only the key is known.</param>
 /// <param name="Key">The key of the name.</param>
-/// <param name="Mode">Whom it keeps out.</param>
-/// <param name="Limit">How many may have it at once; more than one only where <paramref name="Name"/> is known and the mode is exclusive.</param>
+/// <param name="Mode">Which other holders the lock excludes.</param>
+/// <param name="Limit">How many holders are allowed at once. Above 1, <paramref name="Name"/> must be known and the mode must be exclusive.</param>
 internal sealed record LockRequest(string? Name, LockKey Key, LockMode Mode = LockMode.Exclusive, int Limit = 1)
 {
     private LockKey[]? _slots;
 
-    /// <summary>The template of the rule that asks for it; null for code that takes it by hand.</summary>
+    /// <summary>The template of the rule that requests the lock; null where code acquires it by hand.</summary>
     public string? Template { get; init; }
 
     /// <summary>
-    /// A key for each of those who may have it at once. Slot 0 is the name's own key, so that every limit, a plain lock and a foreign
-    /// program exclude each other. The others are keys of their own: neighbouring numbers may belong to other names.
-    /// The unit separator between name and number is no part of a name that a person would write.
+    /// One key for each holder that the limit allows. Slot 0 is the key of the name, so that locks with different limits, locks without a limit
+    /// and foreign programs exclude each other. The further keys are hashes too, because neighbouring numbers may be the keys of other names.
+    /// The unit separator (U+001F) between name and number does not occur in names that people write.
     /// </summary>
     public IReadOnlyList<LockKey> Slots =>
         _slots ??= [Key, .. Enumerable.Range(1, Limit - 1).Select(slot => LockKey.Of($"{Name}\u001f{slot.ToString(CultureInfo.InvariantCulture)}"))];

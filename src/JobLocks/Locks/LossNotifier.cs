@@ -4,59 +4,60 @@ using JobLocks.Primitives;
 namespace JobLocks.Locks;
 
 /// <summary>
-/// Runs what users and schedulers have registered for the loss of a lock, outside of all doors. On the thread pool, where one that takes its time holds
-/// up no other; and where the users' jobs have taken all of that, on a thread of our own: they must hear of it before the server lets go. Thread-safe.
+/// Cancels the tokens of lost locks, and so runs the callbacks of users and schedulers, while no mutex is held. The thread pool runs them, so that
+/// a slow callback delays no other. A thread of JobLocks runs them too, because the jobs of the users may occupy the whole pool, and the callbacks
+/// must run before the server releases the lock. Thread-safe.
 /// </summary>
 internal static class LossNotifier
 {
-    private static readonly Queue<CancellationTokenSource> Untold = new();
-    private static bool _tells;
+    private static readonly Queue<CancellationTokenSource> Pending = new();
+    private static bool _isRunning;
 
-    /// <summary>Cancels it soon, and does not wait for it.</summary>
-    public static void Tell(CancellationTokenSource lost)
+    /// <summary>Cancels a source soon, on another thread. Does not wait for its callbacks.</summary>
+    public static void Notify(CancellationTokenSource lost)
     {
         ThreadPool.UnsafeQueueUserWorkItem(Cancel, lost, preferLocal: false);
-        lock (Untold)
+        lock (Pending)
         {
-            Untold.Enqueue(lost);
-            if (_tells) return;
+            Pending.Enqueue(lost);
+            if (_isRunning) return;
 
             try
             {
-                SessionThread.Start("JobLocks loss", TellAll);
-                _tells = true;
+                SessionThread.Start("JobLocks loss", CancelAll);
+                _isRunning = true;
             }
             catch (Exception noThread) when (noThread is OutOfMemoryException or ThreadStartException)
             {
-                // The machine has no thread left for us: the pool does it.
-                Untold.Clear();
+                // The machine can start no further thread. The thread pool cancels the source.
+                Pending.Clear();
             }
         }
     }
 
-    /// <summary>Cancels it now, on this thread, unless another one is about it.</summary>
+    /// <summary>Cancels a source now, on this thread, unless it is cancelled already. Exceptions of callbacks are swallowed.</summary>
     public static void Cancel(CancellationTokenSource lost)
     {
         try
         {
             lost.Cancel();
         }
-        catch (AggregateException theirs)
+        catch (AggregateException callbackError)
         {
-            // What a user's callback throws is no trouble of ours, and nobody here can mend it.
-            Debug.WriteLine(theirs);
+            // A user callback threw. It is not ours to handle, and no caller could react to it.
+            Debug.WriteLine(callbackError);
         }
     }
 
-    private static void TellAll()
+    private static void CancelAll()
     {
         while (true)
         {
             CancellationTokenSource? lost;
-            lock (Untold)
+            lock (Pending)
             {
-                _tells = Untold.TryDequeue(out lost);
-                if (!_tells) return;
+                _isRunning = Pending.TryDequeue(out lost);
+                if (!_isRunning) return;
             }
 
             Cancel(lost!);

@@ -1,8 +1,8 @@
 namespace JobLocks.Locks;
 
-/// <summary>Why a lock counts as lost that its session still has: somebody asked for it.</summary>
+/// <summary>A lock counts as lost although its session still holds it, because a user has requested its release.</summary>
 internal sealed class ReleaseRequestedException(string by) : Exception($"{by} asked for it")
 {
-    /// <summary>Who.</summary>
+    /// <summary>The user who has requested the release.</summary>
     public string By => by;
 }

@@ -3,14 +3,14 @@ using Npgsql;
 
 namespace JobLocks.Locks;
 
-/// <summary>The server answers, but it cannot keep our locks, and trying again does not help: somebody must change a setting.</summary>
+/// <summary>The server answers, but it cannot hold the locks of JobLocks. A retry does not help: a setting must be changed.</summary>
 internal sealed class WrongServerException(string message) : Exception(DisplayText.Message(message))
 {
     public static WrongServerException PoolerChangedBackend(int from, int to) => new(
         $"it is reached through a pooler in transaction mode (the backend changed from {from} to {to}), where a lock belongs to nobody. "
         + "Use the pooler's session mode, or give JobLocks a connection string past the pooler, to PostgreSQL's own port.");
 
-    /// <summary>Whether the role lacks CONNECT on the database. By the place in the server's source, since the text is in the server's language.</summary>
+    /// <summary>Whether the role lacks CONNECT on the database. Recognised by the routine in the server's source, because the message text is in the server's language.</summary>
     public static bool IsAboutConnect(PostgresException refused) => refused is { SqlState: PostgresErrorCodes.InsufficientPrivilege, Routine: "CheckMyDatabase" };
 
     public static WrongServerException MayNotConnect(NpgsqlConnection connection, PostgresException refused) => new(

@@ -6,19 +6,20 @@ using System.Text.RegularExpressions;
 namespace JobLocks.Naming;
 
 /// <summary>
-/// How an argument stands in a lock name. Words, numbers, Guids, dates and times stand as they are; every other text
-/// is quoted, so that no value can imitate the text around it. This is a file format: changing it splits a fleet.
+/// Writes an argument into a lock name. Words, numbers, Guids, dates and times are written unchanged. Every other text is quoted, so that no value
+/// can imitate the text around it. This is a wire format: after a change, old and new processes would use different names for the same lock.
+/// Thread-safe.
 /// </summary>
 internal static partial class ArgumentText
 {
-    /// <summary>Appends a value as part of a list or an object, where commas and brackets around it keep it apart.</summary>
+    /// <summary>Appends a value inside a list or an object, where commas and brackets delimit it.</summary>
     public static void Append(StringBuilder name, JsonElement value) => Append(name, value, endsAt: null, touchesNext: false);
 
     /// <summary>Appends a value.</summary>
-    /// <param name="name">Where to.</param>
+    /// <param name="name">The lock name to which the value is appended.</param>
     /// <param name="value">The value as JSON.</param>
-    /// <param name="endsAt">The character that follows in the template: a value that holds it is quoted.</param>
-    /// <param name="touchesNext">True where another value follows at once: then only quotes can tell where this one ends.</param>
+    /// <param name="endsAt">The character that follows in the template; a value that contains it is quoted. Null for none.</param>
+    /// <param name="touchesNext">Whether another value follows without text in between. Then the value is quoted, because only quotes show its end.</param>
     public static void Append(StringBuilder name, JsonElement value, char? endsAt, bool touchesNext)
     {
         switch (value.ValueKind)
@@ -44,7 +45,7 @@ internal static partial class ArgumentText
         }
     }
 
-    /// <summary>Appends a text, quoted unless it is plain.</summary>
+    /// <summary>Appends a text. It is quoted unless it is a word, or has one of the fixed shapes.</summary>
     public static void AppendText(StringBuilder name, string text, char? endsAt = null, bool touchesNext = false)
     {
         if (string.Equals(text, Null, StringComparison.Ordinal) || !(IsWord(text) || FixedShape().IsMatch(text)))
@@ -106,7 +107,7 @@ internal static partial class ArgumentText
         name.Append(']');
     }
 
-    /// <summary>1.10, 1.1 and 1.1E0 are one number; a store keeps no more of a fraction than a double does.</summary>
+    /// <summary>One text for equal numbers, such as 1.10, 1.1 and 1.1E0. Fractions have the precision of a double, because a job store may keep no more.</summary>
     private static string Number(JsonElement value)
     {
         if (value.TryGetInt64(out var whole)) return whole.ToString(CultureInfo.InvariantCulture);
@@ -121,19 +122,22 @@ internal static partial class ArgumentText
         {
             return value.GetString()!;
         }
-        catch (InvalidOperationException broken)
+        catch (InvalidOperationException invalid)
         {
-            throw new FormatException("its JSON holds a text with half of a surrogate pair", broken);
+            throw new FormatException("its JSON holds a text with half of a surrogate pair", invalid);
         }
     }
 
-    /// <summary>One instant has one text, whatever offset it was written with. Other texts stay as they are.</summary>
+    /// <summary>Converts an instant to UTC, so that it has the same text for every offset. Other texts stay unchanged.</summary>
     private static string InUtc(string text) =>
         Instant().IsMatch(text) && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.None, out var instant)
             ? instant.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.FFFFFFF'Z'", CultureInfo.InvariantCulture)
             : text;
 
-    /// <summary>ASCII letters, digits, underscore, and whatever is not ASCII: by code, since Unicode's classes change with its versions.</summary>
+    /// <summary>
+    /// Whether the text consists of ASCII letters, digits, underscores, and non-ASCII characters. Non-ASCII characters are recognised by their code,
+    /// because the character classes of Unicode change between its versions.
+    /// </summary>
     private static bool IsWord(string text)
     {
         foreach (var character in text)
@@ -144,11 +148,11 @@ internal static partial class ArgumentText
         return text.Length > 0;
     }
 
-    /// <summary>C0, DEL, C1 and the two Unicode line ends: a lock name stays one line wherever it is printed.</summary>
+    /// <summary>Whether the character is in C0, DEL or C1, or a Unicode line separator. Such characters are escaped, so that a lock name is always one line.</summary>
     private static bool IsControl(char character) =>
         character is < ' ' or (>= '\u007F' and <= '\u009F') or '\u2028' or '\u2029';
 
-    /// <summary>Numbers, Guids, dates, times and time spans: marks in them have fixed places.</summary>
+    /// <summary>Numbers, Guids, dates, times and time spans. Their punctuation has fixed positions, so they are unambiguous without quotes.</summary>
     [GeneratedRegex(
         """
         ^(-?[0-9]+(\.[0-9]+)?(E[+-][0-9]+)?

@@ -5,25 +5,28 @@ using System.Text.Json.Serialization;
 namespace JobLocks.Naming;
 
 /// <summary>
-/// An argument in the one form in which it is the same before and after each store's round trip: JSON.
-/// A store may turn a decimal into a double, a Guid into a text, an enum into a number; the JSON of all these is equal
-/// once it is made canonical by <see cref="ArgumentText"/>.
+/// Converts an argument to JSON, the form that stays the same when a job store writes and reads the argument. A store may turn a decimal into a
+/// double, a Guid into a text, an enum into a number. The JSON of these is equal once <see cref="ArgumentText"/> has made it canonical. Thread-safe.
 /// </summary>
 internal static class ArgumentValue
 {
     private static readonly JsonSerializerOptions Json = new() { NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals };
 
-    public static JsonElement ToJson(object? value, Func<object, string> schedulersJson) => value switch
+    /// <summary>The JSON of an argument.</summary>
+    /// <param name="value">The argument.</param>
+    /// <param name="schedulerJson">Serializes a value that is no single number, text or truth value, as the scheduler does.</param>
+    /// <exception cref="FormatException">The value cannot be written as JSON.</exception>
+    public static JsonElement ToJson(object? value, Func<object, string> schedulerJson) => value switch
     {
         null => JsonSerializer.SerializeToElement<object?>(null),
-        string or char => JsonSerializer.SerializeToElement(Whole(value.ToString()!)),
+        string or char => JsonSerializer.SerializeToElement(RequireValidUnicode(value.ToString()!)),
         JsonElement element => element,
         _ when IsSingle(value.GetType()) => JsonSerializer.SerializeToElement(value, value.GetType(), Json),
-        _ => Parse(value, schedulersJson),
+        _ => Parse(value, schedulerJson),
     };
 
-    /// <summary>The value with its format applied, in the invariant culture; instants are written in UTC.</summary>
-    /// <exception cref="FormatException">The value has no formats, or not this one.</exception>
+    /// <summary>The value as text in a format, in the invariant culture. Instants are converted to UTC.</summary>
+    /// <exception cref="FormatException">The value cannot be formatted, or the format is invalid for it.</exception>
     public static string Formatted(object value, string format)
     {
         var formattable = value switch
@@ -41,7 +44,7 @@ internal static class ArgumentValue
             ?? throw new FormatException("only numbers, dates, times, Guids and enums have formats");
     }
 
-    /// <summary>True for values whose JSON is one number, text or truth value, the same for every serializer.</summary>
+    /// <summary>Whether the JSON of the type is a single number, text or truth value, which all serializers write alike.</summary>
     private static bool IsSingle(Type type) =>
         type.IsPrimitive
         || type.IsEnum
@@ -56,8 +59,11 @@ internal static class ArgumentValue
         || type == typeof(Int128)
         || type == typeof(UInt128);
 
-    /// <summary>A serializer puts one replacement character for every broken one, which would give different texts one name.</summary>
-    private static string Whole(string text)
+    /// <summary>
+    /// Returns the text, or throws where it has half of a surrogate pair. A serializer would replace such halves, and different texts would get the
+    /// same lock name.
+    /// </summary>
+    private static string RequireValidUnicode(string text)
     {
         for (var i = 0; i < text.Length; i++)
         {
@@ -70,20 +76,20 @@ internal static class ArgumentValue
         return text;
     }
 
-    private static JsonElement Parse(object value, Func<object, string> schedulersJson)
+    private static JsonElement Parse(object value, Func<object, string> schedulerJson)
     {
         try
         {
-            using var document = JsonDocument.Parse(schedulersJson(value));
+            using var document = JsonDocument.Parse(schedulerJson(value));
             return document.RootElement.Clone();
         }
-        catch (Exception broken) when (broken is not OutOfMemoryException)
+        catch (Exception failure) when (failure is not OutOfMemoryException)
         {
-            throw new FormatException($"a {value.GetType()} cannot be written as JSON ({broken.Message})", broken);
+            throw new FormatException($"a {value.GetType()} cannot be written as JSON ({failure.Message})", failure);
         }
     }
 
-    /// <summary>A store that knows only texts gives dates and Guids back as texts: the format still applies to what they were.</summary>
+    /// <summary>Parses dates, times and Guids that a job store has turned into texts, so that the format still applies; null for any other text.</summary>
     private static IFormattable? FromText(string text)
     {
         if (DateOnly.TryParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out var day)) return day.ToDateTime(default);

@@ -1,14 +1,14 @@
 namespace JobLocks.Naming;
 
-/// <summary>A job and the arguments of one run: all that a lock name is made of.</summary>
+/// <summary>A job and the arguments of one run, from which a lock name is built.</summary>
 internal abstract record JobInvocation
 {
     /// <summary>The job.</summary>
     public required JobSignature Job { get; init; }
 
-    /// <summary>In the order of the method's parameters, or of the data map where there is no order.</summary>
+    /// <summary>The arguments, in the order of the parameters of the method; in any order where they come from a data map.</summary>
     public required IReadOnlyList<JobArgument> Arguments { get; init; }
 
-    /// <summary>How the scheduler itself writes an argument that is more than a single value.</summary>
+    /// <summary>Serializes an argument as the scheduler does. Used for arguments that are no single value.</summary>
     public required Func<object, string> ToJson { get; init; }
 }

@@ -1,7 +1,7 @@
 namespace JobLocks.Naming;
 
-/// <summary>One parameter of a job's method.</summary>
-/// <param name="Name">Its name in the source.</param>
-/// <param name="Type">Its declared type.</param>
-/// <param name="IsPlumbing">True where the scheduler fills it in, as with a <see cref="CancellationToken"/>: it never names a lock.</param>
+/// <summary>One parameter of the method of a job.</summary>
+/// <param name="Name">The name of the parameter in the source code.</param>
+/// <param name="Type">The declared type.</param>
+/// <param name="IsPlumbing">Whether the scheduler fills it in, such as a <see cref="CancellationToken"/>. Such a parameter is never part of a lock name.</param>
 internal sealed record JobParameter(string Name, Type Type, bool IsPlumbing);

@@ -1,15 +1,15 @@
 namespace JobLocks.Naming;
 
-/// <summary>What is known of a job before it runs, for a rule to be checked against.</summary>
-/// <param name="TypeName">The job's class as <see cref="Type.ToString"/> writes it: no assembly, no version.</param>
-/// <param name="Method">The method, where the scheduler calls one by name; otherwise null.</param>
-/// <param name="Parameters">The method's parameters in order; null where arguments have names only, known when the run begins.</param>
+/// <summary>The properties of a job that are known before a run. Rules are checked against them. Immutable.</summary>
+/// <param name="TypeName">The class of the job as <see cref="Type.ToString"/> writes it: without assembly and version.</param>
+/// <param name="Method">The name of the method where the scheduler calls a method by name; otherwise null.</param>
+/// <param name="Parameters">The parameters of the method, in order; null where arguments have only names, which are known when the run begins.</param>
 internal sealed record JobSignature(string TypeName, string? Method, IReadOnlyList<JobParameter>? Parameters)
 {
     public static JobSignature Of(Type type, string? method = null, IReadOnlyList<JobParameter>? parameters = null) =>
         new(type.ToString(), method, parameters);
 
-    /// <summary>The job as error messages call it: <c>ClientSync.Run</c>.</summary>
+    /// <summary>The name of the job in error messages: <c>ClientSync.Run</c>.</summary>
     public string DisplayName
     {
         get

@@ -3,15 +3,15 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Naming;
 
-/// <summary>A lock name with holes: <c>sync({clientId})</c>. Parsed once, filled in for each run.</summary>
+/// <summary>A lock name with placeholders: <c>sync({clientId})</c>. It is parsed once and filled in for each run. Immutable.</summary>
 internal sealed class LockNameTemplate
 {
     private readonly List<Part> _parts;
 
     private LockNameTemplate(List<Part> parts) => _parts = parts;
 
-    /// <summary>Reads a template.</summary>
-    /// <exception cref="FormatException">It is empty, or its braces do not match. The message goes on after "[JobLock(…)] on Job".</exception>
+    /// <summary>Parses a template.</summary>
+    /// <exception cref="FormatException">The template is empty, or its braces do not match. The message continues a sentence that begins with "[JobLock(…)] on Job".</exception>
     public static LockNameTemplate Parse(string template)
     {
         if (string.IsNullOrWhiteSpace(template))
@@ -52,15 +52,15 @@ internal sealed class LockNameTemplate
         return new(parts);
     }
 
-    /// <summary>Checks each placeholder against what is known of the job before a run.</summary>
-    /// <exception cref="FormatException">The job has no such argument.</exception>
+    /// <summary>Checks each placeholder against the signature of the job.</summary>
+    /// <exception cref="FormatException">The job has no such argument or property.</exception>
     public void Check(JobSignature job)
     {
         foreach (var part in _parts) part.Placeholder?.Check(job);
     }
 
-    /// <summary>The name of this run.</summary>
-    /// <exception cref="FormatException">The run lacks an argument, or a value has not the form its placeholder needs.</exception>
+    /// <summary>The lock name of a run, without the scope.</summary>
+    /// <exception cref="FormatException">The run lacks an argument, or a value does not fit its placeholder.</exception>
     public string Fill(JobInvocation call)
     {
         var name = new StringBuilder();
@@ -80,16 +80,16 @@ internal sealed class LockNameTemplate
         var value = placeholder.Resolve(call);
         try
         {
-            // What a format writes is the author's own choice of characters and stays as it is.
+            // The author of the rule chose the format, so its result is not quoted.
             if (placeholder.Format is { } format && value is not null)
                 name.Append(ArgumentValue.Formatted(value, format));
             else
                 ArgumentText.Append(name, ArgumentValue.ToJson(value, call.ToJson), next?.Literal?[0], touchesNext: next?.Placeholder is not null);
         }
-        catch (FormatException problem)
+        catch (FormatException mistake)
         {
             var format = placeholder.Format is null ? "" : $" with the format \"{DisplayText.Cut(placeholder.Format)}\"";
-            throw new FormatException($"names {placeholder}{format}, but {DisplayText.Cut(problem.Message, DisplayText.LongestRun).TrimEnd('.')}. Name a value that has a text of its own.", problem);
+            throw new FormatException($"names {placeholder}{format}, but {DisplayText.Cut(mistake.Message, DisplayText.LongestRun).TrimEnd('.')}. Name a value that has a text of its own.", mistake);
         }
     }
 

@@ -1,6 +1,6 @@
 namespace JobLocks.Naming;
 
-/// <summary>Keeps the names of two applications in one database apart.</summary>
+/// <summary>Puts the scope of an application before its lock names, so that two applications in one database do not share names.</summary>
 internal static class LockScope
 {
     public static string Apply(string? scope, string name) => scope is null ? name : $"{scope}:{name}";

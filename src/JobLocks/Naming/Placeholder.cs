@@ -6,18 +6,18 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Naming;
 
-/// <summary>What stands between two braces of a template: an argument, a path into it, a format.</summary>
-/// <param name="Argument">A name, or a position from 0.</param>
-/// <param name="Path">The properties to follow from there: <c>CustomerId</c> in <c>{order.CustomerId}</c>.</param>
-/// <param name="Format">What follows the colon in <c>{day:yyyy-MM-dd}</c>, or null.</param>
+/// <summary>One placeholder of a template: an argument, a path to one of its properties, a format. Immutable.</summary>
+/// <param name="Argument">The name of the argument, or its position from 0.</param>
+/// <param name="Path">The properties to read, one after the other: <c>CustomerId</c> in <c>{order.CustomerId}</c>.</param>
+/// <param name="Format">The text after the colon in <c>{day:yyyy-MM-dd}</c>; null without a colon.</param>
 internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, string? Format)
 {
     private int? Position => int.TryParse(Argument, NumberStyles.None, CultureInfo.InvariantCulture, out var position) ? position : null;
 
     public override string ToString() => $"{{{DisplayText.Cut(string.Join('.', Path.Prepend(Argument)))}}}";
 
-    /// <summary>Checks what can be known before a run.</summary>
-    /// <exception cref="FormatException">The job has no such argument or property. The message goes on after "[JobLock(…)] on Job".</exception>
+    /// <summary>Checks the placeholder against the signature of the job, as far as it is known before a run.</summary>
+    /// <exception cref="FormatException">The job has no such argument or property. The message continues a sentence that begins with "[JobLock(…)] on Job".</exception>
     public void Check(JobSignature job)
     {
         if (job.Parameters is not { } parameters)
@@ -32,13 +32,13 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
             : parameters.FirstOrDefault(parameter => string.Equals(parameter.Name, Argument, StringComparison.Ordinal)) ?? throw NoSuchName(parameters);
 
         if (parameter.IsPlumbing)
-            throw new FormatException($"names {this}, a {parameter.Type.Name} that the scheduler fills in, which never names a lock. {Choice(parameters)}");
+            throw new FormatException($"names {this}, a {parameter.Type.Name} that the scheduler fills in, which never names a lock. {Suggestion(parameters)}");
 
         CheckPath(parameter.Type);
     }
 
-    /// <summary>The value in this run.</summary>
-    /// <exception cref="FormatException">The run has no such argument or property. The message goes on after "[JobLock(…)] on Job".</exception>
+    /// <summary>The value of the placeholder in a run.</summary>
+    /// <exception cref="FormatException">The run has no such argument or property. The message continues a sentence that begins with "[JobLock(…)] on Job".</exception>
     public object? Resolve(JobInvocation call)
     {
         var argument = Position is { } position && call.Job.Parameters is not null
@@ -47,15 +47,15 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
         if (argument is null) throw NotInThisRun(call);
 
         var value = argument.Value;
-        foreach (var property in Path) value = Follow(value, property, call.ToJson);
+        foreach (var property in Path) value = ReadProperty(value, property, call.ToJson);
         return value;
     }
 
     private FormatException NoSuchName(IReadOnlyList<JobParameter> parameters) =>
-        new($"names {{{DisplayText.Cut(Argument)}}}, but the method has {Only(parameters)}. {Choice(parameters)}");
+        new($"names {{{DisplayText.Cut(Argument)}}}, but the method has {UsableNames(parameters)}. {Suggestion(parameters)}");
 
     private FormatException NoSuchPosition(IReadOnlyList<JobParameter> parameters) =>
-        new($"names position {{{DisplayText.Cut(Argument)}}}, but the method has {Only(parameters)}. {Choice(parameters)} Positions count from 0.");
+        new($"names position {{{DisplayText.Cut(Argument)}}}, but the method has {UsableNames(parameters)}. {Suggestion(parameters)} Positions count from 0.");
 
     private FormatException NotInThisRun(JobInvocation call)
     {
@@ -64,13 +64,13 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
         return new($"names {{{DisplayText.Cut(Argument)}}}, but the data of this run has {only}. Put {DisplayText.Cut(Argument)} into the data of the job or of its trigger.");
     }
 
-    private static string Only(IReadOnlyList<JobParameter> parameters)
+    private static string UsableNames(IReadOnlyList<JobParameter> parameters)
     {
         var usable = parameters.Where(static parameter => !parameter.IsPlumbing).Select(static parameter => parameter.Name).ToList();
         return usable.Count == 0 ? "no arguments" : $"only: {string.Join(", ", usable)}";
     }
 
-    private static string Choice(IReadOnlyList<JobParameter> parameters)
+    private static string Suggestion(IReadOnlyList<JobParameter> parameters)
     {
         for (var position = 0; position < parameters.Count; position++)
         {
@@ -80,12 +80,15 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
         return "Write a name without braces.";
     }
 
-    /// <summary>Follows declared types as far as they are known: what is behind an interface or an object shows only in the run.</summary>
+    /// <summary>
+    /// Checks the path along the declared types. The check stops at a type whose members are known only in the run: an interface, an abstract type,
+    /// a collection, JSON or <see cref="object"/>.
+    /// </summary>
     private void CheckPath(Type type)
     {
         foreach (var property in Path)
         {
-            if (IsOpen(type)) return;
+            if (IsKnownOnlyInRun(type)) return;
 
             type = Nullable.GetUnderlyingType(type) ?? type;
             type = Member(type, property) switch
@@ -97,7 +100,7 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
         }
     }
 
-    private static bool IsOpen(Type type) =>
+    private static bool IsKnownOnlyInRun(Type type) =>
         type == typeof(object) || type == typeof(JsonElement) || type.IsInterface || type.IsAbstract || typeof(IEnumerable).IsAssignableFrom(type);
 
     private FormatException NoSuchProperty(Type type, string property)
@@ -107,27 +110,27 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
         return new($"names {this}, but {type.Name} has no property {DisplayText.Cut(property)}; it has {only}. Use one of these.");
     }
 
-    private object? Follow(object? value, string property, Func<object, string> toJson)
+    private object? ReadProperty(object? value, string property, Func<object, string> toJson)
     {
         if (value is null or JsonElement { ValueKind: JsonValueKind.Null }) return null;
 
-        // What enumerates is a list or a map, and its own properties (a count, say) are not what the author means.
-        if (value is not JsonElement and not IEnumerable && Member(value.GetType(), property) is { } member) return Read(member, value);
+        // An IEnumerable is a list or a map: the author means an entry of it, and not one of its own properties such as Count.
+        if (value is not JsonElement and not IEnumerable && Member(value.GetType(), property) is { } member) return ReadMember(member, value);
 
         var json = ArgumentValue.ToJson(value, toJson);
         if (json.ValueKind == JsonValueKind.Object && json.TryGetProperty(property, out var found)) return found;
         throw new FormatException($"names {this}, but there is no {DisplayText.Cut(property)} in the value of this run. Check the spelling; capitals count.");
     }
 
-    private object? Read(MemberInfo member, object value)
+    private object? ReadMember(MemberInfo member, object value)
     {
         try
         {
             return member is PropertyInfo property ? property.GetValue(value) : ((FieldInfo)member).GetValue(value);
         }
-        catch (TargetInvocationException thrown)
+        catch (TargetInvocationException getterError)
         {
-            throw new FormatException($"names {this}, but reading {member.Name} threw {DisplayText.Cut(thrown.InnerException?.Message ?? "", DisplayText.LongestRun)}. Name a property that only returns a value.", thrown.InnerException);
+            throw new FormatException($"names {this}, but reading {member.Name} threw {DisplayText.Cut(getterError.InnerException?.Message ?? "", DisplayText.LongestRun)}. Name a property that only returns a value.", getterError.InnerException);
         }
     }
 

@@ -3,8 +3,8 @@ using System.Diagnostics.CodeAnalysis;
 namespace JobLocks.Primitives;
 
 /// <summary>
-/// The one place where a thread waits for a task: for callers that have no asynchronous way, such as Hangfire's filters.
-/// Everything awaited underneath is configured not to come back to the caller's context, so it cannot deadlock on it.
+/// The only code that blocks a thread until a task ends: for callers that cannot await, such as Hangfire's filters.
+/// All awaits below it use <c>ConfigureAwait(false)</c>, so it cannot deadlock on the synchronization context of the caller.
 /// </summary>
 [SuppressMessage("Usage", "VSTHRD002:Avoid problematic synchronous waits", Justification = "Blocks once, on purpose, here.")]
 internal static class Blocking
@@ -13,8 +13,8 @@ internal static class Blocking
 
     public static T Wait<T>(Task<T> task) => task.GetAwaiter().GetResult();
 
-    /// <summary>False where the task has not ended in time. Does not throw what the task throws.</summary>
-    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled first.</exception>
+    /// <summary>Waits until the task ends; false where it has not ended in time. Does not rethrow an exception of the task.</summary>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled before the task ended.</exception>
     public static bool TryWait(Task task, TimeSpan atMost, CancellationToken stop) =>
         Task.WaitAny([task], (int)Math.Min(atMost.TotalMilliseconds, int.MaxValue), stop) == 0;
 }

@@ -3,19 +3,20 @@ using System.Runtime.InteropServices;
 namespace JobLocks.Primitives;
 
 /// <summary>
-/// Time since the machine started, the time it slept included; a change of the wall clock does not touch it. The clock of
-/// <see cref="TimeProvider.GetTimestamp"/> stands still on Linux and macOS while the machine sleeps, and the server's does not.
+/// The time since the machine started, including the time for which it slept. Changes of the wall clock do not affect it. The clock of
+/// <see cref="TimeProvider.GetTimestamp"/> stops on Linux and macOS while the machine sleeps, but the clock of the server continues.
+/// Thread-safe.
 /// </summary>
 internal static class BootClock
 {
-    // CLOCK_BOOTTIME of Linux; Darwin's CLOCK_MONOTONIC goes on during sleep.
+    // 7 is CLOCK_BOOTTIME of Linux. 6 is CLOCK_MONOTONIC of Darwin, which continues during sleep.
     private static readonly int Clock = OperatingSystem.IsMacOS() ? 6 : 7;
 
     public static TimeSpan Now
     {
         get
         {
-            // Windows counts its ticks through sleep.
+            // The tick count of Windows continues during sleep.
             if (OperatingSystem.IsWindows()) return TimeSpan.FromMilliseconds(Environment.TickCount64);
 
             return ReadClock(Clock, out var time) == 0

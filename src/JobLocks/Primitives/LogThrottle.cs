@@ -1,15 +1,15 @@
 
 namespace JobLocks.Primitives;
 
-/// <summary>For what would be said a thousand times in an outage: it is said once in a while. Thread-safe.</summary>
+/// <summary>Limits a log message that an outage would repeat thousands of times: at most one in <see cref="Pause"/>. Thread-safe.</summary>
 internal sealed class LogThrottle
 {
-    /// <summary>How long until it is said again.</summary>
+    /// <summary>The shortest time between two messages.</summary>
     public static readonly TimeSpan Pause = TimeSpan.FromSeconds(10);
 
     private long _nextTicks = long.MinValue;
 
-    /// <summary>Whether it is time to say it. True for one of all that ask at the same moment.</summary>
+    /// <summary>Whether the message is due. Of several concurrent callers, only one gets true.</summary>
     public bool IsTime()
     {
         var (now, next) = (BootClock.Now, Volatile.Read(ref _nextTicks));

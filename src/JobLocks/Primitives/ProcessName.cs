@@ -4,26 +4,27 @@ using System.Text;
 
 namespace JobLocks.Primitives;
 
-/// <summary>How this process is named where nothing else was said.</summary>
+/// <summary>The default name of this process as the holder of locks.</summary>
 internal static class ProcessName
 {
-    /// <summary>PostgreSQL cuts an application name after NAMEDATALEN - 1 bytes.</summary>
+    /// <summary>PostgreSQL truncates an application name after NAMEDATALEN - 1 bytes.</summary>
     public const int MaxBytes = 63;
 
+    /// <summary>Entry assembly, machine and process id, shortened to <see cref="MaxBytes"/>: <c>ClientSync@web-3:812</c>.</summary>
     public static string Default { get; } = Shortened(
         Assembly.GetEntryAssembly()?.GetName().Name ?? "dotnet",
         $"@{Environment.MachineName}:{Environment.ProcessId}");
 
-    /// <summary>Whether the application was built for debugging.</summary>
+    /// <summary>Whether the entry assembly was built without optimisation.</summary>
     public static bool IsDebugBuild { get; } = Assembly.GetEntryAssembly()?.GetCustomAttribute<DebuggableAttribute>()?.IsJITOptimizerDisabled == true;
 
-    private static string Shortened(string application, string place)
+    private static string Shortened(string application, string suffix)
     {
-        // The place tells two processes of one application apart, so it is the application that gives way.
-        while (application.Length > 1 && Encoding.UTF8.GetByteCount(application + place) > MaxBytes) application = application[..^1];
-        while (Encoding.UTF8.GetByteCount(application + place) > MaxBytes) place = place[1..];
-        // A name that was cut in the middle of a surrogate pair is no text.
+        // The suffix distinguishes two processes of one application, so the application name is shortened first.
+        while (application.Length > 1 && Encoding.UTF8.GetByteCount(application + suffix) > MaxBytes) application = application[..^1];
+        while (Encoding.UTF8.GetByteCount(application + suffix) > MaxBytes) suffix = suffix[1..];
+        // Remove half of a surrogate pair where the cut has split one.
         if (char.IsHighSurrogate(application[^1])) application = application[..^1];
-        return application + (place.Length > 0 && char.IsLowSurrogate(place[0]) ? place[1..] : place);
+        return application + (suffix.Length > 0 && char.IsLowSurrogate(suffix[0]) ? suffix[1..] : suffix);
     }
 }

@@ -1,18 +1,21 @@
 
 namespace JobLocks.Primitives;
 
-/// <summary>Whether something has failed lately. A failure is over when none has followed for a time, whatever has succeeded meanwhile. Thread-safe.</summary>
-/// <param name="lasts">How long after the last failure it counts as over.</param>
+/// <summary>
+/// Remembers whether an operation has failed recently. A failure counts as over when no other failure has followed for some time; successes in
+/// between do not matter. Thread-safe.
+/// </summary>
+/// <param name="lasts">For how long a failure counts as recent.</param>
 internal sealed class RecentFailure(TimeSpan lasts)
 {
     // Ticks of the boot clock.
     private long _lastAt = long.MinValue;
 
-    /// <summary>Whether the last failure is not over.</summary>
+    /// <summary>Whether the last failure is still recent.</summary>
     public bool IsRecent => Volatile.Read(ref _lastAt) is > long.MinValue and var last && BootClock.Now.Ticks - last < lasts.Ticks;
 
-    /// <summary>Counts a failure.</summary>
-    /// <returns>Whether the failure before it was over.</returns>
+    /// <summary>Records a failure.</summary>
+    /// <returns>Whether no earlier failure is still recent.</returns>
     public bool Add()
     {
         var isNew = !IsRecent;

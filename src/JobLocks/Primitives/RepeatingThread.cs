@@ -1,21 +1,21 @@
 namespace JobLocks.Primitives;
 
-/// <summary>A thread that does the same thing again and again, with pauses, until it is disposed. Thread-safe.</summary>
+/// <summary>A thread that repeats an action, with pauses, until it is disposed. Thread-safe.</summary>
 /// <param name="name">The name of the thread.</param>
-/// <param name="pause">How long it pauses at most.</param>
-/// <param name="act">What it does. It handles and logs its own errors.</param>
-/// <param name="last">What it does before it ends. It handles and logs its own errors.</param>
-internal sealed class RepeatingThread(string name, TimeSpan pause, Action act, Action? last = null) : IDisposable
+/// <param name="pause">The longest pause between two actions.</param>
+/// <param name="act">The action. It must handle and log its own errors.</param>
+/// <param name="finalAct">An action before the thread ends. It must handle and log its own errors.</param>
+internal sealed class RepeatingThread(string name, TimeSpan pause, Action act, Action? finalAct = null) : IDisposable
 {
-    private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LongestJoin = TimeSpan.FromSeconds(1);
 
     private readonly object _sync = new();
     private Thread? _thread;
     private bool _isDue;
     private bool _isClosed;
 
-    /// <summary>Starts the thread, unless it runs or is disposed.</summary>
-    /// <param name="atOnce">Whether it acts now, and not after a pause.</param>
+    /// <summary>Starts the thread, unless it runs already or is disposed.</summary>
+    /// <param name="atOnce">Whether the action is due now. False lets a new thread pause first; a thread that is pausing is woken in either case.</param>
     public void Start(bool atOnce)
     {
         lock (_sync)
@@ -28,7 +28,7 @@ internal sealed class RepeatingThread(string name, TimeSpan pause, Action act, A
         }
     }
 
-    /// <summary>Ends the thread. Waits for that, but not for long.</summary>
+    /// <summary>Ends the thread, and waits for its end for at most one second.</summary>
     public void Dispose()
     {
         lock (_sync)
@@ -37,7 +37,7 @@ internal sealed class RepeatingThread(string name, TimeSpan pause, Action act, A
             Monitor.PulseAll(_sync);
         }
 
-        _thread?.Join(LongestEnd);
+        _thread?.Join(LongestJoin);
     }
 
     private void Run()
@@ -55,7 +55,7 @@ internal sealed class RepeatingThread(string name, TimeSpan pause, Action act, A
             Try(act);
         }
 
-        if (last is not null) Try(last);
+        if (finalAct is not null) Try(finalAct);
     }
 
     private static void Try(Action act)
@@ -66,7 +66,7 @@ internal sealed class RepeatingThread(string name, TimeSpan pause, Action act, A
         }
         catch (Exception)
         {
-            // A logger that throws while an error is logged must not end the process of the jobs.
+            // The actions handle their errors, but a logger may throw. An unhandled exception would end the process of the jobs.
         }
     }
 }

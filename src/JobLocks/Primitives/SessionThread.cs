@@ -1,11 +1,11 @@
 namespace JobLocks.Primitives;
 
-/// <summary>Threads of our own: those of the pool may all be taken by the users' jobs.</summary>
+/// <summary>Starts dedicated threads, because the jobs of the users may occupy all threads of the pool.</summary>
 internal static class SessionThread
 {
     public static Thread Start(string name, Action run)
     {
-        // What a job carries along its calls has no business here.
+        // The execution context of a job, with its AsyncLocal values, must not flow into this thread.
         using var noFlow = ExecutionContext.IsFlowSuppressed() ? default : ExecutionContext.SuppressFlow();
         var thread = new Thread(() => run()) { Name = name, IsBackground = true };
         thread.Start();

@@ -2,35 +2,36 @@ using System.Text;
 
 namespace JobLocks.Rules;
 
-/// <summary>What a job's author wrote: an attribute, or a call of <c>WithJobLock</c>. Nothing is checked yet.</summary>
+/// <summary>A lock as the author of a job declares it: by an attribute, or by a call of <c>WithJobLock</c>. Not checked.</summary>
 /// <param name="Name">The template as written; null for the canonical name.</param>
-/// <param name="OnConflict">What happens when somebody else holds the lock.</param>
-/// <param name="RetryAfterSeconds">For <see cref="OnConflict.Reschedule"/>: seconds until the next try.</param>
+/// <param name="OnConflict">What happens to a run when the lock is held.</param>
+/// <param name="RetryAfterSeconds">For <see cref="OnConflict.Reschedule"/>: seconds until the next attempt.</param>
 internal sealed record LockDeclaration(string? Name, OnConflict OnConflict, int RetryAfterSeconds)
 {
     public const int DefaultRetryAfterSeconds = 15;
 
+    /// <summary>Which other holders the lock excludes.</summary>
     public LockMode Mode { get; init; }
 
-    /// <summary>How many runs may have the lock at once.</summary>
+    /// <summary>How many runs may hold the lock at once.</summary>
     public int Limit { get; init; } = 1;
 
-    /// <summary>For <see cref="OnConflict.Wait"/>: how long at most; 0 for as long as it takes.</summary>
+    /// <summary>For <see cref="OnConflict.Wait"/>: the longest wait, in seconds; 0 for no limit.</summary>
     public int WaitAtMostSeconds { get; init; }
 
-    /// <summary>For <see cref="OnConflict.Wait"/>: how many runs may wait under one name; 0 for all.</summary>
+    /// <summary>For <see cref="OnConflict.Wait"/>: how many runs may wait for one lock name; 0 for no limit.</summary>
     public int KeepWaiting { get; init; }
 
-    /// <summary>For <see cref="KeepWaiting"/>: whether the oldest one gives way to a further run.</summary>
+    /// <summary>For <see cref="KeepWaiting"/>: whether a further run replaces the oldest waiting run.</summary>
     public bool KeepNewest { get; init; }
 
-    /// <summary>Whether a name was given at all: an empty one is a mistake, none is the canonical name.</summary>
+    /// <summary>Whether the declaration has a name. An empty name is a mistake; without a name, the canonical name is used.</summary>
     public bool HasName { get; init; } = Name is not null;
 
-    /// <summary>False for <c>WithJobLock(…)</c>.</summary>
+    /// <summary>Whether the declaration is an attribute; false for <c>WithJobLock(…)</c>.</summary>
     public bool IsAttribute { get; init; } = true;
 
-    /// <summary>As its author wrote it, for error messages.</summary>
+    /// <summary>The declaration as its author wrote it, for error messages.</summary>
     public override string ToString()
     {
         var members = new List<string>();

@@ -1,11 +1,11 @@
 namespace JobLocks;
 
-/// <summary>Whom a lock keeps out.</summary>
+/// <summary>Which other holders a lock excludes.</summary>
 public enum LockMode
 {
-    /// <summary>Everybody else: one writer alone.</summary>
+    /// <summary>All others: the holder is a single writer.</summary>
     Exclusive = 0,
 
-    /// <summary>Writers: any number of readers share it. A reader cannot become a writer without letting go first.</summary>
+    /// <summary>Writers: any number of readers share the lock. A reader must release the lock before it can acquire it as a writer.</summary>
     Shared = 1,
 }

@@ -3,7 +3,7 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Rules;
 
-/// <summary>A declaration that was checked against its job: it can name the lock of each run. Thread-safe.</summary>
+/// <summary>A declaration that was checked against its job, and that can name the lock of each run. Thread-safe.</summary>
 internal sealed class LockRule
 {
     private const int LargestLimit = 1000;
@@ -18,7 +18,7 @@ internal sealed class LockRule
         _template = template;
     }
 
-    /// <summary>What all its names have in common: the template as it was written, or the method.</summary>
+    /// <summary>The template of its lock names as it was written; without one, the display name of the job. Metrics and traces use it.</summary>
     public string Template { get; }
 
     public LockMode Mode => _declaration.Mode;
@@ -33,7 +33,7 @@ internal sealed class LockRule
         _declaration.WaitAtMostSeconds == 0 ? null : TimeSpan.FromSeconds(_declaration.WaitAtMostSeconds), _declaration.KeepWaiting, _declaration.KeepNewest);
 
     /// <summary>Checks a declaration against its job.</summary>
-    /// <exception cref="JobLockRuleException">It cannot work.</exception>
+    /// <exception cref="JobLockRuleException">The declaration is wrong.</exception>
     public static LockRule For(LockDeclaration declaration, JobSignature job)
     {
         try
@@ -56,53 +56,53 @@ internal sealed class LockRule
                 throw new FormatException($"has KeepWaiting = {declaration.KeepWaiting}, but that many runs cannot wait. Use 1 or more, or 0 for all.");
             if (declaration is { KeepNewest: true, KeepWaiting: 0 })
                 throw new FormatException("has KeepNewest, but says not how many runs may wait: all do. Set KeepWaiting too, or leave KeepNewest out.");
-            if (declaration.OnConflict != OnConflict.Wait && WaitSetting(declaration) is { } setting)
+            if (declaration.OnConflict != OnConflict.Wait && UsedWaitSetting(declaration) is { } setting)
                 throw new FormatException($"has {setting}, but OnConflict = OnConflict.{declaration.OnConflict}, with which no run waits. Leave one of them out.");
 
             var template = declaration.HasName ? LockNameTemplate.Parse(declaration.Name ?? "") : null;
             template?.Check(job);
             return new(declaration, template, job);
         }
-        catch (FormatException problem)
+        catch (FormatException mistake)
         {
-            throw Broken(declaration, job, problem);
+            throw RuleError(declaration, job, mistake);
         }
     }
 
-    /// <summary>As its author wrote it.</summary>
+    /// <summary>The declaration as its author wrote it.</summary>
     public override string ToString() => _declaration.ToString();
 
     /// <summary>The lock name of a run, without the scope.</summary>
-    /// <exception cref="JobLockRuleException">The run lacks what the name is made of.</exception>
+    /// <exception cref="JobLockRuleException">The run lacks an argument of the name, or the argument has no usable text.</exception>
     public string NameFor(JobInvocation call)
     {
         try
         {
             return _template is null ? CanonicalName.Of(call) : _template.Fill(call);
         }
-        catch (FormatException problem)
+        catch (FormatException mistake)
         {
-            throw Broken(_declaration, call.Job, problem);
+            throw RuleError(_declaration, call.Job, mistake);
         }
     }
 
-    /// <summary>The key of a name that this rule gave.</summary>
-    /// <exception cref="JobLockRuleException">The name is no valid text.</exception>
+    /// <summary>The key of a lock name that this rule has built.</summary>
+    /// <exception cref="JobLockRuleException">The name is empty, or is no valid Unicode text.</exception>
     public LockKey KeyFor(string name, JobInvocation call)
     {
         try
         {
             return LockKey.Of(name);
         }
-        catch (ArgumentException problem)
+        catch (ArgumentException mistake)
         {
-            throw Broken(_declaration, call.Job, new FormatException($"gives no usable name for this run: {problem.Message}", problem));
+            throw RuleError(_declaration, call.Job, new FormatException($"gives no usable name for this run: {mistake.Message}", mistake));
         }
     }
 
-    private static string? WaitSetting(LockDeclaration declaration) =>
+    private static string? UsedWaitSetting(LockDeclaration declaration) =>
         declaration.WaitAtMostSeconds != 0 ? nameof(declaration.WaitAtMostSeconds) : declaration.KeepWaiting != 0 ? nameof(declaration.KeepWaiting) : null;
 
-    private static JobLockRuleException Broken(LockDeclaration declaration, JobSignature job, FormatException problem) =>
-        new($"{DisplayText.Cut(declaration.ToString())} on {DisplayText.Cut(job.DisplayName, DisplayText.LongestRun)} {DisplayText.Cut(problem.Message, DisplayText.LongestMessage / 2)}", problem);
+    private static JobLockRuleException RuleError(LockDeclaration declaration, JobSignature job, FormatException mistake) =>
+        new($"{DisplayText.Cut(declaration.ToString())} on {DisplayText.Cut(job.DisplayName, DisplayText.LongestRun)} {DisplayText.Cut(mistake.Message, DisplayText.LongestMessage / 2)}", mistake);
 }

@@ -1,17 +1,20 @@
 namespace JobLocks;
 
-/// <summary>What happens to a run that meets a lock somebody else holds.</summary>
+/// <summary>What happens to a run whose lock is held.</summary>
 public enum OnConflict
 {
-    /// <summary>It waits in a durable line under the lock's name, in order, without a worker, and is woken when its turn comes. No retry is used up.</summary>
+    /// <summary>
+    /// The run waits in a durable queue for the lock name, in the order of arrival. It occupies no worker and uses up no retry. A release of the lock
+    /// wakes the next run.
+    /// </summary>
     Wait = 0,
 
-    /// <summary>It is put back into the scheduler's own store and tried again later. No retry is used up.</summary>
+    /// <summary>The run goes back into the scheduler's own store and is tried again later. It uses up no retry.</summary>
     Reschedule = 1,
 
-    /// <summary>It does not happen, and the record says who held the lock.</summary>
+    /// <summary>The run ends without starting, and its record names the holder of the lock.</summary>
     Skip = 2,
 
-    /// <summary>It fails with <see cref="JobLockConflictException"/>, and the scheduler's own rules go on from there.</summary>
+    /// <summary>The run fails with <see cref="JobLockConflictException"/>, and the scheduler applies its own rules for failed runs.</summary>
     Fail = 3,
 }

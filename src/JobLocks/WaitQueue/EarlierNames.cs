@@ -1,10 +1,10 @@
 namespace JobLocks.WaitQueue;
 
-/// <summary>What else a store is called, or was.</summary>
-/// <param name="Same">Names of this very store, which other processes may still use.</param>
-/// <param name="Origins">What the names of those stores begin with that this one was restored from.</param>
+/// <summary>Other ids under which queue entries of a job store may exist.</summary>
+/// <param name="Same">Further ids of this same store, which other processes may still use.</param>
+/// <param name="Origins">Prefixes of the ids of the stores from which this one was restored.</param>
 internal sealed record EarlierNames(IReadOnlyList<string> Same, IReadOnlyList<string> Origins)
 {
-    /// <summary>None.</summary>
+    /// <summary>No other ids.</summary>
     public static readonly EarlierNames None = new([], []);
 }

@@ -1,12 +1,12 @@
 namespace JobLocks.WaitQueue;
 
-/// <summary>What came of the request to stand in the line.</summary>
-/// <param name="Place">The run's place; null where the line takes no more.</param>
-/// <param name="Ahead">How many stand before it; without a place, how many stand there.</param>
-/// <param name="LeftKey">The lock that it waited for before, where that was another one.</param>
-/// <param name="IsNew">Whether it stood nowhere before.</param>
+/// <summary>The result of a request to enter the wait queue.</summary>
+/// <param name="Place">The queue entry of the run; null where the queue is full.</param>
+/// <param name="Ahead">How many runs wait ahead of this one; without an entry, how many runs wait.</param>
+/// <param name="LeftKey">The lock for which the run waited before, where that is another one; otherwise null.</param>
+/// <param name="IsNew">Whether the run had no queue entry before.</param>
 internal sealed record EnqueueResult(QueueEntry? Place, int Ahead, LockKey? LeftKey = null, bool IsNew = false)
 {
-    /// <summary>Whether the stores of those that stand there have said that they are: only then may the run be dropped on their account.</summary>
-    public bool IsVouchedFor { get; init; }
+    /// <summary>Whether the job stores have confirmed that the waiting runs exist. Only then may the run be dropped because of them.</summary>
+    public bool AreWaitersConfirmed { get; init; }
 }

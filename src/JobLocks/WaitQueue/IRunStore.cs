@@ -1,55 +1,57 @@
 namespace JobLocks.WaitQueue;
 
-/// <summary>The store of a scheduler, as the line needs it. All that the core knows of runs that wait. Thread-safe.</summary>
+/// <summary>
+/// The job store of a scheduler, as the wait queue uses it. The core knows waiting runs only through this interface. Implementations are thread-safe.
+/// </summary>
 internal interface IRunStore
 {
-    /// <summary>As in <see cref="RunAddress.Store"/>; null until it is known.</summary>
+    /// <summary>The id of the store, as in <see cref="RunAddress.Store"/>; null until it is known.</summary>
     string? Id { get; }
 
-    /// <summary>Finds out <see cref="Id"/>, which is kept in the store itself.</summary>
+    /// <summary>Reads <see cref="Id"/>, which the store itself keeps.</summary>
     /// <exception cref="Exception">The store cannot be asked.</exception>
     ValueTask<string> IdentifyAsync(CancellationToken stop);
 
     /// <summary>
-    /// Whether a scheduler of this process can start runs of the store: it works, and is neither in standby nor shutting down. Asked with each sweep.
+    /// Whether a scheduler of this process can start runs of the store: it is running, and neither in standby nor shutting down. Called by each sweep.
     /// </summary>
     /// <exception cref="Exception">The store cannot be asked.</exception>
     ValueTask<bool> CanStartRunsAsync(CancellationToken stop);
 
     /// <summary>
-    /// The workers of the schedulers of this process that are free right now. A process that has none left for a queue leaves its wakes to others, or
-    /// waits until it has one.
+    /// The workers of the schedulers of this process that are free now. A process without a free worker for a queue leaves the wake-ups of that
+    /// queue to other processes, or waits until a worker is free.
     /// </summary>
     IReadOnlyList<WorkerPool> FreeWorkers { get; }
 
-    /// <summary>Called when a worker of this process has become free. Must not wait for anything.</summary>
+    /// <summary>The callback for the moment when a worker of this process becomes free. It must not block.</summary>
     Action WorkerFreed { set; }
 
-    /// <summary>Another process has woken a run that a scheduler here may have to start: it looks into the store. Waits for nothing.</summary>
+    /// <summary>Has the schedulers of this process query the store, because another process has woken a run that they may have to start. Does not block.</summary>
     void LookAgain()
     {
     }
 
-    /// <summary>Reads <see cref="Id"/> anew, and what else the store is called or was.</summary>
+    /// <summary>Reads <see cref="Id"/> again, and the other ids of the store.</summary>
     /// <exception cref="Exception">The store cannot be asked.</exception>
     ValueTask<EarlierNames> FindNamesAsync(CancellationToken stop) => new(EarlierNames.None);
 
     /// <summary>
-    /// Has parked runs begin as soon as a worker is free. None is started twice: one that is not parked any more is left alone, and one for which it is
-    /// <see cref="WaitingRun.IsTooLate"/>, when it is about to be written down, is left to a sweep.
+    /// Starts parked runs as soon as a worker is free. No run is started twice: a run that is not parked any more stays as it is, and a run that
+    /// is <see cref="WaitingRun.IsTooLate"/> when its wake-up is about to be written is left to a sweep.
     /// </summary>
-    /// <returns>What became of each, in the same order.</returns>
-    /// <exception cref="Exception">The store cannot be asked, or took too long to answer. Some of them may have been woken.</exception>
+    /// <returns>The state of each run, in the same order.</returns>
+    /// <exception cref="Exception">The store cannot be asked, or did not answer in time. Some of the runs may have been woken.</exception>
     ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop);
 
-    /// <summary>Asks for the fate of runs, and changes nothing.</summary>
-    /// <returns>That of each, in the same order.</returns>
+    /// <summary>Reads the state of runs, and changes nothing.</summary>
+    /// <returns>The state of each run, in the same order.</returns>
     /// <exception cref="Exception">The store cannot be asked.</exception>
     ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop);
 
-    /// <summary>Finds runs that are parked for a lock, page by page. Those that come again by themselves soon are not among them.</summary>
-    /// <param name="from">Where the page before this one ended; null for the first.</param>
-    /// <param name="stop">Gives up.</param>
+    /// <summary>Finds runs that are parked for a lock, page by page. Runs that the store starts soon by itself are not included.</summary>
+    /// <param name="from"><see cref="ParkedRuns.Next"/> of the previous page; null for the first page.</param>
+    /// <param name="stop">Cancels the search.</param>
     /// <exception cref="Exception">The store cannot be asked.</exception>
     ValueTask<ParkedRuns> FindParkedAsync(string? from, CancellationToken stop);
 }

@@ -1,10 +1,10 @@
 namespace JobLocks.WaitQueue;
 
-/// <summary>Some of the runs that a store has parked.</summary>
-/// <param name="Runs">Where each is, and for how long it has waited by the store's own times.</param>
-/// <param name="Next">From where in the store to go on; null at its end.</param>
+/// <summary>One page of the runs that a job store has parked.</summary>
+/// <param name="Runs">The address of each run, and for how long it has waited, by the times in the store.</param>
+/// <param name="Next">Where the next page begins in the store; null on the last page.</param>
 internal sealed record ParkedRuns(IReadOnlyList<(RunAddress Address, TimeSpan Waited)> Runs, string? Next)
 {
-    /// <summary>None.</summary>
+    /// <summary>An empty last page.</summary>
     public static readonly ParkedRuns None = new([], null);
 }

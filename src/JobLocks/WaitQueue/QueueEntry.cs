@@ -1,14 +1,14 @@
 namespace JobLocks.WaitQueue;
 
-/// <summary>A run's own place in the line.</summary>
-/// <param name="Place">Its place: a number that grows with each arrival.</param>
-/// <param name="Key">The lock that it waits for.</param>
-/// <param name="IsWoken">Whether it is its turn.</param>
-/// <param name="IsOverdue">Whether it has waited for as long as its rule allows.</param>
-/// <param name="Since">Since when it stands there, by the clock of the server.</param>
-/// <param name="Verdict">Why it is not to run at all; null while it may.</param>
+/// <summary>The entry of a run in the wait queue, as the run sees it.</summary>
+/// <param name="Place">The number of the entry. It grows with each arrival, and is not the position.</param>
+/// <param name="Key">The key of the lock for which the run waits.</param>
+/// <param name="IsWoken">Whether the run was woken, and is not overdue.</param>
+/// <param name="IsOverdue">Whether the run has reached the longest wait of its rule.</param>
+/// <param name="Since">When the run entered the queue, by the clock of the server.</param>
+/// <param name="Verdict">Why the run must not start; null where it may.</param>
 internal sealed record QueueEntry(long Place, LockKey Key, bool IsWoken, bool IsOverdue, string? Verdict, DateTimeOffset Since)
 {
-    /// <summary>Who stands there, what for, and for how long; null where it was only looked up.</summary>
+    /// <summary>The request that made the entry; null where the entry was only read.</summary>
     public QueueEntryRequest? Request { get; init; }
 }

@@ -2,8 +2,8 @@ using JobLocks.Locks;
 
 namespace JobLocks.WaitQueue;
 
-/// <summary>What a run enters the wait queue with: enough to restore its entry.</summary>
+/// <summary>A request to enter the wait queue. It is sufficient to restore the entry.</summary>
 /// <param name="Run">The run.</param>
-/// <param name="Lock">The lock that it waits for.</param>
-/// <param name="AtMost">How long it waits; null for no limit.</param>
+/// <param name="Lock">The lock for which the run waits.</param>
+/// <param name="AtMost">The longest wait; null for no limit.</param>
 internal sealed record QueueEntryRequest(RunAddress Run, LockRequest Lock, TimeSpan? AtMost);

@@ -1,23 +1,23 @@
 namespace JobLocks.WaitQueue;
 
-/// <summary>What a store says of a run that stands in the line.</summary>
+/// <summary>The state of a waiting run in its job store.</summary>
 internal enum RunFate
 {
-    /// <summary>It is parked there.</summary>
+    /// <summary>The run is parked.</summary>
     Waits,
 
-    /// <summary>It is parked there, and comes again by itself soon: its lock could not be asked for, or it has no place.</summary>
+    /// <summary>The run is parked, and the store starts it soon by itself: its lock could not be requested, or it has no queue entry.</summary>
     IsPutOff,
 
-    /// <summary>It is on its way to a worker: woken, or put into its queue by hand.</summary>
+    /// <summary>The run is about to be started by a worker: it was woken, or put into its queue by hand.</summary>
     Comes,
 
-    /// <summary>It is on its way to a worker, which may be one of another process: the schedulers of the others are to look into the store.</summary>
+    /// <summary>The run is about to be started by a worker, perhaps in another process. The schedulers of the other processes must query the store.</summary>
     ComesElsewhere,
 
-    /// <summary>It is parked there, and does not begin though it was woken: a person holds it back. It is looked at again by the sweeps.</summary>
+    /// <summary>The run is parked and does not start although it was woken, because it was paused by hand. Sweeps check it again.</summary>
     IsHeldBack,
 
-    /// <summary>It will not come as the run that was parked: it was deleted, edited, or has ended otherwise.</summary>
+    /// <summary>The parked run does not exist any more: it was deleted, edited, or has ended in another way.</summary>
     IsGone,
 }

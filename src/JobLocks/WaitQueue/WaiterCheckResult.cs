@@ -1,14 +1,14 @@
 namespace JobLocks.WaitQueue;
 
-/// <summary>What the stores said of the runs that stand under a key.</summary>
+/// <summary>What the job stores answered about the runs that wait for a key.</summary>
 internal enum WaiterCheckResult
 {
-    /// <summary>Each store has its runs.</summary>
+    /// <summary>Each store has all of its runs.</summary>
     AllAreThere,
 
-    /// <summary>Some of them will never come. Their places are removed.</summary>
+    /// <summary>Some of the runs do not exist any more. Their queue entries are removed.</summary>
     SomeWereGone,
 
-    /// <summary>Some store cannot be asked from this process. Its runs count as alive, but nothing may be dropped on their account.</summary>
+    /// <summary>This process cannot ask one of the stores. Its runs count as waiting, but no run may be dropped because of them.</summary>
     NoAnswer,
 }

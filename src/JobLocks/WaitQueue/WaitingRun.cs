@@ -3,22 +3,22 @@ using JobLocks.Primitives;
 
 namespace JobLocks.WaitQueue;
 
-/// <summary>A run in the line, as those see it who wake it.</summary>
-/// <param name="Place">Its place: a number that grows with each arrival.</param>
-/// <param name="Key">The lock that it waits for.</param>
+/// <summary>The entry of a run in the wait queue, as the dispatcher and the sweep see it.</summary>
+/// <param name="Place">The number of the entry. It grows with each arrival, and is not the position.</param>
+/// <param name="Key">The key of the lock for which the run waits.</param>
 /// <param name="Name">The name of that lock.</param>
-/// <param name="Address">Where it is.</param>
-/// <param name="IsParked">Whether its store is known to keep it until it is woken.</param>
-/// <param name="Since">Since when it stands there, by the clock of the server.</param>
-/// <param name="IsOurs">Whether its turn has come, and it is for this process to tell its store.</param>
+/// <param name="Address">The address of the run in its job store.</param>
+/// <param name="IsParked">Whether the queue entry records that the run is parked.</param>
+/// <param name="Since">When the run entered the queue, by the clock of the server.</param>
+/// <param name="IsOurs">Whether the run is to be woken, and this process must wake it in its job store.</param>
 internal sealed record WaitingRun(long Place, LockKey Key, string Name, RunAddress Address, bool IsParked, bool IsOurs, DateTimeOffset Since)
 {
-    /// <summary>For how long it has waited, by the clock of the server.</summary>
+    /// <summary>For how long the run has waited, by the clock of the server.</summary>
     public TimeSpan Waited { get; init; }
 
-    /// <summary>Until when this process may tell the store, by <see cref="BootClock"/>: later, a sweep may have another one do it.</summary>
+    /// <summary>Until when this process may wake the run in its store, by <see cref="BootClock"/>. After that, a sweep may have another process wake it.</summary>
     public TimeSpan TellBy { get; init; } = TimeSpan.MaxValue;
 
-    /// <summary>Whether it is for a sweep by now.</summary>
+    /// <summary>Whether <see cref="TellBy"/> has passed, so that only a sweep may wake the run.</summary>
     public bool IsTooLate => BootClock.Now > TellBy;
 }

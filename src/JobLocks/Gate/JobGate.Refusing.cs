@@ -1,0 +1,91 @@
+using JobLocks.Diagnostics;
+using JobLocks.Locks;
+using JobLocks.Primitives;
+using JobLocks.WaitQueue;
+
+namespace JobLocks.Gate;
+
+/// <content>The answers for a run that is refused, with the reason for the scheduler's record.</content>
+internal sealed partial class JobGate
+{
+    /// <summary>A run that was started before must not end without its work done, so it is rescheduled.</summary>
+    private Admission.Refused RescheduleStarted(JobCall call, RuleRequest request, string conflict) =>
+        Refused(call, request, OnConflict.Reschedule, $"Rescheduled, since it had been started before: {conflict}{NextTry(request)}");
+
+    /// <summary>The wait queue of the lock is full.</summary>
+    private Admission.Refused RefuseFullQueue(JobCall call, RuleRequest request, EnqueueResult result)
+    {
+        var length = result.Ahead;
+        var waiting = $"{length} {(length == 1 ? "run waits" : "runs wait")} for {request.ShownName} already";
+        return request.Rule.Wait.Keep is var keep and > 0 && length >= keep && result.AreWaitersConfirmed && !WasStartedBefore(call)
+            ? Refused(call, request, OnConflict.Skip, $"Skipped: {waiting}, and its rule keeps {keep}")
+            : Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {waiting}, as many as may{NextTry(request)}");
+    }
+
+    /// <summary>The job stores of the runs ahead of this one did not answer, so this run is rescheduled and not dropped.</summary>
+    private Admission.Refused RescheduleUnconfirmed(JobCall call, RuleRequest request) =>
+        Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {Conflict(request, holder: null, isBehind: true)}, and their store cannot be asked here{NextTry(request)}");
+
+    private Admission.Refused Refuse(JobCall call, RuleRequest request, Holder? holder, bool isBehind)
+    {
+        var conflict = Conflict(request, holder, isBehind);
+        // Where the rule says Wait but the run cannot wait, the run is rescheduled.
+        var action = request.Rule.OnConflict == OnConflict.Wait ? OnConflict.Reschedule : request.Rule.OnConflict;
+
+        // A run that was started before must be tried again: to end it now would lose its work, or abort the run that it is a second copy of.
+        // Where the lock has no holder any more, perhaps no run has done the work: the holder may only have held it while it tried to acquire several locks.
+        var hasNoHolder = holder is null && !isBehind;
+        var mustRetry = action != OnConflict.Reschedule && (hasNoHolder || string.Equals(holder?.Run, RunOf(call), StringComparison.Ordinal) || WasStartedBefore(call));
+        if (mustRetry) action = OnConflict.Reschedule;
+
+        return Refused(call, request, action, action switch
+        {
+            OnConflict.Skip => $"Skipped: {conflict}",
+            OnConflict.Fail => $"Failed: {conflict}",
+            _ when mustRetry && !hasNoHolder => $"Rescheduled, since it had been started before: {conflict}{NextTry(request)}",
+            _ => $"Rescheduled: {conflict}{NextTry(request)}",
+        });
+    }
+
+    /// <summary>Without an answer of the lock server the run cannot start, and there is no reason to drop it: it is rescheduled.</summary>
+    private Admission.Refused RescheduleUnavailable(JobCall call, RuleRequest request, Exception unavailable)
+    {
+        var cause = DisplayText.Message(locks.CauseOf(unavailable));
+        if (_unavailableThrottle.IsTime()) log.Unavailable(call.ShownId, request.ShownName, LogThrottle.Pause.TotalSeconds, unavailable);
+        else log.AlsoUnavailable(call.ShownId, request.ShownName, cause);
+        return new(
+            OnConflict.Reschedule,
+            $"Rescheduled: {request.ShownName} could not be asked for. {cause} Next try in {request.Rule.RetryAfter.TotalSeconds:0} s",
+            request.Rule.RetryAfter)
+        {
+            IsUnavailable = true,
+        };
+    }
+
+    private Admission.Refused Refused(JobCall call, RuleRequest request, OnConflict action, string reason)
+    {
+        log.Refused(call.ShownId, request.ShownName, request.Key.Value, reason);
+        locks.Ledger.Refused(request.Key, request.Name);
+        return new(action, reason, request.Rule.RetryAfter);
+    }
+
+    /// <summary>Where the job store does not answer, the result is true: a run that is rescheduled is not lost.</summary>
+    private bool WasStartedBefore(JobCall call)
+    {
+        try
+        {
+            return call.WasStartedBefore();
+        }
+        catch (Exception failure)
+        {
+            log.UnknownPast(call.ShownId, failure);
+            return true;
+        }
+    }
+
+    private static string Conflict(RuleRequest request, Holder? holder, bool isBehind) => isBehind
+        ? $"other runs wait for {request.ShownName}, and the first of them comes now"
+        : $"{request.ShownName} is held by {holder?.ToString() ?? "another run, which has let go meanwhile"}";
+
+    private static string NextTry(RuleRequest request) => $"; next try in {request.Rule.RetryAfter.TotalSeconds:0} s";
+}
