@@ -9,7 +9,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace JobLocks.Gate;
 
 /// <summary>Decides whether a run may start: the only type that does. Thread-safe.</summary>
-internal sealed partial class JobGate(ILockKeeper locks, ILogger<JobGate> log)
+internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 {
     /// <summary>The prefix of the reason of a run that waits. The job stores recognise such a run by it.</summary>
     public const string WaitReason = "Waiting for ";
@@ -22,7 +22,7 @@ internal sealed partial class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
     private readonly Queueing _queueing = new(locks, log);
     private readonly SelfWaits _selfWaits = new(log);
-    private readonly LogThrottle _unavailableThrottle = new();
+    private readonly Refusals _refusals = new(locks, log);
 
     /// <summary>Creates the loggers of the adapters, which carry out the decisions.</summary>
     public ILoggerFactory Loggers { get; private init; } = NullLoggerFactory.Instance;
@@ -105,7 +105,7 @@ internal sealed partial class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     private async ValueTask<Admission> DecideAsync(JobCall call, IReadOnlyList<RuleRequest> requests, bool blocks, CancellationToken stop)
     {
         var lockRequests = requests.Select(static request => request.Lock).ToArray();
-        var run = new Holder { Run = RunOf(call), Store = call.Store() };
+        var run = new Holder { Run = Refusals.RunOf(call), Store = call.Store() };
         try
         {
             var entry = await _queueing.FindAsync(call, blocks, stop).ConfigureAwait(false);
@@ -124,16 +124,16 @@ internal sealed partial class JobGate(ILockKeeper locks, ILogger<JobGate> log)
                 {
                     var check = await _queueing.CheckWaitersAsync(refused, blocks, stop).ConfigureAwait(false);
                     if (check == WaiterCheckResult.SomeWereGone && tries < MostTries) continue;
-                    if (check != WaiterCheckResult.AllAreThere) return RescheduleUnconfirmed(call, refused);
+                    if (check != WaiterCheckResult.AllAreThere) return _refusals.RescheduleUnconfirmed(call, refused);
                 }
 
                 var holder = result.IsBehind ? null : await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false);
-                if (holder is not null || result.IsBehind || tries > 1) return Refuse(call, refused, holder, result.IsBehind);
+                if (holder is not null || result.IsBehind || tries > 1) return _refusals.Refuse(call, refused, holder, result.IsBehind);
             }
         }
         catch (Exception unavailable) when (IsUnavailability(unavailable, stop))
         {
-            return RescheduleUnavailable(call, requests[0], unavailable);
+            return _refusals.RescheduleUnavailable(call, requests[0], unavailable);
         }
     }
 
@@ -150,7 +150,7 @@ internal sealed partial class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         for (var round = 1; ; round++)
         {
             var enqueued = await _queueing.EnqueueAsync(call, address, request, atMost, blocks, stop).ConfigureAwait(false);
-            if (enqueued.Place is not { } entry) return RefuseFullQueue(call, request, enqueued);
+            if (enqueued.Place is not { } entry) return _refusals.RefuseFullQueue(call, request, enqueued);
             if (entry.Verdict is { } verdict) return await DropAsync(call, request, entry, verdict, blocks).ConfigureAwait(false);
 
             var result = await locks.TryTakeAllAsync(lockRequests, run, entry, blocks, stop).ConfigureAwait(false);
@@ -171,7 +171,7 @@ internal sealed partial class JobGate(ILockKeeper locks, ILogger<JobGate> log)
                 if (check != WaiterCheckResult.AllAreThere)
                 {
                     await _queueing.DequeueAndWakeNextAsync(call, request, entry, blocks).ConfigureAwait(false);
-                    return RescheduleUnconfirmed(call, refused);
+                    return _refusals.RescheduleUnconfirmed(call, refused);
                 }
             }
 
@@ -179,7 +179,7 @@ internal sealed partial class JobGate(ILockKeeper locks, ILogger<JobGate> log)
             {
                 var holder = result.IsBehind ? null : await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false);
                 return entry.IsOverdue
-                    ? await GiveUpAsync(call, request, entry, atMost!.Value, Conflict(request, holder, result.IsBehind), blocks).ConfigureAwait(false)
+                    ? await GiveUpAsync(call, request, entry, atMost!.Value, Refusals.Conflict(request, holder, result.IsBehind), blocks).ConfigureAwait(false)
                     : Wait(call, request, entry, address, atMost, enqueued.Ahead, holder);
             }
 
@@ -187,7 +187,7 @@ internal sealed partial class JobGate(ILockKeeper locks, ILogger<JobGate> log)
             if (refused.Rule.OnConflict != OnConflict.Wait)
             {
                 await _queueing.DequeueAndWakeNextAsync(call, request, entry, blocks).ConfigureAwait(false);
-                return Refuse(call, refused, await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false), result.IsBehind);
+                return _refusals.Refuse(call, refused, await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false), result.IsBehind);
             }
 
             request = refused;
@@ -218,7 +218,7 @@ internal sealed partial class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     {
         await _queueing.DequeueAndWakeNextAsync(call, request, entry, blocks).ConfigureAwait(false);
         var reason = $"it waited for {atMost.TotalSeconds:0} s, as long as it may; {conflict}";
-        return WasStartedBefore(call) ? RescheduleStarted(call, request, reason) : Refused(call, request, OnConflict.Fail, $"Failed: {reason}");
+        return _refusals.WasStartedBefore(call) ? _refusals.RescheduleStarted(call, request, reason) : _refusals.Refused(call, request, OnConflict.Fail, $"Failed: {reason}");
     }
 
     /// <summary>Carries out the verdict that the queue entry received while the run waited.</summary>
@@ -227,12 +227,10 @@ internal sealed partial class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         await _queueing.DequeueAndWakeNextAsync(call, request, entry, blocks).ConfigureAwait(false);
         // The text comes from a table, so it may contain anything.
         verdict = DisplayText.Message(verdict);
-        return WasStartedBefore(call) ? RescheduleStarted(call, request, verdict) : Refused(call, request, OnConflict.Skip, verdict);
+        return _refusals.WasStartedBefore(call) ? _refusals.RescheduleStarted(call, request, verdict) : _refusals.Refused(call, request, OnConflict.Skip, verdict);
     }
 
     private static RuleRequest RequestFor(LockRequest refused, IReadOnlyList<RuleRequest> requests) => requests.First(request => request.Key == refused.Key);
 
     private static bool IsUnavailability(Exception thrown, CancellationToken stop) => thrown is not JobLockRuleException && !stop.IsCancellationRequested;
-
-    private static string RunOf(JobCall call) => $"{call.Scheduler} job {call.JobId}";
 }

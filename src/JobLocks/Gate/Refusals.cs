@@ -2,18 +2,24 @@ using JobLocks.Diagnostics;
 using JobLocks.Locks;
 using JobLocks.Primitives;
 using JobLocks.WaitQueue;
+using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Gate;
 
-/// <content>The answers for a run that is refused, with the reason for the scheduler's record.</content>
-internal sealed partial class JobGate
+/// <summary>The answers for a run that is refused, with the reason for the scheduler's record. Thread-safe.</summary>
+internal sealed class Refusals(ILockKeeper locks, ILogger log)
 {
+    private readonly LogThrottle _unavailableThrottle = new();
+
+    /// <summary>The run as a holder is named.</summary>
+    public static string RunOf(JobCall call) => $"{call.Scheduler} job {call.JobId}";
+
     /// <summary>A run that was started before must not end without its work done, so it is rescheduled.</summary>
-    private Admission.Refused RescheduleStarted(JobCall call, RuleRequest request, string conflict) =>
+    public Admission.Refused RescheduleStarted(JobCall call, RuleRequest request, string conflict) =>
         Refused(call, request, OnConflict.Reschedule, $"Rescheduled, since it had been started before: {conflict}{NextTry(request)}");
 
     /// <summary>The wait queue of the lock is full.</summary>
-    private Admission.Refused RefuseFullQueue(JobCall call, RuleRequest request, EnqueueResult result)
+    public Admission.Refused RefuseFullQueue(JobCall call, RuleRequest request, EnqueueResult result)
     {
         var length = result.Ahead;
         var waiting = $"{length} {(length == 1 ? "run waits" : "runs wait")} for {request.ShownName} already";
@@ -23,10 +29,10 @@ internal sealed partial class JobGate
     }
 
     /// <summary>The job stores of the runs ahead of this one did not answer, so this run is rescheduled and not dropped.</summary>
-    private Admission.Refused RescheduleUnconfirmed(JobCall call, RuleRequest request) =>
+    public Admission.Refused RescheduleUnconfirmed(JobCall call, RuleRequest request) =>
         Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {Conflict(request, holder: null, isBehind: true)}, and their store cannot be asked here{NextTry(request)}");
 
-    private Admission.Refused Refuse(JobCall call, RuleRequest request, Holder? holder, bool isBehind)
+    public Admission.Refused Refuse(JobCall call, RuleRequest request, Holder? holder, bool isBehind)
     {
         var conflict = Conflict(request, holder, isBehind);
         // Where the rule says Wait but the run cannot wait, the run is rescheduled.
@@ -48,7 +54,7 @@ internal sealed partial class JobGate
     }
 
     /// <summary>Without an answer of the lock server the run cannot start, and there is no reason to drop it: it is rescheduled.</summary>
-    private Admission.Refused RescheduleUnavailable(JobCall call, RuleRequest request, Exception unavailable)
+    public Admission.Refused RescheduleUnavailable(JobCall call, RuleRequest request, Exception unavailable)
     {
         var cause = DisplayText.Message(locks.CauseOf(unavailable));
         if (_unavailableThrottle.IsTime()) log.Unavailable(call.ShownId, request.ShownName, LogThrottle.Pause.TotalSeconds, unavailable);
@@ -62,7 +68,7 @@ internal sealed partial class JobGate
         };
     }
 
-    private Admission.Refused Refused(JobCall call, RuleRequest request, OnConflict action, string reason)
+    public Admission.Refused Refused(JobCall call, RuleRequest request, OnConflict action, string reason)
     {
         log.Refused(call.ShownId, request.ShownName, request.Key.Value, reason);
         locks.Ledger.Refused(request.Key, request.Name);
@@ -70,7 +76,7 @@ internal sealed partial class JobGate
     }
 
     /// <summary>Where the job store does not answer, the result is true: a run that is rescheduled is not lost.</summary>
-    private bool WasStartedBefore(JobCall call)
+    public bool WasStartedBefore(JobCall call)
     {
         try
         {
@@ -83,7 +89,7 @@ internal sealed partial class JobGate
         }
     }
 
-    private static string Conflict(RuleRequest request, Holder? holder, bool isBehind) => isBehind
+    public static string Conflict(RuleRequest request, Holder? holder, bool isBehind) => isBehind
         ? $"other runs wait for {request.ShownName}, and the first of them comes now"
         : $"{request.ShownName} is held by {holder?.ToString() ?? "another run, which has let go meanwhile"}";
 
