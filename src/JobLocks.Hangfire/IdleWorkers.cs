@@ -4,12 +4,12 @@ using Hangfire;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Idle workers of this process that work on a Hangfire.PostgreSql storage. They look into their queues when this process puts a job there, and at their next poll. Other storages
-/// tell the workers of all processes themselves.
+/// Wakes idle workers of this process that work on a Hangfire.PostgreSql storage. By themselves such workers look into their queues only when this process
+/// enqueues a job, and at their next poll. Other storages notify the workers of all processes.
 /// </summary>
 internal static class IdleWorkers
 {
-    /// <summary>Has one of them look into these queues now. Does nothing with a version of the storage that has no such method.</summary>
+    /// <summary>Makes one idle worker look into each of these queues now. Does nothing with a version of the storage that has no such method.</summary>
     public static void LookAt(JobStorage storage, IEnumerable<string> queues)
     {
         if (StorageInPostgres.TypeOf(storage)?.GetProperty("QueueProviders")?.GetValue(storage) is not { } providers) return;
