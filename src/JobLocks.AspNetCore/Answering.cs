@@ -4,46 +4,46 @@ using Microsoft.AspNetCore.Routing;
 
 namespace JobLocks.AspNetCore;
 
-/// <summary>What every answer says, and what is answered where the server cannot be asked.</summary>
+/// <summary>The headers of every answer, and the answer to a request that failed.</summary>
 internal static class Answering
 {
-    /// <summary>Nothing from outside, nothing inline, in no foreign frame.</summary>
+    /// <summary>The content security policy: no external resources, no inline code, no frame of another site.</summary>
     private const string Policy =
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'self'; base-uri 'none'";
 
     /// <summary>
-    /// Surrounds all endpoints of a group. Not as an endpoint filter: where the framework cannot read a parameter, it answers before filters run, in the Development
-    /// environment with the page of an exception.
+    /// Surrounds all endpoints of a group. This is not an endpoint filter: if the framework cannot bind a parameter, it answers before filters run, in the Development
+    /// environment with the exception page.
     /// </summary>
-    public static void Surround(RouteGroupBuilder group, LocalOnly unsaid) => ((IEndpointConventionBuilder)group).Add(endpoint =>
+    public static void Surround(RouteGroupBuilder group, LocalOnly localOnly) => ((IEndpointConventionBuilder)group).Add(endpoint =>
     {
-        if (endpoint.RequestDelegate is { } inner) endpoint.RequestDelegate = http => AnswerAsync(http, inner, unsaid);
+        if (endpoint.RequestDelegate is { } inner) endpoint.RequestDelegate = http => AnswerAsync(http, inner, localOnly);
     });
 
-    private static async Task AnswerAsync(HttpContext http, RequestDelegate inner, LocalOnly unsaid)
+    private static async Task AnswerAsync(HttpContext http, RequestDelegate inner, LocalOnly localOnly)
     {
-        SayHeaders(http.Response.Headers);
-        var answer = unsaid.Refuse(http) ?? await RunAsync(http, inner).ConfigureAwait(false);
+        SetHeaders(http.Response.Headers);
+        var answer = localOnly.Refuse(http) ?? await RunAsync(http, inner).ConfigureAwait(false);
         if (answer is not null) await answer.ExecuteAsync(http).ConfigureAwait(false);
     }
 
-    private static void SayHeaders(IHeaderDictionary headers)
+    private static void SetHeaders(IHeaderDictionary headers)
     {
         headers.ContentSecurityPolicy = Policy;
         headers.XContentTypeOptions = "nosniff";
         headers["Referrer-Policy"] = "same-origin";
         headers["Cross-Origin-Resource-Policy"] = "same-origin";
-        // Names and holders of this moment, for this viewer. What never changes says otherwise.
+        // The answers contain current names and holders for one viewer. Static assets replace this header.
         headers.CacheControl = "no-store";
     }
 
-    /// <returns>What is still to be answered; null where the endpoint has answered.</returns>
+    /// <returns>The answer to send; null if the endpoint has sent its answer.</returns>
     private static async Task<IResult?> RunAsync(HttpContext http, RequestDelegate inner)
     {
         try
         {
             await inner(http).ConfigureAwait(false);
-            // Outside of the Development environment, the framework sets the status and nothing else.
+            // Outside of the Development environment, the framework only sets the status if it cannot bind a parameter.
             return http.Response is { HasStarted: false, StatusCode: StatusCodes.Status400BadRequest, ContentType: null } ? Unreadable(http) : null;
         }
         catch (BadHttpRequestException) when (!http.Response.HasStarted)
@@ -52,7 +52,7 @@ internal static class Answering
         }
         catch (Exception thrown) when (!http.Response.HasStarted && Refusal.Of(thrown) is { } refusal)
         {
-            refusal.TellWhen(http.Response);
+            refusal.SetRetryAfter(http.Response);
             return Results.Problem(title: refusal.Title, detail: refusal.Detail, statusCode: refusal.Status);
         }
     }
@@ -60,10 +60,10 @@ internal static class Answering
     private static IResult Unreadable(HttpContext http) =>
         Results.Problem(http.GetEndpoint()?.Metadata.GetMetadata<ParametersHint>()?.Sentence ?? "The request cannot be read.", statusCode: StatusCodes.Status400BadRequest);
 
-    /// <summary>A path below the page that is none of its own.</summary>
+    /// <summary>The answer for a path below the page that does not exist.</summary>
     public static IResult NotFound() => Results.Text("There is no such page here.", statusCode: StatusCodes.Status404NotFound);
 
-    /// <summary>Answers the other methods of a path, with the headers of all answers: routing would refuse them by itself, without any.</summary>
+    /// <summary>Answers all other methods of a path with 405 and the common headers. Routing would answer without these headers.</summary>
     public static void MapOthers(RouteGroupBuilder group, string path, string allowed) => group.Map(path, (HttpContext http) =>
     {
         http.Response.Headers.Allow = allowed;

@@ -9,22 +9,24 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Microsoft.AspNetCore.Builder;
 
-/// <summary>Shows the locks in an application.</summary>
+/// <summary>Maps the page of the locks in an application.</summary>
 public static class JobLocksEndpointRouteBuilderExtensions
 {
     /// <summary>
-    /// Adds the page and the JSON behind it: which locks are held and by whom, which runs wait and why.
+    /// Maps the page and its JSON endpoints. They show the held locks, their holders, the waiting runs, and why each run waits.
     /// </summary>
     /// <remarks>
-    /// Where nothing is said about authorisation, nothing is answered: say <c>.RequireAuthorization()</c>, or <c>.AllowAnonymous()</c>. Only in the
-    /// Development environment, requests of the same machine are answered without it. Asking a holder to let go needs
-    /// <c>builder.Services.AddAntiforgery()</c>; without it, the page only shows.
+    /// <para>
+    /// Without an authorization policy, all requests are refused: call <c>.RequireAuthorization()</c> or <c>.AllowAnonymous()</c> on the result. Only in the
+    /// Development environment, requests from the same machine are answered without a policy.
+    /// </para>
+    /// <para>Requests to release a lock require <c>builder.Services.AddAntiforgery()</c>. Without it, the page is read-only.</para>
     /// </remarks>
     /// <param name="endpoints">The application.</param>
-    /// <param name="pattern">Where the page is.</param>
-    /// <param name="configure">Changes the options.</param>
-    /// <returns>Takes conventions for all of it, such as <c>RequireAuthorization</c>.</returns>
-    /// <exception cref="InvalidOperationException">The container has no locks: call <c>AddJobLocks</c> first.</exception>
+    /// <param name="pattern">The path of the page.</param>
+    /// <param name="configure">Sets the options; null for the defaults.</param>
+    /// <returns>A builder for conventions of all endpoints, such as <c>RequireAuthorization</c>.</returns>
+    /// <exception cref="InvalidOperationException">The container has no locks. Call <c>AddJobLocks</c> first.</exception>
     /// <example><code>app.MapJobLocks("/joblocks").RequireAuthorization();</code></example>
     public static IEndpointConventionBuilder MapJobLocks(this IEndpointRouteBuilder endpoints, string pattern = "/joblocks", Action<JobLocksPageOptions>? configure = null)
     {
@@ -36,14 +38,14 @@ public static class JobLocksEndpointRouteBuilderExtensions
         var options = new JobLocksPageOptions();
         configure?.Invoke(options);
         var group = endpoints.MapGroup(pattern.TrimEnd('/'));
-        var unsaid = new LocalOnly(
+        var localOnly = new LocalOnly(
             endpoints.ServiceProvider.GetService<IHostEnvironment>()?.IsDevelopment() == true,
             endpoints.ServiceProvider.GetService<ILoggerFactory>()?.CreateLogger("JobLocks.AspNetCore") ?? NullLogger.Instance);
-        Answering.Surround(group, unsaid);
+        Answering.Surround(group, localOnly);
         var page = new PageEndpoints(options);
         page.Map(group);
         new JsonEndpoints(page.LooksOf).Map(group.MapGroup("/api/v1"));
-        // At the root, all other paths are the application's own.
+        // With the pattern "/", all other paths belong to the application.
         if (pattern.Trim('/').Length > 0) group.Map("/{**other}", Answering.NotFound).WithOrder(int.MaxValue).ExcludeFromDescription();
         return group;
     }

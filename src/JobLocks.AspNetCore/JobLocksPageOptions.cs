@@ -2,14 +2,14 @@ using Microsoft.AspNetCore.Http;
 
 namespace JobLocks.AspNetCore;
 
-/// <summary>What may be done on the page.</summary>
+/// <summary>Options of the page.</summary>
 public sealed class JobLocksPageOptions
 {
-    /// <summary>Who may look, but not ask a holder to let go.</summary>
-    /// <value>Default: nobody; who may see the page may ask.</value>
+    /// <summary>Whether the page is read-only for a request: the user may see the locks, but may not request a release.</summary>
+    /// <value>Default: false for every request. Every user who may see the page may request a release.</value>
     public Func<HttpContext, bool> IsReadOnly { get; set; } = static _ => false;
 
-    /// <summary>The title of the page, and of its tab.</summary>
+    /// <summary>The title of the page and of its browser tab.</summary>
     /// <value>Default <c>Locks</c>.</value>
     public string Title { get; set; } = "Locks";
 }

@@ -1,52 +1,52 @@
 namespace JobLocks.AspNetCore;
 
 /// <summary>
-/// What is answered as JSON, in types that a description by OpenAPI says the same of: keys and kinds as text, since a number of JavaScript has
-/// 53 bits, and durations in seconds. Apart from the types of .NET, so that those may change and a version of the path does not.
+/// The JSON answers, in types that an OpenAPI description reproduces exactly: keys and enumerations as text, because a number of JavaScript has
+/// 53 bits, and durations in seconds. They are separate from the .NET types, so that those can change while a version of the path stays the same.
 /// </summary>
 internal static class JsonAnswers
 {
-    public static OverviewAnswer Of(LockOverview from) =>
-        new(from.At, from.Held, from.Waiting, [.. from.Processes.Select(static one => new ProcessAnswer(Of(one.Session), one.Locks))], [.. from.Pressed.Select(Of)], from.HasNames, [.. from.InternalLockHolders.Select(Of)]);
+    public static OverviewAnswer Of(LockOverview source) =>
+        new(source.At, source.Held, source.Waiting, [.. source.Processes.Select(static item => new ProcessAnswer(Of(item.Session), item.Locks))], [.. source.Pressed.Select(Of)], source.HasNames, [.. source.InternalLockHolders.Select(Of)]);
 
-    public static PageAnswer<HeldAnswer> Of(LockPage<HeldLock> from) => new([.. from.Items.Select(Of)], from.Total);
+    public static PageAnswer<HeldAnswer> Of(LockPage<HeldLock> source) => new([.. source.Items.Select(Of)], source.Total);
 
-    public static PageAnswer<WaitingAnswer> Of(LockPage<WaitingName> from) => new([.. from.Items.Select(Of)], from.Total);
+    public static PageAnswer<WaitingAnswer> Of(LockPage<WaitingName> source) => new([.. source.Items.Select(Of)], source.Total);
 
-    public static PageAnswer<RunAnswer> Of(LockPage<QueuedRun> from) => new([.. from.Items.Select(Of)], from.Total);
+    public static PageAnswer<RunAnswer> Of(LockPage<QueuedRun> source) => new([.. source.Items.Select(Of)], source.Total);
 
-    public static IReadOnlyList<MatchAnswer> Of(IReadOnlyList<LockMatch> from) => [.. from.Select(static one => new MatchAnswer(one.Key.ToString(), one.Name, one.Because))];
+    public static IReadOnlyList<MatchAnswer> Of(IReadOnlyList<LockMatch> source) => [.. source.Select(static item => new MatchAnswer(item.Key.ToString(), item.Name, item.Because))];
 
-    public static NameAnswer Of(NamedLock from) => new(
-        from.Key.ToString(),
-        from.Name,
-        [.. from.Held.Select(Of)],
-        Of(from.Waiting),
-        from.Runs,
-        Seconds(from.UsualHold),
-        from.Refused,
-        from.Waited,
-        [.. from.LastHour.Select(static one => new MinuteAnswer(one.Minute, one.Runs, Seconds(one.Held), one.Refused, one.Waited))]);
+    public static NameAnswer Of(NamedLock source) => new(
+        source.Key.ToString(),
+        source.Name,
+        [.. source.Held.Select(Of)],
+        Of(source.Waiting),
+        source.Runs,
+        Seconds(source.UsualHold),
+        source.Refused,
+        source.Waited,
+        [.. source.LastHour.Select(static item => new MinuteAnswer(item.Minute, item.Runs, Seconds(item.Held), item.Refused, item.Waited))]);
 
-    private static HeldAnswer Of(HeldLock from) => new(from.Key.ToString(), from.Line.ToString(), from.Name, Of(from.Mode), Of(from.Holder), Seconds(from.UsualHold));
+    private static HeldAnswer Of(HeldLock source) => new(source.Key.ToString(), source.Line.ToString(), source.Name, Of(source.Mode), Of(source.Holder), Seconds(source.UsualHold));
 
-    private static WaitingAnswer Of(WaitingName from) =>
-        new(from.Key.ToString(), from.Name, from.Length, from.Since, from.Holder is { } holder ? Of(holder) : null, Seconds(from.UsualHold), from.Unserved);
+    private static WaitingAnswer Of(WaitingName source) =>
+        new(source.Key.ToString(), source.Name, source.Length, source.Since, source.Holder is { } holder ? Of(holder) : null, Seconds(source.UsualHold), source.Unserved);
 
-    private static RunAnswer Of(QueuedRun from) =>
-        new(from.Key.ToString(), from.Name, from.Place, Of(from.Mode), from.Scheduler, from.Store, from.Run, from.Job, from.Queue, from.Since, from.TurnCame, from.IsServed);
+    private static RunAnswer Of(QueuedRun source) =>
+        new(source.Key.ToString(), source.Name, source.Place, Of(source.Mode), source.Scheduler, source.Store, source.Run, source.Job, source.Queue, source.Since, source.TurnCame, source.IsServed);
 
-    private static HolderAnswer Of(LockHolder from) =>
-        new(from.Run, from.Store, from.Application, from.Host, from.ProcessId, from.Backend, from.Address, from.Since, from.ConnectedSince, from.IsForeign);
+    private static HolderAnswer Of(LockHolder source) =>
+        new(source.Run, source.Store, source.Application, source.Host, source.ProcessId, source.Backend, source.Address, source.Since, source.ConnectedSince, source.IsForeign);
 
-    private static InternalLockAnswer Of(InternalLockHolder from) => new(
-        from.Class, from.Number, from.Count, Of(from.IsShared ? LockMode.Shared : LockMode.Exclusive), from.Backend, from.Role, from.Application, from.Address, from.Effect, from.Cure);
+    private static InternalLockAnswer Of(InternalLockHolder source) => new(
+        source.Class, source.Number, source.Count, Of(source.IsShared ? LockMode.Shared : LockMode.Exclusive), source.Backend, source.Role, source.Application, source.Address, source.Effect, source.Cure);
 
     private static string Of(LockMode mode) => mode == LockMode.Shared ? "shared" : "exclusive";
 
-    private static double Seconds(TimeSpan from) => Math.Round(from.TotalSeconds, 3);
+    private static double Seconds(TimeSpan source) => Math.Round(source.TotalSeconds, 3);
 
-    private static double? Seconds(TimeSpan? from) => from is { } some ? Seconds(some) : null;
+    private static double? Seconds(TimeSpan? source) => source is { } time ? Seconds(time) : null;
 
     internal sealed record OverviewAnswer(
         DateTimeOffset At, long Held, long Waiting, IReadOnlyList<ProcessAnswer> Processes, IReadOnlyList<WaitingAnswer> Pressed, bool HasNames,

@@ -9,7 +9,7 @@ using Microsoft.AspNetCore.Routing;
 
 namespace JobLocks.AspNetCore;
 
-/// <summary>What the page shows, for other dashboards. Only to be read.</summary>
+/// <summary>Maps read-only JSON endpoints with the data of the page, for other dashboards.</summary>
 internal sealed class JsonEndpoints(Func<IJobLockInspector, PageLooks> looksOf)
 {
     private const int LargestPage = 100;
@@ -33,14 +33,14 @@ internal sealed class JsonEndpoints(Func<IJobLockInspector, PageLooks> looksOf)
             .WithSummary("The names for which runs wait, the longest line first.")
             .Produces<JsonAnswers.PageAnswer<JsonAnswers.WaitingAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest)
             .WithMetadata(new ParametersHint(PartHint));
-        // A text, here as in the answers: the numbers of JavaScript have 53 bits.
+        // The key is text, here and in the answers, because numbers of JavaScript have 53 bits.
         group.MapGet("/names/{key}", async (IJobLockInspector locks, string key, CancellationToken stop) =>
-                KeyOf(key) is { } known ? Json(JsonAnswers.Of(await looksOf(locks).ReadNameAsync(known, 0, run: null, stop).ConfigureAwait(false))) : (IResult)TypedResults.NotFound())
+                KeyOf(key) is { } lockKey ? Json(JsonAnswers.Of(await looksOf(locks).ReadNameAsync(lockKey, 0, run: null, stop).ConfigureAwait(false))) : (IResult)TypedResults.NotFound())
             .WithSummary("Everything about one name.")
             .Produces<JsonAnswers.NameAnswer>().Produces(StatusCodes.Status404NotFound);
         group.MapGet("/names/{key}/waiting", async (IJobLockInspector locks, string key, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] int take = LargestPage) =>
-                KeyOf(key) is { } known
-                    ? await PagedAsync(skip, take, async () => JsonAnswers.Of(await looksOf(locks).ReadAsync(("line", known, skip, take), look => look.GetWaitingAsync(known, skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false)
+                KeyOf(key) is { } lockKey
+                    ? await PagedAsync(skip, take, async () => JsonAnswers.Of(await looksOf(locks).ReadAsync(("line", lockKey, skip, take), look => look.GetWaitingAsync(lockKey, skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false)
                     : TypedResults.NotFound())
             .WithSummary("The runs that wait for one name, in their order.")
             .Produces<JsonAnswers.PageAnswer<JsonAnswers.RunAnswer>>().Produces(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status400BadRequest)
@@ -49,7 +49,7 @@ internal sealed class JsonEndpoints(Func<IJobLockInspector, PageLooks> looksOf)
             .WithSummary("Finds names by a part of them, by their key, or by a run.")
             .Produces<IReadOnlyList<JsonAnswers.MatchAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest)
             .WithMetadata(new ParametersHint("q is missing: the text to search for."));
-        // The key of a job of Quartz may have a slash in it, and a server leaves that encoded.
+        // The key of a Quartz job may contain a slash, which a server leaves encoded.
         group.MapGet("/runs/{**run}", async (IJobLockInspector locks, string run, CancellationToken stop) =>
                 await looksOf(locks).ExplainAsync(run = run.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase), store: null, stop).ConfigureAwait(false) is { } sentence ? Json(new JsonAnswers.SentenceAnswer(run, sentence)) : (IResult)TypedResults.NotFound())
             .WithSummary("Why a run does not start, in one sentence.")

@@ -7,8 +7,8 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.AspNetCore;
 
 /// <summary>
-/// What is answered where the application says nothing about authorisation: nothing, and in the Development environment requests of this machine.
-/// Elsewhere a proxy on the same machine makes every request look local, and not all of them say in a header that they pass it on. Thread-safe.
+/// Refuses requests to endpoints without an authorization policy, except for requests from the same machine in the Development environment.
+/// In other environments a proxy on the same machine makes every request look local, and not every proxy adds a header. Thread-safe.
 /// </summary>
 internal sealed class LocalOnly(bool isDevelopment, ILogger log)
 {
@@ -16,31 +16,31 @@ internal sealed class LocalOnly(bool isDevelopment, ILogger log)
 
     private readonly LogThrottle _refused = new();
 
-    /// <returns>The refusal of a request; null where it may be answered.</returns>
+    /// <returns>The refusal of a request; null if the request may be answered.</returns>
     public IResult? Refuse(HttpContext http)
     {
-        if (IsSaid(http) || WhyNot(http) is not { } reason) return null;
+        if (HasPolicy(http) || ReasonToRefuse(http) is not { } reason) return null;
 
         if (_refused.IsTime()) log.RefusedUnsaid(http.Connection.RemoteIpAddress, reason);
         return Results.Text($"Refused: {reason}. {Cure}", statusCode: StatusCodes.Status403Forbidden);
     }
 
-    private static bool IsSaid(HttpContext http) =>
-        http.GetEndpoint()?.Metadata is { } said
-        && (said.GetMetadata<IAuthorizeData>() is not null || said.GetMetadata<IAllowAnonymous>() is not null || said.GetMetadata<AuthorizationPolicy>() is not null);
+    private static bool HasPolicy(HttpContext http) =>
+        http.GetEndpoint()?.Metadata is { } metadata
+        && (metadata.GetMetadata<IAuthorizeData>() is not null || metadata.GetMetadata<IAllowAnonymous>() is not null || metadata.GetMetadata<AuthorizationPolicy>() is not null);
 
-    private string? WhyNot(HttpContext http) => true switch
+    private string? ReasonToRefuse(HttpContext http) => true switch
     {
         _ when !isDevelopment => "the application says nothing about authorisation, and this is not its Development environment",
-        // Without an address, it comes through a socket file, and a proxy is what uses those.
+        // A request without a remote address comes through a Unix domain socket, usually from a proxy.
         _ when http.Connection.RemoteIpAddress is not { } remote || !IsLoopback(remote) => "the application says nothing about authorisation, and the request comes from another machine",
-        // A page of any other site can have its own name lead to this machine: the browser then sends that name.
+        // DNS rebinding: another site can let its own name resolve to this machine. The browser then sends that name as the host.
         _ when !IsOfThisMachine(http.Request.Host) => "the application says nothing about authorisation, and the request is for a host other than localhost",
-        _ when http.Request.Headers.Keys.Any(SaysPassedOn) => "the application says nothing about authorisation, and the request came through a proxy or a tunnel",
+        _ when http.Request.Headers.Keys.Any(IsForwardingHeader) => "the application says nothing about authorisation, and the request came through a proxy or a tunnel",
         _ => null,
     };
 
-    /// <summary><c>localhost</c>, a name below it, or an address of this machine alone, with any port.</summary>
+    /// <summary>Whether the host is <c>localhost</c>, a subdomain of it, or a loopback address, with any port.</summary>
     private static bool IsOfThisMachine(HostString host)
     {
         var name = host.Host.EndsWith('.') ? host.Host[..^1] : host.Host;
@@ -51,8 +51,8 @@ internal sealed class LocalOnly(bool isDevelopment, ILogger log)
 
     private static bool IsLoopback(IPAddress address) => IPAddress.IsLoopback(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address);
 
-    /// <summary>For whom a request was passed on, or what it was before: no browser says any of it. Tunnels of developers do, with a host of this machine.</summary>
-    private static bool SaysPassedOn(string header) =>
+    /// <summary>Whether a header shows that a request was forwarded. No browser sends such a header. Development tunnels do, while the host is this machine.</summary>
+    private static bool IsForwardingHeader(string header) =>
         header.Contains("Forward", StringComparison.OrdinalIgnoreCase)
         || header.EndsWith("-IP", StringComparison.OrdinalIgnoreCase)
         || header.Contains("-Original-", StringComparison.OrdinalIgnoreCase)

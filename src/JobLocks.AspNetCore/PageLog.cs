@@ -3,7 +3,7 @@ using Microsoft.Extensions.Logging;
 
 namespace JobLocks.AspNetCore;
 
-/// <summary>What the page says. Ids from 700.</summary>
+/// <summary>Log messages of the page, with ids from 700.</summary>
 internal static partial class PageLog
 {
     [LoggerMessage(701, LogLevel.Warning, "The page of the locks refused a request from {Remote}: {Reason}. Say RequireAuthorization or AllowAnonymous after MapJobLocks")]

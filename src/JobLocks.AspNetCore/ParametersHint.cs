@@ -1,5 +1,5 @@
 namespace JobLocks.AspNetCore;
 
-/// <summary>What the parameters of an endpoint must be like. Answered where they cannot be read.</summary>
-/// <param name="Sentence">One sentence.</param>
+/// <summary>Metadata of an endpoint: describes its parameters. Answered if they cannot be read.</summary>
+/// <param name="Sentence">The description, one sentence.</param>
 internal sealed record ParametersHint(string Sentence);

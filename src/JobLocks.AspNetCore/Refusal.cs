@@ -3,15 +3,15 @@ using Microsoft.AspNetCore.Http;
 
 namespace JobLocks.AspNetCore;
 
-/// <summary>What is answered where the server cannot be asked, or does not do what it is asked for.</summary>
-/// <param name="Status">As HTTP says it.</param>
-/// <param name="Title">What it is.</param>
-/// <param name="Detail">Why, and what to do about it.</param>
+/// <summary>The answer if the database server cannot be asked, or refuses an operation.</summary>
+/// <param name="Status">The HTTP status.</param>
+/// <param name="Title">The title of the error.</param>
+/// <param name="Detail">The cause, and how to fix it.</param>
 internal sealed record Refusal(int Status, string Title, string Detail)
 {
     private const int RetryAfterSeconds = 5;
 
-    /// <summary>Null for what is none of ours to explain.</summary>
+    /// <summary>The refusal for an exception; null for an exception that JobLocks does not handle.</summary>
     public static Refusal? Of(Exception thrown) => thrown switch
     {
         UnauthorizedAccessException denied => new(StatusCodes.Status403Forbidden, "The database role of this application may not do that", denied.Message),
@@ -24,8 +24,8 @@ internal sealed record Refusal(int Status, string Title, string Detail)
         _ => null,
     };
 
-    /// <summary>Says when to ask again, where that may help.</summary>
-    public void TellWhen(HttpResponse response)
+    /// <summary>Sets the Retry-After header, if a later request may succeed.</summary>
+    public void SetRetryAfter(HttpResponse response)
     {
         if (Status == StatusCodes.Status503ServiceUnavailable) response.Headers.RetryAfter = RetryAfterSeconds.ToString(CultureInfo.InvariantCulture);
     }

@@ -3,12 +3,12 @@ using System.Transactions;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// The <see cref="TransactionScope"/> that another filter may have opened around a run. A storage enlists in it, so a state written inside
-/// would be rolled back with the filter's own work: everything that this package writes is written outside of it.
+/// The <see cref="TransactionScope"/> that another filter may have opened around a run. A storage enlists in the scope, and a state that is written inside it is
+/// rolled back with the work of that filter. So this package writes everything outside of the scope.
 /// </summary>
 internal static class AmbientTransaction
 {
-    /// <summary>Leaves it until the result is disposed, on the same thread; null where there is none.</summary>
+    /// <summary>Suppresses the scope until the result is disposed, on the same thread; null if there is no scope.</summary>
     public static TransactionScope? Leave() => IsPresent() ? new(TransactionScopeOption.Suppress, TransactionScopeAsyncFlowOption.Enabled) : null;
 
     private static bool IsPresent()
@@ -19,7 +19,7 @@ internal static class AmbientTransaction
         }
         catch (InvalidOperationException)
         {
-            // A scope that was completed and is not disposed yet: nothing can be written inside of it at all.
+            // The scope is completed but not disposed yet. Nothing can be written inside it.
             return true;
         }
     }

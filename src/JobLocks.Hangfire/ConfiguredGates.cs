@@ -6,8 +6,8 @@ using JobLocks.Gate;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Which gate the runs of a storage pass. Attributes get nothing from a container, so what <c>UseJobLocks</c> set up
-/// must be found from the storage that a run belongs to. A storage keeps the gate that it has. Thread-safe.
+/// Maps each Hangfire storage to its gate. Hangfire creates attributes without a container, so a filter finds what <c>UseJobLocks</c> configured
+/// through the storage of the run. A storage keeps its gate, except for a closed gate or a gate assigned by default. Thread-safe.
 /// </summary>
 internal static class ConfiguredGates
 {
@@ -23,8 +23,8 @@ internal static class ConfiguredGates
     }
 
     /// <summary>
-    /// Sets the gate of a configuration that names no storage: of the current one, unless another configuration has it; else of the next one that
-    /// becomes the current one; and of every storage that has none.
+    /// Sets the gate of a configuration that names no storage. The gate belongs to the current storage, unless another configuration has set its gate;
+    /// then it belongs to the next current storage. It is also the default of every storage without a gate.
     /// </summary>
     public static void SetDefault(JobGate? gate)
     {
@@ -39,16 +39,18 @@ internal static class ConfiguredGates
             AssignCurrent();
             var current = CurrentStorage();
             var known = current is null ? null : Find(current);
-            var takes = current is not null && known is not { IsConfigured: true, Gate.IsClosed: false };
-            if (takes) Assign(current!, new(gate) { IsConfigured = true });
-            // A current storage that another configuration had may be left over from that one.
-            _default = new(gate) { ExpectsStorage = !takes || known is { IsConfigured: true } };
+            var takesCurrent = current is not null && known is not { IsConfigured: true, Gate.IsClosed: false };
+            if (takesCurrent) Assign(current!, new(gate) { IsConfigured = true });
+            // The current storage may be a leftover of another configuration; then the storage of this one is still to become current.
+            _default = new(gate) { ExpectsStorage = !takesCurrent || known is { IsConfigured: true } };
         }
 
         CurrentStorageWatch.Start();
     }
 
-    /// <summary>Sets the gate of a host: of the storage in its container, as soon as that is configured; and of every storage that has none.</summary>
+    /// <summary>
+    /// Sets the gate of a host: of the storage in its container, as soon as Hangfire is configured, and as the default of every storage without a gate.
+    /// </summary>
     public static void SetHost(JobGate gate, Func<JobStorage?> storage)
     {
         lock (Sync)
@@ -57,7 +59,7 @@ internal static class ConfiguredGates
             _default = new(gate);
         }
 
-        HostStorage.Await(storage, found =>
+        HostStorage.ResolveInBackground(storage, found =>
         {
             lock (Sync)
             {
@@ -66,27 +68,27 @@ internal static class ConfiguredGates
         });
     }
 
-    /// <summary>Gives the current storage of the process its gate, where one is set for storages that were not named.</summary>
+    /// <summary>Assigns the default gate, if one is set, to the current storage of the process, if that has no gate.</summary>
     public static void AssignCurrent()
     {
         lock (Sync)
         {
-            if (_default is not { Gate.IsClosed: false } other || CurrentStorage() is not { } current || Find(current) is not null) return;
+            if (_default is not { Gate.IsClosed: false } fallback || CurrentStorage() is not { } current || Find(current) is not null) return;
 
-            Assign(current, new(other.Gate) { IsConfigured = other.ExpectsStorage });
-            _default = other with { ExpectsStorage = false };
+            Assign(current, new(fallback.Gate) { IsConfigured = fallback.ExpectsStorage });
+            _default = fallback with { ExpectsStorage = false };
         }
     }
 
     /// <summary>The gate of a storage.</summary>
-    /// <exception cref="JobLocksNotConfiguredException">None was set: the job must not run unlocked.</exception>
+    /// <exception cref="JobLocksNotConfiguredException">The storage has no gate. The job must not run without its lock.</exception>
     public static JobGate For(JobStorage storage, Job job) =>
         Of(storage) ?? throw new JobLocksNotConfiguredException(
             $"{job.Type.Name}.{job.Method.Name} carries [JobLock], but Hangfire was not told to use JobLocks. "
             + "Add it where Hangfire is set up: services.AddHangfire((services, hangfire) => hangfire.UsePostgreSqlStorage(…).UseJobLocks(services)), "
             + "or GlobalConfiguration.Configuration.UseJobLocks(locks) without a container.");
 
-    /// <summary>The gate of a storage that has a server, a client or a page here; null where none was set.</summary>
+    /// <summary>The gate of a storage that a server, a client or a dashboard of this process uses; null if none is set.</summary>
     public static JobGate? Of(JobStorage storage)
     {
         if (Find(storage) is { IsConfigured: true } known) return known.Gate;
@@ -97,25 +99,25 @@ internal static class ConfiguredGates
             AssignCurrent();
             if (Find(storage) is not { } gate)
             {
-                if (_default is not { } other) return null;
+                if (_default is not { } fallback) return null;
 
-                Assign(storage, gate = new(other.Gate) { IsFoundByItsJobs = true });
+                Assign(storage, gate = new(fallback.Gate) { IsFoundByItsJobs = true });
             }
 
-            // It is in use: a configuration that comes later is another one's.
+            // The storage is in use now. A configuration that is made later must belong to another storage.
             gate.IsConfigured = true;
             return gate.Gate;
         }
     }
 
-    /// <summary>Says when the host stops that has this gate in its container.</summary>
+    /// <summary>Sets the token that is cancelled when the host with this gate stops.</summary>
     public static void SetHostStopping(JobGate gate, CancellationToken stopping) => StoppingHosts.AddOrUpdate(gate, new(stopping));
 
-    /// <summary>Whether the host stops that set the gate of this storage. Its servers are told so next.</summary>
+    /// <summary>Whether the host that set the gate of this storage is stopping. Its servers are about to stop, although they may not have been asked yet.</summary>
     public static bool IsHostStopping(JobStorage storage) =>
         Find(storage) is { } known && StoppingHosts.TryGetValue(known.Gate, out var stopping) && stopping.Value.IsCancellationRequested;
 
-    /// <summary>Whether nothing but its jobs leads to this storage: a new process does not know it before one of them comes.</summary>
+    /// <summary>Whether no configuration names this storage. A new process then learns of the storage only when it runs or enqueues one of its jobs.</summary>
     public static bool IsFoundByItsJobs(JobStorage storage) => Find(storage) is { IsFoundByItsJobs: true };
 
     private static StorageGate? Find(JobStorage storage) => Gates.TryGetValue(storage, out var gate) ? gate : null;
@@ -135,7 +137,7 @@ internal static class ConfiguredGates
         }
         catch (InvalidOperationException)
         {
-            // Hangfire has no other way to ask whether a storage was set.
+            // JobStorage.Current throws if no storage is set. Hangfire has no other way to ask.
             return null;
         }
     }
@@ -144,16 +146,16 @@ internal static class ConfiguredGates
     {
         public JobGate Gate => gate;
 
-        /// <summary>Whether this gate was meant for this storage, and is not only the last resort of one that none was set for.</summary>
+        /// <summary>Whether the gate was configured for this storage, or the storage is in use. False for an unused default, which a later configuration may replace.</summary>
         public bool IsConfigured { get; set; }
 
         public bool IsFoundByItsJobs { get; init; }
     }
 
-    /// <param name="Gate">For storages that none was set for.</param>
+    /// <param name="Gate">The gate of storages without a gate of their own.</param>
     private sealed record DefaultGate(JobGate Gate)
     {
-        /// <summary>Whether its own storage is still to become the current one.</summary>
+        /// <summary>Whether the storage of this gate's configuration is still to become the current storage.</summary>
         public bool ExpectsStorage { get; init; }
     }
 }

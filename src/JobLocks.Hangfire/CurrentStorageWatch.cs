@@ -1,8 +1,8 @@
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Notices that a storage has become the current one of the process, which Hangfire announces to nobody: its waiting runs are to be woken even
-/// where no job comes that would show it. Started only where <c>UseJobLocks</c> was told of no storage.
+/// Notices that a storage has become the current one of the process, which Hangfire does not announce. The waiting runs of that storage must be woken even if no
+/// job of it reaches this process. Started only if <c>UseJobLocks</c> was called without a storage.
 /// </summary>
 internal static class CurrentStorageWatch
 {
@@ -10,14 +10,14 @@ internal static class CurrentStorageWatch
     private static readonly Lock Sync = new();
     private static Timer? _timer;
 
-    /// <summary>Starts it, once in a process.</summary>
+    /// <summary>Starts the watch, once in a process.</summary>
     public static void Start()
     {
         lock (Sync)
         {
             if (_timer is not null) return;
 
-            // What the caller carries along its calls has no business there.
+            // The timer must not capture the execution context of the caller.
             using var noFlow = ExecutionContext.IsFlowSuppressed() ? default : ExecutionContext.SuppressFlow();
             _timer = new(static _ => ConfiguredGates.AssignCurrent(), null, Interval, Interval);
         }

@@ -2,17 +2,17 @@ using JobLocks.Gate;
 
 namespace JobLocks.Hangfire;
 
-/// <summary>What a run carries from its admission to its end.</summary>
-/// <param name="EnteredBy">The attribute that asked: of several on one job, the outermost, whose end comes last.</param>
-/// <param name="AskedFor">All attributes that this admission answers.</param>
-/// <param name="Call">What was asked.</param>
-/// <param name="Admitted">To be disposed when the run is over.</param>
-/// <param name="Watch">Stops the run where it can be stopped; to be disposed first.</param>
+/// <summary>What the filter keeps of an admitted run until its end.</summary>
+/// <param name="EnteredBy">The attribute that requested the locks. Of several on one job it is the outermost, whose OnPerformed is called last.</param>
+/// <param name="AskedFor">All attributes whose locks this admission covers.</param>
+/// <param name="Call">The call that the gate admitted.</param>
+/// <param name="Admitted">Holds the locks; is disposed when the run ends.</param>
+/// <param name="Watch">Stops the run if its lock is lost; null if the run cannot be stopped. Is disposed before <paramref name="Admitted"/>.</param>
 internal sealed record EnteredRun(JobLockAttribute EnteredBy, IReadOnlyList<JobLockAttribute> AskedFor, JobCall Call, Admission.Admitted Admitted, RunWatch? Watch)
 {
     private const string ItemKey = "JobLocks.Entered";
 
-    /// <summary>Mostly one: more only where attributes reached Hangfire on different ways.</summary>
+    /// <summary>The admissions of a run: usually one. There are more only if some attributes are not returned by Hangfire's filter providers.</summary>
     public static List<EnteredRun> AllOf(IDictionary<string, object?> items)
     {
         if (items.TryGetValue(ItemKey, out var item) && item is List<EnteredRun> entered) return entered;
@@ -22,10 +22,10 @@ internal sealed record EnteredRun(JobLockAttribute EnteredBy, IReadOnlyList<JobL
         return entered;
     }
 
-    /// <summary>Whether the lock that a further call of the same run asks for is held already.</summary>
-    public bool Holds(JobCall further)
+    /// <summary>Whether the run already holds all locks that a other call of it requests.</summary>
+    public bool Holds(JobCall other)
     {
         var held = Call.Rules.Select(rule => rule.NameFor(Call));
-        return further.Rules.All(rule => held.Contains(rule.NameFor(further), StringComparer.Ordinal));
+        return other.Rules.All(rule => held.Contains(rule.NameFor(other), StringComparer.Ordinal));
     }
 }

@@ -6,31 +6,34 @@ using Hangfire.Storage;
 
 namespace JobLocks.Hangfire;
 
-/// <summary>A run as its worker announced it: which one it is among those of the same job, and with which filters its state is changed.</summary>
-/// <param name="ServerId">The server.</param>
-/// <param name="WorkerId">The worker, which performs nothing else meanwhile.</param>
-/// <param name="WasScheduled">Whether it came from the state Scheduled: it may have been parked there.</param>
-/// <param name="States">Asks the filters of this server, which may have some of its own.</param>
+/// <summary>A run as its worker announced it: it tells apart several runs of one job, and has the state machine that changes the state of the job.</summary>
+/// <param name="ServerId">The id of the server.</param>
+/// <param name="WorkerId">The id of the worker, which performs one run at a time.</param>
+/// <param name="WasScheduled">Whether the previous state of the job was Scheduled. Only then can the run have been parked.</param>
+/// <param name="States">The state machine of the server, which calls the server's own filters.</param>
 internal sealed record FetchedRun(string ServerId, string WorkerId, bool WasScheduled, StateMachine States)
 {
-    // A worker performs the very object that it announced. Nothing else leads from one to the other without asking the storage.
+    // A worker announces and performs the same BackgroundJob object. Without this link, the storage would have to be asked.
     private static readonly ConditionalWeakTable<BackgroundJob, FetchedRun> Runs = [];
 
-    /// <summary>Keeps what a worker announces of the run that it is about to perform.</summary>
+    /// <summary>Keeps what a worker announces about the run that it is about to perform.</summary>
     public static void Remember(ElectStateContext context)
     {
         if (context is { CandidateState: ProcessingState { ServerId: { } server, WorkerId: { } worker }, StateMachine: { } states })
             Runs.AddOrUpdate(context.BackgroundJob, new(server, worker, AreEqual(context.CurrentState, ScheduledState.StateName), states));
     }
 
-    /// <summary>The run that is performed; null where the application has its own way to change states, which hides it.</summary>
+    /// <summary>The announced run; null if the application replaced Hangfire's state machine, and the announcement was not seen.</summary>
     public static FetchedRun? Of(PerformContext context) => Runs.TryGetValue(context.BackgroundJob, out var run) ? run : null;
 
-    /// <summary>Whether the storage still says that this worker has the job. The same question tells Hangfire whether to cancel the token of a run.</summary>
+    /// <summary>
+    /// Whether the job is still in Processing for this server and worker, by a state that was read from the storage. Hangfire makes the same comparison to decide
+    /// whether it cancels the token of a run.
+    /// </summary>
     public bool IsIn(StateData? state) =>
         state is not null && AreEqual(state.Name, ProcessingState.StateName) && Has(state, nameof(ServerId), ServerId) && Has(state, nameof(WorkerId), WorkerId);
 
     private static bool Has(StateData state, string name, string value) => state.Data.TryGetValue(name, out var stored) && AreEqual(stored, value);
 
-    private static bool AreEqual(string? one, string other) => string.Equals(one, other, StringComparison.OrdinalIgnoreCase);
+    private static bool AreEqual(string? left, string right) => string.Equals(left, right, StringComparison.OrdinalIgnoreCase);
 }

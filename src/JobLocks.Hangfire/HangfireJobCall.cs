@@ -9,18 +9,18 @@ using JobLocks.Rules;
 
 namespace JobLocks.Hangfire;
 
-/// <summary>A run of Hangfire in the words of the core.</summary>
+/// <summary>Converts a Hangfire job into the <see cref="JobCall"/> of the core.</summary>
 internal static class HangfireJobCall
 {
-    // AutomaticRetry stands at 20, continuations at 1000: asked before us, they would act on a run that is only put off.
+    // AutomaticRetry has the order 20, continuations 1000. If they were called before this filter, they would act on a run that is only rescheduled.
     private const int LatestOrder = 19;
 
     private static readonly ConcurrentDictionary<(JobLockAttribute Attribute, JobSignature Job), LockRule> Rules = new();
     private static readonly ConcurrentDictionary<(Type Type, System.Reflection.MethodInfo Method), JobSignature> Signatures = new();
 
-    /// <summary>All attributes that apply to a job: of the type, of the method, and those set globally.</summary>
+    /// <summary>All attributes that apply to a job: those of the type, those of the method and global ones.</summary>
     /// <param name="job">The job.</param>
-    /// <param name="asking">Counts even where it reached Hangfire on a way of its own.</param>
+    /// <param name="asking">The attribute that is called. It is included even if Hangfire's own filter providers do not return it.</param>
     public static IReadOnlyList<JobLockAttribute> AttributesOf(Job job, JobLockAttribute asking) =>
         [.. JobFilterProviders.Providers.GetFilters(job).Select(static filter => filter.Instance).OfType<JobLockAttribute>().Append(asking).Distinct()];
 
@@ -35,16 +35,16 @@ internal static class HangfireJobCall
             Address = isNewcomer => HangfireRuns.Of(context.Storage).AddressOf(context.BackgroundJob.Id, context.BackgroundJob.CreatedAt, isNewcomer ? OriginalQueue.Remember(context) : ""),
         };
 
-    /// <summary>A call that is only explained.</summary>
+    /// <summary>A call that is only explained, not run.</summary>
     /// <exception cref="JobLockRuleException">A rule does not fit the job.</exception>
     public static JobCall Of(Job job) =>
         Of(job, jobId: "", JobFilterProviders.Providers.GetFilters(job).Select(static filter => filter.Instance).OfType<JobLockAttribute>().Distinct());
 
     /// <summary>A job that was just enqueued.</summary>
     /// <exception cref="JobLockRuleException">A rule does not fit the job.</exception>
-    public static JobCall Of(BackgroundJob made, JobLockAttribute attribute) => Of(made.Job, made.Id, [attribute]);
+    public static JobCall Of(BackgroundJob created, JobLockAttribute attribute) => Of(created.Job, created.Id, [attribute]);
 
-    /// <summary>Names the lock of a job that is about to be enqueued, so that a mistake is met here and not mid-run.</summary>
+    /// <summary>Builds the lock name of a job that is about to be enqueued, so that a mistake is reported at enqueue and not when the job runs.</summary>
     /// <exception cref="JobLockRuleException">A rule does not fit the job or its arguments.</exception>
     public static void Check(JobLockAttribute attribute, Job job)
     {
@@ -80,8 +80,8 @@ internal static class HangfireJobCall
         type == typeof(CancellationToken) || typeof(IJobCancellationToken).IsAssignableFrom(type) || typeof(PerformContext).IsAssignableFrom(type);
 
     /// <summary>
-    /// True for a run that was fetched a second time: its worker died, or its first run outlived the invisibility timeout
-    /// and may still be alive. Only such a run goes from Processing to Processing.
+    /// True for a run that was fetched a second time: its worker died, or its first execution outlived the invisibility timeout
+    /// and may still be running. Only the job of such a run changes from Processing to Processing.
     /// </summary>
     private static bool WasStartedBefore(JobStorage storage, string jobId)
     {

@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Hangfire;
 
-/// <summary>What the Hangfire adapter says. Ids from 340. Refusals are told by the gate.</summary>
+/// <summary>Log messages of the Hangfire adapter, with ids from 340. The gate logs refusals.</summary>
 internal static partial class HangfireLog
 {
     [LoggerMessage(340, LogLevel.Error, "Job {JobId} is told to stop: its lock {LockName} ({LockKey}) is lost")]

@@ -9,13 +9,15 @@ using JobLocks.WaitQueue;
 
 namespace JobLocks.Hangfire;
 
-/// <summary>The runs of a Hangfire storage that wait in the line: parked as scheduled, for a time so late that nobody reckons with it. Thread-safe.</summary>
+/// <summary>
+/// The waiting runs of a Hangfire storage. They are parked in the state Scheduled, due so late that normally a wake-up starts them first. Thread-safe.
+/// </summary>
 internal sealed class HangfireRuns : IRunStore
 {
-    /// <summary>Hangfire's own set of jobs that are scheduled.</summary>
+    /// <summary>The key of Hangfire's set of scheduled jobs.</summary>
     public const string ScheduledSet = "schedule";
 
-    // The schedule knows seconds.
+    // Due times are stored in whole seconds, so many jobs can have the same one.
     private const int MostDueAtOnce = 10_000;
 
     private static readonly TimeSpan BetweenReads = TimeSpan.FromSeconds(5);
@@ -37,7 +39,7 @@ internal sealed class HangfireRuns : IRunStore
 
     public string? Id => _id;
 
-    /// <summary>Who works on the storage here.</summary>
+    /// <summary>The servers of this process that work on the storage.</summary>
     public ServersHere Servers => _servers;
 
     public IReadOnlyList<WorkerPool> FreeWorkers => _servers.FreeWorkers;
@@ -47,18 +49,20 @@ internal sealed class HangfireRuns : IRunStore
         set => _servers.WorkerFreed = value;
     }
 
-    /// <summary>Hangfire.InMemory and Hangfire.MemoryStorage, which are no packages of ours: their jobs are gone with the process.</summary>
+    /// <summary>
+    /// Whether the storage is Hangfire.InMemory or Hangfire.MemoryStorage, whose jobs end with the process. Known by type name: JobLocks references neither package.
+    /// </summary>
     private bool IsInMemory => _storage.GetType().Name is "InMemoryStorage" or "MemoryStorage";
 
     private string Prefix => $"{(IsInMemory ? VolatileStore.Prefix : "")}Hangfire ";
 
-    /// <summary>The one of a storage.</summary>
+    /// <summary>The instance of a storage.</summary>
     public static HangfireRuns Of(JobStorage storage) => OfStorages.GetValue(storage, static storage => new(storage));
 
-    /// <summary>The storage's own name: two connection strings may lead to one storage.</summary>
+    /// <summary>The name that is kept in the storage itself: two connection strings may lead to the same storage. Reads it only if it is not known yet.</summary>
     public string Identify() => _id ?? ReadName();
 
-    /// <summary>The same for those who only look; null where the storage cannot say it.</summary>
+    /// <summary>As <see cref="Identify"/>, but null if the storage cannot be asked.</summary>
     public string? TryIdentify()
     {
         try
@@ -67,17 +71,17 @@ internal sealed class HangfireRuns : IRunStore
         }
         catch (Exception)
         {
-            // Asked again with the next run. What depends on the name says what is wrong.
+            // The next run asks again. Callers that need the name report the error.
             return null;
         }
     }
 
-    /// <summary>The storage may be cleared or restored under a running process.</summary>
+    /// <summary>As <see cref="Identify"/>, but reads the name again after five seconds: the storage may be cleared or restored while the process runs.</summary>
     public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(_id is { } known && BootClock.Now - _readAt < BetweenReads ? known : ReadName());
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop)
     {
-        using var outside = AmbientTransaction.Leave();
+        using var noTransaction = AmbientTransaction.Leave();
         return new(_servers.Any());
     }
 
@@ -85,37 +89,37 @@ internal sealed class HangfireRuns : IRunStore
 
     public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
-        using var outside = AmbientTransaction.Leave();
-        if (JobStatesInPostgres.Read(_storage, runs) is { } states) return new([.. states.Select(static of => FateOf(of.State, of.IsInSchedule))]);
+        using var noTransaction = AmbientTransaction.Leave();
+        if (JobStatesInPostgres.Read(_storage, runs) is { } states) return new([.. states.Select(static job => FateOf(job.State, job.IsInSchedule))]);
 
         using var connection = _storage.GetConnection();
         return new([.. runs.Select(run => LookAt(connection, run))]);
     }
 
     /// <summary>
-    /// Puts them into their queues, as Hangfire itself does with a scheduled job whose time has come. Their state stays until a worker takes
-    /// them: one that is deleted meanwhile is simply not taken. Nor is the job's own lock held, for which a worker would sleep a second.
+    /// Puts the jobs into their queues, as Hangfire does with a scheduled job that is due. Their state stays Scheduled until a worker fetches them. A job that is
+    /// deleted meanwhile is not fetched. Hangfire's own lock on the job is not taken: a worker that meets it would sleep for a second.
     /// </summary>
     public ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
-        using var outside = AmbientTransaction.Leave();
+        using var noTransaction = AmbientTransaction.Leave();
         using var connection = _storage.GetConnection();
         return new([.. runs.Zip(FatesBeforeWake(connection, runs), (run, fate) => fate is RunFate.Waits or RunFate.IsPutOff ? Wake(connection, run) : fate)]);
     }
 
     private IEnumerable<RunFate> FatesBeforeWake(IStorageConnection connection, IReadOnlyList<WaitingRun> runs) => JobStatesInPostgres.Read(_storage, runs) is { } states
-        ? runs.Zip(states, static (run, of) => FateOf(of.State, of.IsInSchedule || !NeedsSchedule(run)))
+        ? runs.Zip(states, static (run, job) => FateOf(job.State, job.IsInSchedule || !NeedsSchedule(run)))
         : runs.Select(run => NeedsSchedule(run) ? LookAt(connection, run) : FateOf(StateOf(connection, run)));
 
-    /// <summary>A run without an entry in the wait queue may have one again, and be woken by another process.</summary>
+    /// <summary>Whether the schedule must be read for a run. A run without a queue entry may get one meanwhile, and be woken by another process.</summary>
     private static bool NeedsSchedule(WaitingRun run) => run.Place == 0;
 
-    /// <summary>In a transaction of its own: a storage tells one idle worker of each that is committed, however many jobs it puts into a queue.</summary>
+    /// <summary>Wakes one run in its own transaction: a storage notifies one idle worker for each commit, however many jobs the transaction enqueues.</summary>
     private static RunFate Wake(IStorageConnection connection, WaitingRun run)
     {
         var (id, queue) = (IdOf(run), run.Address.Queue);
         using var transaction = connection.CreateWriteTransaction();
-        // Or its time would come as well, while it is still in the queue.
+        // Without this, the job would become due while it is still in the queue, and be enqueued twice.
         transaction.RemoveFromSet(ScheduledSet, id);
         transaction.RemoveFromSet(ScheduledSet, $"{queue}:{id}");
         transaction.AddToQueue(queue, id);
@@ -140,18 +144,21 @@ internal sealed class HangfireRuns : IRunStore
 
     public ValueTask<ParkedRuns> FindParkedAsync(string? from, CancellationToken stop)
     {
-        using var outside = AmbientTransaction.Leave();
+        using var noTransaction = AmbientTransaction.Leave();
         using var connection = _storage.GetConnection();
         return new(connection is JobStorageConnection schedule ? _parked.Page(schedule, AddressOf, from) : ParkedRuns.None);
     }
 
-    /// <summary>The address of a run. A storage in memory gives another creation time with each read, and ends with its process, so that its ids do not come again.</summary>
+    /// <summary>
+    /// The address under which a run of the storage is found. A storage in memory returns a different creation time with each read. Its ids cannot come again, since the
+    /// storage ends with its process.
+    /// </summary>
     public RunAddress AddressOf(string job, DateTime createdAt, string queue) =>
         new(Identify(), IsInMemory ? job : JobIdentity.Of(job, createdAt).ToString(), queue) { Job = job };
 
     private static string IdOf(WaitingRun run) => JobIdentity.Parse(run.Address.Run).Id;
 
-    /// <summary>The fate of one run, by Hangfire's own questions.</summary>
+    /// <summary>The fate of one run, read through Hangfire's storage interface.</summary>
     public static RunFate LookAt(IStorageConnection connection, WaitingRun run)
     {
         var state = StateOf(connection, run);
@@ -173,7 +180,7 @@ internal sealed class HangfireRuns : IRunStore
             .Exists(entry => string.Equals(entry, id, StringComparison.Ordinal) || entry.EndsWith($":{id}", StringComparison.Ordinal));
     }
 
-    /// <summary>A woken run that no worker has taken yet is still in the state Scheduled, but no longer in the schedule.</summary>
+    /// <summary>A woken run that no worker has fetched yet is still in the state Scheduled, but no longer in the schedule.</summary>
     private static RunFate FateOf(StateData? state, bool isInSchedule) => FateOf(state) is var fate && fate is RunFate.Waits or RunFate.IsPutOff && !isInSchedule ? RunFate.ComesElsewhere : fate;
 
     private static RunFate FateOf(StateData? state) => state?.Name switch

@@ -2,13 +2,13 @@ using Hangfire;
 
 namespace JobLocks.Hangfire;
 
-/// <summary>The storage in the container of a host, which can be asked for only when the configuration of Hangfire is through.</summary>
+/// <summary>Finds the storage in the container of a host. It can be resolved only after the configuration of Hangfire is complete.</summary>
 internal static class HostStorage
 {
-    /// <summary>Waits for it on a thread of its own, since the pool's may all be busy while a host starts.</summary>
-    /// <param name="resolve">Asks the container; another thread waits there until the configuration is through.</param>
-    /// <param name="found">Told of the storage; never called where there is none.</param>
-    public static void Await(Func<JobStorage?> resolve, Action<JobStorage> found)
+    /// <summary>Resolves the storage on its own thread: while a host starts, all threads of the pool may be busy.</summary>
+    /// <param name="resolve">Resolves the storage. Blocks until the configuration is complete.</param>
+    /// <param name="found">Receives the storage. Not called if there is none.</param>
+    public static void ResolveInBackground(Func<JobStorage?> resolve, Action<JobStorage> found)
     {
         using var noFlow = ExecutionContext.IsFlowSuppressed() ? default : ExecutionContext.SuppressFlow();
         new Thread(() => Find(resolve, found)) { IsBackground = true, Name = "JobLocks storage" }.Start();
@@ -22,7 +22,7 @@ internal static class HostStorage
         }
         catch (Exception)
         {
-            // The configuration failed, or the container is disposed: its host says so itself, and has no storage to serve.
+            // The configuration failed, or the container is disposed. The host reports that itself, and there is no storage to serve.
         }
     }
 }

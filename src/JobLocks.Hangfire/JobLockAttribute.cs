@@ -11,12 +11,12 @@ using Newtonsoft.Json;
 
 namespace JobLocks.Hangfire;
 
-/// <summary>Lets one run at a time through for each lock name, whatever server or scheduler it runs on.</summary>
+/// <summary>Limits concurrent runs: by default, one run at a time executes for each lock name, on all servers and schedulers together.</summary>
 /// <remarks>
-/// <para>The lock is a PostgreSQL advisory lock: it is gone when its process dies, and it never expires while the run lasts.</para>
-/// <para>Needs <c>UseJobLocks</c> on Hangfire's configuration; without it, jobs with this attribute are refused at enqueue.</para>
-/// <para>Stands on a class, an interface or a method, by Hangfire's rules: those of the type and method that were enqueued count.
-/// Where several apply, a run needs all of their locks or gets none.</para>
+/// <para>The lock is a PostgreSQL session-level advisory lock. The server releases it when the process dies. It never expires while the run lasts.</para>
+/// <para>Requires <c>UseJobLocks</c> on Hangfire's configuration. Without it, a job with this attribute is refused at enqueue.</para>
+/// <para>The attribute may be set on a class, an interface or a method. As with any Hangfire filter, the type and the method that were enqueued count.
+/// If several attributes apply, a run acquires all of their locks or none.</para>
 /// <para>Thread-safe: Hangfire shares one instance between all workers of a process.</para>
 /// </remarks>
 /// <example><code>
@@ -29,18 +29,18 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     private string? _name;
     private bool _hasName;
 
-    // Only while one is read from JSON.
+    // Used only while an attribute is deserialized from JSON.
     private bool _nameWasRead;
 
-    /// <summary>Locks on the full type, the method and all arguments that Hangfire does not fill in itself.</summary>
+    /// <summary>Locks a name built from the full type name, the method and all arguments, except those that Hangfire fills in itself.</summary>
     public JobLockAttribute()
     {
     }
 
-    /// <summary>Locks on a name built from the arguments of the run.</summary>
+    /// <summary>Locks a name built from the arguments of the run.</summary>
     /// <param name="name">
-    /// <c>{clientId}</c> is an argument by name, <c>{0}</c> by position, <c>{order.CustomerId}</c> a property of one,
-    /// <c>{day:yyyy-MM-dd}</c> a format in the invariant culture, <c>{{</c> a brace. A mistake in it is reported at enqueue.
+    /// The template of the lock name. <c>{clientId}</c> is an argument by name, <c>{0}</c> by position, <c>{order.CustomerId}</c> a property of an argument,
+    /// <c>{day:yyyy-MM-dd}</c> a format in the invariant culture, <c>{{</c> a brace. A mistake in the template is reported at enqueue.
     /// </param>
     public JobLockAttribute(string name)
     {
@@ -48,8 +48,8 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
         _hasName = true;
     }
 
-    /// <summary>The name of the lock as it was given; null for the type, the method and the arguments.</summary>
-    /// <remarks>Serializers write it even where it is null, and refuse to read an attribute without it: its lock would be another one.</remarks>
+    /// <summary>The template of the lock name, as declared. Null if the name is built from the type, the method and the arguments.</summary>
+    /// <remarks>Serializers write this property even if it is null. Reading an attribute without it fails, because the attribute would lock another name.</remarks>
     [JsonProperty(DefaultValueHandling = DefaultValueHandling.Include, NullValueHandling = NullValueHandling.Include)]
     [System.Text.Json.Serialization.JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public string? Name
@@ -67,42 +67,45 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     [Newtonsoft.Json.JsonIgnore, System.Text.Json.Serialization.JsonIgnore]
     public override object TypeId => base.TypeId;
 
-    /// <summary>What happens to a run that meets a held lock.</summary>
-    /// <value>Default <see cref="OnConflict.Wait"/>.</value>
+    /// <summary>What happens to a run whose lock is held by another run.</summary>
+    /// <value>
+    /// Default <see cref="OnConflict.Wait"/>. A run that was fetched before (its worker died, or it outlived the invisibility timeout) is never skipped and never
+    /// failed: it is rescheduled.
+    /// </value>
     public OnConflict OnConflict { get; set; }
 
-    /// <summary>For <see cref="OnConflict.Wait"/>: how long a run waits. Then it fails, and the record says why.</summary>
-    /// <value>In seconds; default 0: for as long as it takes.</value>
+    /// <summary>For <see cref="OnConflict.Wait"/>: the longest time that a run waits. After that the run fails, and the reason of its state says why.</summary>
+    /// <value>In seconds. Default 0: no limit.</value>
     public int WaitAtMostSeconds { get; set; }
 
-    /// <summary>For <see cref="OnConflict.Wait"/>: how many runs may wait under one name. A further one is skipped, and the record says so.</summary>
-    /// <value>Default 0: all. With 1, the one that waits will see the further one's change too.</value>
+    /// <summary>For <see cref="OnConflict.Wait"/>: how many runs may wait for one lock name. A further run is skipped, and the reason of its state says so.</summary>
+    /// <value>Default 0: no limit. With 1, no change is missed: the waiting run starts after the further run was enqueued, so it sees the same data.</value>
     public int KeepWaiting { get; set; }
 
-    /// <summary>For <see cref="KeepWaiting"/>: whether the oldest run that waits is skipped instead, and the further one waits.</summary>
+    /// <summary>For <see cref="KeepWaiting"/>: whether a further run waits, and the oldest waiting run is skipped in its stead.</summary>
     /// <value>Default false.</value>
     public bool KeepNewest { get; set; }
 
-    /// <summary>For <see cref="OnConflict.Reschedule"/>: how long until the next try.</summary>
-    /// <value>In seconds; default 15, at least 1. Hangfire looks for due jobs every <c>SchedulePollingInterval</c>, which comes on top.</value>
+    /// <summary>For <see cref="OnConflict.Reschedule"/>: the time until the next try.</summary>
+    /// <value>In seconds. Default 15, minimum 1. Hangfire looks for due jobs once in each <c>SchedulePollingInterval</c>, which adds to this time.</value>
     public int RetryAfterSeconds { get; set; } = LockDeclaration.DefaultRetryAfterSeconds;
 
-    /// <summary>Whom the lock keeps out: with <see cref="LockMode.Shared"/>, only runs that take it exclusively.</summary>
+    /// <summary>Which other runs the lock excludes. A <see cref="LockMode.Shared"/> lock excludes only runs that acquire it exclusively.</summary>
     /// <value>Default <see cref="LockMode.Exclusive"/>.</value>
     public LockMode Mode { get; set; }
 
-    /// <summary>How many runs may have the lock at once, on all servers together.</summary>
+    /// <summary>How many runs may hold the lock at the same time, on all servers together.</summary>
     /// <value>
-    /// Default 1; from 1 to 1,000. All jobs of one lock name should say the same number: where they do not, up to the largest run at once,
+    /// Default 1; from 1 to 1,000. All jobs with the same lock name should declare the same limit. If they differ, the largest limit applies,
     /// and a warning names both.
     /// </value>
     public int Limit { get; set; } = 1;
 
-    /// <summary>Says which locks a call would ask for, without a server.</summary>
-    /// <typeparam name="T">The class that would be enqueued.</typeparam>
-    /// <param name="call">The call as one would enqueue it: <c>job => job.Run(4, default)</c>.</param>
-    /// <param name="scope">As <see cref="JobLocksOptions.Scope"/>; null for none.</param>
-    /// <exception cref="JobLockRuleException">A rule cannot work for this call.</exception>
+    /// <summary>Explains which locks a call would acquire. Connects to no server.</summary>
+    /// <typeparam name="T">The class of the job.</typeparam>
+    /// <param name="call">The call, as it is passed to <c>Enqueue</c>: <c>job => job.Run(4, default)</c>.</param>
+    /// <param name="scope">The value of <see cref="JobLocksOptions.Scope"/>; null for none.</param>
+    /// <exception cref="JobLockRuleException">A rule does not fit the call.</exception>
     public static JobLockExplanation Explain<T>(Expression<Action<T>> call, string? scope = null) => Explain(Job.FromExpression(call), scope);
 
     /// <inheritdoc cref="Explain{T}(Expression{Action{T}}, string?)"/>
@@ -118,7 +121,9 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
         KeepNewest = KeepNewest,
     };
 
-    /// <summary>OnPerformed is not called for a filter that throws here.</summary>
+    /// <summary>
+    /// Starts to watch for the loss of the lock. On an exception it releases the locks: Hangfire does not call OnPerformed of a filter that threw in OnPerforming.
+    /// </summary>
     private static RunWatch? WatchOver(PerformContext context, Admission.Admitted admitted, JobGate gate)
     {
         try
@@ -135,14 +140,15 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
 
     private static void Refuse(PerformingContext context, RefusedRun refused)
     {
-        // Where servers were given filter providers of their own, nothing surrounds the run. It is parked at once: other filters see an exception.
-        if (refused.Place is not null && !RefusalFilter.Surrounds(context) && ParkedRun.TryPark(context, refused)) throw new JobAbortedException();
+        // A server with its own filter providers does not use RefusalFilter. There the run is parked here, and other filters see an exception.
+        if (refused.Entry is not null && !RefusalFilter.Surrounds(context) && ParkedRun.TryPark(context, refused)) throw new JobAbortedException();
 
         refused.Cancel(context);
     }
 
     /// <summary>
-    /// When Hangfire is to start a waiting run by itself. A new process learns of some storages only by their jobs: there, the first in line is one.
+    /// After what time Hangfire starts a waiting run without a wake-up. If a new process finds this storage only through its jobs, that time is shortened
+    /// in proportion to the position, so that the first waiting run soon brings a job.
     /// </summary>
     private static TimeSpan AtMost(Admission.Waits waits, PerformContext context)
     {
@@ -173,20 +179,21 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
 
     void IClientFilter.OnCreated(CreatedContext context)
     {
-        // One that is to run later, or after this one, is meant to.
-        if (context is { Canceled: false, Exception: null, BackgroundJob: { } made, InitialState: EnqueuedState })
-            ConfiguredGates.Of(context.Storage)?.Made(() => HangfireJobCall.Of(made, this));
+        // A scheduled job or a continuation is meant to start after this run, so it is no self-wait.
+        if (context is { Canceled: false, Exception: null, BackgroundJob: { } created, InitialState: EnqueuedState })
+            ConfiguredGates.Of(context.Storage)?.Made(() => HangfireJobCall.Of(created, this));
     }
 
     void IServerFilter.OnPerforming(PerformingContext context)
     {
-        using var outside = AmbientTransaction.Leave();
+        using var noTransaction = AmbientTransaction.Leave();
         var entered = EnteredRun.AllOf(context.Items);
         if (entered.Exists(run => run.AskedFor.Contains(this))) return;
 
         var job = context.BackgroundJob.Job;
         var gate = ConfiguredGates.For(context.Storage, job);
-        // The first asks for all, so that the gate decides once. One that Hangfire's own providers do not know asks for itself.
+        // The first attribute requests the locks of all attributes, so that the gate decides once. An attribute that Hangfire's own filter providers
+        // do not return requests its own lock.
         IReadOnlyList<JobLockAttribute> askedFor = entered.Count == 0 ? HangfireJobCall.AttributesOf(job, this) : [this];
         var call = HangfireJobCall.Of(context, askedFor);
         if (entered.Exists(run => run.Holds(call))) return;
@@ -209,8 +216,8 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
 
     void IServerFilter.OnPerformed(PerformedContext context)
     {
-        // Called on every way out of the run: its end, its exception, another filter's veto, shutdown.
-        using var outside = AmbientTransaction.Leave();
+        // Hangfire calls this at every end of a run: success, exception, veto of another filter, shutdown.
+        using var noTransaction = AmbientTransaction.Leave();
         var entered = EnteredRun.AllOf(context.Items);
         if (entered.Find(run => run.EnteredBy == this) is not { } run) return;
 
@@ -219,12 +226,12 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
         run.Watch?.Dispose();
         var handle = run.Admitted.First;
         var isLost = handle.IsLost;
-        // Before others are woken: this worker may take the next run.
+        // Counts the worker as free before the release wakes other runs: this worker may take the next one.
         HangfireRuns.Of(context.Storage).Servers.End(context);
         run.Admitted.Dispose();
         if (!isLost) return;
 
-        // Hangfire takes the end of any run for the end of the one that is in Processing, and that may be the retry by now.
+        // Hangfire applies the result of any run to the job in Processing, and that may already be the retry.
         if (run.Watch is { HasStopped: true }) throw new JobAbortedException();
 
         new LostRun(handle).Remember(context, ConfiguredGates.For(context.Storage, context.BackgroundJob.Job).Loggers);
@@ -234,8 +241,8 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     {
         OriginalQueue.Restore(context);
         FetchedRun.Remember(context);
-        // Done before any other filter by one of ours, where servers have Hangfire's own filter providers.
-        LostRun.Tell(context);
+        // If the server uses Hangfire's own filter providers, RefusalFilter has already done this, before all other filters.
+        LostRun.AddReason(context);
         RefusedRun.Elect(context);
     }
 }

@@ -6,15 +6,15 @@ using Microsoft.Extensions.Hosting;
 
 namespace JobLocks.Hangfire;
 
-/// <summary>Tells Hangfire which locks <c>[JobLock]</c> takes.</summary>
+/// <summary>Connects Hangfire to the locks that <c>[JobLock]</c> acquires.</summary>
 public static class JobLocksGlobalConfigurationExtensions
 {
-    /// <summary>Uses the locks that <c>services.AddJobLocks(…)</c> put into the container.</summary>
+    /// <summary>Uses the locks that <c>services.AddJobLocks(…)</c> registered in the container.</summary>
     /// <param name="configuration">
-    /// Hangfire's configuration. Right after <c>UsePostgreSqlStorage(…)</c>, the locks belong to that storage;
-    /// on a configuration without one, to the storage of this container, and to every storage that has none of its own.
+    /// Hangfire's configuration. Directly after <c>UsePostgreSqlStorage(…)</c>, the locks belong to that storage.
+    /// On a configuration without a storage, they belong to the storage of this container, and to every storage without locks of its own.
     /// </param>
-    /// <param name="services">The container; it owns the locks.</param>
+    /// <param name="services">The container. It owns the locks and disposes them.</param>
     /// <returns><paramref name="configuration"/>.</returns>
     /// <exception cref="JobLocksNotConfiguredException"><c>AddJobLocks</c> was not called.</exception>
     public static IGlobalConfiguration UseJobLocks(this IGlobalConfiguration configuration, IServiceProvider services)
@@ -27,14 +27,15 @@ public static class JobLocksGlobalConfigurationExtensions
         return Use(configuration, gate, services);
     }
 
-    /// <summary>Uses locks that were made without a container.</summary>
+    /// <summary>Uses locks that were created without a container.</summary>
     /// <param name="configuration">
-    /// Hangfire's configuration. Right after <c>UsePostgreSqlStorage(…)</c>, the locks belong to that storage;
-    /// on a configuration without one, to the current storage, or to the next one where that has locks already; and to every storage that has none.
+    /// Hangfire's configuration. Directly after <c>UsePostgreSqlStorage(…)</c>, the locks belong to that storage.
+    /// On a configuration without a storage, they belong to the current storage, or to the next current storage if this one already has locks;
+    /// and to every storage without locks of its own.
     /// </param>
-    /// <param name="locks">From <see cref="AdvisoryLocks"/>; stays the caller's to dispose, after the servers.</param>
+    /// <param name="locks">Created by <see cref="AdvisoryLocks"/>. The caller disposes them, after the servers have stopped.</param>
     /// <returns><paramref name="configuration"/>.</returns>
-    /// <exception cref="ArgumentException"><paramref name="locks"/> cannot lock runs.</exception>
+    /// <exception cref="ArgumentException"><paramref name="locks"/> was not created by <see cref="AdvisoryLocks"/>, so it cannot lock runs.</exception>
     public static IGlobalConfiguration UseJobLocks(this IGlobalConfiguration configuration, IJobLocks locks)
     {
         ArgumentNullException.ThrowIfNull(configuration);
@@ -43,12 +44,12 @@ public static class JobLocksGlobalConfigurationExtensions
         return Use(configuration, GateTo(locks));
     }
 
-    /// <summary>Uses locks for one storage, whether or not it is the current one of the process.</summary>
+    /// <summary>Uses locks for one storage, whether or not it is the current storage of the process.</summary>
     /// <typeparam name="TStorage">The storage's type.</typeparam>
-    /// <param name="storage">For storages that are made by hand and given to servers and clients, such as two of them in one process.</param>
-    /// <param name="locks">From <see cref="AdvisoryLocks"/>; stays the caller's to dispose, after the servers.</param>
+    /// <param name="storage">A storage that the application creates and passes to servers and clients, for example one of two storages in a process.</param>
+    /// <param name="locks">Created by <see cref="AdvisoryLocks"/>. The caller disposes them, after the servers have stopped.</param>
     /// <returns><paramref name="storage"/>.</returns>
-    /// <exception cref="ArgumentException"><paramref name="locks"/> cannot lock runs.</exception>
+    /// <exception cref="ArgumentException"><paramref name="locks"/> was not created by <see cref="AdvisoryLocks"/>, so it cannot lock runs.</exception>
     public static TStorage UseJobLocks<TStorage>(this TStorage storage, IJobLocks locks)
         where TStorage : JobStorage
     {

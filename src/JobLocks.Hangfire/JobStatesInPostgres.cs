@@ -7,17 +7,17 @@ using Npgsql;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// The states of many jobs of a Hangfire.PostgreSql storage in one statement. Hangfire itself has a question for one job only, and its lists of scheduled
-/// jobs do not say why a job is scheduled.
+/// Reads the states of many jobs of a Hangfire.PostgreSql storage in one statement. Hangfire's own interface reads one job at a time, and its lists of scheduled
+/// jobs do not contain the reason of the state.
 /// </summary>
 /// <remarks>
-/// It reads the tables job, state and set, which Hangfire.PostgreSql has had since its first version. Where it finds other tables, the jobs are looked up one
-/// by one.
+/// Reads the tables job, state and set, which Hangfire.PostgreSql has had since its first version. If these tables or their columns are missing or may not be
+/// read, the jobs are read one by one.
 /// </remarks>
 internal static class JobStatesInPostgres
 {
-    // {0} is the schema of the storage. The search path of the connection is the application's: every name stands with its schema, so that no function,
-    // operator or type of another role can run in its place. The entries of the schedule are read once: a look for each job could read all of the schedule.
+    // {0} is the schema of the storage. The search path of the connection is the application's: every name is schema-qualified, so that no function,
+    // operator or type of another role can run instead. The schedule is read once; a subquery for each job could read the whole schedule each time.
     private const string Find =
         """
         WITH     scheduled AS MATERIALIZED (
@@ -34,10 +34,12 @@ internal static class JobStatesInPostgres
         ORDER BY r.nth
         """;
 
-    /// <summary>Reads name and reason of the state of each job, and whether the job is in the schedule.</summary>
+    /// <summary>Reads the name and the reason of the state of each job, and whether the job is in the schedule.</summary>
     /// <param name="storage">The storage.</param>
     /// <param name="runs">The jobs.</param>
-    /// <returns>One entry for each job, in the given order; its state is null for a missing job, and where another job has its id. Null if the jobs must be looked up one by one.</returns>
+    /// <returns>
+    /// One element for each job, in the given order. Its state is null if the job is missing or another job has its id. Null if the jobs must be read one by one.
+    /// </returns>
     /// <exception cref="Exception">The server cannot be asked.</exception>
     public static IReadOnlyList<(StateData? State, bool IsInSchedule)>? Read(JobStorage storage, IReadOnlyList<WaitingRun> runs)
     {
@@ -45,20 +47,20 @@ internal static class JobStatesInPostgres
         {
             return StorageInPostgres.Ask(storage, (connection, schema) => Read(connection, schema, runs));
         }
-        catch (PostgresException other) when (other.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.UndefinedColumn or PostgresErrorCodes.InsufficientPrivilege)
+        catch (PostgresException unreadable) when (unreadable.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.UndefinedColumn or PostgresErrorCodes.InsufficientPrivilege)
         {
             return null;
         }
     }
 
-    private static string In(string schema) => Find.Replace("{0}", schema.Replace("\"", "\"\"", StringComparison.Ordinal), StringComparison.Ordinal);
+    private static string FindIn(string schema) => Find.Replace("{0}", schema.Replace("\"", "\"\"", StringComparison.Ordinal), StringComparison.Ordinal);
 
     private static List<(StateData? State, bool IsInSchedule)> Read(NpgsqlConnection connection, string schema, IReadOnlyList<WaitingRun> runs)
     {
         List<JobIdentity> jobs = [.. runs.Select(static run => JobIdentity.Parse(run.Address.Run))];
-        // The schedule stores a job with a queue of its own as "queue:id".
+        // The schedule stores a job with its own queue as "queue:id".
         string[] entries = [.. runs.Zip(jobs, static (run, job) => $"{run.Address.Queue}:{job.Id}")];
-        using var command = new NpgsqlCommand(In(schema), connection)
+        using var command = new NpgsqlCommand(FindIn(schema), connection)
         {
             Parameters =
             {

@@ -5,12 +5,12 @@ using Hangfire;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// The Hangfire servers that run in this process, of all storages. Hangfire lists them for the cancellation tokens of their runs: a server adds itself when
-/// it has announced itself to its storage, and removes itself when it ends or is restarted under a new id. Thread-safe.
+/// The Hangfire servers that run in this process, of all storages. Hangfire keeps this list for the cancellation tokens of runs. A server adds itself after
+/// it has announced itself to its storage, and removes itself when it ends or restarts with a new id. Thread-safe.
 /// </summary>
 /// <remarks>
-/// The list is internal to Hangfire, and nothing public says the same: the id of a server is made up when it starts, and only its own runs and background
-/// processes learn it. What the storage says of a server (a machine, a process number, a time) is the same in two containers, or depends on a clock.
+/// The list is internal to Hangfire, and no public member gives the same information. The id of a server is generated when it starts, and only its own runs and
+/// background processes receive it. What the storage records of a server (machine, process number, time) can be equal in two containers, or depends on a clock.
 /// </remarks>
 internal static class LocalServerList
 {
@@ -19,7 +19,7 @@ internal static class LocalServerList
     /// <summary>False with a version of Hangfire that has no such list.</summary>
     public static bool IsKnown => Servers is not null;
 
-    /// <summary>How many there are.</summary>
+    /// <summary>The number of servers.</summary>
     public static int Count => Servers?.Count ?? 0;
 
     /// <summary>Whether this server runs in this process.</summary>
@@ -34,7 +34,7 @@ internal static class LocalServerList
         }
         catch (Exception)
         {
-            // Without the list, a server is known by its runs.
+            // Without the list, a server is known after its first run.
             return null;
         }
     }

@@ -5,24 +5,24 @@ using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Hangfire;
 
-/// <summary>A run whose lock was lost, in Hangfire's own states: whatever its end is, the record says so.</summary>
+/// <summary>A run whose lock was lost. Adds the loss to the reason of the state that the job gets.</summary>
 internal sealed class LostRun(JobLockHandle handle)
 {
     private const string ItemKey = "JobLocks.Lost";
 
-    // After a failure Hangfire elects a state without what the run carried along; the exception is all that is left of it.
+    // When a run fails, Hangfire elects the state without the items of the run. Only the exception leads from one to the other.
     private static readonly ConditionalWeakTable<Exception, LostRun> Failures = [];
 
     private string Reason { get; } = handle.LostReason;
 
-    /// <summary>The state of a run that is stopped.</summary>
+    /// <summary>The state of a run that is stopped because of the loss.</summary>
     public FailedState Failure(string? serverId) => new(new JobLockLostException(Reason, handle.LostBecause), serverId) { Reason = Reason };
 
-    /// <summary>Keeps it in mind until the state of a run that ended by itself is elected.</summary>
-    /// <exception cref="JobLockLostException">The run was cancelled because of the loss; its own exception says nothing of that.</exception>
+    /// <summary>Keeps the loss until Hangfire elects the final state of a run that ended by itself.</summary>
+    /// <exception cref="JobLockLostException">The run ended with an <see cref="OperationCanceledException"/>, which would not name the loss as its cause.</exception>
     public void Remember(PerformedContext context, ILoggerFactory loggers)
     {
-        // Also where the job threw: another filter may take that for handled.
+        // Set even if the job threw: another filter may mark the exception as handled.
         context.Items[ItemKey] = this;
         if (context.Exception is null || context.ExceptionHandled)
         {
@@ -30,15 +30,15 @@ internal sealed class LostRun(JobLockHandle handle)
             return;
         }
 
-        // Without this wrapping it is Hangfire's own: the run was aborted, or ends with its server.
+        // Hangfire wraps exceptions of the job. An unwrapped exception is Hangfire's own: the run was aborted, or its server shuts down.
         if (context.Exception is not JobPerformanceException { InnerException: { } thrown }) return;
         if (thrown is OperationCanceledException) throw new JobLockLostException(Reason, thrown);
 
         Failures.AddOrUpdate(thrown, this);
     }
 
-    /// <summary>Puts it into the state that a run is to end in. Asked again where Hangfire repeats the change.</summary>
-    public static void Tell(ElectStateContext context)
+    /// <summary>Adds the loss to the reason of the final state. Called again each time Hangfire repeats the state change.</summary>
+    public static void AddReason(ElectStateContext context)
     {
         switch (context.CandidateState)
         {

@@ -6,24 +6,24 @@ using Hangfire.Storage;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// The queue of a run that was enqueued into one by its state alone, as with <c>Create(call, new EnqueuedState("critical"))</c>.
-/// A rescheduled run would come back into the default queue, which nobody may serve.
+/// The queue of a run whose queue was set only by its state, as with <c>Create(call, new EnqueuedState("critical"))</c>.
+/// Without this class, Hangfire would put the rescheduled run into the default queue, which possibly no server works on.
 /// </summary>
 internal static class OriginalQueue
 {
     private const string Parameter = "JobLocks.Queue";
 
-    /// <summary>The queue that the run came from.</summary>
+    /// <summary>The queue from which the run was fetched.</summary>
     public static string Of(PerformContext context)
     {
-        if (context.BackgroundJob.Job.Queue is { } own) return own;
+        if (context.BackgroundJob.Job.Queue is { } jobQueue) return jobQueue;
 
         var enqueued = context.Storage.GetMonitoringApi().JobDetails(context.BackgroundJob.Id)?.History.FirstOrDefault(
             static state => string.Equals(state.StateName, EnqueuedState.StateName, StringComparison.OrdinalIgnoreCase));
         return enqueued?.Data.TryGetValue("Queue", out var queue) == true ? queue : EnqueuedState.DefaultQueue;
     }
 
-    /// <summary>Writes the queue down beside the job, unless the job carries it itself.</summary>
+    /// <summary>Stores the queue as a parameter of the job, unless the job has its own queue or the queue is the default.</summary>
     public static string Remember(PerformContext context)
     {
         var queue = Of(context);
@@ -31,11 +31,11 @@ internal static class OriginalQueue
         return queue;
     }
 
-    /// <summary>The queue of a job that is stored.</summary>
+    /// <summary>The queue of a stored job.</summary>
     public static string Of(IStorageConnection connection, string jobId, JobData job) =>
         job.Job?.Queue ?? SerializationHelper.Deserialize<string>(connection.GetJobParameter(jobId, Parameter), SerializationOption.User) ?? EnqueuedState.DefaultQueue;
 
-    /// <summary>Puts the queue back when the run's time has come.</summary>
+    /// <summary>Sets the original queue when Hangfire enqueues the scheduled job.</summary>
     public static void Restore(ElectStateContext context)
     {
         if (context.CandidateState is not EnqueuedState enqueued || !IsDefault(enqueued.Queue)) return;

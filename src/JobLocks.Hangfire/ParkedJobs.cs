@@ -9,30 +9,33 @@ using JobLocks.WaitQueue;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Finds the jobs of a storage that wait for a lock, in Hangfire's own schedule. Most of them are due within an hour, and each pass reads all of that. Jobs that
-/// may wait for longer are due later: of that part, a pass reads one page, since it may hold very many jobs that are scheduled for something else.
-/// Used by one thread at a time.
+/// Finds the jobs of a storage that wait for a lock, in Hangfire's schedule. Most of them are due within an hour, and each pass reads all entries of that hour.
+/// Jobs that may wait longer are due later. Of the later entries each pass reads one page, since most of them may be jobs that are scheduled for another reason.
+/// Not thread-safe.
 /// </summary>
 internal sealed class ParkedJobs
 {
     private const int MostInPage = 100;
     private const int MostRemembered = 100_000;
 
-    // The last resort of a run that waits, and a little more.
+    // How far ahead each pass reads all entries: the time after which a waiting run starts without a wake-up, and one minute.
     private static readonly TimeSpan Near = Queueing.LastResort + TimeSpan.FromMinutes(1);
 
-    // Until this is forgotten, a job that was enqueued by hand before its time, and waits for a lock by now, is not seen.
+    // How long a job stays in _others. A job that was enqueued by hand before its due time, and now waits for a lock, is not found before that.
     private static readonly TimeSpan RemembersFor = TimeSpan.FromMinutes(10);
 
-    // The jobs that are scheduled for something else, and when they are due, in seconds. After that a job may wait for a lock, under the same entry.
+    // Jobs that are scheduled for another reason, and when they are due, in seconds. After that time a job may wait for a lock under the same entry.
     private readonly Dictionary<string, long> _others = new(StringComparer.Ordinal);
-    private TimeSpan _forgottenAt;
+    private TimeSpan _clearedAt;
     private long _farFrom;
 
-    /// <summary>The next page: from the second <paramref name="from"/> on, by the time at which jobs are due.</summary>
+    /// <summary>Reads the next page.</summary>
+    /// <param name="connection">A connection of the storage.</param>
+    /// <param name="addressOf">Returns the address of a run from the id of its job, the creation time and the queue.</param>
+    /// <param name="from">The due time of the first entry, in seconds since 1970; null for the first page.</param>
     public ParkedRuns Page(JobStorageConnection connection, Func<string, DateTime, string, RunAddress> addressOf, string? from)
     {
-        ForgetOthers();
+        ClearOldOthers();
         var now = DateTime.UtcNow;
         var near = JobHelper.ToTimestamp(now + Near);
         var first = from is null ? 0 : long.Parse(from, CultureInfo.InvariantCulture);
@@ -58,21 +61,21 @@ internal sealed class ParkedJobs
                 runs.Add((addressOf(id, job.CreatedAt, OriginalQueue.Of(connection, id, job)), TimeSpan.Zero));
         }
 
-        // Where more are due in one second than a page has, the rest of them is seen when these are gone.
+        // If more entries are due in one second than a page has, the rest of them is read when these entries are gone.
         return (runs, entries.Count < MostInPage ? null : Math.Max(DueOf(connection.GetStateData(IdIn(entries[^1]))) ?? 0, first + 1));
     }
 
-    /// <summary>The queue stands before the number of a job that was scheduled for one.</summary>
+    /// <summary>The id in an entry of the schedule. A job with its own queue is stored as "queue:id".</summary>
     private static string IdIn(string entry) => entry[(entry.LastIndexOf(':') + 1)..];
 
     private static long? DueOf(StateData? state) =>
         state?.Data.TryGetValue(nameof(ScheduledState.EnqueueAt), out var at) == true ? JobHelper.ToTimestamp(JobHelper.DeserializeDateTime(at)) : null;
 
-    private void ForgetOthers()
+    private void ClearOldOthers()
     {
-        if (_others.Count < MostRemembered && BootClock.Now - _forgottenAt < RemembersFor) return;
+        if (_others.Count < MostRemembered && BootClock.Now - _clearedAt < RemembersFor) return;
 
         _others.Clear();
-        _forgottenAt = BootClock.Now;
+        _clearedAt = BootClock.Now;
     }
 }

@@ -6,24 +6,24 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Parks a run that is put off. Its state is changed here and not left to the worker, which would write down that the run was deleted.
+/// Parks a refused run that starts later. Its state is changed here: the worker would first record the job as deleted.
 /// </summary>
 internal static class ParkedRun
 {
-    // Hangfire's own lock on a job, which nobody holds for long.
+    // The timeout for Hangfire's own lock on a job, which is held only for short.
     private static readonly TimeSpan StateLockTimeout = TimeSpan.FromSeconds(5);
 
-    /// <summary>Parks it.</summary>
-    /// <returns>False where that must be left to the worker: nothing has changed.</returns>
+    /// <summary>Moves the job to its next state, and marks its queue entry as parked.</summary>
+    /// <returns>False if the worker must change the state. Nothing has changed then.</returns>
     public static bool TryPark(PerformContext context, RefusedRun refused)
     {
         if (FetchedRun.Of(context) is not { } run) return false;
 
-        using var outside = AmbientTransaction.Leave();
+        using var noTransaction = AmbientTransaction.Leave();
         var log = refused.Gate.Loggers.CreateLogger<JobLockAttribute>();
         try
         {
-            // One that was deleted or fetched by another worker meanwhile is no longer ours; a sweep takes its place away.
+            // If the job was deleted or fetched by another worker meanwhile, this run no longer decides its state. A sweep removes the queue entry.
             if (!TryChange(context, run, refused.NextState)) return true;
         }
         catch (Exception broken)
@@ -32,15 +32,15 @@ internal static class ParkedRun
             return false;
         }
 
-        if (refused.Place is not { } place) return true;
+        if (refused.Entry is not { } entry) return true;
 
         try
         {
-            refused.Gate.Parked(place);
+            refused.Gate.Parked(entry);
         }
         catch (Exception broken)
         {
-            // A sweep asks the storage.
+            // The entry stays unmarked. A sweep asks the storage and corrects it.
             log.CannotTellLine(context.BackgroundJob.Id, broken);
         }
 
@@ -51,7 +51,7 @@ internal static class ParkedRun
     {
         var job = context.BackgroundJob;
         using var connection = context.Storage.GetConnection();
-        using var turn = connection.AcquireDistributedJobLock(job.Id, StateLockTimeout);
+        using var jobLock = connection.AcquireDistributedJobLock(job.Id, StateLockTimeout);
         if (!run.IsIn(connection.GetStateData(job.Id))) return false;
 
         using var transaction = connection.CreateWriteTransaction();

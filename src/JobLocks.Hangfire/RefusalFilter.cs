@@ -6,27 +6,27 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Surrounds all other filters of a run, and carries out a refusal when they are through. They see a canceled run, as when any filter puts one
-/// off; the transactions that they opened are over; and Hangfire elects no end for a run that is to come later. Thread-safe.
+/// Surrounds all other filters of a run, and carries out a refusal after all of them have returned. The other filters see a canceled run, as if any filter had
+/// cancelled it. The transactions that they opened are over by then, and Hangfire elects no final state for a run that starts later. Thread-safe.
 /// </summary>
-/// <remarks>Not an attribute: those cannot come before every other filter.</remarks>
+/// <remarks>This is not an attribute, because an attribute cannot precede every other filter.</remarks>
 internal sealed class RefusalFilter : IJobFilter, IJobFilterProvider, IServerFilter, IElectStateFilter
 {
     private const string ItemKey = "JobLocks.Surrounded";
 
     private static readonly RefusalFilter Instance = new();
 
-    // Before the global filters of the same order.
+    // The lowest possible scope sorts before global filters of the same order.
     private readonly JobFilter[] _filters;
 
     private RefusalFilter() => _filters = [new(this, (JobFilterScope)int.MinValue, Order)];
 
     public int Order => int.MinValue;
 
-    /// <summary>False: however many collections of providers it is found in, it surrounds a run once.</summary>
+    /// <summary>False: even if several collections of providers return the filter, it surrounds a run once.</summary>
     public bool AllowMultiple => false;
 
-    /// <summary>Adds it to the filters of this process.</summary>
+    /// <summary>Adds the filter to the filters of this process. Does nothing if it is already among them.</summary>
     public static void Use()
     {
         lock (Instance)
@@ -35,7 +35,7 @@ internal sealed class RefusalFilter : IJobFilter, IJobFilterProvider, IServerFil
         }
     }
 
-    /// <summary>Whether it surrounds this run; it does not where a server was given other filter providers than Hangfire's own.</summary>
+    /// <summary>Whether the filter surrounds this run. It does not if the server has other filter providers than Hangfire's own.</summary>
     public static bool Surrounds(PerformContext context) => context.Items.ContainsKey(ItemKey);
 
     public IEnumerable<JobFilter> GetFilters(Job job) => _filters;
@@ -51,29 +51,29 @@ internal sealed class RefusalFilter : IJobFilter, IJobFilterProvider, IServerFil
         HangfireRuns.Of(context.Storage).Servers.End(context);
         if (RefusedRun.Of(context) is not { } refused) return;
 
-        if (refused.IsPutOff) PutOff(context, refused);
-        // Only now, and not in OnPerforming: another filter could take the exception for handled, and the run would count as succeeded.
-        else if (refused.NextState is FailedState failed && IsStillRefused(context)) throw failed.Exception;
+        if (refused.StartsLater) Reschedule(context, refused);
+        // Thrown here and not in OnPerforming: there another filter could mark the exception as handled, and the run would count as succeeded.
+        else if (refused.NextState is FailedState failed && HasNoUnhandledException(context)) throw failed.Exception;
     }
 
     public void OnStateElection(ElectStateContext context)
     {
-        // Whatever job this is, the storage has a server or a client here.
+        // Any job, even one without [JobLock], shows that this process has a server or a client of the storage: its gate is assigned now.
         ConfiguredGates.Of(context.Storage);
         RefusedRun.Elect(context);
-        LostRun.Tell(context);
+        LostRun.AddReason(context);
     }
 
-    private static bool IsStillRefused(PerformedContext context) => context.Exception is null || context.ExceptionHandled;
+    private static bool HasNoUnhandledException(PerformedContext context) => context.Exception is null || context.ExceptionHandled;
 
-    private static void PutOff(PerformedContext context, RefusedRun refused)
+    private static void Reschedule(PerformedContext context, RefusedRun refused)
     {
-        // An exception of another filter is about a run that has not happened yet: it must not end it.
-        if (!IsStillRefused(context)) refused.Gate.Loggers.CreateLogger<JobLockAttribute>().FilterThrew(context.BackgroundJob.Id, context.Exception!);
-        // Hangfire's way to say that the state of the job has been changed already.
+        // The run has not begun yet, so an exception of another filter must not end it.
+        if (!HasNoUnhandledException(context)) refused.Gate.Loggers.CreateLogger<JobLockAttribute>().FilterThrew(context.BackgroundJob.Id, context.Exception!);
+        // With this exception Hangfire does not change the state of the job; it has been changed already.
         if (ParkedRun.TryPark(context, refused)) throw new JobAbortedException();
 
-        // The worker elects Deleted for a canceled run, which OnStateElection turns into the state that could not be stored here.
+        // The worker elects Deleted for a canceled run. OnStateElection replaces it with the state that could not be stored here.
         context.ExceptionHandled = true;
     }
 }

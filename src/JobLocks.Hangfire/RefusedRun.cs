@@ -5,7 +5,7 @@ using JobLocks.WaitQueue;
 
 namespace JobLocks.Hangfire;
 
-/// <summary>What becomes of a run that may not enter, in Hangfire's own states.</summary>
+/// <summary>A refused run and the Hangfire state that it gets.</summary>
 internal sealed class RefusedRun
 {
     private const string ItemKey = "JobLocks.Refused";
@@ -24,26 +24,26 @@ internal sealed class RefusedRun
     public RefusedRun(Admission.Waits waits, TimeSpan atMost, JobGate gate)
     {
         Gate = gate;
-        Place = waits.Place;
+        Entry = waits.Place;
         NextState = new ScheduledState(atMost) { Reason = waits.Reason };
     }
 
-    /// <summary>The state of the job from now on.</summary>
+    /// <summary>The next state of the job.</summary>
     public IState NextState { get; }
 
-    /// <summary>The gate that decided.</summary>
+    /// <summary>The gate that refused the run.</summary>
     public JobGate Gate { get; }
 
-    /// <summary>For a run that waits: where.</summary>
-    public QueueEntry? Place { get; }
+    /// <summary>The queue entry of a run that waits; null for any other run.</summary>
+    public QueueEntry? Entry { get; }
 
-    /// <summary>Whether the run is to come later: nothing may take it for ended.</summary>
-    public bool IsPutOff => NextState is ScheduledState;
+    /// <summary>Whether the run starts later. Filters and Hangfire must not treat it as ended.</summary>
+    public bool StartsLater => NextState is ScheduledState;
 
-    /// <summary>The one that a run met; null where it was not refused.</summary>
+    /// <summary>The refusal of a run; null if it was not refused.</summary>
     public static RefusedRun? Of(PerformContext context) => context.Items.TryGetValue(ItemKey, out var item) ? item as RefusedRun : null;
 
-    /// <summary>Stops the run, as any filter may: the filters around see that it was canceled.</summary>
+    /// <summary>Cancels the run in the way of any Hangfire filter. The filters around it see a canceled run.</summary>
     public void Cancel(PerformingContext context)
     {
         context.Items[ItemKey] = this;
@@ -51,8 +51,8 @@ internal sealed class RefusedRun
     }
 
     /// <summary>
-    /// Puts the decision in the place of what Hangfire elects for a canceled run. Elected again each time that Hangfire repeats a state change it
-    /// could not store: same question, same answer.
+    /// Replaces the state that Hangfire elects for a canceled run. Hangfire repeats the election each time it repeats a state change that it could not store;
+    /// the result is the same each time.
     /// </summary>
     public static void Elect(ElectStateContext context)
     {

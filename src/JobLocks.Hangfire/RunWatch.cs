@@ -7,22 +7,22 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Stops a run whose lock is lost. A filter cannot cancel the token of a run, but Hangfire does so where the job leaves the
-/// state Processing: its state is changed under the run. Thread-safe.
+/// Stops a run whose lock is lost. A filter cannot cancel the token of a run. Hangfire cancels it when the job leaves the state Processing, so this class moves
+/// the job to Failed while the run is still executing. Thread-safe.
 /// </summary>
 internal sealed class RunWatch : IDisposable
 {
-    // The storage is often on the server that went away with the locks.
+    // The pauses between two tries. The storage is often on the same server as the locks, so it may be unreachable too.
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(15);
 
-    // Hangfire's own lock on a job, which nobody holds for long. After this it is time to see whether the run is over.
+    // The timeout for Hangfire's own lock on a job, which is held only for short. After this time the watch checks whether the run has ended.
     private static readonly TimeSpan StateLockTimeout = TimeSpan.FromSeconds(5);
 
     private readonly object _sync = new();
     private readonly JobStorage _storage;
     private readonly BackgroundJob _job;
-    private readonly CancellationToken _told;
+    private readonly CancellationToken _shutdown;
     private readonly FetchedRun _run;
     private readonly JobLockHandle _handle;
     private readonly ILoggerFactory _loggers;
@@ -35,13 +35,13 @@ internal sealed class RunWatch : IDisposable
     {
         _storage = context.Storage;
         _job = context.BackgroundJob;
-        _told = context.CancellationToken.ShutdownToken;
+        _shutdown = context.CancellationToken.ShutdownToken;
         _run = run;
         _handle = handle;
         _loggers = loggers;
     }
 
-    /// <summary>Whether the job has left this run: what the run still returns or throws is nobody's.</summary>
+    /// <summary>Whether the job was moved to Failed by this watch. What the run still returns or throws must be ignored.</summary>
     public bool HasStopped => _hasStopped;
 
     private bool IsOver
@@ -52,18 +52,18 @@ internal sealed class RunWatch : IDisposable
         }
     }
 
-    /// <summary>Watches a run from now on, until it is disposed.</summary>
-    /// <returns>Null for a run that cannot be stopped: without a token it would go on, beside its own retry.</returns>
+    /// <summary>Starts to watch a run. Dispose the result when the run ends.</summary>
+    /// <returns>Null for a run that cannot be stopped. Without a cancellation token it would continue beside its own retry.</returns>
     public static RunWatch? Over(PerformContext context, JobLockHandle handle, ILoggerFactory loggers)
     {
         if (!TakesToken(context.BackgroundJob) || FetchedRun.Of(context) is not { } run) return null;
 
         var watch = new RunWatch(context, run, handle, loggers);
-        watch._lost = handle.Lost.UnsafeRegister(static watch => ((RunWatch)watch!).StopElsewhere(), watch);
+        watch._lost = handle.Lost.UnsafeRegister(static watch => ((RunWatch)watch!).StartStopping(), watch);
         return watch;
     }
 
-    /// <summary>The run is over, and its end is Hangfire's. Waits for nothing.</summary>
+    /// <summary>Ends the watch: the run has ended, and Hangfire processes its result. Does not block.</summary>
     public void Dispose()
     {
         _lost.Unregister();
@@ -77,8 +77,8 @@ internal sealed class RunWatch : IDisposable
     private static bool TakesToken(BackgroundJob job) =>
         job.Job.Method.GetParameters().Any(static parameter => parameter.ParameterType == typeof(CancellationToken) || parameter.ParameterType == typeof(IJobCancellationToken));
 
-    /// <summary>On a thread of its own: Hangfire's storages block, and others are still to be told that their locks are lost.</summary>
-    private void StopElsewhere() => _ = Task.Factory.StartNew(Stop, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+    /// <summary>Starts <see cref="Stop"/> on its own thread: Hangfire's storages block, and the callbacks of other lost handles must not be delayed.</summary>
+    private void StartStopping() => _ = Task.Factory.StartNew(Stop, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     private void Stop()
     {
@@ -102,16 +102,16 @@ internal sealed class RunWatch : IDisposable
         }
     }
 
-    /// <summary>False where there is nothing to stop any more.</summary>
+    /// <summary>Moves the job to Failed. False if there is nothing to stop any more.</summary>
     private bool TryFail()
     {
-        using var outside = AmbientTransaction.Leave();
+        using var noTransaction = AmbientTransaction.Leave();
         using var connection = _storage.GetConnection();
-        // Whoever changes the state of a job holds this lock: what is asked under it stays true until the commit.
-        using var turn = connection.AcquireDistributedJobLock(_job.Id, StateLockTimeout);
-        // A run that was told to stop, as its server is shutting down, goes back into its queue and has no retry to lose.
-        if (IsOver || _told.IsCancellationRequested) return false;
-        // Where an earlier try was stored and only its answer was lost, it was us who took the job away.
+        // Every state change of a job is made under this lock, so what is read under it stays true until the commit.
+        using var jobLock = connection.AcquireDistributedJobLock(_job.Id, StateLockTimeout);
+        // A run that stops because its server shuts down is put back into its queue. It needs no retry.
+        if (IsOver || _shutdown.IsCancellationRequested) return false;
+        // If an earlier commit succeeded but its answer was lost, this watch has already moved the job.
         if (!_run.IsIn(connection.GetStateData(_job.Id))) return _hasStopped = _hasTried;
 
         using var transaction = connection.CreateWriteTransaction();
@@ -122,7 +122,7 @@ internal sealed class RunWatch : IDisposable
         return _hasStopped = true;
     }
 
-    /// <summary>Shorter where the run ends meanwhile.</summary>
+    /// <summary>Sleeps, but wakes up when the run ends.</summary>
     private void Sleep(TimeSpan pause)
     {
         lock (_sync)

@@ -8,34 +8,35 @@ using JobLocks.WaitQueue;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// The servers of this process that work on a storage, and whether they have free workers: a process with only clients or a dashboard starts no runs. Which
-/// servers are in this process, Hangfire says in the process. The storage says which of them are its own, and their queues and workers. Thread-safe.
+/// The servers of this process that work on a storage, and their free workers. A process with only clients or a dashboard starts no runs. Hangfire's internal list
+/// contains the servers of this process; the storage lists its own servers, with their queues and workers. Thread-safe.
 /// </summary>
 internal sealed class ServersHere(JobStorage storage)
 {
     private const string ItemKey = "JobLocks.Busy";
 
-    // How long the answer of the storage holds while the servers of this process are the same.
-    private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(5);
+    // How long the answer of the storage is used while the number of servers in this process is unchanged.
+    private static readonly TimeSpan AnswerLifetime = TimeSpan.FromSeconds(5);
 
     private readonly ConcurrentDictionary<string, int> _busy = new(StringComparer.Ordinal);
     private readonly StoppingServers _stopping = new();
     private volatile IReadOnlyList<ServerDto>? _servers;
-    private TimeSpan _lookedAt;
-    private int _countWhenLooked;
+    private TimeSpan _readAt;
+    private int _countWhenRead;
 
     /// <summary>Called when a worker has become free.</summary>
     public Action WorkerFreed { get; set; } = static () => { };
 
     /// <summary>
-    /// The free workers of each server that takes runs. As many as are needed, for all queues, where the storage was not asked yet for the servers of this process.
+    /// The free workers of each server that starts runs. Before the storage was asked for the servers of this process: unlimited workers for all queues.
     /// </summary>
     public IReadOnlyList<WorkerPool> FreeWorkers => _servers is { } servers
-        ? [.. servers.Where(TakesRuns).Select(server => new WorkerPool([.. server.Queues ?? []], server.WorkersCount - _busy.GetValueOrDefault(server.Name)))]
+        ? [.. servers.Where(StartsRuns).Select(server => new WorkerPool([.. server.Queues ?? []], server.WorkersCount - _busy.GetValueOrDefault(server.Name)))]
         : LocalServerList.IsKnown && LocalServerList.Count == 0 ? [] : [new(Queues: null, int.MaxValue)];
 
     /// <summary>
-    /// Whether one of them takes runs. Asks the storage at most once in five seconds while that is so, unless a server of this process has started or ended.
+    /// Whether at least one server of this process starts runs. While that is so, the storage is asked at most once in five seconds, unless a server of this process
+    /// has started or ended.
     /// </summary>
     public bool Any()
     {
@@ -46,34 +47,34 @@ internal sealed class ServersHere(JobStorage storage)
             return false;
         }
 
-        if (count == _countWhenLooked && AnyTakesRuns() && BootClock.Now - _lookedAt < BetweenLooks) return true;
+        if (count == _countWhenRead && AnyStartsRuns() && BootClock.Now - _readAt < AnswerLifetime) return true;
 
         try
         {
             _servers = [.. storage.GetMonitoringApi().Servers().Where(IsHere)];
-            _countWhenLooked = count;
+            _countWhenRead = count;
             _stopping.Forget(server => !IsHere(server));
         }
         catch (Exception)
         {
-            // The last answer holds. An unreachable storage has not lost its servers, and the next run that needs it logs the error.
+            // The last answer stays in use. The servers of an unreachable storage still exist, and the next run that needs the storage logs the error.
         }
 
-        _lookedAt = BootClock.Now;
-        return AnyTakesRuns();
+        _readAt = BootClock.Now;
+        return AnyStartsRuns();
     }
 
-    /// <summary>A worker has begun a run.</summary>
+    /// <summary>Records that a worker has begun a run.</summary>
     public void Begin(PerformContext context)
     {
         context.Items[ItemKey] = this;
         _stopping.Begin(context);
-        // It had not announced itself when the storage was last asked.
-        if (_servers is { } servers && context.ServerId is { } own && !servers.Any(server => string.Equals(server.Name, own, StringComparison.Ordinal))) _servers = null;
+        // The server is missing in the last answer, because it had not announced itself yet. The storage must be asked again.
+        if (_servers is { } servers && context.ServerId is { } serverId && !servers.Any(server => string.Equals(server.Name, serverId, StringComparison.Ordinal))) _servers = null;
         _busy.AddOrUpdate(context.ServerId ?? "", 1, static (_, busy) => busy + 1);
     }
 
-    /// <summary>A worker is about to be free. Counts once for a run: from when it releases its lock, or ends.</summary>
+    /// <summary>Records that a worker is about to be free. Counts once for each run: when the run releases its lock, or when it ends.</summary>
     public void End(PerformContext context)
     {
         if (!context.Items.Remove(ItemKey)) return;
@@ -83,12 +84,12 @@ internal sealed class ServersHere(JobStorage storage)
         WorkerFreed();
     }
 
-    private bool AnyTakesRuns() => _servers?.Any(TakesRuns) == true;
+    private bool AnyStartsRuns() => _servers?.Any(StartsRuns) == true;
 
-    private bool TakesRuns(ServerDto server) => IsHere(server.Name) && !_stopping.Contains(server.Name) && !ConfiguredGates.IsHostStopping(storage);
+    private bool StartsRuns(ServerDto server) => IsHere(server.Name) && !_stopping.Contains(server.Name) && !ConfiguredGates.IsHostStopping(storage);
 
     private bool IsHere(ServerDto server) => IsHere(server.Name);
 
-    /// <summary>Where Hangfire has no list of its servers, one is known by the runs that it has performed.</summary>
+    /// <summary>Whether a server runs in this process. If Hangfire's list is not available, a server is known after its first run.</summary>
     private bool IsHere(string server) => LocalServerList.IsKnown ? LocalServerList.Contains(server) : _busy.ContainsKey(server);
 }

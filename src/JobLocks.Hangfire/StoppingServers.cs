@@ -4,7 +4,7 @@ using Hangfire.Server;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// The servers that were told to stop and still have runs: they take no further ones. Hangfire says so to the runs alone, by their cancellation tokens;
+/// The servers that are stopping but still have runs: they start no further runs. Hangfire announces the shutdown only through the cancellation tokens of the runs;
 /// a server without runs ends at once. Thread-safe.
 /// </summary>
 internal sealed class StoppingServers
@@ -12,40 +12,42 @@ internal sealed class StoppingServers
     private readonly ConcurrentDictionary<PerformContext, string> _runs = [];
     private readonly ConcurrentDictionary<string, bool> _stopping = new(StringComparer.Ordinal);
 
-    /// <summary>A run begins.</summary>
+    /// <summary>Records that a run begins.</summary>
     public void Begin(PerformContext run)
     {
         if (run.ServerId is { } server) _runs[run] = server;
     }
 
-    /// <summary>A run ends, or is about to.</summary>
+    /// <summary>Records that a run ends, or is about to end.</summary>
     public void End(PerformContext run)
     {
-        if (_runs.TryRemove(run, out var server) && IsTold(run)) _stopping[server] = true;
+        if (_runs.TryRemove(run, out var server) && IsShuttingDown(run)) _stopping[server] = true;
     }
 
-    /// <summary>Whether this server was told to stop.</summary>
+    /// <summary>Whether this server is stopping.</summary>
     public bool Contains(string server)
     {
         if (_stopping.ContainsKey(server)) return true;
-        if (!_runs.Any(run => string.Equals(run.Value, server, StringComparison.Ordinal) && IsTold(run.Key))) return false;
+        if (!_runs.Any(run => string.Equals(run.Value, server, StringComparison.Ordinal) && IsShuttingDown(run.Key))) return false;
 
         _stopping[server] = true;
         return true;
     }
 
-    /// <summary>Forgets the servers that have ended.</summary>
+    /// <summary>Removes the servers that have ended.</summary>
     public void Forget(Func<string, bool> hasEnded)
     {
         foreach (var server in _stopping.Keys.Where(hasEnded)) _stopping.TryRemove(server, out _);
     }
 
-    /// <summary>The token of a run is cancelled as well where the job was deleted or taken by another worker: that says nothing of the server.</summary>
-    private static bool IsTold(PerformContext run)
+    /// <summary>
+    /// Whether the server of a run is shutting down. The token of a run is also cancelled if its job was deleted or fetched by another worker; that does not count.
+    /// </summary>
+    private static bool IsShuttingDown(PerformContext run)
     {
         try
         {
-            // Tells the two apart, and asks the storage only for a token that is not cancelled.
+            // This method throws another exception for each of the two causes. It asks the storage only if the token is not cancelled.
             if (run.CancellationToken.ShutdownToken.IsCancellationRequested) run.CancellationToken.ThrowIfCancellationRequested();
             return false;
         }

@@ -6,16 +6,16 @@ using Npgsql;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Asks the server of a Hangfire.PostgreSql storage over one of the storage's own connections: first of all where the storage is. What a connection string
-/// says is not enough: it may name no database, or that of a pooler, and an application may have a connection factory of its own.
+/// Queries the server of a Hangfire.PostgreSql storage over one of the storage's own connections, for example for the location of the storage. The connection
+/// string is not enough: it may name no database, or the database of a pooler, and an application may have its own connection factory.
 /// </summary>
 /// <remarks>
-/// Hangfire.PostgreSql, which is no package of ours, has its connections for itself. With a version that has other names for them, the storage is known by
-/// what is noted in it, and its jobs are looked up one by one.
+/// JobLocks does not reference Hangfire.PostgreSql, and the members used here are not public. With a version that names them differently, no location is known:
+/// the storage is identified only by the name that is kept in it, and its jobs are read one by one.
 /// </remarks>
 internal static class StorageInPostgres
 {
-    // The search path of the connection is the application's. Every name stands with its schema, so that no function, operator or type of another role can run in its place.
+    // The search path of the connection is the application's. Every name is schema-qualified, so that no function, operator or type of another role can run instead.
     private const string Where =
         """
         SELECT d.oid::pg_catalog.text, d.datname::pg_catalog.text, n.oid::pg_catalog.text, n.nspname::pg_catalog.text,
@@ -31,14 +31,14 @@ internal static class StorageInPostgres
 
     private const BindingFlags Internal = BindingFlags.Instance | BindingFlags.NonPublic | BindingFlags.Public | BindingFlags.DeclaredOnly;
 
-    /// <summary>Reads the place.</summary>
+    /// <summary>Reads the location of a storage.</summary>
     /// <param name="storage">The storage.</param>
-    /// <param name="noted">What is noted in the storage.</param>
+    /// <param name="recorded">The location that is recorded in the storage.</param>
     /// <returns>Null for storages that are not in PostgreSQL.</returns>
     /// <exception cref="Exception">The server cannot be asked.</exception>
-    public static StoragePlace? PlaceOf(JobStorage storage, StoragePlace? noted) => Ask(storage, (connection, schema) => Ask(connection, schema, noted));
+    public static StorageLocation? LocationOf(JobStorage storage, StorageLocation? recorded) => Ask(storage, (connection, schema) => Ask(connection, schema, recorded));
 
-    /// <summary>Asks the server, given one of the storage's own connections and the storage's schema.</summary>
+    /// <summary>Calls <paramref name="ask"/> with one of the storage's own connections and the storage's schema.</summary>
     /// <returns>Null for storages that are not in PostgreSQL.</returns>
     /// <exception cref="Exception">The server cannot be asked.</exception>
     public static T? Ask<T>(JobStorage storage, Func<NpgsqlConnection, string, T?> ask)
@@ -46,12 +46,12 @@ internal static class StorageInPostgres
     {
         if (TypeOf(storage) is not { } type || SchemaOf(type, storage) is not { } schema) return null;
 
-        var use = type.GetMethods(Internal).FirstOrDefault(static method =>
+        var useConnection = type.GetMethods(Internal).FirstOrDefault(static method =>
             method is { Name: "UseConnection", IsGenericMethodDefinition: true } && method.GetGenericArguments().Length == 1
             && method.GetParameters() is [{ } dedicated, { } act] && dedicated.ParameterType == typeof(DbConnection)
             && act.ParameterType is { IsGenericType: true } delegated && delegated.GetGenericTypeDefinition() == typeof(Func<,>) && delegated.GetGenericArguments()[0] == typeof(DbConnection));
-        Func<DbConnection, T?> askOwn = connection => connection is NpgsqlConnection own ? ask(own, schema) : null;
-        return use?.MakeGenericMethod(typeof(T)).Invoke(storage, BindingFlags.DoNotWrapExceptions, binder: null, [null, askOwn], culture: null) as T;
+        Func<DbConnection, T?> askNpgsql = connection => connection is NpgsqlConnection npgsql ? ask(npgsql, schema) : null;
+        return useConnection?.MakeGenericMethod(typeof(T)).Invoke(storage, BindingFlags.DoNotWrapExceptions, binder: null, [null, askNpgsql], culture: null) as T;
     }
 
     /// <summary>The type of a Hangfire.PostgreSql storage; null for others.</summary>
@@ -65,26 +65,26 @@ internal static class StorageInPostgres
     private static string? SchemaOf(Type type, JobStorage storage) =>
         type.GetProperty("Options", Internal)?.GetValue(storage) is { } options ? options.GetType().GetProperty("SchemaName")?.GetValue(options) as string : null;
 
-    private static StoragePlace? Ask(NpgsqlConnection connection, string schema, StoragePlace? noted)
+    private static StorageLocation? Ask(NpgsqlConnection connection, string schema, StorageLocation? recorded)
     {
         using var command = new NpgsqlCommand(Where, connection)
         {
             Parameters =
             {
                 new NpgsqlParameter<string> { TypedValue = schema },
-                new NpgsqlParameter<string> { TypedValue = noted?.DatabaseOid ?? "" },
-                new NpgsqlParameter<string> { TypedValue = noted?.SchemaOid ?? "" },
+                new NpgsqlParameter<string> { TypedValue = recorded?.DatabaseOid ?? "" },
+                new NpgsqlParameter<string> { TypedValue = recorded?.SchemaOid ?? "" },
             },
         };
         using var row = command.ExecuteReader();
         if (!row.Read()) return null;
 
-        var place = new StoragePlace(null, row.GetString(0), row.GetString(1), row.GetString(2), row.GetString(3)) { HasNotedDatabase = row.GetBoolean(4), HasNotedSchema = row.GetBoolean(5) };
+        var location = new StorageLocation(null, row.GetString(0), row.GetString(1), row.GetString(2), row.GetString(3)) { RecordedDatabaseExists = row.GetBoolean(4), RecordedSchemaExists = row.GetBoolean(5) };
         row.Close();
-        return place with { Cluster = AskCluster(connection) };
+        return location with { Cluster = ReadCluster(connection) };
     }
 
-    private static string? AskCluster(NpgsqlConnection connection)
+    private static string? ReadCluster(NpgsqlConnection connection)
     {
         try
         {

@@ -1,21 +1,21 @@
 namespace JobLocks.Quartz;
 
-/// <summary>Our own entries in a data map, and those of Quartz. None of them ever names a lock, but for a job's input.</summary>
+/// <summary>The keys of a data map that JobLocks and Quartz use. Their entries are not arguments of a lock name, except for a job's input.</summary>
 internal static class DataKeys
 {
-    /// <summary>A rule of <c>WithJobLock</c>. The lock name follows, so that several calls on one builder add up.</summary>
+    /// <summary>The prefix of a rule of <c>WithJobLock</c>. The lock name follows, so that several calls on one builder add up.</summary>
     public const string Rule = Prefix + "RULE:";
 
-    /// <summary>In the data of our own trigger: its run had begun once, so a conflict must never end it.</summary>
+    /// <summary>In the data of a trigger that JobLocks has added: the run was started before, so a conflict must not end it.</summary>
     public const string StartedBefore = Prefix + "STARTED_BEFORE";
 
-    /// <summary>In the data of a trigger that waits: when its run was due.</summary>
+    /// <summary>In the data of a waiting trigger: when its run was due.</summary>
     public const string DueAt = Prefix + "DUE_AT";
 
-    /// <summary>In the data of the job that names a store: its name.</summary>
+    /// <summary>In the data of the <c>StoreMark</c> job: the name of the store.</summary>
     public const string Store = Prefix + "STORE";
 
-    /// <summary>What each of our own entries begins with.</summary>
+    /// <summary>The prefix of all keys of JobLocks.</summary>
     public const string Prefix = "JOBLOCKS_";
 
     private const string Quartz = "QRTZ_";

@@ -5,21 +5,21 @@ using Quartz;
 
 namespace JobLocks.Quartz;
 
-/// <summary>The rules a run is under: attributes of its class, and <c>WithJobLock</c> on its job and its trigger. Thread-safe.</summary>
+/// <summary>Finds the rules of a run: the attributes of its class, and <c>WithJobLock</c> on its job and its trigger. Thread-safe.</summary>
 internal static class DeclaredRules
 {
     private static readonly ConcurrentDictionary<Type, IReadOnlyList<LockRule>> OfTypes = new();
 
-    /// <summary>All of them, attributes first.</summary>
-    /// <exception cref="JobLockRuleException">One of them cannot work.</exception>
-    public static IReadOnlyList<LockRule> Of(Type type, JobSignature job, JobDataMap ofJob, JobDataMap ofTrigger) =>
-        [.. Of(type), .. StoredRules.In(ofJob, job), .. StoredRules.In(ofTrigger, job)];
+    /// <summary>All rules of a run, attributes first.</summary>
+    /// <exception cref="JobLockRuleException">A rule is invalid.</exception>
+    public static IReadOnlyList<LockRule> Of(Type type, JobSignature job, JobDataMap jobData, JobDataMap triggerData) =>
+        [.. Of(type), .. StoredRules.In(jobData, job), .. StoredRules.In(triggerData, job)];
 
-    /// <summary>The attributes of a class, its base classes and its interfaces. Looked up once.</summary>
-    /// <exception cref="JobLockRuleException">One of them cannot work.</exception>
+    /// <summary>The rules of the attributes of a class, its base classes and its interfaces. They are read once for each class.</summary>
+    /// <exception cref="JobLockRuleException">A rule is invalid.</exception>
     public static IReadOnlyList<LockRule> Of(Type type) => OfTypes.GetOrAdd(type, static type => Read(type));
 
-    /// <summary>Which job a rule is checked against: its arguments have names only, known when the run begins.</summary>
+    /// <summary>The signature against which a rule is checked. It has no parameters: the names of the arguments are known only when the run begins.</summary>
     public static JobSignature SignatureOf(Type type, JobKey key) =>
         IsDelegate(type) ? new(key.ToString(), Method: null, Parameters: null) : JobSignature.Of(type);
 
@@ -30,9 +30,9 @@ internal static class DeclaredRules
     }
 
     private static IEnumerable<LockDeclaration> Attributes(Type type) =>
-        type.GetCustomAttributes(typeof(JobLockAttribute), inherit: true).Cast<JobLockAttribute>().Select(static found => found.Declaration);
+        type.GetCustomAttributes(typeof(JobLockAttribute), inherit: true).Cast<JobLockAttribute>().Select(static attribute => attribute.Declaration);
 
-    /// <summary>All jobs that were written as a delegate share one class of Quartz; what tells them apart is their key.</summary>
+    /// <summary>Whether the job was declared as a delegate. All such jobs share one class of Quartz, and only their keys differ.</summary>
     private static bool IsDelegate(Type type) =>
         type.Assembly == typeof(IJob).Assembly && string.Equals(type.Name, "DelegateJob", StringComparison.Ordinal);
 }

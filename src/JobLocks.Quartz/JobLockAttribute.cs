@@ -6,18 +6,18 @@ using Quartz;
 
 namespace JobLocks.Quartz;
 
-/// <summary>Lets one run at a time through for each lock name, whatever node or scheduler it runs on.</summary>
+/// <summary>Limits concurrent runs: by default, one run at a time executes for each lock name, on all nodes and schedulers together.</summary>
 /// <remarks>
 /// <para>
-/// It works where the scheduler was told to: <c>AddQuartz(quartz => quartz.UseJobLocks())</c>, or <c>scheduler.UseJobLocks(locks)</c>.
-/// Quartz reads no attributes of others, so without that line this one does nothing.
+/// Requires <c>AddQuartz(quartz => quartz.UseJobLocks())</c> or <c>scheduler.UseJobLocks(locks)</c> for the scheduler.
+/// Quartz itself does not read this attribute, so without that call it has no effect.
 /// </para>
 /// <para>
-/// The lock is a PostgreSQL advisory lock: taken before the job is told to run, given back when the run is over, however it ends.
-/// It is gone when its process dies, and it never expires while the run lasts. An immediate refire keeps it.
+/// The lock is a PostgreSQL session-level advisory lock. It is acquired before the job executes, and released after the run, however the run ends.
+/// The server releases it when the process dies. It never expires while the run lasts. An immediate refire keeps it.
 /// </para>
-/// <para>A run whose lock is lost with its connection is interrupted at once: give the job's token to all that it calls.</para>
-/// <para>Several on one job mean: all of these locks or none. Those of base classes and interfaces count too.</para>
+/// <para>If the connection that holds the lock is lost, the run is interrupted at once. Pass the job's cancellation token to everything that it calls.</para>
+/// <para>If several attributes apply to a job, a run acquires all of their locks or none. Attributes of base classes and interfaces apply too.</para>
 /// </remarks>
 /// <example><code>
 /// [JobLock("sync({clientId})", OnConflict = OnConflict.Skip)]
@@ -29,18 +29,18 @@ public sealed class JobLockAttribute : Attribute, IJsonOnDeserialized
     private string? _name;
     private bool _hasName;
 
-    // Only while one is read from JSON.
+    // Used only while an attribute is deserialized from JSON.
     private bool _nameWasRead;
 
-    /// <summary>Locks on the job's type and all of its data, such as <c>Acme.ClientSyncJob(clientId:4)</c>.</summary>
+    /// <summary>Locks a name built from the job's type and all of its data, such as <c>Acme.ClientSyncJob(clientId:4)</c>.</summary>
     public JobLockAttribute()
     {
     }
 
-    /// <summary>Locks on this name.</summary>
+    /// <summary>Locks a name built from the data of the run.</summary>
     /// <param name="name">
-    /// <c>{clientId}</c> is an entry of the job's or the trigger's data, <c>{input.Tenant}</c> a property of the input of an
-    /// <c>IJob&lt;TInput&gt;</c>, <c>{day:yyyy-MM-dd}</c> a format, <c>{{</c> a brace. Checked when the scheduler starts.
+    /// The template of the lock name. <c>{clientId}</c> is an entry of the job's or the trigger's data, <c>{input.Tenant}</c> a property of the input of an
+    /// <c>IJob&lt;TInput&gt;</c>, <c>{day:yyyy-MM-dd}</c> a format, <c>{{</c> a brace. The template is checked when the scheduler starts.
     /// </param>
     public JobLockAttribute(string name)
     {
@@ -48,8 +48,8 @@ public sealed class JobLockAttribute : Attribute, IJsonOnDeserialized
         _hasName = true;
     }
 
-    /// <summary>The name of the lock as it was given; null for the job's type and its data.</summary>
-    /// <remarks>Serializers write it even where it is null, and refuse to read an attribute without it: its lock would be another one.</remarks>
+    /// <summary>The template of the lock name, as declared. Null if the name is built from the job's type and its data.</summary>
+    /// <remarks>Serializers write this property even if it is null. Reading an attribute without it fails, because the attribute would lock another name.</remarks>
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public string? Name
     {
@@ -66,45 +66,45 @@ public sealed class JobLockAttribute : Attribute, IJsonOnDeserialized
     [IgnoreDataMember, JsonIgnore]
     public override object TypeId => base.TypeId;
 
-    /// <summary>What happens to a run that meets a lock somebody else holds.</summary>
+    /// <summary>What happens to a run whose lock is held by another run.</summary>
     /// <value>
-    /// Default <see cref="JobLocks.OnConflict.Wait"/>. A run that was started before (a recovery, a retry) is never skipped and never failed: it is
+    /// Default <see cref="JobLocks.OnConflict.Wait"/>. A run that was started before (a recovery or a retry) is never skipped and never failed: it is
     /// rescheduled.
     /// </value>
     public OnConflict OnConflict { get; set; }
 
-    /// <summary>For <see cref="JobLocks.OnConflict.Wait"/>: how long a run waits. Then it is dropped, and the record says why.</summary>
-    /// <value>In seconds; default 0: for as long as it takes.</value>
+    /// <summary>For <see cref="JobLocks.OnConflict.Wait"/>: the longest time that a run waits. After that the run fails without executing, and the log says why.</summary>
+    /// <value>In seconds. Default 0: no limit.</value>
     public int WaitAtMostSeconds { get; set; }
 
-    /// <summary>For <see cref="JobLocks.OnConflict.Wait"/>: how many runs may wait under one name. A further one is skipped, and the log says so.</summary>
-    /// <value>Default 0: all. With 1, the one that waits will see the further one's change too.</value>
+    /// <summary>For <see cref="JobLocks.OnConflict.Wait"/>: how many runs may wait for one lock name. A further run is skipped, and the log says so.</summary>
+    /// <value>Default 0: no limit. With 1, no change is missed: the waiting run starts after the further run was due, so it sees the same data.</value>
     public int KeepWaiting { get; set; }
 
-    /// <summary>For <see cref="KeepWaiting"/>: whether the oldest run that waits is skipped instead, and the further one waits.</summary>
+    /// <summary>For <see cref="KeepWaiting"/>: whether a further run waits, and the oldest waiting run is skipped in its stead.</summary>
     /// <value>Default false.</value>
     public bool KeepNewest { get; set; }
 
-    /// <summary>For <see cref="JobLocks.OnConflict.Reschedule"/>: seconds until the next try.</summary>
-    /// <value>Default 15. At least 1.</value>
+    /// <summary>For <see cref="JobLocks.OnConflict.Reschedule"/>: the time until the next try.</summary>
+    /// <value>In seconds. Default 15, minimum 1.</value>
     public int RetryAfterSeconds { get; set; } = LockDeclaration.DefaultRetryAfterSeconds;
 
-    /// <summary>Whom the lock keeps out: with <see cref="LockMode.Shared"/>, only runs that take it exclusively.</summary>
+    /// <summary>Which other runs the lock excludes. A <see cref="LockMode.Shared"/> lock excludes only runs that acquire it exclusively.</summary>
     /// <value>Default <see cref="LockMode.Exclusive"/>.</value>
     public LockMode Mode { get; set; }
 
-    /// <summary>How many runs may have the lock at once, on all nodes together.</summary>
+    /// <summary>How many runs may hold the lock at the same time, on all nodes together.</summary>
     /// <value>
-    /// Default 1; from 1 to 1,000. All jobs of one lock name should say the same number: where they do not, up to the largest run at once,
+    /// Default 1; from 1 to 1,000. All jobs with the same lock name should declare the same limit. If they differ, the largest limit applies,
     /// and a warning names both.
     /// </value>
     public int Limit { get; set; } = 1;
 
-    /// <summary>Says which locks a firing would ask for, without a scheduler.</summary>
-    /// <param name="job">The job, as it would be stored.</param>
-    /// <param name="data">The data of the trigger, which come before those of the job; null for none.</param>
-    /// <param name="scope">As <see cref="JobLocksOptions.Scope"/>; null for none.</param>
-    /// <exception cref="JobLockRuleException">A rule cannot work for this firing.</exception>
+    /// <summary>Explains which locks a firing would acquire. Needs no scheduler, and connects to no server.</summary>
+    /// <param name="job">The job, as it is passed to the scheduler.</param>
+    /// <param name="data">The data of the trigger, which overrides the data of the job; null for none.</param>
+    /// <param name="scope">The value of <see cref="JobLocksOptions.Scope"/>; null for none.</param>
+    /// <exception cref="JobLockRuleException">A rule does not fit the firing.</exception>
     public static JobLockExplanation Explain(IJobDetail job, JobDataMap? data = null, string? scope = null)
     {
         ArgumentNullException.ThrowIfNull(job);

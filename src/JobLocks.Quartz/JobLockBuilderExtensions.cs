@@ -3,27 +3,28 @@ using Quartz;
 
 namespace JobLocks.Quartz;
 
-/// <summary>Locks for jobs that carry no attribute: the rule is kept in the data of the job or of the trigger.</summary>
+/// <summary>Declares locks without an attribute. The rule is stored in the data of the job or of the trigger.</summary>
 /// <remarks>
-/// All rules count together: attributes, those of the job and those of the trigger. Several calls with different names on one
-/// builder add up; of two calls with the same name the later one counts. Entries of the data map whose keys begin with
-/// <c>JOBLOCKS_</c> are ours.
+/// A run acquires the locks of all rules: of its attributes, its job and its trigger. Several calls with different names on one builder add up.
+/// Of two calls with the same name, the later one applies. JobLocks reserves the keys of a data map that begin with <c>JOBLOCKS_</c>.
 /// </remarks>
 public static class JobLockBuilderExtensions
 {
-    /// <summary>Puts all runs of the job under a lock.</summary>
-    /// <typeparam name="TJob">The job's class.</typeparam>
+    /// <summary>Declares a lock for all runs of the job.</summary>
+    /// <typeparam name="TJob">The class of the job.</typeparam>
     /// <param name="job">The job that is being built.</param>
-    /// <param name="name">As in <see cref="JobLockAttribute(string)"/>; null locks on the job's type and all of its data.</param>
-    /// <param name="onConflict">What happens to a run that meets a lock somebody else holds.</param>
-    /// <param name="retryAfterSeconds">For <see cref="OnConflict.Reschedule"/>: seconds until the next try. At least 1.</param>
-    /// <param name="mode">Whom the lock keeps out: with <see cref="LockMode.Shared"/>, only runs that take it exclusively.</param>
-    /// <param name="limit">How many runs may have the lock at once, on all nodes together. From 1 to 1,000.</param>
-    /// <param name="waitAtMostSeconds">For <see cref="OnConflict.Wait"/>: seconds until the run is dropped on the record; 0 for as long as it takes.</param>
-    /// <param name="keepWaiting">For <see cref="OnConflict.Wait"/>: how many runs may wait under one name; 0 for all.</param>
-    /// <param name="keepNewest">For <paramref name="keepWaiting"/>: whether the oldest run that waits is skipped instead of the further one.</param>
+    /// <param name="name">The template of the lock name, as in <see cref="JobLockAttribute(string)"/>. Null builds the name from the job's type and all of its data.</param>
+    /// <param name="onConflict">What happens to a run whose lock is held by another run.</param>
+    /// <param name="retryAfterSeconds">For <see cref="OnConflict.Reschedule"/>: the time until the next try, in seconds. Minimum 1.</param>
+    /// <param name="mode">Which other runs the lock excludes. A <see cref="LockMode.Shared"/> lock excludes only runs that acquire it exclusively.</param>
+    /// <param name="limit">How many runs may hold the lock at the same time, on all nodes together. From 1 to 1,000.</param>
+    /// <param name="waitAtMostSeconds">
+    /// For <see cref="OnConflict.Wait"/>: the longest time that a run waits, in seconds; 0 for no limit. After that the run fails without executing, and the log says why.
+    /// </param>
+    /// <param name="keepWaiting">For <see cref="OnConflict.Wait"/>: how many runs may wait for one lock name; 0 for no limit. A further run is skipped.</param>
+    /// <param name="keepNewest">For <paramref name="keepWaiting"/>: whether the oldest waiting run is skipped instead of the further run.</param>
     /// <returns><paramref name="job"/>.</returns>
-    /// <exception cref="JobLockRuleException">The rule cannot work.</exception>
+    /// <exception cref="JobLockRuleException">The rule is invalid.</exception>
     public static JobBuilder<TJob> WithJobLock<TJob>(
         this JobBuilder<TJob> job,
         string? name = null,
@@ -61,19 +62,21 @@ public static class JobLockBuilderExtensions
         return job.UsingJobData(key, rule);
     }
 
-    /// <summary>Puts the runs of this trigger under a lock.</summary>
-    /// <typeparam name="TJob">The job's class.</typeparam>
+    /// <summary>Declares a lock for the runs of this trigger.</summary>
+    /// <typeparam name="TJob">The class of the job.</typeparam>
     /// <param name="trigger">The trigger that is being built.</param>
-    /// <param name="name">As in <see cref="JobLockAttribute(string)"/>; null locks on the job's type and all of its data.</param>
-    /// <param name="onConflict">What happens to a run that meets a lock somebody else holds.</param>
-    /// <param name="retryAfterSeconds">For <see cref="OnConflict.Reschedule"/>: seconds until the next try. At least 1.</param>
-    /// <param name="mode">Whom the lock keeps out: with <see cref="LockMode.Shared"/>, only runs that take it exclusively.</param>
-    /// <param name="limit">How many runs may have the lock at once, on all nodes together. From 1 to 1,000.</param>
-    /// <param name="waitAtMostSeconds">For <see cref="OnConflict.Wait"/>: seconds until the run is dropped on the record; 0 for as long as it takes.</param>
-    /// <param name="keepWaiting">For <see cref="OnConflict.Wait"/>: how many runs may wait under one name; 0 for all.</param>
-    /// <param name="keepNewest">For <paramref name="keepWaiting"/>: whether the oldest run that waits is skipped instead of the further one.</param>
+    /// <param name="name">The template of the lock name, as in <see cref="JobLockAttribute(string)"/>. Null builds the name from the job's type and all of its data.</param>
+    /// <param name="onConflict">What happens to a run whose lock is held by another run.</param>
+    /// <param name="retryAfterSeconds">For <see cref="OnConflict.Reschedule"/>: the time until the next try, in seconds. Minimum 1.</param>
+    /// <param name="mode">Which other runs the lock excludes. A <see cref="LockMode.Shared"/> lock excludes only runs that acquire it exclusively.</param>
+    /// <param name="limit">How many runs may hold the lock at the same time, on all nodes together. From 1 to 1,000.</param>
+    /// <param name="waitAtMostSeconds">
+    /// For <see cref="OnConflict.Wait"/>: the longest time that a run waits, in seconds; 0 for no limit. After that the run fails without executing, and the log says why.
+    /// </param>
+    /// <param name="keepWaiting">For <see cref="OnConflict.Wait"/>: how many runs may wait for one lock name; 0 for no limit. A further run is skipped.</param>
+    /// <param name="keepNewest">For <paramref name="keepWaiting"/>: whether the oldest waiting run is skipped instead of the further run.</param>
     /// <returns><paramref name="trigger"/>.</returns>
-    /// <exception cref="JobLockRuleException">The rule cannot work.</exception>
+    /// <exception cref="JobLockRuleException">The rule is invalid.</exception>
     public static TriggerBuilder<TJob> WithJobLock<TJob>(
         this TriggerBuilder<TJob> trigger,
         string? name = null,

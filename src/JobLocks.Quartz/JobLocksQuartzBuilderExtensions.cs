@@ -6,15 +6,15 @@ using Quartz;
 
 namespace JobLocks.Quartz;
 
-/// <summary>Lets the jobs of a scheduler carry <see cref="JobLockAttribute"/> and <c>WithJobLock</c>.</summary>
+/// <summary>Connects a scheduler that is being built to the locks of <see cref="JobLockAttribute"/> and <c>WithJobLock</c>.</summary>
 public static class JobLocksQuartzBuilderExtensions
 {
-    /// <summary>Uses the locks that <c>services.AddJobLocks(…)</c> put into the container.</summary>
+    /// <summary>Uses the locks that <c>services.AddJobLocks(…)</c> registered in the container.</summary>
     /// <param name="quartz">The scheduler that is being built.</param>
     /// <returns><paramref name="quartz"/>. A second call changes nothing.</returns>
     /// <remarks>
-    /// A rule that cannot work stops the start of the scheduler and of its host with a <see cref="JobLockRuleException"/>; where
-    /// <c>AddJobLocks</c> was forgotten, the scheduler cannot be made, and a <see cref="JobLocksNotConfiguredException"/> says so.
+    /// An invalid rule stops the start of the scheduler and of its host with a <see cref="JobLockRuleException"/>. If <c>AddJobLocks</c> was not called,
+    /// the scheduler cannot be created, and a <see cref="JobLocksNotConfiguredException"/> is thrown.
     /// </remarks>
     /// <example><code>
     /// builder.Services.AddJobLocks(connectionString);
@@ -27,11 +27,11 @@ public static class JobLocksQuartzBuilderExtensions
         return Use(quartz, locks: null);
     }
 
-    /// <summary>Uses these locks, for a scheduler that is built without a container of the application.</summary>
+    /// <summary>Uses the given locks, for a scheduler that is built without a container of the application.</summary>
     /// <param name="quartz">The scheduler that is being built.</param>
-    /// <param name="locks">Stay the caller's to dispose, after the scheduler has shut down.</param>
+    /// <param name="locks">Created by <see cref="AdvisoryLocks"/>. The caller disposes them, after the scheduler has shut down.</param>
     /// <returns><paramref name="quartz"/>. A second call changes nothing.</returns>
-    /// <exception cref="ArgumentException"><paramref name="locks"/> are none of this library's.</exception>
+    /// <exception cref="ArgumentException"><paramref name="locks"/> was not created by <see cref="AdvisoryLocks"/>.</exception>
     /// <example><code>
     /// await using var locks = AdvisoryLocks.Connect(connectionString);
     /// var scheduler = await QuartzSchedulerBuilder.Create(quartz => quartz.UseJobLocks(locks)).BuildScheduler();
@@ -39,7 +39,7 @@ public static class JobLocksQuartzBuilderExtensions
     public static IQuartzBuilder UseJobLocks(this IQuartzBuilder quartz, IJobLocks locks)
     {
         ArgumentNullException.ThrowIfNull(quartz);
-        // Says at this line that these locks will not do.
+        // Validates the locks now, so that the stack trace of the exception shows this call.
         _ = JobGate.To(locks);
 
         return Use(quartz, locks);
@@ -52,10 +52,10 @@ public static class JobLocksQuartzBuilderExtensions
 
         quartz.Services.AddKeyedSingleton(name, (_, _) => new SchedulerPart(locks, name));
         quartz.Services.AddSingleton<IHostedService>(services => PartOf(services).StartupCheck);
-        // Runs when the rest of the set-up is known, so that it does not matter whether the job store is named before or after this.
+        // The callback runs when the configuration is complete, so the job store may be configured before or after this call.
         quartz.Services.ConfigureAllQuartzSchedulers(built =>
         {
-            if (string.Equals(built.SchedulerName, name, StringComparison.Ordinal)) JobStoreRegistration.Decorate(built, (store, services) => PartOf(services).StandBefore(store, services));
+            if (string.Equals(built.SchedulerName, name, StringComparison.Ordinal)) JobStoreRegistration.Decorate(built, (store, services) => PartOf(services).Decorate(store, services));
         });
         return quartz
             .AddTriggerListener(Listener)

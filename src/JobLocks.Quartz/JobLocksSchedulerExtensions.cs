@@ -7,21 +7,29 @@ using Quartz;
 
 namespace JobLocks.Quartz;
 
-/// <summary>Lets the jobs of a scheduler that exists already carry <see cref="JobLockAttribute"/> and <c>WithJobLock</c>.</summary>
+/// <summary>Connects an existing scheduler to the locks of <see cref="JobLockAttribute"/> and <c>WithJobLock</c>.</summary>
 public static class JobLocksSchedulerExtensions
 {
-    /// <summary>Uses these locks from now on. Call it before the scheduler is started.</summary>
+    /// <summary>Uses the given locks. Call this method before the scheduler is started.</summary>
     /// <param name="scheduler">The scheduler.</param>
-    /// <param name="locks">Stay the caller's to dispose, after the scheduler has shut down.</param>
+    /// <param name="locks">Created by <see cref="AdvisoryLocks"/>. The caller disposes them, after the scheduler has shut down.</param>
     /// <returns><paramref name="scheduler"/>. A second call changes nothing.</returns>
-    /// <exception cref="ArgumentException"><paramref name="locks"/> are none of this library's.</exception>
+    /// <exception cref="ArgumentException"><paramref name="locks"/> was not created by <see cref="AdvisoryLocks"/>.</exception>
     /// <remarks>
-    /// A scheduler takes middleware, plugins and a job store only while it is built. Without them, a run that waits or is rescheduled is vetoed and run
-    /// later by a trigger of ours: what hangs on its outcome (continuations, overlap policies, listeners of its trigger) takes the veto for its end.
-    /// A job with <c>[PersistJobDataAfterExecution]</c> needs <c>[DisallowConcurrentExecution]</c> too, or it fails. <see cref="JobLockHandle.Current"/>
-    /// is null in a job (its token is cancelled all the same when the lock is lost), a rule that cannot work shows when the job is added (in the log) and
-    /// when it should run (it fails), and a run that is refused while the scheduler shuts down is dropped. Where that matters, build the
-    /// scheduler with <see cref="JobLocksQuartzBuilderExtensions.UseJobLocks(IQuartzBuilder, IJobLocks)"/>.
+    /// <para>
+    /// Middleware, plugins and a job store can be added to a scheduler only while it is built. Without them, this method works with listeners: a run that waits
+    /// or is rescheduled is vetoed, and an additional trigger runs it later. This has limits:
+    /// </para>
+    /// <list type="bullet">
+    /// <item><description>Continuations, overlap policies and the listeners of the run's trigger treat the veto as the end of the run.</description></item>
+    /// <item><description>A job with <c>[PersistJobDataAfterExecution]</c> also needs <c>[DisallowConcurrentExecution]</c>; without it, its runs fail.</description></item>
+    /// <item><description><see cref="JobLockHandle.Current"/> is null in a job. The job's token is still cancelled when the lock is lost.</description></item>
+    /// <item><description>An invalid rule is logged when the job is added, and its runs fail.</description></item>
+    /// <item><description>A run that is refused while the scheduler shuts down is dropped.</description></item>
+    /// </list>
+    /// <para>
+    /// To avoid these limits, build the scheduler with <see cref="JobLocksQuartzBuilderExtensions.UseJobLocks(IQuartzBuilder, IJobLocks)"/>.
+    /// </para>
     /// </remarks>
     public static IScheduler UseJobLocks(this IScheduler scheduler, IJobLocks locks)
     {
@@ -30,13 +38,13 @@ public static class JobLocksSchedulerExtensions
         var loggers = (locks as AdvisoryLocks)?.Loggers ?? NullLoggerFactory.Instance;
         var gate = JobGate.To(locks, loggers);
         var listeners = scheduler.ListenerManager;
-        // One with the same name would replace the first and forget what that one holds.
+        // A second listener with the same name would replace the first one, and the locks that the first one holds would never be released.
         if (listeners.GetTriggerListener(JobLockListener.Name) is JobLockListener) return scheduler;
 
         var log = loggers.CreateLogger<JobLockListener>();
         var running = new RunningLocks();
         var listener = new JobLockListener(gate, running, log, RunsOf, new VetoedRuns(new(gate, running, log), gate, log));
-        // Those that release come first.
+        // The listeners that release locks are added first.
         listeners.AddSchedulerListener(listener);
         listeners.AddJobListener(listener);
         listeners.AddTriggerListener(listener);

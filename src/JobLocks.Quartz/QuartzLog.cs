@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Quartz;
 
-/// <summary>What the Quartz adapter says. Ids from 320. Refusals are told by the gate.</summary>
+/// <summary>Log messages of the Quartz adapter, with ids from 320. The gate logs refusals.</summary>
 internal static partial class QuartzLog
 {
     [LoggerMessage(320, LogLevel.Information, "Job {JobId} is tried again at {RetryAt:u} by trigger {TriggerKey}. {Reason}")]

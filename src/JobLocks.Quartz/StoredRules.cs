@@ -6,8 +6,8 @@ using Quartz;
 namespace JobLocks.Quartz;
 
 /// <summary>
-/// Rules of <c>WithJobLock</c>, kept in a data map as text, since a store may keep nothing else. One entry each, its lock name in the key.
-/// This is a file format: other versions of this library read it.
+/// Rules of <c>WithJobLock</c>, stored in a data map as text, because some stores keep only text. Each rule is one entry, with its lock name in the key.
+/// This is a storage format: other versions of this library read it.
 /// </summary>
 internal static class StoredRules
 {
@@ -15,8 +15,8 @@ internal static class StoredRules
 
     /// <summary>Checks a rule and writes it as an entry of a data map.</summary>
     /// <param name="job">The job's class, for the error message.</param>
-    /// <param name="declared">What was asked for.</param>
-    /// <exception cref="JobLockRuleException">It cannot work.</exception>
+    /// <param name="declared">The rule.</param>
+    /// <exception cref="JobLockRuleException">The rule is invalid.</exception>
     public static KeyValuePair<string, string> Entry(Type job, LockDeclaration declared)
     {
         LockRule.For(declared, JobSignature.Of(job));
@@ -24,8 +24,8 @@ internal static class StoredRules
         return new(DataKeys.Rule + declared.Name, JsonSerializer.Serialize(rule, Json));
     }
 
-    /// <summary>The rules in a data map, by their keys, since a data map has no order of its own.</summary>
-    /// <exception cref="JobLockRuleException">One of them cannot work, or was not written by this library.</exception>
+    /// <summary>The rules in a data map, ordered by their keys, because a data map has no order.</summary>
+    /// <exception cref="JobLockRuleException">A rule is invalid, or was not written by this library.</exception>
     public static IEnumerable<LockRule> In(JobDataMap data, JobSignature job) =>
         data.Where(static entry => entry.Key.StartsWith(DataKeys.Rule, StringComparison.Ordinal))
             .OrderBy(static entry => entry.Key, StringComparer.Ordinal)
@@ -62,7 +62,7 @@ internal static class StoredRules
             + "Build the job or the trigger anew, or bring every node to one version.",
             cause);
 
-    /// <summary>What older versions did not write has its default.</summary>
+    /// <summary>The stored format. A field that older versions did not write has its default.</summary>
     private sealed record StoredRule(
         string? Name,
         string OnConflict,

@@ -1,13 +1,13 @@
-// Shows times in the viewer's zone, and keeps the page up to date while it is visible. Without it, the page shows the moment it was loaded at.
+// Shows times in the viewer's time zone, and refreshes the page while it is visible. Without this script, the page shows the state at its load time.
 (() => {
   'use strict';
-  const betweenLooks = 2000;
-  // Longer than the server itself takes before it gives up.
-  const longestLook = 30000;
+  const refreshInterval = 2000;
+  // Longer than the server's own timeout.
+  const longestRefresh = 30000;
   const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' });
   const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
   const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-  const said = new WeakMap();
+  const lastHtml = new WeakMap();
   const state = document.getElementById('state');
   let brokenAt = null;
   let isPressed = false;
@@ -24,23 +24,23 @@
     }
   };
 
-  const say = (text) => {
-    // It is read out when it changes, and only then.
+  const setStatus = (text) => {
+    // A screen reader reads the status when its text is set, so it is set only when it changes.
     if (state && state.textContent !== text) state.textContent = text;
   };
 
-  const takeOver = (fresh) => {
+  const applyUpdate = (fresh) => {
     const parts = [...document.querySelectorAll('[data-live]')].map((part) => [part, fresh.querySelector(`[data-live="${part.dataset.live}"]`)]);
     if (parts.some(([, next]) => !next)) throw new Error('The server answers with another page');
-    // What is under a finger or the mouse stays until it is let go, or the press would be lost.
+    // While the mouse or a finger is pressed, nothing is replaced, or the click would be lost.
     if (isPressed) return;
     for (const [part, next] of parts) {
-      // Times grow older on their own: only what the server says anew is put in place, so that nothing flickers and a selection stays.
-      if (next.innerHTML === said.get(part)) {
+      // Only parts that have changed on the server are replaced, so that nothing flickers and a selection stays. Elapsed times are always updated.
+      if (next.innerHTML === lastHtml.get(part)) {
         showTimes(part);
         continue;
       }
-      said.set(part, next.innerHTML);
+      lastHtml.set(part, next.innerHTML);
       showTimes(next);
       const focused = part.contains(document.activeElement) ? document.activeElement.id : null;
       part.replaceChildren(...next.childNodes);
@@ -48,36 +48,36 @@
     }
   };
 
-  const look = async () => {
+  const refresh = async () => {
     if (document.visibilityState !== 'visible' || document.querySelectorAll('[data-live]').length === 0) return;
     const giveUp = new AbortController();
-    const timer = setTimeout(() => giveUp.abort(new Error('The server does not answer')), longestLook);
+    const timer = setTimeout(() => giveUp.abort(new Error('The server does not answer')), longestRefresh);
     try {
       const answer = await fetch(location.href, { headers: { Accept: 'text/html' }, cache: 'no-store', signal: giveUp.signal });
       if (!answer.ok) throw new Error(`The server answers ${answer.status}`);
       if (answer.redirected) throw new Error('The server leads to another page');
-      takeOver(new DOMParser().parseFromString(await answer.text(), 'text/html'));
+      applyUpdate(new DOMParser().parseFromString(await answer.text(), 'text/html'));
       brokenAt = null;
-      say('Up to date');
+      setStatus('Up to date');
     } catch (broken) {
       brokenAt ??= clock.format(new Date());
-      say(`Not up to date since ${brokenAt}: ${broken.message}. It is tried again.`);
+      setStatus(`Not up to date since ${brokenAt}: ${broken.message}. It is tried again.`);
     } finally {
       clearTimeout(timer);
     }
   };
 
-  for (const part of document.querySelectorAll('[data-live]')) said.set(part, part.innerHTML);
+  for (const part of document.querySelectorAll('[data-live]')) lastHtml.set(part, part.innerHTML);
   showTimes(document);
-  say('');
+  setStatus('');
   document.addEventListener('pointerdown', () => { isPressed = true; });
   for (const end of ['pointerup', 'pointercancel']) document.addEventListener(end, () => { isPressed = false; });
-  let looking = false;
-  const lookOnce = async () => {
-    if (looking) return;
-    looking = true;
-    try { await look(); } finally { looking = false; }
+  let isRefreshing = false;
+  const refreshOnce = async () => {
+    if (isRefreshing) return;
+    isRefreshing = true;
+    try { await refresh(); } finally { isRefreshing = false; }
   };
-  setInterval(lookOnce, betweenLooks);
-  document.addEventListener('visibilitychange', lookOnce);
+  setInterval(refreshOnce, refreshInterval);
+  document.addEventListener('visibilitychange', refreshOnce);
 })();

@@ -3,7 +3,7 @@ using JobLocks.Primitives;
 
 namespace JobLocks.AspNetCore.Pages;
 
-/// <summary>The last hour as a small plot: for each minute, how many runs had the lock, waited for it, and were refused.</summary>
+/// <summary>Renders the last hour as a small plot: for each minute, how many runs held the lock, waited for it, and were refused.</summary>
 internal static class HourPlot
 {
     private const int Minutes = 60;
@@ -31,9 +31,9 @@ internal static class HourPlot
             """);
     }
 
-    private static Markup Bars(LockMinute minute, int at, long most)
+    private static Markup Bars(LockMinute minute, int index, long most)
     {
-        if (at is < 0 or >= Minutes) return Markup.None;
+        if (index is < 0 or >= Minutes) return Markup.None;
 
         var usual = minute.Runs > 0 ? $", held {DisplayText.Time(minute.Held / minute.Runs)} each" : "";
         var runs = Size(minute.Runs, most);
@@ -42,11 +42,11 @@ internal static class HourPlot
         return Markup.Of(
             $"""
             <g><title>{DisplayText.Instant(minute.Minute)}: {minute.Runs} runs{usual}, {minute.Waited} waited, {minute.Refused} refused</title>
-            <rect class="runs" x="{at * Width}" y="{Height - runs}" width="{Width - 1}" height="{runs}"/><rect class="waits" x="{at * Width}" y="{Height - runs - waits}" width="{Width - 1}" height="{waits}"/><rect class="refusals" x="{at * Width}" y="{Height - runs - waits - refusals}" width="{Width - 1}" height="{refusals}"/></g>
+            <rect class="runs" x="{index * Width}" y="{Height - runs}" width="{Width - 1}" height="{runs}"/><rect class="waits" x="{index * Width}" y="{Height - runs - waits}" width="{Width - 1}" height="{waits}"/><rect class="refusals" x="{index * Width}" y="{Height - runs - waits - refusals}" width="{Width - 1}" height="{refusals}"/></g>
             """);
     }
 
-    /// <summary>The same to be read out; it is seen, too, when the focus is on it.</summary>
+    /// <summary>The same data as a table for screen readers. It becomes visible when it has the focus.</summary>
     private static Markup Table(IReadOnlyList<LockMinute> hour) => Markup.Of(
         $"""
         <div class="unseen" id="hour-table" role="region" tabindex="0" aria-label="The last hour as a table">

@@ -3,8 +3,8 @@ using JobLocks.Primitives;
 
 namespace JobLocks.AspNetCore.Pages;
 
-/// <summary>What surrounds every page.</summary>
-internal sealed class Layout(string at, string heading, string title, string search)
+/// <summary>The frame of every page.</summary>
+internal sealed class Layout(string basePath, string heading, string title, string search)
 {
     public Markup Render(Markup content) => Markup.Of(
         $"""
@@ -15,14 +15,14 @@ internal sealed class Layout(string at, string heading, string title, string sea
         <meta name="viewport" content="width=device-width, initial-scale=1">
         <meta name="color-scheme" content="light dark">
         <title>{title}</title>
-        <link rel="stylesheet" href="{at}/page.css">
-        <script src="{at}/page.js" defer></script>
+        <link rel="stylesheet" href="{basePath}/page.css">
+        <script src="{basePath}/page.js" defer></script>
         </head>
         <body>
         <a class="skip" href="#content">Skip to the content</a>
         <header>
-        <a class="home" href="{at}/" id="home">{heading}</a>
-        <form role="search" action="{at}/search" method="get">
+        <a class="home" href="{basePath}/" id="home">{heading}</a>
+        <form role="search" action="{basePath}/search" method="get">
         <label for="q" class="unseen">Name, key or job id</label>
         <input id="q" name="q" type="search" placeholder="Name, key or job id" value="{DisplayText.OneLine(search ?? "")}" maxlength="500">
         <button id="find">Find</button>

@@ -4,27 +4,27 @@ using Microsoft.AspNetCore.Antiforgery;
 
 namespace JobLocks.AspNetCore.Pages;
 
-/// <summary>Everything about one name.</summary>
-/// <param name="at">Where the pages are.</param>
-/// <param name="name">The name.</param>
-/// <param name="from">How many wait before the part of its wait queue that is shown.</param>
-/// <param name="token">Lets the viewer ask a holder to let go; null where he may not.</param>
-/// <param name="told">What came of the act before this page; null for none.</param>
-/// <param name="sentence">Why the run that was looked for does not start; null where none was.</param>
-internal sealed class NamePage(string at, NamedLock name, int from, AntiforgeryTokenSet? token, ReleaseAnswer? told, string? sentence)
+/// <summary>Shows one lock name.</summary>
+/// <param name="basePath">The base path of the pages.</param>
+/// <param name="name">The lock name.</param>
+/// <param name="from">The number of waiting runs before the part that is shown.</param>
+/// <param name="token">The token for requests to release a lock; null if the viewer may not make them.</param>
+/// <param name="result">The result of the last release request; null for none.</param>
+/// <param name="sentence">Why the requested run does not start; null if no run was requested.</param>
+internal sealed class NamePage(string basePath, NamedLock name, int from, AntiforgeryTokenSet? token, ReleaseAnswer? result, string? sentence)
 {
     public Markup Render() => Markup.Of(
         $"""
         <h1><bdi>{(name.Name is null ? $"key {name.Key}" : DisplayText.Name(name.Name))}</bdi></h1>
         <p class="faint">Key <code>{name.Key.Value}</code></p>
-        {Told()}{Form()}{Sentence()}
+        {Result()}{Form()}{Sentence()}
         <section data-live="held" aria-labelledby="h-held">
         <h2 id="h-held" tabindex="-1">Held by</h2>
         {Held()}
         </section>
         <section data-live="line" aria-labelledby="h-line">
         <h2 id="h-line" tabindex="-1">Waiting, in order</h2>
-        {Line()}
+        {Waiters()}
         </section>
         <section data-live="hour" aria-labelledby="h-hour">
         <h2 id="h-hour" tabindex="-1">Last hour</h2>
@@ -35,7 +35,7 @@ internal sealed class NamePage(string at, NamedLock name, int from, AntiforgeryT
 
     private Markup Sentence() => sentence is null ? Markup.None : Markup.Of($"<p class=\"note\" data-live=\"run\">{sentence}</p>");
 
-    private Markup Told() => told switch
+    private Markup Result() => result switch
     {
         ReleaseAnswer.Released => Note("It was let go."),
         ReleaseAnswer.WasFree => Note("Nobody had it any more."),
@@ -54,43 +54,43 @@ internal sealed class NamePage(string at, NamedLock name, int from, AntiforgeryT
             <thead><tr><th scope="col">Holder</th><th scope="col">Since</th><th scope="col">Mode</th><th scope="col"><span class="unseen">What can be done</span></th></tr></thead>
             <tbody>{Markup.Join(Parts.WithIds(name.Held).Select(row => Markup.Of(
                 $"""
-                <tr><td data-label="Holder">{Parts.Holder(row.One.Holder)}</td><td data-label="Since">{Parts.Since(row.One.Holder)}</td><td data-label="Mode" class="word">{(row.One.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td>{Release(row.One, row.Id)}</td></tr>
+                <tr><td data-label="Holder">{Parts.Holder(row.Lock.Holder)}</td><td data-label="Since">{Parts.Since(row.Lock.Holder)}</td><td data-label="Mode" class="word">{(row.Lock.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td>{Release(row.Lock, row.Id)}</td></tr>
 
                 """)))}</tbody>
             </table>
             """);
 
-    /// <summary>Of all buttons: the token is another one each time, and what is live changes only when something happened.</summary>
+    /// <summary>One form for all buttons. It is outside of the live parts: the token differs in each answer, and a live part must change only when its data change.</summary>
     private Markup Form() => token is null
         ? Markup.None
-        : Markup.Of($"<form id=\"ask\" method=\"post\" action=\"{at}/names/{name.Key.Value}/release\"><input type=\"hidden\" name=\"{token.FormFieldName}\" value=\"{token.RequestToken}\"></form>");
+        : Markup.Of($"<form id=\"ask\" method=\"post\" action=\"{basePath}/names/{name.Key.Value}/release\"><input type=\"hidden\" name=\"{token.FormFieldName}\" value=\"{token.RequestToken}\"></form>");
 
-    private Markup Release(HeldLock one, string id) => token is null || one.Holder.IsForeign
+    private Markup Release(HeldLock held, string id) => token is null || held.Holder.IsForeign
         ? Markup.None
         : Markup.Of(
             $"""
-            <button form="ask" formaction="{at}/names/{name.Key.Value}/release/{one.Key.Value}" id="release-{id}" title="The run is cancelled; the lock is free when it has ended">Ask to let go</button>
+            <button form="ask" formaction="{basePath}/names/{name.Key.Value}/release/{held.Key.Value}" id="release-{id}" title="The run is cancelled; the lock is free when it has ended">Ask to let go</button>
             """);
 
-    private Markup Line() => name.Waiting.Total == 0
+    private Markup Waiters() => name.Waiting.Total == 0
         ? Markup.Of($"<p class=\"empty\">No run waits for it.</p>")
         : Markup.Of(
             $"""
             <table>
             <thead><tr><th scope="col">Place</th><th scope="col">Run</th><th scope="col">Since</th><th scope="col">Mode</th><th scope="col">Its turn</th></tr></thead>
-            <tbody>{Markup.Join(name.Waiting.Items.Select(static one => Markup.Of(
+            <tbody>{Markup.Join(name.Waiting.Items.Select(static run => Markup.Of(
                 $"""
-                <tr><td data-label="Place" class="number">{one.Place}</td><td data-label="Run"><bdi title="{DisplayText.Name(one.Run)}">{DisplayText.Name($"{one.Scheduler} {one.Job ?? one.Run}")}</bdi></td><td data-label="Since">{Parts.Time(one.Since)}</td><td data-label="Mode" class="word">{(one.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Its turn">{Turn(one)}</td></tr>
+                <tr><td data-label="Place" class="number">{run.Place}</td><td data-label="Run"><bdi title="{DisplayText.Name(run.Run)}">{DisplayText.Name($"{run.Scheduler} {run.Job ?? run.Run}")}</bdi></td><td data-label="Since">{Parts.Time(run.Since)}</td><td data-label="Mode" class="word">{(run.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Its turn">{WakeState(run)}</td></tr>
 
                 """)))}</tbody>
             </table>
-            {Parts.Pager($"{at}/names/{name.Key}", "skip", from, name.Waiting.Items.Count, name.Waiting.Total)}
+            {Parts.Pager($"{basePath}/names/{name.Key}", "skip", from, name.Waiting.Items.Count, name.Waiting.Total)}
             """);
 
-    private static Markup Turn(QueuedRun one) => one switch
+    private static Markup WakeState(QueuedRun run) => run switch
     {
         { IsServed: false } => Markup.Of($"<strong title=\"{UnservedNotice.OfRun}\">not served</strong>"),
-        { TurnCame: { } turn } => Markup.Of($"came {Parts.Time(turn)}"),
+        { TurnCame: { } wokenAt } => Markup.Of($"came {Parts.Time(wokenAt)}"),
         _ => Markup.Of($"<span class=\"faint\">not yet</span>"),
     };
 }

@@ -4,17 +4,17 @@ using JobLocks.Primitives;
 
 namespace JobLocks.AspNetCore.Pages;
 
-/// <summary>What several pages show in the same way.</summary>
+/// <summary>Fragments that several pages share.</summary>
 internal static class Parts
 {
-    /// <summary>A name that leads to its page.</summary>
-    public static Markup Link(string at, string id, LockKey key, string? name)
+    /// <summary>A lock name with a link to its page.</summary>
+    public static Markup Link(string basePath, string id, LockKey key, string? name)
     {
-        var shown = name is null ? $"key {key}" : DisplayText.Name(name);
-        return Markup.Of($"<a id=\"{id}\" href=\"{at}/names/{key.Value}\" title=\"{shown}\"><bdi>{DisplayText.Short(shown)}</bdi></a>");
+        var text = name is null ? $"key {key}" : DisplayText.Name(name);
+        return Markup.Of($"<a id=\"{id}\" href=\"{basePath}/names/{key.Value}\" title=\"{text}\"><bdi>{DisplayText.Short(text)}</bdi></a>");
     }
 
-    /// <summary>An instant: the script shows it in the viewer's zone, and how long ago it was.</summary>
+    /// <summary>An instant in UTC. The script shows it in the viewer's time zone, with the elapsed time.</summary>
     public static Markup Time(DateTimeOffset? instant) => instant is { } at
         ? Markup.Of($"<time datetime=\"{at.UtcDateTime.ToString("O", CultureInfo.InvariantCulture)}\" title=\"{DisplayText.Instant(at)}\">{DisplayText.Instant(at)}</time>")
         : Markup.Of($"<span class=\"faint\">not known</span>");
@@ -32,28 +32,28 @@ internal static class Parts
 
     public static Markup Usual(TimeSpan? usual) => usual is { } time ? Markup.Of($"{DisplayText.Time(time)}") : Markup.Of($"<span class=\"faint\">none yet</span>");
 
-    /// <summary>An id for each row, which it keeps while others come and go: several runs of one process may share a lock.</summary>
-    public static IEnumerable<(HeldLock One, string Id)> WithIds(IReadOnlyList<HeldLock> held)
+    /// <summary>Gives each row an id that stays the same while other rows appear and disappear. Several runs of one process may share a lock, so they are numbered.</summary>
+    public static IEnumerable<(HeldLock Lock, string Id)> WithIds(IReadOnlyList<HeldLock> held)
     {
         var seen = new Dictionary<(LockKey Key, int Backend), int>();
-        foreach (var one in held)
+        foreach (var heldLock in held)
         {
-            var lockOf = (one.Key, one.Holder.Backend);
-            var nth = seen[lockOf] = seen.GetValueOrDefault(lockOf) + 1;
-            yield return (one, $"{one.Key}-{one.Holder.Backend}{(nth == 1 ? "" : $"-{nth}")}");
+            var lockAndBackend = (heldLock.Key, heldLock.Holder.Backend);
+            var nth = seen[lockAndBackend] = seen.GetValueOrDefault(lockAndBackend) + 1;
+            yield return (heldLock, $"{heldLock.Key}-{heldLock.Holder.Backend}{(nth == 1 ? "" : $"-{nth}")}");
         }
     }
 
-    /// <summary>The way to the other parts of a list.</summary>
+    /// <summary>The links to the previous and the next part of a list.</summary>
     public static Markup Pager(string address, string parameter, int skip, int shown, long total)
     {
         const int Size = 100;
         if (skip == 0 && shown >= total) return Markup.None;
 
-        // A list may have become shorter than what stands before this part of it.
-        var before = Math.Max(0, Math.Min(skip - Size, (total - 1) / Size * Size));
-        var back = skip > 0 ? Markup.Of($"<a id=\"{parameter}-back\" rel=\"prev\" href=\"{address}?{parameter}={before}\">Before</a> ") : Markup.None;
-        var on = skip + shown < total ? Markup.Of($" <a id=\"{parameter}-on\" rel=\"next\" href=\"{address}?{parameter}={skip + Size}\">After</a>") : Markup.None;
-        return Markup.Of($"<nav class=\"pager\" aria-label=\"Parts of the list\">{back}{(shown == 0 ? "none" : string.Create(CultureInfo.InvariantCulture, $"{skip + 1} to {skip + shown}"))} of {total}{on}</nav>");
+        // The list may have become shorter than the start of this part.
+        var previousSkip = Math.Max(0, Math.Min(skip - Size, (total - 1) / Size * Size));
+        var previous = skip > 0 ? Markup.Of($"<a id=\"{parameter}-back\" rel=\"prev\" href=\"{address}?{parameter}={previousSkip}\">Before</a> ") : Markup.None;
+        var next = skip + shown < total ? Markup.Of($" <a id=\"{parameter}-on\" rel=\"next\" href=\"{address}?{parameter}={skip + Size}\">After</a>") : Markup.None;
+        return Markup.Of($"<nav class=\"pager\" aria-label=\"Parts of the list\">{previous}{(shown == 0 ? "none" : string.Create(CultureInfo.InvariantCulture, $"{skip + 1} to {skip + shown}"))} of {total}{next}</nav>");
     }
 }

@@ -6,10 +6,10 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Hangfire.Dashboard;
 
-/// <summary>A page in Hangfire's own look.</summary>
+/// <summary>A page of the dashboard in Hangfire's layout.</summary>
 internal abstract class DashboardPage(string title) : RazorPage
 {
-    protected const int OnOnePage = 100;
+    protected const int PageSize = 100;
 
     public override void Execute()
     {
@@ -19,24 +19,24 @@ internal abstract class DashboardPage(string title) : RazorPage
 
     protected abstract Markup Render(IPageInspector locks);
 
-    /// <summary>What the storage of this dashboard is called where runs of several are listed; null where it cannot say it.</summary>
+    /// <summary>The name of this dashboard's storage, to recognize its jobs among the runs of several stores; null if the storage cannot be asked.</summary>
     protected string? Store { get; private set; }
 
     protected int From(string parameter) => int.TryParse(Query(parameter), NumberStyles.None, CultureInfo.InvariantCulture, out var from) ? from : 0;
 
     protected Markup Link(LockKey key, string? name)
     {
-        var shown = name is null ? $"key {key}" : DisplayText.Name(name);
-        return Markup.Of($"<a href=\"{Url.To($"{LocksDashboard.Path}/names/{key}")}\" title=\"{shown}\"><bdi>{DisplayText.Short(shown)}</bdi></a>");
+        var text = name is null ? $"key {key}" : DisplayText.Name(name);
+        return Markup.Of($"<a href=\"{Url.To($"{LocksDashboard.Path}/names/{key}")}\" title=\"{text}\"><bdi>{DisplayText.Short(text)}</bdi></a>");
     }
 
-    /// <summary>A holder; where it is a job of this storage, it leads to its page.</summary>
+    /// <summary>A holder. A job of this storage links to its page.</summary>
     protected Markup Holder(LockHolder holder)
     {
         const string Job = "Hangfire job ";
-        var shown = DisplayText.OneLine(holder.ToString());
-        if (holder.IsForeign) return Markup.Of($"<bdi>{shown}</bdi> <span class=\"label label-warning\">foreign</span>");
-        if (holder.Run?.StartsWith(Job, StringComparison.Ordinal) != true || holder.Store is null || !string.Equals(holder.Store, Store, StringComparison.Ordinal)) return Markup.Of($"<bdi>{shown}</bdi>");
+        var text = DisplayText.OneLine(holder.ToString());
+        if (holder.IsForeign) return Markup.Of($"<bdi>{text}</bdi> <span class=\"label label-warning\">foreign</span>");
+        if (holder.Run?.StartsWith(Job, StringComparison.Ordinal) != true || holder.Store is null || !string.Equals(holder.Store, Store, StringComparison.Ordinal)) return Markup.Of($"<bdi>{text}</bdi>");
 
         var id = holder.Run[Job.Length..];
         return Markup.Of($"<a href=\"{Url.JobDetails(id)}\">job <bdi>{DisplayText.Name(id)}</bdi></a><br><bdi>{DisplayText.OneLine((holder with { Run = null }).ToString())}</bdi>");
@@ -50,16 +50,16 @@ internal abstract class DashboardPage(string title) : RazorPage
 
     protected static Markup Usual(TimeSpan? usual) => usual is { } time ? Markup.Of($"{DisplayText.Time(time)}") : Markup.Of($"<em>none yet</em>");
 
-    /// <summary>The way to the other parts of a list.</summary>
+    /// <summary>The links to the previous and the next page of a list.</summary>
     protected Markup Pager(string path, string parameter, int from, int shown, long total)
     {
         if (from == 0 && shown >= total) return Markup.None;
 
-        // A list may have become shorter than what stands before this part of it.
-        var before = Math.Max(0, Math.Min(from - OnOnePage, (total - 1) / OnOnePage * OnOnePage));
-        var back = from > 0 ? Markup.Of($"<a href=\"{Url.To(path)}?{parameter}={before}\">Before</a> ") : Markup.None;
-        var on = from + shown < total ? Markup.Of($" <a href=\"{Url.To(path)}?{parameter}={from + OnOnePage}\">After</a>") : Markup.None;
-        return Markup.Of($"<p>{back}{(shown == 0 ? "none" : string.Create(CultureInfo.InvariantCulture, $"{from + 1} to {from + shown}"))} of {total}{on}</p>");
+        // The list may have become shorter than the start of this page.
+        var previousFrom = Math.Max(0, Math.Min(from - PageSize, (total - 1) / PageSize * PageSize));
+        var previous = from > 0 ? Markup.Of($"<a href=\"{Url.To(path)}?{parameter}={previousFrom}\">Before</a> ") : Markup.None;
+        var next = from + shown < total ? Markup.Of($" <a href=\"{Url.To(path)}?{parameter}={from + PageSize}\">After</a>") : Markup.None;
+        return Markup.Of($"<p>{previous}{(shown == 0 ? "none" : string.Create(CultureInfo.InvariantCulture, $"{from + 1} to {from + shown}"))} of {total}{next}</p>");
     }
 
     private Markup Content()
@@ -73,7 +73,7 @@ internal abstract class DashboardPage(string title) : RazorPage
         }
         catch (JobLocksUnavailableException busy) when (busy.LookTrouble is not null)
         {
-            // The script of the dashboard loads the page again.
+            // The dashboard's script reloads the page.
             Context.Response.StatusCode = 503;
             return Markup.Of($"<div class=\"alert alert-warning js-joblocks-again\" role=\"alert\"><strong>{busy.LookTrouble}.</strong> {busy.Message} The page is loaded again by itself.</div>");
         }

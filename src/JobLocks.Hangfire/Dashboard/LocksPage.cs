@@ -3,18 +3,18 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Hangfire.Dashboard;
 
-/// <summary>What is held, and what waits.</summary>
+/// <summary>Shows the held locks, and the lock names with waiting runs.</summary>
 internal sealed class LocksPage() : DashboardPage("Locks")
 {
     protected override Markup Render(IPageInspector locks)
     {
         var (heldFrom, waitingFrom) = (From("held"), From("waiting"));
         var (overview, held, waiting) = Blocking.Wait(locks.Pages.ReadSnapshotAsync(heldFrom, waitingFrom, CancellationToken.None));
-        LocksDashboard.Counted(Storage, held.Total);
+        LocksDashboard.KeepCount(Storage, held.Total);
         return Markup.Of(
             $"""
             <h1 class="page-header">Locks</h1>
-            {Internal(overview.InternalLockHolders)}
+            {InternalHolders(overview.InternalLockHolders)}
             <h3>Waiting</h3>
             {Waiting(waiting)}{Pager(LocksDashboard.Path, "waiting", waitingFrom, waiting.Items.Count, waiting.Total)}
             <h3>Held</h3>
@@ -22,12 +22,12 @@ internal sealed class LocksPage() : DashboardPage("Locks")
             """);
     }
 
-    private static Markup Internal(IReadOnlyList<InternalLockHolder> holders) => holders.Count == 0
+    private static Markup InternalHolders(IReadOnlyList<InternalLockHolder> holders) => holders.Count == 0
         ? Markup.None
         : Markup.Of(
             $"""
             <div class="alert alert-warning">A program that is not JobLocks holds locks that JobLocks needs for its own work.
-            {Markup.Join(holders.Select(static one => Markup.Of($"<br><bdi>{DisplayText.OneLine(one.ToString())}</bdi>")))}</div>
+            {Markup.Join(holders.Select(static holder => Markup.Of($"<br><bdi>{DisplayText.OneLine(holder.ToString())}</bdi>")))}</div>
             """);
 
     private Markup Waiting(LockPage<WaitingName> waiting) => waiting.Total == 0
@@ -36,10 +36,10 @@ internal sealed class LocksPage() : DashboardPage("Locks")
             $"""
             <div class="table-responsive"><table class="table">
             <thead><tr><th>Name</th><th class="min-width">Runs</th><th class="min-width">First since</th><th>Held by</th><th class="min-width">Usual hold</th></tr></thead>
-            <tbody>{Markup.Join(waiting.Items.Select(one => Markup.Of(
-                $"<tr><td class=\"word-break\">{Link(one.Key, one.Name)}</td><td class=\"min-width\">{one.Length}{NotServed(one)}</td><td class=\"min-width\">{Time(one.Since)}</td><td>{(one.Holder is { } holder ? Holder(holder) : Markup.Of($"<em>nobody at the moment</em>"))}</td><td class=\"min-width\">{Usual(one.UsualHold)}</td></tr>")))}</tbody>
+            <tbody>{Markup.Join(waiting.Items.Select(row => Markup.Of(
+                $"<tr><td class=\"word-break\">{Link(row.Key, row.Name)}</td><td class=\"min-width\">{row.Length}{NotServed(row)}</td><td class=\"min-width\">{Time(row.Since)}</td><td>{(row.Holder is { } holder ? Holder(holder) : Markup.Of($"<em>nobody at the moment</em>"))}</td><td class=\"min-width\">{Usual(row.UsualHold)}</td></tr>")))}</tbody>
             </table></div>
-            {(waiting.Items.Any(static one => one.Unserved > 0) ? Markup.Of($"<div class=\"alert alert-warning\">{UnservedNotice.OfRuns}</div>") : Markup.None)}
+            {(waiting.Items.Any(static row => row.Unserved > 0) ? Markup.Of($"<div class=\"alert alert-warning\">{UnservedNotice.OfRuns}</div>") : Markup.None)}
             """);
 
     private static Markup NotServed(WaitingName name) => name.Unserved == 0 ? Markup.None : Markup.Of($" <strong>{name.Unserved} not served</strong>");
@@ -50,8 +50,8 @@ internal sealed class LocksPage() : DashboardPage("Locks")
             $"""
             <div class="table-responsive"><table class="table">
             <thead><tr><th>Name</th><th>Held by</th><th class="min-width">Since</th><th class="min-width">Mode</th><th class="min-width">Usual hold</th></tr></thead>
-            <tbody>{Markup.Join(held.Items.Select(one => Markup.Of(
-                $"<tr><td class=\"word-break\">{Link(one.Line, one.Name)}</td><td>{Holder(one.Holder)}</td><td class=\"min-width\">{Since(one.Holder)}</td><td class=\"min-width\">{Mode(one.Mode)}</td><td class=\"min-width\">{Usual(one.UsualHold)}</td></tr>")))}</tbody>
+            <tbody>{Markup.Join(held.Items.Select(row => Markup.Of(
+                $"<tr><td class=\"word-break\">{Link(row.Line, row.Name)}</td><td>{Holder(row.Holder)}</td><td class=\"min-width\">{Since(row.Holder)}</td><td class=\"min-width\">{Mode(row.Mode)}</td><td class=\"min-width\">{Usual(row.UsualHold)}</td></tr>")))}</tbody>
             </table></div>
             """);
 }

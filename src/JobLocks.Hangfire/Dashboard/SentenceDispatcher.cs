@@ -4,7 +4,7 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Hangfire.Dashboard;
 
-/// <summary>Why a job does not run, in one sentence: on its page, and for the script that keeps it up to date there.</summary>
+/// <summary>Explains in one sentence why a job does not run. The sentence is part of the job's page, and a script reads it again to update the page.</summary>
 internal sealed class SentenceDispatcher : IDashboardDispatcher
 {
     public static string Render(JobDetailsRendererDto job)
@@ -43,7 +43,7 @@ internal sealed class SentenceDispatcher : IDashboardDispatcher
         }
         catch (Exception broken)
         {
-            // The page of the job is of use without it.
+            // The page of the job is useful even without the sentence.
             return broken is JobLocksUnavailableException ? broken.Message : $"It cannot be said here whether a lock holds it up: {DisplayText.Message(broken.Message)}";
         }
     }

@@ -5,13 +5,13 @@ using Quartz;
 
 namespace JobLocks.Quartz.Entering;
 
-/// <summary>Asks the gate for a run that Quartz has already begun to announce. Thread-safe.</summary>
+/// <summary>Asks the gate about a run that Quartz has already begun to announce to listeners. Thread-safe.</summary>
 internal sealed class ContextEntrance(JobGate gate, RunningLocks running, ILogger log)
 {
-    /// <summary>Asks the gate, unless the firing holds its locks already. Null where no rule asks for one.</summary>
+    /// <summary>Asks the gate, unless the firing already holds its locks. Null if the firing holds them or no rule requests a lock.</summary>
     /// <param name="context">The run.</param>
-    /// <param name="runs">The store, where the run may be parked; null where it is too late for that.</param>
-    /// <exception cref="JobLockRuleException">A rule cannot work for this run.</exception>
+    /// <param name="runs">The store in which the run can be parked; null if it cannot be parked any more.</param>
+    /// <exception cref="JobLockRuleException">A rule does not fit the run.</exception>
     public async ValueTask<Admission?> EnterAsync(IJobExecutionContext context, QuartzRuns? runs)
     {
         var id = context.FireInstanceId;
@@ -25,8 +25,8 @@ internal sealed class ContextEntrance(JobGate gate, RunningLocks running, ILogge
         return admission;
     }
 
-    /// <summary>For the second call within one firing, and for a lock that was lost before the run began: neither can be parked any more.</summary>
-    /// <exception cref="JobExecutionException">The run may not go on.</exception>
+    /// <summary>Acquires the locks for a second call within one firing, or if a lock was lost before the run began. Such a run cannot be parked any more.</summary>
+    /// <exception cref="JobExecutionException">The run was refused.</exception>
     public async ValueTask EnterAgainAsync(IJobExecutionContext context)
     {
         if (await EnterAsync(context, runs: null).ConfigureAwait(false) is Admission.Refused refusal)
@@ -41,7 +41,7 @@ internal sealed class ContextEntrance(JobGate gate, RunningLocks running, ILogge
         }
         catch (Exception broken) when (broken is not JobLockRuleException)
         {
-            // No lock, no run; and no answer is no reason to drop the run.
+            // A run never executes without its lock, but an error is no reason to drop it.
             log.Broke(call.JobId, broken);
             return QuartzJobCall.NoAnswer(call, broken);
         }

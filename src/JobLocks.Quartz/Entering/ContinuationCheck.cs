@@ -4,12 +4,12 @@ using Quartz;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// Warns of triggers that start after a job with a lock, in a scheduler that was built without us: there a run that is put off is vetoed, and the veto
-/// settles what waits for its end. Thread-safe.
+/// Warns of triggers that continue after a job with a lock, in a scheduler that was built without JobLocks. There a run that waits is vetoed, and Quartz
+/// treats the veto as the end of the run, and settles those triggers. Thread-safe.
 /// </summary>
 internal sealed class ContinuationCheck(ILogger log)
 {
-    /// <summary>Looks at every trigger that waits for another one.</summary>
+    /// <summary>Checks every trigger that waits for the end of another one.</summary>
     public async ValueTask CheckAllAsync(IScheduler scheduler)
     {
         try
@@ -22,20 +22,20 @@ internal sealed class ContinuationCheck(ILogger log)
         }
         catch (Exception unknown)
         {
-            // Only a hint would have come of it.
+            // The check only produces a warning, so an error is not important.
             log.CannotLookAtContinuation("of the store", unknown);
         }
     }
 
-    /// <summary>Looks at one trigger.</summary>
+    /// <summary>Checks one trigger.</summary>
     public async ValueTask CheckAsync(IScheduler scheduler, TriggerKey key, TriggerKey parent)
     {
         try
         {
-            if (await scheduler.GetTrigger(parent, CancellationToken.None).ConfigureAwait(false) is not { } before) return;
-            if (await scheduler.GetJobDetail(before.JobKey, CancellationToken.None).ConfigureAwait(false) is not { } job) return;
+            if (await scheduler.GetTrigger(parent, CancellationToken.None).ConfigureAwait(false) is not { } parentTrigger) return;
+            if (await scheduler.GetJobDetail(parentTrigger.JobKey, CancellationToken.None).ConfigureAwait(false) is not { } job) return;
 
-            if (QuartzJobCall.Of(job, before.JobDataMap) is not null) log.ContinuesVetoed(key.ToString(), parent.ToString(), job.Key.ToString());
+            if (QuartzJobCall.Of(job, parentTrigger.JobDataMap) is not null) log.ContinuesVetoed(key.ToString(), parent.ToString(), job.Key.ToString());
         }
         catch (Exception unknown)
         {

@@ -5,58 +5,60 @@ using Quartz.Extensibility;
 
 namespace JobLocks.Quartz.Entering;
 
-/// <summary>A firing between the job store and its run: as the store knows it, and as the run is to see it.</summary>
-/// <param name="Stored">The trigger that the store fired: the run's own, or a stand-in.</param>
-/// <param name="Bundle">What the run sees.</param>
-/// <param name="StandIn">What the stand-in carries; null where the run's own trigger fired.</param>
-/// <param name="WasHeld">Whether it was put back before, and waited under the trigger's own key.</param>
+/// <summary>A firing between the job store and its run, both as the store has it and as the run sees it.</summary>
+/// <param name="Stored">The trigger that the store fired: the run's own trigger, or a stand-in.</param>
+/// <param name="Bundle">The bundle that the run sees.</param>
+/// <param name="StandIn">The data of the stand-in; null if the run's own trigger fired.</param>
+/// <param name="WasHeld">Whether the firing was put back before, and waited under the trigger's own key.</param>
 internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bundle, StandIn? StandIn, bool WasHeld)
 {
-    private bool _isLeftByOthers;
+    private bool _hasOtherFiringEnded;
 
-    /// <summary>Quartz's own id of this firing.</summary>
+    /// <summary>Quartz's id of this firing.</summary>
     public string Id => Stored.FireInstanceId!;
 
-    /// <summary>Which attempt of its occurrence it is, as its retry policy counts. Quartz counts on in the trigger when the run ends.</summary>
+    /// <summary>The attempt number of this firing, as its retry policy counts. Read once, because Quartz increments the number in the trigger when the run ends.</summary>
     public int Attempt { get; } = Bundle.Trigger.RetryAttempt;
 
     /// <summary>When the run was due.</summary>
     public DateTimeOffset Due => Bundle.ScheduledFireTimeUtc ?? Bundle.FireTimeUtc;
 
-    /// <summary>Whether the trigger that fired waits under its own key, where the run has to wait.</summary>
+    /// <summary>Whether the fired trigger itself waits, under its own key, if the run has to wait.</summary>
     public bool WaitsItself { get; } = WasHeld || StandIn is not null || HeldTrigger.CanWait(Stored, Bundle.JobDetail);
 
-    /// <summary>Whether the trigger that fired has no further occurrence, and has had one before.</summary>
+    /// <summary>Whether the fired trigger has no further occurrence, but has had an earlier one.</summary>
     public bool IsLastOfSeveral => StandIn is null && Bundle.NextFireTimeUtc is null && Bundle.PreviousFireTimeUtc is not null;
 
-    /// <summary>Whether it waited by a trigger of ours: a stand-in, or the trigger of a node whose scheduler was built without JobLocks.</summary>
-    public bool WaitedByOurs { get; } = Waiting.StandIn.Is(Stored.Key);
+    /// <summary>Whether a trigger that JobLocks added has fired: a stand-in, or the trigger of a node whose scheduler was built without JobLocks.</summary>
+    public bool WasAddedByJobLocks { get; } = Waiting.StandIn.Is(Stored.Key);
 
-    /// <summary>Under which name the run waits.</summary>
-    public string Name => field ??= WaitedByOurs ? Stored.Key.Name : WaitsItself ? HeldTrigger.NameOf(Stored.Key) : Waiting.StandIn.NewName(Stored.Key);
+    /// <summary>The name of the run in the wait queue.</summary>
+    public string Name => field ??= WasAddedByJobLocks ? Stored.Key.Name : WaitsItself ? HeldTrigger.NameOf(Stored.Key) : Waiting.StandIn.NewName(Stored.Key);
 
     /// <summary>
-    /// Whether an earlier firing of the trigger has ended since this one, its last, was fired. A store in memory then takes the trigger for used up, and
-    /// removes it. Written by the thread of the other firing.
+    /// Whether another firing of the trigger has ended since this one, its last, was fired. A store in memory then considers the trigger complete, and
+    /// removes it. Set on the thread of the other firing.
     /// </summary>
-    public bool IsLeftByOthers { get => Volatile.Read(ref _isLeftByOthers); set => Volatile.Write(ref _isLeftByOthers, value); }
+    public bool HasOtherFiringEnded { get => Volatile.Read(ref _hasOtherFiringEnded); set => Volatile.Write(ref _hasOtherFiringEnded, value); }
 
-    /// <summary>Whether the trigger in the store still has the mark under which this firing waited.</summary>
+    /// <summary>Whether the stored trigger still has the mark with which this firing waited.</summary>
     public bool KeepsMark { get; set; } = WasHeld;
 
-    /// <summary>Where the schedule goes on when the run has ended, though no time of it was to come when it was fired; null where it has ended.</summary>
+    /// <summary>
+    /// The occurrence with which the schedule continues when the run has ended, although the trigger had no next time when it fired; null if there is none.
+    /// </summary>
     public DateTimeOffset? Owed { get; set; }
 
-    /// <summary>A recovery, a retry, or either of them put back by us: what has begun is owed.</summary>
+    /// <summary>Whether the run was started before: a recovery, a retry, or one of these that was put back. Such a run must not be dropped.</summary>
     public bool WasStartedBefore => Bundle.Recovering || Attempt > 0 || Stored.JobDataMap.ContainsKey(DataKeys.StartedBefore);
 
-    /// <summary>What the store has fired. The trigger of the bundle is the caller's own copy.</summary>
+    /// <summary>Reads what the store has fired. Changes the trigger of the bundle, which is the caller's own copy.</summary>
     public static async ValueTask<FiredRun> OfAsync(TriggerFiredBundle fired, IJobStore store, CancellationToken stop)
     {
         var wasHeld = HeldTrigger.Is(fired.Trigger);
         var attempt = HeldTrigger.AttemptOf(fired.Trigger);
         if (Waiting.StandIn.Is(fired.Trigger.Key) && Waiting.StandIn.In(fired.Trigger.JobDataMap) is { } standIn)
-            return new(fired.Trigger, await ShownAsync(fired, standIn, attempt, store, stop).ConfigureAwait(false), standIn, wasHeld);
+            return new(fired.Trigger, await BundleOfOriginAsync(fired, standIn, attempt, store, stop).ConfigureAwait(false), standIn, wasHeld);
 
         fired.Trigger.RetryAttempt = attempt;
         if (!wasHeld || fired.ScheduledFireTimeUtc is not { } due) return new(fired.Trigger, fired, StandIn: null, wasHeld);
@@ -64,12 +66,12 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
         return new(fired.Trigger, fired with { PreviousFireTimeUtc = HeldTrigger.LastBefore(fired.Trigger, due) }, StandIn: null, wasHeld);
     }
 
-    /// <summary>The job without the request to have its data written back: this firing has an old copy of them, and has not run.</summary>
+    /// <summary>The job without the request to store its data: this firing has an old copy of the data, and did not execute.</summary>
     public static IJobDetail NotPersisting(IJobDetail job) =>
         job.PersistJobDataAfterExecution ? job.GetJobBuilder().PersistJobDataAfterExecution(persistJobDataAfterExecution: false).Build() : job;
 
-    /// <summary>The call, or null where no rule asks for a lock.</summary>
-    /// <exception cref="JobLockRuleException">A rule cannot work.</exception>
+    /// <summary>The call; null if no rule requests a lock.</summary>
+    /// <exception cref="JobLockRuleException">A rule does not fit the run.</exception>
     public JobCall? Call(QuartzRuns runs)
     {
         var merged = new JobDataMap((IDictionary<string, object?>)Bundle.JobDetail.JobDataMap);
@@ -79,25 +81,25 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
             JobId = QuartzJobCall.IdOf(Bundle.JobDetail.Key, Id),
             Store = () => runs.Id,
             WasStartedBefore = () => WasStartedBefore,
-            MayWaitInQueue = WasHeld || WaitedByOurs,
-            Address = _ => runs.Id is { } store ? new(store, Name, Queue: "") { Job = Bundle.JobDetail.Key.ToString(), IsNew = !WasHeld && !WaitedByOurs } : null,
+            MayWaitInQueue = WasHeld || WasAddedByJobLocks,
+            Address = _ => runs.Id is { } store ? new(store, Name, Queue: "") { Job = Bundle.JobDetail.Key.ToString(), IsNew = !WasHeld && !WasAddedByJobLocks } : null,
         };
     }
 
-    /// <summary>The run of a stand-in sees its own trigger, with the times and the data of its own firing.</summary>
-    private static async ValueTask<TriggerFiredBundle> ShownAsync(TriggerFiredBundle fired, StandIn standIn, int attempt, IJobStore store, CancellationToken stop)
+    /// <summary>The bundle for the run of a stand-in: it shows the run's own trigger, with the times and the data of this firing.</summary>
+    private static async ValueTask<TriggerFiredBundle> BundleOfOriginAsync(TriggerFiredBundle fired, StandIn standIn, int attempt, IJobStore store, CancellationToken stop)
     {
         var stored = fired.Trigger;
-        var (own, calendar) = await FindAsync(stored, standIn, store, stop).ConfigureAwait(false);
-        own.Key = standIn.Origin;
-        own.FireInstanceId = stored.FireInstanceId;
-        own.JobDataMap = Waiting.StandIn.Without(stored.JobDataMap);
-        own.RetryAttempt = attempt;
-        own.PreviousFireTimeUtc = standIn.Due;
-        own.NextFireTimeUtc = standIn.Next;
+        var (origin, calendar) = await FindOriginAsync(stored, standIn, store, stop).ConfigureAwait(false);
+        origin.Key = standIn.Origin;
+        origin.FireInstanceId = stored.FireInstanceId;
+        origin.JobDataMap = Waiting.StandIn.WithoutOwnEntries(stored.JobDataMap);
+        origin.RetryAttempt = attempt;
+        origin.PreviousFireTimeUtc = standIn.Due;
+        origin.NextFireTimeUtc = standIn.Next;
         return fired with
         {
-            Trigger = own,
+            Trigger = origin,
             Calendar = calendar,
             ScheduledFireTimeUtc = standIn.Due,
             PreviousFireTimeUtc = standIn.Previous,
@@ -105,17 +107,17 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
         };
     }
 
-    /// <summary>The run's own trigger may be gone by now, and a store that gives no answer must not cost the run.</summary>
-    private static async ValueTask<(IOperableTrigger Own, ICalendar? Calendar)> FindAsync(IOperableTrigger stored, StandIn standIn, IJobStore store, CancellationToken stop)
+    /// <summary>Finds the run's own trigger and its calendar. If the trigger is deleted or the store cannot be asked, the run sees the stand-in.</summary>
+    private static async ValueTask<(IOperableTrigger Origin, ICalendar? Calendar)> FindOriginAsync(IOperableTrigger stored, StandIn standIn, IJobStore store, CancellationToken stop)
     {
         try
         {
-            if (await store.GetTrigger(standIn.Origin, stop).ConfigureAwait(false) is { } own)
-                return (own, own.CalendarName is { } name ? await store.GetCalendar(name, stop).ConfigureAwait(false) : null);
+            if (await store.GetTrigger(standIn.Origin, stop).ConfigureAwait(false) is { } origin)
+                return (origin, origin.CalendarName is { } name ? await store.GetCalendar(name, stop).ConfigureAwait(false) : null);
         }
         catch (Exception)
         {
-            // It is shown as its stand-in then.
+            // The run must not be lost because of this, so it sees the stand-in.
         }
 
         return ((IOperableTrigger)stored.Clone(), null);

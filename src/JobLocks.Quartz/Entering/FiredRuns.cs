@@ -10,18 +10,18 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// Asks the gate for the runs that the job store has just fired, before anything else in Quartz hears of them. A run that has to wait goes back into
-/// the store in the background: no listener, no job instance and no worker is troubled. Thread-safe.
+/// Asks the gate about the runs that the job store has just fired, before any listener of Quartz is called. A run that has to wait is put back into
+/// the store in the background, without a listener call, a job instance or a worker. Thread-safe.
 /// </summary>
 internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, Resumption resumption, LastFirings last, RunningLocks running, IJobStore store, ILogger log)
 {
     private static readonly TimeSpan LongestPark = TimeSpan.FromSeconds(5);
 
-    private readonly ConcurrentDictionary<string, FiredRun> _onTheirWay = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, FiredRun> _tracked = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<Task, bool> _background = new();
     private readonly AnswerPatience _patience = new();
 
-    /// <summary>Replaces the results of runs that may not begin now. A shutdown waits for it.</summary>
+    /// <summary>Replaces the results of runs that must not begin now. A shutdown waits until this is done.</summary>
     public async ValueTask DecideAsync(List<TriggerFiredResult> results)
     {
         if (results.Count == 0) return;
@@ -39,16 +39,16 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
     }
 
-    /// <summary>The firing is over, however it ended: the store is told of the run's own trigger, and then the lock is released.</summary>
+    /// <summary>Handles the end of a firing: first writes the end to the store, for the run's own trigger, then releases the lock.</summary>
     public async ValueTask EndAsync(TriggeredJobCompleteContext ended, CancellationToken stop)
     {
         var id = ended.Trigger.FireInstanceId ?? "";
-        _onTheirWay.TryRemove(id, out var run);
+        _tracked.TryRemove(id, out var run);
         last.Forget(id);
-        last.OtherEnds(ended);
+        last.NoteEnd(ended);
         try
         {
-            await store.FiringComplete(await ToldAsync(running.IsRefused(id) ? WithoutData(ended) : Forgetting(ended, run), run, stop).ConfigureAwait(false), stop).ConfigureAwait(false);
+            await store.FiringComplete(await PrepareEndAsync(running.IsRefused(id) ? NotPersisting(ended) : WithoutMark(ended, run), run, stop).ConfigureAwait(false), stop).ConfigureAwait(false);
             if (run is not null) await resumption.AfterAsync(run, ended).ConfigureAwait(false);
         }
         finally
@@ -58,14 +58,14 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
     }
 
-    /// <summary>The firing as its run is to be seen: that of a stand-in has the run's own trigger.</summary>
-    public FireInstance Shown(FireInstance firing) =>
-        _onTheirWay.TryGetValue(firing.FireInstanceId, out var run) && (run.WasHeld || run.StandIn is not null) ? firing with { TriggerKey = run.Bundle.Trigger.Key, ScheduledFireTimeUtc = run.Due } : firing;
+    /// <summary>The firing as the application sees it: the firing of a stand-in shows the run's own trigger.</summary>
+    public FireInstance AsApplicationSees(FireInstance firing) =>
+        _tracked.TryGetValue(firing.FireInstanceId, out var run) && (run.WasHeld || run.StandIn is not null) ? firing with { TriggerKey = run.Bundle.Trigger.Key, ScheduledFireTimeUtc = run.Due } : firing;
 
-    /// <summary>Whether a run of this trigger is under way by a stand-in.</summary>
-    public bool Runs(TriggerKey own) => _onTheirWay.Values.Any(run => run.StandIn is { } standIn && standIn.Origin.Equals(own));
+    /// <summary>Whether a run of this trigger was fired by a stand-in, and has not ended.</summary>
+    public bool IsRunByStandIn(TriggerKey origin) => _tracked.Values.Any(run => run.StandIn is { } standIn && standIn.Origin.Equals(origin));
 
-    /// <summary>Waits until every run that has to wait is in the store.</summary>
+    /// <summary>Waits until every run that was put back is in the store.</summary>
     public async Task DrainAsync()
     {
         while (_background.Keys.ToArray() is { Length: > 0 } pending) await Task.WhenAll(pending).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -73,7 +73,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
 
     private async ValueTask DecideEachAsync(List<TriggerFiredResult> results)
     {
-        List<(int Index, FiredRun Run, JobCall Call, Task<Admission> Asked)>? asked = null;
+        List<(int Index, FiredRun Run, JobCall Call, Task<Admission> Answer)>? requests = null;
         for (var i = 0; i < results.Count; i++)
         {
             if (results[i].TriggerFiredBundle is not { } bundle) continue;
@@ -81,27 +81,27 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
             runs.Threads.Begin(bundle.Trigger.FireInstanceId ?? "");
             var run = await FiredRun.OfAsync(bundle, store, CancellationToken.None).ConfigureAwait(false);
             if (run.Bundle != bundle) results[i] = TriggerFiredResult.Fired(run.Bundle);
-            if (run.WasHeld || run.StandIn is not null || run.Attempt > 0) _onTheirWay[run.Id] = run;
+            if (run.WasHeld || run.StandIn is not null || run.Attempt > 0) _tracked[run.Id] = run;
             await last.WatchAsync(run).ConfigureAwait(false);
-            if (await MustNotComeAsync(run).ConfigureAwait(false)) results[i] = TriggerFiredResult.Declined;
-            else if (TryCall(run, out var call)) (asked ??= []).Add((i, run, call, AskAsync(call)));
+            if (await MustNotStartAsync(run).ConfigureAwait(false)) results[i] = TriggerFiredResult.Declined;
+            else if (TryCall(run, out var call)) (requests ??= []).Add((i, run, call, AskAsync(call)));
         }
 
-        if (asked is null) return;
+        if (requests is null) return;
 
-        await AnsweredAsync(Task.WhenAll(asked.Select(static one => one.Asked))).ConfigureAwait(false);
-        foreach (var (i, run, call, answer) in asked) results[i] = await ResultAsync(run, call, answer).ConfigureAwait(false);
+        await WaitForAnswersAsync(Task.WhenAll(requests.Select(static request => request.Answer))).ConfigureAwait(false);
+        foreach (var (i, run, call, answer) in requests) results[i] = await ResultAsync(run, call, answer).ConfigureAwait(false);
     }
 
-    /// <summary>What the store is told of an end. A store that cannot be asked waits with the end itself until it can be told.</summary>
-    private async ValueTask<TriggeredJobCompleteContext> ToldAsync(TriggeredJobCompleteContext ended, FiredRun? run, CancellationToken stop)
+    /// <summary>Prepares the trigger for the end, and returns what to write. If the store cannot be asked, the end is unchanged; its write waits until the store is reachable.</summary>
+    private async ValueTask<TriggeredJobCompleteContext> PrepareEndAsync(TriggeredJobCompleteContext ended, FiredRun? run, CancellationToken stop)
     {
         if (run is null) return ended;
 
         try
         {
             await resumption.BeforeAsync(run, ended).ConfigureAwait(false);
-            return await store.BesideHeldAsync(ended, run, stop).ConfigureAwait(false);
+            return await store.KeepMarkOfHeldAsync(ended, run, stop).ConfigureAwait(false);
         }
         catch (Exception broken) when (!stop.IsCancellationRequested)
         {
@@ -110,7 +110,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
     }
 
-    private static TriggeredJobCompleteContext WithoutData(TriggeredJobCompleteContext refused) => new()
+    private static TriggeredJobCompleteContext NotPersisting(TriggeredJobCompleteContext refused) => new()
     {
         Trigger = refused.Trigger,
         JobDetail = FiredRun.NotPersisting(refused.JobDetail),
@@ -119,10 +119,10 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         Exception = refused.Exception,
     };
 
-    /// <summary>A trigger that fires nothing beside its own run has kept our mark until now.</summary>
-    private static TriggeredJobCompleteContext Forgetting(TriggeredJobCompleteContext ended, FiredRun? run)
+    /// <summary>Clears the mark of the trigger in the end, if the trigger does not fire beside its own run. It has kept the mark until now.</summary>
+    private static TriggeredJobCompleteContext WithoutMark(TriggeredJobCompleteContext ended, FiredRun? run)
     {
-        if (run is { WasHeld: true, StandIn: null } && Resumption.ResumesAtEnd(run) && ended.Instruction != SchedulerInstruction.RetryTrigger) HeldTrigger.ForgetAtEnd(ended.Trigger);
+        if (run is { WasHeld: true, StandIn: null } && Resumption.ResumesAtEnd(run) && ended.Instruction != SchedulerInstruction.RetryTrigger) HeldTrigger.ClearMarkAtEnd(ended.Trigger);
         return ended;
     }
 
@@ -134,7 +134,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
         catch (Exception broken)
         {
-            // No run ever starts under a wrong name, and no other firing of the same batch is to suffer.
+            // A run never executes under a wrong lock name. Other firings of the same batch must not be affected.
             running.Refuse(run.Id, broken);
             call = null;
             return false;
@@ -152,13 +152,13 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
         catch (Exception broken) when (broken is not JobLockRuleException)
         {
-            // No lock, no run; and no answer is no reason to drop the run.
+            // A run never executes without its lock, but an error is no reason to drop it.
             log.Broke(call.JobId, broken);
             return QuartzJobCall.NoAnswer(call, broken);
         }
     }
 
-    private async ValueTask AnsweredAsync(Task all)
+    private async ValueTask WaitForAnswersAsync(Task all)
     {
         try
         {
@@ -170,13 +170,13 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
         catch (JobLockRuleException)
         {
-            // Each answer is looked at by itself.
+            // ResultAsync evaluates each answer, and its exception.
         }
     }
 
     private async ValueTask<TriggerFiredResult> ResultAsync(FiredRun run, JobCall call, Task<Admission> answer)
     {
-        if (!answer.IsCompleted) return await DeclineAsync(run, AnsweredLateAsync(run, call, answer)).ConfigureAwait(false);
+        if (!answer.IsCompleted) return await DeclineAsync(run, HandleLateAnswerAsync(run, call, answer)).ConfigureAwait(false);
 
         try
         {
@@ -202,15 +202,15 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
         catch (Exception broken)
         {
-            // The store failed between the lock and the run. What it has fired already must not be lost with this one.
+            // The store failed after the lock was acquired. The exception must not reach Quartz, or the other runs that the store has fired would be lost.
             log.Broke(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), broken);
             running.Forget(run.Id);
             return await DeclineAsync(run, putBack.RetryAsync(run, TimeSpan.FromSeconds(1), broken.Message)).ConfigureAwait(false);
         }
     }
 
-    /// <summary>The scheduler has gone on without the run: it is put back, where it was in the wait queue, and gives back the locks that came too late.</summary>
-    private async Task AnsweredLateAsync(FiredRun run, JobCall call, Task<Admission> answer)
+    /// <summary>Handles an answer after the scheduler has gone on without the run: puts the run back, at its position in the wait queue if it had one, and releases its locks.</summary>
+    private async Task HandleLateAnswerAsync(FiredRun run, JobCall call, Task<Admission> answer)
     {
         Admission admission;
         try
@@ -219,7 +219,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
         catch (JobLockRuleException)
         {
-            // Said once more when it is fired again, where it can fail.
+            // The rule is checked again at the next firing, where the run can fail.
             await putBack.RetryAsync(run, TimeSpan.Zero, "The lock server was slow to answer.").ConfigureAwait(false);
             return;
         }
@@ -235,7 +235,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
             if (late is not null && gate.WaitAgain(call, late) is { } waits)
             {
                 var parked = putBack.ParkAsync(run, waits);
-                // The release wakes it. A store that cannot be reached must not hold up the others.
+                // The run must be parked before the release, which wakes it. If the store cannot be reached, the lock is released anyway, so that other runs can continue.
                 await Task.WhenAny(parked, Task.Delay(LongestPark)).ConfigureAwait(false);
                 late.Dispose();
                 await parked.ConfigureAwait(false);
@@ -255,17 +255,17 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
 
     private async ValueTask<TriggerFiredResult> DeclineAsync(FiredRun run, Task putBackTask)
     {
-        Leave(run, putBackTask);
+        DeclineInBackground(run, putBackTask);
         await resumption.InterruptSupersededAsync(run).ConfigureAwait(false);
         return TriggerFiredResult.Declined;
     }
 
-    /// <summary>Asked before the locks. A store that gives no answer is no reason to drop the run.</summary>
-    private async ValueTask<bool> MustNotComeAsync(FiredRun run)
+    /// <summary>Whether the firing must not begin because of its trigger. Checked before locks are requested. An error is no reason to drop the run.</summary>
+    private async ValueTask<bool> MustNotStartAsync(FiredRun run)
     {
         try
         {
-            return await IsOverAsync(run).ConfigureAwait(false) || await IsHeldBackAsync(run).ConfigureAwait(false);
+            return await HasTriggerEndedAsync(run).ConfigureAwait(false) || await IsPausedAsync(run).ConfigureAwait(false);
         }
         catch (Exception broken)
         {
@@ -274,31 +274,31 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
     }
 
-    private async ValueTask<bool> IsOverAsync(FiredRun run)
+    private async ValueTask<bool> HasTriggerEndedAsync(FiredRun run)
     {
         if (!run.WasHeld && run.StandIn is null) return false;
-        if (await runs.EndOfAsync(run.Stored, CancellationToken.None).ConfigureAwait(false) is not { } because) return false;
+        if (await runs.EndOfAsync(run.Stored, CancellationToken.None).ConfigureAwait(false) is not { } reason) return false;
 
-        log.Over(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), because);
-        Leave(run, resumption.EndAsync(run));
+        log.Over(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), reason);
+        DeclineInBackground(run, resumption.EndAsync(run));
         return true;
     }
 
-    private async ValueTask<bool> IsHeldBackAsync(FiredRun run)
+    private async ValueTask<bool> IsPausedAsync(FiredRun run)
     {
         if (!await runs.IsPausedAsync(run.StandIn, CancellationToken.None).ConfigureAwait(false)) return false;
 
-        Leave(run, putBack.RetryAsync(run, TimeSpan.FromSeconds(1), "Its trigger is paused."));
+        DeclineInBackground(run, putBack.RetryAsync(run, TimeSpan.FromSeconds(1), "Its trigger is paused."));
         return true;
     }
 
-    /// <summary>The run does not begin now: the store is told in the background.</summary>
-    private void Leave(FiredRun run, Task told)
+    /// <summary>Ends the firing without its run. The store is updated in the background.</summary>
+    private void DeclineInBackground(FiredRun run, Task storeUpdate)
     {
-        _onTheirWay.TryRemove(run.Id, out _);
+        _tracked.TryRemove(run.Id, out _);
         runs.Threads.End(run.Id);
-        _background.TryAdd(told, true);
-        _ = told.ContinueWith(
+        _background.TryAdd(storeUpdate, true);
+        _ = storeUpdate.ContinueWith(
             done =>
             {
                 last.Forget(run.Id);

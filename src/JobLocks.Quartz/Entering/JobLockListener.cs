@@ -6,16 +6,16 @@ using Quartz;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// One object of one scheduler in four roles: the trigger listener keeps refused runs from happening, for only it may veto; the middleware surrounds the
-/// run; the job listener and the scheduler listener release on the paths that never reach the middleware. No member but the middleware lets an exception
-/// out: Quartz would leave the other listeners unasked and drop the run.
+/// One listener object for each scheduler, with four roles. The trigger listener vetoes refused runs, because only a trigger listener can veto. The middleware surrounds
+/// the run. The job listener and the scheduler listener release locks on the paths that never reach the middleware. Only the middleware may throw: after an exception
+/// of a listener, Quartz does not call the other listeners, and drops the run.
 /// </summary>
-/// <param name="gate">Decides.</param>
-/// <param name="running">What was decided.</param>
-/// <param name="log">Where it is said.</param>
-/// <param name="storesRuns">The runs of the scheduler's store that wait.</param>
-/// <param name="vetoed">Decides at the veto, where the store of the scheduler has not done so; null where it has.</param>
-internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogger<JobLockListener> log, Func<IScheduler, QuartzRuns> storesRuns, VetoedRuns? vetoed)
+/// <param name="gate">Decides whether a run may begin.</param>
+/// <param name="running">The decisions for the firings of the scheduler.</param>
+/// <param name="log">The log.</param>
+/// <param name="createRuns">Creates the run store for the scheduler's job store.</param>
+/// <param name="vetoed">Decides at the veto, for a scheduler that was built without JobLocks; null if <see cref="LockingJobStore"/> has decided before.</param>
+internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogger<JobLockListener> log, Func<IScheduler, QuartzRuns> createRuns, VetoedRuns? vetoed)
     : ITriggerListener, IJobListener, ISchedulerListener, IJobExecutionMiddleware
 {
     public const string Name = "JobLocks";
@@ -30,7 +30,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
 
     string ISchedulerListener.Name => Name;
 
-    /// <summary>True keeps the run from happening. Asked again by an immediate refire, whose lock is held all the time.</summary>
+    /// <summary>True vetoes the run. An immediate refire calls this again, while its lock is still held.</summary>
     async ValueTask<bool> ITriggerListener.VetoJobExecution(ITrigger trigger, IJobExecutionContext context, CancellationToken cancellationToken)
     {
         if (vetoed is null) return running.IsRefused(context.FireInstanceId) && running.FailureOf(context.FireInstanceId) is null;
@@ -38,7 +38,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
         return await vetoed.IsVetoedAsync(context, await ServeAsync(context.Scheduler).ConfigureAwait(false)).ConfigureAwait(false);
     }
 
-    /// <summary>From here on the scheduler can interrupt the run.</summary>
+    /// <summary>From this call on, the scheduler can interrupt the run.</summary>
     ValueTask IJobListener.JobToBeExecuted(IJobExecutionContext context, CancellationToken cancellationToken)
     {
         _runs?.Threads.Begin(context.FireInstanceId);
@@ -46,7 +46,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
         return default;
     }
 
-    /// <summary>Surrounds the job. A middleware around this one may call it twice in one firing: each time the lock is held or taken.</summary>
+    /// <summary>Surrounds the job. An outer middleware may call this twice in one firing. Each call ensures that the lock is held.</summary>
     async ValueTask IJobExecutionMiddleware.Invoke(IJobExecutionContext context, JobExecutionDelegate next, CancellationToken cancellationToken)
     {
         if (running.FailureOf(context.FireInstanceId) is { } refused) throw refused;
@@ -66,7 +66,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
         }
         catch (OperationCanceledException stopped) when (handle is { Lost.IsCancellationRequested: true })
         {
-            // A cancelled run counts as done for Quartz. This one is not done, and a retry policy may have it run again.
+            // Quartz considers a cancelled run complete. This run is not complete: with the exception, a retry policy can run it again.
             throw new JobExecutionException($"The run was stopped. {handle.LostReason}", stopped);
         }
         finally
@@ -75,7 +75,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
         }
     }
 
-    /// <summary>Another listener vetoed a run that was admitted.</summary>
+    /// <summary>Another listener vetoed an admitted run.</summary>
     ValueTask IJobListener.JobExecutionVetoed(IJobExecutionContext context, CancellationToken cancellationToken)
     {
         running.Release(context.FireInstanceId);
@@ -89,7 +89,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
         return default;
     }
 
-    /// <summary>A listener threw, and the run does not happen: nothing else is told.</summary>
+    /// <summary>A listener threw, and the run does not execute. Quartz makes no other call for it.</summary>
     ValueTask ISchedulerListener.SchedulerError(IScheduler scheduler, SchedulerErrorContext errorContext, CancellationToken cancellationToken)
     {
         _runs?.Threads.End(errorContext.FireInstanceId);
@@ -97,7 +97,9 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
         return default;
     }
 
-    /// <summary>Quartz logs what a listener throws here and goes on, so this can only tell. Jobs known at start-up are checked by <see cref="StartupCheck"/>.</summary>
+    /// <summary>
+    /// Quartz logs an exception that is thrown here and continues, so an invalid rule is only logged. <see cref="StartupCheck"/> checks the jobs that exist at startup.
+    /// </summary>
     ValueTask ISchedulerListener.JobAdded(IScheduler scheduler, IJobDetail jobDetail, CancellationToken cancellationToken)
     {
         try
@@ -115,17 +117,17 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
     async ValueTask ISchedulerListener.JobScheduled(IScheduler scheduler, ITrigger trigger, CancellationToken cancellationToken)
     {
         if (_continuations is not null && trigger.Continuation.Parent is { } parent) await _continuations.CheckAsync(scheduler, trigger.Key, parent).ConfigureAwait(false);
-        if (JobLockHandle.Current is not null && !StandIn.Is(trigger.Key)) await MadeAsync(scheduler, trigger).ConfigureAwait(false);
+        if (JobLockHandle.Current is not null && !StandIn.Is(trigger.Key)) await CheckSelfWaitAsync(scheduler, trigger).ConfigureAwait(false);
     }
 
-    /// <summary>From here on, this node sees to the runs of its store that wait.</summary>
+    /// <summary>From this call on, this node wakes the waiting runs of its store.</summary>
     async ValueTask ISchedulerListener.SchedulerStarted(IScheduler scheduler, CancellationToken cancellationToken)
     {
         gate.Serve(await ServeAsync(scheduler).ConfigureAwait(false));
         if (_continuations is not null) await _continuations.CheckAllAsync(scheduler).ConfigureAwait(false);
     }
 
-    /// <summary>Others see to them meanwhile.</summary>
+    /// <summary>Makes the wait queue check this node again: in standby it starts no runs, and other nodes wake them.</summary>
     ValueTask ISchedulerListener.SchedulerInStandbyMode(IScheduler scheduler, CancellationToken cancellationToken)
     {
         if (_runs is { } runs) gate.Serve(runs);
@@ -138,18 +140,18 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
         return default;
     }
 
-    /// <summary>A job whose data the store has still to write keeps its lock until then, where the store is ours to watch.</summary>
+    /// <summary>Releases the locks of a run. With <see cref="LockingJobStore"/>, a job whose data are still to be stored keeps its locks until then.</summary>
     private void Release(IJobExecutionContext context)
     {
         if (vetoed is null && context.JobDetail.PersistJobDataAfterExecution) return;
 
-        // Before others are woken: this thread may take the next run.
+        // Counts the thread as free before the release wakes other runs: this thread may take the next one.
         _runs?.Threads.End(context.FireInstanceId);
         running.Release(context.FireInstanceId);
     }
 
-    /// <summary>A job that is to run later is meant to.</summary>
-    private async ValueTask MadeAsync(IScheduler scheduler, ITrigger trigger)
+    /// <summary>Reports a job that was scheduled by a run, for the detection of self-waits. A job that is scheduled for much later is no self-wait.</summary>
+    private async ValueTask CheckSelfWaitAsync(IScheduler scheduler, ITrigger trigger)
     {
         try
         {
@@ -160,7 +162,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
         }
         catch (Exception unknown)
         {
-            // Only a hint would have come of it. What is wrong with the job, its run will say.
+            // The check only produces a hint, so an error is not important. The run of the job reports what is wrong with it.
             log.CannotLookAtMade(trigger.JobKey.ToString(), unknown);
         }
     }
@@ -169,7 +171,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
     {
         if (_runs is { Id: not null } known) return known;
 
-        var runs = _runs ??= storesRuns(scheduler);
+        var runs = _runs ??= createRuns(scheduler);
         runs.Scheduler = scheduler;
         try
         {
@@ -178,7 +180,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
         }
         catch (Exception broken)
         {
-            // It is tried again; meanwhile runs that should wait are rescheduled.
+            // The next call tries again. Until then, runs that should wait are rescheduled.
             log.CannotIdentify(scheduler.SchedulerName, broken);
         }
 
@@ -186,7 +188,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
         return runs;
     }
 
-    /// <summary>Returns at once, and needs no thread of the pool: jobs can have taken all of them.</summary>
+    /// <summary>Interrupts a run whose lock is lost. Returns at once, and needs no thread of the pool: jobs can have taken all of them.</summary>
     private void Interrupt(IJobExecutionContext context, JobLockHandle handle) =>
         _ = Task.Factory.StartNew(() => InterruptAsync(context, handle), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 

@@ -4,22 +4,22 @@ using Quartz.Extensibility;
 
 namespace JobLocks.Quartz.Entering;
 
-/// <summary>Has a container put a store before whichever job store was named for a scheduler.</summary>
+/// <summary>Decorates the job store of a scheduler in a container, whichever store was registered.</summary>
 internal static class JobStoreRegistration
 {
-    /// <summary>Replaces the store that is registered, or the one in memory where none is, by what <paramref name="decorate"/> makes of it.</summary>
+    /// <summary>Replaces the registered store by the result of <paramref name="decorate"/>. Registers the store in memory first if there is none.</summary>
     public static void Decorate(IQuartzBuilder quartz, Func<IJobStore, IServiceProvider, IJobStore> decorate)
     {
         var services = quartz.Services;
-        // The default scheduler's parts have no key.
+        // The services of the default scheduler have no key.
         object? key = quartz.SchedulerName.Length > 0 ? quartz.SchedulerName : null;
         if (IndexOf(services, key) < 0) quartz.UseInMemoryStore();
 
-        var at = IndexOf(services, key);
-        var named = services[at];
-        services[at] = key is null
-            ? ServiceDescriptor.Singleton<IJobStore>(provider => decorate(Make(named, provider, key: null), provider))
-            : ServiceDescriptor.KeyedSingleton<IJobStore>(key, (provider, own) => decorate(Make(named, provider, own), provider));
+        var index = IndexOf(services, key);
+        var registered = services[index];
+        services[index] = key is null
+            ? ServiceDescriptor.Singleton<IJobStore>(provider => decorate(Create(registered, provider, key: null), provider))
+            : ServiceDescriptor.KeyedSingleton<IJobStore>(key, (provider, serviceKey) => decorate(Create(registered, provider, serviceKey), provider));
     }
 
     private static int IndexOf(IServiceCollection services, object? key)
@@ -32,15 +32,15 @@ internal static class JobStoreRegistration
         return -1;
     }
 
-    private static IJobStore Make(ServiceDescriptor named, IServiceProvider provider, object? key)
+    private static IJobStore Create(ServiceDescriptor registered, IServiceProvider provider, object? key)
     {
-        if (named.IsKeyedService)
+        if (registered.IsKeyedService)
         {
-            return (IJobStore)(named.KeyedImplementationInstance
-                ?? named.KeyedImplementationFactory?.Invoke(provider, key)
-                ?? ActivatorUtilities.CreateInstance(provider, named.KeyedImplementationType!));
+            return (IJobStore)(registered.KeyedImplementationInstance
+                ?? registered.KeyedImplementationFactory?.Invoke(provider, key)
+                ?? ActivatorUtilities.CreateInstance(provider, registered.KeyedImplementationType!));
         }
 
-        return (IJobStore)(named.ImplementationInstance ?? named.ImplementationFactory?.Invoke(provider) ?? ActivatorUtilities.CreateInstance(provider, named.ImplementationType!));
+        return (IJobStore)(registered.ImplementationInstance ?? registered.ImplementationFactory?.Invoke(provider) ?? ActivatorUtilities.CreateInstance(provider, registered.ImplementationType!));
     }
 }

@@ -5,34 +5,34 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// The last firings of repeating triggers, between the store and their start. A store in memory removes a trigger without a next time when any firing of
-/// it ends, the last one on its way back into the store or not. Thread-safe.
+/// Tracks the last firing of each repeating trigger until it has ended or is back in the store. A store in memory removes a trigger without a next time when any
+/// firing of it ends, even if its last firing is about to be put back. Thread-safe.
 /// </summary>
 internal sealed class LastFirings(IJobStore store)
 {
-    private readonly ConcurrentDictionary<string, FiredRun> _onTheirWay = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, FiredRun> _tracked = new(StringComparer.Ordinal);
 
-    /// <summary>From here on, ends of other firings are noted.</summary>
+    /// <summary>Begins to track a firing: from now on, ends of other firings of its trigger are noted.</summary>
     public async ValueTask WatchAsync(FiredRun run)
     {
         if (store.SupportsPersistence || !run.IsLastOfSeveral) return;
 
-        _onTheirWay[run.Id] = run;
-        // One may have ended before that.
-        if (!await store.Exists(run.Stored.Key, CancellationToken.None).ConfigureAwait(false)) run.IsLeftByOthers = true;
+        _tracked[run.Id] = run;
+        // Another firing may have ended before this call.
+        if (!await store.Exists(run.Stored.Key, CancellationToken.None).ConfigureAwait(false)) run.HasOtherFiringEnded = true;
     }
 
-    /// <summary>A firing is about to end in the store, not because the job has unscheduled its trigger.</summary>
-    public void OtherEnds(TriggeredJobCompleteContext ended)
+    /// <summary>Notes that a firing is about to end in the store. Ends in which the job has unscheduled its trigger do not count.</summary>
+    public void NoteEnd(TriggeredJobCompleteContext ended)
     {
-        if (_onTheirWay.IsEmpty || ended.Instruction is not (SchedulerInstruction.NoInstruction or SchedulerInstruction.DeleteTrigger)) return;
+        if (_tracked.IsEmpty || ended.Instruction is not (SchedulerInstruction.NoInstruction or SchedulerInstruction.DeleteTrigger)) return;
 
-        foreach (var (id, run) in _onTheirWay)
+        foreach (var (id, run) in _tracked)
         {
-            if (run.Stored.Key.Equals(ended.Trigger.Key) && !string.Equals(id, ended.Trigger.FireInstanceId, StringComparison.Ordinal)) run.IsLeftByOthers = true;
+            if (run.Stored.Key.Equals(ended.Trigger.Key) && !string.Equals(id, ended.Trigger.FireInstanceId, StringComparison.Ordinal)) run.HasOtherFiringEnded = true;
         }
     }
 
-    /// <summary>The firing has ended, or its run is in the store again.</summary>
-    public void Forget(string fireInstanceId) => _onTheirWay.TryRemove(fireInstanceId, out _);
+    /// <summary>Ends the tracking: the firing has ended, or it is in the store again.</summary>
+    public void Forget(string fireInstanceId) => _tracked.TryRemove(fireInstanceId, out _);
 }

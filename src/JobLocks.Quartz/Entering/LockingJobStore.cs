@@ -6,12 +6,12 @@ using Quartz.Impl;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// Stands before the job store of a scheduler. What the store fires asks for its locks here, before any listener hears of it; what ends gives them back
-/// here, after the store has written the end; and a trigger whose firing waits is shown as it would be without us.
+/// Decorates the job store of a scheduler. Locks of a fired run are requested here, before any listener is called. They are released here, after the store
+/// has written the end of the run. A trigger whose firing waits is shown as it would be without JobLocks.
 /// </summary>
 internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, CancellationTokenSource closing) : DelegatingJobStore(store)
 {
-    // A store that is away must not hold up a shutdown for longer: what is under way is cancelled then, and has a second for a last try.
+    // An unreachable store must not delay a shutdown for longer. After 4 s the running operations are cancelled, and have one second for a last try.
     private static readonly TimeSpan LongestTry = TimeSpan.FromSeconds(4);
     private static readonly TimeSpan LongestDrain = TimeSpan.FromSeconds(5);
 
@@ -37,25 +37,25 @@ internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, Ca
     public override async ValueTask Shutdown(CancellationToken cancellationToken = default)
     {
         closing.CancelAfter(LongestTry);
-        // A store that is away goes on trying until it is told to shut down.
+        // An unreachable store repeats its operations until its own shutdown is called.
         if (fired.IsValueCreated) await Task.WhenAny(fired.Value.DrainAsync(), Task.Delay(LongestDrain, CancellationToken.None)).ConfigureAwait(false);
         await base.Shutdown(cancellationToken).ConfigureAwait(false);
     }
 
     public override async ValueTask<IOperableTrigger?> GetTrigger(TriggerKey triggerKey, CancellationToken cancellationToken = default) =>
-        await base.GetTrigger(triggerKey, cancellationToken).ConfigureAwait(false) is { } trigger ? HeldTrigger.Shown(trigger) : null;
+        await base.GetTrigger(triggerKey, cancellationToken).ConfigureAwait(false) is { } trigger ? HeldTrigger.WithoutMark(trigger) : null;
 
     public override async ValueTask<List<IOperableTrigger>> GetTriggers(IReadOnlyCollection<TriggerKey> triggerKeys, CancellationToken cancellationToken = default) =>
-        (await base.GetTriggers(triggerKeys, cancellationToken).ConfigureAwait(false)).ConvertAll(HeldTrigger.Shown);
+        (await base.GetTriggers(triggerKeys, cancellationToken).ConfigureAwait(false)).ConvertAll(HeldTrigger.WithoutMark);
 
     public override async ValueTask<List<IOperableTrigger>> GetTriggersForJob(JobKey jobKey, CancellationToken cancellationToken = default) =>
-        (await base.GetTriggersForJob(jobKey, cancellationToken).ConfigureAwait(false)).Where(static trigger => !StandIn.Is(trigger.Key)).Select(HeldTrigger.Shown).ToList();
+        (await base.GetTriggersForJob(jobKey, cancellationToken).ConfigureAwait(false)).Where(static trigger => !StandIn.Is(trigger.Key)).Select(HeldTrigger.WithoutMark).ToList();
 
-    // Stand-ins are no triggers of the application. Whoever asks for their group sees them.
+    // Stand-ins are hidden, because they are not triggers of the application. A query for their group returns them.
     public override async ValueTask<PagedResult<TriggerHeader>> QueryTriggers(TriggerQuery query, CancellationToken cancellationToken = default)
     {
         var found = await base.QueryTriggers(query, cancellationToken).ConfigureAwait(false);
-        return AsksForStandIns(query.Group) ? found : found with { Items = found.Items.Where(static header => !StandIn.Is(header.Key)).Select(Shown).ToList() };
+        return AsksForStandIns(query.Group) ? found : found with { Items = found.Items.Where(static header => !StandIn.Is(header.Key)).Select(AsApplicationSees).ToList() };
     }
 
     public override async ValueTask<PagedResult<TriggerGroup>> QueryTriggerGroups(TriggerGroupQuery query, CancellationToken cancellationToken = default)
@@ -65,34 +65,34 @@ internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, Ca
     }
 
     public override async ValueTask<TriggerState> GetTriggerState(TriggerKey triggerKey, CancellationToken cancellationToken = default) =>
-        Shown(triggerKey, await base.GetTriggerState(triggerKey, cancellationToken).ConfigureAwait(false));
+        StateOf(triggerKey, await base.GetTriggerState(triggerKey, cancellationToken).ConfigureAwait(false));
 
     public override async ValueTask<PagedResult<FireInstance>> QueryFireInstances(FireInstanceQuery query, CancellationToken cancellationToken = default)
     {
         var found = await base.QueryFireInstances(query, cancellationToken).ConfigureAwait(false);
-        return fired.IsValueCreated ? found with { Items = found.Items.Select(fired.Value.Shown).ToList() } : found;
+        return fired.IsValueCreated ? found with { Items = found.Items.Select(fired.Value.AsApplicationSees).ToList() } : found;
     }
 
-    // A firing that has not begun goes with its trigger, also where a stand-in waits for it.
+    // A firing that has not begun is deleted with its trigger, even if a stand-in waits for it.
     public override async ValueTask<bool> DeleteTrigger(TriggerKey triggerKey, CancellationToken cancellationToken = default)
     {
-        var isGone = await base.DeleteTrigger(triggerKey, cancellationToken).ConfigureAwait(false);
-        if (isGone) await DeleteStandInsAsync(triggerKey, cancellationToken).ConfigureAwait(false);
-        return isGone;
+        var isDeleted = await base.DeleteTrigger(triggerKey, cancellationToken).ConfigureAwait(false);
+        if (isDeleted) await DeleteStandInsAsync(triggerKey, cancellationToken).ConfigureAwait(false);
+        return isDeleted;
     }
 
     public override async ValueTask<List<TriggerKey>> DeleteTriggers(IReadOnlyCollection<TriggerKey> triggerKeys, CancellationToken cancellationToken = default)
     {
-        var gone = await base.DeleteTriggers(triggerKeys, cancellationToken).ConfigureAwait(false);
-        foreach (var key in gone) await DeleteStandInsAsync(key, cancellationToken).ConfigureAwait(false);
-        return gone;
+        var deleted = await base.DeleteTriggers(triggerKeys, cancellationToken).ConfigureAwait(false);
+        foreach (var key in deleted) await DeleteStandInsAsync(key, cancellationToken).ConfigureAwait(false);
+        return deleted;
     }
 
     public override async ValueTask<List<TriggerKey>> DeleteTriggers(GroupMatcher<TriggerKey> matcher, CancellationToken cancellationToken = default)
     {
-        var gone = await base.DeleteTriggers(matcher, cancellationToken).ConfigureAwait(false);
-        foreach (var key in gone) await DeleteStandInsAsync(key, cancellationToken).ConfigureAwait(false);
-        return gone;
+        var deleted = await base.DeleteTriggers(matcher, cancellationToken).ConfigureAwait(false);
+        foreach (var key in deleted) await DeleteStandInsAsync(key, cancellationToken).ConfigureAwait(false);
+        return deleted;
     }
 
     public override async ValueTask<bool> ReplaceTrigger(TriggerKey triggerKey, IOperableTrigger trigger, CancellationToken cancellationToken = default)
@@ -102,7 +102,7 @@ internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, Ca
         return isReplaced;
     }
 
-    // A firing that waits by a stand-in is resumed with its trigger, though everything was paused. A job or all of them resume theirs by themselves.
+    // Resuming a trigger also resumes its stand-ins, which PauseAll has paused. Resuming a job or everything already includes the stand-ins.
     public override async ValueTask<bool> ResumeTrigger(TriggerKey triggerKey, CancellationToken cancellationToken = default)
     {
         var isResumed = await base.ResumeTrigger(triggerKey, cancellationToken).ConfigureAwait(false);
@@ -126,11 +126,11 @@ internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, Ca
 
     private static bool AsksForStandIns(GroupMatcher<TriggerKey>? group) => string.Equals(group?.CompareToValue, StandIn.Group, StringComparison.Ordinal);
 
-    private TriggerHeader Shown(TriggerHeader header) => Shown(header.Key, header.State) is var state && state == header.State ? header : header with { State = state };
+    private TriggerHeader AsApplicationSees(TriggerHeader header) => StateOf(header.Key, header.State) is var state && state == header.State ? header : header with { State = state };
 
-    /// <summary>A trigger whose run is under way by a stand-in has a run under way.</summary>
-    private TriggerState Shown(TriggerKey key, TriggerState state) =>
-        state == TriggerState.Normal && fired.IsValueCreated && fired.Value.Runs(key) ? TriggerState.Executing : state;
+    /// <summary>The state as the application sees it: a trigger whose run was fired by a stand-in is executing.</summary>
+    private TriggerState StateOf(TriggerKey key, TriggerState state) =>
+        state == TriggerState.Normal && fired.IsValueCreated && fired.Value.IsRunByStandIn(key) ? TriggerState.Executing : state;
 
     private async ValueTask DeleteStandInsAsync(TriggerKey origin, CancellationToken stop)
     {
@@ -154,7 +154,7 @@ internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, Ca
         if (paused.Items.Count == 0) return;
 
         var standIns = await InnerJobStore.GetTriggers([.. paused.Items.Select(static header => header.Key)], stop).ConfigureAwait(false);
-        var theirs = standIns.Where(trigger => StandIn.In(trigger.JobDataMap) is { } standIn && isResumed(standIn.Origin)).Select(static trigger => trigger.Key).ToList();
-        if (theirs.Count > 0) await InnerJobStore.ResumeTriggers(theirs, stop).ConfigureAwait(false);
+        var keys = standIns.Where(trigger => StandIn.In(trigger.JobDataMap) is { } standIn && isResumed(standIn.Origin)).Select(static trigger => trigger.Key).ToList();
+        if (keys.Count > 0) await InnerJobStore.ResumeTriggers(keys, stop).ConfigureAwait(false);
     }
 }

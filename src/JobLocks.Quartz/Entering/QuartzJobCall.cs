@@ -8,16 +8,16 @@ using Quartz;
 
 namespace JobLocks.Quartz.Entering;
 
-/// <summary>A firing of Quartz as the gate reads it.</summary>
+/// <summary>Converts a Quartz firing into the <see cref="JobCall"/> of the core.</summary>
 internal static class QuartzJobCall
 {
-    /// <summary>The name under which a template reaches the input of an <see cref="IJob{TInput}"/>.</summary>
+    /// <summary>The argument name of the input of an <see cref="IJob{TInput}"/> in a template.</summary>
     private const string Input = "input";
 
-    /// <summary>The call, or null where no rule asks for a lock.</summary>
+    /// <summary>The call; null if no rule requests a lock.</summary>
     /// <param name="context">The run.</param>
-    /// <param name="runs">Where the run can be parked; null where it cannot.</param>
-    /// <exception cref="JobLockRuleException">A rule cannot work.</exception>
+    /// <param name="runs">The store in which the run can be parked; null if it cannot be parked.</param>
+    /// <exception cref="JobLockRuleException">A rule does not fit the run.</exception>
     public static JobCall? From(IJobExecutionContext context, QuartzRuns? runs)
     {
         if (Of(context.JobDetail, context.Trigger.JobDataMap, context.MergedJobDataMap) is not { } call) return null;
@@ -34,8 +34,8 @@ internal static class QuartzJobCall
         };
     }
 
-    /// <summary>A firing that is only explained.</summary>
-    /// <exception cref="JobLockRuleException">A rule cannot work.</exception>
+    /// <summary>A firing that is only explained, not run.</summary>
+    /// <exception cref="JobLockRuleException">A rule does not fit the firing.</exception>
     public static JobCall? Of(IJobDetail job, JobDataMap triggerData)
     {
         var merged = new JobDataMap((IDictionary<string, object?>)job.JobDataMap);
@@ -43,28 +43,28 @@ internal static class QuartzJobCall
         return Of(job, triggerData, merged);
     }
 
-    /// <summary>How a person finds the run, in one line of a log: the job, and Quartz's own id of this firing of it.</summary>
+    /// <summary>The text that identifies a run in logs: the job, and Quartz's id of the firing.</summary>
     public static string IdOf(IJobExecutionContext context) => IdOf(context.JobDetail.Key, context.FireInstanceId);
 
     /// <inheritdoc cref="IdOf(IJobExecutionContext)"/>
     public static string IdOf(JobKey job, string fireInstanceId) => DisplayText.OneLine($"{job} fired {fireInstanceId}");
 
-    /// <summary>The name under which a run was put back by us, and may stand in the line; null for any other firing.</summary>
+    /// <summary>The name under which JobLocks put the run back, and under which it may have a queue entry; null for any other firing.</summary>
     public static string? ParkedNameOf(IJobExecutionContext context) =>
         string.Equals(context.Trigger.Key.Group, StandIn.Group, StringComparison.Ordinal) ? context.Trigger.Key.Name : null;
 
-    /// <summary>A recovery, a retry, or either of them put back by us.</summary>
+    /// <summary>Whether the run was started before: a recovery, a retry, or one of these that was put back.</summary>
     public static bool WasStartedBefore(IJobExecutionContext context) =>
         context.Recovering || HeldTrigger.AttemptOf(context.Trigger) > 0 || context.Trigger.JobDataMap.ContainsKey(DataKeys.StartedBefore);
 
-    /// <summary>The activity in which a trigger was made, where Quartz has kept it.</summary>
+    /// <summary>The activity in which the trigger was created, if Quartz has stored it.</summary>
     public static ActivityContext? TraceIn(JobDataMap data) =>
         data.TryGetValue(SchedulerConstants.TraceParent, out var parent)
         && ActivityContext.TryParse(parent as string, data.GetValueOrDefault(SchedulerConstants.TraceState) as string, isRemote: true, out var trace)
             ? trace
             : null;
 
-    /// <summary>What becomes of a run whose locks could not be asked for: it is kept.</summary>
+    /// <summary>The refusal of a run whose lock request failed: it is rescheduled.</summary>
     public static Admission.Refused NoAnswer(JobCall call, Exception broken)
     {
         var retryAfter = call.Rules[0].RetryAfter;
@@ -84,11 +84,11 @@ internal static class QuartzJobCall
         return arguments;
     }
 
-    /// <summary>A firing with its data as the job sees them.</summary>
-    /// <exception cref="JobLockRuleException">A rule cannot work.</exception>
+    /// <summary>A firing with the data that the job sees.</summary>
+    /// <exception cref="JobLockRuleException">A rule does not fit the firing.</exception>
     internal static JobCall? Of(IJobDetail detail, JobDataMap triggerData, JobDataMap merged)
     {
-        // A class that this node cannot load is not ours to report: Quartz says it better.
+        // If this node cannot load the class of the job, Quartz reports that better.
         if (!detail.JobType.TryResolve(out var type)) return null;
 
         var job = DeclaredRules.SignatureOf(type, detail.Key);
@@ -107,7 +107,7 @@ internal static class QuartzJobCall
             };
     }
 
-    /// <summary>Quartz keeps the input as JSON in every store. An application may have given it another form, which stays a text.</summary>
+    /// <summary>Quartz stores the input as JSON in every store. Input that an application stored in another format stays text.</summary>
     private static object? AsJson(object? input)
     {
         if (input is not string text) return input;

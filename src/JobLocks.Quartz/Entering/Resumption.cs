@@ -6,21 +6,21 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// What a trigger owes when its waiting firing has its locks at last, and when that run has ended: its schedule goes on as its overlap policy says, and
-/// data that other runs have written meanwhile are read again. Thread-safe.
+/// Lets the schedule of a trigger continue after its firing has waited: when the firing has acquired its locks, and when the run has ended. The schedule continues
+/// as the overlap policy requires, and data that other runs have stored meanwhile are read again. Thread-safe.
 /// </summary>
 internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISchedulerSignaler signaler, Func<IScheduler?> scheduler, TimeProvider clock, ILogger log, CancellationToken closing)
 {
-    // More than that were skipped: listeners hear of the last ones.
+    // The largest number of skipped occurrences of which listeners are notified.
     private const int MostSkipped = 100;
 
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
-    /// <summary>A trigger that the store blocks while its run goes on needs no new time before the run ends.</summary>
+    /// <summary>Whether the schedule continues only when the run ends. Such a trigger fires nothing during the run, so it needs no new time before.</summary>
     public static bool ResumesAtEnd(FiredRun run) =>
         run.Bundle.JobDetail.ConcurrentExecutionDisallowed || HeldTrigger.HasFixedDelay(run.Stored) || run.Stored.OverlapPolicy == OverlapPolicy.BufferOne;
 
-    /// <summary>The run may begin. Its locks are held: what it is given now stays true.</summary>
+    /// <summary>Prepares an admitted run. Its locks are held, so the data that it gets here stay valid.</summary>
     public async ValueTask<TriggerFiredBundle> AdmittedAsync(FiredRun run)
     {
         var bundle = run.Bundle;
@@ -30,22 +30,22 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         if (run is not { WasHeld: true, StandIn: null }) return bundle;
         if (!ResumesAtEnd(run) && run.Stored.GetFireTimeAfter(run.Due) is not null) return await ResumeAsync(run, bundle).ConfigureAwait(false);
 
-        // While the run goes on, its trigger is shown as any other, and another node that finds it fires its next occurrence.
-        if (run.Stored.NextFireTimeUtc is not null) await ForgetMarkAsync(run).ConfigureAwait(false);
-        else if (!HeldTrigger.HasFixedDelay(run.Stored) && FirstLate(run) is { } owed) return Owing(run, owed, bundle);
+        // The mark is cleared, so that the trigger is an ordinary one while the run executes, and another node that finds it fires its next occurrence.
+        if (run.Stored.NextFireTimeUtc is not null) await ClearMarkAsync(run).ConfigureAwait(false);
+        else if (!HeldTrigger.HasFixedDelay(run.Stored) && FirstMissed(run) is { } owed) return WithOwedTime(run, owed, bundle);
         return bundle;
     }
 
     /// <summary>
-    /// The run has ended, and the store does not know it yet. It would remove a trigger without a next time, though occurrences of it came due while its
-    /// firing waited.
+    /// Prepares the trigger before the end of the run is written to the store. Otherwise the store would remove a trigger without a next time, although occurrences
+    /// of it became due while its firing waited.
     /// </summary>
     public async ValueTask BeforeAsync(FiredRun run, TriggeredJobCompleteContext ended)
     {
         if (run.Owed is { } owed && ended.Instruction == SchedulerInstruction.NoInstruction) await MoveAsync(run, owed, attempt: 0).ConfigureAwait(false);
     }
 
-    /// <summary>The run has ended, and the store knows it.</summary>
+    /// <summary>Completes the end of the run after it was written to the store.</summary>
     public async ValueTask AfterAsync(FiredRun run, TriggeredJobCompleteContext ended)
     {
         if (run.StandIn is not null)
@@ -54,14 +54,14 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
             return;
         }
 
-        // Occurrences that came due while the firing waited: the store fires them late, or applies the misfire instruction.
+        // Occurrences that became due while the firing waited: the store fires them late, or applies the misfire instruction.
         var mayBeLate = run is { WasHeld: true, Owed: null } && ResumesAtEnd(run) && !HeldTrigger.HasFixedDelay(run.Stored) && ended.Instruction == SchedulerInstruction.NoInstruction;
-        if (!mayBeLate || FirstLate(run) is not { } next || next >= run.Stored.NextFireTimeUtc) return;
+        if (!mayBeLate || FirstMissed(run) is not { } next || next >= run.Stored.NextFireTimeUtc) return;
 
         if (await MoveAsync(run, next, attempt: 0).ConfigureAwait(false) == TriggerChange.Blocked) _ = MoveLaterAsync(run, next);
     }
 
-    /// <summary>The firing is over that has not begun: its trigger has ended.</summary>
+    /// <summary>Ends a firing that has not begun, because its trigger has ended.</summary>
     public async Task EndAsync(FiredRun run)
     {
         run.Stored.NextFireTimeUtc = null;
@@ -69,7 +69,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         if (run.StandIn is null) await signaler.NotifySchedulerListenersFinalized(run.Stored, CancellationToken.None).ConfigureAwait(false);
     }
 
-    /// <summary>A firing that replaces earlier ones of its trigger interrupts them, also where it has to wait for their locks.</summary>
+    /// <summary>Interrupts the runs that a firing supersedes, even if the firing has to wait for their locks.</summary>
     public async ValueTask InterruptSupersededAsync(FiredRun run)
     {
         foreach (var superseded in run.Bundle.SupersededFireInstanceIds ?? [])
@@ -93,34 +93,34 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         Outcome = ExecutionOutcome.NotExecuted,
     };
 
-    /// <summary>Another node may have fired the next occurrence meanwhile and put it off: then the mark is that occurrence's.</summary>
-    private async ValueTask ForgetOwnMarkAsync(FiredRun run)
+    /// <summary>Clears the mark, unless another node has fired the next occurrence meanwhile and put it back: the mark then belongs to that occurrence.</summary>
+    private async ValueTask ClearOwnMarkAsync(FiredRun run)
     {
-        if (await triggers.FindAsync(run.Stored.Key, CancellationToken.None).ConfigureAwait(false) is { } now && HeldTrigger.IsPutOff(now)) run.KeepsMark = false;
-        else await ForgetMarkAsync(run).ConfigureAwait(false);
+        if (await triggers.FindAsync(run.Stored.Key, CancellationToken.None).ConfigureAwait(false) is { } now && HeldTrigger.IsHeld(now)) run.KeepsMark = false;
+        else await ClearMarkAsync(run).ConfigureAwait(false);
     }
 
-    private async ValueTask ForgetMarkAsync(FiredRun run)
+    private async ValueTask ClearMarkAsync(FiredRun run)
     {
-        await triggers.ForgetMarkAsync(run.Stored.Key, CancellationToken.None).ConfigureAwait(false);
+        await triggers.ClearMarkAsync(run.Stored.Key, CancellationToken.None).ConfigureAwait(false);
         run.KeepsMark = false;
     }
 
-    /// <summary>Quartz takes a trigger without a next time for finished, and says so when its run ends.</summary>
-    private static TriggerFiredBundle Owing(FiredRun run, DateTimeOffset owed, TriggerFiredBundle bundle)
+    /// <summary>Shows the run a trigger with a next time: Quartz considers a trigger without one complete, and reports that when the run ends.</summary>
+    private static TriggerFiredBundle WithOwedTime(FiredRun run, DateTimeOffset owed, TriggerFiredBundle bundle)
     {
-        var shown = (IOperableTrigger)bundle.Trigger.Clone();
-        shown.NextFireTimeUtc = run.Owed = owed;
-        return bundle with { Trigger = shown, NextFireTimeUtc = owed };
+        var trigger = (IOperableTrigger)bundle.Trigger.Clone();
+        trigger.NextFireTimeUtc = run.Owed = owed;
+        return bundle with { Trigger = trigger, NextFireTimeUtc = owed };
     }
 
     private static DateTimeOffset? LatestBy(DateTimeOffset now, FiredRun run) => HeldTrigger.LastBefore(run.Stored, now.AddTicks(1)) is { } last && last > run.Due ? last : null;
 
-    /// <summary>Where the schedule goes on: a policy that keeps one more occurrence keeps the latest one.</summary>
-    private DateTimeOffset? FirstLate(FiredRun run) =>
+    /// <summary>The occurrence with which the schedule continues. A policy that buffers one occurrence continues with the latest that is due.</summary>
+    private DateTimeOffset? FirstMissed(FiredRun run) =>
         run.Stored.OverlapPolicy == OverlapPolicy.BufferOne ? LatestBy(clock.GetUtcNow(), run) : run.Stored.GetFireTimeAfter(run.Due);
 
-    /// <summary>The policy counts the firing that waited as one that was under way.</summary>
+    /// <summary>Lets the schedule continue when the run begins. The overlap policy counts the waiting firing as a run in progress.</summary>
     private async ValueTask<TriggerFiredBundle> ResumeAsync(FiredRun run, TriggerFiredBundle bundle)
     {
         var now = clock.GetUtcNow();
@@ -128,10 +128,10 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         var next = run.Stored.GetFireTimeAfter(now);
         if (run.Stored.OverlapPolicy == OverlapPolicy.Skip && latest is not null) await AnnounceSkippedAsync(run, now).ConfigureAwait(false);
 
-        // Without a next time, the trigger leaves the store with this run.
+        // If there is no next time, the store removes the trigger with the end of this run.
         if (await MoveAsync(run, next, bundle.Trigger.RetryAttempt).ConfigureAwait(false) is not (TriggerChange.None or TriggerChange.Paused))
         {
-            await ForgetOwnMarkAsync(run).ConfigureAwait(false);
+            await ClearOwnMarkAsync(run).ConfigureAwait(false);
             return bundle;
         }
 
@@ -143,7 +143,10 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         return bundle with { NextFireTimeUtc = next, ScheduledFireTimeUtc = newest, PreviousFireTimeUtc = HeldTrigger.LastBefore(run.Stored, newest) };
     }
 
-    /// <summary>Another run of the job has begun at once, and the store holds this trigger back until it ends. Its lock may be waited for here, so nothing waits for it.</summary>
+    /// <summary>
+    /// Moves the trigger when the store no longer blocks it. Another run of the job began at once and blocks it until its end. That run may need the lock of
+    /// this one, so this happens in the background, and no caller waits for it.
+    /// </summary>
     private async Task MoveLaterAsync(FiredRun run, DateTimeOffset next)
     {
         try
@@ -153,7 +156,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         }
         catch (OperationCanceledException) when (closing.IsCancellationRequested)
         {
-            // The schedule goes on with its next occurrence.
+            // The schedule continues with its next occurrence.
         }
         catch (Exception broken)
         {
@@ -161,8 +164,8 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         }
     }
 
-    /// <summary>Has the schedule go on from another occurrence, where it is still as it was fired.</summary>
-    /// <returns>What kept it from that; a pause does not.</returns>
+    /// <summary>Lets the schedule continue with another occurrence, if the trigger is unchanged since it fired.</summary>
+    /// <returns>The change that prevented it. <see cref="TriggerChange.Paused"/> does not prevent it.</returns>
     private async ValueTask<TriggerChange> MoveAsync(FiredRun run, DateTimeOffset? next, int attempt)
     {
         var moved = (IOperableTrigger)run.Stored.Clone();

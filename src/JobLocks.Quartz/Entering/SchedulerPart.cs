@@ -11,8 +11,8 @@ using Quartz.Impl.AdoJobStore.Common;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// What one scheduler of a container has of us. It is made by whichever of its registrations is asked first, from the services that Quartz hands over:
-/// for a scheduler added at run time, only these lead to the application's own. Thread-safe.
+/// The services of JobLocks for one scheduler of a container. They are created from the service provider that Quartz passes to the first registration it resolves:
+/// for a scheduler that is added at run time, only this provider leads to the services of the application. Thread-safe.
 /// </summary>
 internal sealed class SchedulerPart(IJobLocks? locks, string name)
 {
@@ -30,7 +30,7 @@ internal sealed class SchedulerPart(IJobLocks? locks, string name)
     {
         lock (_sync)
         {
-            if (_listener is { } made) return made;
+            if (_listener is { } existing) return existing;
 
             _loggers = services.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance;
             _gate = (locks is null ? services.GetService<JobGate>() : JobGate.To(locks, _loggers)) ?? throw new JobLocksNotConfiguredException(
@@ -40,20 +40,20 @@ internal sealed class SchedulerPart(IJobLocks? locks, string name)
         }
     }
 
-    /// <summary>Puts us before the job store of the scheduler. The store is made before the listeners, whose services alone know the locks.</summary>
-    /// <exception cref="JobLocksNotConfiguredException">Another store was named, too late.</exception>
-    public LockingJobStore StandBefore(IJobStore store, IServiceProvider services)
+    /// <summary>Decorates the job store of the scheduler. Quartz creates the store before the listeners, and only the listeners' provider leads to the locks.</summary>
+    /// <exception cref="JobLocksNotConfiguredException">A persistent store was configured too late.</exception>
+    public LockingJobStore Decorate(IJobStore store, IServiceProvider services)
     {
-        // A second AddQuartz for the same scheduler repeats what the first one was told.
-        if (store is LockingJobStore made) return made;
+        // A second AddQuartz for the same scheduler repeats the registrations of the first one.
+        if (store is LockingJobStore existing) return existing;
 
         ThrowIfStoreIsIgnored(store, services);
         var closing = new CancellationTokenSource();
-        _store = new(() => WatchOver(store, services, closing.Token));
+        _store = new(() => CreateParts(store, services, closing.Token));
         return new(store, new(() => _store.Value.Fired), closing);
     }
 
-    private (QuartzRuns Runs, FiredRuns Fired) WatchOver(IJobStore store, IServiceProvider services, CancellationToken closing)
+    private (QuartzRuns Runs, FiredRuns Fired) CreateParts(IJobStore store, IServiceProvider services, CancellationToken closing)
     {
         var gate = _gate ?? throw new InvalidOperationException("The job store was asked for a run before the scheduler had its listeners. This is a bug in JobLocks.");
         var log = _loggers.CreateLogger<JobLockListener>();
@@ -67,12 +67,15 @@ internal sealed class SchedulerPart(IJobLocks? locks, string name)
         return (runs, new(gate, runs, putBack, resumption, last, _running, store, log));
     }
 
-    /// <summary>Quartz takes the first store that was named, and ours was named where no other was: runs would be lost with the process.</summary>
+    /// <summary>
+    /// Throws if a persistent store was configured, but the store in memory is used. Quartz takes the first registered store, and JobLocks registers the store in
+    /// memory if there is none yet. The runs would be lost with the process.
+    /// </summary>
     private void ThrowIfStoreIsIgnored(IJobStore store, IServiceProvider services)
     {
         if (store.SupportsPersistence) return;
 
-        // Not from the monitor, which refuses options of a store that is not set up.
+        // The options are not read from the monitor, which throws for options of a store that is not configured.
         var ignored = new AdoJobStoreOptions();
         foreach (var configure in services.GetServices<IConfigureOptions<AdoJobStoreOptions>>().OfType<IConfigureNamedOptions<AdoJobStoreOptions>>()) configure.Configure(name, ignored);
         if (ignored.DataSource.Length == 0) return;
@@ -95,7 +98,7 @@ internal sealed class SchedulerPart(IJobLocks? locks, string name)
         ? services.GetService<IOptionsMonitor<AdoJobStoreOptions>>()?.Get(name).MisfireThreshold ?? new AdoJobStoreOptions().MisfireThreshold
         : services.GetService<IOptionsMonitor<InMemoryJobStoreOptions>>()?.Get(name).MisfireThreshold ?? new InMemoryJobStoreOptions().MisfireThreshold;
 
-    /// <summary>A part of this scheduler: the default scheduler's have no key.</summary>
+    /// <summary>A service of this scheduler. Services of the default scheduler have no key.</summary>
     private T? OfScheduler<T>(IServiceProvider services)
         where T : class =>
         (name.Length > 0 ? services.GetKeyedService<T>(name) : null) ?? services.GetService<T>();

@@ -5,16 +5,16 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// Stops the start where a job's rule cannot work. As a plugin it stops the scheduler's own start. Quartz's hosted service starts
-/// schedulers after the host and lets nobody know how that went, so a host is stopped by the same check a little earlier.
+/// Stops the start if the rule of a job is invalid. As a plugin it stops the scheduler's own start. Quartz's hosted service starts schedulers after the host
+/// has started, and does not report their errors, so the same check stops the start of a host a little earlier.
 /// </summary>
 internal sealed class StartupCheck : ISchedulerPlugin, IHostedLifecycleService
 {
-    private const int Page = 250;
+    private const int PageSize = 250;
 
     private volatile IScheduler? _scheduler;
 
-    /// <summary>The scheduler, as soon as it is made.</summary>
+    /// <summary>The scheduler; null until it is created.</summary>
     public IScheduler? Scheduler => _scheduler;
 
     ValueTask ISchedulerPlugin.Initialize(string pluginName, IScheduler scheduler, CancellationToken cancellationToken)
@@ -29,7 +29,7 @@ internal sealed class StartupCheck : ISchedulerPlugin, IHostedLifecycleService
 
     Task IHostedService.StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    /// <summary>After every hosted service has started, before the host says that it has.</summary>
+    /// <summary>Runs after every hosted service has started, before the host reports that it has started.</summary>
     Task IHostedLifecycleService.StartedAsync(CancellationToken cancellationToken) => CheckAsync(cancellationToken).AsTask();
 
     Task IHostedLifecycleService.StoppingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
@@ -38,17 +38,17 @@ internal sealed class StartupCheck : ISchedulerPlugin, IHostedLifecycleService
 
     Task IHostedLifecycleService.StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    /// <summary>Checks the attributes of every job in the store, page by page. <c>WithJobLock</c> was checked when it was called.</summary>
-    /// <exception cref="JobLockRuleException">One of them cannot work.</exception>
+    /// <summary>Checks the attributes of every job in the store, page by page. <c>WithJobLock</c> checks its own rules when it is called.</summary>
+    /// <exception cref="JobLockRuleException">A rule is invalid.</exception>
     private async ValueTask CheckAsync(CancellationToken stop)
     {
-        // Where nobody asked for the scheduler yet, there is nothing to check, and it is not ours to make it.
+        // If the scheduler was not created yet, there is nothing to check, and this check must not create it.
         if (_scheduler is not { } scheduler) return;
 
         var seen = new HashSet<string>(StringComparer.Ordinal);
-        for (var skip = 0; ; skip += Page)
+        for (var skip = 0; ; skip += PageSize)
         {
-            var jobs = await scheduler.QueryJobs(new() { Skip = skip, Take = Page }, stop).ConfigureAwait(false);
+            var jobs = await scheduler.QueryJobs(new() { Skip = skip, Take = PageSize }, stop).ConfigureAwait(false);
             foreach (var job in jobs.Items)
             {
                 if (seen.Add(job.JobTypeName) && new JobType(job.JobTypeName).TryResolve(out var type)) DeclaredRules.Of(type);

@@ -6,14 +6,14 @@ using Quartz;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// The decision of a scheduler that was built without us: only a veto keeps a run from happening, and a trigger of ours runs it later. Quartz takes
-/// the veto for the end of the run, so what hangs on its outcome cannot be kept; the page on waiting says what. Thread-safe.
+/// Decides for a scheduler that was built without JobLocks. There only a veto can prevent a run, and an additional trigger runs it later. Quartz treats
+/// the veto as the end of the run, so continuations and overlap policies are not kept; docs/when-a-run-has-to-wait.md lists the effects. Thread-safe.
 /// </summary>
 internal sealed class VetoedRuns(ContextEntrance entrance, JobGate gate, ILogger log)
 {
     private readonly Rescheduling _rescheduling = new(log);
 
-    /// <summary>Whether the run must not happen now.</summary>
+    /// <summary>Whether the run must not execute now.</summary>
     public async ValueTask<bool> IsVetoedAsync(IJobExecutionContext context, QuartzRuns runs)
     {
         try
@@ -34,7 +34,7 @@ internal sealed class VetoedRuns(ContextEntrance entrance, JobGate gate, ILogger
         }
         catch (JobLockRuleException broken)
         {
-            // No run ever starts under a wrong name.
+            // A run never executes under a wrong lock name.
             return await FailAsync(context, broken).ConfigureAwait(false);
         }
     }
@@ -42,11 +42,11 @@ internal sealed class VetoedRuns(ContextEntrance entrance, JobGate gate, ILogger
     private async ValueTask<bool> ParkAsync(IJobExecutionContext context, Admission.Waits waits)
     {
         var outcome = await _rescheduling.ParkAsync(context, waits).ConfigureAwait(false);
-        if (outcome == Rescheduling.Outcome.Done) await TellQueueAsync(context, waits).ConfigureAwait(false);
+        if (outcome == Rescheduling.Outcome.Done) await MarkParkedAsync(context, waits).ConfigureAwait(false);
         return IsVetoedAfter(outcome, context, waits.Reason);
     }
 
-    private async ValueTask TellQueueAsync(IJobExecutionContext context, Admission.Waits waits)
+    private async ValueTask MarkParkedAsync(IJobExecutionContext context, Admission.Waits waits)
     {
         try
         {
@@ -54,7 +54,7 @@ internal sealed class VetoedRuns(ContextEntrance entrance, JobGate gate, ILogger
         }
         catch (Exception broken)
         {
-            // A sweep asks the store.
+            // The entry stays unmarked. A sweep asks the store and corrects it.
             log.CannotTellLine(QuartzJobCall.IdOf(context), broken);
         }
     }
@@ -66,7 +66,7 @@ internal sealed class VetoedRuns(ContextEntrance entrance, JobGate gate, ILogger
         return true;
     }
 
-    /// <summary>Tells the scheduler listeners by hand, as a veto leaves no other trace of a failure.</summary>
+    /// <summary>Notifies the scheduler listeners directly, because a veto leaves no other trace of a failure.</summary>
     private async ValueTask<bool> FailAsync(IJobExecutionContext context, Exception cause)
     {
         log.Failed(QuartzJobCall.IdOf(context), cause);

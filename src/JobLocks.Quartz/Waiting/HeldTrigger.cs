@@ -6,75 +6,75 @@ using Quartz.Impl.Triggers;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// A trigger whose firing waits: it stays in the job store under its own key, with a later time. The mark is an attempt number that no retry policy
-/// reaches. For the store it is a retry of the same occurrence: it is not counted again, no child of it is settled, and pauses and deletions hold.
+/// A trigger whose firing waits. It stays in the job store under its own key, with a later time. Its mark is an attempt number that no retry policy
+/// reaches. For the store it is a retry of the same occurrence: the occurrence is not counted again, no continuation is settled, and pauses and deletions apply.
 /// </summary>
 internal static class HeldTrigger
 {
     private const int Mark = 1_000_000;
     private const int Woken = 2 * Mark;
-    private const int PutOff = 3 * Mark;
+    private const int Postponed = 3 * Mark;
 
-    /// <summary>Whether the trigger is held, or was held until it fired just now.</summary>
+    /// <summary>Whether the trigger has the mark: it is held, or was held until it fired just now.</summary>
     public static bool Is(ITrigger trigger) => trigger.RetryAttempt >= Mark;
 
-    /// <summary>Whether it has been woken. Written down, since the clocks of two nodes may be hours apart.</summary>
-    public static bool IsWoken(ITrigger trigger) => trigger.RetryAttempt is >= Woken and < PutOff;
+    /// <summary>Whether the firing was woken. The mark records this, because the clocks of two nodes may differ by hours.</summary>
+    public static bool IsWoken(ITrigger trigger) => trigger.RetryAttempt is >= Woken and < Postponed;
 
-    /// <summary>Whether its firing is still to come: it was not woken since it was held.</summary>
-    public static bool IsPutOff(ITrigger trigger) => Is(trigger) && !IsWoken(trigger);
+    /// <summary>Whether the firing still waits or is postponed: it was not woken since it was held.</summary>
+    public static bool IsHeld(ITrigger trigger) => Is(trigger) && !IsWoken(trigger);
 
     /// <summary>
-    /// Whether a trigger without a mark has the time of a held one: none of its own schedule. The end of an earlier run may have wiped the mark. A trigger
-    /// that counts its interval from the end of a run has no schedule to compare with.
+    /// Whether a trigger without a mark has the time of a held one, which is not in its own schedule. The end of an earlier run may have cleared the mark. A trigger
+    /// that measures its interval from the end of a run has no schedule to compare with.
     /// </summary>
     public static bool HasLostMark(ITrigger trigger, DateTimeOffset now) =>
         trigger is { RetryAttempt: 0, NextFireTimeUtc: { } next, PreviousFireTimeUtc: not null } && next > now && !HasFixedDelay(trigger) && LastBefore(trigger, next.AddTicks(1)) != next;
 
-    /// <summary>Whether it waits for its lock: it was not woken, and does not come again by itself soon.</summary>
+    /// <summary>Whether the firing waits for its lock: it was not woken, and is not merely postponed for a short time.</summary>
     public static bool Waits(int retryAttempt) => retryAttempt is >= Mark and < Woken;
 
-    /// <summary>The attempt that a retry policy counts.</summary>
+    /// <summary>The attempt number without the mark, as a retry policy counts.</summary>
     public static int AttemptOf(ITrigger trigger) => trigger.RetryAttempt % Mark;
 
     /// <summary>
-    /// Whether the trigger itself can wait. A trigger that goes on firing beside its own runs cannot: a stand-in waits for its firing. Only Quartz's own
-    /// kinds of trigger know retries.
+    /// Whether the trigger itself can be held. A trigger that continues to fire beside its own runs cannot: a stand-in waits for its firing instead. Only Quartz's own
+    /// trigger types support retries.
     /// </summary>
     public static bool CanWait(ITrigger trigger, IJobDetail job) =>
         trigger is TriggerBase
         && (trigger.NextFireTimeUtc is null || job.ConcurrentExecutionDisallowed || HasFixedDelay(trigger) || trigger.OverlapPolicy is not (OverlapPolicy.Default or OverlapPolicy.AllowAll));
 
-    /// <summary>Whether the store computes the next time when a run ends.</summary>
+    /// <summary>Whether the store computes the next time at the end of a run.</summary>
     public static bool HasFixedDelay(ITrigger trigger) => trigger is ISimpleTrigger { MeasureIntervalFromCompletion: true };
 
-    /// <summary>Marks a trigger that has just fired: its firing is to happen at <paramref name="at"/> instead, or when it is woken.</summary>
-    public static void Hold(IMutableTrigger trigger, int attempt, DateTimeOffset at, bool waits)
+    /// <summary>Marks a trigger that has just fired: its firing is postponed to <paramref name="dueAt"/>, or until it is woken.</summary>
+    public static void Hold(IMutableTrigger trigger, int attempt, DateTimeOffset dueAt, bool waits)
     {
-        trigger.NextFireTimeUtc = at;
-        trigger.RetryAttempt = (waits ? Mark : PutOff) + attempt;
+        trigger.NextFireTimeUtc = dueAt;
+        trigger.RetryAttempt = (waits ? Mark : Postponed) + attempt;
     }
 
-    /// <summary>Marks a held trigger: its firing is to happen now.</summary>
-    public static void Wake(IMutableTrigger trigger, DateTimeOffset at)
+    /// <summary>Marks a held trigger as woken: its firing is due now.</summary>
+    public static void Wake(IMutableTrigger trigger, DateTimeOffset dueAt)
     {
-        trigger.NextFireTimeUtc = at;
+        trigger.NextFireTimeUtc = dueAt;
         trigger.RetryAttempt = Woken + AttemptOf(trigger);
     }
 
     /// <summary>
-    /// Makes the store forget the mark in the same transaction in which it writes the end of the firing: it clears an attempt number of which the
-    /// trigger says that it has been used up.
+    /// Makes the store clear the mark in the transaction in which it writes the end of the firing. The store clears an attempt number if the trigger reports
+    /// that its attempts are used up.
     /// </summary>
-    public static void ForgetAtEnd(IOperableTrigger trigger)
+    public static void ClearMarkAtEnd(IOperableTrigger trigger)
     {
         trigger.RetryAttempt = Mark;
-        // Without an exception, the trigger asks nothing of the context.
+        // Without an exception, the trigger does not read the context.
         trigger.ExecutionComplete(context: null!, result: null);
     }
 
-    /// <summary>A copy that says nothing of used up attempts: the store leaves the attempt number alone that it has.</summary>
-    public static IOperableTrigger WithoutEnd(IOperableTrigger ended)
+    /// <summary>A copy that does not report used-up attempts, so that the store keeps the attempt number that it has.</summary>
+    public static IOperableTrigger WithoutUsedUpAttempts(IOperableTrigger ended)
     {
         var copy = (IOperableTrigger)ended.GetTriggerBuilder().Build();
         copy.NextFireTimeUtc = ended.NextFireTimeUtc;
@@ -83,8 +83,8 @@ internal static class HeldTrigger
         return copy;
     }
 
-    /// <summary>Shows a stored trigger as it would be without us: due, and not begun. Without a next time, it has begun.</summary>
-    public static T Shown<T>(T trigger)
+    /// <summary>Changes a stored trigger to what it would be without JobLocks: due, and not begun. A trigger without a next time has begun.</summary>
+    public static T WithoutMark<T>(T trigger)
         where T : class, IOperableTrigger
     {
         if (!Is(trigger)) return trigger;
@@ -98,19 +98,19 @@ internal static class HeldTrigger
         return trigger;
     }
 
-    /// <summary>The name of the trigger's waiting firing in the wait queue: a trigger that can wait has one at a time.</summary>
+    /// <summary>The name of the trigger's waiting firing in the wait queue. A held trigger has only one such firing.</summary>
     public static string NameOf(TriggerKey key) => $"{Uri.EscapeDataString(key.Group)}/{Uri.EscapeDataString(key.Name)}";
 
-    /// <summary>The trigger of a name from <see cref="NameOf"/>; null for a stand-in's.</summary>
+    /// <summary>The key in a name from <see cref="NameOf"/>; null for the name of a stand-in.</summary>
     public static TriggerKey? KeyIn(string name) => name.Split('/') is [var group, var key] ? new(Uri.UnescapeDataString(key), Uri.UnescapeDataString(group)) : null;
 
-    /// <summary>The last occurrence before <paramref name="time"/>, from the schedule alone; null where there is none.</summary>
+    /// <summary>The last occurrence before <paramref name="time"/>, computed from the schedule alone; null if there is none.</summary>
     public static DateTimeOffset? LastBefore(ITrigger trigger, DateTimeOffset time)
     {
-        // A trigger that has used up its repeats says nothing of them any more.
+        // GetFireTimeAfter of a simple trigger returns nothing after its repeats are used up, so its occurrences are calculated.
         if (trigger is ISimpleTrigger simple) return LastBefore(simple, time);
 
-        // Wider windows until one holds an occurrence, so that few of them are ever counted.
+        // The window doubles until it contains an occurrence, so that only a few occurrences are enumerated.
         for (var window = TimeSpan.FromSeconds(1); time > trigger.StartTimeUtc; window *= 2)
         {
             var isWhole = time - trigger.StartTimeUtc <= window;
@@ -122,10 +122,10 @@ internal static class HeldTrigger
         return null;
     }
 
-    /// <summary>A time as an entry of a data map: a store may keep nothing but texts.</summary>
+    /// <summary>A time as text for a data map, because some stores keep only text.</summary>
     public static string Text(DateTimeOffset time) => time.ToString("O", CultureInfo.InvariantCulture);
 
-    /// <summary>The time in an entry of <see cref="Text"/>; null where there is none.</summary>
+    /// <summary>The time in an entry that <see cref="Text"/> wrote; null if there is none.</summary>
     public static DateTimeOffset? TimeIn(JobDataMap data, string key) =>
         DateTimeOffset.TryParse(data.GetValueOrDefault(key) as string, CultureInfo.InvariantCulture, out var time) ? time : null;
 

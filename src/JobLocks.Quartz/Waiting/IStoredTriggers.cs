@@ -3,7 +3,7 @@ using Quartz.Extensibility;
 
 namespace JobLocks.Quartz.Waiting;
 
-/// <summary>The job store, as far as runs that wait need it. Thread-safe.</summary>
+/// <summary>The operations of a job store that waiting runs need. Thread-safe.</summary>
 internal interface IStoredTriggers
 {
     /// <summary>Whether the store outlives this process.</summary>
@@ -11,34 +11,34 @@ internal interface IStoredTriggers
 
     ValueTask<IJobDetail?> FindJobAsync(JobKey key, CancellationToken stop);
 
-    /// <exception cref="ObjectAlreadyExistsException">There is one with this key.</exception>
+    /// <exception cref="ObjectAlreadyExistsException">The store already has a job with this key.</exception>
     ValueTask AddJobAsync(IJobDetail job, CancellationToken stop);
 
     ValueTask ReplaceJobAsync(IJobDetail job, CancellationToken stop);
 
-    /// <summary>Has the scheduler of this process look into the store now.</summary>
+    /// <summary>Makes the scheduler of this process look into the store now.</summary>
     ValueTask SignalAsync(CancellationToken stop);
 
     ValueTask<TriggerState> StateOfAsync(TriggerKey key, CancellationToken stop);
 
-    /// <summary>Triggers of the store, ours among them.</summary>
+    /// <summary>Reads triggers of the store, including those that JobLocks has added.</summary>
     ValueTask<PagedResult<TriggerHeader>> QueryAsync(TriggerQuery query, CancellationToken stop);
 
-    /// <summary>The trigger as it is stored, our mark included; null where there is none.</summary>
+    /// <summary>The trigger as it is stored, with its mark; null if it does not exist.</summary>
     ValueTask<IOperableTrigger?> FindAsync(TriggerKey key, CancellationToken stop);
 
-    /// <summary>Reads several triggers in one question. A trigger that the store cannot read may be missing from the result.</summary>
+    /// <summary>Reads several triggers with one query. A trigger that the store cannot read may be missing from the result.</summary>
     ValueTask<IReadOnlyList<IOperableTrigger>> FindAsync(IReadOnlyCollection<TriggerKey> keys, CancellationToken stop);
 
     /// <summary>
-    /// Writes the next time and the attempt number of a trigger that is not firing, and has the scheduler look again. The write undoes a pause and a
-    /// block: look at <see cref="TriggerChanges"/> just before.
+    /// Writes the next time and the attempt number of a trigger that is not firing, and makes the scheduler look into the store. The write undoes a pause and a
+    /// block: check with <see cref="TriggerChanges"/> just before.
     /// </summary>
-    /// <returns>False where there is no such trigger any more, if the store says so.</returns>
+    /// <returns>False if the trigger does not exist any more and the store reports that.</returns>
     ValueTask<bool> MoveAsync(IOperableTrigger trigger, CancellationToken stop);
 
-    /// <summary>Writes that the trigger of a run that has begun is not held any more. Its time and its state stay.</summary>
-    ValueTask ForgetMarkAsync(TriggerKey key, CancellationToken stop);
+    /// <summary>Clears the mark of the trigger of a run that has begun. Its time and its state stay.</summary>
+    ValueTask ClearMarkAsync(TriggerKey key, CancellationToken stop);
 
     ValueTask DeleteAsync(TriggerKey key, CancellationToken stop);
 }

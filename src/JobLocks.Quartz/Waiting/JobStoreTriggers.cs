@@ -3,10 +3,10 @@ using Quartz.Extensibility;
 
 namespace JobLocks.Quartz.Waiting;
 
-/// <summary>Asks the job store itself: no listener of the scheduler hears of it.</summary>
+/// <summary>Works on the job store directly, so no listener of the scheduler is called.</summary>
 internal sealed class JobStoreTriggers(IJobStore store, ISchedulerSignaler? signaler = null) : IStoredTriggers
 {
-    // A key that no job has. The store then neither unblocks a job nor writes the data of one.
+    // No stored job has this key, so the store neither unblocks a job nor stores the data of one.
     private static readonly IJobDetail NoJob = JobBuilder.Create<StoreMark>().WithIdentity("none", StandIn.Group).Build();
 
     public ValueTask<bool> IsPersistentAsync(CancellationToken stop) => new(store.SupportsPersistence);
@@ -28,7 +28,7 @@ internal sealed class JobStoreTriggers(IJobStore store, ISchedulerSignaler? sign
     public async ValueTask<IReadOnlyList<IOperableTrigger>> FindAsync(IReadOnlyCollection<TriggerKey> keys, CancellationToken stop) =>
         await store.GetTriggers(keys, stop).ConfigureAwait(false);
 
-    /// <summary>A retry of a firing that is not there: of all that the end of a firing writes, only the new time is left.</summary>
+    /// <summary>Writes a retry of a firing that does not exist: of everything that the store writes at the end of a firing, only the new time has an effect.</summary>
     public async ValueTask<bool> MoveAsync(IOperableTrigger trigger, CancellationToken stop)
     {
         trigger.FireInstanceId = StandIn.Group;
@@ -38,16 +38,16 @@ internal sealed class JobStoreTriggers(IJobStore store, ISchedulerSignaler? sign
         return true;
     }
 
-    /// <summary>The end of a firing that is not there, by a trigger of which the store only reads that its attempts have been used up.</summary>
-    public ValueTask ForgetMarkAsync(TriggerKey key, CancellationToken stop)
+    /// <summary>Writes the end of a firing that does not exist. The store reads from its trigger only that the attempts are used up.</summary>
+    public ValueTask ClearMarkAsync(TriggerKey key, CancellationToken stop)
     {
-        var spent = (IOperableTrigger)TriggerBuilder.Create().WithIdentity(key).ForJob(NoJob).Build();
+        var usedUp = (IOperableTrigger)TriggerBuilder.Create().WithIdentity(key).ForJob(NoJob).Build();
         // Without a next time, the store would remove the trigger.
-        spent.NextFireTimeUtc = spent.StartTimeUtc;
-        spent.FireInstanceId = StandIn.Group;
-        HeldTrigger.ForgetAtEnd(spent);
+        usedUp.NextFireTimeUtc = usedUp.StartTimeUtc;
+        usedUp.FireInstanceId = StandIn.Group;
+        HeldTrigger.ClearMarkAtEnd(usedUp);
         return store.FiringComplete(
-            new() { Trigger = spent, JobDetail = NoJob, Instruction = SchedulerInstruction.NoInstruction, Outcome = ExecutionOutcome.NotExecuted }, stop);
+            new() { Trigger = usedUp, JobDetail = NoJob, Instruction = SchedulerInstruction.NoInstruction, Outcome = ExecutionOutcome.NotExecuted }, stop);
     }
 
     public async ValueTask DeleteAsync(TriggerKey key, CancellationToken stop) => await store.DeleteTrigger(key, stop).ConfigureAwait(false);

@@ -4,12 +4,12 @@ using Quartz;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// A name that the store keeps itself, as the data of a durable job that never runs: for stores whose database cannot be asked where it is. Where the job
-/// was deleted, a process that knows the name writes it down again; a copy of the store has the same name as the original. Thread-safe.
+/// A name that is kept in the store itself, as the data of a durable job that never runs. For stores whose location cannot be read from a database. If the job
+/// is deleted, a process that knows the name writes it again. A copy of the store has the same name as the original. Thread-safe.
 /// </summary>
 internal sealed class MarkedStore(IStoredTriggers triggers) : IStoreName
 {
-    // All nodes of a cluster find it, and no other scheduler.
+    // All nodes of a cluster find this job; other schedulers do not.
     private static readonly JobKey Mark = new("store", StandIn.Group);
 
     private volatile string? _name;
@@ -27,14 +27,14 @@ internal sealed class MarkedStore(IStoredTriggers triggers) : IStoreName
         }
         catch (ObjectAlreadyExistsException)
         {
-            // Another node was quicker.
+            // Another node has added the job meanwhile.
         }
 
         return _name = await ReadAsync(stop).ConfigureAwait(false) ?? throw new SchedulerException($"The job {Mark} was stored, but is not there.");
     }
 
-    /// <summary>Has nodes that know the store by its mark alone use another name, which is the same for all nodes.</summary>
-    /// <returns>What they have called it until now; null where there is no mark, or it says this name.</returns>
+    /// <summary>Replaces the name in the mark, so that nodes that know the store only by its mark use the name that all other nodes use.</summary>
+    /// <returns>The replaced name; null if there is no mark, or it already has this name.</returns>
     public async ValueTask<string?> AgreeAsync(string name, CancellationToken stop)
     {
         if (await ReadAsync(stop).ConfigureAwait(false) is not { } before || string.Equals(before, name, StringComparison.Ordinal)) return null;

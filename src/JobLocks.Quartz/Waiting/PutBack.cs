@@ -8,8 +8,8 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// Puts a firing back into the job store that has not begun: its own trigger is held, or a stand-in waits for it while its own trigger goes on. A store
-/// that cannot be reached is asked again until the scheduler closes, since the run would be lost otherwise. Thread-safe.
+/// Puts a firing that has not begun back into the job store. Its own trigger is held, or a stand-in waits for it while its own trigger continues its schedule. If the
+/// store cannot be reached, the write is repeated until the scheduler closes, because the run would be lost otherwise. Thread-safe.
 /// </summary>
 internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, TimeProvider clock, JobGate gate, LastFirings last, ILogger log, CancellationToken closing)
 {
@@ -17,7 +17,7 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan LastTry = TimeSpan.FromSeconds(1);
 
-    /// <summary>Has the run wait in the queue.</summary>
+    /// <summary>Stores a waiting run, and marks its queue entry as parked.</summary>
     public async Task ParkAsync(FiredRun run, Admission.Waits waits)
     {
         if (!await StoreAsync(run, clock.GetUtcNow() + waits.AtMost, waits.Reason, waits: true).ConfigureAwait(false)) return;
@@ -28,38 +28,38 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
         }
         catch (Exception broken)
         {
-            // A sweep asks the store.
+            // The entry stays unmarked. A sweep asks the store and corrects it.
             log.CannotTellLine(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), broken);
         }
     }
 
-    /// <summary>Has the run tried again later.</summary>
+    /// <summary>Stores a refused run, to be tried again at a later time.</summary>
     public async Task RescheduleAsync(FiredRun run, Admission.Refused refusal)
     {
-        var at = clock.GetUtcNow() + refusal.RetryAfter;
-        if (await StoreAsync(run, at, refusal.Reason).ConfigureAwait(false))
-            log.Rescheduled(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), at, run.Stored.Key.ToString(), refusal.Reason);
+        var dueAt = clock.GetUtcNow() + refusal.RetryAfter;
+        if (await StoreAsync(run, dueAt, refusal.Reason).ConfigureAwait(false))
+            log.Rescheduled(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), dueAt, run.Stored.Key.ToString(), refusal.Reason);
     }
 
-    /// <summary>Has the run tried again, though nothing refused it.</summary>
+    /// <summary>Stores a run that was not refused, to be tried again.</summary>
     public Task RetryAsync(FiredRun run, TimeSpan after, string reason) => StoreAsync(run, clock.GetUtcNow() + after, reason).AsTask();
 
-    private async ValueTask<bool> StoreAsync(FiredRun run, DateTimeOffset at, string reason, bool waits = false)
+    private async ValueTask<bool> StoreAsync(FiredRun run, DateTimeOffset dueAt, string reason, bool waits = false)
     {
-        var standIn = run.WaitsItself ? null : StandInFor(run).Build(clock, run.Name, run.Stored, run.WasStartedBefore, at, reason);
-        if (standIn is null) HeldTrigger.Hold(run.Stored, HeldTrigger.AttemptOf(run.Bundle.Trigger), at, waits);
+        var standIn = run.WaitsItself ? null : StandInOf(run).Build(clock, run.Name, run.Stored, run.WasStartedBefore, dueAt, reason);
+        if (standIn is null) HeldTrigger.Hold(run.Stored, HeldTrigger.AttemptOf(run.Bundle.Trigger), dueAt, waits);
 
-        // Once the run is held, it may be woken: only the rest is tried again.
+        // Once the trigger is held, the run may be woken at any time, so the hold is not repeated: only the remaining writes are.
         Func<CancellationToken, ValueTask>? rest = null;
         using var span = LockTraces.Store(QuartzJobCall.TraceIn(run.Stored.JobDataMap));
         for (var pause = FirstPause; ; pause = pause * 2 < LongestPause ? pause * 2 : LongestPause)
         {
-            // A store that hangs must not hold up a shutdown.
+            // An unresponsive store must not delay a shutdown.
             using var lastTry = closing.IsCancellationRequested ? new CancellationTokenSource(LastTry, clock) : null;
             try
             {
                 var stop = lastTry?.Token ?? closing;
-                if (standIn is not null) return await StandInAsync(run, standIn, reason, stop).ConfigureAwait(false);
+                if (standIn is not null) return await AddStandInAsync(run, standIn, reason, stop).ConfigureAwait(false);
 
                 rest ??= await HoldAsync(run, stop).ConfigureAwait(false);
                 await rest(stop).ConfigureAwait(false);
@@ -87,32 +87,32 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
         }
         catch (OperationCanceledException)
         {
-            // One last try.
+            // The scheduler closes. One last try follows.
         }
     }
 
-    private static StandIn StandInFor(FiredRun run) =>
+    private static StandIn StandInOf(FiredRun run) =>
         new(run.Stored.Key, run.Due, run.Bundle.PreviousFireTimeUtc, run.Bundle.NextFireTimeUtc, run.Stored.FinalFireTimeUtc);
 
-    /// <summary>In one transaction the firing ends, and its trigger is due again. What an operator has done to the trigger since it fired holds.</summary>
-    /// <returns>What is left to do then.</returns>
+    /// <summary>Ends the firing and makes its trigger due again, in one transaction. What an operator has done to the trigger since it fired stays in effect.</summary>
+    /// <returns>The remaining writes.</returns>
     private async ValueTask<Func<CancellationToken, ValueTask>> HoldAsync(FiredRun run, CancellationToken stop)
     {
         var key = run.Stored.Key;
         var isReplaced = await store.GetTrigger(key, stop).ConfigureAwait(false) is { } now && TriggerChanges.IsReplaced(run.Stored, now);
-        // A trigger that has fired for the last time cannot be paused, until it is held.
+        // A trigger that has fired for the last time cannot be paused until it is held.
         var mayBePaused = !isReplaced && run.Bundle.NextFireTimeUtc is not null;
         var isPaused = mayBePaused && await IsPausedAsync(key, stop).ConfigureAwait(false);
         var pause = isPaused ? await store.GetTriggerPause(key, stop).ConfigureAwait(false) : null;
 
-        // A new schedule takes over, as it does while the run waits.
+        // A replaced trigger keeps its new schedule, as if it had been replaced while the run waits.
         await store.FiringComplete(Ended(run, isReplaced ? SchedulerInstruction.NoInstruction : SchedulerInstruction.RetryTrigger), stop).ConfigureAwait(false);
         return isPaused ? rest => store.PauseAgainAsync(key, pause, rest)
             : mayBePaused ? rest => store.ResumeAloneAsync(key, rest)
-            : rest => run.IsLeftByOthers ? StoreAgainAsync(run, rest) : default;
+            : rest => run.HasOtherFiringEnded ? StoreAgainAsync(run, rest) : default;
     }
 
-    /// <summary>The trigger may have left the store with an earlier firing, and its job with it.</summary>
+    /// <summary>Stores the trigger again. The store may have removed it at the end of an earlier firing, and its job with it.</summary>
     private async ValueTask StoreAgainAsync(FiredRun run, CancellationToken stop)
     {
         if (await store.Exists(run.Stored.Key, stop).ConfigureAwait(false)) return;
@@ -125,22 +125,22 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
     private async ValueTask<bool> IsPausedAsync(TriggerKey key, CancellationToken stop) =>
         await store.GetTriggerState(key, stop).ConfigureAwait(false) == TriggerState.Paused;
 
-    /// <summary>The stand-in first: a crash between the two writes leaves the run in the store, and the firing to Quartz's recovery.</summary>
-    private async ValueTask<bool> StandInAsync(FiredRun run, IOperableTrigger standIn, string reason, CancellationToken stop)
+    /// <summary>Stores the stand-in before the end of the firing: after a crash between the two writes, the run is in the store, and Quartz recovers the firing.</summary>
+    private async ValueTask<bool> AddStandInAsync(FiredRun run, IOperableTrigger standIn, string reason, CancellationToken stop)
     {
-        var isThere = await AddAsync(standIn, stop).ConfigureAwait(false);
-        // The group of the stand-ins may be paused with all others, and the origin resumed by itself.
-        if (isThere && await IsPausedAsync(standIn.Key, stop).ConfigureAwait(false) && !await IsPausedAsync(run.Stored.Key, stop).ConfigureAwait(false))
+        var isStored = await TryAddAsync(standIn, stop).ConfigureAwait(false);
+        // The group of the stand-ins may be paused by PauseAll, while the own trigger was resumed.
+        if (isStored && await IsPausedAsync(standIn.Key, stop).ConfigureAwait(false) && !await IsPausedAsync(run.Stored.Key, stop).ConfigureAwait(false))
             await store.ResumeTrigger(standIn.Key, stop).ConfigureAwait(false);
         var ended = Ended(run, SchedulerInstruction.NoInstruction);
-        last.OtherEnds(ended);
+        last.NoteEnd(ended);
         await store.FiringComplete(ended, stop).ConfigureAwait(false);
-        if (!isThere) log.JobIsGone(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), reason);
+        if (!isStored) log.JobIsGone(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), reason);
         else await signaler.SignalSchedulingChange(standIn.NextFireTimeUtc, stop).ConfigureAwait(false);
-        return isThere;
+        return isStored;
     }
 
-    private async ValueTask<bool> AddAsync(IOperableTrigger standIn, CancellationToken stop)
+    private async ValueTask<bool> TryAddAsync(IOperableTrigger standIn, CancellationToken stop)
     {
         try
         {
@@ -148,7 +148,7 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
         }
         catch (ObjectAlreadyExistsException)
         {
-            // An earlier try was stored, and its answer was lost on the way: the name is unique.
+            // An earlier try was stored, but its answer was lost. The name is unique, so the stored trigger is this one.
         }
         catch (JobPersistenceException) when (!closing.IsCancellationRequested)
         {

@@ -11,21 +11,21 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// The runs of a Quartz job store that wait in the queue: triggers that are held, and stand-ins for firings of triggers that go on. Their time is so
-/// late that it never matters. Thread-safe.
+/// The waiting runs of a Quartz job store: held triggers, and stand-ins for firings of triggers that continue their schedule. They are due so late that normally
+/// a wake-up starts them first. Thread-safe.
 /// </summary>
 internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, TimeProvider clock, TimeSpan misfireThreshold, ILogger log) : IRunStore
 {
-    // The store may be cleared, restored or renamed under a running scheduler, and is asked again with the sweeps.
+    // The store may be cleared, restored or renamed while the scheduler runs, so its name is read again with the sweeps.
     private static readonly TimeSpan BetweenReads = TimeSpan.FromSeconds(5);
 
-    // The last resort of a run that waits, and a little more.
+    // How far ahead waiting runs are searched: the time after which a waiting run starts without a wake-up, and one minute.
     private static readonly TimeSpan LatestDue = Queueing.LastResort + TimeSpan.FromMinutes(1);
 
-    private static readonly TimeSpan BetweenLooks = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan BetweenSignals = TimeSpan.FromMilliseconds(50);
 
     private TimeSpan _readAt;
-    private int _looksAsked;
+    private int _signalsRequested;
     private volatile string? _id;
     private string? _read;
 
@@ -34,7 +34,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     /// <summary>The scheduler of this process that works on the store.</summary>
     public IScheduler? Scheduler { get; set; }
 
-    /// <summary>Its threads.</summary>
+    /// <summary>The threads of the scheduler.</summary>
     public SchedulerThreads Threads { get; } = new();
 
     public IReadOnlyList<WorkerPool> FreeWorkers => Scheduler is { Status: SchedulerStatus.Running } ? [new(Queues: null, Threads.Free)] : [];
@@ -44,7 +44,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         set => Threads.Freed = value;
     }
 
-    /// <summary>Schedulers of different applications often have the same name: what tells their stores apart is where these are.</summary>
+    /// <summary>The name of the store, read again after five seconds. It includes the location: schedulers of different applications often have the same name.</summary>
     public async ValueTask<string> IdentifyAsync(CancellationToken stop) =>
         _id is { } known && BootClock.Now - _readAt < BetweenReads ? known : await ReadNameAsync(stop).ConfigureAwait(false);
 
@@ -58,10 +58,10 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         static string Named(string name) => $"Quartz {name}";
     }
 
-    /// <summary>Another node has woken a run that prefers this one, or that its own limits hold back.</summary>
+    /// <summary>Makes the scheduler look into the store: another node has woken a run that prefers this node, or that the other node's limits keep from starting there.</summary>
     public void LookAgain()
     {
-        if (Interlocked.Increment(ref _looksAsked) == 1) _ = Task.Run(LookUntilAskedNoMoreAsync);
+        if (Interlocked.Increment(ref _signalsRequested) == 1) _ = Task.Run(SignalWhileRequestedAsync);
     }
 
     public async ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
@@ -71,7 +71,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         var fates = new List<RunFate>(runs.Count);
         foreach (var key in keys)
         {
-            // Asked about many, a store leaves out a trigger that it cannot read, as if it were gone. Asked about that one alone, it throws.
+            // A query for many triggers omits a trigger that the store cannot read, as if it were deleted. A query for that one alone throws.
             var parked = found.GetValueOrDefault(key) ?? await triggers.FindAsync(key, stop).ConfigureAwait(false);
             fates.Add(parked is null ? RunFate.IsGone : FateOf(parked));
         }
@@ -85,7 +85,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         foreach (var run in runs)
         {
             var fate = await WakeAsync(run, stop).ConfigureAwait(false);
-            // Another run may have taken the thread that was free when this one was chosen.
+            // Another run may have taken the thread that was free when this run was chosen.
             fates.Add(fate == RunFate.Comes && Threads.Free == 0 ? RunFate.ComesElsewhere : fate);
         }
 
@@ -103,7 +103,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         return new(runs, page.HasMore ? (skip + page.Items.Count).ToString(CultureInfo.InvariantCulture) : null);
     }
 
-    /// <summary>Why the firing is over that has not begun; null where it is not.</summary>
+    /// <summary>Why a firing that has not begun must not run any more; null if it may run.</summary>
     public async ValueTask<string?> EndOfAsync(IOperableTrigger parked, CancellationToken stop)
     {
         var now = clock.GetUtcNow();
@@ -116,11 +116,11 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
             return await triggers.StateOfAsync(origin.Key, stop).ConfigureAwait(false) == TriggerState.Complete ? $"its trigger {origin.Key} was unscheduled" : null;
         }
 
-        // It has fired for the last time: with an unscheduled trigger, its stand-ins went too.
+        // The own trigger does not exist any more because it has fired for the last time. Unscheduling it would have deleted its stand-ins too.
         return null;
     }
 
-    /// <summary>Whether the trigger for whose firing a stand-in waits is paused by hand.</summary>
+    /// <summary>Whether an operator has paused the trigger for whose firing a stand-in waits.</summary>
     public async ValueTask<bool> IsPausedAsync(StandIn? standIn, CancellationToken stop) =>
         standIn is not null && await triggers.StateOfAsync(standIn.Origin, stop).ConfigureAwait(false) == TriggerState.Paused;
 
@@ -134,32 +134,32 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     private static bool Waits(TriggerHeader header) =>
         HeldTrigger.Waits(header.RetryAttempt) || (StandIn.Is(header.Key) && StandIn.Waits(header.Description));
 
-    /// <summary>Many wakes, and a stranger who floods the channel, cost one look in a while.</summary>
-    private async Task LookUntilAskedNoMoreAsync()
+    /// <summary>Signals the scheduler at most once in 50 ms, even for many wakes or a client that floods the notification channel.</summary>
+    private async Task SignalWhileRequestedAsync()
     {
         var answered = 0;
         do
         {
-            if (answered > 0) await Task.Delay(BetweenLooks).ConfigureAwait(false);
-            answered = Volatile.Read(ref _looksAsked);
+            if (answered > 0) await Task.Delay(BetweenSignals).ConfigureAwait(false);
+            answered = Volatile.Read(ref _signalsRequested);
             try
             {
                 if (Scheduler is { Status: SchedulerStatus.Running }) await triggers.SignalAsync(CancellationToken.None).ConfigureAwait(false);
             }
             catch (Exception broken)
             {
-                // Its next poll finds the run.
+                // The scheduler finds the run at its next poll.
                 log.CannotLookAgain(broken);
             }
         }
-        while (Interlocked.Add(ref _looksAsked, -answered) > 0);
+        while (Interlocked.Add(ref _signalsRequested, -answered) > 0);
     }
 
     private static TriggerKey KeyOf(WaitingRun run) => HeldTrigger.KeyIn(run.Address.Run) ?? new(run.Address.Run, StandIn.Group);
 
     /// <summary>
-    /// A trigger without our mark was replaced by hand, where it has no past; else its time has come, and it fires late. A stand-in that was woken has
-    /// the time at which its run was due.
+    /// The fate of a parked run by its trigger. A trigger without a mark was replaced by an operator if it has not fired yet; otherwise it is due, and fires late. A woken
+    /// stand-in has the time at which its run was due.
     /// </summary>
     private RunFate FateOf(IOperableTrigger parked)
     {
@@ -174,78 +174,80 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     private async ValueTask<RunFate> WakeAsync(WaitingRun run, CancellationToken stop)
     {
         var key = KeyOf(run);
-        // Two questions on their way at once: while they are, the lock is free and stays unused.
-        var (asked, read) = (triggers.StateOfAsync(key, stop).AsTask(), triggers.FindAsync(key, stop).AsTask());
-        await Task.WhenAll(asked, read).ConfigureAwait(false);
-        if (await read.ConfigureAwait(false) is not { } parked) return RunFate.IsGone;
+        // Both queries run at the same time, because the lock is free and unused meanwhile.
+        var (stateQuery, triggerQuery) = (triggers.StateOfAsync(key, stop).AsTask(), triggers.FindAsync(key, stop).AsTask());
+        await Task.WhenAll(stateQuery, triggerQuery).ConfigureAwait(false);
+        if (await triggerQuery.ConfigureAwait(false) is not { } parked) return RunFate.IsGone;
 
         if (FateOf(parked) is var fate and not (RunFate.Waits or RunFate.IsPutOff)) return fate;
-        var state = await asked.ConfigureAwait(false);
+        var state = await stateQuery.ConfigureAwait(false);
         if (state is TriggerState.Paused or TriggerState.Error) return RunFate.IsHeldBack;
-        // By another run of a job that allows only one.
+        // Another run of the same job blocks the trigger, because the job disallows concurrent execution.
         if (state == TriggerState.Blocked) return RunFate.Waits;
         if (await EndOfAsync(parked, stop).ConfigureAwait(false) is { } end) return await DropAsync(parked, end, stop).ConfigureAwait(false);
         if (StandIn.In(parked.JobDataMap) is { } standIn)
         {
             if (await IsPausedAsync(standIn, stop).ConfigureAwait(false)) return RunFate.IsHeldBack;
 
-            // Its origin was asked about meanwhile.
+            // The queries about the origin took time, so the stand-in is compared again.
             var change = await triggers.SinceReadAsync(parked, stop).ConfigureAwait(false);
             if (change is TriggerChange.Paused or TriggerChange.Failed) return RunFate.IsHeldBack;
             if (change != TriggerChange.None) throw new InvalidOperationException($"The trigger {key} was changed while its run was woken.");
         }
 
-        if (HeldTrigger.Is(parked) || !StandIn.Is(parked.Key)) HeldTrigger.Wake(parked, InTimeFor(parked, run.Waited));
-        else parked.NextFireTimeUtc = InTimeFor(parked, run.Waited);
+        if (HeldTrigger.Is(parked) || !StandIn.Is(parked.Key)) HeldTrigger.Wake(parked, DueTimeFor(parked, run.Waited));
+        else parked.NextFireTimeUtc = DueTimeFor(parked, run.Waited);
         using var span = LockTraces.Store(QuartzJobCall.TraceIn(parked.JobDataMap));
-        if (!await MoveInTimeAsync(run, parked, stop).ConfigureAwait(false)) return RunFate.IsGone;
+        if (!await MoveBeforeDeadlineAsync(run, parked, stop).ConfigureAwait(false)) return RunFate.IsGone;
 
         return await MayStartHereAsync(parked, stop).ConfigureAwait(false) ? RunFate.Comes : RunFate.ComesElsewhere;
     }
 
     /// <summary>
-    /// Whether nothing but a missing thread keeps the scheduler here from the trigger: Quartz leaves one to the node that it prefers while that is alive,
-    /// and one of an execution group to nodes that serve the group and are below its limit.
+    /// Whether the scheduler of this process can start the trigger as soon as a thread is free. Quartz leaves a trigger to its preferred node while that node is alive,
+    /// and a trigger of an execution group to nodes that serve the group and are below its limit.
     /// </summary>
     private async ValueTask<bool> MayStartHereAsync(IOperableTrigger woken, CancellationToken stop)
     {
-        if (Scheduler is not { } here) return true;
-        if (woken.PreferredNode.Node is { } preferred && !string.Equals(preferred, here.SchedulerInstanceId, StringComparison.Ordinal)) return false;
+        if (Scheduler is not { } local) return true;
+        if (woken.PreferredNode.Node is { } preferred && !string.Equals(preferred, local.SchedulerInstanceId, StringComparison.Ordinal)) return false;
 
-        return woken.ExecutionGroup is null && await here.GetExecutionLimits(stop).ConfigureAwait(false) is null;
-    }
-
-    /// <summary>A store that hangs must not write later: by then, a sweep may have another node wake the run, and it would run twice.</summary>
-    private async ValueTask<bool> MoveInTimeAsync(WaitingRun run, IOperableTrigger parked, CancellationToken stop)
-    {
-        using var inTime = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        if (run.TellBy < TimeSpan.MaxValue && run.TellBy - BootClock.Now is var left)
-        {
-            if (left <= TimeSpan.Zero) throw new TimeoutException("The job store took long to say where the run is: another node may be waking it.");
-            inTime.CancelAfter(left);
-        }
-
-        return await triggers.MoveAsync(parked, inTime.Token).ConfigureAwait(false);
+        return woken.ExecutionGroup is null && await local.GetExecutionLimits(stop).ConfigureAwait(false) is null;
     }
 
     /// <summary>
-    /// As early as the run was due, since the scheduler takes what was due first, but not so early that it would be a misfire. The clock of the node is
-    /// not asked: another one may fire it. A stand-in never misfires.
+    /// Writes the wake before the deadline of the wake. A late write must be avoided: by then a sweep may have another node wake the run, and it would run twice.
     /// </summary>
-    private DateTimeOffset InTimeFor(IOperableTrigger parked, TimeSpan waited)
+    private async ValueTask<bool> MoveBeforeDeadlineAsync(WaitingRun run, IOperableTrigger parked, CancellationToken stop)
+    {
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        if (run.TellBy < TimeSpan.MaxValue && run.TellBy - BootClock.Now is var left)
+        {
+            if (left <= TimeSpan.Zero) throw new TimeoutException("The job store took long to say where the run is: another node may be waking it.");
+            deadline.CancelAfter(left);
+        }
+
+        return await triggers.MoveAsync(parked, deadline.Token).ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// The time at which a woken run becomes due: as early as its own due time, because the scheduler fires the earliest first, but not so early that it would be a
+    /// misfire. The clock of this node is not used, because another node may fire the trigger. A stand-in never misfires.
+    /// </summary>
+    private DateTimeOffset DueTimeFor(IOperableTrigger parked, TimeSpan waited)
     {
         if (StandIn.Is(parked.Key)) return HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt) ?? clock.GetUtcNow();
 
-        // The store goes on with the occurrence after the time of the wake. Where a policy keeps one of those that came due meanwhile, or none, no other
-        // node is to fire one of them at once.
+        // The store continues with the occurrence after the time of the wake. If the policy keeps at most one of the occurrences that became due meanwhile, no
+        // other node must fire one of them at once.
         var keepsAll = parked.OverlapPolicy is OverlapPolicy.Default or OverlapPolicy.AllowAll;
         var late = keepsAll ? waited - ((parked.MisfireThreshold ?? misfireThreshold) / 4) : waited;
         return (parked.PreviousFireTimeUtc ?? clock.GetUtcNow()) + (late > TimeSpan.Zero ? late : TimeSpan.Zero);
     }
 
-    private async ValueTask<RunFate> DropAsync(IOperableTrigger parked, string because, CancellationToken stop)
+    private async ValueTask<RunFate> DropAsync(IOperableTrigger parked, string reason, CancellationToken stop)
     {
-        log.Over(parked.JobKey.ToString(), because);
+        log.Over(parked.JobKey.ToString(), reason);
         await triggers.DeleteAsync(parked.Key, stop).ConfigureAwait(false);
         return RunFate.IsGone;
     }

@@ -3,7 +3,7 @@ using Quartz.Extensibility;
 
 namespace JobLocks.Quartz.Waiting;
 
-/// <summary>Asks a scheduler that was built without us: a trigger is moved by replacing it, which its listeners hear.</summary>
+/// <summary>Works through a scheduler that was built without JobLocks. A trigger is moved by replacing it, and the scheduler's listeners are called.</summary>
 internal sealed class SchedulerTriggers(IScheduler scheduler) : IStoredTriggers
 {
     public async ValueTask<bool> IsPersistentAsync(CancellationToken stop) => (await scheduler.GetMetadata(stop).ConfigureAwait(false)).JobStorePersistent;
@@ -15,7 +15,7 @@ internal sealed class SchedulerTriggers(IScheduler scheduler) : IStoredTriggers
     public async ValueTask ReplaceJobAsync(IJobDetail job, CancellationToken stop) =>
         await scheduler.AddJob(job, new() { Replace = true }, stop).ConfigureAwait(false);
 
-    /// <summary>Resumes a group that no trigger is in. What else a scheduler offers for this changes a trigger.</summary>
+    /// <summary>Resumes a group without triggers. All other methods of a scheduler that have the same effect would change a trigger.</summary>
     public async ValueTask SignalAsync(CancellationToken stop) =>
         await scheduler.ResumeTriggerGroups(GroupMatcher<TriggerKey>.GroupEquals($"{StandIn.Group} none"), stop).ConfigureAwait(false);
 
@@ -31,19 +31,19 @@ internal sealed class SchedulerTriggers(IScheduler scheduler) : IStoredTriggers
 
     public async ValueTask<bool> MoveAsync(IOperableTrigger trigger, CancellationToken stop)
     {
-        // A node whose scheduler was built with JobLocks holds it. Quartz keeps the next time of a trigger that has one, and so the schedule goes on.
+        // A node whose scheduler was built with JobLocks holds this trigger. Quartz keeps a next time that is set, so the schedule continues from there.
         if (!StandIn.Is(trigger.Key)) return await scheduler.RescheduleJob(trigger.Key, trigger, stop).ConfigureAwait(false) is not null;
 
         var moved = trigger.GetTriggerBuilder()
             .StartAt(trigger.NextFireTimeUtc!.Value)
-            .WithSimpleSchedule(static once => once.WithMisfireInstruction(SimpleTriggerMisfireInstruction.IgnoreMisfires))
+            .WithSimpleSchedule(static schedule => schedule.WithMisfireInstruction(SimpleTriggerMisfireInstruction.IgnoreMisfires))
             .Build();
-        if (moved is IMutableTrigger counting) counting.RetryAttempt = trigger.RetryAttempt;
+        if (moved is IMutableTrigger mutable) mutable.RetryAttempt = trigger.RetryAttempt;
         return await scheduler.RescheduleJob(trigger.Key, moved, stop).ConfigureAwait(false) is not null;
     }
 
-    /// <summary>Nothing to write: only a stand-in waits here, and its mark is its group.</summary>
-    public ValueTask ForgetMarkAsync(TriggerKey key, CancellationToken stop) => default;
+    /// <summary>Writes nothing: here only stand-ins wait, and their mark is their group.</summary>
+    public ValueTask ClearMarkAsync(TriggerKey key, CancellationToken stop) => default;
 
     public async ValueTask DeleteAsync(TriggerKey key, CancellationToken stop) => await scheduler.UnscheduleJob(key, stop).ConfigureAwait(false);
 }

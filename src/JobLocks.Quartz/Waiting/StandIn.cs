@@ -7,14 +7,14 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// A trigger of ours that fires once, for a firing whose own trigger goes on with its schedule meanwhile. The run sees its own trigger: a stand-in
-/// carries what belongs to the firing.
+/// A trigger that JobLocks adds. It fires once, for a firing whose own trigger continues its schedule meanwhile. The run sees its own trigger: the stand-in
+/// carries the data of the firing.
 /// </summary>
 /// <param name="Origin">The run's own trigger.</param>
-/// <param name="Due">When the run was due.</param>
+/// <param name="Due">The time at which the run was due.</param>
 /// <param name="Previous">The occurrence before it.</param>
 /// <param name="Next">The occurrence after it.</param>
-/// <param name="Final">When the run's own trigger ends by itself; null for never.</param>
+/// <param name="Final">The time at which the run's own trigger ends; null for never.</param>
 internal sealed record StandIn(TriggerKey Origin, DateTimeOffset Due, DateTimeOffset? Previous, DateTimeOffset? Next, DateTimeOffset? Final)
 {
     /// <summary>The group of all stand-ins.</summary>
@@ -26,34 +26,34 @@ internal sealed record StandIn(TriggerKey Origin, DateTimeOffset Due, DateTimeOf
     private const string NextAt = DataKeys.Prefix + "NEXT_AT";
     private const string FinalAt = DataKeys.Prefix + "FINAL_AT";
 
-    /// <summary>Whether a trigger is one of ours.</summary>
+    /// <summary>Whether a trigger belongs to the group of stand-ins.</summary>
     public static bool Is(TriggerKey key) => string.Equals(key.Group, Group, StringComparison.Ordinal);
 
-    /// <summary>Whether a stand-in with this description waits for its lock, and does not come again by itself soon.</summary>
+    /// <summary>Whether a stand-in with this description waits for its lock, and is not merely postponed for a short time.</summary>
     public static bool Waits(string? description) => description?.StartsWith(JobGate.WaitReason, StringComparison.Ordinal) == true;
 
-    /// <summary>What a stand-in carries; null where its run has no own trigger to show (a scheduler without our store).</summary>
+    /// <summary>The data of a stand-in; null if it has none, because a scheduler that was built without JobLocks has added it.</summary>
     public static StandIn? In(JobDataMap data) =>
         data.GetValueOrDefault(OriginName) is string name && data.GetValueOrDefault(OriginGroup) is string group && HeldTrigger.TimeIn(data, DataKeys.DueAt) is { } due
             ? new(new(name, group), due, HeldTrigger.TimeIn(data, PreviousAt), HeldTrigger.TimeIn(data, NextAt), HeldTrigger.TimeIn(data, FinalAt))
             : null;
 
-    /// <summary>A new name for a stand-in of this trigger. Names are short, since a column of a store may be.</summary>
+    /// <summary>A new name for a stand-in of this trigger. The name is short, because the column of a store may be.</summary>
     public static string NewName(TriggerKey origin) => $"{PrefixOf(origin)}{Guid.NewGuid():N}";
 
-    /// <summary>What the names of all stand-ins of this trigger begin with.</summary>
+    /// <summary>The prefix of the names of all stand-ins of this trigger.</summary>
     public static string PrefixOf(TriggerKey origin) => $"{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(HeldTrigger.NameOf(origin))).AsSpan(0, 8))}-";
 
-    /// <summary>Data without our own entries, as the job is to see them.</summary>
-    public static JobDataMap Without(JobDataMap data)
+    /// <summary>The data without the entries of JobLocks, as the job sees them. Rules stay.</summary>
+    public static JobDataMap WithoutOwnEntries(JobDataMap data)
     {
-        var theirs = new JobDataMap((IDictionary<string, object?>)data);
-        foreach (var key in data.Keys.Where(static key => key.StartsWith(DataKeys.Prefix, StringComparison.Ordinal) && !key.StartsWith(DataKeys.Rule, StringComparison.Ordinal))) theirs.Remove(key);
-        return theirs;
+        var remaining = new JobDataMap((IDictionary<string, object?>)data);
+        foreach (var key in data.Keys.Where(static key => key.StartsWith(DataKeys.Prefix, StringComparison.Ordinal) && !key.StartsWith(DataKeys.Rule, StringComparison.Ordinal))) remaining.Remove(key);
+        return remaining;
     }
 
-    /// <summary>The trigger that waits for a firing of <paramref name="fired"/>.</summary>
-    public IOperableTrigger Build(TimeProvider clock, string name, IOperableTrigger fired, bool wasStartedBefore, DateTimeOffset at, string reason)
+    /// <summary>Builds the trigger that waits for a firing of <paramref name="fired"/>.</summary>
+    public IOperableTrigger Build(TimeProvider clock, string name, IOperableTrigger fired, bool wasStartedBefore, DateTimeOffset dueAt, string reason)
     {
         var data = new JobDataMap((IDictionary<string, object?>)fired.JobDataMap)
         {
@@ -72,19 +72,19 @@ internal sealed record StandIn(TriggerKey Origin, DateTimeOffset Due, DateTimeOf
             .ForJob(fired.JobKey)
             .UsingJobData(data)
             .WithPriority(fired.Priority)
-            .WithExecutionGroup(Literally(fired.ExecutionGroup))
+            .WithExecutionGroup(EscapeTemplate(fired.ExecutionGroup))
             .WithPreferredNode(fired.PreferredNode)
             .WithRetryPolicy(fired.RetryPolicy)
-            // That it is late is no misfire.
-            .WithSimpleSchedule(static once => once.WithMisfireInstruction(SimpleTriggerMisfireInstruction.IgnoreMisfires))
-            .StartAt(at)
+            // A stand-in that fires late is not a misfire.
+            .WithSimpleSchedule(static schedule => schedule.WithMisfireInstruction(SimpleTriggerMisfireInstruction.IgnoreMisfires))
+            .StartAt(dueAt)
             .Build();
         trigger.RetryAttempt = HeldTrigger.AttemptOf(fired);
         trigger.ComputeFirstFireTimeUtc(calendar: null);
         return trigger;
     }
 
-    /// <summary>The group is a result already: braces in it are no template any more.</summary>
-    public static string? Literally(string? group) =>
+    /// <summary>Escapes braces in a group: the group of a fired trigger is a result, and must not be read as a template again.</summary>
+    public static string? EscapeTemplate(string? group) =>
         group?.Replace("{", "{{", StringComparison.Ordinal).Replace("}", "}}", StringComparison.Ordinal);
 }

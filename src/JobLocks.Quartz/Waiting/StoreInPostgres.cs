@@ -7,14 +7,14 @@ using Quartz.Impl.AdoJobStore.Common;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// The name of a job store in PostgreSQL: scheduler, cluster, database, schema and table prefix. It survives a cleared or restored store, and a copy in
-/// another database has another one. A role that may not read the number of the cluster takes it from a mark in the store, which other nodes have left or
-/// it invents. Thread-safe.
+/// The name of a job store in PostgreSQL: scheduler, cluster, database, schema and table prefix. The name survives a cleared or restored store, and a copy in
+/// another database has another name. If the role may not read the system identifier of the cluster, it uses a mark in the store, which another node has written
+/// or this node generates. Thread-safe.
 /// </summary>
-internal sealed class StoreInPostgres(IDbProvider provider, Func<string> scheduler, string tablePrefix, MarkedStore otherwise) : IStoreName
+internal sealed class StoreInPostgres(IDbProvider provider, Func<string> scheduler, string tablePrefix, MarkedStore markedStore) : IStoreName
 {
-    // The search path of the connection is the application's, and only the table of Quartz is found through it: every other name stands with its schema, so that no function,
-    // operator or type of another role can run in its place.
+    // The search path of the connection is the application's. Only the table of Quartz is found through it. Every other name is schema-qualified, so that no function,
+    // operator or type of another role can run instead.
     private const string Cluster = "SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()";
 
     private const string Where =
@@ -35,12 +35,12 @@ internal sealed class StoreInPostgres(IDbProvider provider, Func<string> schedul
 
     public async ValueTask<string> ReadAsync(string? known, CancellationToken stop)
     {
-        // An ambient transaction is the application's.
-        using var outside = new TransactionScope(TransactionScopeOption.Suppress, TransactionScopeAsyncFlowOption.Enabled);
-        var opened = provider.CreateConnection();
-        await using (opened.ConfigureAwait(false))
+        // An ambient transaction belongs to the application.
+        using var noTransaction = new TransactionScope(TransactionScopeOption.Suppress, TransactionScopeAsyncFlowOption.Enabled);
+        var opening = provider.CreateConnection();
+        await using (opening.ConfigureAwait(false))
         {
-            if (opened is not NpgsqlConnection connection) return await otherwise.ReadAsync(known, stop).ConfigureAwait(false);
+            if (opening is not NpgsqlConnection connection) return await markedStore.ReadAsync(known, stop).ConfigureAwait(false);
 
             try
             {
@@ -49,31 +49,31 @@ internal sealed class StoreInPostgres(IDbProvider provider, Func<string> schedul
             }
             catch (PostgresException refused) when (IsRefused(refused))
             {
-                return await otherwise.ReadAsync(known, stop).ConfigureAwait(false);
+                return await markedStore.ReadAsync(known, stop).ConfigureAwait(false);
             }
         }
     }
 
     private async ValueTask<string> ReadAsync(NpgsqlConnection connection, CancellationToken stop)
     {
-        var where = await AskAsync(connection, Where, static row => (Database: row.GetString(0), Schema: row.GetString(1), Table: row.GetString(2)), stop, tablePrefix + Table).ConfigureAwait(false);
-        if (where is not [var (database, schema, table)]) throw new SchedulerException($"The table {tablePrefix}{Table} is not there.");
+        var rows = await AskAsync(connection, Where, static row => (Database: row.GetString(0), Schema: row.GetString(1), Table: row.GetString(2)), stop, tablePrefix + Table).ConfigureAwait(false);
+        if (rows is not [var (database, schema, table)]) throw new SchedulerException($"The table {tablePrefix}{Table} is not there.");
 
         var marks = new StoreMarks(connection, scheduler(), tablePrefix);
-        var cluster = await marks.OwnAsync(database, await ClusterAsync(connection, stop).ConfigureAwait(false), stop).ConfigureAwait(false);
+        var cluster = await marks.ClusterAsync(database, await ClusterAsync(connection, stop).ConfigureAwait(false), stop).ConfigureAwait(false);
         var name = NameIn(cluster);
-        // A node whose scheduler was built without JobLocks knows its store by a mark alone.
-        var renamed = await otherwise.AgreeAsync(name, stop).ConfigureAwait(false);
+        // A node whose scheduler was built without JobLocks knows its store only by a mark.
+        var renamed = await markedStore.AgreeAsync(name, stop).ConfigureAwait(false);
         string[] replaced = renamed is null ? [] : [renamed];
         _earlier = new(
-            [.. _earlier.Same.Concat(replaced).Concat(marks.OthersIn(database).Select(NameIn)).Distinct(StringComparer.Ordinal).Except([name], StringComparer.Ordinal)],
+            [.. _earlier.Same.Concat(replaced).Concat(marks.GeneratedIn(database).Select(NameIn)).Distinct(StringComparer.Ordinal).Except([name], StringComparer.Ordinal)],
             [.. marks.Origins(database).Select(origin => $"{scheduler()} in {origin}/")]);
         return name;
 
         string NameIn(string cluster) => $"{scheduler()} in {cluster}/{database}/{schema}.{table[..^Table.Length]}";
     }
 
-    /// <summary>The number of the cluster; null where this role may not know it.</summary>
+    /// <summary>The system identifier of the cluster; null if this role may not read it.</summary>
     private static async ValueTask<string?> ClusterAsync(NpgsqlConnection connection, CancellationToken stop)
     {
         try

@@ -4,17 +4,17 @@ using Npgsql;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// Where a job store is, or was before it was restored: rows of ours in Quartz's own table of locks, which no Clear empties and no dashboard shows. All
-/// nodes read them, so one that may not ask for the number of its cluster has it from the others. Used by one thread at a time.
+/// Records where a job store is, and where it was before it was restored: additional rows in Quartz's table of locks, which Quartz does not clear and no dashboard
+/// shows. All nodes read them, so a node that may not read the system identifier of its cluster gets it from the others. Not thread-safe.
 /// </summary>
 internal sealed class StoreMarks(NpgsqlConnection connection, string scheduler, string tablePrefix)
 {
-    // The column has room for 40 characters.
+    // The column has 40 characters.
     private const string Prefix = "JOBLOCKS ";
-    private const char Invented = 'r';
+    private const char GeneratedPrefix = 'r';
 
-    // {0} is Quartz's table prefix. Only its table is found through the search path of the connection, as Quartz finds it: every other name stands with its schema, so that no
-    // function, operator or type of another role can run in its place.
+    // {0} is Quartz's table prefix. Quartz's table is found through the search path of the connection, as Quartz itself finds it. Every other name is schema-qualified, so
+    // that no function, operator or type of another role can run instead.
     private const string Read =
         """
         SELECT pg_catalog.split_part(m.mark, '/', 1), pg_catalog.split_part(m.mark, '/', 2),
@@ -28,43 +28,43 @@ internal sealed class StoreMarks(NpgsqlConnection connection, string scheduler, 
     private const string Write = "INSERT INTO {0}LOCKS (sched_name, lock_name) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 
     private List<Mark> _marks = [];
-    private string _own = "";
+    private string _cluster = "";
 
-    /// <summary>The number of the cluster as all nodes call it, which is written down where it is not yet.</summary>
-    /// <param name="database">The number of the database.</param>
-    /// <param name="cluster">The number of the cluster; null where it cannot be asked for.</param>
-    /// <param name="stop">Gives up.</param>
-    public async ValueTask<string> OwnAsync(string database, string? cluster, CancellationToken stop)
+    /// <summary>The system identifier of the cluster that all nodes use. Records it if it is not recorded yet.</summary>
+    /// <param name="database">The OID of the database.</param>
+    /// <param name="cluster">The system identifier of the cluster; null if it cannot be read.</param>
+    /// <param name="stop">Cancels the operation.</param>
+    public async ValueTask<string> ClusterAsync(string database, string? cluster, CancellationToken stop)
     {
         _marks = await ReadAsync(stop).ConfigureAwait(false);
         if (cluster is not null)
         {
             if (!_marks.Exists(mark => mark.IsOf(cluster) && mark.IsIn(database))) await TryWriteAsync(cluster, database, stop).ConfigureAwait(false);
-            return _own = cluster;
+            return _cluster = cluster;
         }
 
         if (!_marks.Exists(mark => mark.IsIn(database)))
         {
-            await WriteAsync(Invented + Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(7)), database, stop).ConfigureAwait(false);
+            await WriteAsync(GeneratedPrefix + Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(7)), database, stop).ConfigureAwait(false);
             _marks = await ReadAsync(stop).ConfigureAwait(false);
         }
 
-        // Numbers of clusters grow with the time at which they were made, and a restored store is in the younger one. Where two nodes invented one at the
-        // same time, both take the same.
-        var here = _marks.Where(mark => mark.IsIn(database)).ToLookup(static mark => mark.IsInvented, static mark => mark.Cluster);
-        return _own = here[false].MaxBy(static name => (name.Length, name), Comparer<(int, string)>.Create(Compare)) ?? here[true].Min(StringComparer.Ordinal)!;
+        // A system identifier grows with the creation time of its cluster, and a restored store is in the younger cluster. If two nodes generated identifiers at
+        // the same time, both choose the same one of them.
+        var inDatabase = _marks.Where(mark => mark.IsIn(database)).ToLookup(static mark => mark.IsGenerated, static mark => mark.Cluster);
+        return _cluster = inDatabase[false].MaxBy(static name => (name.Length, name), Comparer<(int, string)>.Create(Compare)) ?? inDatabase[true].Min(StringComparer.Ordinal)!;
     }
 
-    /// <summary>What nodes may call the cluster that had to invent a number for it.</summary>
-    public IEnumerable<string> OthersIn(string database) => _marks.Where(mark => mark.IsIn(database) && mark.IsInvented && !mark.IsOf(_own)).Select(static mark => mark.Cluster);
+    /// <summary>The generated identifiers that other nodes may use for the cluster.</summary>
+    public IEnumerable<string> GeneratedIn(string database) => _marks.Where(mark => mark.IsIn(database) && mark.IsGenerated && !mark.IsOf(_cluster)).Select(static mark => mark.Cluster);
 
-    /// <summary>Cluster and database of the stores that this one was restored from, where they are not known to be still there.</summary>
+    /// <summary>Cluster and database of the stores from which this one was restored, if they are not known to exist still.</summary>
     public IEnumerable<string> Origins(string database) => _marks
-        .Where(mark => mark.IsIn(database) ? !mark.IsInvented && !mark.IsOf(_own) : !(mark.IsThere && (mark.IsInvented || mark.IsOf(_own))))
+        .Where(mark => mark.IsIn(database) ? !mark.IsGenerated && !mark.IsOf(_cluster) : !(mark.DatabaseExists && (mark.IsGenerated || mark.IsOf(_cluster))))
         .Select(static mark => $"{mark.Cluster}/{mark.Database}");
 
-    private static int Compare((int Length, string Name) one, (int Length, string Name) other) =>
-        one.Length == other.Length ? string.CompareOrdinal(one.Name, other.Name) : one.Length.CompareTo(other.Length);
+    private static int Compare((int Length, string Name) left, (int Length, string Name) right) =>
+        left.Length == right.Length ? string.CompareOrdinal(left.Name, right.Name) : left.Length.CompareTo(right.Length);
 
     private async ValueTask<List<Mark>> ReadAsync(CancellationToken stop)
     {
@@ -78,7 +78,7 @@ internal sealed class StoreMarks(NpgsqlConnection connection, string scheduler, 
         return found.FindAll(static mark => mark.Cluster.Length > 0 && mark.Database.Length > 0);
     }
 
-    /// <summary>Only other nodes need it.</summary>
+    /// <summary>Records the identifier, which only other nodes need. Does nothing without the right to write.</summary>
     private async ValueTask TryWriteAsync(string cluster, string database, CancellationToken stop)
     {
         try
@@ -87,7 +87,7 @@ internal sealed class StoreMarks(NpgsqlConnection connection, string scheduler, 
         }
         catch (PostgresException refused) when (StoreInPostgres.IsRefused(refused))
         {
-            // The role may only read this table.
+            // The role may not write to this table.
         }
     }
 
@@ -101,9 +101,9 @@ internal sealed class StoreMarks(NpgsqlConnection connection, string scheduler, 
 
     private string InStore(string sql) => sql.Replace("{0}", tablePrefix, StringComparison.Ordinal);
 
-    private sealed record Mark(string Cluster, string Database, bool IsThere)
+    private sealed record Mark(string Cluster, string Database, bool DatabaseExists)
     {
-        public bool IsInvented => Cluster[0] == Invented;
+        public bool IsGenerated => Cluster[0] == GeneratedPrefix;
 
         public bool IsOf(string cluster) => string.Equals(Cluster, cluster, StringComparison.Ordinal);
 

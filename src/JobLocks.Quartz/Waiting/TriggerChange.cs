@@ -1,20 +1,20 @@
 namespace JobLocks.Quartz.Waiting;
 
-/// <summary>What has become of a trigger since it was read.</summary>
+/// <summary>How a trigger has changed since it was read.</summary>
 internal enum TriggerChange
 {
-    /// <summary>It is as it was read, and may be written.</summary>
+    /// <summary>The trigger is unchanged, and may be written.</summary>
     None,
 
-    /// <summary>It is as it was read, but paused by hand.</summary>
+    /// <summary>The trigger is unchanged, but an operator has paused it.</summary>
     Paused,
 
-    /// <summary>It is as it was read, but in the state of an error, until a person resets it.</summary>
+    /// <summary>The trigger is unchanged, but in the state Error until an operator resets it.</summary>
     Failed,
 
-    /// <summary>It is as it was read, but another run of its job holds it back.</summary>
+    /// <summary>The trigger is unchanged, but another run of its job blocks it.</summary>
     Blocked,
 
-    /// <summary>It has another time, is another trigger under the same key, or is gone. What was decided for it does not apply any more.</summary>
+    /// <summary>The trigger has another time, was replaced under the same key, or was deleted. A decision about it does not apply any more.</summary>
     Other,
 }
