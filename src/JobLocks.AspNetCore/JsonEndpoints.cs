@@ -10,7 +10,7 @@ using Microsoft.AspNetCore.Routing;
 namespace JobLocks.AspNetCore;
 
 /// <summary>Maps read-only JSON endpoints with the data of the page, for other dashboards.</summary>
-internal sealed class JsonEndpoints(Func<IJobLockInspector, PageLooks> looksOf)
+internal sealed class JsonEndpoints(Func<IJobLockInspector, PageReadings> looksOf)
 {
     private const int LargestPage = 100;
     private const string PartHint = "skip is 0 or more, and take from 1 to 100.";

@@ -27,7 +27,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
 
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(5);
 
-    private PageLooks? _looksOfCustomInspector;
+    private PageReadings? _looksOfCustomInspector;
 
     public void Map(RouteGroupBuilder group)
     {
@@ -110,7 +110,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
     }
 
     /// <summary>The cached reads of an inspector. Those of JobLocks are shared with the other dashboard of this process; a custom inspector has its own.</summary>
-    internal PageLooks LooksOf(IJobLockInspector locks) => locks is IPageInspector inspector ? inspector.Pages : LazyInitializer.EnsureInitialized(ref _looksOfCustomInspector, () => new(locks));
+    internal PageReadings LooksOf(IJobLockInspector locks) => locks is IPageInspector inspector ? inspector.Pages : LazyInitializer.EnsureInitialized(ref _looksOfCustomInspector, () => new(locks));
 
     /// <summary>
     /// Requires the canonical path: the segments as they were mapped, numbers without leading zeros or spaces, and no trailing slash. Routing ignores case and a trailing slash,

@@ -64,7 +64,7 @@ internal static class HangfireJobCall
             Scheduler = "Hangfire",
             JobId = jobId,
             Job = signature,
-            Arguments = [.. signature.Parameters!.Select((parameter, i) => new JobArgument(parameter.Name, job.Args[i], parameter.IsPlumbing))],
+            Arguments = [.. signature.Parameters!.Select((parameter, i) => new JobArgument(parameter.Name, job.Args[i], parameter.IsFilledByScheduler))],
             Rules = [.. attributes.Select(attribute => Rules.GetOrAdd((attribute, signature), static key => LockRule.For(key.Attribute.Declaration, key.Job)))],
             ToJson = static value => SerializationHelper.Serialize(value, value.GetType(), SerializationOption.User),
         };
@@ -73,10 +73,10 @@ internal static class HangfireJobCall
     private static JobSignature SignatureOf(Type type, System.Reflection.MethodInfo method)
     {
         var name = method.IsGenericMethod ? $"{method.Name}[{string.Join(',', method.GetGenericArguments().Select(static argument => argument.ToString()))}]" : method.Name;
-        return JobSignature.Of(type, name, [.. method.GetParameters().Select(static parameter => new JobParameter(parameter.Name!, parameter.ParameterType, IsPlumbing(parameter.ParameterType)))]);
+        return JobSignature.Of(type, name, [.. method.GetParameters().Select(static parameter => new JobParameter(parameter.Name!, parameter.ParameterType, IsFilledByScheduler(parameter.ParameterType)))]);
     }
 
-    private static bool IsPlumbing(Type type) =>
+    private static bool IsFilledByScheduler(Type type) =>
         type == typeof(CancellationToken) || typeof(IJobCancellationToken).IsAssignableFrom(type) || typeof(PerformContext).IsAssignableFrom(type);
 
     /// <summary>

@@ -24,7 +24,7 @@ internal sealed class HangfireRuns : IRunStore
     private static readonly ConditionalWeakTable<JobStorage, HangfireRuns> OfStorages = [];
 
     private readonly JobStorage _storage;
-    private readonly ServersHere _servers;
+    private readonly LocalServers _servers;
     private readonly StorageName _name;
     private readonly ParkedJobs _parked = new();
     private volatile string? _id;
@@ -40,7 +40,7 @@ internal sealed class HangfireRuns : IRunStore
     public string? Id => _id;
 
     /// <summary>The servers of this process that work on the storage.</summary>
-    public ServersHere Servers => _servers;
+    public LocalServers Servers => _servers;
 
     public IReadOnlyList<WorkerPool> FreeWorkers => _servers.FreeWorkers;
 
@@ -85,9 +85,9 @@ internal sealed class HangfireRuns : IRunStore
         return new(_servers.Any());
     }
 
-    public void LookAgain() => IdleWorkers.LookAt(_storage, FreeWorkers.Where(static pool => pool.Free > 0).SelectMany(static pool => pool.Queues ?? [EnqueuedState.DefaultQueue]));
+    public void RequeryStore() => IdleWorkers.LookAt(_storage, FreeWorkers.Where(static pool => pool.Free > 0).SelectMany(static pool => pool.Queues ?? [EnqueuedState.DefaultQueue]));
 
-    public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    public ValueTask<IReadOnlyList<ParkedRunState>> GetStatesAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         using var noTransaction = AmbientTransaction.Leave();
         if (JobStatesInPostgres.Read(_storage, runs) is { } states) return new([.. states.Select(static job => FateOf(job.State, job.IsInSchedule))]);
@@ -100,14 +100,14 @@ internal sealed class HangfireRuns : IRunStore
     /// Puts the jobs into their queues, as Hangfire does with a scheduled job that is due. Their state stays Scheduled until a worker fetches them. A job that is
     /// deleted meanwhile is not fetched. Hangfire's own lock on the job is not taken: a worker that meets it would sleep for a second.
     /// </summary>
-    public ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    public ValueTask<IReadOnlyList<ParkedRunState>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         using var noTransaction = AmbientTransaction.Leave();
         using var connection = _storage.GetConnection();
-        return new([.. runs.Zip(FatesBeforeWake(connection, runs), (run, fate) => fate is RunFate.Waits or RunFate.IsPutOff ? Wake(connection, run) : fate)]);
+        return new([.. runs.Zip(FatesBeforeWake(connection, runs), (run, fate) => fate is ParkedRunState.Parked or ParkedRunState.Rescheduled ? Wake(connection, run) : fate)]);
     }
 
-    private IEnumerable<RunFate> FatesBeforeWake(IStorageConnection connection, IReadOnlyList<WaitingRun> runs) => JobStatesInPostgres.Read(_storage, runs) is { } states
+    private IEnumerable<ParkedRunState> FatesBeforeWake(IStorageConnection connection, IReadOnlyList<WaitingRun> runs) => JobStatesInPostgres.Read(_storage, runs) is { } states
         ? runs.Zip(states, static (run, job) => FateOf(job.State, job.IsInSchedule || !NeedsSchedule(run)))
         : runs.Select(run => NeedsSchedule(run) ? LookAt(connection, run) : FateOf(StateOf(connection, run)));
 
@@ -115,7 +115,7 @@ internal sealed class HangfireRuns : IRunStore
     private static bool NeedsSchedule(WaitingRun run) => run.Place == 0;
 
     /// <summary>Wakes one run in its own transaction: a storage notifies one idle worker for each commit, however many jobs the transaction enqueues.</summary>
-    private static RunFate Wake(IStorageConnection connection, WaitingRun run)
+    private static ParkedRunState Wake(IStorageConnection connection, WaitingRun run)
     {
         var (id, queue) = (IdOf(run), run.Address.Queue);
         using var transaction = connection.CreateWriteTransaction();
@@ -126,7 +126,7 @@ internal sealed class HangfireRuns : IRunStore
         if (run.IsTooLate) throw new TimeoutException("The storage took long to say where the runs are: another process may be waking them.");
 
         transaction.Commit();
-        return RunFate.Comes;
+        return ParkedRunState.Starting;
     }
 
     public ValueTask<EarlierNames> FindNamesAsync(CancellationToken stop)
@@ -159,10 +159,10 @@ internal sealed class HangfireRuns : IRunStore
     private static string IdOf(WaitingRun run) => JobIdentity.Parse(run.Address.Run).Id;
 
     /// <summary>The fate of one run, read through Hangfire's storage interface.</summary>
-    public static RunFate LookAt(IStorageConnection connection, WaitingRun run)
+    public static ParkedRunState LookAt(IStorageConnection connection, WaitingRun run)
     {
         var state = StateOf(connection, run);
-        return FateOf(state, FateOf(state) is not (RunFate.Waits or RunFate.IsPutOff) || IsInSchedule(connection, IdOf(run), state!));
+        return FateOf(state, FateOf(state) is not (ParkedRunState.Parked or ParkedRunState.Rescheduled) || IsInSchedule(connection, IdOf(run), state!));
     }
 
     private static StateData? StateOf(IStorageConnection connection, WaitingRun run)
@@ -181,16 +181,16 @@ internal sealed class HangfireRuns : IRunStore
     }
 
     /// <summary>A woken run that no worker has fetched yet is still in the state Scheduled, but no longer in the schedule.</summary>
-    private static RunFate FateOf(StateData? state, bool isInSchedule) => FateOf(state) is var fate && fate is RunFate.Waits or RunFate.IsPutOff && !isInSchedule ? RunFate.ComesElsewhere : fate;
+    private static ParkedRunState FateOf(StateData? state, bool isInSchedule) => FateOf(state) is var fate && fate is ParkedRunState.Parked or ParkedRunState.Rescheduled && !isInSchedule ? ParkedRunState.StartingElsewhere : fate;
 
-    private static RunFate FateOf(StateData? state) => state?.Name switch
+    private static ParkedRunState FateOf(StateData? state) => state?.Name switch
     {
         { } name when Is(name, ScheduledState.StateName) && state.Reason is { } reason =>
-            reason.StartsWith(JobGate.WaitReason, StringComparison.Ordinal) ? RunFate.Waits
-            : reason.StartsWith(JobGate.PutOffReason, StringComparison.Ordinal) ? RunFate.IsPutOff
-            : RunFate.IsGone,
-        { } name when Is(name, EnqueuedState.StateName) || Is(name, ProcessingState.StateName) => RunFate.Comes,
-        _ => RunFate.IsGone,
+            reason.StartsWith(JobGate.WaitReason, StringComparison.Ordinal) ? ParkedRunState.Parked
+            : reason.StartsWith(JobGate.RescheduledReason, StringComparison.Ordinal) ? ParkedRunState.Rescheduled
+            : ParkedRunState.Gone,
+        { } name when Is(name, EnqueuedState.StateName) || Is(name, ProcessingState.StateName) => ParkedRunState.Starting,
+        _ => ParkedRunState.Gone,
     };
 
     private static bool Is(string name, string state) => string.Equals(name, state, StringComparison.OrdinalIgnoreCase);

@@ -20,6 +20,6 @@ internal static class DataKeys
 
     private const string Quartz = "QRTZ_";
 
-    public static bool IsPlumbing(string key) =>
+    public static bool IsFilledByScheduler(string key) =>
         key.StartsWith(Quartz, StringComparison.Ordinal) || key.StartsWith(Prefix, StringComparison.Ordinal);
 }

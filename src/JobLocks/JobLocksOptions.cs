@@ -68,7 +68,7 @@ public sealed class JobLocksOptions
     public bool CaptureStackOnAcquire { get; set; } = ProcessName.IsDebugBuild;
 
     /// <summary>How long a woken run has precedence over the runs behind it. After that it keeps its entry, but other runs may bypass it.</summary>
-    internal TimeSpan TurnLasts { get; set; } = TimeSpan.FromSeconds(30);
+    internal TimeSpan WakeTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>How long the server may stay silent while a session is being opened, once it has accepted the connection.</summary>
     internal TimeSpan OpensWithin { get; set; } = TimeSpan.FromSeconds(15);

@@ -64,7 +64,7 @@ internal sealed partial class Site : IAsyncDisposable
     }
 
     public async Task<JobLockHandle> HoldAsync(string name, string run = "Hangfire job 1187", LockMode mode = LockMode.Exclusive) =>
-        (await ((ILockKeeper)Locks).TryTakeAllAsync([new(name, LockKey.Of(name), mode)], new() { Run = run }, place: null, blocks: false, default)).Handles[0];
+        (await ((ILockKeeper)Locks).TryAcquireAllAsync([new(name, LockKey.Of(name), mode)], new() { Run = run }, place: null, blocks: false, default)).Handles[0];
 
     public async Task ParkAsync(string name, string run)
     {

@@ -168,7 +168,7 @@ public sealed class LocalServerTests : RealServers
 
         public BackgroundJobClient Client => _process.Client;
 
-        public ServersHere Servers => HangfireRuns.Of(_process.Storage).Servers;
+        public LocalServers Servers => HangfireRuns.Of(_process.Storage).Servers;
 
         public BackgroundJobServer Start(string queue)
         {

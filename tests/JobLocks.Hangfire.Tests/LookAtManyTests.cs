@@ -26,11 +26,11 @@ public sealed class LookAtManyTests : RealServers
         IReadOnlyList<WaitingRun> asked = [ofQueue, missing, woken, parked, deleted];
 
         using var connection = Servers[0].Storage.GetConnection();
-        IReadOnlyList<RunFate> fates = runByRun ? [.. asked.Select(run => HangfireRuns.LookAt(connection, run))] : await runs.LookAsync(asked, stop);
+        IReadOnlyList<ParkedRunState> fates = runByRun ? [.. asked.Select(run => HangfireRuns.LookAt(connection, run))] : await runs.GetStatesAsync(asked, stop);
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(fates, Is.EqualTo([RunFate.Waits, RunFate.IsGone, RunFate.ComesElsewhere, RunFate.Waits, RunFate.IsGone]));
+            Assert.That(fates, Is.EqualTo([ParkedRunState.Parked, ParkedRunState.Gone, ParkedRunState.StartingElsewhere, ParkedRunState.Parked, ParkedRunState.Gone]));
             Assert.That(JobStatesInPostgres.Read(Servers[0].Storage, asked), Has.Count.EqualTo(asked.Count));
         }
     }

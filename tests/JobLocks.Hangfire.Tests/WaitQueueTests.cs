@@ -8,7 +8,7 @@ namespace JobLocks.Hangfire.Tests;
 [TestFixture]
 public sealed class WaitQueueTests : RealServers
 {
-    private protected override HangfireSetup Setup => new() { Options = static options => options.TurnLasts = TimeSpan.FromSeconds(1.5) };
+    private protected override HangfireSetup Setup => new() { Options = static options => options.WakeTimeout = TimeSpan.FromSeconds(1.5) };
 
     [Test, CancelAfter(60_000)]
     public async Task Keeps_the_queue_that_an_attribute_names(CancellationToken stop)

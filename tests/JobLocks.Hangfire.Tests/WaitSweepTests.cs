@@ -46,14 +46,14 @@ public sealed class WaitSweepTests : RealServers
         // Nobody serves that one, so that it can be looked at.
         var turn = run with { Address = run.Address with { Queue = "unserved" } };
 
-        var before = await runs.LookAsync([turn], stop);
+        var before = await runs.GetStatesAsync([turn], stop);
         var woken = await runs.WakeAsync([turn], stop);
-        var after = await runs.LookAsync([turn], stop);
+        var after = await runs.GetStatesAsync([turn], stop);
         await DeleteAsync(run, stop);
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That((before[0], woken[0], after[0]), Is.EqualTo((RunFate.Waits, RunFate.Comes, RunFate.ComesElsewhere)));
+            Assert.That((before[0], woken[0], after[0]), Is.EqualTo((ParkedRunState.Parked, ParkedRunState.Starting, ParkedRunState.StartingElsewhere)));
             Assert.That(await Servers.Locks.AskAsync("SELECT count(*) FROM hangfire.jobqueue WHERE queue = 'unserved'"), Is.EqualTo(1));
         }
     }
@@ -66,9 +66,9 @@ public sealed class WaitSweepTests : RealServers
 
         new BackgroundJobClient(Servers[0].Storage).ChangeState(run.Address.Job!, new ScheduledState(TimeSpan.FromMinutes(1)) { Reason = $"Rescheduled: {run.Name} could not be asked for." });
 
-        var fate = await runs.LookAsync([run], stop);
+        var fate = await runs.GetStatesAsync([run], stop);
         await DeleteAsync(run, stop);
-        Assert.That(fate, Is.EqualTo([RunFate.IsPutOff]));
+        Assert.That(fate, Is.EqualTo([ParkedRunState.Rescheduled]));
     }
 
     [Test, CancelAfter(60_000)]
@@ -143,16 +143,16 @@ public sealed class WaitSweepTests : RealServers
         var held = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
         var waiting = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
         var runs = HangfireRuns.Of(Servers[0].Storage);
-        var late = new WaitingRun(1, stage.Key, stage.LockName, new(runs.Identify(), waiting, "default"), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow) { TellBy = TimeSpan.Zero };
+        var late = new WaitingRun(1, stage.Key, stage.LockName, new(runs.Identify(), waiting, "default"), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow) { WakeBy = TimeSpan.Zero };
 
         await Assert.ThatAsync(async () => await runs.WakeAsync([late], stop), Throws.TypeOf<TimeoutException>());
-        var fate = await runs.LookAsync([late], stop);
+        var fate = await runs.GetStatesAsync([late], stop);
         await held!.DisposeAsync();
         await Servers.States.NextAsync<SucceededState>(waiting, stop);
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(fate, Is.EqualTo([RunFate.Waits]));
+            Assert.That(fate, Is.EqualTo([ParkedRunState.Parked]));
             Assert.That(stage.Runs, Is.EqualTo(1));
             Assert.That(await Servers.Locks.LineAsync(), Is.Empty);
         }

@@ -20,12 +20,12 @@ public sealed class LookAtManyTests : QuartzFixture
         IReadOnlyList<ITrigger> parked = [await ParkAsync(node, 1), await ParkAsync(node, 2)];
         var asked = new AskedStore(node.JobStore);
 
-        var fates = await RunsOf(asked).LookAsync([RunOf(parked[0].Key), RunOf(new("missing")), RunOf(parked[1].Key)], CancellationToken.None);
+        var fates = await RunsOf(asked).GetStatesAsync([RunOf(parked[0].Key), RunOf(new("missing")), RunOf(parked[1].Key)], CancellationToken.None);
 
         foreach (var trigger in parked) await node.Scheduler.UnscheduleJob(trigger.Key);
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(fates, Is.EqualTo([RunFate.Waits, RunFate.IsGone, RunFate.Waits]));
+            Assert.That(fates, Is.EqualTo([ParkedRunState.Parked, ParkedRunState.Gone, ParkedRunState.Parked]));
             Assert.That((asked.AboutMany, asked.AboutOne), Is.EqualTo((1, 1)));
         }
     }
@@ -39,7 +39,7 @@ public sealed class LookAtManyTests : QuartzFixture
         var asked = new AskedStore(node.JobStore) { Unreadable = parked[0].Key };
 
         await Assert.ThatAsync(
-            async () => await RunsOf(asked).LookAsync([.. parked.Select(static trigger => RunOf(trigger.Key))], CancellationToken.None), Throws.InstanceOf<JobPersistenceException>());
+            async () => await RunsOf(asked).GetStatesAsync([.. parked.Select(static trigger => RunOf(trigger.Key))], CancellationToken.None), Throws.InstanceOf<JobPersistenceException>());
 
         foreach (var trigger in parked) await node.Scheduler.UnscheduleJob(trigger.Key);
     }

@@ -64,15 +64,15 @@ public sealed class WaitOnceTests : QuartzFixture
         await node.RunAsync<WaitingJob>(Scene);
         var parked = await node.Told.NextPutBackAsync();
         await ParkedAsync(1);
-        var late = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", HeldTrigger.NameOf(parked.Key), ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow) { TellBy = TimeSpan.Zero };
+        var late = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", HeldTrigger.NameOf(parked.Key), ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow) { WakeBy = TimeSpan.Zero };
 
         await Assert.ThatAsync(async () => await RunsOf(node).WakeAsync([late], CancellationToken.None), Throws.TypeOf<TimeoutException>());
-        var fate = await RunsOf(node).LookAsync([late], CancellationToken.None);
+        var fate = await RunsOf(node).GetStatesAsync([late], CancellationToken.None);
         await others.DisposeAsync();
         await Scene.NextRunAsync();
         await LineEndsAsync();
 
-        Assert.That(fate, Is.EqualTo([RunFate.Waits]));
+        Assert.That(fate, Is.EqualTo([ParkedRunState.Parked]));
         Assert.That(Scene.Begun, Is.EqualTo(1));
     }
 

@@ -181,18 +181,18 @@ public sealed class WaitRecoveryTests : QuartzFixture
         var runs = new QuartzRuns(wrong.JobStore.Triggers, new MarkedStore(wrong.JobStore.Triggers), wrong.Scheduler.TimeProvider, TimeSpan.FromMinutes(1), NullLogger.Instance);
         var waiting = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", HeldTrigger.NameOf(parked.Key), ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow);
 
-        var before = await runs.LookAsync([waiting], CancellationToken.None);
+        var before = await runs.GetStatesAsync([waiting], CancellationToken.None);
         await node.Scheduler.Standby();
         await runs.WakeAsync([waiting], CancellationToken.None);
-        var after = await runs.LookAsync([waiting], CancellationToken.None);
+        var after = await runs.GetStatesAsync([waiting], CancellationToken.None);
         await node.Scheduler.Start();
         await others.DisposeAsync();
         await Scene.NextRunAsync();
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(before, Is.EqualTo([RunFate.Waits]));
-            Assert.That(after, Is.EqualTo([RunFate.ComesElsewhere]));
+            Assert.That(before, Is.EqualTo([ParkedRunState.Parked]));
+            Assert.That(after, Is.EqualTo([ParkedRunState.StartingElsewhere]));
             await NothingIsLeftAsync(node, Store.Ado, runs: 1);
         }
     }
@@ -207,7 +207,7 @@ public sealed class WaitRecoveryTests : QuartzFixture
         var runs = new QuartzRuns(node.JobStore.Triggers, new MarkedStore(node.JobStore.Triggers), node.Scheduler.TimeProvider, TimeSpan.FromMinutes(1), NullLogger.Instance);
         var waiting = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", HeldTrigger.NameOf(parked.Key), ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow)
         {
-            TellBy = BootClock.Now + TimeSpan.FromSeconds(1),
+            WakeBy = BootClock.Now + TimeSpan.FromSeconds(1),
         };
 
         await using (await HangStoreAsync())
@@ -215,14 +215,14 @@ public sealed class WaitRecoveryTests : QuartzFixture
             Assert.That(async () => await runs.WakeAsync([waiting], CancellationToken.None).AsTask().Soon(), Throws.InstanceOf<OperationCanceledException>());
         }
 
-        var after = await runs.LookAsync([waiting], CancellationToken.None);
+        var after = await runs.GetStatesAsync([waiting], CancellationToken.None);
         await node.Scheduler.Start();
         await others.DisposeAsync();
         await Scene.NextRunAsync();
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(after, Is.EqualTo([RunFate.Waits]));
+            Assert.That(after, Is.EqualTo([ParkedRunState.Parked]));
             await NothingIsLeftAsync(node, Store.Ado, runs: 1);
         }
     }

@@ -78,7 +78,7 @@ internal static class QuartzJobCall
 
         foreach (var (key, value) in data)
         {
-            if (!DataKeys.IsPlumbing(key)) arguments.Add(new(key, value));
+            if (!DataKeys.IsFilledByScheduler(key)) arguments.Add(new(key, value));
         }
 
         return arguments;

@@ -59,34 +59,34 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     }
 
     /// <summary>Makes the scheduler look into the store: another node has woken a run that prefers this node, or that the other node's limits keep from starting there.</summary>
-    public void LookAgain()
+    public void RequeryStore()
     {
         if (Interlocked.Increment(ref _signalsRequested) == 1) _ = Task.Run(SignalWhileRequestedAsync);
     }
 
-    public async ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    public async ValueTask<IReadOnlyList<ParkedRunState>> GetStatesAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         var keys = runs.Select(KeyOf).ToList();
         var found = keys.Count == 1 ? [] : (await triggers.FindAsync(keys.ToHashSet(), stop).ConfigureAwait(false)).ToDictionary(static trigger => trigger.Key);
-        var fates = new List<RunFate>(runs.Count);
+        var fates = new List<ParkedRunState>(runs.Count);
         foreach (var key in keys)
         {
             // A query for many triggers omits a trigger that the store cannot read, as if it were deleted. A query for that one alone throws.
             var parked = found.GetValueOrDefault(key) ?? await triggers.FindAsync(key, stop).ConfigureAwait(false);
-            fates.Add(parked is null ? RunFate.IsGone : FateOf(parked));
+            fates.Add(parked is null ? ParkedRunState.Gone : FateOf(parked));
         }
 
         return fates;
     }
 
-    public async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    public async ValueTask<IReadOnlyList<ParkedRunState>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
-        var fates = new List<RunFate>(runs.Count);
+        var fates = new List<ParkedRunState>(runs.Count);
         foreach (var run in runs)
         {
             var fate = await WakeAsync(run, stop).ConfigureAwait(false);
             // Another run may have taken the thread that was free when this run was chosen.
-            fates.Add(fate == RunFate.Comes && Threads.Free == 0 ? RunFate.ComesElsewhere : fate);
+            fates.Add(fate == ParkedRunState.Starting && Threads.Free == 0 ? ParkedRunState.StartingElsewhere : fate);
         }
 
         return fates;
@@ -161,46 +161,46 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     /// The fate of a parked run by its trigger. A trigger without a mark was replaced by an operator if it has not fired yet; otherwise it is due, and fires late. A woken
     /// stand-in has the time at which its run was due.
     /// </summary>
-    private RunFate FateOf(IOperableTrigger parked)
+    private ParkedRunState FateOf(IOperableTrigger parked)
     {
-        if (parked.NextFireTimeUtc is not { } next) return RunFate.Comes;
-        if (HeldTrigger.Is(parked)) return HeldTrigger.IsWoken(parked) ? RunFate.ComesElsewhere : HeldTrigger.Waits(parked.RetryAttempt) ? RunFate.Waits : RunFate.IsPutOff;
-        if (!StandIn.Is(parked.Key)) return parked.PreviousFireTimeUtc is null ? RunFate.IsGone : HeldTrigger.HasLostMark(parked, clock.GetUtcNow() + misfireThreshold) ? RunFate.Waits : RunFate.Comes;
+        if (parked.NextFireTimeUtc is not { } next) return ParkedRunState.Starting;
+        if (HeldTrigger.Is(parked)) return HeldTrigger.IsWoken(parked) ? ParkedRunState.StartingElsewhere : HeldTrigger.Waits(parked.RetryAttempt) ? ParkedRunState.Parked : ParkedRunState.Rescheduled;
+        if (!StandIn.Is(parked.Key)) return parked.PreviousFireTimeUtc is null ? ParkedRunState.Gone : HeldTrigger.HasLostMark(parked, clock.GetUtcNow() + misfireThreshold) ? ParkedRunState.Parked : ParkedRunState.Starting;
 
         var isWoken = !(next > HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt));
-        return isWoken ? RunFate.ComesElsewhere : StandIn.Waits(parked.Description) ? RunFate.Waits : RunFate.IsPutOff;
+        return isWoken ? ParkedRunState.StartingElsewhere : StandIn.Waits(parked.Description) ? ParkedRunState.Parked : ParkedRunState.Rescheduled;
     }
 
-    private async ValueTask<RunFate> WakeAsync(WaitingRun run, CancellationToken stop)
+    private async ValueTask<ParkedRunState> WakeAsync(WaitingRun run, CancellationToken stop)
     {
         var key = KeyOf(run);
         // Both queries run at the same time, because the lock is free and unused meanwhile.
         var (stateQuery, triggerQuery) = (triggers.StateOfAsync(key, stop).AsTask(), triggers.FindAsync(key, stop).AsTask());
         await Task.WhenAll(stateQuery, triggerQuery).ConfigureAwait(false);
-        if (await triggerQuery.ConfigureAwait(false) is not { } parked) return RunFate.IsGone;
+        if (await triggerQuery.ConfigureAwait(false) is not { } parked) return ParkedRunState.Gone;
 
-        if (FateOf(parked) is var fate and not (RunFate.Waits or RunFate.IsPutOff)) return fate;
+        if (FateOf(parked) is var fate and not (ParkedRunState.Parked or ParkedRunState.Rescheduled)) return fate;
         var state = await stateQuery.ConfigureAwait(false);
-        if (state is TriggerState.Paused or TriggerState.Error) return RunFate.IsHeldBack;
+        if (state is TriggerState.Paused or TriggerState.Error) return ParkedRunState.Paused;
         // Another run of the same job blocks the trigger, because the job disallows concurrent execution.
-        if (state == TriggerState.Blocked) return RunFate.Waits;
+        if (state == TriggerState.Blocked) return ParkedRunState.Parked;
         if (await EndOfAsync(parked, stop).ConfigureAwait(false) is { } end) return await DropAsync(parked, end, stop).ConfigureAwait(false);
         if (StandIn.In(parked.JobDataMap) is { } standIn)
         {
-            if (await IsPausedAsync(standIn, stop).ConfigureAwait(false)) return RunFate.IsHeldBack;
+            if (await IsPausedAsync(standIn, stop).ConfigureAwait(false)) return ParkedRunState.Paused;
 
             // The queries about the origin took time, so the stand-in is compared again.
             var change = await triggers.SinceReadAsync(parked, stop).ConfigureAwait(false);
-            if (change is TriggerChange.Paused or TriggerChange.Failed) return RunFate.IsHeldBack;
+            if (change is TriggerChange.Paused or TriggerChange.Failed) return ParkedRunState.Paused;
             if (change != TriggerChange.None) throw new InvalidOperationException($"The trigger {key} was changed while its run was woken.");
         }
 
         if (HeldTrigger.Is(parked) || !StandIn.Is(parked.Key)) HeldTrigger.Wake(parked, DueTimeFor(parked, run.Waited));
         else parked.NextFireTimeUtc = DueTimeFor(parked, run.Waited);
         using var span = LockTraces.Store(QuartzJobCall.TraceIn(parked.JobDataMap));
-        if (!await MoveBeforeDeadlineAsync(run, parked, stop).ConfigureAwait(false)) return RunFate.IsGone;
+        if (!await MoveBeforeDeadlineAsync(run, parked, stop).ConfigureAwait(false)) return ParkedRunState.Gone;
 
-        return await MayStartHereAsync(parked, stop).ConfigureAwait(false) ? RunFate.Comes : RunFate.ComesElsewhere;
+        return await MayStartHereAsync(parked, stop).ConfigureAwait(false) ? ParkedRunState.Starting : ParkedRunState.StartingElsewhere;
     }
 
     /// <summary>
@@ -221,7 +221,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     private async ValueTask<bool> MoveBeforeDeadlineAsync(WaitingRun run, IOperableTrigger parked, CancellationToken stop)
     {
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        if (run.TellBy < TimeSpan.MaxValue && run.TellBy - BootClock.Now is var left)
+        if (run.WakeBy < TimeSpan.MaxValue && run.WakeBy - BootClock.Now is var left)
         {
             if (left <= TimeSpan.Zero) throw new TimeoutException("The job store took long to say where the run is: another node may be waking it.");
             deadline.CancelAfter(left);
@@ -245,10 +245,10 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         return (parked.PreviousFireTimeUtc ?? clock.GetUtcNow()) + (late > TimeSpan.Zero ? late : TimeSpan.Zero);
     }
 
-    private async ValueTask<RunFate> DropAsync(IOperableTrigger parked, string reason, CancellationToken stop)
+    private async ValueTask<ParkedRunState> DropAsync(IOperableTrigger parked, string reason, CancellationToken stop)
     {
         log.Over(parked.JobKey.ToString(), reason);
         await triggers.DeleteAsync(parked.Key, stop).ConfigureAwait(false);
-        return RunFate.IsGone;
+        return ParkedRunState.Gone;
     }
 }

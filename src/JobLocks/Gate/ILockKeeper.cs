@@ -43,7 +43,7 @@ internal interface ILockKeeper
     /// <param name="stop">Cancels the request. A lock that the server grants nevertheless is released.</param>
     /// <exception cref="JobLocksUnavailableException">The lock server cannot be asked. No lock is held.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. No lock is held.</exception>
-    ValueTask<AcquireResult> TryTakeAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? place, bool blocks, CancellationToken stop);
+    ValueTask<AcquireResult> TryAcquireAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? place, bool blocks, CancellationToken stop);
 
     /// <summary>The current holder of a lock or of one of its slots; null when the lock is free by now.</summary>
     /// <exception cref="JobLocksUnavailableException">The lock server cannot be asked.</exception>

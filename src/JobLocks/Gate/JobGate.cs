@@ -15,7 +15,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     public const string WaitReason = "Waiting for ";
 
     /// <summary>The prefix of the reason of a rescheduled run. If such a run had a queue entry, it may still have it.</summary>
-    public const string PutOffReason = "Rescheduled";
+    public const string RescheduledReason = "Rescheduled";
 
     // The locks are requested again where runs ahead of this one no longer existed, or where the holder has released the lock.
     private const int MostTries = 4;
@@ -113,22 +113,22 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
             for (var tries = 1; ; tries++)
             {
-                var result = await locks.TryTakeAllAsync(lockRequests, run, entry, blocks, stop).ConfigureAwait(false);
+                var result = await locks.TryAcquireAllAsync(lockRequests, run, entry, blocks, stop).ConfigureAwait(false);
                 if (result.Refused is null) return await AdmitAsync(call, requests, result, entry, blocks).ConfigureAwait(false);
 
                 var refused = RequestFor(result.Refused, requests);
                 if (await _queueing.AddressOfAsync(call, refused, isNewcomer: entry is null, blocks, stop).ConfigureAwait(false) is { } address)
                     return await QueueAsync(call, run, requests, refused, address, blocks, stop).ConfigureAwait(false);
 
-                if (result.IsBehind && refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail)
+                if (result.IsRefusedForQueue && refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail)
                 {
                     var check = await _queueing.CheckWaitersAsync(refused, blocks, stop).ConfigureAwait(false);
-                    if (check == WaiterCheckResult.SomeWereGone && tries < MostTries) continue;
-                    if (check != WaiterCheckResult.AllAreThere) return _refusals.RescheduleUnconfirmed(call, refused);
+                    if (check == WaiterCheckResult.SomeRemoved && tries < MostTries) continue;
+                    if (check != WaiterCheckResult.AllExist) return _refusals.RescheduleUnconfirmed(call, refused);
                 }
 
-                var holder = result.IsBehind ? null : await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false);
-                if (holder is not null || result.IsBehind || tries > 1) return _refusals.Refuse(call, refused, holder, result.IsBehind);
+                var holder = result.IsRefusedForQueue ? null : await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false);
+                if (holder is not null || result.IsRefusedForQueue || tries > 1) return _refusals.Refuse(call, refused, holder, result.IsRefusedForQueue);
             }
         }
         catch (Exception unavailable) when (IsUnavailability(unavailable, stop))
@@ -153,22 +153,22 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
             if (enqueued.Place is not { } entry) return _refusals.RefuseFullQueue(call, request, enqueued);
             if (entry.Verdict is { } verdict) return await DropAsync(call, request, entry, verdict, blocks).ConfigureAwait(false);
 
-            var result = await locks.TryTakeAllAsync(lockRequests, run, entry, blocks, stop).ConfigureAwait(false);
+            var result = await locks.TryAcquireAllAsync(lockRequests, run, entry, blocks, stop).ConfigureAwait(false);
             if (result.Refused is null) return await AdmitAsync(call, requests, result, entry, blocks).ConfigureAwait(false);
 
             var refused = RequestFor(result.Refused, requests);
             var staysInQueue = refused.Key == request.Key || round > requests.Count;
-            if (result.IsBehind && (staysInQueue ? entry.IsOverdue : refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail))
+            if (result.IsRefusedForQueue && (staysInQueue ? entry.IsOverdue : refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail))
             {
                 // The run would be dropped because of the runs that wait ahead of it. So their job stores are asked first.
                 var check = await _queueing.CheckWaitersAsync(refused, blocks, stop).ConfigureAwait(false);
-                if (check == WaiterCheckResult.SomeWereGone && tries++ < MostTries)
+                if (check == WaiterCheckResult.SomeRemoved && tries++ < MostTries)
                 {
                     round--;
                     continue;
                 }
 
-                if (check != WaiterCheckResult.AllAreThere)
+                if (check != WaiterCheckResult.AllExist)
                 {
                     await _queueing.DequeueAndWakeNextAsync(call, request, entry, blocks).ConfigureAwait(false);
                     return _refusals.RescheduleUnconfirmed(call, refused);
@@ -177,9 +177,9 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
             if (staysInQueue)
             {
-                var holder = result.IsBehind ? null : await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false);
+                var holder = result.IsRefusedForQueue ? null : await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false);
                 return entry.IsOverdue
-                    ? await GiveUpAsync(call, request, entry, atMost!.Value, Refusals.Conflict(request, holder, result.IsBehind), blocks).ConfigureAwait(false)
+                    ? await GiveUpAsync(call, request, entry, atMost!.Value, Refusals.Conflict(request, holder, result.IsRefusedForQueue), blocks).ConfigureAwait(false)
                     : Wait(call, request, entry, address, atMost, enqueued.Ahead, holder);
             }
 
@@ -187,7 +187,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
             if (refused.Rule.OnConflict != OnConflict.Wait)
             {
                 await _queueing.DequeueAndWakeNextAsync(call, request, entry, blocks).ConfigureAwait(false);
-                return _refusals.Refuse(call, refused, await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false), result.IsBehind);
+                return _refusals.Refuse(call, refused, await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false), result.IsRefusedForQueue);
             }
 
             request = refused;

@@ -54,10 +54,10 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
             var check = await locks.WaitQueue.CheckCountedWaitersAsync(request.Key, enqueued.Ahead, blocks, stop).ConfigureAwait(false);
             if (check == WaiterCheckResult.NoAnswer) break;
 
-            enqueued = check == WaiterCheckResult.AllAreThere && rules.KeepsNewest
+            enqueued = check == WaiterCheckResult.AllExist && rules.KeepsNewest
                 ? await locks.WaitQueue.ReplaceOldestAsync(address, request.Lock, rules, blocks, stop).ConfigureAwait(false)
                 : await locks.WaitQueue.EnqueueAsync(address, request.Lock, rules, blocks, stop).ConfigureAwait(false);
-            if (check != WaiterCheckResult.AllAreThere) continue;
+            if (check != WaiterCheckResult.AllExist) continue;
 
             enqueued = enqueued with { AreWaitersConfirmed = true };
             break;
@@ -69,7 +69,7 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
             locks.Meter.Enqueued(call.Scheduler, request.Label, enqueued.Ahead + 1);
         }
 
-        if (enqueued.LeftKey is { } formerKey) locks.WaitQueue.WakeNext(formerKey);
+        if (enqueued.FormerKey is { } formerKey) locks.WaitQueue.WakeNext(formerKey);
         return enqueued;
     }
 

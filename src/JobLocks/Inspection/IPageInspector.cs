@@ -4,7 +4,7 @@ namespace JobLocks.Inspection;
 internal interface IPageInspector : IJobLockInspector
 {
     /// <summary>The readings, shared by all pages of this process.</summary>
-    PageLooks Pages { get; }
+    PageReadings Pages { get; }
 
     /// <summary>Why a run does not start: <see cref="IJobLockInspector.ExplainAsync"/> for the runs of one job store.</summary>
     /// <param name="run">The run.</param>

@@ -7,44 +7,44 @@ namespace JobLocks.Keys;
 internal static class InternalKeys
 {
     /// <summary>"JLwt": a process waits for the lock of a key.</summary>
-    public const int Waits = 1246525300;
+    public const int Waiter = 1246525300;
 
     /// <summary>"JLin": a process waits for the exclusive lock of a key.</summary>
-    public const int Writes = 1246521710;
+    public const int WaitingWriter = 1246521710;
 
     /// <summary>"JLln": a process counts the runs that wait for a key.</summary>
-    public const int Counts = 1246522478;
+    public const int QueueCount = 1246522478;
 
     /// <summary>"JLsw": a process sweeps a job store.</summary>
-    public const int Sweeps = 1246524279;
+    public const int Sweep = 1246524279;
 
     /// <summary>"JLst": a process serves a job store.</summary>
-    public const int Serves = 1246524276;
+    public const int StorePresence = 1246524276;
 
-    /// <summary>"JLs1", the first of nine substitutes for <see cref="Serves"/>.</summary>
-    public const int FirstInsteadOfServes = 1246524209;
+    /// <summary>"JLs1", the first of nine substitutes for <see cref="StorePresence"/>.</summary>
+    public const int FirstStorePresence = 1246524209;
 
     /// <summary>"JLs9", the last of the nine substitutes.</summary>
-    public const int LastInsteadOfServes = 1246524217;
+    public const int LastStorePresence = 1246524217;
 
-    /// <summary>The first number of a range from which one is chosen at random where <see cref="Serves"/> and its nine substitutes are all held.</summary>
-    public const int FirstRandomInsteadOfServes = 1246560256;
+    /// <summary>The first number of a range from which one is chosen at random where <see cref="StorePresence"/> and its nine substitutes are all held.</summary>
+    public const int FirstRandomStorePresence = 1246560256;
 
     /// <summary>The last number of that range.</summary>
-    public const int LastRandomInsteadOfServes = 1246625791;
+    public const int LastRandomStorePresence = 1246625791;
 
     /// <summary>"JLsc": a process or a person sets up the schema.</summary>
-    public const int SetsUp = 1246524259;
+    public const int SchemaSetUp = 1246524259;
 
     /// <summary>The effect on JobLocks while another program holds a lock of this class: what is impeded, and how JobLocks continues.</summary>
     public static string EffectOf(int keyClass, bool isShared) => keyClass switch
     {
-        Waits => "a wait for a lock of that key can end up to a second later",
-        Writes when isShared => "a writer of that key can be passed by readers",
-        Writes => "readers of that key are refused",
-        Counts => "runs of that key with KeepWaiting are counted under a lock of the table limits instead",
-        Sweeps => "missed wake-ups of that job store are found by a process that holds another internal lock",
-        SetsUp => "the schema is set up or upgraded under another internal lock, after a wait of ten seconds",
+        Waiter => "a wait for a lock of that key can end up to a second later",
+        WaitingWriter when isShared => "a writer of that key can be passed by readers",
+        WaitingWriter => "readers of that key are refused",
+        QueueCount => "runs of that key with KeepWaiting are counted under a lock of the table limits instead",
+        Sweep => "missed wake-ups of that job store are found by a process that holds another internal lock",
+        SchemaSetUp => "the schema is set up or upgraded under another internal lock, after a wait of ten seconds",
         _ when isShared => "that job store seems to be served, and its waiting runs hold others back even where no process can start them",
         _ => "that job store is shown as served by another internal lock",
     };

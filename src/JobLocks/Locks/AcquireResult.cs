@@ -3,5 +3,5 @@ namespace JobLocks.Locks;
 /// <summary>The result of an acquire request for one or several locks.</summary>
 /// <param name="Handles">The handles, in the order of the lock requests; empty where a request was refused.</param>
 /// <param name="Refused">The first refused lock request; null where all were granted.</param>
-/// <param name="IsBehind">Whether the request was refused because other runs wait ahead of this one.</param>
-internal sealed record AcquireResult(IReadOnlyList<JobLockHandle> Handles, LockRequest? Refused, bool IsBehind = false);
+/// <param name="IsRefusedForQueue">Whether the request was refused because other runs wait ahead of this one.</param>
+internal sealed record AcquireResult(IReadOnlyList<JobLockHandle> Handles, LockRequest? Refused, bool IsRefusedForQueue = false);

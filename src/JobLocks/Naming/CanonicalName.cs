@@ -16,7 +16,7 @@ internal static class CanonicalName
         if (call.Job.Method is { } method) name.Append('.').Append(method);
 
         var hasNames = call.Job.Parameters is null;
-        var arguments = call.Arguments.Where(static argument => !argument.IsPlumbing);
+        var arguments = call.Arguments.Where(static argument => !argument.IsFilledByScheduler);
         // The entries of a data map have no defined order.
         if (hasNames) arguments = arguments.OrderBy(static argument => argument.Name, StringComparer.Ordinal);
 

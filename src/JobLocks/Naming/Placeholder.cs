@@ -31,7 +31,7 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
             ? parameters.ElementAtOrDefault(position) ?? throw NoSuchPosition(parameters)
             : parameters.FirstOrDefault(parameter => string.Equals(parameter.Name, Argument, StringComparison.Ordinal)) ?? throw NoSuchName(parameters);
 
-        if (parameter.IsPlumbing)
+        if (parameter.IsFilledByScheduler)
             throw new FormatException($"names {this}, a {parameter.Type.Name} that the scheduler fills in, which never names a lock. {Suggestion(parameters)}");
 
         CheckPath(parameter.Type);
@@ -43,7 +43,7 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
     {
         var argument = Position is { } position && call.Job.Parameters is not null
             ? call.Arguments.ElementAtOrDefault(position)
-            : call.Arguments.FirstOrDefault(argument => string.Equals(argument.Name, Argument, StringComparison.Ordinal) && !argument.IsPlumbing);
+            : call.Arguments.FirstOrDefault(argument => string.Equals(argument.Name, Argument, StringComparison.Ordinal) && !argument.IsFilledByScheduler);
         if (argument is null) throw NotInThisRun(call);
 
         var value = argument.Value;
@@ -59,14 +59,14 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
 
     private FormatException NotInThisRun(JobInvocation call)
     {
-        var names = call.Arguments.Where(static argument => !argument.IsPlumbing).Select(static argument => argument.Name).Order(StringComparer.Ordinal).ToList();
+        var names = call.Arguments.Where(static argument => !argument.IsFilledByScheduler).Select(static argument => argument.Name).Order(StringComparer.Ordinal).ToList();
         var only = names.Count == 0 ? "no entry" : $"only: {DisplayText.Cut(string.Join(", ", names), DisplayText.LongestRun)}";
         return new($"names {{{DisplayText.Cut(Argument)}}}, but the data of this run has {only}. Put {DisplayText.Cut(Argument)} into the data of the job or of its trigger.");
     }
 
     private static string UsableNames(IReadOnlyList<JobParameter> parameters)
     {
-        var usable = parameters.Where(static parameter => !parameter.IsPlumbing).Select(static parameter => parameter.Name).ToList();
+        var usable = parameters.Where(static parameter => !parameter.IsFilledByScheduler).Select(static parameter => parameter.Name).ToList();
         return usable.Count == 0 ? "no arguments" : $"only: {string.Join(", ", usable)}";
     }
 
@@ -74,7 +74,7 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
     {
         for (var position = 0; position < parameters.Count; position++)
         {
-            if (!parameters[position].IsPlumbing) return $"Use one of these, or a position such as {{{position}}}.";
+            if (!parameters[position].IsFilledByScheduler) return $"Use one of these, or a position such as {{{position}}}.";
         }
 
         return "Write a name without braces.";

@@ -28,7 +28,7 @@ internal interface IRunStore
     Action WorkerFreed { set; }
 
     /// <summary>Has the schedulers of this process query the store, because another process has woken a run that they may have to start. Does not block.</summary>
-    void LookAgain()
+    void RequeryStore()
     {
     }
 
@@ -42,12 +42,12 @@ internal interface IRunStore
     /// </summary>
     /// <returns>The state of each run, in the same order.</returns>
     /// <exception cref="Exception">The store cannot be asked, or did not answer in time. Some of the runs may have been woken.</exception>
-    ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop);
+    ValueTask<IReadOnlyList<ParkedRunState>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop);
 
     /// <summary>Reads the state of runs, and changes nothing.</summary>
     /// <returns>The state of each run, in the same order.</returns>
     /// <exception cref="Exception">The store cannot be asked.</exception>
-    ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop);
+    ValueTask<IReadOnlyList<ParkedRunState>> GetStatesAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop);
 
     /// <summary>Finds runs that are parked for a lock, page by page. Runs that the store starts soon by itself are not included.</summary>
     /// <param name="from"><see cref="ParkedRuns.Next"/> of the previous page; null for the first page.</param>

@@ -4,10 +4,10 @@ namespace JobLocks.WaitQueue;
 internal enum WaiterCheckResult
 {
     /// <summary>Each store has all of its runs.</summary>
-    AllAreThere,
+    AllExist,
 
     /// <summary>Some of the runs do not exist any more. Their queue entries are removed.</summary>
-    SomeWereGone,
+    SomeRemoved,
 
     /// <summary>This process cannot ask one of the stores. Its runs count as waiting, but no run may be dropped because of them.</summary>
     NoAnswer,

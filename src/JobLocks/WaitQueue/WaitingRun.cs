@@ -17,8 +17,8 @@ internal sealed record WaitingRun(long Place, LockKey Key, string Name, RunAddre
     public TimeSpan Waited { get; init; }
 
     /// <summary>Until when this process may wake the run in its store, by <see cref="BootClock"/>. After that, a sweep may have another process wake it.</summary>
-    public TimeSpan TellBy { get; init; } = TimeSpan.MaxValue;
+    public TimeSpan WakeBy { get; init; } = TimeSpan.MaxValue;
 
-    /// <summary>Whether <see cref="TellBy"/> has passed, so that only a sweep may wake the run.</summary>
-    public bool IsTooLate => BootClock.Now > TellBy;
+    /// <summary>Whether <see cref="WakeBy"/> has passed, so that only a sweep may wake the run.</summary>
+    public bool IsTooLate => BootClock.Now > WakeBy;
 }

@@ -54,7 +54,7 @@ internal sealed class BareLine : IAsyncDisposable
     public async Task<JobLockHandle> EnterAsync(WaitingRun run, CancellationToken stop)
     {
         var place = await Keeper.WaitQueue.FindAsync(run.Address, blocks: false, stop);
-        var taken = await Keeper.TryTakeAllAsync([new(run.Name, run.Key)], new() { Run = run.Address.Run }, place, blocks: false, stop);
+        var taken = await Keeper.TryAcquireAllAsync([new(run.Name, run.Key)], new() { Run = run.Address.Run }, place, blocks: false, stop);
         await Keeper.WaitQueue.DequeueAsync(place!, blocks: false, stop);
         return taken.Refused is null ? taken.Handles[0] : throw new InvalidOperationException($"Run {run.Address.Run.ToString(CultureInfo.InvariantCulture)} was woken before its turn.");
     }

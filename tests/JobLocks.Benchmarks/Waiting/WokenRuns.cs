@@ -21,12 +21,12 @@ internal sealed class WokenRuns : IRunStore
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop) => new(true);
 
-    public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop) => new([.. runs.Select(static _ => RunFate.Waits)]);
+    public ValueTask<IReadOnlyList<ParkedRunState>> GetStatesAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop) => new([.. runs.Select(static _ => ParkedRunState.Parked)]);
 
-    public ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    public ValueTask<IReadOnlyList<ParkedRunState>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         foreach (var run in runs) _woken.Writer.TryWrite(run);
-        return new([.. runs.Select(static _ => RunFate.Comes)]);
+        return new([.. runs.Select(static _ => ParkedRunState.Starting)]);
     }
 
     public ValueTask<ParkedRuns> FindParkedAsync(string? from, CancellationToken stop) => new(ParkedRuns.None);

@@ -71,12 +71,12 @@ public sealed class BlackHoleTests
         await locks.Inspector.GetOverviewAsync(stop);
 
         _network.BlackHole();
-        var looks = Enumerable.Range(0, 3).Select(_ => LookAsync(locks, stop)).ToList();
+        var looks = Enumerable.Range(0, 3).Select(_ => GetStatesAsync(locks, stop)).ToList();
         var answers = await Task.WhenAll(looks).WaitAsync(Patience, stop);
         _network.Heal();
 
         Assert.That(answers, Is.All.False);
-        while (!await LookAsync(locks, stop)) await Task.Delay(100, stop);
+        while (!await GetStatesAsync(locks, stop)) await Task.Delay(100, stop);
     }
 
     [TestCase(false), TestCase(true)]
@@ -117,7 +117,7 @@ public sealed class BlackHoleTests
 
     private static string Milliseconds(long from, long to) => $"{(to - from) * 1000.0 / Stopwatch.Frequency:0.0}";
 
-    private static async Task<bool> LookAsync(AdvisoryLocks locks, CancellationToken stop)
+    private static async Task<bool> GetStatesAsync(AdvisoryLocks locks, CancellationToken stop)
     {
         try
         {

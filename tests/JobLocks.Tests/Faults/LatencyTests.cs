@@ -55,7 +55,7 @@ public sealed class LatencyTests
 
         network.Hold();
         var first = locks.AcquireAsync("on its way", TimeSpan.FromSeconds(30), stop);
-        var second = await ((ILockKeeper)locks).TryTakeAllAsync([request], new() { Run = "another run" }, null, blocks: false, stop);
+        var second = await ((ILockKeeper)locks).TryAcquireAllAsync([request], new() { Run = "another run" }, null, blocks: false, stop);
         var holder = ((ILockKeeper)locks).FindHolderAsync(request, blocks: false, stop);
         network.Heal();
 

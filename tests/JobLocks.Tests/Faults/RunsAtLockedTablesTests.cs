@@ -94,7 +94,7 @@ public sealed class RunsAtLockedTablesTests : LineFixture
         var locks = Open();
         await using var held = await locks.TryAcquireAsync(Name, stop);
         await using var stranger = await Stranger.ConnectAsync(Database, stop);
-        await stranger.TakeAsync(InternalKeys.Counts, $"({Key.Value} & 2147483647)::int", stop);
+        await stranger.TakeAsync(InternalKeys.QueueCount, $"({Key.Value} & 2147483647)::int", stop);
         while (locks.Lacks is null) await Task.Delay(Testing.Postgres.DatabaseState.LookAgainAfter, stop);
         var call = Call(1) with { Rules = [LockRule.For(new(Name, OnConflict.Wait, 15) { KeepWaiting = 1 }, JobSignature.Of(typeof(ClientSync)))] };
         await using var admin = await Raw.OpenAsync(Database, stop);

@@ -35,7 +35,7 @@ public sealed class ServerClockTests : LineFixture
         await ParkAsync(locks, 2, stop);
 
         await MoveAsync("line SET woken = CASE run WHEN '1' THEN now() + $2::interval END, told = run = '1', since = since + $2::interval", moved);
-        Runs.Fate = static run => run.Address.Run is "1" ? RunFate.IsGone : RunFate.Waits;
+        Runs.Fate = static run => run.Address.Run is "1" ? ParkedRunState.Gone : ParkedRunState.Parked;
         await held!.DisposeAsync();
 
         Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("2"));
@@ -49,7 +49,7 @@ public sealed class ServerClockTests : LineFixture
         await ParkAsync(locks, 1, stop);
 
         await MoveAsync("line SET since = since + $2::interval", moved);
-        Runs.Fate = static _ => RunFate.IsGone;
+        Runs.Fate = static _ => ParkedRunState.Gone;
 
         while (await LengthAsync() > 0) await Task.Delay(50, stop);
     }

@@ -64,7 +64,7 @@ public sealed class SessionPoolerTests
     {
         await using var source = NpgsqlDataSource.Create(_bouncer.ConnectionString);
         var options = new JobLocksOptions { ApplicationName = Sessions.NewName("plans") };
-        using var statements = new WaitQueueStatements(new SessionConnector(source, options, NullLogger.Instance), options, PooledUse.Waiting);
+        using var statements = new WaitQueueStatements(new SessionConnector(source, options, NullLogger.Instance), options, PooledUse.WaitQueue);
 
         for (var use = 0; use < 3; use++)
         {

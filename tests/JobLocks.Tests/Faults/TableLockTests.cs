@@ -46,7 +46,7 @@ public sealed class TableLockTests
         for (var round = 0; round < 20; round++)
         {
             await using var next = await locks.TryAcquireAsync("next", stop);
-            await using var limited = (await ((ILockKeeper)locks).TryTakeAllAsync([new("two", LockKey.Of("two"), LockMode.Exclusive, 2)], new(), null, blocks: false, stop)).Handles[0];
+            await using var limited = (await ((ILockKeeper)locks).TryAcquireAllAsync([new("two", LockKey.Of("two"), LockMode.Exclusive, 2)], new(), null, blocks: false, stop)).Handles[0];
             Assert.That(next, Is.Not.Null);
         }
 
@@ -120,7 +120,7 @@ public sealed class TableLockTests
         await Eventually(async () => await LockTable.AskAsync(_database, $"SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'joblocks.{table}'::regclass") is 1L, stop);
 
         await using (var next = await locks.TryAcquireAsync("next", stop)) Assert.That(next, Is.Not.Null);
-        await using (var limited = (await ((ILockKeeper)locks).TryTakeAllAsync([new("two", LockKey.Of("two"), LockMode.Exclusive, 2)], new(), null, blocks: false, stop)).Handles[0])
+        await using (var limited = (await ((ILockKeeper)locks).TryAcquireAllAsync([new("two", LockKey.Of("two"), LockMode.Exclusive, 2)], new(), null, blocks: false, stop)).Handles[0])
             Assert.That(limited, Is.Not.Null);
         // No run needs the limits.
         var expected = table switch { "line" => "has the table joblocks.line to himself", "limits" => "", _ => "it cannot be written down for now" };

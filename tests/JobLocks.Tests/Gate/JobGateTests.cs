@@ -59,7 +59,7 @@ public sealed class JobGateTests
 
         public StatisticsCounter Ledger { get; } = new();
 
-        public ValueTask<AcquireResult> TryTakeAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? place, bool blocks, CancellationToken stop)
+        public ValueTask<AcquireResult> TryAcquireAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? place, bool blocks, CancellationToken stop)
         {
             Asked++;
             return new(take(requests[0]));

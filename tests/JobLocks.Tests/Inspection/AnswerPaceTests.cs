@@ -11,7 +11,7 @@ public sealed class AnswerPaceTests
     [Test]
     public void Answers_fifty_at_once_and_has_the_others_wait_for_their_turn()
     {
-        var pace = new AnswerPace(() => _now);
+        var pace = new AnswerThrottle(() => _now);
 
         var waits = Enumerable.Range(0, 100).Select(_ => pace.Next()).ToList();
 
@@ -25,7 +25,7 @@ public sealed class AnswerPaceTests
     [Test]
     public void Refuses_an_answer_that_would_wait_too_long_and_answers_again_a_moment_later()
     {
-        var pace = new AnswerPace(() => _now);
+        var pace = new AnswerThrottle(() => _now);
         for (var i = 0; i < 200; i++) pace.Next();
 
         Assert.That(() => pace.Next(), Throws.TypeOf<JobLocksUnavailableException>().With.Message.Contains("Runs are not held up"));

@@ -88,7 +88,7 @@ public sealed class HostileTextTests
         await locks.ProveAsync(stop);
         await LockTable.AskAsync(_database, $"INSERT INTO joblocks.limits (name, slots, said_by) VALUES ('limited', 3, '{Hostile}')");
 
-        var taken = await ((ILockKeeper)locks).TryTakeAllAsync([new("limited", LockKey.Of("limited"), LockMode.Exclusive, 2)], new(), place: null, blocks: false, stop);
+        var taken = await ((ILockKeeper)locks).TryAcquireAllAsync([new("limited", LockKey.Of("limited"), LockMode.Exclusive, 2)], new(), place: null, blocks: false, stop);
         await _log.WhenSaidAsync("is limited to 2 here", stop);
         foreach (var handle in taken.Handles) await handle.DisposeAsync();
 

@@ -146,9 +146,9 @@ public sealed class InspectorTests
     {
         ILockKeeper keeper = _locks;
         var request = new LockRequest(_name, Key, LockMode.Exclusive, Limit: 3);
-        var first = await keeper.TryTakeAllAsync([request], new() { Run = "Hangfire job 1" }, place: null, blocks: false, stop);
-        var second = await keeper.TryTakeAllAsync([request], new() { Run = "Quartz job 2" }, place: null, blocks: false, stop);
-        await (await keeper.TryTakeAllAsync([request], new() { Run = "Quartz job 3" }, place: null, blocks: false, stop)).Handles[0].DisposeAsync();
+        var first = await keeper.TryAcquireAllAsync([request], new() { Run = "Hangfire job 1" }, place: null, blocks: false, stop);
+        var second = await keeper.TryAcquireAllAsync([request], new() { Run = "Quartz job 2" }, place: null, blocks: false, stop);
+        await (await keeper.TryAcquireAllAsync([request], new() { Run = "Quartz job 3" }, place: null, blocks: false, stop)).Handles[0].DisposeAsync();
         await UntilAsync(async () => await _looking.Inspector.GetNameAsync(Key, stop) is { Held.Count: 2, Runs: 1 }, stop);
 
         var told = await _looking.Inspector.GetNameAsync(Key, stop);
@@ -218,7 +218,7 @@ public sealed class InspectorTests
     [Test]
     public async Task Finds_the_runs_of_Quartz_by_the_key_of_their_job(CancellationToken stop)
     {
-        using var held = (await ((ILockKeeper)_locks).TryTakeAllAsync([new(_name, Key)], new() { Run = "Quartz job DEFAULT.nightly fired vm_17" }, place: null, blocks: false, stop)).Handles[0];
+        using var held = (await ((ILockKeeper)_locks).TryAcquireAllAsync([new(_name, Key)], new() { Run = "Quartz job DEFAULT.nightly fired vm_17" }, place: null, blocks: false, stop)).Handles[0];
         var standing = await ((ILockKeeper)_looking).WaitQueue.EnqueueAsync(new("Quartz store", "3f2504e0", "") { Job = "DEFAULT.sync" }, new(_name, Key), default, blocks: false, stop);
         await ((ILockKeeper)_looking).WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
         await WrittenDownAsync(stop);
@@ -388,7 +388,7 @@ public sealed class InspectorTests
     }
 
     private async Task<JobLockHandle> HoldAsync(CancellationToken stop) =>
-        (await ((ILockKeeper)_locks).TryTakeAllAsync([new(_name, Key)], new() { Run = "Hangfire job 1187" }, place: null, blocks: false, stop)).Handles[0];
+        (await ((ILockKeeper)_locks).TryAcquireAllAsync([new(_name, Key)], new() { Run = "Hangfire job 1187" }, place: null, blocks: false, stop)).Handles[0];
 
     /// <summary>What another process sees, once it was written down there who it is.</summary>
     private async Task<(HeldLock Shown, long Total)> WrittenDownAsync(CancellationToken stop)

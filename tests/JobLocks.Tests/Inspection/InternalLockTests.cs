@@ -34,8 +34,8 @@ public sealed class InternalLockTests
         var health = container.GetRequiredService<HealthCheckService>();
         var locks = (AdvisoryLocks)container.GetRequiredService<IJobLocks>();
         var before = await health.CheckHealthAsync(stop);
-        await _stranger.TakeAsync(InternalKeys.Writes, "4", stop);
-        await _stranger.TakeAsync(InternalKeys.Writes, "5", stop);
+        await _stranger.TakeAsync(InternalKeys.WaitingWriter, "4", stop);
+        await _stranger.TakeAsync(InternalKeys.WaitingWriter, "5", stop);
 
         while (await health.CheckHealthAsync(stop) is { Status: HealthStatus.Healthy }) stop.ThrowIfCancellationRequested();
         var held = (await health.CheckHealthAsync(stop)).Entries["joblocks"];
@@ -51,7 +51,7 @@ public sealed class InternalLockTests
             Assert.That(held.Description, Does.Contain(holder.ToString()));
             Assert.That(holder.ToString(), Does.Contain("reports").And.Contain(_stranger.Role).And.Contain("readers of that key are refused").And.EndsWith(holder.Cure));
             Assert.That(holder.Cure, Is.EqualTo($"SELECT pg_terminate_backend({_stranger.Backend})"));
-            Assert.That((holder.Class, holder.Number, holder.Count), Is.EqualTo((InternalKeys.Writes, 4, 2)));
+            Assert.That((holder.Class, holder.Number, holder.Count), Is.EqualTo((InternalKeys.WaitingWriter, 4, 2)));
             Assert.That(log.Text.Split('\n').Count(static line => line.StartsWith("Warning A program that is not JobLocks holds", StringComparison.Ordinal)), Is.EqualTo(1));
             Assert.That(log.Text, Does.Contain($"The backend {_stranger.Backend} does not hold"));
             Assert.That((await locks.Inspector.GetOverviewAsync(stop)).InternalLockHolders, Is.Empty);
@@ -64,7 +64,7 @@ public sealed class InternalLockTests
         await using var holder = AdvisoryLocks.Connect(_database);
         await using var waiter = AdvisoryLocks.Connect(_database);
         var held = await holder.TryAcquireAsync("wanted", stop);
-        await _stranger.TakeAsync(InternalKeys.Waits, NumberOf("wanted"), stop);
+        await _stranger.TakeAsync(InternalKeys.Waiter, NumberOf("wanted"), stop);
         var waiting = waiter.AcquireAsync("wanted", Timeout.InfiniteTimeSpan, stop);
         var overview = await holder.Inspector.GetOverviewAsync(stop);
         while (overview.InternalLockHolders.Count == 0) overview = await holder.Inspector.GetOverviewAsync(stop);
@@ -74,14 +74,14 @@ public sealed class InternalLockTests
         await using var granted = await waiting;
 
         Assert.That(isGrantedBefore, Is.False);
-        Assert.That((overview.InternalLockHolders.Single().Class, overview.InternalLockHolders.Single().Backend), Is.EqualTo((InternalKeys.Waits, _stranger.Backend)));
+        Assert.That((overview.InternalLockHolders.Single().Class, overview.InternalLockHolders.Single().Backend), Is.EqualTo((InternalKeys.Waiter, _stranger.Backend)));
     }
 
     [Test]
     public async Task Refuses_readers_and_no_writer_while_another_program_holds_the_lock_of_those_who_wait_to_write(CancellationToken stop)
     {
         await using var locks = AdvisoryLocks.Connect(_database);
-        await _stranger.TakeAsync(InternalKeys.Writes, NumberOf("read"), stop);
+        await _stranger.TakeAsync(InternalKeys.WaitingWriter, NumberOf("read"), stop);
 
         await using var refused = await locks.TryAcquireAsync("read", LockMode.Shared, stop);
         var writer = await locks.TryAcquireAsync("read", stop);
@@ -101,7 +101,7 @@ public sealed class InternalLockTests
     {
         await using (var owner = AdvisoryLocks.Connect(_database)) await owner.ProveAsync(stop);
         await LockTable.AskAsync(_database, $"GRANT USAGE ON SCHEMA joblocks TO {_stranger.Role}; GRANT SELECT ON ALL TABLES IN SCHEMA joblocks TO {_stranger.Role}");
-        await _stranger.TakeAsync(InternalKeys.Sweeps, "4", stop);
+        await _stranger.TakeAsync(InternalKeys.Sweep, "4", stop);
         var login = new NpgsqlConnectionStringBuilder(_database) { Username = _stranger.Role, Password = "secret" };
         await using var looking = AdvisoryLocks.Connect(login.ConnectionString, static options => options.PrepareSchema = false);
 
@@ -119,9 +119,9 @@ public sealed class InternalLockTests
         await using var without = AdvisoryLocks.Connect(_database, static options => (options.Schema, options.ApplicationName) = (null, "other@web-9:12"));
         await using var held = await first.TryAcquireAsync("held", stop);
         var waiting = without.AcquireAsync("held", TimeSpan.FromMinutes(1), stop);
-        while (await LockTable.AskAsync(_database, $"SELECT count(*) FROM pg_locks WHERE classid = {InternalKeys.Writes} AND granted AND objid::bigint = {held!.Key.Value} & 2147483647") is 0L) stop.ThrowIfCancellationRequested();
+        while (await LockTable.AskAsync(_database, $"SELECT count(*) FROM pg_locks WHERE classid = {InternalKeys.WaitingWriter} AND granted AND objid::bigint = {held!.Key.Value} & 2147483647") is 0L) stop.ThrowIfCancellationRequested();
 
-        await _stranger.TakeAsync(InternalKeys.Counts, "4", stop);
+        await _stranger.TakeAsync(InternalKeys.QueueCount, "4", stop);
         await log.WhenSaidAsync("needs for its own work", stop);
         await held.DisposeAsync();
         await (await waiting).DisposeAsync();
@@ -140,7 +140,7 @@ public sealed class InternalLockTests
         while (await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.sessions") is not 2L) stop.ThrowIfCancellationRequested();
 
         await LockTable.AskAsync(_database, "TRUNCATE joblocks.sessions");
-        await _stranger.TakeAsync(InternalKeys.Counts, "4", stop);
+        await _stranger.TakeAsync(InternalKeys.QueueCount, "4", stop);
         await log.WhenSaidAsync("needs for its own work", stop);
         await held!.DisposeAsync();
         await (await waiting).DisposeAsync();

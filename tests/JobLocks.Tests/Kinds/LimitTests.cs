@@ -211,14 +211,14 @@ public sealed class LimitTests : TwoInstances
         LockRequest[] both = [RequestFor(Name, 2), RequestFor(other, 1)];
         await using (await Others.AcquireAsync(other, Patience, stop))
         {
-            var refused = await ((ILockKeeper)Locks).TryTakeAllAsync(both, Run, null, blocks: false, stop);
+            var refused = await ((ILockKeeper)Locks).TryAcquireAllAsync(both, Run, null, blocks: false, stop);
             Assert.That(refused.Refused!.Name, Is.EqualTo(other));
             await SettleAsync(Locks, stop);
             Assert.That(await LockTable.CountUntilAsync(Database, 1), Is.EqualTo(1), "the place was given back");
         }
 
         await SettleAsync(Others, stop);
-        var granted = await ((ILockKeeper)Locks).TryTakeAllAsync(both, Run, null, blocks: false, stop);
+        var granted = await ((ILockKeeper)Locks).TryAcquireAllAsync(both, Run, null, blocks: false, stop);
         Assert.That(granted.Handles.Select(static handle => handle.Name), Is.EqualTo(new[] { Name, other }));
         foreach (var handle in granted.Handles) await handle.DisposeAsync();
     }
@@ -227,7 +227,7 @@ public sealed class LimitTests : TwoInstances
     public async Task Takes_places_synchronously_too(CancellationToken stop)
     {
         var keeper = (ILockKeeper)Locks;
-        AcquireResult Take() => Blocking.Wait(keeper.TryTakeAllAsync([RequestFor(Name, 2)], Run, null, blocks: true, stop).AsTask());
+        AcquireResult Take() => Blocking.Wait(keeper.TryAcquireAllAsync([RequestFor(Name, 2)], Run, null, blocks: true, stop).AsTask());
         var first = Take();
         var second = Take();
         var third = Take();
@@ -271,7 +271,7 @@ public sealed class LimitTests : TwoInstances
 
     private static async Task<JobLockHandle?> TryTakeAsync(AdvisoryLocks locks, string name, int limit, CancellationToken stop)
     {
-        var taken = await ((ILockKeeper)locks).TryTakeAllAsync([RequestFor(name, limit)], Run, null, blocks: false, stop);
+        var taken = await ((ILockKeeper)locks).TryAcquireAllAsync([RequestFor(name, limit)], Run, null, blocks: false, stop);
         return taken.Refused is null ? taken.Handles[0] : null;
     }
 }

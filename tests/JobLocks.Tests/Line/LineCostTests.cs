@@ -44,11 +44,11 @@ public sealed class LineCostTests
 
     [TestCase(42), TestCase(43)]
     public async Task Reads_a_few_blocks_to_take_a_lock(long key) =>
-        Assert.That(await BlocksOfAsync(LockSql.BatchInLine, Verbs(OperationCode.Take), Keys(key), Keys(long.MaxValue)), Is.InRange(1, FewBlocks));
+        Assert.That(await BlocksOfAsync(LockSql.BatchInLine, Verbs(OperationCode.Acquire), Keys(key), Keys(long.MaxValue)), Is.InRange(1, FewBlocks));
 
     [TestCase(42), TestCase(43)]
     public async Task Reads_a_few_blocks_to_see_whether_somebody_waits_for_what_is_released(long key) =>
-        Assert.That(await BlocksOfAsync(LockSql.LinesOfReleased, Verbs(OperationCode.Release), Keys(key), Keys(key)), Is.InRange(1, FewBlocks));
+        Assert.That(await BlocksOfAsync(LockSql.QueuesOfReleased, Verbs(OperationCode.Release), Keys(key), Keys(key)), Is.InRange(1, FewBlocks));
 
     [Test]
     public async Task Reads_a_few_blocks_to_choose_who_is_next()
@@ -61,11 +61,11 @@ public sealed class LineCostTests
     }
 
     [Test]
-    public async Task Reads_a_few_blocks_to_see_whether_anybody_waits() => Assert.That(await BlocksOfAsync($"SELECT {GuardSql.SomebodyStands}"), Is.InRange(1, FewBlocks));
+    public async Task Reads_a_few_blocks_to_see_whether_anybody_waits() => Assert.That(await BlocksOfAsync($"SELECT {GuardSql.HasWaiters}"), Is.InRange(1, FewBlocks));
 
     [TestCase(42), TestCase(43)]
     public async Task Reads_a_few_blocks_to_see_whether_anybody_waits_for_a_key(long key) =>
-        Assert.That(await BlocksOfAsync($"SELECT {GuardSql.SomebodyStandsForKeys}", Verbs(OperationCode.Take), Keys(key)), Is.InRange(1, FewBlocks));
+        Assert.That(await BlocksOfAsync($"SELECT {GuardSql.HasWaitersForKeys}", Verbs(OperationCode.Acquire), Keys(key)), Is.InRange(1, FewBlocks));
 
     private static NpgsqlParameter<short[]> Verbs(OperationCode verb) => new() { TypedValue = [(short)verb] };
 

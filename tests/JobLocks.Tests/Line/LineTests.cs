@@ -50,7 +50,7 @@ public sealed class LineTests : LineFixture
         await holding!.DisposeAsync();
         await log.WhenSaidAsync("the log is full", stop);
         log.Fails = null;
-        Runs.Fate = static _ => RunFate.Waits;
+        Runs.Fate = static _ => ParkedRunState.Parked;
 
         Assert.That((await Runs.NextAsync(stop)).Address, Is.EqualTo(AddressOf(1)));
     }
@@ -131,7 +131,7 @@ public sealed class LineTests : LineFixture
     [Test, CancelAfter(60_000)]
     public async Task Drops_those_who_are_gone_and_wakes_the_first_that_is_there(CancellationToken stop)
     {
-        Runs.Fate = static run => run.Address.Run is "0" or "1" or "2" ? RunFate.IsGone : RunFate.Waits;
+        Runs.Fate = static run => run.Address.Run is "0" or "1" or "2" ? ParkedRunState.Gone : ParkedRunState.Parked;
         var locks = Open();
         var holding = await locks.TryAcquireAsync(Name, stop);
         for (var i = 0; i < 5; i++) await ParkAsync(locks, i, stop);
@@ -150,8 +150,8 @@ public sealed class LineTests : LineFixture
     [Test, CancelAfter(60_000)]
     public async Task Is_not_held_up_by_one_run_of_which_the_store_cannot_say_anything(CancellationToken stop)
     {
-        Runs.Fate = static run => run.Address.Run is "0" ? throw new InvalidOperationException("The store cannot read this one.") : RunFate.Waits;
-        var locks = Open(static options => options.TurnLasts = TimeSpan.FromSeconds(1));
+        Runs.Fate = static run => run.Address.Run is "0" ? throw new InvalidOperationException("The store cannot read this one.") : ParkedRunState.Parked;
+        var locks = Open(static options => options.WakeTimeout = TimeSpan.FromSeconds(1));
         var holding = await locks.TryAcquireAsync(Name, stop);
         for (var i = 0; i < 2; i++) await ParkAsync(locks, i, stop);
 

@@ -30,7 +30,7 @@ public sealed class LineTurnTests : LineFixture
         var locks = await OpenWithoutSweepAsync(stop);
         var request = new LockRequest(Name, Key, LockMode.Exclusive, Limit);
         var held = new List<JobLockHandle>();
-        while (held.Count < Limit) held.AddRange((await ((ILockKeeper)locks).TryTakeAllAsync([request], new() { Run = "h" }, null, blocks: false, stop)).Handles);
+        while (held.Count < Limit) held.AddRange((await ((ILockKeeper)locks).TryAcquireAllAsync([request], new() { Run = "h" }, null, blocks: false, stop)).Handles);
         for (var i = 0; i < Limit + 2; i++) await ParkAsync(locks, i, request, stop);
 
         foreach (var handle in held) await handle.DisposeAsync();
@@ -64,7 +64,7 @@ public sealed class LineTurnTests : LineFixture
         ILockKeeper locks = Open();
         var request = new LockRequest(Name, Key, LockMode.Exclusive, Limit);
         var held = new List<JobLockHandle>();
-        for (var i = 0; i < Limit; i++) held.AddRange((await locks.TryTakeAllAsync([request], new() { Run = "h" }, null, blocks: false, stop)).Handles);
+        for (var i = 0; i < Limit; i++) held.AddRange((await locks.TryAcquireAllAsync([request], new() { Run = "h" }, null, blocks: false, stop)).Handles);
         for (var i = 0; i < Limit; i++) await ParkAsync(locks, i, request, stop);
 
         // Under another name, so that one can see that it was swept.
@@ -110,10 +110,10 @@ public sealed class LineTurnTests : LineFixture
         await Runs.NextAsync(stop);
 
         var place = await locks.WaitQueue.FindAsync(late, blocks: false, stop);
-        var taken = await locks.TryTakeAllAsync([new(Name, Key)], new() { Run = "late" }, place, blocks: false, stop);
+        var taken = await locks.TryAcquireAllAsync([new(Name, Key)], new() { Run = "late" }, place, blocks: false, stop);
 
         Assert.That(place!.IsOverdue, Is.True);
-        Assert.That(taken.IsBehind, Is.True);
+        Assert.That(taken.IsRefusedForQueue, Is.True);
     }
 
     [Test]
@@ -131,7 +131,7 @@ public sealed class LineTurnTests : LineFixture
         await Runs.NextAsync(stop);
 
         var place = await locks.WaitQueue.FindAsync(AddressOf(1), blocks: false, stop);
-        var taken = await locks.TryTakeAllAsync([new(Name, Key), other], new() { Run = "1" }, place, blocks: false, stop);
+        var taken = await locks.TryAcquireAllAsync([new(Name, Key), other], new() { Run = "1" }, place, blocks: false, stop);
 
         Assert.That(place!.IsWoken, Is.True);
         Assert.That(taken.Refused, Is.EqualTo(other), "the first in the line of the other one comes just now");
@@ -190,7 +190,7 @@ public sealed class LineTurnTests : LineFixture
         await using var held = await locks.TryAcquireAsync(Name, stop);
         for (var i = 0; i < 3; i++) await ParkAsync(locks, i, stop);
         // A job that recurs has the same name each time, and this one is performed by another process.
-        Runs.Fate = static run => run.Address.Run switch { "0" => RunFate.Comes, "1" => RunFate.IsGone, _ => RunFate.Waits };
+        Runs.Fate = static run => run.Address.Run switch { "0" => ParkedRunState.Starting, "1" => ParkedRunState.Gone, _ => ParkedRunState.Parked };
 
         // The second time, nothing else is remembered any more.
         for (var accident = 0; accident < 2; accident++)
@@ -215,7 +215,7 @@ public sealed class LineTurnTests : LineFixture
         {
             asked.Add(run.Address.Run);
             // The last one is the end of it.
-            return asked.Count <= Readers ? RunFate.Waits : RunFate.Comes;
+            return asked.Count <= Readers ? ParkedRunState.Parked : ParkedRunState.Starting;
         };
 
         await held!.DisposeAsync();
@@ -228,7 +228,7 @@ public sealed class LineTurnTests : LineFixture
     [Test]
     public async Task Finds_a_run_that_was_not_told_behind_any_number_of_those_who_never_come(CancellationToken stop)
     {
-        Runs.Fate = static run => run.Address.Run.StartsWith("never", StringComparison.Ordinal) ? RunFate.Comes : RunFate.Waits;
+        Runs.Fate = static run => run.Address.Run.StartsWith("never", StringComparison.Ordinal) ? ParkedRunState.Starting : ParkedRunState.Parked;
         await ProveAsync(Open(), stop);
         await LockTable.AskAsync(
             Database,

@@ -75,7 +75,7 @@ public sealed class PresenceTests : LineFixture
 
         for (var slot = 0; slot < 3; slot++)
         {
-            var taken = await ((ILockKeeper)byHand).TryTakeAllAsync([new(Name, Key) { Limit = 3 }], Run, place: null, blocks: false, stop).AsTask().WaitAsync(Soon, stop);
+            var taken = await ((ILockKeeper)byHand).TryAcquireAllAsync([new(Name, Key) { Limit = 3 }], Run, place: null, blocks: false, stop).AsTask().WaitAsync(Soon, stop);
             Assert.That(taken.Handles, Has.Count.EqualTo(1), $"slot {slot}");
         }
     }
@@ -265,7 +265,7 @@ public sealed class PresenceTests : LineFixture
     [Test, CancelAfter(60_000)]
     public async Task Waits_once_for_a_queue_that_no_worker_serves(CancellationToken stop)
     {
-        var application = Open(static options => options.TurnLasts = TimeSpan.FromSeconds(2));
+        var application = Open(static options => options.WakeTimeout = TimeSpan.FromSeconds(2));
         var holding = await application.TryAcquireAsync(Name, stop);
         ILockKeeper keeper = application;
         for (var i = 1; i <= 20; i++)
@@ -316,7 +316,7 @@ public sealed class PresenceTests : LineFixture
         await using var holding = await application.TryAcquireAsync(Name, stop);
         for (var i = 1; i <= count; i++) await ParkAsync(application, i, stop);
         // It comes to its turn and never runs.
-        Runs.Fate = static _ => RunFate.Waits;
+        Runs.Fate = static _ => ParkedRunState.Parked;
     }
 
     private static void KeepFor(JobLocksOptions options, TimeSpan kept) =>

@@ -20,7 +20,7 @@ public sealed class RestoredEntriesTests : LineFixture
         await using var locks = OpenWithoutStore();
         await using var held = await locks.TryAcquireAsync(Name, stop);
         for (var run = 1; run <= Many; run++) await ParkAsync(locks, run, stop);
-        Runs.Fate = static run => run.Address.Run is "26" ? RunFate.Waits : RunFate.IsGone;
+        Runs.Fate = static run => run.Address.Run is "26" ? ParkedRunState.Parked : ParkedRunState.Gone;
 
         await LoseEntriesAsync();
         await SweepUntilAsync(locks, () => Task.FromResult(!Runs.Questions.IsEmpty), stop);
@@ -41,7 +41,7 @@ public sealed class RestoredEntriesTests : LineFixture
         for (var run = 1; run <= Many; run++) await ParkAsync(locks, run, stop);
         var places = await PlacesAsync();
         // The first run is in every sample.
-        Runs.Fate = static run => Number(run) is 1 or > 20 ? RunFate.Waits : RunFate.IsGone;
+        Runs.Fate = static run => Number(run) is 1 or > 20 ? ParkedRunState.Parked : ParkedRunState.Gone;
 
         await LoseEntriesAsync();
         await SweepUntilAsync(locks, async () => await LengthAsync() >= 6, stop);
@@ -56,7 +56,7 @@ public sealed class RestoredEntriesTests : LineFixture
         await using var locks = OpenWithoutStore();
         await using var held = await locks.TryAcquireAsync(Name, stop);
         for (var run = 1; run <= 10; run++) await ParkAsync(locks, run, stop);
-        Runs.Fate = static run => Number(run) == 10 ? RunFate.Waits : RunFate.IsGone;
+        Runs.Fate = static run => Number(run) == 10 ? ParkedRunState.Parked : ParkedRunState.Gone;
 
         await LoseEntriesAsync();
         await SweepUntilAsync(locks, async () => await LengthAsync() > 0, stop);

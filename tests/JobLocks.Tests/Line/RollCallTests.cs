@@ -17,7 +17,7 @@ public sealed class RollCallTests : LineFixture
         var locks = Open();
         await using var holding = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
-        Runs.Fate = static run => run.Address.Run is "1" ? RunFate.IsGone : RunFate.Waits;
+        Runs.Fate = static run => run.Address.Run is "1" ? ParkedRunState.Gone : ParkedRunState.Parked;
 
         var came = await EnterAsync(locks, Rule with { KeepWaiting = 1 } with { KeepNewest = keepsNewest }, stop);
 
@@ -78,7 +78,7 @@ public sealed class RollCallTests : LineFixture
         await ParkAsync(locks, 1, stop);
         await holding!.DisposeAsync();
         await Runs.NextAsync(stop);
-        Runs.Fate = static _ => RunFate.IsGone;
+        Runs.Fate = static _ => ParkedRunState.Gone;
 
         var came = await EnterAsync(locks, Rule with { OnConflict = what }, stop);
 

@@ -44,7 +44,7 @@ public sealed class StoppedTests : LineFixture
     private async Task<NpgsqlConnection> CountAsync(CancellationToken stop)
     {
         var stopped = await Raw.OpenAsync(Database, stop);
-        await using var command = new NpgsqlCommand($"BEGIN; {EntrySql.CountAlone.Replace("$1", $"({Key})", StringComparison.Ordinal)}", stopped);
+        await using var command = new NpgsqlCommand($"BEGIN; {EntrySql.LockForCounting.Replace("$1", $"({Key})", StringComparison.Ordinal)}", stopped);
         await command.ExecuteNonQueryAsync(stop);
         return stopped;
     }

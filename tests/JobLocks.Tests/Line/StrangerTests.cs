@@ -46,7 +46,7 @@ public sealed class StrangerTests : LineFixture
         await using (var first = AdvisoryLocks.Connect(Database)) await first.ProveAsync(stop);
         await using var viewer = await Stranger.ConnectAsync(Database, stop, "billing@web-3:812");
         await LockTable.AskAsync(Database, $"GRANT USAGE ON SCHEMA joblocks TO {viewer.Role}; GRANT SELECT ON ALL TABLES IN SCHEMA joblocks TO {viewer.Role}; GRANT UPDATE (asked) ON joblocks.held TO {viewer.Role}");
-        await viewer.TakeAsync(InternalKeys.Sweeps, SweepLeadership.NumberOf(Runs.Id, 0).ToString(CultureInfo.InvariantCulture), stop);
+        await viewer.TakeAsync(InternalKeys.Sweep, SweepLeadership.NumberOf(Runs.Id, 0).ToString(CultureInfo.InvariantCulture), stop);
         await using var holder = await HoldAsync(stop);
         var locks = Open();
         await ParkAsync(locks, 1, stop);
@@ -95,7 +95,7 @@ public sealed class StrangerTests : LineFixture
     [Test]
     public async Task Shows_a_store_as_served_by_another_lock(CancellationToken stop)
     {
-        await _stranger.TakeAsync(InternalKeys.Serves, $"hashtext('{Runs.Id}')", stop);
+        await _stranger.TakeAsync(InternalKeys.StorePresence, $"hashtext('{Runs.Id}')", stop);
         var locks = Open();
         await using var byHand = AdvisoryLocks.Connect(Database);
         var holding = await locks.TryAcquireAsync(Name, stop);
@@ -116,7 +116,7 @@ public sealed class StrangerTests : LineFixture
         await ParkAsync(application, 1, stop);
         await holding!.DisposeAsync();
         await application.DisposeAsync();
-        await _stranger.TakeAsync(InternalKeys.Serves, $"hashtext('{Runs.Id}')", stop);
+        await _stranger.TakeAsync(InternalKeys.StorePresence, $"hashtext('{Runs.Id}')", stop);
 
         await using var acquired = await byHand.AcquireAsync(Name, TimeSpan.FromSeconds(10), stop);
 
@@ -126,7 +126,7 @@ public sealed class StrangerTests : LineFixture
     [Test]
     public async Task Counts_the_runs_of_a_name_without_the_lock_that_a_stranger_holds(CancellationToken stop)
     {
-        await _stranger.TakeAsync(InternalKeys.Counts, $"({Key} & 2147483647)::int", stop);
+        await _stranger.TakeAsync(InternalKeys.QueueCount, $"({Key} & 2147483647)::int", stop);
         ILockKeeper locks = Open();
         await ProveAsync((AdvisoryLocks)locks, stop);
         while (((AdvisoryLocks)locks).Lacks is null) stop.ThrowIfCancellationRequested();
@@ -143,12 +143,12 @@ public sealed class StrangerTests : LineFixture
         }
     }
 
-    [TestCase(InternalKeys.Writes, "a writer of that key can be passed by readers")]
-    [TestCase(InternalKeys.Serves, "that job store seems to be served")]
+    [TestCase(InternalKeys.WaitingWriter, "a writer of that key can be passed by readers")]
+    [TestCase(InternalKeys.StorePresence, "that job store seems to be served")]
     public async Task Goes_on_and_names_a_stranger_that_shares_an_internal_lock(int keyClass, string effect, CancellationToken stop)
     {
         using var log = new LogLines();
-        await _stranger.ShareAsync(keyClass, keyClass == InternalKeys.Serves ? $"hashtext('{Runs.Id}')" : $"({Key} & 2147483647)::int", stop);
+        await _stranger.ShareAsync(keyClass, keyClass == InternalKeys.StorePresence ? $"hashtext('{Runs.Id}')" : $"({Key} & 2147483647)::int", stop);
         var locks = Open(log);
         await ProveAsync(locks, stop);
 
@@ -171,7 +171,7 @@ public sealed class StrangerTests : LineFixture
     public async Task Shows_a_store_as_served_by_a_random_lock_where_a_stranger_holds_all_others(CancellationToken stop)
     {
         using var log = new LogLines();
-        int[] classes = [InternalKeys.Serves, .. Enumerable.Range(InternalKeys.FirstInsteadOfServes, InternalKeys.LastInsteadOfServes - InternalKeys.FirstInsteadOfServes + 1)];
+        int[] classes = [InternalKeys.StorePresence, .. Enumerable.Range(InternalKeys.FirstStorePresence, InternalKeys.LastStorePresence - InternalKeys.FirstStorePresence + 1)];
         foreach (var keyClass in classes) await _stranger.TakeAsync(keyClass, $"hashtext('{Runs.Id}')", stop);
         var locks = Open(log);
         await ProveAsync(locks, stop);
@@ -195,10 +195,10 @@ public sealed class StrangerTests : LineFixture
     public async Task Names_a_stranger_that_holds_a_random_lock_of_a_store(CancellationToken stop)
     {
         using var log = new LogLines();
-        await _stranger.TakeAsync(InternalKeys.LastRandomInsteadOfServes, "4", stop);
+        await _stranger.TakeAsync(InternalKeys.LastRandomStorePresence, "4", stop);
         await ProveAsync(Open(log), stop);
 
-        await log.WhenSaidAsync($"holds the internal lock ({InternalKeys.LastRandomInsteadOfServes}, 4): that job store is shown as served by another internal lock", stop);
+        await log.WhenSaidAsync($"holds the internal lock ({InternalKeys.LastRandomStorePresence}, 4): that job store is shown as served by another internal lock", stop);
     }
 
     /// <summary>A run waits for the lock of a program in another language, is woken when that ends, and has its lock.</summary>
@@ -216,7 +216,7 @@ public sealed class StrangerTests : LineFixture
         return check.CheckHealthAsync(new() { Registration = new("locks", check, null, null) }, stop);
     }
 
-    private Task TakeSweepKeyAsync(CancellationToken stop) => _stranger.TakeAsync(InternalKeys.Sweeps, SweepLeadership.NumberOf(Runs.Id, 0).ToString(CultureInfo.InvariantCulture), stop);
+    private Task TakeSweepKeyAsync(CancellationToken stop) => _stranger.TakeAsync(InternalKeys.Sweep, SweepLeadership.NumberOf(Runs.Id, 0).ToString(CultureInfo.InvariantCulture), stop);
 
     /// <summary>A program in another language, whose end sends no signal.</summary>
     private async Task<NpgsqlConnection> HoldAsync(CancellationToken stop)
@@ -230,7 +230,7 @@ public sealed class StrangerTests : LineFixture
         $"""
         SELECT count(*) = 1
         FROM   pg_locks
-        WHERE  classid = {InternalKeys.Sweeps}
+        WHERE  classid = {InternalKeys.Sweep}
         AND    objid::int = {SweepLeadership.NumberOf(Runs.Id, nth)}
         AND    granted
         AND    pid <> {_stranger.Backend}

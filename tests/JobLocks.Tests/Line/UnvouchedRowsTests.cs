@@ -41,7 +41,7 @@ public sealed class UnvouchedRowsTests : LineFixture
         await ((ILockKeeper)locks).WaitQueue.ParkAsync(((Admission.Waits)first).Place, blocks: false, stop);
         await holding!.DisposeAsync();
         await Runs.NextAsync(stop);
-        Runs.Fate = static run => run.Address.Run is "1" ? RunFate.IsGone : RunFate.Waits;
+        Runs.Fate = static run => run.Address.Run is "1" ? ParkedRunState.Gone : ParkedRunState.Parked;
         while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1 AND until <= now()", Name) is 0L) await Task.Delay(20, stop);
 
         var came = await EnterAsync(locks, 2, Rule with { WaitAtMostSeconds = 1 }, stop);
@@ -53,7 +53,7 @@ public sealed class UnvouchedRowsTests : LineFixture
     [Test]
     public async Task Keeps_the_limit_of_waiting_runs_while_a_woken_one_is_late(CancellationToken stop)
     {
-        var locks = Open(static options => options.TurnLasts = TimeSpan.FromSeconds(1));
+        var locks = Open(static options => options.WakeTimeout = TimeSpan.FromSeconds(1));
         var holding = await locks.TryAcquireAsync(Name, stop);
         for (var i = 1; i <= 3; i++) await ParkAsync(locks, i, stop);
         await holding!.DisposeAsync();
@@ -77,7 +77,7 @@ public sealed class UnvouchedRowsTests : LineFixture
         Runs.Fate = _ =>
         {
             Interlocked.Increment(ref asked);
-            return RunFate.Waits;
+            return ParkedRunState.Parked;
         };
 
         var before = asked;

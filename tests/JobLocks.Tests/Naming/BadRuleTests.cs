@@ -15,7 +15,7 @@ public sealed class BadRuleTests
     private static readonly JobSignature Run = JobSignature.Of(
         typeof(ClientSync),
         nameof(ClientSync.Run),
-        [new("clientId", typeof(int), IsPlumbing: false), new("order", typeof(Order), IsPlumbing: false), new("stop", typeof(CancellationToken), IsPlumbing: true)]);
+        [new("clientId", typeof(int), IsFilledByScheduler: false), new("order", typeof(Order), IsFilledByScheduler: false), new("stop", typeof(CancellationToken), IsFilledByScheduler: true)]);
 
     private static readonly JobSignature NamesOnly = JobSignature.Of(typeof(ClientSync));
 

@@ -46,7 +46,7 @@ public sealed class LocalLockTableTests
         AnswerAll(static _ => 1);
 
         var orders = AnswerAll(static _ => 1);
-        Assert.That(orders.Select(static order => order.Verb), Has.Member(OperationCode.Unintend));
+        Assert.That(orders.Select(static order => order.Code), Has.Member(OperationCode.ClearWriterSignal));
     }
 
     [Test]
@@ -54,8 +54,8 @@ public sealed class LocalLockTableTests
     {
         var readers = Enumerable.Range(0, 3).Select(_ => Enter("a", LockMode.Shared)).ToList();
         AnswerAll(static _ => 0);
-        var orders = AnswerAll(static order => order.IsTake || order.Verb == OperationCode.Join ? 0 : 1);
-        Assert.That(orders.Select(static order => order.Verb), Has.One.EqualTo(OperationCode.Mark));
+        var orders = AnswerAll(static order => order.IsTake || order.Code == OperationCode.Join ? 0 : 1);
+        Assert.That(orders.Select(static order => order.Code), Has.One.EqualTo(OperationCode.SetWaiterSignal));
 
         _table.RetryAll();
         var served = new List<AcquireRequest>();
@@ -100,7 +100,7 @@ public sealed class LocalLockTableTests
         Enter("a", LockMode.Exclusive, limit: 10, waits: false);
         Enter("b", LockMode.Exclusive, limit: 1, waits: false);
 
-        _table.Lose(_table.TakeOrders(100), new JobLocksUnavailableException("gone"));
+        _table.Lose(_table.TakeOperations(100), new JobLocksUnavailableException("gone"));
 
         Assert.That(_table.Count, Is.Zero);
     }
@@ -116,7 +116,7 @@ public sealed class LocalLockTableTests
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(_table.Orders, Is.Empty);
+            Assert.That(_table.Operations, Is.Empty);
             Assert.That(acquire.Refused, Is.EqualTo(1));
             Assert.That(_table.Count, Is.EqualTo(1));
         }
@@ -142,7 +142,7 @@ public sealed class LocalLockTableTests
         var waiting = Enter("a", LockMode.Exclusive);
 
         var limited = Enter("a", LockMode.Exclusive, limit: 3, waits: false);
-        var order = AnswerAll(static order => order.Verb == OperationCode.TakeSlot ? 1 : 0).Single();
+        var order = AnswerAll(static order => order.Code == OperationCode.AcquireSlot ? 1 : 0).Single();
 
         using (Assert.EnterMultipleScope())
         {
@@ -162,7 +162,7 @@ public sealed class LocalLockTableTests
 
         _table.TrimTo(budget, new JobLocksUnavailableException("too many"));
         var orders = AnswerAll(static _ => 1);
-        while (_table.Orders.Count > 0) AnswerAll(static _ => 1);
+        while (_table.Operations.Count > 0) AnswerAll(static _ => 1);
 
         using (Assert.EnterMultipleScope())
         {
@@ -201,7 +201,7 @@ public sealed class LocalLockTableTests
     /// <summary>The server's answers to all that is asked so far.</summary>
     private List<LockOperation> AnswerAll(Func<LockOperation, long> answer)
     {
-        var orders = _table.TakeOrders(int.MaxValue);
+        var orders = _table.TakeOperations(int.MaxValue);
         foreach (var order in orders) order.Result = answer(order);
         foreach (var order in orders) _table.Answered(order, token: 1);
         return orders;

@@ -212,7 +212,7 @@ public sealed class SchemaAccidentsTests : LineFixture
     }
 
     private async Task<JobLockHandle> TakeAsync(ILockKeeper locks, int limit, CancellationToken stop) =>
-        (await locks.TryTakeAllAsync([new(Name, Key, LockMode.Exclusive, limit)], new(), place: null, blocks: false, stop)).Handles[0];
+        (await locks.TryAcquireAllAsync([new(Name, Key, LockMode.Exclusive, limit)], new(), place: null, blocks: false, stop)).Handles[0];
 
     private async Task DropRoleAsync(string role) => await LockTable.AskAsync(Database, $"DROP OWNED BY {role}; DROP ROLE {role}");
 }

@@ -25,7 +25,7 @@ public sealed class SetUpStrangerTests
     [Test]
     public async Task Is_made_once_by_several_processes_and_the_log_names_who_was_in_the_way(CancellationToken stop)
     {
-        await _stranger.TakeAsync(InternalKeys.SetsUp, "0", stop);
+        await _stranger.TakeAsync(InternalKeys.SchemaSetUp, "0", stop);
         using var log = new LogLines();
         var begun = TimeProvider.System.GetTimestamp();
 
@@ -48,7 +48,7 @@ public sealed class SetUpStrangerTests
     {
         await using var other = await Raw.OpenAsync(_database, stop);
         await other.AskAsync("SELECT pg_advisory_lock(42)", stop);
-        await _stranger.TakeAsync(InternalKeys.SetsUp, "0", stop);
+        await _stranger.TakeAsync(InternalKeys.SchemaSetUp, "0", stop);
         var waits = _stranger.Session.AskAsync("SELECT pg_advisory_lock(42)", stop);
         using var log = new LogLines();
         await using var locks = AdvisoryLocks.Connect(_database, loggers: log);
@@ -83,7 +83,7 @@ public sealed class SetUpStrangerTests
     [Test]
     public async Task Has_a_script_of_which_the_number_may_be_changed(CancellationToken stop)
     {
-        await _stranger.TakeAsync(InternalKeys.SetsUp, "0", stop);
+        await _stranger.TakeAsync(InternalKeys.SchemaSetUp, "0", stop);
         await using var connection = await Raw.OpenAsync(_database, stop);
 
         await using var script = new NpgsqlCommand(SchemaSql.Script.Replace("(1246524259, 0)", "(1246524259, 1)", StringComparison.Ordinal), connection);

@@ -21,7 +21,7 @@ internal static class EveryKindOfWork
 
         await UseHandlesAsync(locks, others, stop);
         await UseLineAsync(locks, store, stop);
-        await LookAsync(locks, others, stop);
+        await GetStatesAsync(locks, others, stop);
     }
 
     private static async Task UseHandlesAsync(AdvisoryLocks locks, AdvisoryLocks others, CancellationToken stop)
@@ -62,13 +62,13 @@ internal static class EveryKindOfWork
         {
             var woken = await store.NextAsync(stop);
             var place = await locks.WaitQueue.FindAsync(woken.Address, blocks: false, stop);
-            var taken = await locks.TryTakeAllAsync([new("line", woken.Key)], new() { Run = woken.Address.Run }, place, blocks: false, stop);
+            var taken = await locks.TryAcquireAllAsync([new("line", woken.Key)], new() { Run = woken.Address.Run }, place, blocks: false, stop);
             await locks.WaitQueue.DequeueAsync(place!, blocks: false, stop);
             foreach (var handle in taken.Handles) await handle.DisposeAsync();
         }
     }
 
-    private static async Task LookAsync(AdvisoryLocks locks, AdvisoryLocks others, CancellationToken stop)
+    private static async Task GetStatesAsync(AdvisoryLocks locks, AdvisoryLocks others, CancellationToken stop)
     {
         var held = (await others.TryAcquireAsync("looked at", stop))!;
         await using var ends = held.Lost.Register(held.Dispose);

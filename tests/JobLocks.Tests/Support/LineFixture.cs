@@ -74,7 +74,7 @@ public abstract class LineFixture
         while (true)
         {
             var place = await locks.WaitQueue.FindAsync(woken.Address, blocks: false, stop);
-            var taken = await locks.TryTakeAllAsync([new(Name, woken.Key)], new() { Run = woken.Address.Run }, place, blocks: false, stop);
+            var taken = await locks.TryAcquireAllAsync([new(Name, woken.Key)], new() { Run = woken.Address.Run }, place, blocks: false, stop);
             if (taken.Refused is null)
             {
                 await locks.WaitQueue.DequeueAsync(place!, blocks: false, stop);

@@ -19,7 +19,7 @@ internal sealed class RunsOfTest : IRunStore
     public int Woken => _count;
 
     /// <summary>What it says of a run.</summary>
-    public Func<WaitingRun, RunFate> Fate { get; set; } = static _ => RunFate.Waits;
+    public Func<WaitingRun, ParkedRunState> Fate { get; set; } = static _ => ParkedRunState.Parked;
 
     /// <summary>Whether it starts runs and its answer is lost.</summary>
     public bool LosesNextAnswer { get; set; }
@@ -62,20 +62,20 @@ internal sealed class RunsOfTest : IRunStore
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop) => new(CanStart);
 
-    public ValueTask<IReadOnlyList<RunFate>> LookAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    public ValueTask<IReadOnlyList<ParkedRunState>> GetStatesAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         Questions.Enqueue(runs.Count);
-        return new([.. runs.Select(run => Fate(run) is var fate && fate == RunFate.Waits && _started.ContainsKey(run.Address.Run) ? RunFate.Comes : fate)]);
+        return new([.. runs.Select(run => Fate(run) is var fate && fate == ParkedRunState.Parked && _started.ContainsKey(run.Address.Run) ? ParkedRunState.Starting : fate)]);
     }
 
-    public async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
+    public async ValueTask<IReadOnlyList<ParkedRunState>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
-        var fates = new List<RunFate>();
+        var fates = new List<ParkedRunState>();
         foreach (var run in runs)
         {
             var fate = Fate(run);
-            fates.Add(fate == RunFate.Waits ? RunFate.Comes : fate);
-            if (fate != RunFate.Waits) continue;
+            fates.Add(fate == ParkedRunState.Parked ? ParkedRunState.Starting : fate);
+            if (fate != ParkedRunState.Parked) continue;
 
             if (Takes > TimeSpan.Zero) await Task.Delay(Takes, stop);
             if (run.IsTooLate)

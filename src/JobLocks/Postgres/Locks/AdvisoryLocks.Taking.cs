@@ -62,7 +62,7 @@ public sealed partial class AdvisoryLocks : ILockKeeper
     /// <exception cref="JobLocksUnavailableException">The session cannot be opened, or it broke.</exception>
     internal Task ProveAsync(CancellationToken stop) => _dispatcher.AskAsync(static _ => true).WaitAsync(stop);
 
-    ValueTask<AcquireResult> ILockKeeper.TryTakeAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? entry, bool blocks, CancellationToken stop) =>
+    ValueTask<AcquireResult> ILockKeeper.TryAcquireAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? entry, bool blocks, CancellationToken stop) =>
         blocks ? new(TryAcquireSetBlocking(requests, run, entry, stop)) : new(TryAcquireSetAsync(requests, run, entry, stop));
 
     ValueTask<Holder?> ILockKeeper.FindHolderAsync(LockRequest request, bool blocks, CancellationToken stop)

@@ -55,8 +55,8 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
             OnNotification = (payload, backend) => _wakeDispatcher!.OnNotification(payload, backend),
             OnOpened = OnSessionOpened,
         };
-        var statements = new WaitQueueStatements(connector, options, PooledUse.Waiting);
-        _inspectionStatements = new(connector, options, PooledUse.Looking);
+        var statements = new WaitQueueStatements(connector, options, PooledUse.WaitQueue);
+        _inspectionStatements = new(connector, options, PooledUse.Inspection);
         _wakeDispatcher = new(statements, _dispatcher, _internalLocks, options, log);
         _waitQueue = new(statements, _wakeDispatcher, new(statements, _wakeDispatcher, log), _internalLocks, options, _dispatcher);
         _readModelWriter = new(_dispatcher, new(_dispatcher, _internalLocks, options, log), options, log);

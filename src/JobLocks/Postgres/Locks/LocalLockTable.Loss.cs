@@ -13,8 +13,8 @@ internal sealed partial class LocalLockTable
     /// <returns>The lost locks.</returns>
     public IReadOnlyList<LockGrant> Lose(IReadOnlyList<LockOperation> sent, Exception? failure)
     {
-        var unanswered = sent.Concat(Orders).Where(static op => op.Request is not null).ToList();
-        Orders.Clear();
+        var unanswered = sent.Concat(Operations).Where(static op => op.Request is not null).ToList();
+        Operations.Clear();
         _deferredRetries.Clear();
         foreach (var op in unanswered) UndoReservation(op);
 
@@ -48,19 +48,19 @@ internal sealed partial class LocalLockTable
         foreach (var op in unanswered) ReleaseIfUnused(EntryOf(op.Key));
 
         // The signals were cleared on the server before this call. Waiters set them again when the server refuses them the next time.
-        Orders.RemoveAll(static op => op.Verb is OperationCode.Mark or OperationCode.Unmark or OperationCode.Intend or OperationCode.Unintend);
+        Operations.RemoveAll(static op => op.Code is OperationCode.SetWaiterSignal or OperationCode.ClearWaiterSignal or OperationCode.SetWriterSignal or OperationCode.ClearWriterSignal);
         foreach (var entry in _entries.Values) entry.WaiterSignal = entry.WriterSignal = LockEntry.Signal.None;
 
         var expected = _entries.Values.Where(static entry => entry.State == LockEntryState.Held).ToDictionary(static entry => (entry.Key, entry.Mode));
-        var releasing = Orders.Where(static op => op.Verb is OperationCode.Release or OperationCode.ReleaseShared)
-            .Select(static op => (op.Key, op.Verb == OperationCode.Release ? LockMode.Exclusive : LockMode.Shared)).ToHashSet();
+        var releasing = Operations.Where(static op => op.Code is OperationCode.Release or OperationCode.ReleaseShared)
+            .Select(static op => (op.Key, op.Code == OperationCode.Release ? LockMode.Exclusive : LockMode.Shared)).ToHashSet();
         var surplus = server.Where(held => !expected.ContainsKey(held) && !releasing.Contains(held))
             .Select(static held =>
                 new LockOperation(held.Mode == LockMode.Shared ? OperationCode.ReleaseShared : OperationCode.Release, held.Key) { QueueArgument = held.Key.Value });
-        Orders.InsertRange(0, surplus.ToList());
+        Operations.InsertRange(0, surplus.ToList());
 
         // A request is not restarted while some of its operations are still to be sent.
-        var partlyQueued = Orders.Select(static op => op.Request).ToHashSet();
+        var partlyQueued = Operations.Select(static op => op.Request).ToHashSet();
         foreach (var request in unanswered.Select(static op => op.Request!).Distinct())
             RetryOrFail(request, retriesOnce && !request.WasInterrupted && !partlyQueued.Contains(request) ? null : failure);
         foreach (var entry in _entries.Values.ToList()) ContinueOrFail(entry, failure: null);

@@ -61,15 +61,15 @@ internal sealed partial class LocalLockTable
     /// </summary>
     public void TrimTo(long budget, Exception failure)
     {
-        var requests = Orders.Select(static op => op.Request).OfType<AcquireRequest>()
+        var requests = Operations.Select(static op => op.Request).OfType<AcquireRequest>()
             .Concat(_entries.Values.SelectMany(static entry => entry.Waiters))
             .Concat(TakeSlotWaiters())
             .Where(static request => request.Unanswered > 0)
             .Distinct()
             .OrderBy(static request => request.Arrival)
             .ToList();
-        foreach (var op in Orders.Where(static op => op.Request is not null)) UndoReservation(op);
-        Orders.RemoveAll(static op => op.Request is not null);
+        foreach (var op in Operations.Where(static op => op.Request is not null)) UndoReservation(op);
+        Operations.RemoveAll(static op => op.Request is not null);
         foreach (var request in requests.Where(static request => request.Waits)) RemoveWaiter(EntryOf(request.Requests[0].Key), request);
 
         foreach (var request in requests)

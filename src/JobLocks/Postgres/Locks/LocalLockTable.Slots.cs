@@ -22,7 +22,7 @@ internal sealed partial class LocalLockTable
         Count -= free.Length - 1;
         nameEntry.IsRequestingSlot = true;
         _awaitedOperations++;
-        Orders.Add(new(OperationCode.TakeSlot, nameEntry.Key)
+        Operations.Add(new(OperationCode.AcquireSlot, nameEntry.Key)
         {
             Request = request,
             Index = index,

@@ -55,13 +55,13 @@ internal sealed partial class LocalLockTable
         if (request.Requests[0].Mode == LockMode.Exclusive && entry.WriterSignal == LockEntry.Signal.None)
         {
             entry.WriterSignal = LockEntry.Signal.Requested;
-            Orders.Add(new(OperationCode.Intend, entry.Key));
+            Operations.Add(new(OperationCode.SetWriterSignal, entry.Key));
         }
 
         if (entry.WaiterSignal != LockEntry.Signal.None) return;
 
         entry.WaiterSignal = LockEntry.Signal.Requested;
-        Orders.Add(new(OperationCode.Mark, entry.Key));
+        Operations.Add(new(OperationCode.SetWaiterSignal, entry.Key));
         ServeFirstWaiter(entry);
     }
 
@@ -113,13 +113,13 @@ internal sealed partial class LocalLockTable
         if (entry.WaiterSignal == LockEntry.Signal.Set && entry.Waiters.Count == 0)
         {
             entry.WaiterSignal = LockEntry.Signal.None;
-            Orders.Add(new(OperationCode.Unmark, entry.Key));
+            Operations.Add(new(OperationCode.ClearWaiterSignal, entry.Key));
         }
 
         if (entry.WriterSignal == LockEntry.Signal.Set && !entry.Waiters.Any(static waiting => waiting.Requests[0].Mode == LockMode.Exclusive))
         {
             entry.WriterSignal = LockEntry.Signal.None;
-            Orders.Add(new(OperationCode.Unintend, entry.Key));
+            Operations.Add(new(OperationCode.ClearWriterSignal, entry.Key));
         }
     }
 }

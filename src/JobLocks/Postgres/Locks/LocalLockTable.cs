@@ -16,7 +16,7 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
     private long _arrivals;
 
     /// <summary>Operations for the session, in order.</summary>
-    public List<LockOperation> Orders { get; private set; } = [];
+    public List<LockOperation> Operations { get; private set; } = [];
 
     /// <summary>Answered requests. They must be completed outside of the mutex.</summary>
     public List<AcquireRequest> Done { get; private set; } = [];
@@ -36,10 +36,10 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
     public int ResetAwaitedOperations() => Interlocked.Exchange(ref _awaitedOperations, 0);
 
     /// <summary>Removes and returns the noted operations, in order and up to a maximum.</summary>
-    public List<LockOperation> TakeOrders(int atMost)
+    public List<LockOperation> TakeOperations(int atMost)
     {
-        var operations = Orders;
-        Orders = operations.Count <= atMost ? [] : operations.GetRange(atMost, operations.Count - atMost);
+        var operations = Operations;
+        Operations = operations.Count <= atMost ? [] : operations.GetRange(atMost, operations.Count - atMost);
         if (operations.Count > atMost) operations.RemoveRange(atMost, operations.Count - atMost);
         return operations;
     }
@@ -67,7 +67,7 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
             return;
         }
 
-        var asked = Orders.Count;
+        var asked = Operations.Count;
         for (var index = 0; index < request.Requests.Count; index++)
         {
             // A waiter of this process for an exclusive or shared lock goes before all new requests except those of woken runs. With a limit, another
@@ -76,8 +76,8 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
             var mayAsk = lockRequest.Limit > 1 || request.PrecedenceFor(index) == QueuePrecedence.Woken || EntryOf(lockRequest.Key).Waiters.Count == 0;
             if (mayAsk && TryRequest(request, index)) continue;
 
-            var reserved = Orders.GetRange(asked, Orders.Count - asked);
-            Orders.RemoveRange(asked, reserved.Count);
+            var reserved = Operations.GetRange(asked, Operations.Count - asked);
+            Operations.RemoveRange(asked, reserved.Count);
             foreach (var op in reserved) UndoReservationAndTidy(op);
             Tidy(EntryOf(lockRequest.Key));
             Refuse(request, index);
@@ -91,9 +91,9 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
     public void Answered(LockOperation op, long token)
     {
         var entry = EntryOf(op.Key);
-        switch (op.Verb)
+        switch (op.Code)
         {
-            case OperationCode.Take or OperationCode.TakeShared:
+            case OperationCode.Acquire or OperationCode.AcquireShared:
                 Unreserve(entry);
                 HandleAcquire(op, entry, op.Result > 0 ? entry : null, token);
                 break;
@@ -104,7 +104,7 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
                 HandleAcquire(op, entry, shares ? entry : null, entry.Token);
                 if (!shares) ReleaseIfUnused(entry);
                 break;
-            case OperationCode.TakeSlot:
+            case OperationCode.AcquireSlot:
                 UndoReservation(op);
                 HandleAcquire(op, entry, op.Result > 0 ? EntryOf(op.Slots[(int)op.Result - 1]) : null, token);
                 foreach (var slot in op.Slots) ServeAndTidy(EntryOf(slot));
@@ -113,11 +113,11 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
             case OperationCode.Release or OperationCode.ReleaseShared:
                 HandleRelease(op, entry);
                 break;
-            case OperationCode.Mark:
+            case OperationCode.SetWaiterSignal:
                 entry.WaiterSignal = op.Result != 0 ? LockEntry.Signal.Set : LockEntry.Signal.None;
                 ClearUnneededSignals(entry);
                 break;
-            case OperationCode.Intend:
+            case OperationCode.SetWriterSignal:
                 entry.WriterSignal = op.Result != 0 ? LockEntry.Signal.Set : LockEntry.Signal.None;
                 ClearUnneededSignals(entry);
                 break;
@@ -156,8 +156,8 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
 
         request.IsPending = true;
         _awaitedOperations++;
-        var code = joins ? OperationCode.Join : lockRequest.Mode == LockMode.Shared ? OperationCode.TakeShared : OperationCode.Take;
-        Orders.Add(new(code, lockRequest.Key) { Request = request, Index = index, QueueArgument = request.PrecedenceFor(index) });
+        var code = joins ? OperationCode.Join : lockRequest.Mode == LockMode.Shared ? OperationCode.AcquireShared : OperationCode.Acquire;
+        Operations.Add(new(code, lockRequest.Key) { Request = request, Index = index, QueueArgument = request.PrecedenceFor(index) });
         return true;
     }
 
@@ -181,13 +181,13 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
     {
         op.Request!.IsPending = false;
         var entry = EntryOf(op.Key);
-        if (op.Verb == OperationCode.Join)
+        if (op.Code == OperationCode.Join)
         {
             entry.Joining--;
             return;
         }
 
-        if (op.Verb == OperationCode.TakeSlot) entry.IsRequestingSlot = false;
+        if (op.Code == OperationCode.AcquireSlot) entry.IsRequestingSlot = false;
         else Unreserve(entry);
         if (op.Slots.Count > 0) Count += op.Slots.Count - 1;
         foreach (var slot in op.Slots) Unreserve(EntryOf(slot));
@@ -281,7 +281,7 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
         entry.State = LockEntryState.Free;
         Count--;
         var code = entry.Mode == LockMode.Shared ? OperationCode.ReleaseShared : OperationCode.Release;
-        Orders.Add(new(code, entry.Key) { Grant = grant, QueueArgument = (entry.QueueKey ?? entry.Key).Value });
+        Operations.Add(new(code, entry.Key) { Grant = grant, QueueArgument = (entry.QueueKey ?? entry.Key).Value });
     }
 
     private LockEntry EntryOf(LockKey key)

@@ -31,7 +31,7 @@ internal sealed partial class LockDispatcher
     private TimeSpan _roundTrip;
     private TimeSpan _waitersCouldRunAt = TimeSpan.MinValue / 2;
 
-    private bool HasWork => _table.Orders.Count > 0 || _questions.Count > 0 || _heartbeatIsDue;
+    private bool HasWork => _table.Operations.Count > 0 || _questions.Count > 0 || _heartbeatIsDue;
 
     private bool HasUrgentWork => HasWork && (_session is not { IsInShortWait: true } || _table.AwaitedOperations > 0 || _questions.Count > 0 || _heartbeatIsDue);
 
@@ -79,7 +79,7 @@ internal sealed partial class LockDispatcher
     {
         session.IsBusy = true;
         _heartbeatIsDue = false;
-        var operations = _table.TakeOrders(MostInOneStatement);
+        var operations = _table.TakeOperations(MostInOneStatement);
         _isContended = operations.Count > ContentionThreshold;
         _lastBatchSize = _table.ResetAwaitedOperations();
         _sent = operations;

@@ -3,11 +3,11 @@ using JobLocks.Locks;
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>One element of a statement, and the server's answer to it.</summary>
-internal sealed record LockOperation(OperationCode Verb, LockKey Key)
+internal sealed record LockOperation(OperationCode Code, LockKey Key)
 {
-    public bool IsTake => Verb is OperationCode.Take or OperationCode.TakeShared or OperationCode.TakeSlot;
+    public bool IsTake => Code is OperationCode.Acquire or OperationCode.AcquireShared or OperationCode.AcquireSlot;
 
-    public bool IsRelease => Verb is OperationCode.Release or OperationCode.ReleaseShared;
+    public bool IsRelease => Code is OperationCode.Release or OperationCode.ReleaseShared;
 
     /// <summary>
     /// For an acquire operation, the position limit: wait queue entries below it go first, see <see cref="QueuePrecedence"/>. For a release, the key
@@ -24,7 +24,7 @@ internal sealed record LockOperation(OperationCode Verb, LockKey Key)
     /// <summary>The grant that is released.</summary>
     public LockGrant? Grant { get; init; }
 
-    /// <summary>For <see cref="OperationCode.TakeSlot"/>: the keys to try, in order.</summary>
+    /// <summary>For <see cref="OperationCode.AcquireSlot"/>: the keys to try, in order.</summary>
     public IReadOnlyList<LockKey> Slots { get; init; } = [];
 
     /// <summary>

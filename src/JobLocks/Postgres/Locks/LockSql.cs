@@ -81,7 +81,7 @@ internal static class LockSql
     /// While other readers hold the lock, no run is woken: the last reader does that. The first condition is a scalar subquery, which reads the index
     /// once for each key. PostgreSQL turns an EXISTS there into a join that reads all rows.
     /// </summary>
-    public const string LinesOfReleased =
+    public const string QueuesOfReleased =
         """
         SELECT u.b, count(*)::int
         FROM   ROWS FROM (unnest($1::int2[]), unnest($3::bigint[])) AS u (o, b)
@@ -112,7 +112,7 @@ internal static class LockSql
                                      FROM   "joblocks".line AS l
                                      WHERE  l.key = u.k
                                      AND    l.place < u.b
-                                     AND    {WaitQueueSql.Stands})
+                                     AND    {WaitQueueSql.Precedes})
                     THEN CASE b WHEN 9223372036854775806 THEN -2 - nextval('"joblocks".place') ELSE -2 END
                     ELSE (
         """;

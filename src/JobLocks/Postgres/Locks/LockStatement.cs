@@ -23,7 +23,7 @@ internal sealed class LockStatement : IDisposable
 
     /// <param name="connection">An open connection that no other thread uses meanwhile.</param>
     /// <param name="facts">The expected backend, and the abilities of the session.</param>
-    /// <param name="takesSlots">Whether the statement supports <see cref="OperationCode.TakeSlot"/>, which is rare and makes it longer.</param>
+    /// <param name="takesSlots">Whether the statement supports <see cref="OperationCode.AcquireSlot"/>, which is rare and makes it longer.</param>
     public LockStatement(NpgsqlConnection connection, SessionFacts facts, bool takesSlots)
     {
         _backend = facts.Backend;
@@ -37,7 +37,7 @@ internal sealed class LockStatement : IDisposable
         _command.Prepare();
         // The function of the guard runs this query itself.
         if (facts is { HasWaitQueue: true, IsGuarded: false })
-            _queueCommand = new(WaitQueueSql.For(facts.Options, LockSql.LinesOfReleased), connection) { Parameters = { _codes.Clone(), _keys.Clone(), _queueArguments.Clone() } };
+            _queueCommand = new(WaitQueueSql.For(facts.Options, LockSql.QueuesOfReleased), connection) { Parameters = { _codes.Clone(), _keys.Clone(), _queueArguments.Clone() } };
     }
 
     /// <summary>Runs the operations in order and stores each answer in its operation.</summary>
@@ -52,7 +52,7 @@ internal sealed class LockStatement : IDisposable
         var queueArguments = new long[ops.Count];
         for (var i = 0; i < codes.Length; i++)
         {
-            codes[i] = (short)ops[i].Verb;
+            codes[i] = (short)ops[i].Code;
             keys[i] = ops[i].Key.Value;
             queueArguments[i] = ops[i].QueueArgument;
         }

@@ -4,13 +4,13 @@ namespace JobLocks.Postgres.Locks;
 internal enum OperationCode : short
 {
     /// <summary>Acquires the lock in exclusive mode.</summary>
-    Take = 0,
+    Acquire = 0,
 
     /// <summary>Releases an exclusive lock, and notifies other processes if one of them waits for it.</summary>
     Release = 1,
 
     /// <summary>Acquires the lock in shared mode. Refused while a writer of another process waits.</summary>
-    TakeShared = 2,
+    AcquireShared = 2,
 
     /// <summary>Releases a shared lock, and notifies other processes if one of them waits for it.</summary>
     ReleaseShared = 3,
@@ -19,24 +19,24 @@ internal enum OperationCode : short
     Join = 4,
 
     /// <summary>Sets the waiter signal: this process waits for the lock.</summary>
-    Mark = 5,
+    SetWaiterSignal = 5,
 
     /// <summary>Clears the waiter signal.</summary>
-    Unmark = 6,
+    ClearWaiterSignal = 6,
 
     /// <summary>Sets the writer signal: a writer of this process waits for the lock.</summary>
-    Intend = 7,
+    SetWriterSignal = 7,
 
     /// <summary>Clears the writer signal.</summary>
-    Unintend = 8,
+    ClearWriterSignal = 8,
 
     /// <summary>Acquires the first free slot of a list.</summary>
-    TakeSlot = 9,
+    AcquireSlot = 9,
 
     /// <summary>
     /// Draws the fencing token for everything that this statement grants. The key is the OID of the sequence. This is the last operation of its
     /// statement: earlier holders of these locks drew in earlier statements, and later holders draw in later ones, so the token grows with each grant
     /// of a key.
     /// </summary>
-    Draw = 10,
+    DrawToken = 10,
 }

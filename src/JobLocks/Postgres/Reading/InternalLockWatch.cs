@@ -34,13 +34,13 @@ internal sealed class InternalLockWatch(LockDispatcher dispatcher, InternalLocks
         return true;
     }
 
-    private InternalLockLook? TryRead(SessionConnection session)
+    private InternalLockReading? TryRead(SessionConnection session)
     {
         try
         {
-            return session.Ask<InternalLockLook>(WaitQueueSql.For(options, InternalLockSql.Read), 0) is [{ } reading] ? reading : null;
+            return session.Ask<InternalLockReading>(WaitQueueSql.For(options, InternalLockSql.Read), 0) is [{ } reading] ? reading : null;
         }
-        catch (PostgresException) when (session.StillStands)
+        catch (PostgresException) when (session.IsOpen)
         {
             // The table of the sessions is locked or missing, or the lock table is full. The next check tries again.
             return null;

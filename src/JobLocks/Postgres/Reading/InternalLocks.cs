@@ -46,7 +46,7 @@ internal sealed class InternalLocks
 
     /// <summary>Adds a reading.</summary>
     /// <returns>The holders that this reading proves, and the proven holders that it does not contain any more.</returns>
-    public (List<InternalLockHolder> Begun, List<InternalLockHolder> Ended) Update(InternalLockLook reading)
+    public (List<InternalLockHolder> Begun, List<InternalLockHolder> Ended) Update(InternalLockReading reading)
     {
         var now = BootClock.Now;
         lock (_sync)

@@ -38,7 +38,7 @@ internal sealed partial class LockInspector
         _log.EndsSession(by, backend);
         try
         {
-            var (ended, _) = await _reader.QueryAsync(LookSql.EndSession, static row => row.GetBoolean(0), stop, Number(backend)).ConfigureAwait(false);
+            var (ended, _) = await _reader.QueryAsync(InspectionSql.EndSession, static row => row.GetBoolean(0), stop, Number(backend)).ConfigureAwait(false);
             _log.SessionEnded(backend, by, ended is [true] ? "it is ended" : "it is none that has a lock");
             return ended is [true];
         }
@@ -52,10 +52,10 @@ internal sealed partial class LockInspector
     private async Task<ReleaseAnswer> RequestAsync(LockKey key, string by, TimeSpan deadline, CancellationToken stop)
     {
         var startedAt = BootClock.Now;
-        AskedHolders? holders = null;
+        RequestedHolders? holders = null;
         while (true)
         {
-            var (current, _) = await _reader.QueryAsync(LookSql.HoldersOfKey, ReadHolderRow, stop, Key(key)).ConfigureAwait(false);
+            var (current, _) = await _reader.QueryAsync(InspectionSql.HoldersOfKey, ReadHolderRow, stop, Key(key)).ConfigureAwait(false);
             if (holders is null && current.Count == 0) return ReleaseAnswer.WasFree;
             // Logged before the request is sent, since the caller may go away in the meantime.
             if (holders is null) _log.ReleaseAsked(by, key.Value);
@@ -75,14 +75,14 @@ internal sealed partial class LockInspector
         }
     }
 
-    private async Task SendRequestAsync(AskedHolders holders, LockKey key, string by, CancellationToken stop)
+    private async Task SendRequestAsync(RequestedHolders holders, LockKey key, string by, CancellationToken stop)
     {
         if (_options.Schema is null) return;
 
         try
         {
             var requested = await _reader.ReadAsync(
-                LookSql.RequestRelease,
+                InspectionSql.RequestRelease,
                 static row => (Backend: row.GetInt32(0), Number: row.GetInt64(1)),
                 [Key(key), Text(by), Numbers(holders.Backends), new NpgsqlParameter { NpgsqlDbType = NpgsqlDbType.TimestampTz, Value = holders.At.UtcDateTime }, Numbers(holders.WithoutRequest)],
                 stop).ConfigureAwait(false);
@@ -92,13 +92,13 @@ internal sealed partial class LockInspector
         {
             throw new UnauthorizedAccessException($"This role may not ask for locks: {DisplayText.Message(error.MessageText)}. It needs GRANT UPDATE (asked) ON {_options.Schema}.held, see docs/grants.sql.", error);
         }
-        catch (PostgresException error) when (LookReader.IsAboutSchema(error))
+        catch (PostgresException error) when (InspectionReader.IsAboutSchema(error))
         {
             // The schema does not exist, so no holder can receive the request.
         }
     }
 
-    private static AskedHolders.Row ReadHolderRow(NpgsqlDataReader row) => new(
+    private static RequestedHolders.Row ReadHolderRow(NpgsqlDataReader row) => new(
         Instant(row, 0)!.Value, row.GetInt32(1), row.GetBoolean(2), row.IsDBNull(3) ? null : row.GetInt64(3), Instant(row, 4), row.GetBoolean(5));
 
     private static NpgsqlParameter<int[]> Numbers(int[] values) => new() { TypedValue = values };

@@ -53,24 +53,24 @@ internal sealed partial class LockInspector
         if (!_dispatcher.HasReadModel || _internalLocks.IsStale)
         {
             var (readings, _) = await _reader.QuerySchemaAsync(
-                InternalLockSql.Read, static row => JsonSerializer.Deserialize<InternalLockLook>(row.GetString(0)), stop).ConfigureAwait(false);
+                InternalLockSql.Read, static row => JsonSerializer.Deserialize<InternalLockReading>(row.GetString(0)), stop).ConfigureAwait(false);
             if (readings is [{ } reading]) _internalLocks.Update(reading);
         }
 
         return _internalLocks.Holders;
     }
 
-    private async Task<NamedLock> ReadNameAsync(LookReader snapshot, LockKey key, int skip, int take, string? run, CancellationToken stop)
+    private async Task<NamedLock> ReadNameAsync(InspectionReader snapshot, LockKey key, int skip, int take, string? run, CancellationToken stop)
     {
         var held = await ReadHeldOfKeyAsync(snapshot, key, stop).ConfigureAwait(false);
         var waiting = await ReadQueueAsync(snapshot, key, skip, take, stop).ConfigureAwait(false);
         var (names, _) = await snapshot.QuerySchemaAsync(
-            LookSql.Statistics,
+            InspectionSql.Statistics,
             static row => (Name: Name(row, 0), Runs: row.GetInt64(1), UsualHold: UsualHold(row, 1), Refused: row.GetInt64(3), Waited: row.GetInt64(4)),
             stop,
             Key(key)).ConfigureAwait(false);
         var (minutes, _) = await snapshot.QuerySchemaAsync(
-            LookSql.Minutes,
+            InspectionSql.Minutes,
             static row => new LockMinute(Instant(row, 0)!.Value, row.GetInt64(1), TimeSpan.FromSeconds(row.GetDouble(2)), row.GetInt64(3), row.GetInt64(4)),
             stop,
             Key(key)).ConfigureAwait(false);
@@ -85,10 +85,10 @@ internal sealed partial class LockInspector
         Task<IReadOnlyList<HeldLock>> ReadHoldersAsync(LockKey waitedKey) => waitedKey == key ? Task.FromResult(held) : ReadHeldOfKeyAsync(snapshot, waitedKey, stop);
     }
 
-    private static async Task<string?> ExplainAsync(LookReader reader, string run, string? store, Func<LockKey, Task<IReadOnlyList<HeldLock>>> readHolders, CancellationToken stop)
+    private static async Task<string?> ExplainAsync(InspectionReader reader, string run, string? store, Func<LockKey, Task<IReadOnlyList<HeldLock>>> readHolders, CancellationToken stop)
     {
         var (waiters, _) = await reader.QuerySchemaAsync(
-            LookSql.FindWaiter,
+            InspectionSql.FindWaiter,
             static row => new WaitExplanation(
                 new(row.GetInt64(0)), row.GetString(1), Instant(row, 2)!.Value, WokenAt(row, 3), row.GetInt64(4) + 1, row.GetInt64(5), UsualHold(row, 6))
             {
@@ -100,16 +100,16 @@ internal sealed partial class LockInspector
         if (waiters is [var explanation]) return explanation.Explain(await readHolders(explanation.Key).ConfigureAwait(false));
 
         var (heldLocks, _) = await reader.QueryAsync(
-            LookSql.FindHolder, static row => (Name: row.GetString(0), Since: Instant(row, 1)!.Value),
+            InspectionSql.FindHolder, static row => (Name: row.GetString(0), Since: Instant(row, 1)!.Value),
                 stop, Text(DisplayText.OneLine(run)), TextOrNull(store)).ConfigureAwait(false);
         return heldLocks is [var held] ? $"holds {DisplayText.Name(held.Name)} since {DisplayText.Instant(held.Since)}" : null;
     }
 
-    private async Task<IReadOnlyList<HeldLock>> ReadHeldOfKeyAsync(LookReader reader, LockKey key, CancellationToken stop) =>
-        Page(await reader.QueryAsync(LookSql.HeldOfKey, row => ReadHeld(row), stop, Key(key)).ConfigureAwait(false)).Items;
+    private async Task<IReadOnlyList<HeldLock>> ReadHeldOfKeyAsync(InspectionReader reader, LockKey key, CancellationToken stop) =>
+        Page(await reader.QueryAsync(InspectionSql.HeldOfKey, row => ReadHeld(row), stop, Key(key)).ConfigureAwait(false)).Items;
 
-    private static async Task<LockPage<QueuedRun>> ReadQueueAsync(LookReader reader, LockKey key, int skip, int take, CancellationToken stop) =>
-        Page(await reader.QuerySchemaAsync(LookSql.WaitersOfKey, row => ReadQueuedRun(row, key), stop, Key(key), Number(skip), Number(take)).ConfigureAwait(false));
+    private static async Task<LockPage<QueuedRun>> ReadQueueAsync(InspectionReader reader, LockKey key, int skip, int take, CancellationToken stop) =>
+        Page(await reader.QuerySchemaAsync(InspectionSql.WaitersOfKey, row => ReadQueuedRun(row, key), stop, Key(key), Number(skip), Number(take)).ConfigureAwait(false));
 
     private Part ReadPart(NpgsqlDataReader row)
     {

@@ -22,13 +22,13 @@ internal sealed partial class LockInspector : IPageInspector
     private readonly InternalLocks _internalLocks;
     private readonly JobLocksOptions _options;
     private readonly ILogger _log;
-    private readonly LookReader _reader;
+    private readonly InspectionReader _reader;
 
     public LockInspector(LockDispatcher dispatcher, WaitQueueStatements statements, InternalLocks internalLocks, JobLocksOptions options, ILogger log)
         : this(dispatcher, internalLocks, options, log, new(dispatcher, statements, options, new(dispatcher.Server), CodeTimeout)) =>
         Pages = new(new LockInspector(dispatcher, internalLocks, options, log, _reader.With(PageTimeout)));
 
-    private LockInspector(LockDispatcher dispatcher, InternalLocks internalLocks, JobLocksOptions options, ILogger log, LookReader reader)
+    private LockInspector(LockDispatcher dispatcher, InternalLocks internalLocks, JobLocksOptions options, ILogger log, InspectionReader reader)
     {
         _dispatcher = dispatcher;
         _internalLocks = internalLocks;
@@ -39,18 +39,18 @@ internal sealed partial class LockInspector : IPageInspector
     }
 
     /// <summary>This inspection for the pages of this process. It fails soon where no connection is free.</summary>
-    public PageLooks Pages { get; }
+    public PageReadings Pages { get; }
 
     public async Task<LockPage<HeldLock>> GetHeldAsync(int skip = 0, int take = LargestPage, CancellationToken stop = default)
     {
         CheckPage(skip, take);
-        return Page(await _reader.QueryAsync(LookSql.Held, row => ReadHeld(row), stop, Number(skip), Number(take)).ConfigureAwait(false));
+        return Page(await _reader.QueryAsync(InspectionSql.Held, row => ReadHeld(row), stop, Number(skip), Number(take)).ConfigureAwait(false));
     }
 
     public async Task<LockPage<WaitingName>> GetWaitingAsync(int skip = 0, int take = LargestPage, CancellationToken stop = default)
     {
         CheckPage(skip, take);
-        return Page(await _reader.QueryAsync(LookSql.Waiting, ReadWaiting, stop, Number(skip), Number(take)).ConfigureAwait(false));
+        return Page(await _reader.QueryAsync(InspectionSql.Waiting, ReadWaiting, stop, Number(skip), Number(take)).ConfigureAwait(false));
     }
 
     public async Task<LockPage<QueuedRun>> GetWaitingAsync(LockKey key, int skip = 0, int take = LargestPage, CancellationToken stop = default)
@@ -68,7 +68,7 @@ internal sealed partial class LockInspector : IPageInspector
 
         var number = long.TryParse(searchText, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var parsed) ? parsed : (long?)null;
         var (found, _) = await _reader.QuerySchemaAsync(
-            LookSql.Find,
+            InspectionSql.Find,
             static row => new LockMatch(new(row.GetInt64(0)), Name(row, 1), DisplayText.Cut(row.GetString(2), DisplayText.LongestRun)),
             stop,
             Text($"%{EscapeLikePattern(searchText)}%"),

@@ -47,7 +47,7 @@ internal static class ReadModelSql
         """;
 
     /// <summary>Removes some numbers of a backend, which are released now.</summary>
-    public const string StrikeOut =
+    public const string RemoveNumbers =
         """
         DELETE FROM "joblocks".held
         WHERE  backend = ($1 -> 'backend')::int

@@ -93,7 +93,7 @@ internal sealed class SetUpLock(NpgsqlConnection connection, OpeningWatch watch,
         {
             var holder = new InternalLockHolder
             {
-                Class = InternalKeys.SetsUp,
+                Class = InternalKeys.SchemaSetUp,
                 Number = reader.GetInt32(0),
                 Count = 1,
                 IsShared = reader.GetBoolean(1),

@@ -31,11 +31,11 @@ internal static class GuardSql
     public const string CreateWithSlots = HeadWithSlots + Body + LockSql.BatchWithSlots + Tail;
 
     /// <summary>Creates the same function with the wait queue. If no run waits for a key of the operations, this costs one more index lookup.</summary>
-    public const string CreateInLine = HeadInLine + BodyInLine + LockSql.BatchInLine + Otherwise + LockSql.Batch + ThenLines + LockSql.LinesOfReleased + TailInLine;
+    public const string CreateInLine = HeadInLine + BodyInLine + LockSql.BatchInLine + Otherwise + LockSql.Batch + ThenLines + LockSql.QueuesOfReleased + TailInLine;
 
     /// <inheritdoc cref="CreateInLine"/>
     public const string CreateInLineWithSlots =
-        HeadInLineWithSlots + BodyInLine + LockSql.BatchInLineWithSlots + Otherwise + LockSql.BatchWithSlots + ThenLines + LockSql.LinesOfReleased + TailInLine;
+        HeadInLineWithSlots + BodyInLine + LockSql.BatchInLineWithSlots + Otherwise + LockSql.BatchWithSlots + ThenLines + LockSql.QueuesOfReleased + TailInLine;
 
     /// <summary>
     /// Creates the function for statements that are not lock operations. They need room in the lock table too: a statement that writes locks its
@@ -90,14 +90,14 @@ internal static class GuardSql
     private const string Tail = ";\n" + Caught;
 
     // Reads the index from its highest position: a queue that was long leaves dead rows at the other end until they are vacuumed.
-    public const string SomebodyStands = "(SELECT place FROM \"joblocks\".line ORDER BY place DESC LIMIT 1) IS NOT NULL";
+    public const string HasWaiters = "(SELECT place FROM \"joblocks\".line ORDER BY place DESC LIMIT 1) IS NOT NULL";
 
     // If the wait queue is empty, the keys are not looked up.
-    public const string SomebodyStandsForKeys = SomebodyStands + " AND EXISTS (SELECT FROM \"joblocks\".line AS l WHERE l.key = ANY ($2))";
+    public const string HasWaitersForKeys = HasWaiters + " AND EXISTS (SELECT FROM \"joblocks\".line AS l WHERE l.key = ANY ($2))";
 
-    private const string SomebodyStandsForReleased = SomebodyStands + " AND EXISTS (SELECT FROM \"joblocks\".line AS l WHERE l.key = ANY ($3))";
+    private const string SomebodyStandsForReleased = HasWaiters + " AND EXISTS (SELECT FROM \"joblocks\".line AS l WHERE l.key = ANY ($3))";
 
-    private const string BodyInLine = "BEGIN IF " + SomebodyStandsForKeys + " THEN RETURN QUERY ";
+    private const string BodyInLine = "BEGIN IF " + HasWaitersForKeys + " THEN RETURN QUERY ";
 
     private const string Otherwise = ";\nELSE RETURN QUERY ";
 

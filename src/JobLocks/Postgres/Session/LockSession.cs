@@ -157,13 +157,13 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
             dispatcher.Answered(this, sentAt, token);
             if (freeKeys.Count > 0) dispatcher.WaitersCanRun(freeKeys);
         }
-        catch (PostgresException busy) when (connection.StillStands && (SessionConnection.IsLocked(busy) || SessionConnection.IsQueueFull(busy)))
+        catch (PostgresException busy) when (connection.IsOpen && (SessionConnection.IsLocked(busy) || SessionConnection.IsQueueFull(busy)))
         {
             if (SessionConnection.IsQueueFull(busy)) dispatcher.NotificationsFailed(busy);
             else if (connection.SuspendWaitQueue()) dispatcher.SuspendWaitQueue();
             ReconcileHeld(connection, sentAt, busy, retriesOnce: true);
         }
-        catch (PostgresException refused) when (connection.StillStands)
+        catch (PostgresException refused) when (connection.IsOpen)
         {
             // Locks work without the schema.
             ReconcileHeld(connection, sentAt, refused, retriesOnce: IsAboutSchema(refused) && DisableSchema(connection));
@@ -190,7 +190,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
             var application = string.IsNullOrEmpty(largest.Application) ? "a program without a name" : DisplayText.Name(largest.Application);
             return FormattableString.Invariant($"The backend {backend} of {application} has the most entries of it, {largest.Entries}, and SELECT pg_terminate_backend({backend}) would end it. ");
         }
-        catch (PostgresException) when (connection.StillStands)
+        catch (PostgresException) when (connection.IsOpen)
         {
             // The lock table has no room for this query either.
             return null;
@@ -208,7 +208,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
         {
             if (connection.TryResumeWaitQueue()) dispatcher.ResumeWaitQueue();
         }
-        catch (PostgresException) when (connection.StillStands)
+        catch (PostgresException) when (connection.IsOpen)
         {
             // The table is still unusable. Locks work without it, and it is checked again later.
         }
@@ -237,7 +237,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
         catch (Exception failed)
         {
             question.Fail(failed as JobLocksUnavailableException ?? ServerTrouble.Describe(connection.Server, failed));
-            if (!connection.StillStands) throw;
+            if (!connection.IsOpen) throw;
         }
     }
 }

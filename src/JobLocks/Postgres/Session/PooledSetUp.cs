@@ -13,5 +13,5 @@ internal static class PooledSetUp
     public static bool IsMissing(NpgsqlConnection connection) => !Done.TryGetValue(connection.PostgresParameters, out _);
 
     /// <summary>Records that this connection is set up.</summary>
-    public static void WasDone(NpgsqlConnection connection) => Done.AddOrUpdate(connection.PostgresParameters, Done);
+    public static void MarkDone(NpgsqlConnection connection) => Done.AddOrUpdate(connection.PostgresParameters, Done);
 }

@@ -12,12 +12,12 @@ internal sealed record PooledUse(string Purpose, int Most, int ConnectSeconds, i
     /// For the statements of the wait queue. They wait for a table lock for at most 1 second: after that the run is rescheduled, or a later sweep
     /// does the work.
     /// </summary>
-    public static readonly PooledUse Waiting = new("runs that wait", 8, 10, 30, ", pg_catalog.set_config('lock_timeout', '1000', false)");
+    public static readonly PooledUse WaitQueue = new("runs that wait", 8, 10, 30, ", pg_catalog.set_config('lock_timeout', '1000', false)");
 
     /// <summary>
     /// For dashboards and other readers. They wait for a table lock for at most 250 milliseconds, and no statement takes more than 5 seconds, because
     /// the next reader waits for the connection.
     /// </summary>
-    public static readonly PooledUse Looking = new(
+    public static readonly PooledUse Inspection = new(
         "looking at locks", 2, 5, 10, ", pg_catalog.set_config('statement_timeout', '5000', false), pg_catalog.set_config('lock_timeout', '250', false)");
 }

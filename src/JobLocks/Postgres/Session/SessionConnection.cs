@@ -71,14 +71,14 @@ internal sealed class SessionConnection : IDisposable
     public TimeSpan ProvedAt { get; private set; }
 
     /// <summary>False after an error that ended the connection.</summary>
-    public bool StillStands => Connection.FullState.HasFlag(ConnectionState.Open) && !Connection.FullState.HasFlag(ConnectionState.Broken);
+    public bool IsOpen => Connection.FullState.HasFlag(ConnectionState.Open) && !Connection.FullState.HasFlag(ConnectionState.Broken);
 
     /// <summary>Runs operations in one round trip, and draws the fencing token of the locks that they grant.</summary>
     /// <returns>The fencing token, or 0 if there is none; and the keys for which at least one wait queue entry can run now.</returns>
     public (long Token, IReadOnlyList<FreeKey> FreeKeys) Run(IReadOnlyList<LockOperation> operations)
     {
         DeleteReadModelRows(operations);
-        var draw = _fence > 0 && operations.Any(static op => op.IsTake) ? new LockOperation(OperationCode.Draw, new(_fence)) : null;
+        var draw = _fence > 0 && operations.Any(static op => op.IsTake) ? new LockOperation(OperationCode.DrawToken, new(_fence)) : null;
         var freeKeys = StatementFor(operations).Run(draw is null ? operations : [.. operations, draw]);
         return (draw?.Result ?? 0, freeKeys);
     }
@@ -99,9 +99,9 @@ internal sealed class SessionConnection : IDisposable
 
         try
         {
-            Ask<object>(WaitQueueSql.For(_facts.Options, ReadModelSql.StrikeOut), new { backend = Backend, gone = rows });
+            Ask<object>(WaitQueueSql.For(_facts.Options, ReadModelSql.RemoveNumbers), new { backend = Backend, gone = rows });
         }
-        catch (PostgresException refused) when (StillStands)
+        catch (PostgresException refused) when (IsOpen)
         {
             // The server is full, or this role may no longer write. The next update of the read model deletes the rows. A locked table is skipped for
             // a while: otherwise every release would wait for it.
@@ -141,7 +141,7 @@ internal sealed class SessionConnection : IDisposable
             ProvedAt = sentAt;
             return answer;
         }
-        catch (PostgresException) when (StillStands)
+        catch (PostgresException) when (IsOpen)
         {
             ProvedAt = sentAt;
             throw;
@@ -254,11 +254,11 @@ internal sealed class SessionConnection : IDisposable
         _queueCheckedAt = BootClock.Now;
         try
         {
-            using var lockTable = new NpgsqlCommand(WaitQueueSql.For(_facts.Options, WaitQueueSql.CanLook), Connection);
+            using var lockTable = new NpgsqlCommand(WaitQueueSql.For(_facts.Options, WaitQueueSql.FailIfLocked), Connection);
             Prove(_ => lockTable.ExecuteNonQuery());
             return true;
         }
-        catch (PostgresException refused) when (StillStands)
+        catch (PostgresException refused) when (IsOpen)
         {
             return !IsLocked(refused);
         }
@@ -268,7 +268,7 @@ internal sealed class SessionConnection : IDisposable
     {
         foreach (var op in operations)
         {
-            if (op.Verb == OperationCode.TakeSlot) return _withSlots ??= new(Connection, _facts, takesSlots: true);
+            if (op.Code == OperationCode.AcquireSlot) return _withSlots ??= new(Connection, _facts, takesSlots: true);
         }
 
         return _plain;

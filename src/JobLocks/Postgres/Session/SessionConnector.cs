@@ -85,7 +85,7 @@ internal sealed class SessionConnector
             {
                 return Connect(settings, keepAliveSeconds, isAsynchronous);
             }
-            catch (NpgsqlException ended) when (_startOptions.LearnsFrom(ended, settings.Options))
+            catch (NpgsqlException ended) when (_startOptions.CanRetryAfter(ended, settings.Options))
             {
                 // A time-out of the role ended it. The next connection overrides the time-out while it connects.
             }
@@ -95,8 +95,8 @@ internal sealed class SessionConnector
     /// <summary>Whether a connection whose set-up failed can be set up when it is opened again.</summary>
     /// <param name="failed">The error.</param>
     /// <param name="connection">A connection of one of the pools.</param>
-    public bool LearnsFrom(Exception failed, NpgsqlConnection connection) =>
-        _startOptions.LearnsFrom(failed, new NpgsqlConnectionStringBuilder(connection.ConnectionString).Options);
+    public bool CanRetryAfter(Exception failed, NpgsqlConnection connection) =>
+        _startOptions.CanRetryAfter(failed, new NpgsqlConnectionStringBuilder(connection.ConnectionString).Options);
 
     private NpgsqlConnection Connect(NpgsqlConnectionStringBuilder settings, int keepAliveSeconds, bool isAsynchronous)
     {

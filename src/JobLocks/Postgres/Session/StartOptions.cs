@@ -32,7 +32,7 @@ internal sealed class StartOptions
     /// </summary>
     /// <param name="failed">The error while the connection was opened or set up.</param>
     /// <param name="used">The options with which it was opened.</param>
-    public bool LearnsFrom(Exception failed, string? used)
+    public bool CanRetryAfter(Exception failed, string? used)
     {
         if (failed is not NpgsqlException) return false;
 

@@ -16,14 +16,14 @@ internal static class EntrySql
     /// Acquires the counting lock of the key $1 until the end of the transaction: one process at a time counts the waiters of a key. "JLln" in ASCII.
     /// Other processes wait for it for at most two seconds. The server ends a session that is idle in this transaction for five seconds.
     /// </summary>
-    public const string CountAlone =
+    public const string LockForCounting =
         """
         SELECT set_config('lock_timeout', '2000', true),
                set_config('idle_in_transaction_session_timeout', '5000', true),
                pg_advisory_xact_lock(1246522478, ($1 & 2147483647)::int)
         """;
 
-    /// <summary>The time-outs of <see cref="CountAlone"/>, to be set before <see cref="LockTableForCounting"/>.</summary>
+    /// <summary>The time-outs of <see cref="LockForCounting"/>, to be set before <see cref="LockTableForCounting"/>.</summary>
     public const string CountTimeouts =
         "SELECT set_config('lock_timeout', '2000', true), set_config('idle_in_transaction_session_timeout', '5000', true)";
 
@@ -94,7 +94,7 @@ internal static class EntrySql
         SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
         FROM     "joblocks".line AS l
         WHERE    key = $1
-        AND      {WaitQueueSql.Stands}
+        AND      {WaitQueueSql.Precedes}
         ORDER BY place
         LIMIT    $2
         """;

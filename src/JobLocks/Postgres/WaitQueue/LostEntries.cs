@@ -53,10 +53,10 @@ internal sealed class LostEntries(WaitQueueStatements statements, WakeDispatcher
         var startsElsewhere = false;
         foreach (var (run, fate) in wakeDispatcher.WakeOnce(store, [.. lost.Select(static run => ToWaitingRun(run.Address, run.Waited))]))
         {
-            if (fate is not (RunFate.Comes or RunFate.ComesElsewhere)) continue;
+            if (fate is not (ParkedRunState.Starting or ParkedRunState.StartingElsewhere)) continue;
 
             log.FoundWithoutPlace(DisplayText.Name(run.Address.Job ?? run.Address.Run), DisplayText.Name(id));
-            startsElsewhere |= fate == RunFate.ComesElsewhere;
+            startsElsewhere |= fate == ParkedRunState.StartingElsewhere;
             // Only a run that is started counts: a paused run is found in every pass.
             _passes[id] = _passes[id] with { LostAt = BootClock.Now };
         }

@@ -145,9 +145,9 @@ internal sealed class PostgresWaitQueue(
 
     private async ValueTask AcquireCountingLockAsync(NpgsqlConnection connection, LockKey key, bool blocks, CancellationToken stop)
     {
-        if (!internalLocks.IsHeldByAnother(InternalKeys.Counts, (int)(key.Value & int.MaxValue)))
+        if (!internalLocks.IsHeldByAnother(InternalKeys.QueueCount, (int)(key.Value & int.MaxValue)))
         {
-            await statements.ReadAsync(connection, EntrySql.CountAlone, static _ => 0, blocks, stop, Number(key.Value)).ConfigureAwait(false);
+            await statements.ReadAsync(connection, EntrySql.LockForCounting, static _ => 0, blocks, stop, Number(key.Value)).ConfigureAwait(false);
             return;
         }
 

@@ -82,8 +82,8 @@ internal sealed class RestoredEntries(WaitQueueStatements statements, WakeDispat
         if (entries.Count == 0) return (waiting, gone);
 
         var byPosition = entries.ToDictionary(static entry => entry.Place);
-        foreach (var (run, fate) in wakeDispatcher.AskForFates([.. entries.Select(static entry => ToWaitingRun(entry))], store.LookAsync))
-            (fate == RunFate.Waits ? waiting : gone).Add(byPosition[run.Place]);
+        foreach (var (run, fate) in wakeDispatcher.AskForFates([.. entries.Select(static entry => ToWaitingRun(entry))], store.GetStatesAsync))
+            (fate == ParkedRunState.Parked ? waiting : gone).Add(byPosition[run.Place]);
         foreach (var entry in gone) wakeDispatcher.LocallyParked.Remove(entry);
         return (waiting, gone);
     }

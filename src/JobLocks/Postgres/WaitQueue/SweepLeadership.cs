@@ -62,7 +62,7 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks i
     private int NumberFor(string store)
     {
         var number = NumberOf(store, 0);
-        for (var nth = 1; nth < MaxNumbers && internalLocks.IsHeldByAnother(InternalKeys.Sweeps, number); nth++) number = NumberOf(store, nth);
+        for (var nth = 1; nth < MaxNumbers && internalLocks.IsHeldByAnother(InternalKeys.Sweep, number); nth++) number = NumberOf(store, nth);
         return number;
     }
 

@@ -39,7 +39,7 @@ internal static class SweepSql
                    SELECT   name, mode, slots
                    FROM     "joblocks".line AS l
                    WHERE    l.key = n.key
-                   AND      {WaitQueueSql.Stands}
+                   AND      {WaitQueueSql.Precedes}
                    ORDER BY place
                    LIMIT    1) AS h ON true
         LEFT   JOIN LATERAL (

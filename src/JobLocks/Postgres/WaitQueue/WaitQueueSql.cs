@@ -11,7 +11,7 @@ namespace JobLocks.Postgres.WaitQueue;
 internal static class WaitQueueSql
 {
     /// <summary>Whether the row l precedes later rows. The lock table is read only where the other conditions need it, and once in a statement.</summary>
-    public const string Stands = $"{CanStart} AND NOT EXISTS ({LateRunOfQueue})";
+    public const string Precedes = $"{CanStart} AND NOT EXISTS ({LateRunOfQueue})";
 
     /// <summary>Whether the row l precedes later rows, without regard to other runs of its job queue.</summary>
     public const string CanStart = $"l.verdict IS NULL AND (l.woken IS NULL OR l.woken > now() - interval '30 s') AND {PresenceSql.IsServed}";
@@ -36,7 +36,7 @@ internal static class WaitQueueSql
     /// Fails where another session has an ACCESS EXCLUSIVE lock on the table, or waits for one. A full lock table fails with the same error, since its own error
     /// would end the connection.
     /// </summary>
-    public const string CanLook =
+    public const string FailIfLocked =
         """
         DO $do$
         BEGIN
@@ -48,5 +48,5 @@ internal static class WaitQueueSql
 
     /// <summary>Returns the statement with the schema and the wake time-out of these options. Without a schema, the statement must not need one.</summary>
     public static string For(JobLocksOptions options, string sql) => (options.Schema is { } schema ? SchemaSql.For(schema, sql) : sql)
-        .Replace("interval '30 s'", $"interval '{options.TurnLasts.TotalMilliseconds.ToString("0", CultureInfo.InvariantCulture)} ms'", StringComparison.Ordinal);
+        .Replace("interval '30 s'", $"interval '{options.WakeTimeout.TotalMilliseconds.ToString("0", CultureInfo.InvariantCulture)} ms'", StringComparison.Ordinal);
 }

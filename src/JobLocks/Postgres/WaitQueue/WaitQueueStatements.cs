@@ -96,7 +96,7 @@ internal sealed class WaitQueueStatements(SessionConnector connector, JobLocksOp
             await connection.DisposeAsync().ConfigureAwait(false);
             throw ServerTrouble.Describe(connector.Server, WrongServerException.MayNotConnect(connection, refused));
         }
-        catch (NpgsqlException ended) when (connector.LearnsFrom(ended, connection))
+        catch (NpgsqlException ended) when (connector.CanRetryAfter(ended, connection))
         {
             await connection.DisposeAsync().ConfigureAwait(false);
         }
@@ -116,7 +116,7 @@ internal sealed class WaitQueueStatements(SessionConnector connector, JobLocksOp
     {
         await ConnectionSetUp.RunAsync(connection, ConnectionSetUp.ForPool + use.Settings, blocks, stop).ConfigureAwait(false);
         await EnsureOwnerAsync(connection, blocks, stop).ConfigureAwait(false);
-        PooledSetUp.WasDone(connection);
+        PooledSetUp.MarkDone(connection);
     }
 
     /// <summary>Another role may have put an object into the schema after the connection was opened.</summary>

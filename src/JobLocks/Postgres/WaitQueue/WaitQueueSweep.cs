@@ -154,21 +154,21 @@ internal sealed class WaitQueueSweep(
     {
         if (runs.Count == 0) return false;
 
-        var fates = wakeDispatcher.AskForFates(runs, store.LookAsync).ToList();
+        var fates = wakeDispatcher.AskForFates(runs, store.GetStatesAsync).ToList();
         // The process that parked the run died before it recorded that.
-        foreach (var (run, _) in fates.Where(static pair => pair is { Fate: RunFate.Waits or RunFate.IsPutOff, Run.IsParked: false }))
+        foreach (var (run, _) in fates.Where(static pair => pair is { Fate: ParkedRunState.Parked or ParkedRunState.Rescheduled, Run.IsParked: false }))
         {
             wakeDispatcher.Execute(EntrySql.MarkParked, new NpgsqlParameter<long> { TypedValue = run.Place });
             wakeDispatcher.RequestDelivery(run.Place);
         }
 
         // The process that had claimed their wakes has died.
-        var missed = fates.Where(static pair => pair is { Fate: RunFate.Waits or RunFate.IsPutOff, Run.IsOurs: true }).Select(static pair => pair.Run).ToList();
+        var missed = fates.Where(static pair => pair is { Fate: ParkedRunState.Parked or ParkedRunState.Rescheduled, Run.IsOurs: true }).Select(static pair => pair.Run).ToList();
         wakeDispatcher.Deliver(missed);
-        foreach (var gone in fates.Where(static pair => pair.Fate == RunFate.IsGone).GroupBy(static pair => pair.Run.IsOurs))
+        foreach (var gone in fates.Where(static pair => pair.Fate == ParkedRunState.Gone).GroupBy(static pair => pair.Run.IsOurs))
             wakeDispatcher.RemoveGoneRuns([.. gone.Select(static pair => pair.Run)], wereWoken: gone.Key);
         // The scheduler that must start them has no free worker, or does not know of them.
-        if (fates.Exists(static pair => pair.Fate == RunFate.ComesElsewhere)) wakeDispatcher.TryNotifyOtherProcesses(store.Id!);
+        if (fates.Exists(static pair => pair.Fate == ParkedRunState.StartingElsewhere)) wakeDispatcher.TryNotifyOtherProcesses(store.Id!);
         return missed.Count > 0;
     }
 

@@ -24,7 +24,7 @@ internal sealed class WaiterCheck(WaitQueueStatements statements, WakeDispatcher
     /// <param name="stop">Cancels the call.</param>
     /// <exception cref="NpgsqlException">The wait queue cannot be read.</exception>
     public ValueTask<WaiterCheckResult> CheckFirstAsync(LockKey key, int count, bool blocks, CancellationToken stop) =>
-        CheckAsync(EntrySql.FirstWaiters, WaiterCheckResult.SomeWereGone, key, count, blocks, stop);
+        CheckAsync(EntrySql.FirstWaiters, WaiterCheckResult.SomeRemoved, key, count, blocks, stop);
 
     /// <summary>Checks the waiters that count for the length of the queue, and the waiter that a newer run would replace.</summary>
     /// <param name="key">The key.</param>
@@ -33,7 +33,7 @@ internal sealed class WaiterCheck(WaitQueueStatements statements, WakeDispatcher
     /// <param name="stop">Cancels the call.</param>
     /// <exception cref="NpgsqlException">The wait queue cannot be read.</exception>
     public ValueTask<WaiterCheckResult> CheckCountedAsync(LockKey key, int count, bool blocks, CancellationToken stop) =>
-        CheckAsync(EntrySql.FirstCountedWaiters, WaiterCheckResult.AllAreThere, key, count, blocks, stop);
+        CheckAsync(EntrySql.FirstCountedWaiters, WaiterCheckResult.AllExist, key, count, blocks, stop);
 
     /// <summary>Asks each store once.</summary>
     private async ValueTask<WaiterCheckResult> CheckAsync(string sql, WaiterCheckResult ifEmpty, LockKey key, int count, bool blocks, CancellationToken stop)
@@ -47,7 +47,7 @@ internal sealed class WaiterCheck(WaitQueueStatements statements, WakeDispatcher
             new NpgsqlParameter<int> { TypedValue = Math.Min(count, MaxChecked) }).ConfigureAwait(false);
         if (runs.Count == 0) return ifEmpty;
 
-        var answer = count > MaxChecked ? WaiterCheckResult.NoAnswer : WaiterCheckResult.AllAreThere;
+        var answer = count > MaxChecked ? WaiterCheckResult.NoAnswer : WaiterCheckResult.AllExist;
         var gone = new List<WaitingRun>();
         foreach (var ofStore in runs.GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
         {
@@ -60,7 +60,7 @@ internal sealed class WaiterCheck(WaitQueueStatements statements, WakeDispatcher
         foreach (var run in gone) log.GaveUp(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
         await statements.RunAsync(EntrySql.Remove, blocks, stop, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static run => run.Place)] }).ConfigureAwait(false);
         wakeDispatcher.RequestWakes([new(key)]);
-        return WaiterCheckResult.SomeWereGone;
+        return WaiterCheckResult.SomeRemoved;
     }
 
     /// <summary>The runs that will never start; null where this process cannot ask the store.</summary>
@@ -70,9 +70,9 @@ internal sealed class WaiterCheck(WaitQueueStatements statements, WakeDispatcher
 
         try
         {
-            var asked = served.LookAsync(runs, stop).AsTask();
+            var asked = served.GetStatesAsync(runs, stop).AsTask();
             var fates = blocks ? Blocking.Wait(asked) : await asked.ConfigureAwait(false);
-            return [.. runs.Zip(fates).Where(static pair => pair.Second == RunFate.IsGone && (pair.First.IsParked || pair.First.Waited > LongestParking))
+            return [.. runs.Zip(fates).Where(static pair => pair.Second == ParkedRunState.Gone && (pair.First.IsParked || pair.First.Waited > LongestParking))
                 .Select(static pair => pair.First)];
         }
         catch (Exception error) when (!stop.IsCancellationRequested)

@@ -82,8 +82,8 @@ internal sealed partial class WakeDispatcher
     }
 
     /// <summary>Asks a store for the fates of its runs. If it fails for all at once, they are asked for one by one, so that one run does not hold up the others.</summary>
-    public IEnumerable<(WaitingRun Run, RunFate Fate)> AskForFates(
-        IReadOnlyList<WaitingRun> runs, Func<IReadOnlyList<WaitingRun>, CancellationToken, ValueTask<IReadOnlyList<RunFate>>> ask)
+    public IEnumerable<(WaitingRun Run, ParkedRunState Fate)> AskForFates(
+        IReadOnlyList<WaitingRun> runs, Func<IReadOnlyList<WaitingRun>, CancellationToken, ValueTask<IReadOnlyList<ParkedRunState>>> ask)
     {
         try
         {
@@ -114,7 +114,7 @@ internal sealed partial class WakeDispatcher
             row.GetBoolean(6), row.GetBoolean(7), row.GetFieldValue<DateTimeOffset>(8))
     {
         Waited = TimeSpan.FromSeconds(row.GetDouble(9)),
-        TellBy = deliverBy,
+        WakeBy = deliverBy,
     };
 
     private IReadOnlyList<FreeKey> TakeFreeKeys()
@@ -145,10 +145,10 @@ internal sealed partial class WakeDispatcher
     }
 
     /// <summary>Has a store start some runs. After an error, some of them may have been started nevertheless: the store is asked before a run is tried again.</summary>
-    public List<(WaitingRun Run, RunFate Fate)> WakeOnce(IRunStore store, IReadOnlyList<WaitingRun> runs)
+    public List<(WaitingRun Run, ParkedRunState Fate)> WakeOnce(IRunStore store, IReadOnlyList<WaitingRun> runs)
     {
         var isFirst = true;
-        async ValueTask<IReadOnlyList<RunFate>> WakeAsync(IReadOnlyList<WaitingRun> chunk, CancellationToken stop)
+        async ValueTask<IReadOnlyList<ParkedRunState>> WakeAsync(IReadOnlyList<WaitingRun> chunk, CancellationToken stop)
         {
             if (isFirst)
             {
@@ -156,8 +156,8 @@ internal sealed partial class WakeDispatcher
                 return await store.WakeAsync(chunk, stop).ConfigureAwait(false);
             }
 
-            var fates = await store.LookAsync(chunk, stop).ConfigureAwait(false);
-            return fates is [RunFate.Waits or RunFate.IsPutOff] && !chunk[0].IsTooLate ? await store.WakeAsync(chunk, stop).ConfigureAwait(false) : fates;
+            var fates = await store.GetStatesAsync(chunk, stop).ConfigureAwait(false);
+            return fates is [ParkedRunState.Parked or ParkedRunState.Rescheduled] && !chunk[0].IsTooLate ? await store.WakeAsync(chunk, stop).ConfigureAwait(false) : fates;
         }
 
         return [.. AskForFates(runs, WakeAsync)];
@@ -167,10 +167,10 @@ internal sealed partial class WakeDispatcher
     private void Deliver(IRunStore store, WaitingRun[] runs)
     {
         var fates = WakeOnce(store, runs);
-        foreach (var (run, _) in fates.Where(static run => run.Fate != RunFate.Comes)) PendingWakes.Remove(run.Place);
-        if (fates.Exists(static run => run.Fate == RunFate.ComesElsewhere)) NotifyOtherProcesses(runs[0].Address.Store);
-        RemoveGoneRuns([.. fates.Where(static run => run.Fate == RunFate.IsGone).Select(static run => run.Run)], wereWoken: true);
-        MarkHeldBack([.. fates.Where(static run => run.Fate == RunFate.IsHeldBack).Select(static run => run.Run)]);
+        foreach (var (run, _) in fates.Where(static run => run.Fate != ParkedRunState.Starting)) PendingWakes.Remove(run.Place);
+        if (fates.Exists(static run => run.Fate == ParkedRunState.StartingElsewhere)) NotifyOtherProcesses(runs[0].Address.Store);
+        RemoveGoneRuns([.. fates.Where(static run => run.Fate == ParkedRunState.Gone).Select(static run => run.Run)], wereWoken: true);
+        MarkHeldBack([.. fates.Where(static run => run.Fate == ParkedRunState.Paused).Select(static run => run.Run)]);
     }
 
     /// <summary>Handles a notification of another process: the position of a woken run, and its store.</summary>
@@ -185,7 +185,7 @@ internal sealed partial class WakeDispatcher
 
     private void OnNotification(long position, IRunStore store)
     {
-        if (position == NoPosition) store.LookAgain();
+        if (position == NoPosition) store.RequeryStore();
         else RequestNotifiedDelivery(position);
     }
 

@@ -18,12 +18,12 @@ internal static class WakeSql
                             SELECT   place, store, queue, key, mode, slots, woken IS NOT NULL AS is_woken
                             FROM     "joblocks".line AS l
                             WHERE    l.key = a.key
-                            AND      {WaitQueueSql.Stands}
+                            AND      {WaitQueueSql.Precedes}
                             ORDER BY place
                             LIMIT    (SELECT   CASE WHEN mode = 1 THEN 10000 WHEN slots = 1 THEN 1 ELSE slots + a.free END
                                       FROM     "joblocks".line AS l
                                       WHERE    l.key = a.key
-                                      AND      {WaitQueueSql.Stands}
+                                      AND      {WaitQueueSql.Precedes}
                                       ORDER BY place
                                       LIMIT    1)
                             FOR UPDATE) AS h),

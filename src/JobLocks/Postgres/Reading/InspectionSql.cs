@@ -4,7 +4,7 @@ namespace JobLocks.Postgres.Reading;
 
 /// <summary>Statements of the inspection. PostgreSQL's own lock table is authoritative, and the tables of JobLocks only add to it.
 /// Where the schema cannot be read, the same statements run on empty tables.</summary>
-internal static class LookSql
+internal static class InspectionSql
 {
     /// <summary>The held locks: skips $1 and reads $2. The first column is their total number.</summary>
     public const string Held =

@@ -11,7 +11,7 @@ namespace JobLocks.Hangfire;
 /// The servers of this process that work on a storage, and their free workers. A process with only clients or a dashboard starts no runs. Hangfire's internal list
 /// contains the servers of this process; the storage lists its own servers, with their queues and workers. Thread-safe.
 /// </summary>
-internal sealed class ServersHere(JobStorage storage)
+internal sealed class LocalServers(JobStorage storage)
 {
     private const string ItemKey = "JobLocks.Busy";
 

@@ -7,13 +7,13 @@ using Npgsql;
 namespace JobLocks.Postgres.Reading;
 
 /// <summary>Runs the statements of the inspection, even where the schema does not exist or may not be read. Thread-safe, except on a snapshot.</summary>
-internal sealed class LookReader(LockDispatcher dispatcher, WaitQueueStatements statements, JobLocksOptions options, LookGate gate, TimeSpan timeout)
+internal sealed class InspectionReader(LockDispatcher dispatcher, WaitQueueStatements statements, JobLocksOptions options, InspectionThrottle gate, TimeSpan timeout)
 {
     private const string OneSnapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
     private readonly NpgsqlConnection? _snapshot;
 
-    private LookReader(LookReader reader, NpgsqlConnection snapshot)
+    private InspectionReader(InspectionReader reader, NpgsqlConnection snapshot)
         : this(reader.Dispatcher, reader.Statements, reader.Options, reader.Gate, reader.Timeout) => _snapshot = snapshot;
 
     private LockDispatcher Dispatcher => dispatcher;
@@ -22,18 +22,18 @@ internal sealed class LookReader(LockDispatcher dispatcher, WaitQueueStatements 
 
     private JobLocksOptions Options => options;
 
-    private LookGate Gate => gate;
+    private InspectionThrottle Gate => gate;
 
     private TimeSpan Timeout => timeout;
 
     /// <summary>A reader that uses the same connections, and waits for a free one as long as its caller wants.</summary>
-    public LookReader With(TimeSpan otherTimeout) => new(dispatcher, statements, options, gate, otherTimeout);
+    public InspectionReader With(TimeSpan otherTimeout) => new(dispatcher, statements, options, gate, otherTimeout);
 
     /// <summary>
     /// Reads everything from one snapshot of the tables, so that it is consistent. The lock table of the server is not part of a snapshot, so it
     /// should be read once.
     /// </summary>
-    public async Task<T> InOneSnapshotAsync<T>(Func<LookReader, Task<T>> read, CancellationToken stop)
+    public async Task<T> InOneSnapshotAsync<T>(Func<InspectionReader, Task<T>> read, CancellationToken stop)
     {
         if (options.Schema is null) return await read(this).ConfigureAwait(false);
 
@@ -73,7 +73,7 @@ internal sealed class LookReader(LockDispatcher dispatcher, WaitQueueStatements 
 
         try
         {
-            return (await ReadAsync(LookSql.WithoutSchema(sql), read, [.. parameters.Select(static parameter => parameter.Clone())], stop).ConfigureAwait(false), false);
+            return (await ReadAsync(InspectionSql.WithoutSchema(sql), read, [.. parameters.Select(static parameter => parameter.Clone())], stop).ConfigureAwait(false), false);
         }
         catch (PostgresException error) when (string.Equals(error.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
         {

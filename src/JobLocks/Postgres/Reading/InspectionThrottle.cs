@@ -9,14 +9,14 @@ namespace JobLocks.Postgres.Reading;
 /// reading the lock table slows down acquires. Thread-safe.
 /// </summary>
 [SuppressMessage("Design", "CA1001:Types that own disposable fields should be disposable", Justification = "Nobody asks this semaphore for a handle of the system, and a rest may end after all else.")]
-internal sealed class LookGate(string server)
+internal sealed class InspectionThrottle(string server)
 {
     private const double BudgetShare = 0.05;
 
     private static readonly TimeSpan Burst = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
 
-    private readonly SemaphoreSlim _free = new(PooledUse.Looking.Most);
+    private readonly SemaphoreSlim _free = new(PooledUse.Inspection.Most);
     private readonly Lock _sync = new();
     private TimeSpan _budget = Burst;
     private TimeSpan _chargedAt = BootClock.Now;
@@ -66,7 +66,7 @@ internal sealed class LookGate(string server)
     }
 
     private JobLocksUnavailableException CreateFullException() => new(
-        $"All {PooledUse.Looking.Most} connections of this process for looking at locks in {server} are in use. Runs have others, and are not held up by it.")
+        $"All {PooledUse.Inspection.Most} connections of this process for looking at locks in {server} are in use. Runs have others, and are not held up by it.")
     {
         LookTrouble = "Too many look at the locks at this moment",
     };

@@ -1,7 +1,7 @@
 namespace JobLocks.Postgres.Reading;
 
 /// <summary>The holders of a lock at the time when its release was requested. Runs that acquire the lock later are not meant by the request.</summary>
-internal sealed class AskedHolders(IReadOnlyList<AskedHolders.Row> firstReading)
+internal sealed class RequestedHolders(IReadOnlyList<RequestedHolders.Row> firstReading)
 {
     private readonly HashSet<int> _backends = [.. firstReading.Select(static row => row.Backend)];
     private readonly HashSet<(int Backend, long Number)> _seen =

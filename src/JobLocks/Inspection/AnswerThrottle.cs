@@ -8,7 +8,7 @@ namespace JobLocks.Inspection;
 /// that the runs need, even where it hardly queries the server. Thread-safe.
 /// </summary>
 /// <param name="now">Returns the current time of a monotonic clock.</param>
-internal sealed class AnswerPace(Func<TimeSpan> now)
+internal sealed class AnswerThrottle(Func<TimeSpan> now)
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan Burst = TimeSpan.FromSeconds(1);
@@ -18,7 +18,7 @@ internal sealed class AnswerPace(Func<TimeSpan> now)
     private TimeSpan _next;
 
     /// <summary>Uses the clock of the machine.</summary>
-    public AnswerPace()
+    public AnswerThrottle()
         : this(static () => BootClock.Now)
     {
     }

@@ -3,7 +3,7 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Diagnostics;
 
 /// <summary>The log messages of inspection and of the actions of users. Event ids from 600.</summary>
-internal static partial class LookLog
+internal static partial class InspectionLog
 {
     [LoggerMessage(601, LogLevel.Warning, "Who holds what cannot be written down at {Server}: those who look see less for a while")]
     public static partial void LedgerFailed(this ILogger log, string server, Exception cause);

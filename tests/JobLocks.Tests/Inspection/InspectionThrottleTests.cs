@@ -6,15 +6,15 @@ namespace JobLocks.Tests.Inspection;
 
 /// <summary>How many may look at once, and how often.</summary>
 [TestFixture, FixtureLifeCycle(LifeCycle.InstancePerTestCase), CancelAfter(60_000)]
-public sealed class LookGateTests
+public sealed class InspectionThrottleTests
 {
-    private readonly LookGate _gate = new("db");
+    private readonly InspectionThrottle _gate = new("db");
 
     [Test]
     public async Task Says_at_once_that_all_connections_are_in_use(CancellationToken stop)
     {
         var end = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
-        var all = Enumerable.Range(0, PooledUse.Looking.Most).Select(_ => _gate.ReadAsync(() => new ValueTask<int>(end.Task), TimeSpan.Zero, stop).AsTask()).ToList();
+        var all = Enumerable.Range(0, PooledUse.Inspection.Most).Select(_ => _gate.ReadAsync(() => new ValueTask<int>(end.Task), TimeSpan.Zero, stop).AsTask()).ToList();
 
         var refused = await RefusedAsync<JobLocksUnavailableException>(() => _gate.ReadAsync(One, TimeSpan.FromMilliseconds(1), stop).AsTask());
         end.SetResult(7);

@@ -1,7 +1,7 @@
 namespace JobLocks.Inspection;
 
 /// <summary>Reads for the pages and the JSON of all dashboards of this process. Viewers with the same question share one reading. Thread-safe.</summary>
-internal sealed class PageLooks(IJobLockInspector locks)
+internal sealed class PageReadings(IJobLockInspector locks)
 {
     private const int PageSize = 100;
 
@@ -12,7 +12,7 @@ internal sealed class PageLooks(IJobLockInspector locks)
     private static readonly TimeSpan OtherPause = TimeSpan.FromMilliseconds(250);
 
     private readonly SharedReadings _readings = new();
-    private readonly AnswerPace _pace = new();
+    private readonly AnswerThrottle _pace = new();
 
     /// <summary>The first page of the overview. It is read at most once a second for all viewers together, so it may be one second old.</summary>
     public Task<LockSnapshot> ReadOverviewAsync(CancellationToken stop) =>
