@@ -2,7 +2,7 @@ using JobLocks.Testing.Postgres;
 
 [assembly: Parallelizable(ParallelScope.Fixtures)]
 // Fixtures mostly wait for Hangfire's polls, so more of them than processors may run.
-[assembly: LevelOfParallelism(3)]
+[assembly: LevelOfParallelism(5)]
 
 namespace JobLocks.Hangfire.Tests;
 

@@ -19,7 +19,8 @@ public sealed class AssemblySetup
     {
         // Some tests block the threads they run on. The pool gives new ones slowly, and what others measure meanwhile would be that.
         ThreadPool.SetMinThreads(workerThreads: 64, completionPortThreads: 64);
-        _server = await PostgresServer.StartAsync();
+        // A prepared transaction can hold a lock.
+        _server = await PostgresServer.StartAsync("max_prepared_transactions = 10\n");
     }
 
     [OneTimeTearDown]

@@ -85,7 +85,7 @@ public sealed partial class DocsTests
     [GeneratedRegex(@"```csharp\r?\n(?<code>.*?)```", RegexOptions.Singleline | RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
     private static partial Regex CSharpBlock();
 
-    [GeneratedRegex(@"`(?<name>[A-Z][A-Za-z]*(_[A-Za-z0-9]+){2,})`", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    [GeneratedRegex(@"`(?=[^`]*[a-z])(?<name>[A-Z][A-Za-z]*(_[A-Za-z0-9]+){2,})`", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
     private static partial Regex TestName();
 
     [GeneratedRegex(@"`(?<path>(src|tests|samples)/[A-Za-z0-9./_-]+)`", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]

@@ -41,6 +41,26 @@ public sealed class StrangerTests : LineFixture
     }
 
     [Test]
+    public async Task Wakes_it_where_several_sessions_pass_the_sweep_key_on_to_each_other(CancellationToken stop)
+    {
+        var number = SweepLeadership.NumberOf(Runs.Id, 0).ToString(CultureInfo.InvariantCulture);
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        await TakeSweepKeyAsync(stop);
+        await using var second = await Raw.OpenAsync(Database, stop);
+        await using var third = await Raw.OpenAsync(Database, stop);
+        var rotation = new[] { _stranger.Session, second, third }.Select(session => RotateAsync(session, InternalKeys.Sweep, number, over.Token)).ToList();
+        await using var holder = await HoldAsync(stop);
+        var locks = Open();
+        await ParkAsync(locks, 1, stop);
+
+        await holder.DisposeAsync();
+
+        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
+        await over.CancelAsync();
+        await Task.WhenAll(rotation);
+    }
+
+    [Test]
     public async Task Wakes_it_where_a_role_that_only_looks_has_the_key_and_calls_itself_as_a_process_of_JobLocks_does(CancellationToken stop)
     {
         await using (var first = AdvisoryLocks.Connect(Database)) await first.ProveAsync(stop);
@@ -214,6 +234,18 @@ public sealed class StrangerTests : LineFixture
     {
         var check = new JobLocksHealthCheck(locks);
         return check.CheckHealthAsync(new() { Registration = new("locks", check, null, null) }, stop);
+    }
+
+    /// <summary>Holds a lock for a second again and again. A session that waits for it gets it in the moment in which another one releases it.</summary>
+    private static async Task RotateAsync(NpgsqlConnection session, int keyClass, string number, CancellationToken over)
+    {
+        while (!over.IsCancellationRequested)
+        {
+            await session.AskAsync($"SELECT pg_sleep(1), pg_advisory_unlock_all()", CancellationToken.None);
+            await session.AskAsync($"SELECT pg_advisory_lock({keyClass}, {number})", CancellationToken.None);
+        }
+
+        await session.AskAsync("SELECT pg_advisory_unlock_all()", CancellationToken.None);
     }
 
     private Task TakeSweepKeyAsync(CancellationToken stop) => _stranger.TakeAsync(InternalKeys.Sweep, SweepLeadership.NumberOf(Runs.Id, 0).ToString(CultureInfo.InvariantCulture), stop);

@@ -144,6 +144,24 @@ public sealed class ForeignOwnerTests
     }
 
     [Test]
+    public async Task Is_refused_with_a_trigger_whose_condition_could_call_a_function_of_theirs(CancellationToken stop)
+    {
+        await RunAsync(DocsTests.Read("schema.sql"));
+        await RunAsync($"GRANT USAGE ON SCHEMA joblocks TO {_stranger}; GRANT TRIGGER ON joblocks.line TO {_stranger}; GRANT CREATE ON SCHEMA public TO {_stranger}");
+        await RunAsync(
+            """
+            CREATE FUNCTION public.theirs(text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'theirs was run'; END $$;
+            CREATE TRIGGER "their trigger" BEFORE UPDATE ON joblocks.line FOR EACH ROW WHEN (public.theirs(NEW.name)) EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger();
+            """,
+            _stranger);
+        await using var locks = AdvisoryLocks.Connect(_database);
+
+        var error = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.TryAcquireAsync("refused", stop));
+
+        Assert.That(error!.Message, Does.Contain("the trigger \"their trigger\" of the table joblocks.line, by its condition, could call any function").And.Contain("DROP TRIGGER \"their trigger\" ON joblocks.line"));
+    }
+
+    [Test]
     public async Task Is_named_by_a_process_that_only_looks_when_the_trigger_comes_later(CancellationToken stop)
     {
         await RunAsync(DocsTests.Read("schema.sql"));
