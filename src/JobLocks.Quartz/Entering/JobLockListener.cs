@@ -171,7 +171,8 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
     {
         if (_runs is { Id: not null } known) return known;
 
-        var runs = _runs ??= createRuns(scheduler);
+        // The first firings can come side by side. All must use one store.
+        var runs = _runs ?? Interlocked.CompareExchange(ref _runs, createRuns(scheduler), comparand: null) ?? _runs!;
         runs.Scheduler = scheduler;
         try
         {

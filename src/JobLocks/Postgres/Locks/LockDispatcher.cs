@@ -54,31 +54,45 @@ internal sealed partial class LockDispatcher : ILockOwner, IAsyncDisposable
     public bool IsWaitQueueSuspended { get; private set; }
 
     /// <summary>Runs cannot enter the wait queue any more: its table was dropped, or this role may no longer use it.</summary>
-    public void DisableWaitQueue() => HasWaitQueue = IsWaitQueueSuspended = false;
-
-    /// <summary>Reads which parts of the schema the session can use. Called after they changed.</summary>
-    public void ReadCapabilities(SessionConnection session)
-    {
-        HasWaitQueue = session.HasWaitQueue;
-        HasReadModel = session.HasReadModel;
-        HasLimits = session.HasLimits;
-        HasFence = session.HasFence;
-    }
+    public void DisableWaitQueue(LockSession session) => SetWaitQueue(session, isUsable: false, isSuspended: false);
 
     /// <summary>Runs cannot enter the wait queue for now, because another session locks its table exclusively.</summary>
-    public void SuspendWaitQueue()
+    public void SuspendWaitQueue(LockSession session)
     {
-        HasWaitQueue = false;
-        IsWaitQueueSuspended = true;
-        _log.LineIsLocked(_options.Schema!);
+        if (SetWaitQueue(session, isUsable: false, isSuspended: true)) _log.LineIsLocked(_options.Schema!);
     }
 
     /// <summary>Runs can enter the wait queue again.</summary>
-    public void ResumeWaitQueue()
+    public void ResumeWaitQueue(LockSession session)
     {
-        IsWaitQueueSuspended = false;
-        HasWaitQueue = true;
-        _log.LineIsBack(_options.Schema!);
+        if (SetWaitQueue(session, isUsable: true, isSuspended: false)) _log.LineIsBack(_options.Schema!);
+    }
+
+    /// <summary>Reads which parts of the schema the session can use. Called after they changed.</summary>
+    public void ReadCapabilities(SessionConnection connection)
+    {
+        lock (_sync)
+        {
+            if (_session?.Backend != connection.Backend) return;
+
+            HasWaitQueue = connection.HasWaitQueue;
+            IsWaitQueueSuspended &= HasWaitQueue == false;
+            HasReadModel = connection.HasReadModel;
+            HasLimits = connection.HasLimits;
+            HasFence = connection.HasFence;
+        }
+    }
+
+    /// <summary>A session that is late and was replaced must not overwrite what the current one has found.</summary>
+    private bool SetWaitQueue(LockSession session, bool isUsable, bool isSuspended)
+    {
+        lock (_sync)
+        {
+            if (session != _session) return false;
+
+            (HasWaitQueue, IsWaitQueueSuspended) = (isUsable, isSuspended);
+            return true;
+        }
     }
 
     /// <summary>The server could not notify other processes of a release. Logs a warning, unless one was logged a moment ago.</summary>

@@ -4,25 +4,26 @@ using JobLocks.Postgres.Locks;
 using JobLocks.Postgres.WaitQueue;
 using JobLocks.Primitives;
 using Microsoft.Extensions.Logging;
-using Npgsql;
+using static JobLocks.Postgres.Reading.InspectionParameters;
+using static JobLocks.Postgres.Reading.InspectionRows;
 
 namespace JobLocks.Postgres.Reading;
 
 /// <inheritdoc/>
-internal sealed partial class LockInspector : IPageInspector
+internal sealed class LockInspector : IPageInspector
 {
     private const int LargestPage = 100;
-    private const int MaxContendedNames = 10;
 
     // A person can load a page again. Code has no such button, so it waits longer for a connection.
     private static readonly TimeSpan PageTimeout = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan CodeTimeout = TimeSpan.FromSeconds(10);
 
-    private readonly LockDispatcher _dispatcher;
-    private readonly InternalLocks _internalLocks;
     private readonly JobLocksOptions _options;
-    private readonly ILogger _log;
     private readonly InspectionReader _reader;
+    private readonly InspectionRows _rows;
+    private readonly OverviewReading _overview;
+    private readonly NameReading _names;
+    private readonly ReleaseRequests _releases;
 
     public LockInspector(LockDispatcher dispatcher, WaitQueueStatements statements, InternalLocks internalLocks, JobLocksOptions options, ILogger log)
         : this(dispatcher, internalLocks, options, log, new(dispatcher, statements, options, new(dispatcher.Server), CodeTimeout)) =>
@@ -30,11 +31,12 @@ internal sealed partial class LockInspector : IPageInspector
 
     private LockInspector(LockDispatcher dispatcher, InternalLocks internalLocks, JobLocksOptions options, ILogger log, InspectionReader reader)
     {
-        _dispatcher = dispatcher;
-        _internalLocks = internalLocks;
         _options = options;
-        _log = log;
         _reader = reader;
+        _rows = new(dispatcher);
+        _overview = new(dispatcher, reader, _rows, internalLocks);
+        _names = new(_rows);
+        _releases = new(reader, options, log);
         Pages = new(this);
     }
 
@@ -44,19 +46,19 @@ internal sealed partial class LockInspector : IPageInspector
     public async Task<LockPage<HeldLock>> GetHeldAsync(int skip = 0, int take = LargestPage, CancellationToken stop = default)
     {
         CheckPage(skip, take);
-        return Page(await _reader.QueryAsync(InspectionSql.Held, row => ReadHeld(row), stop, Number(skip), Number(take)).ConfigureAwait(false));
+        return NameReading.PageOf(await _reader.QueryAsync(InspectionSql.Held, row => _rows.ReadHeld(row), stop, Number(skip), Number(take)).ConfigureAwait(false));
     }
 
     public async Task<LockPage<WaitingName>> GetWaitingAsync(int skip = 0, int take = LargestPage, CancellationToken stop = default)
     {
         CheckPage(skip, take);
-        return Page(await _reader.QueryAsync(InspectionSql.Waiting, ReadWaiting, stop, Number(skip), Number(take)).ConfigureAwait(false));
+        return NameReading.PageOf(await _reader.QueryAsync(InspectionSql.Waiting, _rows.ReadWaiting, stop, Number(skip), Number(take)).ConfigureAwait(false));
     }
 
     public async Task<LockPage<QueuedRun>> GetWaitingAsync(LockKey key, int skip = 0, int take = LargestPage, CancellationToken stop = default)
     {
         CheckPage(skip, take);
-        return await ReadQueueAsync(_reader, key, skip, take, stop).ConfigureAwait(false);
+        return await NameReading.ReadQueueAsync(_reader, key, skip, take, stop).ConfigureAwait(false);
     }
 
     public async Task<IReadOnlyList<LockMatch>> FindAsync(string text, CancellationToken stop = default)
@@ -89,10 +91,31 @@ internal sealed partial class LockInspector : IPageInspector
     {
         ArgumentException.ThrowIfNullOrEmpty(run);
 
-        return ExplainAsync(_reader, run, store, ReadHoldersAsync, stop);
+        return NameReading.ExplainAsync(_reader, run, store, ReadHoldersAsync, stop);
 
-        Task<IReadOnlyList<HeldLock>> ReadHoldersAsync(LockKey key) => ReadHeldOfKeyAsync(_reader, key, stop);
+        Task<IReadOnlyList<HeldLock>> ReadHoldersAsync(LockKey key) => _names.ReadHeldOfKeyAsync(_reader, key, stop);
     }
+
+    public async Task<LockOverview> GetOverviewAsync(CancellationToken stop = default) => (await _overview.ReadAsync(0, 0, 0, stop).ConfigureAwait(false)).Overview;
+
+    public Task<LockSnapshot> GetSnapshotAsync(int heldSkip = 0, int waitingSkip = 0, int take = LargestPage, CancellationToken stop = default)
+    {
+        CheckPage(heldSkip, take);
+        CheckPage(waitingSkip, take);
+        return _overview.ReadAsync(heldSkip, waitingSkip, take, stop);
+    }
+
+    public Task<NamedLock> GetNameAsync(LockKey key, CancellationToken stop = default) => GetNameAsync(key, 0, LargestPage, run: null, stop);
+
+    public Task<NamedLock> GetNameAsync(LockKey key, int skip, int take, string? run = null, CancellationToken stop = default)
+    {
+        CheckPage(skip, take);
+        return _reader.InOneSnapshotAsync(snapshot => _names.ReadAsync(snapshot, key, skip, take, run, stop), stop);
+    }
+
+    public Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, string by, TimeSpan? atMost = null, CancellationToken stop = default) => _releases.RequestReleaseAsync(key, by, atMost, stop);
+
+    public Task<bool> EndSessionAsync(int backend, string by, CancellationToken stop = default) => _releases.EndSessionAsync(backend, by, stop);
 
     private static void CheckPage(int skip, int take)
     {
@@ -100,9 +123,6 @@ internal sealed partial class LockInspector : IPageInspector
         ArgumentOutOfRangeException.ThrowIfLessThan(take, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(take, LargestPage);
     }
-
-    private static LockPage<T> Page<T>((List<(long Total, T? Item)> Rows, bool HasSchema) read)
-        where T : class => read.Rows.Count == 0 ? new([], 0) : new([.. read.Rows.Select(static row => row.Item).OfType<T>()], read.Rows[0].Total);
 
     private LockKey KeyOf(string text)
     {
@@ -119,12 +139,4 @@ internal sealed partial class LockInspector : IPageInspector
 
     private static string EscapeLikePattern(string text) => text
         .Replace(@"\", @"\\", StringComparison.Ordinal).Replace("%", @"\%", StringComparison.Ordinal).Replace("_", @"\_", StringComparison.Ordinal);
-
-    private static NpgsqlParameter<int> Number(int value) => new NpgsqlParameter<int> { TypedValue = value };
-
-    private static NpgsqlParameter<long> Key(LockKey key) => new NpgsqlParameter<long> { TypedValue = key.Value };
-
-    private static NpgsqlParameter TextOrNull(string? value) => new() { NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text, Value = value ?? (object)DBNull.Value };
-
-    private static NpgsqlParameter<string> Text(string value) => new NpgsqlParameter<string> { TypedValue = value };
 }

@@ -160,7 +160,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
         catch (PostgresException busy) when (connection.IsOpen && (SessionConnection.IsLocked(busy) || SessionConnection.IsQueueFull(busy)))
         {
             if (SessionConnection.IsQueueFull(busy)) dispatcher.NotificationsFailed(busy);
-            else if (connection.SuspendWaitQueue()) dispatcher.SuspendWaitQueue();
+            else if (connection.SuspendWaitQueue()) dispatcher.SuspendWaitQueue(this);
             ReconcileHeld(connection, sentAt, busy, retriesOnce: true);
         }
         catch (PostgresException refused) when (connection.IsOpen)
@@ -206,7 +206,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
     {
         try
         {
-            if (connection.TryResumeWaitQueue()) dispatcher.ResumeWaitQueue();
+            if (connection.TryResumeWaitQueue()) dispatcher.ResumeWaitQueue(this);
         }
         catch (PostgresException) when (connection.IsOpen)
         {
@@ -224,7 +224,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
     private bool DisableSchema(SessionConnection connection)
     {
         var wasUsed = connection.DisableSchema();
-        dispatcher.DisableWaitQueue();
+        dispatcher.DisableWaitQueue(this);
         return wasUsed;
     }
 

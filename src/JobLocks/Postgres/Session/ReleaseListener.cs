@@ -74,13 +74,26 @@ internal sealed class ReleaseListener(SessionConnector connector, LockDispatcher
             }
             catch (Exception broken) when (broken is not OperationCanceledException || !stop.IsCancellationRequested)
             {
-                log.ListenerBroke(broken);
+                TryLog(broken);
                 await Task.Delay(BetweenTries, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
             catch (OperationCanceledException)
             {
                 return;
             }
+        }
+    }
+
+    /// <summary>A logger that throws must not end the listener.</summary>
+    private void TryLog(Exception broken)
+    {
+        try
+        {
+            log.ListenerBroke(broken);
+        }
+        catch (Exception)
+        {
+            // The next error is logged.
         }
     }
 

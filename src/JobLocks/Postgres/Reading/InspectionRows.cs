@@ -1,3 +1,4 @@
+using JobLocks.Postgres.Locks;
 using JobLocks.Postgres.WaitQueue;
 using JobLocks.Primitives;
 using JobLocks.WaitQueue;
@@ -5,17 +6,17 @@ using Npgsql;
 
 namespace JobLocks.Postgres.Reading;
 
-/// <content>Reads the rows that PostgreSQL returns.</content>
-internal sealed partial class LockInspector
+/// <summary>Reads the rows that PostgreSQL returns to inspection. Completes those of this process with what only this process knows. Thread-safe.</summary>
+internal sealed class InspectionRows(LockDispatcher dispatcher)
 {
     /// <param name="row">The row. Its first column is the total number.</param>
     /// <param name="at">The column of the key. The other columns follow it.</param>
-    private (long Total, HeldLock? Item) ReadHeld(NpgsqlDataReader row, int at = 1)
+    public (long Total, HeldLock? Item) ReadHeld(NpgsqlDataReader row, int at = 1)
     {
         if (row.IsDBNull(at)) return (row.GetInt64(0), null);
 
         var key = new LockKey(row.GetInt64(at));
-        var own = row.GetInt32(at + 4) == _dispatcher.CurrentBackend ? _dispatcher.HeldSince(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
+        var own = row.GetInt32(at + 4) == dispatcher.CurrentBackend ? dispatcher.HeldSince(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
         var line = row.IsDBNull(at + 1) ? own?.Line ?? key : new(row.GetInt64(at + 1));
         var holder = ReadHolder(row, at + 4, store: at + 13);
         return (row.GetInt64(0), new(
@@ -27,7 +28,8 @@ internal sealed partial class LockInspector
             UsualHold(row, at + 11)));
     }
 
-    private (long Total, WaitingName? Item) ReadWaiting(NpgsqlDataReader row) => row.IsDBNull(14)
+    /// <param name="row">The row. Its first column is the total number.</param>
+    public (long Total, WaitingName? Item) ReadWaiting(NpgsqlDataReader row) => row.IsDBNull(14)
         ? (row.GetInt64(0), null)
         : (row.GetInt64(0), new(
             new(row.GetInt64(14)), Name(row, 15)!, row.GetInt64(16), Instant(row, 17)!.Value, row.IsDBNull(1) ? null : ReadHolder(row, 5, store: 19), UsualHold(row, 12))
@@ -35,7 +37,9 @@ internal sealed partial class LockInspector
             Unserved = row.GetInt64(20),
         });
 
-    private static (long Total, QueuedRun? Item) ReadQueuedRun(NpgsqlDataReader row, LockKey key)
+    /// <param name="row">The row. Its first column is the total number.</param>
+    /// <param name="key">The key of the lock that the run waits for.</param>
+    public static (long Total, QueuedRun? Item) ReadQueuedRun(NpgsqlDataReader row, LockKey key)
     {
         if (row.IsDBNull(1)) return (row.GetInt64(0), null);
 
@@ -46,7 +50,7 @@ internal sealed partial class LockInspector
         { Job = row.GetValue(9) as string, IsServed = row.GetBoolean(10) });
     }
 
-    private LockHolder ReadHolder(NpgsqlDataReader row, int at, int store)
+    public LockHolder ReadHolder(NpgsqlDataReader row, int at, int store)
     {
         var holder = new LockHolder
         {
@@ -58,27 +62,27 @@ internal sealed partial class LockInspector
             ConnectedSince = Instant(row, at + 5),
             IsForeign = false,
         }.Named(row.GetValue(at + 3) as string);
-        return holder with { IsForeign = row.GetBoolean(at + 6) && holder.Host is null && holder.Backend != _dispatcher.CurrentBackend };
+        return holder with { IsForeign = row.GetBoolean(at + 6) && holder.Host is null && holder.Backend != dispatcher.CurrentBackend };
     }
 
-    private LockProcess ReadProcess(NpgsqlDataReader row, int at, int locks)
+    public LockProcess ReadProcess(NpgsqlDataReader row, int at, int locks)
     {
         var session = new LockHolder { Backend = row.GetInt32(at), Address = row.GetValue(at + 4) as string, ConnectedSince = Instant(row, at + 5), IsForeign = false }
             .Named(row.GetValue(at + 3) as string);
-        return new(session with { IsForeign = row.GetBoolean(at + 6) && session.Host is null && session.Backend != _dispatcher.CurrentBackend }, row.GetInt64(locks));
+        return new(session with { IsForeign = row.GetBoolean(at + 6) && session.Host is null && session.Backend != dispatcher.CurrentBackend }, row.GetInt64(locks));
     }
 
     /// <summary>Cuts a name: another process may have written it in full length.</summary>
-    private static string? Name(NpgsqlDataReader row, int at) => row.GetValue(at) is string name ? DisplayText.Cut(name) : null;
+    public static string? Name(NpgsqlDataReader row, int at) => row.GetValue(at) is string name ? DisplayText.Cut(name) : null;
 
-    private static TimeSpan? UsualHold(NpgsqlDataReader row, int at) =>
+    public static TimeSpan? UsualHold(NpgsqlDataReader row, int at) =>
         !row.IsDBNull(at) && row.GetInt64(at) is var runs and > 0 ? TimeSpan.FromSeconds(row.GetDouble(at + 1) / runs) : null;
 
     /// <summary>
     /// Null for a run that a person holds back, and for a late run whose queue has started others since: see <see cref="WakeSql.MarkHeldBack"/> and
     /// <see cref="EntrySql.Dequeue"/>.
     /// </summary>
-    private static DateTimeOffset? WokenAt(NpgsqlDataReader row, int at) => Instant(row, at) is { } woken && woken > DateTimeOffset.UnixEpoch ? woken : null;
+    public static DateTimeOffset? WokenAt(NpgsqlDataReader row, int at) => Instant(row, at) is { } woken && woken > DateTimeOffset.UnixEpoch ? woken : null;
 
-    private static DateTimeOffset? Instant(NpgsqlDataReader row, int at) => row.IsDBNull(at) ? null : new(row.GetDateTime(at));
+    public static DateTimeOffset? Instant(NpgsqlDataReader row, int at) => row.IsDBNull(at) ? null : new(row.GetDateTime(at));
 }

@@ -1,18 +1,22 @@
 using JobLocks.Diagnostics;
 using JobLocks.Primitives;
+using Microsoft.Extensions.Logging;
 using Npgsql;
 using NpgsqlTypes;
+using static JobLocks.Postgres.Reading.InspectionParameters;
+using static JobLocks.Postgres.Reading.InspectionRows;
 
 namespace JobLocks.Postgres.Reading;
 
-/// <content>Requests the release of a lock, and ends sessions.</content>
-internal sealed partial class LockInspector
+/// <summary>Requests the release of a lock, and ends sessions. Thread-safe.</summary>
+internal sealed class ReleaseRequests(InspectionReader reader, JobLocksOptions options, ILogger log)
 {
     private static readonly TimeSpan DefaultTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan RegistrationTime = ReadModelWriter.Moment * 8;
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(100);
 
-    public async Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, string by, TimeSpan? atMost = null, CancellationToken stop = default)
+    /// <inheritdoc cref="JobLocks.IJobLockInspector.RequestReleaseAsync"/>
+    public async Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, string by, TimeSpan? atMost, CancellationToken stop)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(by);
 
@@ -20,31 +24,32 @@ internal sealed partial class LockInspector
         try
         {
             var answer = await RequestAsync(key, by, BootClock.Now + (atMost ?? DefaultTimeout), stop).ConfigureAwait(false);
-            _log.ReleaseAnswered(key.Value, by, answer.ToString());
+            log.ReleaseAnswered(key.Value, by, answer.ToString());
             return answer;
         }
         catch (Exception error)
         {
-            _log.ReleaseAnswered(key.Value, by, DisplayText.Name(error.Message));
+            log.ReleaseAnswered(key.Value, by, DisplayText.Name(error.Message));
             throw;
         }
     }
 
-    public async Task<bool> EndSessionAsync(int backend, string by, CancellationToken stop = default)
+    /// <inheritdoc cref="JobLocks.IJobLockInspector.EndSessionAsync"/>
+    public async Task<bool> EndSessionAsync(int backend, string by, CancellationToken stop)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(by);
 
         by = DisplayText.Name(by);
-        _log.EndsSession(by, backend);
+        log.EndsSession(by, backend);
         try
         {
-            var (ended, _) = await _reader.QueryAsync(InspectionSql.EndSession, static row => row.GetBoolean(0), stop, Number(backend)).ConfigureAwait(false);
-            _log.SessionEnded(backend, by, ended is [true] ? "it is ended" : "it is none that has a lock");
+            var (ended, _) = await reader.QueryAsync(InspectionSql.EndSession, static row => row.GetBoolean(0), stop, Number(backend)).ConfigureAwait(false);
+            log.SessionEnded(backend, by, ended is [true] ? "it is ended" : "it is none that has a lock");
             return ended is [true];
         }
         catch (Exception error)
         {
-            _log.SessionEnded(backend, by, DisplayText.Name(error.Message));
+            log.SessionEnded(backend, by, DisplayText.Name(error.Message));
             throw;
         }
     }
@@ -55,10 +60,10 @@ internal sealed partial class LockInspector
         RequestedHolders? holders = null;
         while (true)
         {
-            var (current, _) = await _reader.QueryAsync(InspectionSql.HoldersOfKey, ReadHolderRow, stop, Key(key)).ConfigureAwait(false);
+            var (current, _) = await reader.QueryAsync(InspectionSql.HoldersOfKey, ReadHolderRow, stop, Key(key)).ConfigureAwait(false);
             if (holders is null && current.Count == 0) return ReleaseAnswer.WasFree;
             // Logged before the request is sent, since the caller may go away in the meantime.
-            if (holders is null) _log.ReleaseAsked(by, key.Value);
+            if (holders is null) log.ReleaseAsked(by, key.Value);
             holders ??= new(current);
             foreach (var row in current.Where(static row => row.IsRequested)) holders.AddRequested(row.Backend, row.Number!.Value);
 
@@ -77,11 +82,11 @@ internal sealed partial class LockInspector
 
     private async Task SendRequestAsync(RequestedHolders holders, LockKey key, string by, CancellationToken stop)
     {
-        if (_options.Schema is null) return;
+        if (options.Schema is null) return;
 
         try
         {
-            var requested = await _reader.ReadAsync(
+            var requested = await reader.ReadAsync(
                 InspectionSql.RequestRelease,
                 static row => (Backend: row.GetInt32(0), Number: row.GetInt64(1)),
                 [Key(key), Text(by), Numbers(holders.Backends), new NpgsqlParameter { NpgsqlDbType = NpgsqlDbType.TimestampTz, Value = holders.At.UtcDateTime }, Numbers(holders.WithoutRequest)],
@@ -90,7 +95,7 @@ internal sealed partial class LockInspector
         }
         catch (PostgresException error) when (string.Equals(error.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
         {
-            throw new UnauthorizedAccessException($"This role may not ask for locks: {DisplayText.Message(error.MessageText)}. It needs GRANT UPDATE (asked) ON {_options.Schema}.held, see docs/grants.sql.", error);
+            throw new UnauthorizedAccessException($"This role may not ask for locks: {DisplayText.Message(error.MessageText)}. It needs GRANT UPDATE (asked) ON {options.Schema}.held, see docs/grants.sql.", error);
         }
         catch (PostgresException error) when (InspectionReader.IsAboutSchema(error))
         {
@@ -101,5 +106,4 @@ internal sealed partial class LockInspector
     private static RequestedHolders.Row ReadHolderRow(NpgsqlDataReader row) => new(
         Instant(row, 0)!.Value, row.GetInt32(1), row.GetBoolean(2), row.IsDBNull(3) ? null : row.GetInt64(3), Instant(row, 4), row.GetBoolean(5));
 
-    private static NpgsqlParameter<int[]> Numbers(int[] values) => new() { TypedValue = values };
 }
