@@ -11,7 +11,7 @@ namespace JobLocks.Tests.Faults;
 /// row that is added or changed.
 /// </summary>
 [TestFixture, CancelAfter(90_000)]
-public sealed class FullDiskTests : LineFixture
+public sealed class FullDiskTests : WaitQueueFixture
 {
     private static readonly string[] Tables = ["line", "limits", "sessions", "held", "names", "minutes"];
 

@@ -4,7 +4,7 @@ namespace JobLocks.Tests.Faults;
 
 /// <summary>Somebody listens and does not read, until the server has no room for what it should tell: nobody can tell anybody anything.</summary>
 [TestFixture, CancelAfter(120_000)]
-public sealed class FullQueueTests : LineFixture
+public sealed class FullQueueTests : WaitQueueFixture
 {
     // In this database, the server's own function is another one. It takes gigabytes for the error to come by itself.
     private const string MayBeFull =

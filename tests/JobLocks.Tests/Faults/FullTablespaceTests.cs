@@ -15,7 +15,7 @@ namespace JobLocks.Tests.Faults;
 /// its own.
 /// </summary>
 [TestFixture, CancelAfter(90_000)]
-public sealed class FullTablespaceTests : LineFixture
+public sealed class FullTablespaceTests : WaitQueueFixture
 {
     // A new database takes 8 of them.
     private const int Megabytes = 16;

@@ -11,7 +11,7 @@ namespace JobLocks.Tests.Faults;
 
 /// <summary>A run asks to enter while another session has a table of the wait queue locked: it is answered soon, and nothing of it is lost.</summary>
 [TestFixture, CancelAfter(60_000)]
-public sealed class RunsAtLockedTablesTests : LineFixture
+public sealed class RunsAtLockedTablesTests : WaitQueueFixture
 {
     // A statement of a run may wait for a second, or for two. Without a limit it would be half a minute.
     private static readonly TimeSpan Soon = TimeSpan.FromSeconds(10);

@@ -10,7 +10,7 @@ namespace JobLocks.Tests.Faults;
 /// forward an hour in the past.
 /// </summary>
 [TestFixture, CancelAfter(90_000)]
-public sealed class ServerClockTests : LineFixture
+public sealed class ServerClockTests : WaitQueueFixture
 {
     [TestCase("1 hour"), TestCase("-1 hour")]
     public async Task Starts_a_woken_run_whose_store_was_not_told(string moved, CancellationToken stop)

@@ -9,7 +9,7 @@ namespace JobLocks.Tests.Postgres;
 
 /// <summary>What an operator does to our objects by mistake, and what happens to locks, runs and health.</summary>
 [TestFixture, CancelAfter(90_000)]
-public sealed class SchemaAccidentsTests : LineFixture
+public sealed class SchemaAccidentsTests : WaitQueueFixture
 {
     [TestCase("TRUNCATE joblocks.line"), TestCase("DROP TABLE joblocks.line CASCADE"), TestCase("DROP SCHEMA joblocks CASCADE")]
     public async Task Starts_a_run_that_waited_when_its_place_is_gone(string accident, CancellationToken stop)

@@ -5,11 +5,11 @@ using JobLocks.Tests.Support;
 using JobLocks.WaitQueue;
 using Microsoft.Extensions.Logging.Abstractions;
 
-namespace JobLocks.Tests.Line;
+namespace JobLocks.Tests.WaitQueue;
 
 /// <summary>Rows of the wait queue for which no store vouches.</summary>
 [TestFixture, CancelAfter(90_000)]
-public sealed class UnvouchedRowsTests : LineFixture
+public sealed class UnservedEntriesTests : WaitQueueFixture
 {
     [Test]
     public async Task Replaces_the_oldest_run_that_is_served_and_not_one_of_a_stopped_application(CancellationToken stop)

@@ -6,11 +6,11 @@ using JobLocks.Tests.Support;
 using JobLocks.WaitQueue;
 using Microsoft.Extensions.Logging.Abstractions;
 
-namespace JobLocks.Tests.Line;
+namespace JobLocks.Tests.WaitQueue;
 
 /// <summary>What a process asks a job store about runs that it has parked and that have no entry any more.</summary>
 [TestFixture, CancelAfter(60_000)]
-public sealed class RestoredEntriesTests : LineFixture
+public sealed class RestoredEntriesTests : WaitQueueFixture
 {
     private const int Many = 25;
 

@@ -2,11 +2,11 @@ using System.Globalization;
 using JobLocks.Gate;
 using JobLocks.Tests.Support;
 
-namespace JobLocks.Tests.Line;
+namespace JobLocks.Tests.WaitQueue;
 
 /// <summary>Every role may send notifications on the channel of JobLocks: a hundred thousand of them hold up no run.</summary>
 [TestFixture, CancelAfter(120_000)]
-public sealed class FloodTests : LineFixture
+public sealed class FloodTests : WaitQueueFixture
 {
     private const int Many = 100_000;
 

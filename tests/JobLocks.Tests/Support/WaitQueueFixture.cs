@@ -7,7 +7,7 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Tests.Support;
 
 /// <summary>The line by itself, with a store that only says whom it was told to start.</summary>
-public abstract class LineFixture
+public abstract class WaitQueueFixture
 {
     private readonly List<AdvisoryLocks> _opened = [];
 

@@ -4,11 +4,11 @@ using JobLocks.Rules;
 using JobLocks.Tests.Support;
 using Npgsql;
 
-namespace JobLocks.Tests.Line;
+namespace JobLocks.Tests.WaitQueue;
 
 /// <summary>A process that stops in the middle of a transaction of the line, as one does that is frozen.</summary>
 [TestFixture, CancelAfter(60_000)]
-public sealed class StoppedTests : LineFixture
+public sealed class StoppedTests : WaitQueueFixture
 {
     private static readonly WaitRules KeepsOne = new(null, 1, KeepsNewest: false);
 

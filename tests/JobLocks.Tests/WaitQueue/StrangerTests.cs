@@ -8,11 +8,11 @@ using JobLocks.Tests.Support;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Npgsql;
 
-namespace JobLocks.Tests.Line;
+namespace JobLocks.Tests.WaitQueue;
 
 /// <summary>A role that may only connect holds the internal locks of the wait queue: the runs go on.</summary>
 [TestFixture, CancelAfter(60_000)]
-public sealed class StrangerTests : LineFixture
+public sealed class StrangerTests : WaitQueueFixture
 {
     private const string OneLeads =
         "SELECT count(*) = 1 FROM pg_locks WHERE classid = 1246524279 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";

@@ -5,11 +5,11 @@ using JobLocks.Tests.Support;
 using JobLocks.WaitQueue;
 using Microsoft.Extensions.Logging.Abstractions;
 
-namespace JobLocks.Tests.Line;
+namespace JobLocks.Tests.WaitQueue;
 
 /// <summary>No run is dropped on account of others before their stores have said that they still have them.</summary>
 [TestFixture]
-public sealed class RollCallTests : LineFixture
+public sealed class WaiterCheckTests : WaitQueueFixture
 {
     [Test, CancelAfter(60_000)]
     public async Task Waits_where_the_run_that_was_counted_is_gone([Values] bool keepsNewest, CancellationToken stop)

@@ -5,7 +5,7 @@ namespace JobLocks.Quartz.Tests;
 
 /// <summary>A run that makes a job which needs its own lock.</summary>
 [TestFixture, CancelAfter(60_000)]
-public sealed class OwnJobTests : QuartzFixture
+public sealed class SelfWaitTests : QuartzFixture
 {
     [Test]
     public async Task Warns_of_a_run_that_waits_for_its_own_job_which_ends_by_its_longest_wait([Values] Store store)

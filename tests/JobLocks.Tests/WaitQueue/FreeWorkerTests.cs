@@ -4,11 +4,11 @@ using JobLocks.Locks;
 using JobLocks.Postgres.WaitQueue;
 using JobLocks.Tests.Support;
 
-namespace JobLocks.Tests.Line;
+namespace JobLocks.Tests.WaitQueue;
 
 /// <summary>The store of a run is told by a process that has a free worker for its queue.</summary>
 [TestFixture, CancelAfter(60_000)]
-public sealed class FreeWorkerTests : LineFixture
+public sealed class FreeWorkerTests : WaitQueueFixture
 {
     [Test]
     public async Task Leaves_a_wake_to_the_process_that_has_a_free_worker_for_the_queue(CancellationToken stop)

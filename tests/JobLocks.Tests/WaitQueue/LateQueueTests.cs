@@ -1,11 +1,11 @@
 using JobLocks.Tests.Support;
 using JobLocks.WaitQueue;
 
-namespace JobLocks.Tests.Line;
+namespace JobLocks.Tests.WaitQueue;
 
 /// <summary>A queue of which a woken run did not come in time, so that no worker seems to take what is in it.</summary>
 [TestFixture, CancelAfter(60_000)]
-public sealed class LateQueueTests : LineFixture
+public sealed class LateQueueTests : WaitQueueFixture
 {
     private AdvisoryLocks? _locks;
 

@@ -4,11 +4,11 @@ using JobLocks.Gate;
 using JobLocks.Tests.Support;
 using JobLocks.WaitQueue;
 
-namespace JobLocks.Tests.Line;
+namespace JobLocks.Tests.WaitQueue;
 
 /// <summary>The line by itself, with a store that only says whom it was told to start.</summary>
 [TestFixture]
-public sealed class LineTests : LineFixture
+public sealed class WaitQueueTests : WaitQueueFixture
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 

@@ -6,11 +6,11 @@ using JobLocks.Tests.Support;
 using JobLocks.WaitQueue;
 using Npgsql;
 
-namespace JobLocks.Tests.Line;
+namespace JobLocks.Tests.WaitQueue;
 
 /// <summary>Whose turn comes, how many are woken, and who finds what was missed.</summary>
 [TestFixture, CancelAfter(40_000)]
-public sealed class LineTurnTests : LineFixture
+public sealed class WakeOrderTests : WaitQueueFixture
 {
     private readonly List<NpgsqlConnection> _others = [];
 

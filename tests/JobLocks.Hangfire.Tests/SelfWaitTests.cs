@@ -6,7 +6,7 @@ namespace JobLocks.Hangfire.Tests;
 
 /// <summary>A run that makes a job which needs its own lock.</summary>
 [TestFixture, CancelAfter(60_000)]
-public sealed class OwnJobTests : RealServers
+public sealed class SelfWaitTests : RealServers
 {
     private readonly LogJournal _log = new();
 

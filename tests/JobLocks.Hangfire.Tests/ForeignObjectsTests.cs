@@ -7,7 +7,7 @@ namespace JobLocks.Hangfire.Tests;
 
 /// <summary>A role that may create in <c>public</c> has functions, operators, views and types there that match our calls on Hangfire's connections: none of them runs.</summary>
 [TestFixture, CancelAfter(120_000)]
-public sealed class StrangersTests
+public sealed class ForeignObjectsTests
 {
     // The driver's own questions about types would run through shadows for minutes.
     private const string Quick = ";Server Compatibility Mode=NoTypeLoading";
@@ -27,7 +27,7 @@ public sealed class StrangersTests
     [TestCase(""), TestCase(";Search Path=public,pg_catalog")]
     public async Task Run_nothing_of_the_statements_on_connections_of_the_storage(string path, CancellationToken stop)
     {
-        var database = await AssemblySetup.Server.CreateDatabaseAsync(nameof(StrangersTests), stop);
+        var database = await AssemblySetup.Server.CreateDatabaseAsync(nameof(ForeignObjectsTests), stop);
         await using (var tables = new HangfireProcess("tables", database, new() { UsesJobLocks = false }, new AnnouncedStates())) tables.OpenConnection().Dispose();
         await TestContext.Out.WriteLineAsync(await _shadows.PlantAsync(database, stop, _statements));
         using var sent = new SentStatements(new NpgsqlConnectionStringBuilder(database).Database!);

@@ -3,11 +3,11 @@ using JobLocks.Locks;
 using JobLocks.Tests.Support;
 using JobLocks.WaitQueue;
 
-namespace JobLocks.Tests.Line;
+namespace JobLocks.Tests.WaitQueue;
 
 /// <summary>A place in the line counts only while some process can start its run.</summary>
 [TestFixture]
-public sealed class PresenceTests : LineFixture
+public sealed class PresenceTests : WaitQueueFixture
 {
     // It takes milliseconds. A rule that waits for each dead row would take minutes.
     private static readonly TimeSpan Soon = TimeSpan.FromSeconds(5);

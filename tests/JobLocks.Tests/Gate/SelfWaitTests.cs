@@ -6,7 +6,7 @@ namespace JobLocks.Tests.Gate;
 
 /// <summary>Jobs that a run makes while it has a lock.</summary>
 [TestFixture, CancelAfter(60_000)]
-public sealed class OwnJobTests
+public sealed class SelfWaitTests
 {
     private static readonly string[] Warned = ["same", "second", "shared", "rescheduled", "last"];
 

@@ -2,7 +2,7 @@ using JobLocks.Postgres.WaitQueue;
 using JobLocks.Tests.Support;
 using Npgsql;
 
-namespace JobLocks.Tests.Line;
+namespace JobLocks.Tests.WaitQueue;
 
 /// <summary>The one statement that decides whose turn it is, where many let go of one lock at once.</summary>
 [TestFixture]

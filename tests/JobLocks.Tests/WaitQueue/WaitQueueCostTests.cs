@@ -5,11 +5,11 @@ using JobLocks.Postgres.WaitQueue;
 using JobLocks.Tests.Support;
 using Npgsql;
 
-namespace JobLocks.Tests.Line;
+namespace JobLocks.Tests.WaitQueue;
 
 /// <summary>However long the line of one name is, nobody reads more of it than his own part.</summary>
 [TestFixture, CancelAfter(60_000)]
-public sealed class LineCostTests
+public sealed class WaitQueueCostTests
 {
     // Down an index and to a row, a few times over.
     private const int FewBlocks = 60;

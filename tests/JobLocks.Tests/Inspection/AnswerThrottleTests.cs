@@ -4,7 +4,7 @@ namespace JobLocks.Tests.Inspection;
 
 /// <summary>How many looks are answered, at a time that the test sets.</summary>
 [TestFixture]
-public sealed class AnswerPaceTests
+public sealed class AnswerThrottleTests
 {
     private TimeSpan _now = TimeSpan.FromHours(1);
 

@@ -6,7 +6,7 @@ namespace JobLocks.Tests.Inspection;
 
 /// <summary>What of a name a person sees in a log and on a page.</summary>
 [TestFixture]
-public sealed class ShownTests
+public sealed class DisplayTextTests
 {
     private static readonly UnicodeCategory[] Unseen =
     [

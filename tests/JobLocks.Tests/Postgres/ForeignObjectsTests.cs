@@ -6,7 +6,7 @@ namespace JobLocks.Tests.Postgres;
 
 /// <summary>A role that may create in <c>public</c> has functions, operators and views there that match our calls: none of them runs with our rights.</summary>
 [TestFixture, CancelAfter(120_000)]
-public sealed class StrangersTests
+public sealed class ForeignObjectsTests
 {
     private const string PublicFirst = "public, pg_catalog";
 

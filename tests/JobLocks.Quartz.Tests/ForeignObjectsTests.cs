@@ -7,7 +7,7 @@ namespace JobLocks.Quartz.Tests;
 
 /// <summary>A role that may create in <c>public</c> has functions, operators, views and types there that match our calls on Quartz's connections: none of them runs.</summary>
 [TestFixture, CancelAfter(120_000)]
-public sealed class StrangersTests : QuartzFixture
+public sealed class ForeignObjectsTests : QuartzFixture
 {
     // A connection ends at once, and so its calls are counted. The driver's own questions about types would run through shadows for minutes.
     private const string Settings = "Application Name=store;Pooling=false;Server Compatibility Mode=NoTypeLoading";
@@ -60,7 +60,7 @@ public sealed class StrangersTests : QuartzFixture
     /// <summary>A database in which Quartz has made its tables before somebody else came.</summary>
     private async Task<string> DatabaseWithStoreAsync()
     {
-        var database = await AssemblySetup.Postgres.CreateDatabaseAsync(nameof(StrangersTests));
+        var database = await AssemblySetup.Postgres.CreateDatabaseAsync(nameof(ForeignObjectsTests));
         await using var first = await Node.StartAsync(new(Database, "prepare") { Store = Store.Ado, IsStarted = false, StoreDatabase = $"{database};Pooling=false" });
         return database;
     }
