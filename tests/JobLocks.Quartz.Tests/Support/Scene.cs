@@ -32,7 +32,10 @@ internal sealed class Scene : IDisposable
     public Func<Run, Task> Act { get; set; } = static _ => Task.CompletedTask;
 
     /// <summary>The next run that has begun.</summary>
-    public Task<Run> NextRunAsync() => _runs.Reader.ReadAsync().AsTask().Soon();
+    public Task<Run> NextRunAsync() => NextRunAsync(Eventually.Patience);
+
+    /// <summary>The same where a run may be rescheduled several times before it begins.</summary>
+    public Task<Run> NextRunAsync(TimeSpan atMost) => _runs.Reader.ReadAsync().AsTask().WaitAsync(atMost);
 
     public void Dispose() => Scenes.TryRemove(Id, out _);
 

@@ -117,9 +117,15 @@ public sealed partial class DroppedHandleTests
     [Test]
     public async Task Releases_all_slots_of_a_limit_whose_handles_were_dropped(CancellationToken stop)
     {
-        for (var slot = 0; slot < 3; slot++)
-            await DropAsync(static async (locks, name, stop) => Check((await TakeSlotAsync(locks, name, stop)).Handles[0]), stop);
-        Assert.That((await TakeSlotAsync(_others, _name, stop)).Refused, Is.Not.Null);
+        await DropAsync(
+            async (locks, name, stop) =>
+            {
+                var handles = new List<JobLockHandle>();
+                while (handles.Count < 3) handles.AddRange((await TakeSlotAsync(locks, name, stop)).Handles);
+                Assert.That((await TakeSlotAsync(_others, name, stop)).Refused, Is.Not.Null);
+                GC.KeepAlive(handles);
+            },
+            stop);
 
         var taken = new List<JobLockHandle>();
         while (taken.Count < 3)

@@ -16,6 +16,9 @@ internal sealed class LostEntries(WaitQueueStatements statements, WakeDispatcher
     // Between two passes through a store. Each sweep reads one page.
     private static readonly TimeSpan PassInterval = TimeSpan.FromSeconds(10);
 
+    // Each process reads the name of a store again every five seconds. Two processes with two names for one store agree on one by then.
+    private static readonly TimeSpan AgreementTime = TimeSpan.FromSeconds(11);
+
     private const int MaxStartedAtOnce = 10;
 
     // The time in which the process that has parked a run can restore its entry.
@@ -27,7 +30,7 @@ internal sealed class LostEntries(WaitQueueStatements statements, WakeDispatcher
     public void Find(IRunStore store)
     {
         var id = store.Id!;
-        var pass = _passes.GetValueOrDefault(id);
+        if (!_passes.TryGetValue(id, out var pass)) pass = new() { FirstAt = BootClock.Now };
         if (BootClock.Now < pass.NextAt) return;
 
         var page = Blocking.Wait(store.FindParkedAsync(pass.From, CancellationToken.None).AsTask());
@@ -64,15 +67,19 @@ internal sealed class LostEntries(WaitQueueStatements statements, WakeDispatcher
         if (startsElsewhere) wakeDispatcher.NotifyOtherProcesses(id);
     }
 
-    /// <summary>Whether the processes that know the positions have had time to restore the entries. If not, the page is read again later.</summary>
+    /// <summary>
+    /// Whether the processes that know the positions have had time to restore the entries, and other processes to agree on the name of the store. If not, the page is read
+    /// again later.
+    /// </summary>
     private bool HadTimeToBeRestored(string store, string? page)
     {
         var (now, pass) = (BootClock.Now, _passes[store]);
         // Losses within seconds of each other belong to one accident.
         if (now - pass.LostAt > _restoreTime + PassInterval) pass = pass with { LostSince = now, LostAt = now };
-        var hadTime = now - pass.LostSince >= _restoreTime;
-        _passes[store] = hadTime ? pass : pass with { From = page, NextAt = pass.LostSince + _restoreTime };
-        return hadTime;
+        var startsAt = pass.LostSince + _restoreTime;
+        if (startsAt < pass.FirstAt + AgreementTime) startsAt = pass.FirstAt + AgreementTime;
+        _passes[store] = now >= startsAt ? pass : pass with { From = page, NextAt = startsAt };
+        return now >= startsAt;
     }
 
     /// <summary>
@@ -110,5 +117,9 @@ internal sealed class LostEntries(WaitQueueStatements statements, WakeDispatcher
     /// <param name="NextAt">When that page is read.</param>
     /// <param name="LostSince">When the first run without an entry was found after the last accident.</param>
     /// <param name="LostAt">When the last run was found that could be started; before that, when the first run without an entry was found.</param>
-    private readonly record struct Pass(string? From, TimeSpan NextAt, TimeSpan LostSince, TimeSpan LostAt);
+    private readonly record struct Pass(string? From, TimeSpan NextAt, TimeSpan LostSince, TimeSpan LostAt)
+    {
+        /// <summary>When the store was read first by this process under this name.</summary>
+        public TimeSpan FirstAt { get; init; }
+    }
 }
