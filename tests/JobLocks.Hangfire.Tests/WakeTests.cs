@@ -81,7 +81,7 @@ public sealed class WakeTests : RealServers
 
         await PutIntoQueueAsync(Create(other), queue);
         // The process listens from some moment on.
-        await Patience.UntilAsync(
+        var runs = await Patience.UntilAsync(
             async () =>
             {
                 await Servers.Locks.RunAsync("SELECT pg_notify('joblocks', '0 ' || store) FROM joblocks.line WHERE job = $1", waiting);
@@ -91,6 +91,7 @@ public sealed class WakeTests : RealServers
             stop,
             LongBeforeThePoll);
 
+        Assert.That(runs, Is.EqualTo(1));
         stage.LetLeave();
         other.LetLeave();
     }
