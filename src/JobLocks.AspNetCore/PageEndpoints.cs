@@ -89,13 +89,17 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         var requestedBy = http.User.Identity?.Name is { Length: > 0 } name ? DisplayText.Short(DisplayText.Name(name)) : $"somebody at {http.Connection.RemoteIpAddress?.ToString() ?? "this machine"}";
         // The application may authorize by the key in the path, so the slot must belong to this key.
         var answer = (await locks.GetNameAsync(key, 0, 1, stop: stop).ConfigureAwait(false)).MayHave(slot)
-            ? await locks.RequestReleaseAsync(slot, requestedBy, LongestWait, stop).ConfigureAwait(false)
+            ? await RequestReleaseAsync(locks, key, slot, requestedBy, stop).ConfigureAwait(false)
             : ReleaseAnswer.WasFree;
         LooksOf(locks).Forget();
         var basePath = PathOf(BaseOf(http, route), key);
         ReleaseResultCookie.Keep(http, basePath, key, answer);
         return Results.Redirect(basePath);
     }
+
+    private static Task<ReleaseAnswer> RequestReleaseAsync(IJobLockInspector locks, LockKey key, LockKey slot, string requestedBy, CancellationToken stop) => locks is IPageInspector own
+        ? own.RequestReleaseAsync(key, slot, requestedBy, LongestWait, stop)
+        : locks.RequestReleaseAsync(slot, requestedBy, LongestWait, stop);
 
     private static async Task<string?> AntiforgeryErrorAsync(IAntiforgery antiforgery, HttpContext http)
     {

@@ -66,7 +66,7 @@ internal static class LocksDashboard
             // The slot must belong to the name, so that no other lock can be released under the path of this name.
             if (!Blocking.Wait(locks.GetNameAsync(name, 0, 1)).MayHave(slot)) return false;
 
-            var answer = Blocking.Wait(locks.RequestReleaseAsync(slot, requestedBy, TimeSpan.FromSeconds(5), CancellationToken.None));
+            var answer = Blocking.Wait(locks.RequestReleaseAsync(name, slot, requestedBy, TimeSpan.FromSeconds(5), CancellationToken.None));
             locks.Pages.Forget();
             return answer is ReleaseAnswer.Released or ReleaseAnswer.WasFree or ReleaseAnswer.StillHeld;
         }

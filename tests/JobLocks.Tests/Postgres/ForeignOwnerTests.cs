@@ -46,7 +46,7 @@ public sealed class ForeignOwnerTests
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(error!.Message, Does.Contain($"the schema joblocks belongs to the role {_stranger}").And.Contain("ALTER SCHEMA joblocks OWNER TO").And.Contain($"SchemaOwner = \"{_stranger}\""));
+            Assert.That(error!.Message, Does.Contain($"the schema joblocks belongs to the role {_stranger}").And.Contain("Drop it").And.Not.Contain("OWNER TO").And.Contain($"SchemaOwner = \"{_stranger}\""));
             Assert.That(error.Message, Does.Not.Contain("theirs was run"));
             Assert.That(error.NeedsChange, Is.True);
             await Assert.ThatAsync(() => locks.Inspector.GetHeldAsync(stop: stop), Throws.TypeOf<JobLocksUnavailableException>().With.Message.Contains(_stranger));
@@ -118,7 +118,7 @@ public sealed class ForeignOwnerTests
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(error!.Message, Does.Contain($"the {kind} {what} belongs to the role {_stranger}").And.Contain($"ALTER {kind.ToUpperInvariant()} {what} OWNER TO {_worker}"));
+            Assert.That(error!.Message, Does.Contain($"the {kind} {what} belongs to the role {_stranger}").And.Contain("Drop it").And.Not.Contain("OWNER TO"));
             Assert.That(error.Message, Does.Contain($"SchemaOwner = \"{_stranger}\""));
             Assert.That(error.NeedsChange, Is.True);
             Assert.That(await OwnersLookAsync(stop), Is.Null);

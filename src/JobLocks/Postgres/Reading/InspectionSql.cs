@@ -172,11 +172,11 @@ internal static class InspectionSql
         """;
 
     /// <summary>Requests for $2 that the backends $3 release the key $1: what they held at $4, and everything of the backends $5, which have no request yet.
-    /// Once for each lock: later holders are not meant.</summary>
+    /// Once for each lock: later holders are not meant. Where $6 is not null, only locks of the name with this key count: a slot has a key of its own.</summary>
     public const string RequestRelease =
         """
         UPDATE "joblocks".held SET asked = $2
-        WHERE  key = $1 AND asked IS NULL AND backend = ANY ($3) AND (since <= $4 OR backend = ANY ($5))
+        WHERE  key = $1 AND asked IS NULL AND backend = ANY ($3) AND (since <= $4 OR backend = ANY ($5)) AND coalesce(line = $6, true)
         RETURNING backend, nth
         """;
 

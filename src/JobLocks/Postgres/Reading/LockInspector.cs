@@ -113,7 +113,11 @@ internal sealed class LockInspector : IPageInspector
         return _reader.InOneSnapshotAsync(snapshot => _names.ReadAsync(snapshot, key, skip, take, run, stop), stop);
     }
 
-    public Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, string by, TimeSpan? atMost = null, CancellationToken stop = default) => _releases.RequestReleaseAsync(key, by, atMost, stop);
+    public Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, string by, TimeSpan? atMost = null, CancellationToken stop = default) =>
+        _releases.RequestReleaseAsync(key, name: null, by, atMost, stop);
+
+    public Task<ReleaseAnswer> RequestReleaseAsync(LockKey name, LockKey slot, string by, TimeSpan? atMost, CancellationToken stop) =>
+        _releases.RequestReleaseAsync(slot, name, by, atMost, stop);
 
     public Task<bool> EndSessionAsync(int backend, string by, CancellationToken stop = default) => _releases.EndSessionAsync(backend, by, stop);
 

@@ -46,8 +46,7 @@ internal static class OwnerSql
         SELECT   CASE WHEN w.owner = 0 THEN format('the %s could call any function with the rights of %s. %s.', w.what, current_user, w.cure) ELSE
                  format('the %s belongs to the role %s, which is neither %s, nor a role that %s is a member of, the owner of the database, or a superuser: its code would run with '
                         'the rights of %s. %s; or, where that role is meant to keep it, set SchemaOwner = "%s".',
-                        w.what, r.rolname, current_user, current_user, current_user, coalesce(w.cure, 'Drop it, or ALTER ' || upper(split_part(w.what, ' ', 1)) || ' '
-                        || substring(w.what FROM position(' ' IN w.what) + 1) || ' OWNER TO ' || quote_ident(current_user)), r.rolname) END
+                        w.what, r.rolname, current_user, current_user, current_user, coalesce(w.cure, 'Drop it, since it may carry code of that role'), r.rolname) END
         FROM     owned AS w
         LEFT     JOIN pg_roles AS r ON r.oid = w.owner
         WHERE    w.owner NOT IN (SELECT oid FROM trusted)
