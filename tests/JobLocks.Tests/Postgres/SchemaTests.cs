@@ -283,7 +283,7 @@ public sealed class SchemaTests
     }
 
     [Test]
-    public void Is_what_the_docs_show() => Assert.That(Docs().ReplaceLineEndings("\n").Trim(), Is.EqualTo(SchemaSql.Script.ReplaceLineEndings("\n").Trim()));
+    public void Is_what_the_docs_show() => Assert.That(Docs().ReplaceLineEndings("\n").Trim(), Is.EqualTo(SchemaScript.Text.ReplaceLineEndings("\n").Trim()));
 
     private static string Docs()
     {
@@ -302,7 +302,7 @@ public sealed class SchemaTests
 
     private static async Task GrantAsync(string database, string of, string role)
     {
-        foreach (var grant in SchemaSql.Script.Split('\n').Where(line => line.StartsWith("--     GRANT", StringComparison.Ordinal) && line.Contains(of, StringComparison.Ordinal)))
+        foreach (var grant in SchemaScript.Text.Split('\n').Where(line => line.StartsWith("--     GRANT", StringComparison.Ordinal) && line.Contains(of, StringComparison.Ordinal)))
             await LockTable.AskAsync(database, grant[3..].Replace(of, role, StringComparison.Ordinal));
     }
 

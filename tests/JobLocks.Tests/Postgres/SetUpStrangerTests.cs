@@ -86,7 +86,7 @@ public sealed class SetUpStrangerTests
         await _stranger.TakeAsync(InternalKeys.SchemaSetUp, "0", stop);
         await using var connection = await Raw.OpenAsync(_database, stop);
 
-        await using var script = new NpgsqlCommand(SchemaSql.Script.Replace("(1246524259, 0)", "(1246524259, 1)", StringComparison.Ordinal), connection);
+        await using var script = new NpgsqlCommand(SchemaScript.Text.Replace("(1246524259, 0)", "(1246524259, 1)", StringComparison.Ordinal), connection);
         await script.ExecuteNonQueryAsync(stop);
 
         Assert.That(await LockTable.AskAsync(_database, "SELECT to_regclass('joblocks.held') IS NOT NULL"), Is.True);

@@ -74,9 +74,9 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
             connection.Notice += OnNotice;
             SetLastToken(connection);
             // The script runs in one transaction, which it opens and ends itself.
-            foreach (var statement in SchemaSql.StatementsFor(schema))
+            foreach (var statement in SchemaScript.StatementsFor(schema))
             {
-                if (!statement.EndsWith(SchemaSql.ScriptLock, StringComparison.Ordinal))
+                if (!statement.EndsWith(SchemaScript.TextLock, StringComparison.Ordinal))
                 {
                     Run(connection, statement);
                     continue;
