@@ -1,5 +1,9 @@
 using System.Diagnostics.Metrics;
 using JobLocks.Diagnostics;
+using JobLocks.Gate;
+using JobLocks.Inspection;
+using JobLocks.Locks;
+using JobLocks.WaitQueue;
 using JobLocks.Postgres.Locks;
 using JobLocks.Postgres.Reading;
 using JobLocks.Postgres.Schema;
@@ -24,7 +28,7 @@ namespace JobLocks;
 /// <para>Thread-safe. Disposing the instance releases every lock it holds and cancels their <see cref="JobLockHandle.Lost"/> tokens.</para>
 /// </remarks>
 /// <example><code>await using var locks = AdvisoryLocks.Connect(connectionString);</code></example>
-public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDisposable
+public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, IDisposable
 {
     private static readonly TimeSpan LongestClose = TimeSpan.FromSeconds(3);
 
@@ -38,23 +42,23 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     private readonly InternalLocks _internalLocks = new();
     private readonly JobLocksOptions _options;
     private readonly NpgsqlDataSource? _ownedSource;
-    private readonly TimeProvider _clock;
+    private readonly LockAcquisition _acquisition;
 
     internal AdvisoryLocks(NpgsqlDataSource source, bool ownsSource, JobLocksOptions options, ILoggerFactory? loggers, TimeProvider? clock = null, IMeterFactory? meters = null)
     {
         _options = options;
-        ByHand = WithApplicationName(new() { Run = "code that took it by hand" });
         _ownedSource = ownsSource ? source : null;
-        _clock = clock ?? TimeProvider.System;
+        clock ??= TimeProvider.System;
         Loggers = loggers ?? NullLoggerFactory.Instance;
         var log = Loggers.CreateLogger<AdvisoryLocks>();
         var connector = new SessionConnector(source, options, log);
-        _dispatcher = new(connector, options, _clock, log, meters)
+        _dispatcher = new(connector, options, clock, log, meters)
         {
             OnWaitersCanRun = keys => _wakeDispatcher!.RequestWakes(keys),
             OnNotification = (payload, backend) => _wakeDispatcher!.OnNotification(payload, backend),
             OnOpened = OnSessionOpened,
         };
+        _acquisition = new(_dispatcher, options, clock);
         var statements = new WaitQueueStatements(connector, options, PooledUse.WaitQueue);
         _inspectionStatements = new(connector, options, PooledUse.Inspection);
         _wakeDispatcher = new(statements, _dispatcher, _internalLocks, options, log);
@@ -108,62 +112,62 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
     }
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(string name, CancellationToken stop = default) => TryAcquireOneAsync(RequestFor(name), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(string name, CancellationToken stop = default) => _acquisition.TryAcquireOneAsync(_acquisition.RequestFor(name), stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, CancellationToken stop = default) => TryAcquireOneAsync(new(null, key), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, CancellationToken stop = default) => _acquisition.TryAcquireOneAsync(new(null, key), stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(string name, LockMode mode, CancellationToken stop = default) => TryAcquireOneAsync(RequestFor(name, mode), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(string name, LockMode mode, CancellationToken stop = default) => _acquisition.TryAcquireOneAsync(_acquisition.RequestFor(name, mode), stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, LockMode mode, CancellationToken stop = default) => TryAcquireOneAsync(new(null, key, Defined(mode)), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, LockMode mode, CancellationToken stop = default) => _acquisition.TryAcquireOneAsync(new(null, key, LockAcquisition.Defined(mode)), stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle?> TryAcquireAsync(string name, NpgsqlTransaction transaction, CancellationToken stop = default) =>
-        TransactionLock.TryAcquireAsync(RequestFor(name), transaction, stop);
+        TransactionLock.TryAcquireAsync(_acquisition.RequestFor(name), transaction, stop);
 
     /// <inheritdoc/>
     public async Task<JobLockSet?> TryAcquireAllAsync(IEnumerable<string> names, CancellationToken stop = default)
     {
-        var result = await TryAcquireSetAsync(RequestsFor(names), ByHand, entry: null, stop).ConfigureAwait(false);
+        var result = await _acquisition.TryAcquireSetAsync(_acquisition.RequestsFor(names), _acquisition.ByHand, entry: null, stop).ConfigureAwait(false);
         return result.Refused is null ? new(result.Handles) : null;
     }
 
     /// <inheritdoc/>
-    public Task<JobLockHandle> AcquireAsync(string name, TimeSpan timeout, CancellationToken stop = default) => AcquireOneAsync(RequestFor(name), timeout, stop);
+    public Task<JobLockHandle> AcquireAsync(string name, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOneAsync(_acquisition.RequestFor(name), timeout, stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle> AcquireAsync(LockKey key, TimeSpan timeout, CancellationToken stop = default) => AcquireOneAsync(new(null, key), timeout, stop);
+    public Task<JobLockHandle> AcquireAsync(LockKey key, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOneAsync(new(null, key), timeout, stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle> AcquireAsync(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) =>
-        AcquireOneAsync(RequestFor(name, mode), timeout, stop);
+        _acquisition.AcquireOneAsync(_acquisition.RequestFor(name, mode), timeout, stop);
 
     /// <inheritdoc/>
-    public JobLockHandle? TryAcquire(string name, CancellationToken stop = default) => TryAcquireOne(RequestFor(name), stop);
+    public JobLockHandle? TryAcquire(string name, CancellationToken stop = default) => _acquisition.TryAcquireOne(_acquisition.RequestFor(name), stop);
 
     /// <inheritdoc/>
-    public JobLockHandle? TryAcquire(LockKey key, CancellationToken stop = default) => TryAcquireOne(new(null, key), stop);
+    public JobLockHandle? TryAcquire(LockKey key, CancellationToken stop = default) => _acquisition.TryAcquireOne(new(null, key), stop);
 
     /// <inheritdoc/>
-    public JobLockHandle? TryAcquire(string name, LockMode mode, CancellationToken stop = default) => TryAcquireOne(RequestFor(name, mode), stop);
+    public JobLockHandle? TryAcquire(string name, LockMode mode, CancellationToken stop = default) => _acquisition.TryAcquireOne(_acquisition.RequestFor(name, mode), stop);
 
     /// <inheritdoc/>
     public JobLockSet? TryAcquireAll(IEnumerable<string> names, CancellationToken stop = default)
     {
-        var result = TryAcquireSetBlocking(RequestsFor(names), ByHand, entry: null, stop);
+        var result = _acquisition.TryAcquireSetBlocking(_acquisition.RequestsFor(names), _acquisition.ByHand, entry: null, stop);
         return result.Refused is null ? new(result.Handles) : null;
     }
 
     /// <inheritdoc/>
-    public JobLockHandle Acquire(string name, TimeSpan timeout, CancellationToken stop = default) => AcquireOne(RequestFor(name), timeout, stop);
+    public JobLockHandle Acquire(string name, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOne(_acquisition.RequestFor(name), timeout, stop);
 
     /// <inheritdoc/>
-    public JobLockHandle Acquire(LockKey key, TimeSpan timeout, CancellationToken stop = default) => AcquireOne(new(null, key), timeout, stop);
+    public JobLockHandle Acquire(LockKey key, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOne(new(null, key), timeout, stop);
 
     /// <inheritdoc/>
-    public JobLockHandle Acquire(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => AcquireOne(RequestFor(name, mode), timeout, stop);
+    public JobLockHandle Acquire(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOne(_acquisition.RequestFor(name, mode), timeout, stop);
 
     /// <summary>Releases every lock and closes the connection. Waits at most 3 seconds for the connection to close.</summary>
     public async ValueTask DisposeAsync()
@@ -186,5 +190,59 @@ public sealed partial class AdvisoryLocks : IJobLocks, IAsyncDisposable, IDispos
         configure?.Invoke(options);
         var outcome = new JobLocksOptionsValidation().Validate(Options.DefaultName, options);
         return outcome.Failed ? throw new OptionsValidationException(Options.DefaultName, typeof(JobLocksOptions), outcome.Failures) : options;
+    }
+
+    /// <summary>The server and database, without secrets.</summary>
+    internal string Server => _dispatcher.Server;
+
+    /// <summary>The number of locks that this process holds.</summary>
+    internal int CountHeld => _dispatcher.HeldSince(DateTimeOffset.MaxValue).Count;
+
+    /// <summary>
+    /// The first part of the schema that cannot be used, as the end of a sentence; null if everything can be used or no schema is configured.
+    /// </summary>
+    internal string? Lacks => _options.Schema is not { } schema ? null
+        : _schemaWatch.Problem is { } trouble ? trouble
+        : _dispatcher.IsWaitQueueSuspended ? $"no run can wait in line for now: somebody has the table {schema}.line to himself, or waits for that."
+        : _dispatcher.HasWaitQueue == false ? $"no run can wait in line: this role may not use {schema}.line. See the GRANT lines in docs/schema.sql."
+        : !_dispatcher.HasFence ? $"handles have no fencing tokens: this role may not use {schema}.fence. See the GRANT lines in docs/schema.sql."
+        : !_dispatcher.HasReadModel ? $"nobody sees who holds what: this role may not use {schema}.held. See the GRANT lines in docs/schema.sql."
+        : !_dispatcher.HasLimits ? $"processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {schema}.limits TO it, see docs/schema.sql."
+        : _internalLocks.Holders is [var holder, ..] ? $"a program that is not JobLocks holds a lock that JobLocks needs for its own work. {holder}"
+        : _wakeDispatcher.IsBroken ? "waiting runs cannot be woken for now. They start when this is over. See warning 401 for the cause."
+        : _readModelWriter.IsBroken ? $"it cannot be written down for now who holds what and what happened. See warning 601, whether another session has {schema}.sessions, held, names or minutes locked, and the GRANT lines in docs/schema.sql."
+        : null;
+
+    /// <summary>Opens the session if none is open, and waits for an answer of the server on it.</summary>
+    /// <exception cref="JobLocksUnavailableException">The session cannot be opened, or it broke.</exception>
+    internal Task ProveAsync(CancellationToken stop) => _dispatcher.AskAsync(static _ => true).WaitAsync(stop);
+
+    string? ILockKeeper.Scope => _options.Scope;
+
+    bool ILockKeeper.IsClosed => _dispatcher.IsClosed;
+
+    string ILockKeeper.CauseOf(Exception error) =>
+        error is PostgresException locked && SessionConnection.IsLocked(locked) ? "Another session has locked what the wait queue needs." : error.Message;
+
+    IWaitQueue ILockKeeper.WaitQueue => _waitQueue;
+
+    IPageInspector ILockKeeper.Inspection => Inspection;
+
+    LockMeter ILockKeeper.Meter => _dispatcher.Meter;
+
+    LockTraces ILockKeeper.Traces => _traces;
+
+    StatisticsCounter ILockKeeper.Ledger => _dispatcher.Ledger;
+
+    ValueTask<AcquireResult> ILockKeeper.TryAcquireAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? entry, bool blocks, CancellationToken stop) =>
+        blocks ? new(_acquisition.TryAcquireSetBlocking(requests, run, entry, stop)) : new(_acquisition.TryAcquireSetAsync(requests, run, entry, stop));
+
+    ValueTask<Holder?> ILockKeeper.FindHolderAsync(LockRequest request, bool blocks, CancellationToken stop)
+    {
+        var lookup = _acquisition.FindHolderAsync(request);
+        if (!blocks) return new(lookup.WaitAsync(stop));
+
+        Blocking.TryWait(lookup, Timeout.InfiniteTimeSpan, stop);
+        return new(Blocking.Wait(lookup));
     }
 }

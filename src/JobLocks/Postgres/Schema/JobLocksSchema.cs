@@ -76,7 +76,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
             // The script runs in one transaction, which it opens and ends itself.
             foreach (var statement in SchemaScript.StatementsFor(schema))
             {
-                if (!statement.EndsWith(SchemaScript.TextLock, StringComparison.Ordinal))
+                if (!statement.EndsWith(SchemaSql.ScriptLock, StringComparison.Ordinal))
                 {
                     Run(connection, statement);
                     continue;
