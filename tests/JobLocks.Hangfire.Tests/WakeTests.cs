@@ -7,7 +7,8 @@ using Npgsql;
 namespace JobLocks.Hangfire.Tests;
 
 /// <summary>How soon a run starts whose turn has come, where Hangfire itself looks for jobs once a minute.</summary>
-[TestFixture]
+// Hangfire.PostgreSql has one registry of events for all storages of a process: servers of other fixtures would use it meanwhile.
+[TestFixture, NonParallelizable]
 public sealed class WakeTests : RealServers
 {
     private static readonly TimeSpan LongBeforeThePoll = TimeSpan.FromSeconds(20);

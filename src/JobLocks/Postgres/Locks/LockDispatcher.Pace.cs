@@ -77,7 +77,6 @@ internal sealed partial class LockDispatcher
 
     private SessionWork TakeWork(LockSession session)
     {
-        AssertMutexHeld();
         session.IsBusy = true;
         _heartbeatIsDue = false;
         var operations = _table.TakeOperations(MostInOneStatement);
@@ -89,7 +88,6 @@ internal sealed partial class LockDispatcher
 
     private List<SessionQuestion> TakeQuestions()
     {
-        AssertMutexHeld();
         if (_questions.Count <= MostQuestions) return TakeAll(ref _questions);
 
         var first = _questions.GetRange(0, MostQuestions);

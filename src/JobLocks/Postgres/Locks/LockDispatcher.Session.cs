@@ -254,7 +254,6 @@ internal sealed partial class LockDispatcher
 
     private void EnsureSession()
     {
-        AssertMutexHeld();
         ObjectDisposedException.ThrowIf(_closed, typeof(AdvisoryLocks));
         if (_failure is not null) throw new JobLocksUnavailableException(_failure.Message, _failure.InnerException) { NeedsChange = _failure.NeedsChange };
 
@@ -264,7 +263,6 @@ internal sealed partial class LockDispatcher
 
     private void StartSession()
     {
-        AssertMutexHeld();
         _watchThread ??= SessionThread.Start("JobLocks watch", Watch);
         _session = new(this, _connector, new(_options.OpensWithin));
         try
@@ -282,7 +280,6 @@ internal sealed partial class LockDispatcher
 
     private void DelayReopening()
     {
-        AssertMutexHeld();
         // A random delay: when a server restarts, the processes do not all connect at the same moment.
         _tryAgainAt = BootClock.Now + (_reopenDelay * (0.5 + Random.Shared.NextDouble()));
         _reopenDelay = _reopenDelay * 2 < LongestReopenDelay ? _reopenDelay * 2 : LongestReopenDelay;

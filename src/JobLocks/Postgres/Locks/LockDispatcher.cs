@@ -249,10 +249,6 @@ internal sealed partial class LockDispatcher : ILockOwner, IAsyncDisposable
         $"This process needs {needed} locks of the lock table of PostgreSQL at {_connector.Server}, and {more} more for this request. Its share is {Budget}, "
         + "a quarter of that table: a full one would keep every client from connecting. Raise max_locks_per_transaction there, or hold and wait for fewer keys at once.");
 
-    /// <summary>Stops a debug build where a method runs without the mutex that it needs.</summary>
-    [Conditional("DEBUG")]
-    private void AssertMutexHeld() => Debug.Assert(Monitor.IsEntered(_sync), "The mutex of the dispatcher is not held.");
-
     private static void Complete(List<AcquireRequest> done)
     {
         foreach (var request in done) request.Complete();
@@ -273,7 +269,6 @@ internal sealed partial class LockDispatcher : ILockOwner, IAsyncDisposable
     /// <summary>Wakes the session thread if there is urgent work, and returns the answered requests.</summary>
     private List<AcquireRequest> WakeSessionAndTakeDone()
     {
-        AssertMutexHeld();
         if (_session is { IsIdle: true, IsBusy: false } && HasUrgentWork) Monitor.PulseAll(_sync);
         if (NeedsListener && !_closed) _listener.Start();
         NeedsListener = false;
