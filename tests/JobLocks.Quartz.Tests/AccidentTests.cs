@@ -172,6 +172,7 @@ public sealed class AccidentTests : QuartzFixture
         var node = await StartNodeAsync(Store.Ado);
         var others = await OthersHoldAsync();
         var gone = await ParkAsync(node, keepsNewest);
+        await ParkedAsync(1);
         await node.Scheduler.UnscheduleJob(gone.Key);
         await AskAsync("TRUNCATE joblocks.line");
 
@@ -188,6 +189,7 @@ public sealed class AccidentTests : QuartzFixture
         var node = await StartNodeAsync(Store.Ado);
         var others = await OthersHoldAsync();
         var oldest = await ParkAsync(node, keepsNewest: true);
+        await ParkedAsync(1);
         var positions = await PositionsAsync();
         await AskAsync("TRUNCATE joblocks.line");
         await HasPositionsAsync(positions);
