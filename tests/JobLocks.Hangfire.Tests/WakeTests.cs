@@ -7,8 +7,7 @@ using Npgsql;
 namespace JobLocks.Hangfire.Tests;
 
 /// <summary>How soon a run starts whose turn has come, where Hangfire itself looks for jobs once a minute.</summary>
-// Hangfire.PostgreSql has one registry of events for all storages of a process: servers of other fixtures would use it meanwhile.
-[TestFixture, NonParallelizable]
+[TestFixture]
 public sealed class WakeTests : RealServers
 {
     private static readonly TimeSpan LongBeforeThePoll = TimeSpan.FromSeconds(20);
@@ -75,18 +74,19 @@ public sealed class WakeTests : RealServers
     {
         // Hangfire.PostgreSql has one event for all queues of one name in a process: other fixtures must not put jobs into this one.
         var queue = $"queue-{Guid.NewGuid():N}";
-        using var server = new BackgroundJobServer(new() { ServerName = queue, Queues = [queue], WorkerCount = 1 }, Servers[0].Storage);
-        var (stage, other) = (NewStage(), NewStage());
-        await using var held = await Servers[0].Locks!.TryAcquireAsync(stage.LockName, stop);
-        var waiting = await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
+        // Not the current activator: the container of another fixture may have set it, and be disposed.
+        BackgroundJobServerOptions options = new() { ServerName = queue, Queues = [queue], WorkerCount = 1, Activator = new JobActivator() };
+        using var server = new BackgroundJobServer(options, Servers[0].Storage);
+        var store = HangfireRuns.Of(Servers[0].Storage);
+        await Patience.UntilAsync(() => Task.FromResult(store.FreeWorkers.Any(pool => pool.Queues?.Contains(queue, StringComparer.Ordinal) == true)), static isKnown => isKnown, stop);
+        var stage = NewStage();
 
-        await PutIntoQueueAsync(Create(other), queue);
-        // The process listens from some moment on.
+        await PutIntoQueueAsync(Create(stage), queue);
         var runs = await Patience.UntilAsync(
-            async () =>
+            () =>
             {
-                await Servers.Locks.RunAsync("SELECT pg_notify('joblocks', '0 ' || store) FROM joblocks.line WHERE job = $1", waiting);
-                return other.Runs;
+                store.RequeryStore();
+                return Task.FromResult(stage.Runs);
             },
             static runs => runs == 1,
             stop,
@@ -94,7 +94,6 @@ public sealed class WakeTests : RealServers
 
         Assert.That(runs, Is.EqualTo(1));
         stage.LetLeave();
-        other.LetLeave();
     }
 
     private string Create(Stage stage) => Servers.Client.Create(Job.FromExpression<WaitingJob>(job => job.Occupy(stage.Id)), new ScheduledState(TimeSpan.FromHours(1)));
