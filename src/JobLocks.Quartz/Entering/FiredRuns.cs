@@ -18,25 +18,13 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     private static readonly TimeSpan LongestPark = TimeSpan.FromSeconds(5);
 
     private readonly ConcurrentDictionary<string, FiredRun> _tracked = new(StringComparer.Ordinal);
-    private readonly ConcurrentDictionary<Task, bool> _background = new();
+    private readonly PendingStoreWrites _writes = new(log);
     private readonly AnswerPatience _patience = new();
 
     /// <summary>Replaces the results of runs that must not begin now. A shutdown waits until this is done.</summary>
     public async ValueTask DecideAsync(List<TriggerFiredResult> results)
     {
-        if (results.Count == 0) return;
-
-        var decided = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        _background.TryAdd(decided.Task, true);
-        try
-        {
-            await DecideEachAsync(results).ConfigureAwait(false);
-        }
-        finally
-        {
-            _background.TryRemove(decided.Task, out _);
-            decided.SetResult();
-        }
+        if (results.Count > 0) await _writes.WhileAsync(() => DecideEachAsync(results)).ConfigureAwait(false);
     }
 
     /// <summary>Handles the end of a firing: first writes the end to the store, for the run's own trigger, then releases the lock.</summary>
@@ -66,10 +54,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     public bool IsRunByStandIn(TriggerKey origin) => _tracked.Values.Any(run => run.StandIn is { } standIn && standIn.Origin.Equals(origin));
 
     /// <summary>Waits until every run that was put back is in the store.</summary>
-    public async Task DrainAsync()
-    {
-        while (_background.Keys.ToArray() is { Length: > 0 } pending) await Task.WhenAll(pending).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-    }
+    public Task DrainAsync() => _writes.DrainAsync();
 
     private async ValueTask DecideEachAsync(List<TriggerFiredResult> results)
     {
@@ -297,16 +282,6 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     {
         _tracked.TryRemove(run.Id, out _);
         runs.Threads.End(run.Id);
-        _background.TryAdd(storeUpdate, true);
-        _ = storeUpdate.ContinueWith(
-            done =>
-            {
-                last.Forget(run.Id);
-                _background.TryRemove(done, out _);
-                if (done.Exception is { } broken) log.CannotPutBack(broken.GetBaseException());
-            },
-            CancellationToken.None,
-            TaskContinuationOptions.ExecuteSynchronously,
-            TaskScheduler.Default);
+        _writes.Add(storeUpdate, () => last.Forget(run.Id));
     }
 }
