@@ -64,7 +64,7 @@ WITH RECURSIVE
          JOIN   pg_trigger AS g ON g.tgrelid = t.oid AND NOT g.tgisinternal
          JOIN   pg_proc AS p ON p.oid = g.tgfoid
          UNION ALL
-         -- A condition may call any function, with the rights of whoever uses the table.
+         -- A condition may call any function, with the rights of the role that uses the table.
          SELECT 5, format('trigger %I of the %s, by its condition,', g.tgname, t.what), 0, format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass)
          FROM   tables AS t
          JOIN   pg_trigger AS g ON g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgqual IS NOT NULL)

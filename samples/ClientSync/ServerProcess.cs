@@ -45,7 +45,7 @@ internal sealed class ServerProcess : IAsyncDisposable
         }
         catch
         {
-            // Nobody else knows of it yet, and it may wait long for a database that goes away with us.
+            // No other process knows of it yet, and it may wait long for a database that goes away with this process.
             server._process.Kill();
             server._process.Dispose();
             throw;

@@ -3,7 +3,7 @@ namespace ClientSync;
 /// <summary>The sample's tables, in the database's default schema, and all that is asked of them.</summary>
 internal static class Tables
 {
-    /// <summary>Where Hangfire and Quartz keep their jobs: schemas of the sample's own, so that nobody else's are touched.</summary>
+    /// <summary>Where Hangfire and Quartz keep their jobs: schemas of the sample's own, so that no other application's are touched.</summary>
     public const string HangfireSchema = "client_sync_hangfire";
 
     public const string QuartzSchema = "client_sync_quartz";

@@ -8,7 +8,7 @@ internal static class ByHandSnippets
     public static async Task Try(IJobLocks locks, CancellationToken stop)
     {
         await using var handle = await locks.TryAcquireAsync("sync(4)", stop);
-        if (handle is null) return;                     // someone else has it
+        if (handle is null) return;                     // it is held elsewhere
         await SyncAsync(4, handle.Lost);                // cancelled if the lock can no longer be proved
     }
 
@@ -21,7 +21,7 @@ internal static class ByHandSnippets
     public static void Synchronously(IJobLocks locks)
     {
         using var handle = locks.TryAcquire("sync(4)");
-        Console.WriteLine(handle is null ? "somebody else has it" : $"mine: {handle.Key}");
+        Console.WriteLine(handle is null ? "it is held elsewhere" : $"mine: {handle.Key}");
     }
 
     public static async Task ByKey(IJobLocks locks, CancellationToken stop)

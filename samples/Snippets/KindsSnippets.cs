@@ -25,7 +25,7 @@ internal static class KindsSnippets
     public static async Task Readers(IJobLocks locks, CancellationToken stop)
     {
         await using var reader = await locks.TryAcquireAsync("prices", LockMode.Shared, stop);
-        if (reader is null) return;                     // somebody writes, or waits to write
+        if (reader is null) return;                     // a writer has it, or waits for it
         await using var writer = await locks.AcquireAsync("stock", LockMode.Exclusive, TimeSpan.FromMinutes(1), stop);
     }
 
@@ -52,7 +52,7 @@ internal static class KindsSnippets
         {
             Parameters = { new() { Value = balance }, new() { Value = handle.FencingToken }, new() { Value = clientId } },
         };
-        return await write.ExecuteNonQueryAsync() == 1; // false: somebody had the lock after this handle
+        return await write.ExecuteNonQueryAsync() == 1; // false: another holder had the lock after this handle
     }
 
     public static void Explain()

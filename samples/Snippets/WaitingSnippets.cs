@@ -10,6 +10,6 @@ public class Shop
     [JobLock("catalogue", KeepWaiting = 1)]                 // the one that waits will see my change too
     public void PublishCatalogue() => Console.WriteLine("Publishing the catalogue");
 
-    [JobLock("mail({customer})", WaitAtMostSeconds = 60)]   // later than that, nobody wants it
+    [JobLock("mail({customer})", WaitAtMostSeconds = 60)]   // later than that, it is of no use
     public void Remind(string customer) => Console.WriteLine($"Reminding {customer}");
 }

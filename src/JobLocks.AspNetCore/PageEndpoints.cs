@@ -86,7 +86,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         if (await AntiforgeryErrorAsync(antiforgery, http).ConfigureAwait(false) is { } reason)
             return Results.Text($"{reason} Load the page again and press the button once more.", statusCode: StatusCodes.Status400BadRequest);
 
-        var requestedBy = http.User.Identity?.Name is { Length: > 0 } name ? DisplayText.Short(DisplayText.Name(name)) : $"somebody at {http.Connection.RemoteIpAddress?.ToString() ?? "this machine"}";
+        var requestedBy = http.User.Identity?.Name is { Length: > 0 } name ? DisplayText.Short(DisplayText.Name(name)) : $"a user at {http.Connection.RemoteIpAddress?.ToString() ?? "this machine"}";
         // The application may authorize by the key in the path, so the slot must belong to this key.
         var answer = (await locks.GetNameAsync(key, 0, 1, stop: stop).ConfigureAwait(false)).MayHave(slot)
             ? await RequestReleaseAsync(locks, key, slot, requestedBy, stop).ConfigureAwait(false)

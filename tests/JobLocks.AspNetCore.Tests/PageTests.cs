@@ -170,7 +170,7 @@ public sealed class PageTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(overview, Does.Contain("No run waits.").And.Contain("Nothing is held."));
-            Assert.That(name, Does.Contain("key -5").And.Contain("Nobody.").And.Contain("No run waits for it.").And.Contain("Nothing happened."));
+            Assert.That(name, Does.Contain("key -5").And.Contain("It is free.").And.Contain("No run waits for it.").And.Contain("Nothing happened."));
         }
     }
 

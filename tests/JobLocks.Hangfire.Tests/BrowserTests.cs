@@ -43,7 +43,7 @@ public sealed class BrowserTests : RealServers
         await Assertions.Expect(sentence).ToContainTextAsync($"holds {stage.LockName} since", Patient);
 
         stage.LetLeave();
-        await Assertions.Expect(holder).ToContainTextAsync("Nobody.", Patient);
+        await Assertions.Expect(holder).ToContainTextAsync("It is free.", Patient);
         await Assertions.Expect(job.Locator(".js-joblocks")).ToBeHiddenAsync(new() { Timeout = 30_000 });
     }
 

@@ -86,7 +86,7 @@ public sealed class DashboardTests : RealServers
         using (Assert.EnterMultipleScope())
         {
             Assert.That(posted, Is.EqualTo(204));
-            Assert.That(failed.Reason, Does.StartWith($"The lock {stage.LockName} is given up, since somebody at 127.0.0.1 (database role ").And.Contain(") asked for it."));
+            Assert.That(failed.Reason, Does.StartWith($"The lock {stage.LockName} is given up, since a user at 127.0.0.1 (database role ").And.Contain(") asked for it."));
         }
     }
 

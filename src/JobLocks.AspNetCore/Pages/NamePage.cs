@@ -38,16 +38,16 @@ internal sealed class NamePage(string basePath, NamedLock name, int from, Antifo
     private Markup Result() => result switch
     {
         ReleaseAnswer.Released => Note("It was let go."),
-        ReleaseAnswer.WasFree => Note("Nobody had it any more."),
+        ReleaseAnswer.WasFree => Note("It was free already."),
         ReleaseAnswer.StillHeld => Note("Its holder was told to stop, and has it still: a run ends when it looks at its token, or by itself."),
-        ReleaseAnswer.IsForeign => Note("Its holder is none of ours, and cannot be asked. Whoever may can end its session in PostgreSQL."),
+        ReleaseAnswer.IsForeign => Note("Its holder does not use JobLocks and cannot be asked. A role with that right can end its session in PostgreSQL."),
         _ => Markup.None,
     };
 
     private static Markup Note(string text) => Markup.Of($"<p class=\"note\" role=\"alert\">{text}</p>");
 
     private Markup Held() => name.Held.Count == 0
-        ? Markup.Of($"<p class=\"empty\">Nobody. Whoever takes it appears here.</p>")
+        ? Markup.Of($"<p class=\"empty\">It is free. The next holder appears here.</p>")
         : Markup.Of(
             $"""
             <table>

@@ -51,7 +51,7 @@ internal sealed class OverviewPage(string basePath, LockSnapshot snapshot, int h
             <thead><tr><th scope="col">Name</th><th scope="col">Runs</th><th scope="col">First since</th><th scope="col">Held by</th><th scope="col">Usual hold</th></tr></thead>
             <tbody>{Markup.Join(snapshot.Waiting.Items.Select(row => Markup.Of(
                 $"""
-                <tr><td data-label="Name">{Parts.Link(basePath, $"waiting-{row.Key}", row.Key, row.Name)}</td><td data-label="Runs" class="number">{row.Length}{NotServed(row)}</td><td data-label="First since">{Parts.Time(row.Since)}</td><td data-label="Held by">{(row.Holder is { } holder ? Parts.Holder(holder) : Markup.Of($"<span class=\"faint\">nobody at the moment</span>"))}</td><td data-label="Usual hold">{Parts.Usual(row.UsualHold)}</td></tr>
+                <tr><td data-label="Name">{Parts.Link(basePath, $"waiting-{row.Key}", row.Key, row.Name)}</td><td data-label="Runs" class="number">{row.Length}{NotServed(row)}</td><td data-label="First since">{Parts.Time(row.Since)}</td><td data-label="Held by">{(row.Holder is { } holder ? Parts.Holder(holder) : Markup.Of($"<span class=\"faint\">no holder at the moment</span>"))}</td><td data-label="Usual hold">{Parts.Usual(row.UsualHold)}</td></tr>
 
                 """)))}</tbody>
             </table>

@@ -57,7 +57,7 @@ internal static class LocksDashboard
 
         var name = new LockKey(KeyIn(context.UriMatch.Groups["key"].Value));
         var slot = new LockKey(KeyIn(context.UriMatch.Groups["slot"].Value));
-        var requestedBy = $"somebody at {context.Request.RemoteIpAddress ?? "this machine"}";
+        var requestedBy = $"a user at {context.Request.RemoteIpAddress ?? "this machine"}";
         // The application may authorize each lock by the text of the URL path. Hangfire's routes ignore case and a trailing slash, so only the exact text is accepted.
         if (!context.Request.Path.EndsWith($"{Path}/names/{name}/release/{slot}", StringComparison.Ordinal)) return false;
 

@@ -37,7 +37,7 @@ internal sealed class LocksPage() : DashboardPage("Locks")
             <div class="table-responsive"><table class="table">
             <thead><tr><th>Name</th><th class="min-width">Runs</th><th class="min-width">First since</th><th>Held by</th><th class="min-width">Usual hold</th></tr></thead>
             <tbody>{Markup.Join(waiting.Items.Select(row => Markup.Of(
-                $"<tr><td class=\"word-break\">{Link(row.Key, row.Name)}</td><td class=\"min-width\">{row.Length}{NotServed(row)}</td><td class=\"min-width\">{Time(row.Since)}</td><td>{(row.Holder is { } holder ? Holder(holder) : Markup.Of($"<em>nobody at the moment</em>"))}</td><td class=\"min-width\">{Usual(row.UsualHold)}</td></tr>")))}</tbody>
+                $"<tr><td class=\"word-break\">{Link(row.Key, row.Name)}</td><td class=\"min-width\">{row.Length}{NotServed(row)}</td><td class=\"min-width\">{Time(row.Since)}</td><td>{(row.Holder is { } holder ? Holder(holder) : Markup.Of($"<em>no holder at the moment</em>"))}</td><td class=\"min-width\">{Usual(row.UsualHold)}</td></tr>")))}</tbody>
             </table></div>
             {(waiting.Items.Any(static row => row.Unserved > 0) ? Markup.Of($"<div class=\"alert alert-warning\">{UnservedNotice.OfRuns}</div>") : Markup.None)}
             """);

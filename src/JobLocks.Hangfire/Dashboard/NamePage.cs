@@ -24,7 +24,7 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
     }
 
     private Markup Held(NamedLock name) => name.Held.Count == 0
-        ? Markup.Of($"<div class=\"alert alert-success\">Nobody. Whoever takes it appears here.</div>")
+        ? Markup.Of($"<div class=\"alert alert-success\">It is free. The next holder appears here.</div>")
         : Markup.Of(
             $"""
             <div class="table-responsive"><table class="table">

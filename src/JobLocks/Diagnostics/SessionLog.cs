@@ -41,10 +41,10 @@ internal static partial class SessionLog
     [LoggerMessage(212, LogLevel.Warning, "No run can wait in line, and those that should are rescheduled: this role may not use {Schema}.line. See the GRANT lines in docs/schema.sql")]
     public static partial void NoLine(this ILogger log, string schema);
 
-    [LoggerMessage(213, LogLevel.Warning, "Nobody will see who holds a lock of this process: this role may not use {Schema}.held and what belongs to it. See the GRANT lines in docs/schema.sql")]
+    [LoggerMessage(213, LogLevel.Warning, "The holders of this process's locks are not shown: this role may not use {Schema}.held and what belongs to it. See the GRANT lines in docs/schema.sql")]
     public static partial void NoLedger(this ILogger log, string schema);
 
-    [LoggerMessage(214, LogLevel.Warning, "No run can wait in line for now, and newcomers may pass those who do: somebody has the table {Schema}.line to himself, or waits for that")]
+    [LoggerMessage(214, LogLevel.Warning, "No run can wait in line for now, and new runs may pass the waiting ones: another session has locked the table {Schema}.line, or waits for that lock")]
     public static partial void LineIsLocked(this ILogger log, string schema);
 
     [LoggerMessage(215, LogLevel.Information, "Runs can wait in line again: the table {Schema}.line is free")]

@@ -15,7 +15,7 @@ internal sealed record WaitExplanation(LockKey Key, string Name, DateTimeOffset 
         var holder = held switch
         {
             [] when TurnCame is not null => "whose turn has come",
-            [] => "which nobody holds at the moment",
+            [] => "which is free at the moment",
             [var only] => $"held by {only.Holder}{SinceOf(only.Holder)}",
             [var first, ..] => $"held by {first.Holder}{SinceOf(first.Holder)} and {held.Count - 1} more",
         };

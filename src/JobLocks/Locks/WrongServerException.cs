@@ -7,7 +7,7 @@ namespace JobLocks.Locks;
 internal sealed class WrongServerException(string message) : Exception(DisplayText.Message(message))
 {
     public static WrongServerException PoolerChangedBackend(int from, int to) => new(
-        $"it is reached through a pooler in transaction mode (the backend changed from {from} to {to}), where a lock belongs to nobody. "
+        $"it is reached through a pooler in transaction mode (the backend changed from {from} to {to}), where a lock belongs to no client. "
         + "Use the pooler's session mode, or give JobLocks a connection string past the pooler, to PostgreSQL's own port.");
 
     /// <summary>Whether the role lacks CONNECT on the database. Recognised by the routine in the server's source, because the message text is in the server's language.</summary>

@@ -32,7 +32,7 @@ public sealed class InterferenceTests
         {
             Assert.That(first.Lost.IsCancellationRequested, Is.True);
             Assert.That(again.Lost.IsCancellationRequested, Is.False);
-            Assert.That(log.Text, Does.Contain("released its locks from outside"));
+            Assert.That(log.Text, Does.Contain("its locks were released from outside"));
         }
 
         again.Dispose();

@@ -6,7 +6,7 @@ using Npgsql;
 
 namespace JobLocks.Tests.Faults;
 
-/// <summary>Somebody has the table of the line to himself, or waits for that: locks go on, and the line waits.</summary>
+/// <summary>Another session has locked the table of the wait queue, or waits for that lock: locks go on, and the wait queue pauses.</summary>
 [TestFixture, CancelAfter(120_000)]
 public sealed class TableLockTests
 {
@@ -123,7 +123,7 @@ public sealed class TableLockTests
         await using (var limited = (await ((ILockKeeper)locks).TryAcquireAllAsync([new("two", LockKey.Of("two"), LockMode.Exclusive, 2)], new(), null, blocks: false, stop)).Handles[0])
             Assert.That(limited, Is.Not.Null);
         // No run needs the limits.
-        var expected = table switch { "line" => "has the table joblocks.line to himself", "limits" => "", _ => "it cannot be written down for now" };
+        var expected = table switch { "line" => "has locked the table joblocks.line", "limits" => "", _ => "it cannot be written down for now" };
         await Eventually(() => Task.FromResult(expected.Length == 0 ? locks.Lacks is null : locks.Lacks?.Contains(expected, StringComparison.Ordinal) == true), stop);
         await reading.DisposeAsync();
         await acting;

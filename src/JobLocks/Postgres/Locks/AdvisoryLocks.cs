@@ -203,10 +203,10 @@ public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, ID
     /// </summary>
     internal string? Lacks => _options.Schema is not { } schema ? null
         : _schemaWatch.Problem is { } trouble ? trouble
-        : _dispatcher.IsWaitQueueSuspended ? $"no run can wait in line for now: somebody has the table {schema}.line to himself, or waits for that."
+        : _dispatcher.IsWaitQueueSuspended ? $"no run can wait in line for now: another session has locked the table {schema}.line, or waits for that lock."
         : _dispatcher.HasWaitQueue == false ? $"no run can wait in line: this role may not use {schema}.line. See the GRANT lines in docs/schema.sql."
         : !_dispatcher.HasFence ? $"handles have no fencing tokens: this role may not use {schema}.fence. See the GRANT lines in docs/schema.sql."
-        : !_dispatcher.HasReadModel ? $"nobody sees who holds what: this role may not use {schema}.held. See the GRANT lines in docs/schema.sql."
+        : !_dispatcher.HasReadModel ? $"the holders of locks are not shown: this role may not use {schema}.held. See the GRANT lines in docs/schema.sql."
         : !_dispatcher.HasLimits ? $"processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {schema}.limits TO it, see docs/schema.sql."
         : _internalLocks.Holders is [var holder, ..] ? $"a program that is not JobLocks holds a lock that JobLocks needs for its own work. {holder}"
         : _wakeDispatcher.IsBroken ? "waiting runs cannot be woken for now. They start when this is over. See warning 401 for the cause."

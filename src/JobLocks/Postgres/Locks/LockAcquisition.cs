@@ -194,5 +194,5 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, JobLocksOptions
 
     private static TimeoutException TimedOut(LockRequest request, TimeSpan timeout, Holder? holder) => new(
         $"{request} was not free within {timeout.TotalSeconds.ToString("0.###", CultureInfo.InvariantCulture)} s. "
-        + $"It is held by {holder?.ToString() ?? "somebody who has let go meanwhile"}.");
+        + $"It is held by {holder?.ToString() ?? "a holder that has released it meanwhile"}.");
 }

@@ -134,7 +134,7 @@ internal sealed partial class LockDispatcher
 
         Complete(done);
         if (!retriesOnce) _log.StatementFailed(_connector.Server, cause);
-        if (missing) SessionBroke(session, new InvalidOperationException("the session does not have all that it was granted: somebody has released its locks from outside"));
+        if (missing) SessionBroke(session, new InvalidOperationException("the session does not have all that it was granted: its locks were released from outside"));
     }
 
     /// <summary>The session could not be opened, or it is lost.</summary>
@@ -186,7 +186,7 @@ internal sealed partial class LockDispatcher
         if (op.Grant is null) return;
 
         op.Grant.DeclareLost();
-        _interference = new($"the lock {op.Grant} ({op.Key}) was given back, but the session did not have it: somebody has released its locks from outside");
+        _interference = new($"the lock {op.Grant} ({op.Key}) was released, but the session did not have it: its locks were released from outside");
     }
 
     /// <summary>The process ID of the server's backend behind the open session; null if no session is open.</summary>

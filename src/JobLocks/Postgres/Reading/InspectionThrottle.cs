@@ -8,7 +8,7 @@ namespace JobLocks.Postgres.Reading;
 /// Limits concurrent reads to the size of the connection pool. After a burst of two seconds of read time, each read is followed by a pause of up to one second:
 /// reading the lock table slows down acquires. Thread-safe.
 /// </summary>
-[SuppressMessage("Design", "CA1001:Types that own disposable fields should be disposable", Justification = "Nobody asks this semaphore for a handle of the system, and a rest may end after all else.")]
+[SuppressMessage("Design", "CA1001:Types that own disposable fields should be disposable", Justification = "No code asks this semaphore for a wait handle, and a pause may end after everything else.")]
 internal sealed class InspectionThrottle(string server)
 {
     private const double BudgetShare = 0.05;
