@@ -9,7 +9,7 @@ internal sealed class RepeatingThread(string name, TimeSpan pause, Action act, A
 {
     private static readonly TimeSpan LongestJoin = TimeSpan.FromSeconds(1);
 
-    private readonly object _sync = new();
+    private readonly StateMutex _sync = new();
     private Thread? _thread;
     private bool _isDue;
     private bool _isClosed;
@@ -24,19 +24,24 @@ internal sealed class RepeatingThread(string name, TimeSpan pause, Action act, A
 
             _isDue |= atOnce;
             _thread ??= SessionThread.Start(name, Run);
-            Monitor.PulseAll(_sync);
+            _sync.SignalChange();
+        }
+    }
+
+    /// <summary>Ends the thread after its present action, and does not wait for its end.</summary>
+    public void Stop()
+    {
+        lock (_sync)
+        {
+            _isClosed = true;
+            _sync.SignalChange();
         }
     }
 
     /// <summary>Ends the thread, and waits for its end for at most one second.</summary>
     public void Dispose()
     {
-        lock (_sync)
-        {
-            _isClosed = true;
-            Monitor.PulseAll(_sync);
-        }
-
+        Stop();
         _thread?.Join(LongestJoin);
     }
 
@@ -46,7 +51,7 @@ internal sealed class RepeatingThread(string name, TimeSpan pause, Action act, A
         {
             lock (_sync)
             {
-                if (!_isClosed && !_isDue) Monitor.Wait(_sync, pause);
+                if (!_isClosed && !_isDue) _sync.Wait(pause);
                 if (_isClosed) break;
 
                 _isDue = false;

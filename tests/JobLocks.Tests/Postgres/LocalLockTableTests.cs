@@ -1,7 +1,5 @@
 using JobLocks.Locks;
 using JobLocks.Postgres.Locks;
-using Microsoft.Extensions.Logging.Abstractions;
-using Npgsql;
 
 namespace JobLocks.Tests.Postgres;
 
@@ -11,25 +9,10 @@ public sealed class LocalLockTableTests
 {
     private static readonly Holder Run = new() { Run = "a run of a test" };
 
-    private NpgsqlDataSource _source = null!;
-    private LockDispatcher _dispatcher = null!;
     private LocalLockTable _table = null!;
 
     [SetUp]
-    public void Create()
-    {
-        var options = new JobLocksOptions();
-        _source = NpgsqlDataSource.Create("Host=127.0.0.1;Port=1;Database=none;Username=nobody");
-        _dispatcher = new(new(_source, options, NullLogger.Instance), options, TimeProvider.System, NullLogger.Instance);
-        _table = new(_dispatcher);
-    }
-
-    [TearDown]
-    public async Task Dispose()
-    {
-        await _dispatcher.DisposeAsync();
-        await _source.DisposeAsync();
-    }
+    public void Create() => _table = new(new Owner(), TimeProvider.System, "a server");
 
     [Test]
     public void Takes_back_the_sign_of_a_writer_who_left_before_it_was_shown()
@@ -57,12 +40,12 @@ public sealed class LocalLockTableTests
         var orders = AnswerAll(static order => order.IsTake || order.Code == OperationCode.Join ? 0 : 1);
         Assert.That(orders.Select(static order => order.Code), Has.One.EqualTo(OperationCode.SetWaiterSignal));
 
-        _table.RetryAll();
+        _table.Waiters.RetryAll();
         var served = new List<AcquireRequest>();
         for (var i = 0; i < 10; i++)
         {
             AnswerAll(static _ => 1);
-            served.AddRange(_table.TakeDone());
+            served.AddRange(_table.Output.TakeDone());
         }
 
         Assert.That(served, Is.EqualTo(readers));
@@ -100,7 +83,7 @@ public sealed class LocalLockTableTests
         Enter("a", LockMode.Exclusive, limit: 10, waits: false);
         Enter("b", LockMode.Exclusive, limit: 1, waits: false);
 
-        _table.Lose(_table.TakeOperations(100), new JobLocksUnavailableException("gone"));
+        _table.Recovery.Lose(_table.Output.TakeOperations(100), new JobLocksUnavailableException("gone"));
 
         Assert.That(_table.Count, Is.Zero);
     }
@@ -116,7 +99,7 @@ public sealed class LocalLockTableTests
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(_table.Operations, Is.Empty);
+            Assert.That(_table.Output.Operations, Is.Empty);
             Assert.That(acquire.Refused, Is.EqualTo(1));
             Assert.That(_table.Count, Is.EqualTo(1));
         }
@@ -160,14 +143,15 @@ public sealed class LocalLockTableTests
         var acquires = Enumerable.Range(0, 3).Select(_ => Enter("a", LockMode.Exclusive, limit: 5, waits: false)).ToList();
         var another = Enter("b", LockMode.Exclusive, waits: false);
 
-        _table.TrimTo(budget, new JobLocksUnavailableException("too many"));
+        _table.Share.Budget = budget;
+        _table.Recovery.TrimToBudget(new JobLocksUnavailableException("too many"));
         var orders = AnswerAll(static _ => 1);
-        while (_table.Operations.Count > 0) AnswerAll(static _ => 1);
+        while (_table.Output.Operations.Count > 0) AnswerAll(static _ => 1);
 
         using (Assert.EnterMultipleScope())
         {
             Assert.That(orders, Has.Count.EqualTo(asked));
-            Assert.That(_table.TakeDone(), Is.EquivalentTo(acquires.Append(another)), "each has its answer");
+            Assert.That(_table.Output.TakeDone(), Is.EquivalentTo(acquires.Append(another)), "each has its answer");
             Assert.That(another.Failure, Is.Not.Null);
         }
     }
@@ -179,7 +163,8 @@ public sealed class LocalLockTableTests
         _table.Enter(first);
         var second = Enter("a", LockMode.Exclusive, limit: 5, waits: false);
 
-        _table.TrimTo(2, new JobLocksUnavailableException("too many"));
+        _table.Share.Budget = 2;
+        _table.Recovery.TrimToBudget(new JobLocksUnavailableException("too many"));
         AnswerAll(static _ => 1);
 
         using (Assert.EnterMultipleScope())
@@ -201,9 +186,25 @@ public sealed class LocalLockTableTests
     /// <summary>The server's answers to all that is asked so far.</summary>
     private List<LockOperation> AnswerAll(Func<LockOperation, long> answer)
     {
-        var orders = _table.TakeOperations(int.MaxValue);
+        var orders = _table.Output.TakeOperations(int.MaxValue);
         foreach (var order in orders) order.Result = answer(order);
         foreach (var order in orders) _table.Answered(order, token: 1);
         return orders;
+    }
+
+    /// <summary>Releases nothing: the tests give the answers of the server by hand.</summary>
+    private sealed class Owner : ILockOwner
+    {
+        public void Release(LockGrant grant)
+        {
+        }
+
+        public void Collected(LockGrant grant)
+        {
+        }
+
+        public void CheckClock()
+        {
+        }
     }
 }

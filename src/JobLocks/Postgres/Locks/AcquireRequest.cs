@@ -70,7 +70,13 @@ internal sealed class AcquireRequest(IReadOnlyList<LockRequest> requests, Holder
     /// <summary>The position limit of one lock request. A run that requests several locks was woken for only one of them.</summary>
     public long PrecedenceFor(int index) => requests[index].Key == WokenFor ? QueuePrecedence.Woken : Precedence;
 
-    public void Complete()
+    /// <summary>Passes the answers of requests on to their callers. Called without a mutex.</summary>
+    public static void CompleteAll(List<AcquireRequest> done)
+    {
+        foreach (var request in done) request.Complete();
+    }
+
+    private void Complete()
     {
         if (Failure is null) _answer.TrySetResult(Refused);
         else _answer.TrySetException(Failure);

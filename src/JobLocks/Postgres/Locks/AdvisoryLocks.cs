@@ -52,12 +52,12 @@ public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, ID
         Loggers = loggers ?? NullLoggerFactory.Instance;
         var log = Loggers.CreateLogger<AdvisoryLocks>();
         var connector = new SessionConnector(source, options, log);
-        _dispatcher = new(connector, options, clock, log, meters)
+        _dispatcher = new(connector, options, clock, log, meters, new()
         {
             OnWaitersCanRun = keys => _wakeDispatcher!.RequestWakes(keys),
             OnNotification = (payload, backend) => _wakeDispatcher!.OnNotification(payload, backend),
             OnOpened = OnSessionOpened,
-        };
+        });
         _acquisition = new(_dispatcher, options, clock);
         var statements = new WaitQueueStatements(connector, options, PooledUse.WaitQueue);
         _inspectionStatements = new(connector, options, PooledUse.Inspection);
@@ -203,11 +203,11 @@ public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, ID
     /// </summary>
     internal string? Lacks => _options.Schema is not { } schema ? null
         : _schemaWatch.Problem is { } trouble ? trouble
-        : _dispatcher.IsWaitQueueSuspended ? $"no run can wait in line for now: another session has locked the table {schema}.line, or waits for that lock."
-        : _dispatcher.HasWaitQueue == false ? $"no run can wait in line: this role may not use {schema}.line. See the GRANT lines in docs/schema.sql."
-        : !_dispatcher.HasFence ? $"handles have no fencing tokens: this role may not use {schema}.fence. See the GRANT lines in docs/schema.sql."
-        : !_dispatcher.HasReadModel ? $"the holders of locks are not shown: this role may not use {schema}.held. See the GRANT lines in docs/schema.sql."
-        : !_dispatcher.HasLimits ? $"processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {schema}.limits TO it, see docs/schema.sql."
+        : _dispatcher.Session.Capabilities.IsWaitQueueSuspended ? $"no run can wait in line for now: another session has locked the table {schema}.line, or waits for that lock."
+        : _dispatcher.Session.Capabilities.HasWaitQueue == false ? $"no run can wait in line: this role may not use {schema}.line. See the GRANT lines in docs/schema.sql."
+        : !_dispatcher.Session.Capabilities.HasFence ? $"handles have no fencing tokens: this role may not use {schema}.fence. See the GRANT lines in docs/schema.sql."
+        : !_dispatcher.Session.Capabilities.HasReadModel ? $"the holders of locks are not shown: this role may not use {schema}.held. See the GRANT lines in docs/schema.sql."
+        : !_dispatcher.Session.Capabilities.HasLimits ? $"processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {schema}.limits TO it, see docs/schema.sql."
         : _internalLocks.Holders is [var holder, ..] ? $"a program that is not JobLocks holds a lock that JobLocks needs for its own work. {holder}"
         : _wakeDispatcher.IsBroken ? "waiting runs cannot be woken for now. They start when this is over. See warning 401 for the cause."
         : _readModelWriter.IsBroken ? $"it cannot be written down for now who holds what and what happened. See warning 601, whether another session has {schema}.sessions, held, names or minutes locked, and the GRANT lines in docs/schema.sql."
@@ -219,7 +219,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, ID
 
     string? ILockKeeper.Scope => _options.Scope;
 
-    bool ILockKeeper.IsClosed => _dispatcher.IsClosed;
+    bool ILockKeeper.IsClosed => _dispatcher.Session.IsClosed;
 
     string ILockKeeper.CauseOf(Exception error) =>
         error is PostgresException locked && SessionConnection.IsLocked(locked) ? "Another session has locked what the wait queue needs." : error.Message;

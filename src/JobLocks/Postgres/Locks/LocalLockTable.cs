@@ -6,53 +6,47 @@ namespace JobLocks.Postgres.Locks;
 /// The locks that this process holds, requests and waits for. Decides what needs no server, and notes operations for the session. Not thread-safe:
 /// used under the mutex of the <see cref="LockDispatcher"/>.
 /// </summary>
-internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
+internal sealed class LocalLockTable
 {
     // The server's answer if wait queue entries go first.
     private const long RefusedForQueue = -2;
 
-    private readonly Dictionary<LockKey, LockEntry> _entries = [];
-    private int _awaitedOperations;
+    private readonly ILockOwner _owner;
+    private readonly TimeProvider _clock;
+    private readonly LockEntries _entries = new();
+    private readonly LockReservations _reservations;
     private long _arrivals;
 
-    /// <summary>Operations for the session, in order.</summary>
-    public List<LockOperation> Operations { get; private set; } = [];
+    /// <param name="owner">Releases the granted locks.</param>
+    /// <param name="clock">The time of grants.</param>
+    /// <param name="server">The server, for messages.</param>
+    public LocalLockTable(ILockOwner owner, TimeProvider clock, string server)
+    {
+        _owner = owner;
+        _clock = clock;
+        _reservations = new(_entries, Output);
+        Waiters = new(_entries, _reservations, Output);
+        Share = new(_entries, server);
+        Recovery = new(this, _entries, _reservations, Output);
+    }
 
-    /// <summary>Answered requests. They must be completed outside of the mutex.</summary>
-    public List<AcquireRequest> Done { get; private set; } = [];
+    /// <summary>What the changes of this table leave for the dispatcher to do.</summary>
+    public LockTableOutput Output { get; } = new();
 
-    /// <summary>The number of locks that the session holds or has requested.</summary>
-    public int Count { get; private set; }
+    /// <summary>The callers that wait.</summary>
+    public LocalWaiters Waiters { get; }
+
+    /// <summary>How many entries of the server's lock table this process needs and may use.</summary>
+    public LockTableShare Share { get; }
+
+    /// <summary>What happens when the session is lost, or when the effect of a statement is unknown.</summary>
+    public LockTableRecovery Recovery { get; }
+
+    /// <summary>The number of locks that the session holds or has requested. It is also read without the mutex, to show it.</summary>
+    public int Count => _entries.Count;
 
     /// <summary>The number of keys with an entry.</summary>
-    public int Known => _entries.Count;
-
-    /// <summary>
-    /// The approximate number of operations whose answer a request waits for, since the last reset. It is also read without the mutex.
-    /// </summary>
-    public int AwaitedOperations => Volatile.Read(ref _awaitedOperations);
-
-    /// <summary>Returns the same number, and starts to count from zero.</summary>
-    public int ResetAwaitedOperations() => Interlocked.Exchange(ref _awaitedOperations, 0);
-
-    /// <summary>Removes and returns the noted operations, in order and up to a maximum.</summary>
-    public List<LockOperation> TakeOperations(int atMost)
-    {
-        var operations = Operations;
-        Operations = operations.Count <= atMost ? [] : operations.GetRange(atMost, operations.Count - atMost);
-        if (operations.Count > atMost) operations.RemoveRange(atMost, operations.Count - atMost);
-        return operations;
-    }
-
-    /// <summary>Removes and returns the answered requests.</summary>
-    public List<AcquireRequest> TakeDone()
-    {
-        if (Done.Count == 0) return [];
-
-        var done = Done;
-        Done = [];
-        return done;
-    }
+    public int Known => _entries.All.Count;
 
     /// <summary>
     /// Adds a new request. If one of its locks cannot be granted, the request is refused at once, and the server is not asked for the others.
@@ -62,24 +56,25 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
         request.Arrival = ++_arrivals;
         if (request.Waits)
         {
-            var entry = EntryOf(request.Requests[0].Key);
-            if (entry.Waiters.Count > 0 || !TryRequest(request, 0)) AddWaiter(entry, request);
+            var entry = _entries.Of(request.Requests[0].Key);
+            if (entry.Waiters.Count > 0 || !_reservations.TryRequest(request, 0)) _entries.AddWaiter(entry, request);
             return;
         }
 
-        var asked = Operations.Count;
+        var operations = Output.Operations;
+        var asked = operations.Count;
         for (var index = 0; index < request.Requests.Count; index++)
         {
             // A waiter of this process for an exclusive or shared lock goes before all new requests except those of woken runs. With a limit, another
             // slot can be free.
             var lockRequest = request.Requests[index];
-            var mayAsk = lockRequest.Limit > 1 || request.PrecedenceFor(index) == QueuePrecedence.Woken || EntryOf(lockRequest.Key).Waiters.Count == 0;
-            if (mayAsk && TryRequest(request, index)) continue;
+            var mayAsk = lockRequest.Limit > 1 || request.PrecedenceFor(index) == QueuePrecedence.Woken || _entries.Of(lockRequest.Key).Waiters.Count == 0;
+            if (mayAsk && _reservations.TryRequest(request, index)) continue;
 
-            var reserved = Operations.GetRange(asked, Operations.Count - asked);
-            Operations.RemoveRange(asked, reserved.Count);
-            foreach (var op in reserved) UndoReservationAndTidy(op);
-            Tidy(EntryOf(lockRequest.Key));
+            var reserved = operations.GetRange(asked, operations.Count - asked);
+            operations.RemoveRange(asked, reserved.Count);
+            foreach (var op in reserved) _reservations.UndoAndTidy(op);
+            _entries.Tidy(_entries.Of(lockRequest.Key));
             Refuse(request, index);
             return;
         }
@@ -90,140 +85,131 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
     /// <param name="token">The fencing token of what the statement granted; 0 if there is none.</param>
     public void Answered(LockOperation op, long token)
     {
-        var entry = EntryOf(op.Key);
+        var entry = _entries.Of(op.Key);
         switch (op.Code)
         {
             case OperationCode.Acquire or OperationCode.AcquireShared:
-                Unreserve(entry);
+                _reservations.Undo(op);
                 HandleAcquire(op, entry, op.Result > 0 ? entry : null, token);
                 break;
             case OperationCode.Join:
-                entry.Joining--;
+                _reservations.Undo(op);
                 // The acquire operation that this reader joined may have been refused. While a writer waits, no further reader is granted the lock.
                 var shares = op.Result > 0 && entry is { State: LockEntryState.Held, Mode: LockMode.Shared };
                 HandleAcquire(op, entry, shares ? entry : null, entry.Token);
-                if (!shares) ReleaseIfUnused(entry);
+                if (!shares) _reservations.ReleaseIfUnused(entry);
                 break;
             case OperationCode.AcquireSlot:
-                UndoReservation(op);
-                HandleAcquire(op, entry, op.Result > 0 ? EntryOf(op.Slots[(int)op.Result - 1]) : null, token);
-                foreach (var slot in op.Slots) ServeAndTidy(EntryOf(slot));
+                _reservations.Undo(op);
+                HandleAcquire(op, entry, op.Result > 0 ? _entries.Of(op.Slots[(int)op.Result - 1]) : null, token);
+                foreach (var slot in op.Slots) Waiters.ServeAndTidy(_entries.Of(slot));
                 RequestNextSlot(entry);
                 break;
             case OperationCode.Release or OperationCode.ReleaseShared:
-                HandleRelease(op, entry);
+                if (op.Result == 0 && op.Grant is not null) Output.AddMissing(op);
+                Waiters.Released(entry, othersWereNotified: op.Result > 1);
                 break;
             case OperationCode.SetWaiterSignal:
                 entry.WaiterSignal = op.Result != 0 ? LockEntry.Signal.Set : LockEntry.Signal.None;
-                ClearUnneededSignals(entry);
+                Waiters.ClearUnneededSignals(entry);
                 break;
             case OperationCode.SetWriterSignal:
                 entry.WriterSignal = op.Result != 0 ? LockEntry.Signal.Set : LockEntry.Signal.None;
-                ClearUnneededSignals(entry);
+                Waiters.ClearUnneededSignals(entry);
                 break;
         }
 
-        Tidy(entry);
+        _entries.Tidy(entry);
+    }
+
+    /// <summary>The caller stopped waiting. Locks that it was granted are released: now, or when the answer arrives.</summary>
+    public void Abandon(AcquireRequest request)
+    {
+        request.IsAbandoned = true;
+        if (request.Unanswered == 0) ReleaseGrants(request);
+        if (request.IsPending || !request.Waits || _entries.Find(request.Requests[0].Key) is not { } entry || !_entries.RemoveWaiter(entry, request)) return;
+
+        Waiters.ClearUnneededSignals(entry);
+        Waiters.ServeAndTidy(entry);
     }
 
     /// <summary>Releases a lock. For a lost lock, this only frees the entry: the session that held it no longer exists.</summary>
     public void Release(LockGrant grant)
     {
-        if (!_entries.TryGetValue(grant.Key, out var entry) || !entry.Grants.Remove(grant)) return;
+        if (_entries.Find(grant.Key) is not { } entry || !entry.Grants.Remove(grant)) return;
 
         if (entry.State == LockEntryState.Held)
         {
-            ReleaseIfUnused(entry, grant);
-            if (grant.Written > 0 && entry.State == LockEntryState.Held) dispatcher.DeleteReadModelRow(new(OperationCode.ReleaseShared, grant.Key) { Grant = grant });
+            _reservations.ReleaseIfUnused(entry, grant);
+            if (grant.Written > 0 && entry.State == LockEntryState.Held) Output.AddReaderRelease(new(OperationCode.ReleaseShared, grant.Key) { Grant = grant });
         }
         else if (entry.Grants.Count == 0)
         {
             entry.State = LockEntryState.Free;
-            ServeAndTidy(entry);
+            Waiters.ServeAndTidy(entry);
         }
     }
 
-    private bool TryRequest(AcquireRequest request, int index)
+    /// <summary>The locks that were granted at a time or before it, and are not lost.</summary>
+    public List<LockGrant> HeldSince(DateTimeOffset since) =>
+        [.. _entries.All.Where(static entry => entry.State == LockEntryState.Held).SelectMany(static entry => entry.Grants).Where(grant => grant.Since <= since)];
+
+    /// <summary>The holder of one of these keys in this process; null if there is none.</summary>
+    public Holder? FindHolder(IEnumerable<LockKey> keys) =>
+        keys.Select(_entries.Find).FirstOrDefault(static entry => entry is { Grants.Count: > 0 })?.Grants[0].Holder;
+
+    /// <summary>Asks for the next slot of a name, if none is asked for now.</summary>
+    internal void RequestNextSlot(LockEntry nameEntry)
     {
-        var lockRequest = request.Requests[index];
-        var entry = EntryOf(lockRequest.Key);
-        if (lockRequest.Limit > 1) return TryRequestSlot(request, index, entry);
-        if (!entry.IsFreeFor(lockRequest.Mode)) return false;
-
-        var joins = entry.State != LockEntryState.Free;
-        if (joins) entry.Joining++;
-        else Reserve(entry, lockRequest.Mode);
-
-        request.IsPending = true;
-        _awaitedOperations++;
-        var code = joins ? OperationCode.Join : lockRequest.Mode == LockMode.Shared ? OperationCode.AcquireShared : OperationCode.Acquire;
-        Operations.Add(new(code, lockRequest.Key) { Request = request, Index = index, QueueArgument = request.PrecedenceFor(index) });
-        return true;
-    }
-
-    private void Reserve(LockEntry entry, LockMode mode)
-    {
-        entry.State = LockEntryState.Requested;
-        entry.Mode = mode;
-        Count++;
-    }
-
-    private void Unreserve(LockEntry entry)
-    {
-        if (entry.State != LockEntryState.Requested) return;
-
-        entry.State = LockEntryState.Free;
-        Count--;
-    }
-
-    /// <summary>Undoes the reservations of an operation.</summary>
-    private void UndoReservation(LockOperation op)
-    {
-        op.Request!.IsPending = false;
-        var entry = EntryOf(op.Key);
-        if (op.Code == OperationCode.Join)
+        while (!nameEntry.IsRequestingSlot && _entries.TryTakeSlotWaiter(nameEntry, out var next))
         {
-            entry.Joining--;
-            return;
+            if (next.Request.Unanswered > 0 && !_reservations.TryRequestSlot(next.Request, next.Index, nameEntry)) NoteAnswer(next.Request, next.Index, granted: false);
         }
-
-        if (op.Code == OperationCode.AcquireSlot) entry.IsRequestingSlot = false;
-        else Unreserve(entry);
-        if (op.Slots.Count > 0) Count += op.Slots.Count - 1;
-        foreach (var slot in op.Slots) Unreserve(EntryOf(slot));
     }
 
-    private void UndoReservationAndTidy(LockOperation op)
+    /// <summary>Answers a request with an error, and releases what it was granted.</summary>
+    internal void Fail(AcquireRequest request, Exception failure)
     {
-        UndoReservation(op);
-        Tidy(EntryOf(op.Key));
-        foreach (var slot in op.Slots) Tidy(EntryOf(slot));
+        request.Failure = failure;
+        request.Unanswered = 0;
+        ReleaseGrants(request);
+        if (request.Waits && _entries.Find(request.Requests[0].Key) is { } entry) _entries.RemoveWaiter(entry, request);
+        Output.AddDone(request);
+    }
+
+    /// <summary>Releases what a request was granted.</summary>
+    internal void ReleaseGrants(AcquireRequest request)
+    {
+        for (var index = 0; index < request.Grants.Length; index++)
+        {
+            if (request.Grants[index] is { } grant) Release(grant);
+            request.Grants[index] = null;
+        }
     }
 
     /// <summary>Applies the answer to one lock request: the entry that was granted, or null if it was refused.</summary>
     private void HandleAcquire(LockOperation op, LockEntry asked, LockEntry? granted, long token)
     {
         var request = op.Request!;
-        request.IsPending = false;
         if (op.Result <= RefusedForQueue) NoteRefusedForQueue(request, op.Result);
         if (granted is not null) Grant(granted, request, op.Index, token);
 
         if (granted is null && request is { Waits: true, IsAbandoned: false })
         {
-            if (HasRoomToWait(asked, dispatcher.Budget))
+            if (Share.HasRoomToWait(asked))
             {
-                StartWaiting(asked, request);
+                Waiters.StartWaiting(asked, request);
                 return;
             }
 
-            request.Failure = dispatcher.TooManyLocks(Weight, LocksOfWaitedKey);
+            request.Failure = Share.ExceededByWaiting();
         }
 
-        RemoveWaiter(asked, request);
+        _entries.RemoveWaiter(asked, request);
         NoteAnswer(request, op.Index, granted is not null);
-        ClearUnneededSignals(asked);
+        Waiters.ClearUnneededSignals(asked);
         // Further readers can share the lock that this reader was granted. Behind a writer they keep waiting.
-        ServeFirstWaiter(asked);
+        Waiters.ServeFirst(asked);
     }
 
     /// <summary>
@@ -238,13 +224,12 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
 
     private void Grant(LockEntry entry, AcquireRequest request, int index, long token)
     {
-        if (entry.State != LockEntryState.Held) Count++;
-        entry.State = LockEntryState.Held;
+        _entries.Hold(entry);
         entry.Token = token;
         entry.QueueKey = request.Requests[index].Key;
-        var grant = new LockGrant(request.Requests[index], entry.Key, request.Holder, dispatcher.UtcNow, dispatcher, token) { Stack = request.Stack };
+        var grant = new LockGrant(request.Requests[index], entry.Key, request.Holder, _clock.GetUtcNow(), _owner, token) { Stack = request.Stack };
         entry.Grants.Add(grant);
-        if (request.Requests[index].Limit > 1) dispatcher.NoteLimit(request.Requests[index]);
+        if (request.Requests[index].Limit > 1) Output.AddGrantedSlot(request.Requests[index]);
         request.Grants[index] = grant;
     }
 
@@ -255,43 +240,13 @@ internal sealed partial class LocalLockTable(LockDispatcher dispatcher)
 
         // All or none, and no locks for a caller that stopped waiting.
         if (request.IsAbandoned || request.Refused != AcquireRequest.Granted || request.Failure is not null) ReleaseGrants(request);
-        Done.Add(request);
+        Output.AddDone(request);
     }
 
     private void Refuse(AcquireRequest request, int index)
     {
         request.Refused = index;
         request.Unanswered = 0;
-        Done.Add(request);
-    }
-
-    private void ReleaseGrants(AcquireRequest request)
-    {
-        for (var index = 0; index < request.Grants.Length; index++)
-        {
-            if (request.Grants[index] is { } grant) Release(grant);
-            request.Grants[index] = null;
-        }
-    }
-
-    private void ReleaseIfUnused(LockEntry entry, LockGrant? grant = null)
-    {
-        if (entry.State != LockEntryState.Held || entry.Grants.Count + entry.Joining > 0) return;
-
-        entry.State = LockEntryState.Free;
-        Count--;
-        var code = entry.Mode == LockMode.Shared ? OperationCode.ReleaseShared : OperationCode.Release;
-        Operations.Add(new(code, entry.Key) { Grant = grant, QueueArgument = (entry.QueueKey ?? entry.Key).Value });
-    }
-
-    private LockEntry EntryOf(LockKey key)
-    {
-        if (!_entries.TryGetValue(key, out var entry)) _entries[key] = entry = new(key);
-        return entry;
-    }
-
-    private void Tidy(LockEntry entry)
-    {
-        if (entry.IsUnused) _entries.Remove(entry.Key);
+        Output.AddDone(request);
     }
 }

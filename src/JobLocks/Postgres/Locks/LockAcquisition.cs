@@ -179,9 +179,9 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, JobLocksOptions
     private Holder? ResolveHolder(Holder? holder, LockRequest request)
     {
         if (holder?.Backend is not { } backend) return holder;
-        if (dispatcher.IsCurrent(backend)) return dispatcher.FindHolder(request.Slots);
+        if (dispatcher.Session.IsCurrent(backend)) return dispatcher.FindHolder(request.Slots);
 
-        return dispatcher.IsFormerBackend(backend)
+        return dispatcher.Session.IsFormer(backend)
             ? throw new JobLocksUnavailableException($"{request} is still with a lost session of this process (backend {backend}): the server lets go within {options.LostAfter.TotalSeconds:0} s.")
             : holder;
     }

@@ -37,7 +37,7 @@ internal sealed class OverviewReading(LockDispatcher dispatcher, InspectionReade
     /// <summary>A process that acquires locks checks their holders on its own. A process that only shows them reads here, and is certain after its second reading.</summary>
     private async Task<IReadOnlyList<InternalLockHolder>> ReadInternalLockHoldersAsync(CancellationToken stop)
     {
-        if (!dispatcher.HasReadModel || internalLocks.IsStale)
+        if (!dispatcher.Session.Capabilities.HasReadModel || internalLocks.IsStale)
         {
             var (readings, _) = await reader.QuerySchemaAsync(
                 InternalLockSql.Read, static row => JsonSerializer.Deserialize<InternalLockReading>(row.GetString(0)), stop).ConfigureAwait(false);

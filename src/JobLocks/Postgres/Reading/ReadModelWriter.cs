@@ -65,7 +65,7 @@ internal sealed class ReadModelWriter : IDisposable
     /// <summary>The locks of the session end with it in a moment, so only the statistics are written.</summary>
     private void WriteLastStatistics()
     {
-        if (_dispatcher.HasReadModel) Try(WriteStatistics);
+        if (_dispatcher.Session.Capabilities.HasReadModel) Try(WriteStatistics);
     }
 
     private void WriteUnlessPaused()
@@ -76,7 +76,7 @@ internal sealed class ReadModelWriter : IDisposable
 
     private void Write()
     {
-        if (!_dispatcher.HasReadModel || _dispatcher.CurrentBackend is not { } backend) return;
+        if (!_dispatcher.Session.Capabilities.HasReadModel || _dispatcher.Session.Backend is not { } backend) return;
 
         var now = BootClock.Now;
         WriteHeld(backend, now);
@@ -173,7 +173,7 @@ internal sealed class ReadModelWriter : IDisposable
 
     private void WriteStatistics()
     {
-        if (_dispatcher.CurrentBackend is null) return;
+        if (_dispatcher.Session.Backend is null) return;
 
         foreach (var chunk in _dispatcher.Ledger.Take().Chunk(MaxNamesAtOnce)) _unwrittenStatistics.Enqueue(chunk);
         while (_unwrittenStatistics.Count > MaxUnwrittenChunks) _unwrittenStatistics.Dequeue();

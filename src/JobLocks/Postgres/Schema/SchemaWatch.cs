@@ -47,7 +47,7 @@ internal sealed class SchemaWatch : IDisposable
     private void Check()
     {
         // The next session checks the schema when it opens.
-        if (_dispatcher.CurrentBackend is null) return;
+        if (_dispatcher.Session.Backend is null) return;
 
         try
         {
@@ -99,7 +99,7 @@ internal sealed class SchemaWatch : IDisposable
         var now = session.ReadSchema(_schema!);
         // The first check compares with what the session found when it opened.
         _lastState ??= before with { Version = now.Version };
-        _dispatcher.ReadCapabilities(session);
+        _dispatcher.Session.ReadCapabilities(session);
         return now;
     }));
 }

@@ -1,6 +1,8 @@
 using System.Diagnostics;
+using JobLocks.Diagnostics;
 using JobLocks.Postgres.Locks;
 using JobLocks.Primitives;
+using Microsoft.Extensions.Logging;
 using Npgsql;
 
 namespace JobLocks.Postgres.Session;
@@ -9,22 +11,36 @@ namespace JobLocks.Postgres.Session;
 /// The connection that holds all locks of this process, from its opening to its end. A session is not reopened: the next one is another session, and
 /// owns no lock of this one. The connection is used by the session thread or by a caller that has taken the work, never by both at once.
 /// </summary>
-internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector connector, OpeningWatch watch)
+internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange exchange, SessionConnector connector, OpeningWatch watch, string? schema, ILogger log)
 {
-    private readonly object _cutSync = new();
+    private readonly StateMutex _cutSync = new();
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile IdleSocket? _socket;
     private volatile SessionConnection? _connection;
+    // Written by the thread that uses the connection.
+    private volatile SessionCapabilities? _capabilities;
     private bool _isKeptOpen;
 
-    /// <summary>Whether a thread uses the connection. Accessed under the mutex of the dispatcher.</summary>
+    /// <summary>Whether a thread uses the connection. Accessed under the mutex of the supervisor.</summary>
     public bool IsBusy { get; set; }
 
-    /// <summary>Whether the session thread waits for work. Accessed under the mutex of the dispatcher.</summary>
+    /// <summary>Whether the session thread waits for work. Accessed under the mutex of the supervisor.</summary>
     public bool IsIdle { get; set; }
 
-    /// <summary>Whether that wait is short: the thread then looks for work by itself. Accessed under the mutex of the dispatcher.</summary>
+    /// <summary>Whether that wait is short: the thread then looks for work by itself. Accessed under the mutex of the supervisor.</summary>
     public bool IsInShortWait { get; set; }
+
+    /// <summary>Whether the session is open. Written under the mutex of the supervisor.</summary>
+    public bool IsOpen { get; set; }
+
+    /// <summary>When the last statement was sent that the server answered in time. Written under the mutex of the supervisor.</summary>
+    public TimeSpan ProvedAt { get; set; }
+
+    /// <summary>The operations that were sent and have no answer. Accessed under the mutex of the supervisor.</summary>
+    public IReadOnlyList<LockOperation> Sent { get; set; } = [];
+
+    /// <summary>Which parts of the schema the session can use; null before it is open.</summary>
+    public SessionCapabilities? Capabilities => _capabilities;
 
     /// <summary>The process ID of the server's backend; 0 before it is known.</summary>
     public int Backend => _connection?.Backend ?? 0;
@@ -34,6 +50,21 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
 
     /// <summary>Whether the session is not open yet and the server has been silent for too long.</summary>
     public bool IsOpeningTooLong => _connection is null && watch.IsExpired;
+
+    /// <summary>Reads which parts of the schema the session can use. Called by the thread that uses the connection.</summary>
+    public void ReadCapabilities(SessionConnection connection)
+    {
+        var now = SessionCapabilities.Of(connection);
+        _capabilities = _capabilities is { } known ? now with { IsWaitQueueSuspended = known.IsWaitQueueSuspended && now.HasWaitQueue == false } : now;
+    }
+
+    /// <summary>Removes and returns the operations that were sent. Demands the mutex of the supervisor.</summary>
+    public IReadOnlyList<LockOperation> TakeSent()
+    {
+        var sent = Sent;
+        Sent = [];
+        return sent;
+    }
 
     public void Start() => SessionThread.Start("JobLocks session", Run);
 
@@ -60,7 +91,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
         lock (_cutSync)
         {
             _isKeptOpen = false;
-            Monitor.PulseAll(_cutSync);
+            _cutSync.SignalChange();
         }
     }
 
@@ -68,17 +99,17 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
     {
         lock (_cutSync)
         {
-            while (_isKeptOpen) Monitor.Wait(_cutSync);
+            while (_isKeptOpen) _cutSync.Wait(Timeout.InfiniteTimeSpan);
         }
     }
 
     private void ReconcileHeld(SessionConnection connection, TimeSpan sentAt, Exception cause, bool retriesOnce = false)
     {
         // An error is an answer, too: it proves that the session is alive.
-        dispatcher.Proved(this, sentAt);
+        exchange.Proved(this, sentAt);
         using (var command = new NpgsqlCommand(LockSql.ClearSignals, connection.Connection)) command.ExecuteNonQuery();
-        dispatcher.Failed(this, cause, connection.Prove(ReadHeld), retriesOnce);
-        dispatcher.Proved(this, connection.ProvedAt);
+        exchange.Failed(this, cause, connection.Prove(ReadHeld), retriesOnce);
+        exchange.Proved(this, connection.ProvedAt);
     }
 
     private static HashSet<(LockKey Key, LockMode Mode)> ReadHeld(NpgsqlConnection connection)
@@ -107,7 +138,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
         }
         finally
         {
-            dispatcher.WorkDone(this, BootClock.Now - startedAt);
+            exchange.WorkDone(this, BootClock.Now - startedAt);
         }
     }
 
@@ -118,8 +149,8 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
             using var connection = connector.Open(watch);
             _connection = connection;
             _socket = IdleSocket.Of(connection.Connection);
-            dispatcher.Opened(this, connection);
-            while (dispatcher.NextWork(this) is { } work) Execute(work);
+            supervisor.Opened(this, connection);
+            while (exchange.NextWork(this) is { } work) Execute(work);
             WaitForCut();
         }
         catch (Exception broken)
@@ -136,7 +167,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
     {
         try
         {
-            dispatcher.SessionBroke(this, broken);
+            supervisor.Broke(this, broken);
         }
         catch (Exception unexpected)
         {
@@ -151,16 +182,16 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
         var sentAt = BootClock.Now;
         try
         {
-            if (work.Operations.Count > 0) dispatcher.Meter.Sent(work.Operations.Count);
+            if (work.Operations.Count > 0) supervisor.Meter.Sent(work.Operations.Count);
             var (token, freeKeys) = connection.Run(work.Operations);
             connector.NoteToken(token);
-            dispatcher.Answered(this, sentAt, token);
-            if (freeKeys.Count > 0) dispatcher.WaitersCanRun(freeKeys);
+            exchange.Answered(this, sentAt, token);
+            if (freeKeys.Count > 0) exchange.WaitersCanRun(freeKeys);
         }
         catch (PostgresException busy) when (connection.IsOpen && (SessionConnection.IsLocked(busy) || SessionConnection.IsQueueFull(busy)))
         {
-            if (SessionConnection.IsQueueFull(busy)) dispatcher.NotificationsFailed(busy);
-            else if (connection.SuspendWaitQueue()) dispatcher.SuspendWaitQueue(this);
+            if (SessionConnection.IsQueueFull(busy)) exchange.NotificationsFailed(busy);
+            else if (connection.SuspendWaitQueue()) SuspendWaitQueue();
             ReconcileHeld(connection, sentAt, busy, retriesOnce: true);
         }
         catch (PostgresException refused) when (connection.IsOpen)
@@ -176,7 +207,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
         foreach (var question in work.Questions)
         {
             Ask(connection, question);
-            dispatcher.Proved(this, connection.ProvedAt);
+            exchange.Proved(this, connection.ProvedAt);
         }
     }
 
@@ -206,14 +237,14 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
     {
         try
         {
-            if (connection.TryResumeWaitQueue()) dispatcher.ResumeWaitQueue(this);
+            if (connection.TryResumeWaitQueue()) ResumeWaitQueue();
         }
         catch (PostgresException) when (connection.IsOpen)
         {
             // The table is still unusable. Locks work without it, and it is checked again later.
         }
 
-        dispatcher.Proved(this, connection.ProvedAt);
+        exchange.Proved(this, connection.ProvedAt);
     }
 
     private static bool IsAboutSchema(PostgresException refused) => refused.SqlState
@@ -224,7 +255,7 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
     private bool DisableSchema(SessionConnection connection)
     {
         var wasUsed = connection.DisableSchema();
-        dispatcher.DisableWaitQueue(this);
+        SetWaitQueue(isUsable: false, isSuspended: false);
         return wasUsed;
     }
 
@@ -240,4 +271,21 @@ internal sealed class LockSession(LockDispatcher dispatcher, SessionConnector co
             if (!connection.IsOpen) throw;
         }
     }
+
+    /// <summary>Runs cannot enter the wait queue for now, because another session locks its table exclusively.</summary>
+    private void SuspendWaitQueue()
+    {
+        SetWaitQueue(isUsable: false, isSuspended: true);
+        log.LineIsLocked(schema!);
+    }
+
+    /// <summary>Runs can enter the wait queue again.</summary>
+    private void ResumeWaitQueue()
+    {
+        SetWaitQueue(isUsable: true, isSuspended: false);
+        log.LineIsBack(schema!);
+    }
+
+    private void SetWaitQueue(bool isUsable, bool isSuspended) =>
+        _capabilities = _capabilities! with { HasWaitQueue = isUsable, IsWaitQueueSuspended = isSuspended };
 }

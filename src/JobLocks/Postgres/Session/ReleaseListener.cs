@@ -11,7 +11,7 @@ namespace JobLocks.Postgres.Session;
 /// Listens for releases by other processes. Uses a connection of its own, which is open only while a request of this process waits. The dispatcher
 /// finds a missed release at its next check. Thread-safe.
 /// </summary>
-internal sealed class ReleaseListener(SessionConnector connector, LockDispatcher dispatcher, ILogger log) : IAsyncDisposable
+internal sealed class ReleaseListener(SessionConnector connector, LockDispatcher dispatcher, LockEvents events, ILogger log) : IAsyncDisposable
 {
     private static readonly TimeSpan KeptOpen = TimeSpan.FromSeconds(30);
     private const int KeepAliveSeconds = 10;
@@ -105,7 +105,7 @@ internal sealed class ReleaseListener(SessionConnector connector, LockDispatcher
             connection.Notification += (_, notification) =>
             {
                 if (long.TryParse(notification.Payload, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var key)) dispatcher.Retry(new(key));
-                else dispatcher.OnNotification(notification.Payload, notification.PID);
+                else events.OnNotification(notification.Payload, notification.PID);
             };
             using var listen = new NpgsqlCommand("LISTEN joblocks", connection);
             await listen.ExecuteNonQueryAsync(stop).ConfigureAwait(false);

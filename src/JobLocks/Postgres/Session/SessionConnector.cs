@@ -223,7 +223,7 @@ internal sealed class SessionConnector
         }
     }
 
-    private static (int Backend, int Version, long LocalLockTable) Ask(NpgsqlConnection connection)
+    private static (int Backend, int Version, long LockTableSize) Ask(NpgsqlConnection connection)
     {
         using var command = new NpgsqlCommand(LockSql.Ask, connection);
         using var reader = command.ExecuteReader();

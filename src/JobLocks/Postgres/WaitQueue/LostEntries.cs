@@ -11,7 +11,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// their locks, and are enqueued again if they must wait. Before that, <see cref="RestoredEntries"/> has time to restore the entries. Used by the thread of the
 /// <see cref="WakeDispatcher"/> alone.
 /// </summary>
-internal sealed class LostEntries(WaitQueueStatements statements, WakeDispatcher wakeDispatcher, UnservedStores unserved, JobLocksOptions options, ILogger log)
+internal sealed class LostEntries(WaitQueueStatements statements, RunWaker waker, UnservedStores unserved, JobLocksOptions options, ILogger log)
 {
     // Between two passes through a store. Each sweep reads one page.
     private static readonly TimeSpan PassInterval = TimeSpan.FromSeconds(10);
@@ -54,7 +54,7 @@ internal sealed class LostEntries(WaitQueueStatements statements, WakeDispatcher
     {
         var id = store.Id!;
         var startsElsewhere = false;
-        foreach (var (run, fate) in wakeDispatcher.WakeOnce(store, [.. lost.Select(static run => ToWaitingRun(run.Address, run.Waited))]))
+        foreach (var (run, fate) in waker.WakeOnce(store, [.. lost.Select(static run => ToWaitingRun(run.Address, run.Waited))]))
         {
             if (fate is not (ParkedRunState.Starting or ParkedRunState.StartingElsewhere)) continue;
 
@@ -64,7 +64,7 @@ internal sealed class LostEntries(WaitQueueStatements statements, WakeDispatcher
             _passes[id] = _passes[id] with { LostAt = BootClock.Now };
         }
 
-        if (startsElsewhere) wakeDispatcher.NotifyOtherProcesses(id);
+        if (startsElsewhere) waker.NotifyOtherProcesses(id);
     }
 
     /// <summary>

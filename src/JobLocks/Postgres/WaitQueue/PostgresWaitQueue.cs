@@ -23,9 +23,9 @@ internal sealed class PostgresWaitQueue(
     public async ValueTask<bool> IsUsableAsync(bool blocks, CancellationToken stop)
     {
         if (options.Schema is null) return false;
-        if (dispatcher.HasWaitQueue is { } known) return known;
+        if (dispatcher.Session.Capabilities.HasWaitQueue is { } known) return known;
 
-        var isUsable = dispatcher.AskAsync(_ => dispatcher.HasWaitQueue == true);
+        var isUsable = dispatcher.AskAsync(_ => dispatcher.Session.Capabilities.HasWaitQueue == true);
         if (!blocks) return await isUsable.WaitAsync(stop).ConfigureAwait(false);
 
         Blocking.TryWait(isUsable, Timeout.InfiniteTimeSpan, stop);

@@ -10,7 +10,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// Restores entries of the wait queue that were lost while their runs wait in a job store: an operator has emptied or dropped the table. Each process restores
 /// the entries of runs that it has parked, since it knows their positions. Used by the thread of the <see cref="WakeDispatcher"/> alone.
 /// </summary>
-internal sealed class RestoredEntries(WaitQueueStatements statements, WakeDispatcher wakeDispatcher, ILogger log)
+internal sealed class RestoredEntries(WaitQueueStatements statements, RunWaker waker, ILogger log)
 {
     private const int MaxChecked = 5_000;
     private const int MaxAsked = 100;
@@ -28,7 +28,7 @@ internal sealed class RestoredEntries(WaitQueueStatements statements, WakeDispat
         var progress = _progress.GetValueOrDefault(id);
         if (BootClock.Now < progress.NextAt) return;
 
-        var parked = wakeDispatcher.LocallyParked.Of(id);
+        var parked = waker.LocallyParked.Of(id);
         var next = parked.Where(entry => entry.Place > progress.After).Take(MaxChecked).ToList();
         if (next.Count == 0) next = [.. parked.Take(MaxChecked)];
         var missing = next.Count == 0 ? [] : FindMissing(id, next);
@@ -57,7 +57,7 @@ internal sealed class RestoredEntries(WaitQueueStatements statements, WakeDispat
         List<QueueEntry> sample = [.. Enumerable.Range(0, SampleSize).Select(nth => missing[(nth + 1) * missing.Count / SampleSize - 1])];
         if (AskForFates(store, sample).Gone.Count < sample.Count) return false;
 
-        foreach (var entry in missing) wakeDispatcher.LocallyParked.Remove(entry);
+        foreach (var entry in missing) waker.LocallyParked.Remove(entry);
         return true;
     }
 
@@ -72,7 +72,7 @@ internal sealed class RestoredEntries(WaitQueueStatements statements, WakeDispat
         // Another process may have started one of them after the store was asked.
         List<QueueEntry> restoredEntries = [.. waiting.Where(entry => restored.Contains(entry.Place))];
         var (_, gone) = AskForFates(store, restoredEntries);
-        if (gone.Count > 0) wakeDispatcher.Execute(EntrySql.Remove, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static entry => entry.Place)] });
+        if (gone.Count > 0) waker.Execute(EntrySql.Remove, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static entry => entry.Place)] });
     }
 
     /// <summary>Which runs wait in their store, and which do not: those are forgotten. The store may not answer for some of them.</summary>
@@ -82,9 +82,9 @@ internal sealed class RestoredEntries(WaitQueueStatements statements, WakeDispat
         if (entries.Count == 0) return (waiting, gone);
 
         var byPosition = entries.ToDictionary(static entry => entry.Place);
-        foreach (var (run, fate) in wakeDispatcher.AskForFates([.. entries.Select(static entry => ToWaitingRun(entry))], store.GetStatesAsync))
+        foreach (var (run, fate) in waker.AskForFates([.. entries.Select(static entry => ToWaitingRun(entry))], store.GetStatesAsync))
             (fate == ParkedRunState.Parked ? waiting : gone).Add(byPosition[run.Place]);
-        foreach (var entry in gone) wakeDispatcher.LocallyParked.Remove(entry);
+        foreach (var entry in gone) waker.LocallyParked.Remove(entry);
         return (waiting, gone);
     }
 
@@ -101,7 +101,7 @@ internal sealed class RestoredEntries(WaitQueueStatements statements, WakeDispat
             new NpgsqlParameter<string[]> { TypedValue = [.. entries.Select(static entry => entry.Request!.Run.Run)] },
             new NpgsqlParameter<long[]> { TypedValue = [.. entries.Select(static entry => entry.Request!.Lock.Key.Value)] }).AsTask())
                 .ToDictionary(static row => row.Place, static row => row.IsParkedAnew);
-        foreach (var entry in entries.Where(entry => missing.GetValueOrDefault(entry.Place))) wakeDispatcher.LocallyParked.Remove(entry);
+        foreach (var entry in entries.Where(entry => missing.GetValueOrDefault(entry.Place))) waker.LocallyParked.Remove(entry);
         return [.. entries.Where(entry => missing.TryGetValue(entry.Place, out var isParkedAnew) && !isParkedAnew)];
     }
 

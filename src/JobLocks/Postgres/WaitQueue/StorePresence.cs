@@ -20,7 +20,7 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
     /// <summary>Whether the session of this process shows the store.</summary>
     public bool IsShown(string store)
     {
-        lock (_sync) return _shown.TryGetValue(store, out var shownBy) && shownBy.Backend != 0 && dispatcher.IsCurrent(shownBy.Backend);
+        lock (_sync) return _shown.TryGetValue(store, out var shownBy) && shownBy.Backend != 0 && dispatcher.Session.IsCurrent(shownBy.Backend);
     }
 
     /// <summary>Whether a store is shown, or will be.</summary>
@@ -50,7 +50,7 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
         StoreLock shownBy;
         lock (_sync)
         {
-            if (!_shown.Remove(store, out shownBy) || shownBy.Backend == 0 || !dispatcher.IsCurrent(shownBy.Backend)) return;
+            if (!_shown.Remove(store, out shownBy) || shownBy.Backend == 0 || !dispatcher.Session.IsCurrent(shownBy.Backend)) return;
         }
 
         try

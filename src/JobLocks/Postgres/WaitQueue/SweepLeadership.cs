@@ -13,6 +13,7 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks i
 {
     private const int MaxNumbers = 100;
 
+    private readonly Lock _sync = new();
     private readonly Dictionary<string, (int Backend, int Number)> _leaderships = new(StringComparer.Ordinal);
 
     /// <summary>Lets this process sweep for a store, unless another process does.</summary>
@@ -28,7 +29,7 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks i
         // Outside of the mutex: a slow server must not delay a scheduler that shuts down.
         if (Blocking.Wait(dispatcher.AskAsync(session => session.Ask<int?>(SweepSql.AcquireLeadership, number))) is not [{ } backend]) return false;
 
-        lock (_leaderships)
+        lock (_sync)
         {
             if (serves(store)) _leaderships[store] = (backend, number);
         }
@@ -46,7 +47,7 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks i
     public void Stop(string store)
     {
         int number;
-        lock (_leaderships)
+        lock (_sync)
         {
             if (!_leaderships.Remove(store, out var leadership)) return;
 
@@ -69,16 +70,16 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks i
     private bool Leads(string store, int number)
     {
         (int Backend, int Number) leadership;
-        lock (_leaderships)
+        lock (_sync)
         {
             if (!_leaderships.TryGetValue(store, out leadership)) return false;
-            if (dispatcher.IsCurrent(leadership.Backend) && leadership.Number == number) return true;
+            if (dispatcher.Session.IsCurrent(leadership.Backend) && leadership.Number == number) return true;
 
             _leaderships.Remove(store);
         }
 
         // Another program has released an earlier number. All processes return to it, so that no two of them sweep.
-        if (dispatcher.IsCurrent(leadership.Backend)) Stop(leadership.Number);
+        if (dispatcher.Session.IsCurrent(leadership.Backend)) Stop(leadership.Number);
         return false;
     }
 

@@ -13,7 +13,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// One process at a time sweeps for a store. Used by the thread of the <see cref="WakeDispatcher"/> alone, except <see cref="Forget"/>.
 /// </summary>
 internal sealed class WaitQueueSweep(
-    WaitQueueStatements statements, LockDispatcher dispatcher, SweepLeadership leadership, WakeDispatcher wakeDispatcher,
+    WaitQueueStatements statements, LockDispatcher dispatcher, SweepLeadership leadership, ServedStores stores, RunWaker waker, WakeRequests requests,
     UnservedStores unserved, LostEntries lost, JobLocksOptions options, ILogger log)
 {
     // Limits, so that a sweep of a long wait queue does not delay the runs that are to be woken.
@@ -32,15 +32,15 @@ internal sealed class WaitQueueSweep(
     {
         var id = store.Id!;
         // A process that has no wait queue must not keep other processes from sweeping. It knows that only after a session is open, and Leads opens one.
-        if (dispatcher.HasWaitQueue == false || !Leads(id) || dispatcher.HasWaitQueue != true)
+        if (dispatcher.Session.Capabilities.HasWaitQueue == false || !Leads(id) || dispatcher.Session.Capabilities.HasWaitQueue != true)
         {
             Forget(id);
-            if (dispatcher.HasWaitQueue == true) SweepAsFollower(id);
+            if (dispatcher.Session.Capabilities.HasWaitQueue == true) SweepAsFollower(id);
             return;
         }
 
         CorrectFutureTimes(id);
-        wakeDispatcher.Deliver(wakeDispatcher.ReadRuns(SweepSql.WakeOverdue, Text(id)));
+        waker.Deliver(waker.ReadRuns(SweepSql.WakeOverdue, Text(id)));
         DeliverMissedWakes(store);
         unserved.RemoveExpired();
         WakeWaitersOfFreeKeys();
@@ -57,12 +57,12 @@ internal sealed class WaitQueueSweep(
         if (Blocking.Wait(dispatcher.AskAsync(session => session.Ask<bool>(WaitQueueSql.For(options, SweepSql.HasEntries), store))) is not [true]) return;
 
         dispatcher.Listen();
-        wakeDispatcher.DeliverMissedWakes(store, isLeader: false);
+        waker.DeliverMissedWakes(store, isLeader: false);
     }
 
     private bool Leads(string store)
     {
-        if (!leadership.TryLead(store, wakeDispatcher.Serves, out var isNew)) return false;
+        if (!leadership.TryLead(store, store => stores.Find(store) is not null, out var isNew)) return false;
         if (isNew) log.Leads(DisplayText.Name(store));
         return true;
     }
@@ -72,13 +72,13 @@ internal sealed class WaitQueueSweep(
     {
         if (_clockCheckedAt.TryGetValue(store, out var last) && BootClock.Now - last < ClockCheckInterval) return;
 
-        wakeDispatcher.Execute(SweepSql.CorrectFutureTimes, Text(store));
+        waker.Execute(SweepSql.CorrectFutureTimes, Text(store));
         _clockCheckedAt[store] = BootClock.Now;
     }
 
     private void DeliverMissedWakes(IRunStore store)
     {
-        wakeDispatcher.DeliverMissedWakes(store.Id!, isLeader: true);
+        waker.DeliverMissedWakes(store.Id!, isLeader: true);
         var since = BootClock.Now;
         // A slow store leaves many wakes undelivered, so this repeats. Runs that wait for a busy worker are not woken again: a page that has only those ends the loop.
         while (CheckRuns(store, ReadNextPage(SweepSql.UnstartedRuns, store.Id!, _unstartedUntil)) && BootClock.Now - since < LongestCheck)
@@ -92,7 +92,7 @@ internal sealed class WaitQueueSweep(
         while (true)
         {
             // Keys whose release was reported do not count as found by this sweep. They are handled before the statement: it would find them again, and wake one more run in vain.
-            wakeDispatcher.WakeRequestedKeys();
+            waker.WakeRequestedKeys();
             var heads = Blocking.Wait(statements.ReadAsync(
                 SweepSql.Heads,
                 static row => new QueueHead(new(row.GetInt64(0)), row.GetString(1), (LockMode)row.GetInt16(2), row.GetInt32(3), row.GetBoolean(4), row.GetBoolean(5)),
@@ -100,7 +100,7 @@ internal sealed class WaitQueueSweep(
                 CancellationToken.None,
                 new NpgsqlParameter<int> { TypedValue = MaxKeys },
                 new NpgsqlParameter<long> { TypedValue = firstKey }).AsTask());
-            dispatcher.Meter.WokeBySweep(wakeDispatcher.Wake([.. FindFreeKeys(heads).Where(static free => free.Free > 0)]));
+            dispatcher.Meter.WokeBySweep(waker.Wake([.. FindFreeKeys(heads).Where(static free => free.Free > 0)]));
             if (heads.Count < MaxKeys || heads[^1].Key.Value == long.MaxValue) return;
 
             firstKey = heads[^1].Key.Value + 1;
@@ -141,7 +141,7 @@ internal sealed class WaitQueueSweep(
     /// <summary>Reads some runs. The next call continues after them, so that runs that never start do not hide the others.</summary>
     private List<WaitingRun> ReadNextPage(string sql, string store, Dictionary<string, long> checkedUntil)
     {
-        var page = wakeDispatcher.ReadRuns(sql, Text(store),
+        var page = waker.ReadRuns(sql, Text(store),
             new NpgsqlParameter<long> { TypedValue = checkedUntil.GetValueOrDefault(store, long.MinValue) },
             new NpgsqlParameter<int> { TypedValue = MaxChecked });
         checkedUntil[store] = page.Count < MaxChecked ? long.MinValue : page[^1].Place;
@@ -154,21 +154,21 @@ internal sealed class WaitQueueSweep(
     {
         if (runs.Count == 0) return false;
 
-        var fates = wakeDispatcher.AskForFates(runs, store.GetStatesAsync).ToList();
+        var fates = waker.AskForFates(runs, store.GetStatesAsync).ToList();
         // The process that parked the run died before it recorded that.
         foreach (var (run, _) in fates.Where(static pair => pair is { Fate: ParkedRunState.Parked or ParkedRunState.Rescheduled, Run.IsParked: false }))
         {
-            wakeDispatcher.Execute(EntrySql.MarkParked, new NpgsqlParameter<long> { TypedValue = run.Place });
-            wakeDispatcher.RequestDelivery(run.Place);
+            waker.Execute(EntrySql.MarkParked, new NpgsqlParameter<long> { TypedValue = run.Place });
+            requests.AddPosition(run.Place);
         }
 
         // The process that had claimed their wakes has died.
         var missed = fates.Where(static pair => pair is { Fate: ParkedRunState.Parked or ParkedRunState.Rescheduled, Run.IsOurs: true }).Select(static pair => pair.Run).ToList();
-        wakeDispatcher.Deliver(missed);
+        waker.Deliver(missed);
         foreach (var gone in fates.Where(static pair => pair.Fate == ParkedRunState.Gone).GroupBy(static pair => pair.Run.IsOurs))
-            wakeDispatcher.RemoveGoneRuns([.. gone.Select(static pair => pair.Run)], wereWoken: gone.Key);
+            waker.RemoveGoneRuns([.. gone.Select(static pair => pair.Run)], wereWoken: gone.Key);
         // The scheduler that must start them has no free worker, or does not know of them.
-        if (fates.Exists(static pair => pair.Fate == ParkedRunState.StartingElsewhere)) wakeDispatcher.TryNotifyOtherProcesses(store.Id!);
+        if (fates.Exists(static pair => pair.Fate == ParkedRunState.StartingElsewhere)) waker.TryNotifyOtherProcesses(store.Id!);
         return missed.Count > 0;
     }
 

@@ -40,7 +40,7 @@ internal sealed class WaiterCheck(WaitQueueStatements statements, WakeDispatcher
     {
         var runs = await statements.ReadAsync(
             sql,
-            static row => WakeDispatcher.ReadRun(row, TimeSpan.MaxValue),
+            static row => RunWaker.ReadRun(row, TimeSpan.MaxValue),
             blocks,
             stop,
             new NpgsqlParameter<long> { TypedValue = key.Value },

@@ -2,31 +2,37 @@ using System.Diagnostics;
 using JobLocks.Diagnostics;
 using JobLocks.Locks;
 using JobLocks.Primitives;
+using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <content>Releases locks whose handles were garbage-collected. The watch thread does it: a finalizer must not wait for a mutex.</content>
-internal sealed partial class LockDispatcher
+/// <summary>
+/// Locks whose handles were garbage-collected without being disposed. The finalizer only adds them, because it must not wait for a mutex; the watch thread
+/// releases them. A list without a mutex: the grants are its elements. Thread-safe.
+/// </summary>
+internal sealed class CollectedGrants(ILogger log)
 {
-    private LockGrant? _firstCollected;
+    private LockGrant? _first;
 
-    void ILockOwner.Collected(LockGrant grant)
+    /// <summary>Adds a grant. Called by the finalizer.</summary>
+    public void Add(LockGrant grant)
     {
         LockGrant? first;
         do
         {
-            first = Volatile.Read(ref _firstCollected);
+            first = Volatile.Read(ref _first);
             grant.NextCollected = first;
         }
-        while (Interlocked.CompareExchange(ref _firstCollected, grant, first) != first);
+        while (Interlocked.CompareExchange(ref _first, grant, first) != first);
     }
 
-    private void ReleaseCollected()
+    /// <summary>Declares the locks lost, releases them, and logs a warning for each.</summary>
+    public void ReleaseAll()
     {
-        if (Volatile.Read(ref _firstCollected) is null) return;
+        if (Volatile.Read(ref _first) is null) return;
 
         var collected = new List<LockGrant>();
-        for (var grant = Interlocked.Exchange(ref _firstCollected, null); grant is not null; grant = grant.NextCollected)
+        for (var grant = Interlocked.Exchange(ref _first, null); grant is not null; grant = grant.NextCollected)
         {
             if (!grant.IsReleased) collected.Add(grant);
         }
@@ -41,7 +47,7 @@ internal sealed partial class LockDispatcher
 
         foreach (var grant in collected)
         {
-            _log.HandleCollected(grant.ToString(), grant.Key.Value, DisplayText.Name(grant.Holder.Run ?? "unknown code"), grant.Since, CallerOf(grant.Stack));
+            log.HandleCollected(grant.ToString(), grant.Key.Value, DisplayText.Name(grant.Holder.Run ?? "unknown code"), grant.Since, CallerOf(grant.Stack));
         }
     }
 
@@ -51,7 +57,7 @@ internal sealed partial class LockDispatcher
         if (stack is null) return $"unknown: set {nameof(JobLocksOptions)}.{nameof(JobLocksOptions.CaptureStackOnAcquire)} to see it";
 
         var callers = stack.GetFrames().SkipWhile(static frame => frame.GetMethod()?.DeclaringType is not { } type
-            || type.Assembly == typeof(LockDispatcher).Assembly
+            || type.Assembly == typeof(CollectedGrants).Assembly
             || type.Namespace?.StartsWith("System.", StringComparison.Ordinal) == true);
         return new StackTrace(callers).ToString().Trim();
     }

@@ -1,23 +1,37 @@
-using System.Globalization;
 using System.Text;
 using JobLocks.Diagnostics;
 using JobLocks.Primitives;
 using JobLocks.WaitQueue;
+using Microsoft.Extensions.Logging;
 using Npgsql;
 
 namespace JobLocks.Postgres.WaitQueue;
 
-/// <content>Wakes runs, and delivers their wakes to the job stores.</content>
-internal sealed partial class WakeDispatcher
+/// <summary>
+/// Wakes the next runs of a key, and delivers the wakes to the job stores: directly where this process has claimed them, and by notifications to other processes
+/// otherwise. Its methods block. Used by the thread of the <see cref="WakeDispatcher"/> alone; the three properties are thread-safe.
+/// </summary>
+internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stores, WakeRequests requests, WakeFailures failures, ILogger log)
 {
+    /// <summary>The position in a notification that reports no run: the schedulers of other processes look into the store.</summary>
+    public const long NoPosition = 0;
+
     private const int LongestPayload = 7999;
-    private const long NoPosition = 0;
 
     // A slow store must be able to take all wakes of one statement in time.
     private const int MostKeysAtOnce = 100;
 
     // Well below the five seconds after which a sweep takes a claimed wake for lost.
     private static readonly TimeSpan DeliveryTimeout = TimeSpan.FromSeconds(3);
+
+    /// <summary>The runs that this process has woken.</summary>
+    public LocallyWokenRuns LocallyWoken { get; } = new();
+
+    /// <summary>The runs that this process has woken and that are not known to have started.</summary>
+    public PendingWakes PendingWakes { get; } = new();
+
+    /// <summary>The runs that this process has parked.</summary>
+    public LocallyParkedRuns LocallyParked { get; } = new();
 
     /// <summary>Wakes all runs that can run under these keys, in every store.</summary>
     /// <returns>The number of woken runs.</returns>
@@ -34,10 +48,10 @@ internal sealed partial class WakeDispatcher
         return woken;
     }
 
-    /// <summary>Wakes the waiters of the keys that <see cref="RequestWakes"/> has collected.</summary>
+    /// <summary>Wakes the waiters of the keys that <see cref="WakeDispatcher.RequestWakes"/> has collected.</summary>
     public void WakeRequestedKeys()
     {
-        foreach (var released in TakeFreeKeys().Chunk(MostKeysAtOnce)) WakeChunk(released);
+        foreach (var released in requests.TakeFreeKeys().Chunk(MostKeysAtOnce)) WakeChunk(released);
     }
 
     /// <summary>Delivers wakes to their stores: directly where this process has claimed them, and by notifications to other processes otherwise.</summary>
@@ -47,7 +61,7 @@ internal sealed partial class WakeDispatcher
         foreach (var ofStore in woken.Where(static run => run.IsOurs).GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
         {
             // In small chunks, so that the first of ten thousand runs need not wait for the last one.
-            foreach (var chunk in ofStore.Chunk(100)) Deliver(FindStore(ofStore.Key)!, chunk);
+            foreach (var chunk in ofStore.Chunk(100)) Deliver(stores.Find(ofStore.Key)!, chunk);
         }
 
         // A run that is not parked yet is left out: the process that parks it delivers its wake.
@@ -62,7 +76,7 @@ internal sealed partial class WakeDispatcher
     /// <param name="store">The name of the store.</param>
     /// <param name="isLeader">Whether this process sweeps for the store: it then claims them in the end even without a free worker.</param>
     public void DeliverMissedWakes(string store, bool isLeader) =>
-        Deliver(ReadRuns(SweepSql.ClaimMissedWakes, [Text(store), new NpgsqlParameter<bool> { TypedValue = isLeader }, .. FreeWorkerParameters(_stores.Free)]));
+        Deliver(ReadRuns(SweepSql.ClaimMissedWakes, [Text(store), new NpgsqlParameter<bool> { TypedValue = isLeader }, .. FreeWorkerParameters(stores.Free)]));
 
     /// <summary>Removes the entries of runs that will never start.</summary>
     /// <param name="gone">The runs.</param>
@@ -73,7 +87,7 @@ internal sealed partial class WakeDispatcher
 
         foreach (var run in gone)
         {
-            _log.GaveUp(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
+            log.GaveUp(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
             LocallyParked.Remove(run.Place);
         }
 
@@ -91,7 +105,7 @@ internal sealed partial class WakeDispatcher
         }
         catch (Exception error)
         {
-            _log.StoreFailed(DisplayText.Name(runs[0].Address.Store), runs.Count, error);
+            log.StoreFailed(DisplayText.Name(runs[0].Address.Store), runs.Count, error);
             return runs.Count == 1 ? [] : runs.SelectMany(run => AskForFates([run], ask)).ToList();
         }
     }
@@ -99,11 +113,11 @@ internal sealed partial class WakeDispatcher
     public List<WaitingRun> ReadRuns(string sql, params NpgsqlParameter[] parameters)
     {
         var deliverBy = BootClock.Now + DeliveryTimeout;
-        return Blocking.Wait(_statements.ReadAsync(sql, row => ReadRun(row, deliverBy), blocks: true, CancellationToken.None, parameters).AsTask());
+        return Blocking.Wait(statements.ReadAsync(sql, row => ReadRun(row, deliverBy), blocks: true, CancellationToken.None, parameters).AsTask());
     }
 
     public void Execute(string sql, params NpgsqlParameter[] parameters) =>
-        Blocking.Wait(_statements.RunAsync(sql, blocks: true, CancellationToken.None, parameters).AsTask());
+        Blocking.Wait(statements.RunAsync(sql, blocks: true, CancellationToken.None, parameters).AsTask());
 
     private static NpgsqlParameter<string> Text(string value) => new() { TypedValue = value };
 
@@ -117,16 +131,6 @@ internal sealed partial class WakeDispatcher
         WakeBy = deliverBy,
     };
 
-    private IReadOnlyList<FreeKey> TakeFreeKeys()
-    {
-        lock (_sync)
-        {
-            var keys = _freeKeys;
-            if (keys.Count > 0) _freeKeys = [];
-            return [.. keys.Select(static free => new FreeKey(free.Key, free.Value))];
-        }
-    }
-
     private int WakeChunk(FreeKey[] keys)
     {
         var woken = ReadRuns(
@@ -135,12 +139,12 @@ internal sealed partial class WakeDispatcher
                 new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static free => free.Key.Value)] },
                 new NpgsqlParameter<int[]> { TypedValue = [.. keys.Select(static free => free.Free)] },
                 new NpgsqlParameter<bool[]> { TypedValue = [.. keys.Select(static free => free.CountsWoken)] },
-                .. FreeWorkerParameters(_stores.Free),
+                .. FreeWorkerParameters(stores.Free),
             ]);
         // Before their wakes are delivered: a worker may start the run at once.
         foreach (var run in woken.Where(static run => run.IsOurs)) LocallyWoken.Add(run);
         Deliver(woken);
-        if (woken.Exists(run => run is { IsOurs: false, IsParked: true } && Serves(run.Address.Store))) Defer();
+        if (woken.Exists(run => run is { IsOurs: false, IsParked: true } && stores.Find(run.Address.Store) is not null)) Defer();
         return woken.Count;
     }
 
@@ -173,22 +177,6 @@ internal sealed partial class WakeDispatcher
         MarkHeldBack([.. fates.Where(static run => run.Fate == ParkedRunState.Paused).Select(static run => run.Run)]);
     }
 
-    /// <summary>Handles a notification of another process: the position of a woken run, and its store.</summary>
-    /// <param name="payload">The payload. Every database role can send one, so it may have any form.</param>
-    /// <param name="backend">The process id of the server backend that sent it.</param>
-    public void OnNotification(string payload, int backend)
-    {
-        var separator = payload.IndexOf(' ', StringComparison.Ordinal);
-        if (separator < 0 || !long.TryParse(payload.AsSpan(0, separator), CultureInfo.InvariantCulture, out var position)) _unknownNotifications.Add(payload, backend);
-        else if (FindStore(payload[(separator + 1)..]) is { } store) OnNotification(position, store);
-    }
-
-    private void OnNotification(long position, IRunStore store)
-    {
-        if (position == NoPosition) store.RequeryStore();
-        else RequestNotifiedDelivery(position);
-    }
-
     /// <summary>Asks the schedulers of other processes to look into a store: one of them must start a run that was woken here.</summary>
     public void NotifyOtherProcesses(string store)
     {
@@ -198,35 +186,36 @@ internal sealed partial class WakeDispatcher
     }
 
     /// <summary>Notifies other processes for a sweep, which must continue when the notification queue of PostgreSQL is full.</summary>
-    public void TryNotifyOtherProcesses(string store) => Try(() => NotifyOtherProcesses(store));
+    public void TryNotifyOtherProcesses(string store) => failures.Try(() => NotifyOtherProcesses(store));
 
     /// <summary>Lets the next runs pass those that a person holds back in their store.</summary>
     private void MarkHeldBack(IReadOnlyList<WaitingRun> heldBack)
     {
         if (heldBack.Count == 0) return;
 
-        var keys = Blocking.Wait(_statements.ReadAsync(
+        var keys = Blocking.Wait(statements.ReadAsync(
             WakeSql.MarkHeldBack, static row => new LockKey(row.GetInt64(0)), blocks: true, CancellationToken.None, PositionsOf(heldBack)).AsTask());
         Wake([.. keys.CountBy(static key => key).Select(static ofKey => new FreeKey(ofKey.Key, ofKey.Value))]);
     }
 
-    private void DeliverWakes(long[] positions)
+    /// <summary>Delivers the wakes at some positions: their stores may not know of them yet.</summary>
+    public void DeliverWakes(long[] positions)
     {
-        var runs = ReadRuns(WakeSql.ClaimWakes, [new NpgsqlParameter<long[]> { TypedValue = positions }, .. FreeWorkerParameters(_stores.Free)]);
+        var runs = ReadRuns(WakeSql.ClaimWakes, [new NpgsqlParameter<long[]> { TypedValue = positions }, .. FreeWorkerParameters(stores.Free)]);
         Deliver(runs);
         if (runs.Count < positions.Length) Defer();
     }
 
     /// <summary>Delivers the wakes that were deferred until a worker of this process is free, or left to other processes.</summary>
-    private void DeliverDeferredWakes()
+    public void DeliverDeferredWakes()
     {
-        if (_stores.Free is not { Any: true } free) return;
+        if (stores.Free is not { Any: true } free) return;
 
         var deliverBy = BootClock.Now + DeliveryTimeout;
-        var runs = Blocking.Wait(_statements.ReadAsync(
+        var runs = Blocking.Wait(statements.ReadAsync(
             WakeSql.ClaimDeferredWakes, row => (Run: ReadRun(row, deliverBy), HasVerdict: row.GetBoolean(10)),
                 blocks: true, CancellationToken.None, FreeWorkerParameters(free)).AsTask());
-        if (runs.Count == 0 && !AnyUndelivered(free)) _hasDeferredWakes = false;
+        if (runs.Count == 0 && !AnyUndelivered(free)) requests.HasDeferredWakes = false;
         // A run with a verdict must read its entry.
         foreach (var (run, _) in runs.Where(static claimed => !claimed.HasVerdict)) LocallyWoken.Add(run);
         Deliver([.. runs.Select(static claimed => claimed.Run)]);
@@ -234,15 +223,15 @@ internal sealed partial class WakeDispatcher
 
     /// <summary>Whether wakes are left for the time when the pending ones have started and a worker is free again.</summary>
     private bool AnyUndelivered(FreeWorkers free) =>
-        Blocking.Wait(_statements.ReadAsync(
+        Blocking.Wait(statements.ReadAsync(
             WakeSql.AnyUndelivered, static row => row.GetBoolean(0), blocks: true, CancellationToken.None, free.Parameters([])[0]).AsTask()) is [true];
 
     /// <summary>Leaves wakes to the first process that has a free worker, which may be this one.</summary>
     private void Defer()
     {
-        _hasDeferredWakes = true;
+        requests.HasDeferredWakes = true;
         // A worker may have become free after the claim.
-        if (_stores.Free.Any) OnWorkerFreed();
+        if (stores.Free.Any) requests.WorkerFreed();
     }
 
     private NpgsqlParameter[] FreeWorkerParameters(FreeWorkers free)
@@ -250,7 +239,7 @@ internal sealed partial class WakeDispatcher
         if (PendingWakes.AreMany)
         {
             var positions = PendingWakes.Positions;
-            var pending = Blocking.Wait(_statements.ReadAsync(
+            var pending = Blocking.Wait(statements.ReadAsync(
                 WakeSql.PendingWakes, static row => row.GetInt64(0), blocks: true, CancellationToken.None, new NpgsqlParameter<long[]> { TypedValue = positions }).AsTask());
             PendingWakes.KeepPending(positions, pending.ToHashSet());
         }

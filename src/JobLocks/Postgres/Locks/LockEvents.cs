@@ -1,0 +1,16 @@
+using JobLocks.Postgres.WaitQueue;
+
+namespace JobLocks.Postgres.Locks;
+
+/// <summary>What the owner of the <see cref="LockDispatcher"/> hears of. No event is raised under a mutex, and no handler may block.</summary>
+internal sealed class LockEvents
+{
+    /// <summary>A session is open.</summary>
+    public Action OnOpened { get; init; } = static () => { };
+
+    /// <summary>Raised with the keys for which at least one wait queue entry can run now.</summary>
+    public Action<IReadOnlyList<FreeKey>> OnWaitersCanRun { get; init; } = static _ => { };
+
+    /// <summary>Raised with the payload of a notification about the wait queue and the backend that sent it.</summary>
+    public Action<string, int> OnNotification { get; init; } = static (_, _) => { };
+}

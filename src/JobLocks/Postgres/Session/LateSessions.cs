@@ -1,0 +1,28 @@
+namespace JobLocks.Postgres.Session;
+
+/// <summary>
+/// Sessions that did not prove in time that they hold their locks. Their connections stay open while their runs stop: if the server still receives from
+/// this process, closing them would let others acquire the locks at once. Not thread-safe: used under the mutex of the <see cref="SessionSupervisor"/>.
+/// </summary>
+internal sealed class LateSessions
+{
+    private readonly List<(LockSession Session, TimeSpan CutAt)> _sessions = [];
+
+    /// <summary>Keeps the connection of a session open until a time.</summary>
+    public void KeepOpen(LockSession session, TimeSpan cutAt)
+    {
+        session.KeepOpen();
+        _sessions.Add((session, cutAt));
+    }
+
+    /// <summary>Closes the connections whose time has come: the server may now grant their locks to others anyhow.</summary>
+    public void CutExpired(TimeSpan now)
+    {
+        foreach (var (session, cutAt) in _sessions)
+        {
+            if (cutAt <= now) session.Cut();
+        }
+
+        _sessions.RemoveAll(late => late.CutAt <= now);
+    }
+}

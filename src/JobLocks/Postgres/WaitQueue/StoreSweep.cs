@@ -1,0 +1,77 @@
+using JobLocks.Diagnostics;
+using JobLocks.Postgres.Locks;
+using JobLocks.Primitives;
+using JobLocks.WaitQueue;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace JobLocks.Postgres.WaitQueue;
+
+/// <summary>
+/// The periodic work for one job store: its name, its presence, its lost entries, and its missed wakes. Used by the thread of the
+/// <see cref="WakeDispatcher"/> alone, except <see cref="Leave"/>.
+/// </summary>
+internal sealed class StoreSweep(
+    ServedStores stores, StorePresence presence, WaitQueueSweep sweep, RestoredEntries restored, RunWaker waker, WakeFailures failures,
+    LockDispatcher dispatcher, ILogger log)
+{
+    // Earlier names of stores, under which the wait queue may still have entries.
+    private readonly HashSet<string> _toRename = new(StringComparer.Ordinal);
+
+    /// <summary>Sweeps a store. A store for which no scheduler of this process works is left to other processes.</summary>
+    public void Sweep(IRunStore store)
+    {
+        var id = Blocking.Wait(store.IdentifyAsync(CancellationToken.None).AsTask());
+        FollowName(store, id);
+        var canStart = Blocking.Wait(store.CanStartRunsAsync(CancellationToken.None).AsTask());
+        // Other processes remove the entries of a store in memory while no scheduler of this process can start its runs. Do not restore them.
+        if (dispatcher.Session.Capabilities.HasWaitQueue == true && (canStart || !VolatileStore.Is(id))) failures.Try(() => restored.Restore(store));
+        if (!canStart || stores.Find(id) is null)
+        {
+            Leave(id);
+            return;
+        }
+
+        presence.Show(id);
+        // The store was closed in the meantime.
+        if (stores.Find(id) is null) presence.Hide(id);
+        sweep.Sweep(store);
+        // Another run may have taken the worker that was free when a run was woken.
+        var free = new FreeWorkers([store]);
+        if (waker.PendingWakes.LateQueues(id).Any(queue => !free.Serve(queue))) waker.TryNotifyOtherProcesses(id);
+    }
+
+    /// <summary>Leaves a store to other processes. Thread-safe.</summary>
+    public void Leave(string store)
+    {
+        sweep.Forget(store);
+        presence.Hide(store);
+    }
+
+    private void FollowName(IRunStore store, string id)
+    {
+        var earlierNames = stores.Rename(store, id, out var isNew);
+        if (isNew)
+        {
+            _toRename.Add(earlierNames[^1]);
+            log.Renamed(DisplayText.Name(earlierNames[^1]), DisplayText.Name(id));
+        }
+
+        // A run that was enqueued in the meantime has an entry under the name that it knew.
+        foreach (var name in earlierNames.Where(name => _toRename.Contains(name) || presence.Shows(name))) Rename(name, id);
+    }
+
+    /// <summary>The entries follow their store to its new name: it was restored, or another process has renamed it. If that fails, the next sweep tries again.</summary>
+    private void Rename(string oldName, string newName)
+    {
+        _toRename.Add(oldName);
+        sweep.Forget(oldName);
+        if (dispatcher.Session.Capabilities.HasWaitQueue != true) return;
+
+        waker.Execute(SweepSql.RenameStore, new NpgsqlParameter<string> { TypedValue = oldName }, new NpgsqlParameter<string> { TypedValue = newName });
+        waker.LocallyParked.Rename(oldName, newName);
+        _toRename.Remove(oldName);
+        // Last, since every name that is still shown is renamed again.
+        presence.Hide(oldName);
+    }
+}
