@@ -116,13 +116,15 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(before.Status, Is.EqualTo(HealthStatus.Healthy));
-            Assert.That(without.Entries["joblocks"].Description, Does.Contain("GRANT").And.Contain(table switch
+            Assert.That(without.Entries["joblocks"].Description, Does.Contain("GRANT"));
+            Assert.That(without.Entries["joblocks"].Description, table switch
             {
-                "fence" => "no fencing tokens",
-                "line" or "place" => "no run can wait in line",
-                "limits" => "GRANT SELECT, INSERT, UPDATE ON joblocks.limits",
-                _ => "who holds what",
-            }));
+                "fence" => Does.Contain("no fencing tokens"),
+                "line" or "place" => Does.Contain("no run can wait in line"),
+                "limits" => Does.Contain("GRANT SELECT, INSERT, UPDATE ON joblocks.limits"),
+                // The failed write is noticed before the lost right, or after it.
+                _ => Does.Contain("the holders of locks are not shown").Or.Contain("who holds what"),
+            });
         }
 
         await DropRoleAsync(role);
