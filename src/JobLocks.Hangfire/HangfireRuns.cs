@@ -189,7 +189,8 @@ internal sealed class HangfireRuns : IRunStore
             reason.StartsWith(JobGate.WaitReason, StringComparison.Ordinal) ? ParkedRunState.Parked
             : reason.StartsWith(JobGate.RescheduledReason, StringComparison.Ordinal) ? ParkedRunState.Rescheduled
             : ParkedRunState.Gone,
-        { } name when Is(name, EnqueuedState.StateName) || Is(name, ProcessingState.StateName) => ParkedRunState.Starting,
+        { } name when Is(name, EnqueuedState.StateName) => ParkedRunState.Starting,
+        { } name when Is(name, ProcessingState.StateName) => ParkedRunState.Started,
         _ => ParkedRunState.Gone,
     };
 

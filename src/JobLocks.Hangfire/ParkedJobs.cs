@@ -27,29 +27,31 @@ internal sealed class ParkedJobs
     // Jobs that are scheduled for another reason, and when they are due, in seconds. After that time a job may wait for a lock under the same entry.
     private readonly Dictionary<string, long> _others = new(StringComparer.Ordinal);
     private TimeSpan _clearedAt;
-    private long _farFrom;
+    private Cursor _farFrom;
 
     /// <summary>Reads the next page.</summary>
     /// <param name="connection">A connection of the storage.</param>
     /// <param name="addressOf">Returns the address of a run from the id of its job, the creation time and the queue.</param>
-    /// <param name="from">The due time of the first entry, in seconds since 1970; null for the first page.</param>
+    /// <param name="from">Where the page begins, as the page before says; null for the first page.</param>
     public ParkedRuns Page(JobStorageConnection connection, Func<string, DateTime, string, RunAddress> addressOf, string? from)
     {
         ClearOldOthers();
         var now = DateTime.UtcNow;
         var near = JobHelper.ToTimestamp(now + Near);
-        var first = from is null ? 0 : long.Parse(from, CultureInfo.InvariantCulture);
+        var first = from is null ? default : Cursor.Parse(from);
         var (runs, next) = Read(connection, addressOf, first, near, JobHelper.ToTimestamp(now));
-        if (next is not null) return new(runs, next.Value.ToString(CultureInfo.InvariantCulture));
+        if (next is not null) return new(runs, next.ToString());
 
-        var (far, nextFar) = Read(connection, addressOf, Math.Max(_farFrom, near + 1), JobHelper.ToTimestamp(DateTime.MaxValue), JobHelper.ToTimestamp(now));
-        _farFrom = nextFar ?? 0;
+        var firstFar = _farFrom.Due > near ? _farFrom : new(near + 1, Skip: 0);
+        var (far, nextFar) = Read(connection, addressOf, firstFar, JobHelper.ToTimestamp(DateTime.MaxValue), JobHelper.ToTimestamp(now));
+        _farFrom = nextFar ?? default;
         return new([.. runs, .. far], Next: null);
     }
 
-    private (List<(RunAddress, TimeSpan)> Runs, long? Next) Read(JobStorageConnection connection, Func<string, DateTime, string, RunAddress> addressOf, long first, long last, long now)
+    private (List<(RunAddress, TimeSpan)> Runs, Cursor? Next) Read(JobStorageConnection connection, Func<string, DateTime, string, RunAddress> addressOf, Cursor first, long last, long now)
     {
-        var entries = connection.GetFirstByLowestScoreFromSet(HangfireRuns.ScheduledSet, first, last, MostInPage);
+        var entries = connection.GetFirstByLowestScoreFromSet(HangfireRuns.ScheduledSet, first.Due, last, first.Skip + MostInPage);
+        entries.RemoveRange(0, Math.Min(first.Skip, entries.Count));
         var runs = new List<(RunAddress, TimeSpan)>();
         foreach (var entry in entries.Where(entry => !_others.TryGetValue(entry, out var due) || due <= now))
         {
@@ -61,8 +63,11 @@ internal sealed class ParkedJobs
                 runs.Add((addressOf(id, job.CreatedAt, OriginalQueue.Of(connection, id, job)), TimeSpan.Zero));
         }
 
-        // If more entries are due in one second than a page has, the rest of them is read when these entries are gone.
-        return (runs, entries.Count < MostInPage ? null : Math.Max(DueOf(connection.GetStateData(IdIn(entries[^1]))) ?? 0, first + 1));
+        if (entries.Count < MostInPage) return (runs, null);
+
+        // More entries can be due in one second than a page has. The next page then begins in the middle of that second.
+        var lastDue = DueOf(connection.GetStateData(IdIn(entries[^1]))) ?? first.Due;
+        return (runs, lastDue > first.Due ? new Cursor(lastDue, Skip: 0) : first with { Skip = first.Skip + MostInPage });
     }
 
     /// <summary>The id in an entry of the schedule. A job with its own queue is stored as "queue:id".</summary>
@@ -77,5 +82,16 @@ internal sealed class ParkedJobs
 
         _others.Clear();
         _clearedAt = BootClock.Now;
+    }
+
+    /// <summary>Where a page begins.</summary>
+    /// <param name="Due">The due time of its first entry, in seconds since 1970.</param>
+    /// <param name="Skip">How many entries from that second on belong to the pages before.</param>
+    private readonly record struct Cursor(long Due, int Skip)
+    {
+        public static Cursor Parse(string text) =>
+            text.Split('+') is [var due, var skip] ? new(long.Parse(due, CultureInfo.InvariantCulture), int.Parse(skip, CultureInfo.InvariantCulture)) : default;
+
+        public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Due}+{Skip}");
     }
 }

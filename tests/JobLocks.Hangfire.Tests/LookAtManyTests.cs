@@ -35,6 +35,28 @@ public sealed class LookAtManyTests : RealServers
         }
     }
 
+    [Test, CancelAfter(60_000)]
+    public async Task Finds_all_runs_that_are_due_in_one_second(CancellationToken stop)
+    {
+        var due = DateTime.UtcNow + TimeSpan.FromMinutes(30);
+        var job = Job.FromExpression<WaitingJob>(static job => job.Run("x"));
+        var parked = Enumerable.Range(0, 250).Select(_ => Servers.Client.Create(job, new ScheduledState(due) { Reason = "Waiting for x, place 1" })).ToList();
+
+        var runs = HangfireRuns.Of(Servers[0].Storage);
+        var found = new List<string>();
+        string? page = null;
+        do
+        {
+            var next = await runs.FindParkedAsync(page, stop);
+            found.AddRange(next.Runs.Select(static run => run.Address.Job!));
+            page = next.Next;
+        }
+        while (page is not null);
+
+        Assert.That(found, Is.SupersetOf(parked));
+        foreach (var id in parked) Servers.Client.Delete(id);
+    }
+
     [Test]
     public async Task Leaves_it_to_Hangfire_where_the_tables_are_others()
     {

@@ -94,6 +94,29 @@ public sealed class WakeReachTests : QuartzFixture
         ITrigger Trigger() => TriggerBuilder.Create().WithIdentity("the trigger").ForJob("the job").UsingJobData(Scene.Key, Scene.Id).StartNow().Build();
     }
 
+    [Test]
+    public async Task Leaves_a_lock_free_where_the_trigger_of_a_waiting_run_was_replaced_by_one_of_another_job([Values] Store store, [Values] bool recurring)
+    {
+        var others = await OthersHoldAsync();
+        var node = await StartNodeAsync(store);
+        await ScheduleAsync(node, newest: false, recurring);
+        await ParkedAsync(1);
+
+        await node.Scheduler.DeleteJob(new JobKey("the job"));
+        using var second = new Scene { Act = static run => run.UntilToldAsync() };
+        var replacement = JobBuilder.Create<PlainJob>().WithIdentity("another job").Build();
+        var trigger = TriggerBuilder.Create().WithIdentity("the trigger").ForJob(replacement).UsingJobData(Scene.Key, second.Id).StartNow();
+        if (recurring) trigger = trigger.WithSimpleSchedule(static daily => daily.WithInterval(TimeSpan.FromDays(1)).RepeatForever());
+        await node.Scheduler.ScheduleJob(replacement, trigger.Build());
+        var running = await second.NextRunAsync();
+        await others.DisposeAsync();
+
+        await LineEndsAsync();
+        await LockIsFreeAsync();
+        running.Leave();
+        if (recurring) await node.Scheduler.DeleteJob(new JobKey("another job"));
+    }
+
     private async Task ScheduleAsync(Node node, bool newest, bool recurring)
     {
         var detail = newest

@@ -158,14 +158,14 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     private static TriggerKey KeyOf(WaitingRun run) => HeldTrigger.KeyIn(run.Address.Run) ?? new(run.Address.Run, StandIn.Group);
 
     /// <summary>
-    /// The fate of a parked run by its trigger. A trigger without a mark was replaced by an operator if it has not fired yet; otherwise it is due, and fires late. A woken
+    /// The fate of a parked run by its trigger. A trigger without a mark was replaced by an operator if it has not fired yet; otherwise it has fired. A woken
     /// stand-in has the time at which its run was due.
     /// </summary>
     private ParkedRunState FateOf(IOperableTrigger parked)
     {
-        if (parked.NextFireTimeUtc is not { } next) return ParkedRunState.Starting;
+        if (parked.NextFireTimeUtc is not { } next) return ParkedRunState.Started;
         if (HeldTrigger.Is(parked)) return HeldTrigger.IsWoken(parked) ? ParkedRunState.StartingElsewhere : HeldTrigger.Waits(parked.RetryAttempt) ? ParkedRunState.Parked : ParkedRunState.Rescheduled;
-        if (!StandIn.Is(parked.Key)) return parked.PreviousFireTimeUtc is null ? ParkedRunState.Gone : HeldTrigger.HasLostMark(parked, clock.GetUtcNow() + misfireThreshold) ? ParkedRunState.Parked : ParkedRunState.Starting;
+        if (!StandIn.Is(parked.Key)) return parked.PreviousFireTimeUtc is null ? ParkedRunState.Gone : HeldTrigger.HasLostMark(parked, clock.GetUtcNow() + misfireThreshold) ? ParkedRunState.Parked : ParkedRunState.Started;
 
         var isWoken = !(next > HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt));
         return isWoken ? ParkedRunState.StartingElsewhere : StandIn.Waits(parked.Description) ? ParkedRunState.Parked : ParkedRunState.Rescheduled;

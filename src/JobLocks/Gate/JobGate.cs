@@ -196,13 +196,22 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
     private async ValueTask<Admission> AdmitAsync(JobCall call, IReadOnlyList<RuleRequest> requests, AcquireResult result, QueueEntry? entry, bool blocks)
     {
-        if (entry is not null) await _queueing.DequeueAsync(call, requests[0], entry, blocks).ConfigureAwait(false);
-        if (log.IsEnabled(LogLevel.Debug))
+        try
         {
-            foreach (var request in requests) log.Admitted(call.ShownId, request.ShownName, request.Key.Value);
-        }
+            await _queueing.LeaveAsync(call, requests[0], entry, blocks).ConfigureAwait(false);
+            if (log.IsEnabled(LogLevel.Debug))
+            {
+                foreach (var request in requests) log.Admitted(call.ShownId, request.ShownName, request.Key.Value);
+            }
 
-        return new Admission.Admitted(result.Handles) { Left = entry };
+            return new Admission.Admitted(result.Handles) { Left = entry };
+        }
+        catch (Exception)
+        {
+            // For example, a logger threw. The run is rescheduled, and must find its locks free.
+            foreach (var handle in result.Handles) await handle.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
     }
 
     private Admission.Waits Wait(JobCall call, RuleRequest request, QueueEntry entry, RunAddress address, TimeSpan? atMost, int ahead, Holder? holder)

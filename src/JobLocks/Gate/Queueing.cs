@@ -105,7 +105,15 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
         locks.WaitQueue.WakeNext(entry.Key);
     }
 
-    /// <summary>Removes the queue entry of a run. An error is only logged: a run that holds its locks starts all the same, and a sweep removes the entry.</summary>
+    /// <summary>Removes the queue entry of an admitted run, now or as soon as the queue can be used.</summary>
+    public async ValueTask LeaveAsync(JobCall call, RuleRequest request, QueueEntry? entry, bool blocks)
+    {
+        if (entry is not null) await DequeueAsync(call, request, entry, blocks).ConfigureAwait(false);
+        // The queue could not be read, so the run may have an entry: other runs would be dropped because of it.
+        else if (call.MayWaitInQueue && !await locks.WaitQueue.IsUsableAsync(blocks, CancellationToken.None).ConfigureAwait(false)) DequeueLater(call);
+    }
+
+    /// <summary>Removes the queue entry of a run. An error is only logged: a run that holds its locks starts all the same, and its entry is removed later.</summary>
     public async ValueTask DequeueAsync(JobCall call, RuleRequest request, QueueEntry entry, bool blocks)
     {
         try
@@ -115,6 +123,12 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
         catch (Exception failure)
         {
             log.CannotLeave(call.ShownId, request.ShownName, failure);
+            DequeueLater(call);
         }
+    }
+
+    private void DequeueLater(JobCall call)
+    {
+        if (call.Address(false) is { } address) locks.WaitQueue.DequeueLater(address);
     }
 }

@@ -55,6 +55,9 @@ internal interface IWaitQueue
     /// <summary>Removes the entry of a run that has its locks, or does not wait any more.</summary>
     ValueTask DequeueAsync(QueueEntry entry, bool blocks, CancellationToken stop);
 
+    /// <summary>Removes the entry of a run that has started, as soon as the queue can be used. Does not block.</summary>
+    void DequeueLater(RunAddress run);
+
     /// <summary>Wakes the next run that waits for a key, where it can run. Does not block.</summary>
     void WakeNext(LockKey key);
 }

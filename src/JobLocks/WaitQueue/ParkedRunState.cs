@@ -12,6 +12,12 @@ internal enum ParkedRunState
     /// <summary>The run is about to be started by a worker: it was woken, or put into its queue by hand.</summary>
     Starting,
 
+    /// <summary>
+    /// The run has left the store: a worker has it, or a new run of the same name has. The gate removes the entry of a run that starts. An entry that stays is a
+    /// leftover of a run that started while the entry could not be removed, or of a run that was replaced.
+    /// </summary>
+    Started,
+
     /// <summary>The run is about to be started by a worker, perhaps in another process. The schedulers of the other processes must query the store.</summary>
     StartingElsewhere,
 

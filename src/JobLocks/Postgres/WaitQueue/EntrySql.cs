@@ -88,10 +88,13 @@ internal static class EntrySql
         LEFT   JOIN stood ON true
         """;
 
-    /// <summary>The first $2 waiters of the key $1 that precede later ones.</summary>
+    /// <summary>Whether a run was woken so recently that it may be on its way to its lock.</summary>
+    private const string WasWokenJustNow = "coalesce(woken > now() - interval '5 s', false)";
+
+    /// <summary>The first $2 waiters of the key $1 that precede later ones, and for each whether it was woken just now.</summary>
     public const string FirstWaiters =
         $"""
-        SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
+        SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8, {WasWokenJustNow}
         FROM     "joblocks".line AS l
         WHERE    key = $1
         AND      {WaitQueueSql.Precedes}
@@ -102,7 +105,7 @@ internal static class EntrySql
     /// <summary>The first $2 waiters of the key $1 that count, and the oldest of those that is not woken: <see cref="ReplaceOldest"/> drops that one.</summary>
     public const string FirstCountedWaiters =
         $"""
-        SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
+        SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8, {WasWokenJustNow}
         FROM     "joblocks".line
         WHERE    place IN (
                      (SELECT place FROM "joblocks".line AS l WHERE key = $1 AND {WaitQueueSql.Counts} ORDER BY place LIMIT $2)
@@ -185,6 +188,27 @@ internal static class EntrySql
 
     /// <summary>Removes the entries at the positions $1, of runs that will never start.</summary>
     public const string Remove = """DELETE FROM "joblocks".line WHERE place = ANY ($1)""";
+
+    /// <summary>Removes the entries of the runs $2[i] of the stores $1[i], which have started. Returns their keys.</summary>
+    public const string RemoveStarted =
+        """
+        DELETE FROM "joblocks".line
+        WHERE  (store, run) IN (SELECT s.store, s.run FROM unnest($1::text[], $2::text[]) AS s (store, run))
+        RETURNING key
+        """;
+
+    /// <summary>
+    /// Removes those of the entries at the positions $1 that are parked and were not woken in the last seconds: their runs have started, as their store says, and
+    /// have not removed them. Returns their keys.
+    /// </summary>
+    public const string RemoveLeftovers =
+        """
+        DELETE FROM "joblocks".line
+        WHERE  place = ANY ($1)
+        AND    parked
+        AND    (woken IS NULL OR woken < now() - interval '4 s')
+        RETURNING key
+        """;
 
     /// <summary>Those of the runs $2 that have an entry under one of the names $1 of their store.</summary>
     public const string RunsWithEntry = """SELECT run FROM "joblocks".line WHERE store = ANY ($1) AND run = ANY ($2)""";

@@ -80,8 +80,15 @@ internal sealed class PostgresWaitQueue(
                 var attempt = await EnqueueAsync(run, request, rules, GetQueueLimit(rules), connection, blocks, stop).ConfigureAwait(false);
                 if (attempt.Place is not null) return attempt;
 
+                // The run is enqueued first. If the queue is too long for that, no other run is dropped for it.
+                var extra = await EnqueueAsync(run, request, rules, options.LongestWaitQueue, connection, blocks, stop).ConfigureAwait(false);
+                if (extra.Place is not { } entry) return attempt;
+
                 replaced = await ReplaceOldestAsync(connection, run, request, blocks, stop).ConfigureAwait(false);
-                return replaced is null ? attempt : await EnqueueAsync(run, request, rules, options.LongestWaitQueue, connection, blocks, stop).ConfigureAwait(false);
+                if (replaced is not null) return extra with { Ahead = Math.Max(0, extra.Ahead - 1) };
+
+                await statements.ReadAsync(connection, EntrySql.Dequeue, static _ => 0, blocks, stop, Number(entry.Place)).ConfigureAwait(false);
+                return attempt;
             },
             blocks,
             stop).ConfigureAwait(false);
@@ -126,6 +133,12 @@ internal sealed class PostgresWaitQueue(
         wakeDispatcher.LocallyParked.Remove(entry.Place);
         wakeDispatcher.PendingWakes.Remove(entry.Place);
         return statements.RunAsync(EntrySql.Dequeue, blocks, stop, Number(entry.Place));
+    }
+
+    /// <summary>Removes the entry of a run that has started, as soon as the table can be used. Returns at once.</summary>
+    public void DequeueLater(RunAddress run)
+    {
+        if (options.Schema is not null) wakeDispatcher.StartedRuns.Add(run);
     }
 
     /// <summary>Wakes the next waiter of a key, after a woken run did not use its lock. Returns at once.</summary>
@@ -179,6 +192,8 @@ internal sealed class PostgresWaitQueue(
     private async ValueTask<EnqueueResult> EnqueueAsync(
         RunAddress run, LockRequest request, WaitRules rules, int queueLimit, NpgsqlConnection? connection, bool blocks, CancellationToken stop)
     {
+        // The run waits again, so its entry must stay.
+        wakeDispatcher.StartedRuns.Remove(run);
         var entryRequest = new QueueEntryRequest(run, request, rules.AtMost);
         var parameters = EntryParameters.ToEnqueue(entryRequest, queueLimit);
         var rows = connection is null

@@ -11,12 +11,14 @@ namespace JobLocks.Postgres.WaitQueue;
 /// Wakes the next runs of a key, and delivers the wakes to the job stores: directly where this process has claimed them, and by notifications to other processes
 /// otherwise. Its methods block. Used by the thread of the <see cref="WakeDispatcher"/> alone; the three properties are thread-safe.
 /// </summary>
-internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stores, WakeRequests requests, WakeFailures failures, ILogger log)
+internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stores, WakeRequests requests, WakeFailures failures, TimeSpan wakeTimeout, ILogger log)
 {
     /// <summary>The position in a notification that reports no run: the schedulers of other processes look into the store.</summary>
     public const long NoPosition = 0;
 
     private const int LongestPayload = 7999;
+
+    private static readonly TimeSpan QuickAnswer = TimeSpan.FromSeconds(1);
 
     // A slow store must be able to take all wakes of one statement in time.
     private const int MostKeysAtOnce = 100;
@@ -29,6 +31,9 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
 
     /// <summary>The runs that this process has woken and that are not known to have started.</summary>
     public PendingWakes PendingWakes { get; } = new();
+
+    /// <summary>The entries of runs that have started, as their stores say.</summary>
+    public LeftoverEntries Leftovers { get; } = new(wakeTimeout);
 
     /// <summary>The runs that this process has parked.</summary>
     public LocallyParkedRuns LocallyParked { get; } = new();
@@ -92,13 +97,37 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
         }
 
         Execute(EntrySql.Remove, PositionsOf(gone));
-        if (wereWoken) Wake([.. gone.CountBy(static run => run.Key).Select(static ofKey => new FreeKey(ofKey.Key, ofKey.Value))]);
+        if (wereWoken) requests.Add(CountByKey(gone.Select(static run => run.Key)));
     }
 
-    /// <summary>Asks a store for the fates of its runs. If it fails for all at once, they are asked for one by one, so that one run does not hold up the others.</summary>
+    /// <summary>
+    /// A run was gone when it was woken. The runs after it may be gone as well, because the store was cleared: they are asked about together, and not woken one
+    /// after the other.
+    /// </summary>
+    private void RemoveNextGoneRuns(IRunStore store, IEnumerable<LockKey> keys)
+    {
+        foreach (var key in keys)
+        {
+            var next = ReadRuns(EntrySql.FirstWaiters, new NpgsqlParameter<long> { TypedValue = key.Value }, new NpgsqlParameter<int> { TypedValue = MostKeysAtOnce })
+                .Where(run => run.IsParked && string.Equals(run.Address.Store, store.Id, StringComparison.Ordinal)).ToList();
+            if (next.Count == 0) continue;
+
+            RemoveGoneRuns([.. AskForFates(next, store.GetStatesAsync).Where(static run => run.Fate == ParkedRunState.Gone).Select(static run => run.Run)], wereWoken: false);
+        }
+    }
+
+    /// <summary>Removes entries by a statement that returns their keys, and wakes the next runs of these keys.</summary>
+    public void RemoveAndWakeNext(string sql, params NpgsqlParameter[] parameters) =>
+        requests.Add(CountByKey(Blocking.Wait(statements.ReadAsync(sql, static row => new LockKey(row.GetInt64(0)), blocks: true, CancellationToken.None, parameters).AsTask())));
+
+    /// <summary>
+    /// Asks a store for the fates of its runs. If it refuses all at once, they are asked for one by one, so that one run does not hold up the others. A store that
+    /// took long to fail is not there: it is not asked again, so that it does not hold up the runs of other stores.
+    /// </summary>
     public IEnumerable<(WaitingRun Run, ParkedRunState Fate)> AskForFates(
         IReadOnlyList<WaitingRun> runs, Func<IReadOnlyList<WaitingRun>, CancellationToken, ValueTask<IReadOnlyList<ParkedRunState>>> ask)
     {
+        var askedAt = BootClock.Now;
         try
         {
             return [.. runs.Zip(Blocking.Wait(ask(runs, CancellationToken.None).AsTask()))];
@@ -106,7 +135,7 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
         catch (Exception error)
         {
             log.StoreFailed(DisplayText.Name(runs[0].Address.Store), runs.Count, error);
-            return runs.Count == 1 ? [] : runs.SelectMany(run => AskForFates([run], ask)).ToList();
+            return runs.Count == 1 || BootClock.Now - askedAt > QuickAnswer ? [] : runs.SelectMany(run => AskForFates([run], ask)).ToList();
         }
     }
 
@@ -118,6 +147,8 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
 
     public void Execute(string sql, params NpgsqlParameter[] parameters) =>
         Blocking.Wait(statements.RunAsync(sql, blocks: true, CancellationToken.None, parameters).AsTask());
+
+    private static List<FreeKey> CountByKey(IEnumerable<LockKey> keys) => [.. keys.CountBy(static key => key).Select(static ofKey => new FreeKey(ofKey.Key, ofKey.Value))];
 
     private static NpgsqlParameter<string> Text(string value) => new() { TypedValue = value };
 
@@ -173,7 +204,11 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
         var fates = WakeOnce(store, runs);
         foreach (var (run, _) in fates.Where(static run => run.Fate != ParkedRunState.Starting)) PendingWakes.Remove(run.Place);
         if (fates.Exists(static run => run.Fate == ParkedRunState.StartingElsewhere)) NotifyOtherProcesses(runs[0].Address.Store);
-        RemoveGoneRuns([.. fates.Where(static run => run.Fate == ParkedRunState.Gone).Select(static run => run.Run)], wereWoken: true);
+        // The store was asked at the moment of the wake, so such a run has not left it because of the wake.
+        Leftovers.Note(fates, mayBeOnTheWay: false);
+        var gone = fates.Where(static run => run.Fate == ParkedRunState.Gone).Select(static run => run.Run).ToList();
+        RemoveGoneRuns(gone, wereWoken: true);
+        if (gone.Count > 0) RemoveNextGoneRuns(store, [.. gone.Select(static run => run.Key).Distinct()]);
         MarkHeldBack([.. fates.Where(static run => run.Fate == ParkedRunState.Paused).Select(static run => run.Run)]);
     }
 
@@ -195,7 +230,7 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
 
         var keys = Blocking.Wait(statements.ReadAsync(
             WakeSql.MarkHeldBack, static row => new LockKey(row.GetInt64(0)), blocks: true, CancellationToken.None, PositionsOf(heldBack)).AsTask());
-        Wake([.. keys.CountBy(static key => key).Select(static ofKey => new FreeKey(ofKey.Key, ofKey.Value))]);
+        requests.Add(CountByKey(keys));
     }
 
     /// <summary>Delivers the wakes at some positions: their stores may not know of them yet.</summary>

@@ -28,7 +28,7 @@ internal sealed class StoreSweep(
         if (dispatcher.Session.Capabilities.HasWaitQueue == true && (canStart || !VolatileStore.Is(id))) failures.Try(() => restored.Restore(store));
         if (!canStart || stores.Find(id) is null)
         {
-            Leave(id);
+            if (!IsServedByAnother(store, id)) Leave(id);
             return;
         }
 
@@ -40,6 +40,10 @@ internal sealed class StoreSweep(
         var free = new FreeWorkers([store]);
         if (waker.PendingWakes.LateQueues(id).Any(queue => !free.Serve(queue))) waker.TryNotifyOtherProcesses(id);
     }
+
+    /// <summary>Whether another scheduler of this process can start runs of the same store.</summary>
+    private bool IsServedByAnother(IRunStore store, string id) => stores.All.Any(
+        other => other != store && string.Equals(other.Id, id, StringComparison.Ordinal) && Blocking.Wait(other.CanStartRunsAsync(CancellationToken.None).AsTask()));
 
     /// <summary>Leaves a store to other processes. Thread-safe.</summary>
     public void Leave(string store)

@@ -81,7 +81,7 @@ internal sealed class WaitQueueSweep(
         waker.DeliverMissedWakes(store.Id!, isLeader: true);
         var since = BootClock.Now;
         // A slow store leaves many wakes undelivered, so this repeats. Runs that wait for a busy worker are not woken again: a page that has only those ends the loop.
-        while (CheckRuns(store, ReadNextPage(SweepSql.UnstartedRuns, store.Id!, _unstartedUntil)) && BootClock.Now - since < LongestCheck)
+        while (CheckRuns(store, ReadNextPage(SweepSql.UnstartedRuns, store.Id!, _unstartedUntil), areWoken: true) && BootClock.Now - since < LongestCheck)
         {
         }
     }
@@ -135,7 +135,7 @@ internal sealed class WaitQueueSweep(
         var runs = ReadNextPage(SweepSql.WaitersToCheck, store.Id!, _checkedUntil);
         // Another process may wake these runs: its notification arrives over this connection.
         if (runs.Count > 0) dispatcher.Listen();
-        CheckRuns(store, runs);
+        CheckRuns(store, runs, areWoken: false);
     }
 
     /// <summary>Reads some runs. The next call continues after them, so that runs that never start do not hide the others.</summary>
@@ -150,7 +150,7 @@ internal sealed class WaitQueueSweep(
 
     /// <summary>Asks a store for the fates of some runs, and repairs their entries and wakes.</summary>
     /// <returns>Whether some of them had to be woken.</returns>
-    private bool CheckRuns(IRunStore store, List<WaitingRun> runs)
+    private bool CheckRuns(IRunStore store, List<WaitingRun> runs, bool areWoken)
     {
         if (runs.Count == 0) return false;
 
@@ -160,6 +160,12 @@ internal sealed class WaitQueueSweep(
         {
             waker.Execute(EntrySql.MarkParked, new NpgsqlParameter<long> { TypedValue = run.Place });
             requests.AddPosition(run.Place);
+        }
+
+        if (waker.Leftovers.Note(fates, mayBeOnTheWay: areWoken) is { Count: > 0 } leftovers)
+        {
+            foreach (var run in leftovers) log.GaveUp(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
+            waker.RemoveAndWakeNext(EntrySql.RemoveLeftovers, new NpgsqlParameter<long[]> { TypedValue = [.. leftovers.Select(static run => run.Place)] });
         }
 
         // The process that had claimed their wakes has died.

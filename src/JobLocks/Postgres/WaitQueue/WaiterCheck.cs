@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using JobLocks.Diagnostics;
 using JobLocks.Primitives;
 using JobLocks.WaitQueue;
@@ -38,21 +39,20 @@ internal sealed class WaiterCheck(WaitQueueStatements statements, WakeDispatcher
     /// <summary>Asks each store once.</summary>
     private async ValueTask<WaiterCheckResult> CheckAsync(string sql, WaiterCheckResult ifEmpty, LockKey key, int count, bool blocks, CancellationToken stop)
     {
-        var runs = await statements.ReadAsync(
+        var waiters = await statements.ReadAsync(
             sql,
-            static row => RunWaker.ReadRun(row, TimeSpan.MaxValue),
+            static row => new Waiter(RunWaker.ReadRun(row, TimeSpan.MaxValue), WasWokenJustNow: row.GetBoolean(10)),
             blocks,
             stop,
             new NpgsqlParameter<long> { TypedValue = key.Value },
             new NpgsqlParameter<int> { TypedValue = Math.Min(count, MaxChecked) }).ConfigureAwait(false);
-        if (runs.Count == 0) return ifEmpty;
+        if (waiters.Count == 0) return ifEmpty;
 
         var answer = count > MaxChecked ? WaiterCheckResult.NoAnswer : WaiterCheckResult.AllExist;
         var gone = new List<WaitingRun>();
-        foreach (var ofStore in runs.GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
+        foreach (var ofStore in waiters.GroupBy(static waiter => waiter.Run.Address.Store, StringComparer.Ordinal))
         {
-            if (await FindGoneAsync(ofStore.Key, [.. ofStore], blocks, stop).ConfigureAwait(false) is { } goneOfStore) gone.AddRange(goneOfStore);
-            else answer = WaiterCheckResult.NoAnswer;
+            if (!await CheckStoreAsync(ofStore.Key, [.. ofStore], gone, blocks, stop).ConfigureAwait(false)) answer = WaiterCheckResult.NoAnswer;
         }
 
         if (gone.Count == 0) return answer;
@@ -63,22 +63,33 @@ internal sealed class WaiterCheck(WaitQueueStatements statements, WakeDispatcher
         return WaiterCheckResult.SomeRemoved;
     }
 
-    /// <summary>The runs that will never start; null where this process cannot ask the store.</summary>
-    private async ValueTask<IReadOnlyList<WaitingRun>?> FindGoneAsync(string store, IReadOnlyList<WaitingRun> runs, bool blocks, CancellationToken stop)
+    /// <summary>Adds the runs that will never start to <paramref name="gone"/>.</summary>
+    /// <returns>Whether the store has all the others. False also where this process cannot ask the store.</returns>
+    private async ValueTask<bool> CheckStoreAsync(string store, IReadOnlyList<Waiter> waiters, List<WaitingRun> gone, bool blocks, CancellationToken stop)
     {
-        if (wakeDispatcher.FindStore(store) is not { } served) return null;
+        if (wakeDispatcher.FindStore(store) is not { } served) return false;
 
         try
         {
-            var asked = served.GetStatesAsync(runs, stop).AsTask();
+            var asked = served.GetStatesAsync([.. waiters.Select(static waiter => waiter.Run)], stop).AsTask();
             var fates = blocks ? Blocking.Wait(asked) : await asked.ConfigureAwait(false);
-            return [.. runs.Zip(fates).Where(static pair => pair.Second == ParkedRunState.Gone && (pair.First.IsParked || pair.First.Waited > LongestParking))
-                .Select(static pair => pair.First)];
+            var hasAll = true;
+            foreach (var ((run, wasWokenJustNow), fate) in waiters.Zip(fates))
+            {
+                if (fate == ParkedRunState.Gone && (run.IsParked || run.Waited > LongestParking)) gone.Add(run);
+                // A woken run is on the way to its lock. Any other run that has started has left its entry behind, and a sweep removes it.
+                else if (fate == ParkedRunState.Started && run.IsParked && !wasWokenJustNow) hasAll = false;
+            }
+
+            return hasAll;
         }
         catch (Exception error) when (!stop.IsCancellationRequested)
         {
-            log.StoreFailed(DisplayText.Name(store), runs.Count, error);
-            return null;
+            log.StoreFailed(DisplayText.Name(store), waiters.Count, error);
+            return false;
         }
     }
+
+    [StructLayout(LayoutKind.Auto)]
+    private readonly record struct Waiter(WaitingRun Run, bool WasWokenJustNow);
 }

@@ -36,7 +36,7 @@ internal sealed class WakeDispatcher : IDisposable
         _sweepInterval = options.SweepInterval;
         _requests = new() { OnRequested = StartThread };
         _failures = new(dispatcher.Server, options.SweepInterval, log);
-        _waker = new(statements, _stores, _requests, _failures, log);
+        _waker = new(statements, _stores, _requests, _failures, options.WakeTimeout, log);
         _unserved = new(statements, options, log);
         Presence = new(dispatcher, log);
         var sweep = new WaitQueueSweep(
@@ -53,6 +53,9 @@ internal sealed class WakeDispatcher : IDisposable
 
     /// <summary>The runs that this process has parked.</summary>
     public LocallyParkedRuns LocallyParked => _waker.LocallyParked;
+
+    /// <summary>The runs that have started here and whose entries could not be removed.</summary>
+    public StartedRuns StartedRuns { get; } = new();
 
     /// <summary>The stores for which this process can start runs.</summary>
     public StorePresence Presence { get; }
@@ -75,6 +78,9 @@ internal sealed class WakeDispatcher : IDisposable
 
         foreach (var name in earlierNames.Append(id).Distinct(StringComparer.Ordinal))
         {
+            // Another scheduler of this process may have the same store.
+            if (_stores.Find(name) is not null) continue;
+
             _storeSweep.Leave(name);
             LocallyParked.Forget(name);
         }
@@ -132,6 +138,8 @@ internal sealed class WakeDispatcher : IDisposable
             if (next.Positions.Length > 0) _failures.Try(() => _waker.DeliverWakes(next.Positions));
             if (next.DeliversDeferred) _failures.Try(_waker.DeliverDeferredWakes);
             if (BootClock.Now < sweepAt) continue;
+
+            if (_dispatcher.Session.Capabilities.HasWaitQueue == true) _failures.Try(() => StartedRuns.RemoveEntries(_waker));
 
             // A random interval, so that not all processes sweep at the same moment.
             sweepAt = BootClock.Now + (_sweepInterval * (0.9 + (0.2 * Random.Shared.NextDouble())));

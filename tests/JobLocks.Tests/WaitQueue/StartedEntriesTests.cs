@@ -1,0 +1,182 @@
+using JobLocks.Gate;
+using JobLocks.Naming;
+using JobLocks.Rules;
+using JobLocks.Tests.Support;
+using JobLocks.WaitQueue;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace JobLocks.Tests.WaitQueue;
+
+/// <summary>An entry that a run has left behind when it started drops no other run, and goes away.</summary>
+[TestFixture, CancelAfter(60_000)]
+public sealed class StartedEntriesTests : WaitQueueFixture
+{
+    [Test]
+    public async Task Removes_the_entry_of_a_run_that_started_while_the_table_was_locked(CancellationToken stop)
+    {
+        var locks = Open();
+        var holder = await locks.TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 1, stop);
+        await holder!.DisposeAsync();
+        await Runs.NextAsync(stop);
+        await using var other = await Raw.OpenAsync(Database, stop);
+        var transaction = await other.BeginTransactionAsync(stop);
+        await other.AskAsync("LOCK TABLE joblocks.line IN ACCESS EXCLUSIVE MODE", stop);
+        await (await locks.TryAcquireAsync("notices it", stop))!.DisposeAsync();
+        Assert.That(await ((ILockKeeper)locks).WaitQueue.IsUsableAsync(blocks: false, stop), Is.False);
+
+        var started = (Admission.Admitted)await EnterAsync(locks, run: 1, new(Name, OnConflict.Wait, 15), stop);
+        await transaction.DisposeAsync();
+
+        // Its entry goes away while the run goes on.
+        await UntilIsEmptyAsync(stop);
+        await started.Handles[0].DisposeAsync();
+    }
+
+    [Test]
+    public async Task Removes_no_entry_of_a_run_that_waits_again(CancellationToken stop)
+    {
+        var locks = Open(static options => options.SweepInterval = TimeSpan.FromMinutes(1));
+        var holder = await locks.TryAcquireAsync(Name, stop);
+        var queue = ((ILockKeeper)locks).WaitQueue;
+        queue.DequeueLater(AddressOf(1));
+
+        await ParkAsync(locks, 1, stop);
+        queue.Serve(Runs);
+        // Another run of the queue is removed by the same sweep.
+        await ParkAsync(locks, 2, stop);
+        Runs.Fate = static run => run.Address.Run is "2" ? ParkedRunState.Started : ParkedRunState.Parked;
+        queue.DequeueLater(AddressOf(2));
+        queue.Serve(Runs);
+
+        await UntilAsync(async () => await LengthAsync() == 1, stop);
+        Assert.That(await LockTable.AskAsync(Database, "SELECT run FROM joblocks.line WHERE name = $1", Name), Is.EqualTo("1"));
+        await holder!.DisposeAsync();
+    }
+
+    [Test]
+    public async Task Reschedules_a_run_that_would_be_dropped_for_one_that_started_long_ago([Values] bool keepsNewest, [Values] bool wasWoken, CancellationToken stop)
+    {
+        var locks = Open(static options => options.SweepInterval = TimeSpan.FromMinutes(1));
+        await using var holding = await locks.TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 1, stop);
+        if (wasWoken) await LockTable.AskAsync(Database, "UPDATE joblocks.line SET woken = now() - interval '10 s', told = true WHERE name = $1", Name);
+        Runs.Fate = static _ => ParkedRunState.Started;
+
+        var came = await EnterAsync(locks, run: 2, new(Name, OnConflict.Wait, 15) { KeepWaiting = 1, KeepNewest = keepsNewest }, stop);
+
+        Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
+    }
+
+    [Test]
+    public async Task Skips_a_run_for_one_that_is_on_its_way_to_the_lock(CancellationToken stop)
+    {
+        var locks = Open(static options => options.SweepInterval = TimeSpan.FromMinutes(1));
+        var holder = await locks.TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 1, stop);
+        await holder!.DisposeAsync();
+        await Runs.NextAsync(stop);
+        Runs.Fate = static _ => ParkedRunState.Started;
+
+        var came = await EnterAsync(locks, run: 2, new(Name, OnConflict.Skip, 15), stop);
+
+        Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Skip));
+    }
+
+    [Test]
+    public async Task Removes_an_entry_whose_run_has_started_and_wakes_the_next_run([Values] bool wasWoken, CancellationToken stop)
+    {
+        var locks = Open();
+        var holder = await locks.TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 1, stop);
+        await ParkAsync(locks, 2, stop);
+        Runs.Fate = static run => run.Address.Run is "1" ? ParkedRunState.Started : ParkedRunState.Parked;
+
+        // The lock becomes free before the store was asked, or after it.
+        if (!wasWoken) await UntilAsync(async () => await LengthAsync() == 1, stop);
+        await holder!.DisposeAsync();
+
+        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("2"));
+        await UntilAsync(async () => await LengthAsync() == 1, stop);
+    }
+
+    [Test]
+    public async Task Wakes_the_next_run_where_thousands_before_it_were_deleted(CancellationToken stop)
+    {
+        var locks = Open(static options => options.SweepInterval = TimeSpan.FromMinutes(1));
+        var holder = await locks.TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 1, stop);
+        await LockTable.AskAsync(
+            Database,
+            """
+            INSERT INTO joblocks.line (place, store, run, queue, key, name, mode, slots, parked)
+            SELECT l.place - 1000000 + n, l.store, 'gone ' || n, '', l.key, l.name, l.mode, l.slots, true
+            FROM   joblocks.line AS l, generate_series(1, 9999) AS n
+            WHERE  l.name = $1
+            """,
+            Name);
+        Runs.Fate = static run => run.Address.Run is "1" ? ParkedRunState.Parked : ParkedRunState.Gone;
+
+        await holder!.DisposeAsync();
+
+        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
+        Assert.That(await LengthAsync(), Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task Drops_no_run_for_a_newer_one_that_has_no_room_itself(CancellationToken stop)
+    {
+        var locks = Open(static options => options.LongestWaitQueue = 2);
+        await using var holding = await locks.TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 1, stop);
+        await ParkAsync(locks, 2, stop);
+
+        var came = await EnterAsync(locks, run: 3, new(Name, OnConflict.Wait, 15) { KeepWaiting = 1, KeepNewest = true }, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(came, Is.InstanceOf<Admission.Refused>());
+            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE verdict IS NULL AND name = $1", Name), Is.EqualTo(2));
+        }
+    }
+
+    [Test]
+    public async Task Holds_no_lock_after_a_logger_threw(CancellationToken stop)
+    {
+        var locks = Open();
+        var call = Calls.Call(Name);
+
+        var came = await new JobGate(locks, new ThrowingLog()).TryEnterAsync(call, stop);
+
+        Assert.That(came, Is.InstanceOf<Admission.Refused>());
+        await using var next = await locks.TryAcquireAsync(Name, stop);
+        Assert.That(next, Is.Not.Null);
+    }
+
+    private Task<Admission> EnterAsync(AdvisoryLocks locks, int run, LockDeclaration rule, CancellationToken stop)
+    {
+        var call = Calls.Call(Name) with { Rules = [LockRule.For(rule, JobSignature.Of(typeof(ClientSync)))], Address = _ => AddressOf(run), MayWaitInQueue = true };
+        return new JobGate(locks, NullLogger<JobGate>.Instance).TryEnterAsync(call, stop);
+    }
+
+    private Task UntilIsEmptyAsync(CancellationToken stop) => UntilAsync(async () => await LengthAsync() == 0, stop);
+
+    private static async Task UntilAsync(Func<Task<bool>> condition, CancellationToken stop)
+    {
+        while (!await condition()) await Task.Delay(50, stop);
+    }
+
+    private sealed class ThrowingLog : Microsoft.Extensions.Logging.ILogger<JobGate>
+    {
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(Microsoft.Extensions.Logging.LogLevel logLevel) => true;
+
+        public void Log<TState>(Microsoft.Extensions.Logging.LogLevel logLevel, Microsoft.Extensions.Logging.EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            // The message that the run was admitted.
+            if (logLevel == Microsoft.Extensions.Logging.LogLevel.Debug) throw new InvalidOperationException("The log is broken.");
+        }
+    }
+}
