@@ -14,7 +14,8 @@ internal static class ConfiguredGates
     private static readonly Lock Sync = new();
     private static readonly ConditionalWeakTable<JobStorage, StorageGate> Gates = [];
     private static readonly ConditionalWeakTable<JobGate, StrongBox<CancellationToken>> StoppingHosts = [];
-    private static DefaultGate? _default;
+    // Written under Sync.
+    private static volatile DefaultGate? _default;
 
     /// <summary>Sets the gate of one storage.</summary>
     public static void Set(JobStorage storage, JobGate gate)
@@ -144,10 +145,12 @@ internal static class ConfiguredGates
 
     private sealed class StorageGate(JobGate gate)
     {
+        private volatile bool _isConfigured;
+
         public JobGate Gate => gate;
 
         /// <summary>Whether the gate was configured for this storage, or the storage is in use. False for an unused default, which a later configuration may replace.</summary>
-        public bool IsConfigured { get; set; }
+        public bool IsConfigured { get => _isConfigured; set => _isConfigured = value; }
 
         public bool IsFoundByItsJobs { get; init; }
     }

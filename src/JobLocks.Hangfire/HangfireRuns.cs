@@ -28,7 +28,7 @@ internal sealed class HangfireRuns : IRunStore
     private readonly StorageName _name;
     private readonly ParkedJobs _parked = new();
     private volatile string? _id;
-    private TimeSpan _readAt;
+    private long _readAtTicks;
 
     private HangfireRuns(JobStorage storage)
     {
@@ -77,7 +77,7 @@ internal sealed class HangfireRuns : IRunStore
     }
 
     /// <summary>As <see cref="Identify"/>, but reads the name again after five seconds: the storage may be cleared or restored while the process runs.</summary>
-    public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(_id is { } known && BootClock.Now - _readAt < BetweenReads ? known : ReadName());
+    public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(_id is { } known && BootClock.Now.Ticks - Volatile.Read(ref _readAtTicks) < BetweenReads.Ticks ? known : ReadName());
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop)
     {
@@ -138,7 +138,7 @@ internal sealed class HangfireRuns : IRunStore
     private string ReadName()
     {
         _id = Prefix + _name.Read();
-        _readAt = BootClock.Now;
+        Volatile.Write(ref _readAtTicks, BootClock.Now.Ticks);
         return _id;
     }
 

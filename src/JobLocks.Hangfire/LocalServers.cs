@@ -21,6 +21,8 @@ internal sealed class LocalServers(JobStorage storage)
     private readonly ConcurrentDictionary<string, int> _busy = new(StringComparer.Ordinal);
     private readonly StoppingServers _stopping = new();
     private volatile IReadOnlyList<ServerDto>? _servers;
+    private int _unknownServers;
+    // Only the sweep asks the storage, on one thread.
     private TimeSpan _readAt;
     private int _countWhenRead;
 
@@ -51,7 +53,10 @@ internal sealed class LocalServers(JobStorage storage)
 
         try
         {
+            var unknownBefore = Volatile.Read(ref _unknownServers);
             _servers = [.. storage.GetMonitoringApi().Servers().Where(IsHere)];
+            // A server that the answer lacks may have begun a run meanwhile.
+            if (Volatile.Read(ref _unknownServers) != unknownBefore) _servers = null;
             _countWhenRead = count;
             _stopping.Forget(server => !IsHere(server));
         }
@@ -70,7 +75,12 @@ internal sealed class LocalServers(JobStorage storage)
         context.Items[ItemKey] = this;
         _stopping.Begin(context);
         // The server is missing in the last answer, because it had not announced itself yet. The storage must be asked again.
-        if (_servers is { } servers && context.ServerId is { } serverId && !servers.Any(server => string.Equals(server.Name, serverId, StringComparison.Ordinal))) _servers = null;
+        if (_servers is { } servers && context.ServerId is { } serverId && !servers.Any(server => string.Equals(server.Name, serverId, StringComparison.Ordinal)))
+        {
+            Interlocked.Increment(ref _unknownServers);
+            _servers = null;
+        }
+
         _busy.AddOrUpdate(context.ServerId ?? "", 1, static (_, busy) => busy + 1);
     }
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using Hangfire.Common;
 using Hangfire.States;
 using Hangfire.Storage;
@@ -87,6 +88,7 @@ internal sealed class ParkedJobs
     /// <summary>Where a page begins.</summary>
     /// <param name="Due">The due time of its first entry, in seconds since 1970.</param>
     /// <param name="Skip">How many entries from that second on belong to the pages before.</param>
+    [StructLayout(LayoutKind.Auto)]
     private readonly record struct Cursor(long Due, int Skip)
     {
         public static Cursor Parse(string text) =>

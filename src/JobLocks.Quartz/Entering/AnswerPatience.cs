@@ -11,24 +11,20 @@ internal sealed class AnswerPatience
     private static readonly TimeSpan WithoutAnswer = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan WithoutAnswerFor = TimeSpan.FromSeconds(5);
 
-    private long _milliseconds = (long)Shortest.TotalMilliseconds;
-    private long _withoutAnswerUntil = long.MinValue;
+    private volatile Observation _last = new(Shortest, NoAnswerUntil: long.MinValue);
 
     /// <summary>The longest wait for the next answer.</summary>
-    public TimeSpan Next => Environment.TickCount64 < Volatile.Read(ref _withoutAnswerUntil) ? WithoutAnswer : TimeSpan.FromMilliseconds(Volatile.Read(ref _milliseconds));
+    public TimeSpan Next => _last is var last && Environment.TickCount64 < last.NoAnswerUntil ? WithoutAnswer : last.Patience;
 
     /// <summary>Records that the server has answered.</summary>
     /// <param name="within">The duration of the answer.</param>
-    public void Answered(TimeSpan within)
-    {
-        Volatile.Write(ref _milliseconds, (long)Math.Clamp(2 * within.TotalMilliseconds, Shortest.TotalMilliseconds, Longest.TotalMilliseconds));
-        Volatile.Write(ref _withoutAnswerUntil, long.MinValue);
-    }
+    public void Answered(TimeSpan within) =>
+        _last = new(TimeSpan.FromMilliseconds(Math.Clamp(2 * within.TotalMilliseconds, Shortest.TotalMilliseconds, Longest.TotalMilliseconds)), NoAnswerUntil: long.MinValue);
 
     /// <summary>Records that no answer arrived in time.</summary>
-    public void Missed()
-    {
-        Volatile.Write(ref _milliseconds, (long)Shortest.TotalMilliseconds);
-        Volatile.Write(ref _withoutAnswerUntil, Environment.TickCount64 + (long)WithoutAnswerFor.TotalMilliseconds);
-    }
+    public void Missed() => _last = new(Shortest, Environment.TickCount64 + (long)WithoutAnswerFor.TotalMilliseconds);
+
+    /// <param name="Patience">How long to wait for the next answer.</param>
+    /// <param name="NoAnswerUntil">Until when no answer is expected, in milliseconds since the machine started.</param>
+    private sealed record Observation(TimeSpan Patience, long NoAnswerUntil);
 }

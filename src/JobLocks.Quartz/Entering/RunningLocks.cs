@@ -34,18 +34,14 @@ internal sealed class RunningLocks
     /// <summary>Registers a callback for the loss of a lock of this firing, which is called at most once; at once if the lock is already lost. Further calls do nothing.</summary>
     public void WhenLost(IJobExecutionContext context, Action<IJobExecutionContext, JobLockHandle> notify)
     {
-        if (!_held.TryGetValue(context.FireInstanceId, out var held) || !held.Watch()) return;
-
-        var first = held.Locks.First;
-        // All handles of a firing share one session, so they are lost together.
-        held.Watcher = first.Lost.UnsafeRegister(_ => notify(context, first), state: null);
+        if (_held.TryGetValue(context.FireInstanceId, out var held)) held.Watch(first => notify(context, first));
     }
 
     public void Release(string? fireInstanceId)
     {
         if (fireInstanceId is null || !_held.TryRemove(fireInstanceId, out var held)) return;
 
-        held.Watcher.Unregister();
+        held.Unwatch();
         held.Locks.Dispose();
     }
 
@@ -58,12 +54,32 @@ internal sealed class RunningLocks
 
     private sealed class Held(Admission.Admitted locks)
     {
-        private bool _watched;
+        private readonly Lock _sync = new();
+        private bool _isWatched;
+        private CancellationTokenRegistration _watcher;
 
         public Admission.Admitted Locks => locks;
 
-        public CancellationTokenRegistration Watcher { get; set; }
+        public void Watch(Action<JobLockHandle> notify)
+        {
+            lock (_sync)
+            {
+                if (_isWatched) return;
 
-        public bool Watch() => !Interlocked.Exchange(ref _watched, true);
+                _isWatched = true;
+            }
+
+            // Outside of the mutex: the callback runs at once if the lock is already lost. All handles of a firing share one session, so they are lost together.
+            var first = locks.First;
+            var watcher = first.Lost.UnsafeRegister(_ => notify(first), state: null);
+            lock (_sync) _watcher = watcher;
+        }
+
+        public void Unwatch()
+        {
+            CancellationTokenRegistration watcher;
+            lock (_sync) watcher = _watcher;
+            watcher.Unregister();
+        }
     }
 }

@@ -36,7 +36,17 @@ internal sealed class SchedulerPart(IJobLocks? locks, string name)
             _gate = (locks is null ? services.GetService<JobGate>() : JobGate.To(locks, _loggers)) ?? throw new JobLocksNotConfiguredException(
                 "quartz.UseJobLocks() was called, but the container has no locks. Add the line services.AddJobLocks(connectionString); "
                 + "without AddJobLocks, give the locks: quartz.UseJobLocks(AdvisoryLocks.Connect(connectionString)).");
-            return _listener = new(_gate, _running, _loggers.CreateLogger<JobLockListener>(), _ => _store!.Value.Runs, vetoed: null);
+            return _listener = new(_gate, _running, _loggers.CreateLogger<JobLockListener>(), _ => Runs, vetoed: null);
+        }
+    }
+
+    private QuartzRuns Runs
+    {
+        get
+        {
+            Lazy<(QuartzRuns Runs, FiredRuns Fired)> parts;
+            lock (_sync) parts = _store!;
+            return parts.Value.Runs;
         }
     }
 
@@ -49,14 +59,18 @@ internal sealed class SchedulerPart(IJobLocks? locks, string name)
 
         ThrowIfStoreIsIgnored(store, services);
         var closing = new CancellationTokenSource();
-        _store = new(() => CreateParts(store, services, closing.Token));
-        return new(store, new(() => _store.Value.Fired), closing);
+        var parts = new Lazy<(QuartzRuns Runs, FiredRuns Fired)>(() => CreateParts(store, services, closing.Token));
+        lock (_sync) _store = parts;
+        return new(store, new(() => parts.Value.Fired), closing);
     }
 
     private (QuartzRuns Runs, FiredRuns Fired) CreateParts(IJobStore store, IServiceProvider services, CancellationToken closing)
     {
-        var gate = _gate ?? throw new InvalidOperationException("The job store was asked for a run before the scheduler had its listeners. This is a bug in JobLocks.");
-        var log = _loggers.CreateLogger<JobLockListener>();
+        JobGate? known;
+        ILoggerFactory loggers;
+        lock (_sync) (known, loggers) = (_gate, _loggers);
+        var gate = known ?? throw new InvalidOperationException("The job store was asked for a run before the scheduler had its listeners. This is a bug in JobLocks.");
+        var log = loggers.CreateLogger<JobLockListener>();
         var clock = OfScheduler<TimeProvider>(services) ?? TimeProvider.System;
         var signaler = OfScheduler<ISchedulerSignaler>(services)!;
         var triggers = new JobStoreTriggers(store, signaler);

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using JobLocks.Diagnostics;
 using JobLocks.Gate;
@@ -14,6 +15,7 @@ namespace JobLocks.Quartz.Waiting;
 /// The waiting runs of a Quartz job store: held triggers, and stand-ins for firings of triggers that continue their schedule. They are due so late that normally
 /// a wake-up starts them first. Thread-safe.
 /// </summary>
+[SuppressMessage("Design", "CA1001:Types that own disposable fields should be disposable", Justification = "A semaphore without a wait handle has nothing to dispose.")]
 internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, TimeProvider clock, TimeSpan misfireThreshold, ILogger log) : IRunStore
 {
     // The store may be cleared, restored or renamed while the scheduler runs, so its name is read again with the sweeps.
@@ -24,15 +26,18 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
 
     private static readonly TimeSpan BetweenSignals = TimeSpan.FromMilliseconds(50);
 
-    private TimeSpan _readAt;
+    // One thread at a time reads the name. A store in memory would otherwise get two names.
+    private readonly SemaphoreSlim _reading = new(1, 1);
+    private long _readAtTicks;
+    private string? _read;
     private int _signalsRequested;
     private volatile string? _id;
-    private string? _read;
+    private volatile IScheduler? _scheduler;
 
     public string? Id => _id;
 
     /// <summary>The scheduler of this process that works on the store.</summary>
-    public IScheduler? Scheduler { get; set; }
+    public IScheduler? Scheduler { get => _scheduler; set => _scheduler = value; }
 
     /// <summary>The threads of the scheduler.</summary>
     public SchedulerThreads Threads { get; } = new();
@@ -46,13 +51,13 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
 
     /// <summary>The name of the store, read again after five seconds. It includes the location: schedulers of different applications often have the same name.</summary>
     public async ValueTask<string> IdentifyAsync(CancellationToken stop) =>
-        _id is { } known && BootClock.Now - _readAt < BetweenReads ? known : await ReadNameAsync(stop).ConfigureAwait(false);
+        _id is { } known && IsFresh ? known : await ReadNameAsync(mayBeFresh: true, stop).ConfigureAwait(false);
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop) => new(Scheduler is { Status: SchedulerStatus.Running });
 
     public async ValueTask<EarlierNames> FindNamesAsync(CancellationToken stop)
     {
-        await ReadNameAsync(stop).ConfigureAwait(false);
+        await ReadNameAsync(mayBeFresh: false, stop).ConfigureAwait(false);
         return new([.. name.Earlier.Same.Select(Named)], [.. name.Earlier.Origins.Select(Named)]);
 
         static string Named(string name) => $"Quartz {name}";
@@ -124,11 +129,23 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     public async ValueTask<bool> IsPausedAsync(StandIn? standIn, CancellationToken stop) =>
         standIn is not null && await triggers.StateOfAsync(standIn.Origin, stop).ConfigureAwait(false) == TriggerState.Paused;
 
-    private async ValueTask<string> ReadNameAsync(CancellationToken stop)
+    private bool IsFresh => BootClock.Now.Ticks - Volatile.Read(ref _readAtTicks) < BetweenReads.Ticks;
+
+    private async ValueTask<string> ReadNameAsync(bool mayBeFresh, CancellationToken stop)
     {
-        _read = await name.ReadAsync(_read, stop).ConfigureAwait(false);
-        _readAt = BootClock.Now;
-        return _id = await triggers.IsPersistentAsync(stop).ConfigureAwait(false) ? $"Quartz {_read}" : $"{VolatileStore.Prefix}Quartz {_read}";
+        await _reading.WaitAsync(stop).ConfigureAwait(false);
+        try
+        {
+            if (mayBeFresh && _id is { } known && IsFresh) return known;
+
+            _read = await name.ReadAsync(_read, stop).ConfigureAwait(false);
+            Volatile.Write(ref _readAtTicks, BootClock.Now.Ticks);
+            return _id = await triggers.IsPersistentAsync(stop).ConfigureAwait(false) ? $"Quartz {_read}" : $"{VolatileStore.Prefix}Quartz {_read}";
+        }
+        finally
+        {
+            _reading.Release();
+        }
     }
 
     private static bool Waits(TriggerHeader header) =>

@@ -15,6 +15,7 @@ internal sealed class LockGrant
     private WeakReference<CancellationTokenSource>? _lost;
     private volatile bool _isLost;
     private bool _isReleased;
+    private Exception? _lostBecause;
     private long _written;
 
     public LockGrant(LockRequest request, LockKey key, Holder holder, DateTimeOffset since, ILockOwner owner, long token)
@@ -77,7 +78,7 @@ internal sealed class LockGrant
     }
 
     /// <summary>Why the lock was lost: the error of the connection, a <see cref="ReleaseRequestedException"/> or a dropped handle; null where it is not lost, or unknown.</summary>
-    public Exception? LostBecause { get; private set; }
+    public Exception? LostBecause => Volatile.Read(ref _lostBecause);
 
     /// <summary>The next element of the list of grants whose handles were collected, see <see cref="LockDispatcher"/>.</summary>
     public LockGrant? NextCollected { get; set; }
@@ -117,7 +118,8 @@ internal sealed class LockGrant
     /// <summary>Declares the lock lost and cancels the token of its handle, without waiting for the callbacks of the token.</summary>
     public void DeclareLost(Exception? cause = null)
     {
-        LostBecause ??= cause;
+        // Before the flag, which publishes it. The first cause counts.
+        Interlocked.CompareExchange(ref _lostBecause, cause, null);
         _isLost = true;
         // The flag is set before the source is read: a handle sets its source before it reads the flag.
         Interlocked.MemoryBarrier();

@@ -4,13 +4,26 @@ using JobLocks.Primitives;
 namespace JobLocks.Locks;
 
 /// <summary>One lock that a run or a caller requests.</summary>
-/// <param name="Name">The name, scope included; null where only the key is known.</param>
-/// <param name="Key">The key of the name.</param>
-/// <param name="Mode">Which other holders the lock excludes.</param>
-/// <param name="Limit">How many holders are allowed at once. Above 1, <paramref name="Name"/> must be known and the mode must be exclusive.</param>
-internal sealed record LockRequest(string? Name, LockKey Key, LockMode Mode = LockMode.Exclusive, int Limit = 1)
+/// <param name="name">The name, scope included; null where only the key is known.</param>
+/// <param name="key">The key of the name.</param>
+/// <param name="mode">Which other holders the lock excludes.</param>
+/// <param name="limit">How many holders are allowed at once. Above 1, <paramref name="name"/> must be known and the mode must be exclusive.</param>
+internal sealed class LockRequest(string? name, LockKey key, LockMode mode = LockMode.Exclusive, int limit = 1)
 {
+    // Two threads may compute it at once: both find the same keys.
     private LockKey[]? _slots;
+
+    /// <summary>The name, scope included; null where only the key is known.</summary>
+    public string? Name => name;
+
+    /// <summary>The key of the name.</summary>
+    public LockKey Key => key;
+
+    /// <summary>Which other holders the lock excludes.</summary>
+    public LockMode Mode => mode;
+
+    /// <summary>How many holders are allowed at once.</summary>
+    public int Limit => limit;
 
     /// <summary>The template of the rule that requests the lock; null where code acquires it by hand.</summary>
     public string? Template { get; init; }

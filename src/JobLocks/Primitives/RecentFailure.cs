@@ -18,8 +18,8 @@ internal sealed class RecentFailure(TimeSpan lasts)
     /// <returns>Whether no earlier failure is still recent.</returns>
     public bool Add()
     {
-        var isNew = !IsRecent;
-        Volatile.Write(ref _lastAt, BootClock.Now.Ticks);
-        return isNew;
+        var now = BootClock.Now.Ticks;
+        var before = Interlocked.Exchange(ref _lastAt, now);
+        return before == long.MinValue || now - before >= lasts.Ticks;
     }
 }

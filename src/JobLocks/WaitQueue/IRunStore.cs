@@ -49,7 +49,9 @@ internal interface IRunStore
     /// <exception cref="Exception">The store cannot be asked.</exception>
     ValueTask<IReadOnlyList<ParkedRunState>> GetStatesAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop);
 
-    /// <summary>Finds runs that are parked for a lock, page by page. Runs that the store starts soon by itself are not included.</summary>
+    /// <summary>
+    /// Finds runs that are parked for a lock, page by page. Runs that the store starts soon by itself are not included. Called by one thread at a time.
+    /// </summary>
     /// <param name="from"><see cref="ParkedRuns.Next"/> of the previous page; null for the first page.</param>
     /// <param name="stop">Cancels the search.</param>
     /// <exception cref="Exception">The store cannot be asked.</exception>

@@ -145,7 +145,7 @@ public sealed class InspectorTests
     public async Task Tells_all_about_a_name_with_its_slots_and_its_last_hour(CancellationToken stop)
     {
         ILockKeeper keeper = _locks;
-        var request = new LockRequest(_name, Key, LockMode.Exclusive, Limit: 3);
+        var request = new LockRequest(_name, Key, LockMode.Exclusive, limit: 3);
         var first = await keeper.TryAcquireAllAsync([request], new() { Run = "Hangfire job 1" }, place: null, blocks: false, stop);
         var second = await keeper.TryAcquireAllAsync([request], new() { Run = "Quartz job 2" }, place: null, blocks: false, stop);
         await (await keeper.TryAcquireAllAsync([request], new() { Run = "Quartz job 3" }, place: null, blocks: false, stop)).Handles[0].DisposeAsync();

@@ -75,7 +75,7 @@ public sealed class PresenceTests : WaitQueueFixture
 
         for (var slot = 0; slot < 3; slot++)
         {
-            var taken = await ((ILockKeeper)byHand).TryAcquireAllAsync([new(Name, Key) { Limit = 3 }], Run, place: null, blocks: false, stop).AsTask().WaitAsync(Soon, stop);
+            var taken = await ((ILockKeeper)byHand).TryAcquireAllAsync([new(Name, Key, limit: 3)], Run, place: null, blocks: false, stop).AsTask().WaitAsync(Soon, stop);
             Assert.That(taken.Handles, Has.Count.EqualTo(1), $"slot {slot}");
         }
     }

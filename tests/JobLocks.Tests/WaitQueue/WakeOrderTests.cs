@@ -71,7 +71,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var free = new LockRequest($"{Name} free", LockKey.Of($"{Name} free"));
         await ParkAsync(locks, 100, free, stop);
         await Runs.NextAsync(stop);
-        await ParkAsync(locks, 101, free with { Name = $"{Name} freer", Key = LockKey.Of($"{Name} freer") }, stop);
+        await ParkAsync(locks, 101, new LockRequest($"{Name} freer", LockKey.Of($"{Name} freer")), stop);
         await Runs.NextAsync(stop);
 
         Assert.That(Runs.Woken, Is.EqualTo(2));

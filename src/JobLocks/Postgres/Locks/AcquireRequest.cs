@@ -4,8 +4,8 @@ using JobLocks.Locks;
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>
-/// The request of one caller: all of several locks, or none. Its members change only under the mutex of the <see cref="LockDispatcher"/>. The caller
-/// uses only <see cref="Answer"/>.
+/// The request of one caller: all of several locks, or none. Its members change only under the mutex of the <see cref="LockDispatcher"/>, and not
+/// any more once <see cref="Answer"/> has completed. The caller awaits that, and then reads the grants.
 /// </summary>
 internal sealed class AcquireRequest(IReadOnlyList<LockRequest> requests, Holder holder, bool waits)
 {

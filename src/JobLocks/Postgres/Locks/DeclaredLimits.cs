@@ -13,10 +13,10 @@ namespace JobLocks.Postgres.Locks;
 /// </summary>
 internal sealed class DeclaredLimits(JobLocksOptions options, ILogger log)
 {
-    // // Names can contain arguments, so their number is unbounded.
+    // Names can contain arguments, so their number is unbounded.
     private const int MostNames = 1000;
 
-    // // Without a pause, each new name would wait for a locked table.
+    // Without a pause, each new name would wait for a locked table.
     private static readonly TimeSpan PauseAfterFailure = TimeSpan.FromSeconds(1);
 
     private readonly HashSet<LockKey> _known = [];

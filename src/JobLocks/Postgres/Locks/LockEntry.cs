@@ -5,6 +5,7 @@ namespace JobLocks.Postgres.Locks;
 /// <summary>
 /// What this process holds and requests under one key. A session lock is re-entrant: the server would grant one key twice to one session, and cannot
 /// tell the readers of a session from its writers. So this entry is checked first, and the session holds at most one lock of the server for the key.
+/// Accessed under the mutex of the <see cref="LockDispatcher"/>.
 /// </summary>
 internal sealed class LockEntry(LockKey key)
 {

@@ -20,8 +20,8 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
     /// <summary>Records a fencing token that a session has drawn.</summary>
     public void NoteToken(long token)
     {
-        // Two sessions, one of them lost, can call this at once and lose the greater token. A new sequence starts far enough above for that.
-        if (token > Volatile.Read(ref _lastToken)) Volatile.Write(ref _lastToken, token);
+        // Two sessions, one of them lost, may call this at once: the greater token stays.
+        for (var last = Volatile.Read(ref _lastToken); token > last; last = Volatile.Read(ref _lastToken)) Interlocked.CompareExchange(ref _lastToken, token, last);
     }
 
     /// <summary>Creates the objects if they are missing.</summary>

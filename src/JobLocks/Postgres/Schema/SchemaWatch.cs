@@ -21,6 +21,7 @@ internal sealed class SchemaWatch : IDisposable
     private readonly string? _schema;
     private readonly ILogger _log;
     private readonly RepeatingThread _thread;
+    // Used by the thread of the watch alone.
     private SchemaState? _lastState;
     private volatile string? _problem;
 
@@ -51,17 +52,19 @@ internal sealed class SchemaWatch : IDisposable
 
         try
         {
-            var now = ReadState();
+            var (before, now) = RefreshSession();
+            // The first check compares with what the session found when it opened.
+            _lastState ??= before with { Version = now.Version };
             if (now.Problem is { } problem) throw new WrongServerException(problem);
 
             if (now.Version < SchemaSql.Version)
             {
                 Prepare();
-                now = ReadState();
+                (_, now) = RefreshSession();
             }
 
             _problem = null;
-            if (_lastState is { } before && before != now)
+            if (_lastState != now)
             {
                 _log.SchemaChanged(_schema!);
                 _connector.LogUnusableParts(now);
@@ -93,13 +96,12 @@ internal sealed class SchemaWatch : IDisposable
         }
     }
 
-    private SchemaState ReadState() => Blocking.Wait(_dispatcher.AskAsync(session =>
+    /// <summary>Has the session read which parts of the schema it can use.</summary>
+    private (SchemaState Before, SchemaState Now) RefreshSession() => Blocking.Wait(_dispatcher.AskAsync(session =>
     {
         var before = session.Schema;
         var now = session.ReadSchema(_schema!);
-        // The first check compares with what the session found when it opened.
-        _lastState ??= before with { Version = now.Version };
         _dispatcher.Session.ReadCapabilities(session);
-        return now;
+        return (before, now);
     }));
 }

@@ -13,7 +13,7 @@ internal sealed class StartOptions
     private const string IdleSessionTimedOut = "57P05";
     private const string TransactionTimedOut = "25P04";
 
-    private volatile string _text = "";
+    private string _text = "";
 
     /// <summary>The time-out that ends the connections of a role, with the remedy; null for other errors.</summary>
     public static string? CureOf(string? state) => SettingOf(state) is not { } setting
@@ -23,7 +23,7 @@ internal sealed class StartOptions
     /// <summary>Adds the options that are needed so far to a connection string.</summary>
     public void AddTo(NpgsqlConnectionStringBuilder settings)
     {
-        if (_text is { Length: > 0 } text) settings.Options = $"{settings.Options} {text}".TrimStart();
+        if (Volatile.Read(ref _text) is { Length: > 0 } text) settings.Options = $"{settings.Options} {text}".TrimStart();
     }
 
     /// <summary>
@@ -38,12 +38,14 @@ internal sealed class StartOptions
 
         if (OptionFor((failed as PostgresException)?.SqlState) is not { } option || used?.Contains(option, StringComparison.Ordinal) == true)
         {
-            _text = "";
+            Volatile.Write(ref _text, "");
             return false;
         }
 
-        // Another thread can have added the option meanwhile.
-        if (_text is var known && !known.Contains(option, StringComparison.Ordinal)) _text = $"{known} {option}".TrimStart();
+        // Another thread may change the options at the same time.
+        string known;
+        do known = Volatile.Read(ref _text);
+        while (!known.Contains(option, StringComparison.Ordinal) && !ReferenceEquals(Interlocked.CompareExchange(ref _text, $"{known} {option}".TrimStart(), known), known));
         return true;
     }
 

@@ -18,7 +18,7 @@ internal sealed class PendingWakes
     private static readonly TimeSpan UsualStart = TimeSpan.FromSeconds(0.5);
 
     private readonly ConcurrentDictionary<long, (RunAddress Run, TimeSpan At)> _deliveries = new();
-    private int _checkAbove = FewWakes;
+    private volatile int _checkAbove = FewWakes;
 
     /// <summary>All positions. Removes those that are too old first.</summary>
     public long[] Positions
