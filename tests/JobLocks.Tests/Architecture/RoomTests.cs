@@ -23,6 +23,7 @@ public sealed class RoomTests
         (Face, ["Primitives", "Keys", "Rules", "Locks"]),
         ("Gate", ["Primitives", "Keys", "Naming", "Rules", "Locks", "WaitQueue", "Diagnostics", "Inspection", Face]),
         ("Postgres", ["Primitives", "Keys", "Naming", "Rules", "Locks", "WaitQueue", "Diagnostics", "Inspection", Face, "Gate"]),
+        ("InMemory", ["Primitives", "Keys", "Naming", "Rules", "Locks", "WaitQueue", "Diagnostics", "Inspection", Face, "Gate"]),
         ("Hosting", ["Primitives", "Locks", "Inspection", Face, "Gate", "Postgres"]),
     ];
 
@@ -48,6 +49,20 @@ public sealed class RoomTests
             Assert.That(forbidden, Is.Empty);
             Assert.That(arrows.Select(static arrow => RoomOf[arrow.From]).Distinct(StringComparer.Ordinal), Is.SupersetOf((string[])["Gate", "Postgres", "WaitQueue"]), "arrows were found at all");
         }
+    }
+
+    [Test]
+    public void Use_the_driver_in_memory_only_where_the_interface_names_it()
+    {
+        var architecture = new ArchLoader().LoadAssemblies(typeof(IJobLocks).Assembly).Build();
+
+        var users = architecture.Types
+            .Where(static type => RoomOf.TryGetValue(Outermost(type), out var room) && string.Equals(room, "InMemory", StringComparison.Ordinal))
+            .Where(static type => type.Dependencies.Any(static dependency => dependency.Target.FullName.StartsWith("Npgsql.", StringComparison.Ordinal)))
+            .Select(Outermost)
+            .Distinct(StringComparer.Ordinal);
+
+        Assert.That(users, Is.EqualTo(["InMemoryLocks"]), "an overload of IJobLocks has a transaction of the driver");
     }
 
     [Test]
