@@ -26,11 +26,7 @@ namespace JobLocks.Hangfire;
 [AttributeUsage(AttributeTargets.Class | AttributeTargets.Interface | AttributeTargets.Method, AllowMultiple = true)]
 public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServerFilter, IElectStateFilter, IJsonOnDeserialized
 {
-    private string? _name;
-    private bool _hasName;
-
-    // Used only while an attribute is deserialized from JSON.
-    private bool _nameWasRead;
+    private LockDeclaration _declaration = LockDeclaration.Default;
 
     /// <summary>Locks a name built from the full type name, the method and all arguments, except those that Hangfire fills in itself.</summary>
     public JobLockAttribute()
@@ -42,11 +38,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     /// The template of the lock name. <c>{clientId}</c> is an argument by name, <c>{0}</c> by position, <c>{order.CustomerId}</c> a property of an argument,
     /// <c>{day:yyyy-MM-dd}</c> a format in the invariant culture, <c>{{</c> a brace. A mistake in the template is reported at enqueue.
     /// </param>
-    public JobLockAttribute(string name)
-    {
-        _name = name;
-        _hasName = true;
-    }
+    public JobLockAttribute(string name) => _declaration = _declaration with { Name = name, HasName = true };
 
     /// <summary>The template of the lock name, as declared. Null if the name is built from the type, the method and the arguments.</summary>
     /// <remarks>Serializers write this property even if it is null. Reading an attribute without it fails, because the attribute would lock another name.</remarks>
@@ -54,13 +46,8 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     [System.Text.Json.Serialization.JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public string? Name
     {
-        get => _hasName ? _name ?? "" : null;
-        init
-        {
-            _name = value;
-            _hasName = value is not null;
-            _nameWasRead = true;
-        }
+        get => _declaration.NameProperty;
+        init => _declaration = _declaration.WithReadName(value);
     }
 
     /// <inheritdoc/>
@@ -72,34 +59,34 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     /// Default <see cref="OnConflict.Wait"/>. A run that was fetched before (its worker died, or it outlived the invisibility timeout) is never skipped and never
     /// failed: it is rescheduled.
     /// </value>
-    public OnConflict OnConflict { get; set; }
+    public OnConflict OnConflict { get => _declaration.OnConflict; set => _declaration = _declaration with { OnConflict = value }; }
 
     /// <summary>For <see cref="OnConflict.Wait"/>: the longest time that a run waits. After that the run fails, and the reason of its state says why.</summary>
     /// <value>In seconds. Default 0: no limit.</value>
-    public int WaitAtMostSeconds { get; set; }
+    public int WaitAtMostSeconds { get => _declaration.WaitAtMostSeconds; set => _declaration = _declaration with { WaitAtMostSeconds = value }; }
 
     /// <summary>For <see cref="OnConflict.Wait"/>: how many runs may wait for one lock name. A further run is skipped, and the reason of its state says so.</summary>
     /// <value>Default 0: no limit. With 1, no change is missed: the waiting run starts after the further run was enqueued, so it sees the same data.</value>
-    public int KeepWaiting { get; set; }
+    public int KeepWaiting { get => _declaration.KeepWaiting; set => _declaration = _declaration with { KeepWaiting = value }; }
 
     /// <summary>For <see cref="KeepWaiting"/>: whether a further run waits, and the oldest waiting run is skipped in its stead.</summary>
     /// <value>Default false.</value>
-    public bool KeepNewest { get; set; }
+    public bool KeepNewest { get => _declaration.KeepNewest; set => _declaration = _declaration with { KeepNewest = value }; }
 
     /// <summary>For <see cref="OnConflict.Reschedule"/>: the time until the next try.</summary>
     /// <value>In seconds. Default 15, minimum 1. Hangfire looks for due jobs once in each <c>SchedulePollingInterval</c>, which adds to this time.</value>
-    public int RetryAfterSeconds { get; set; } = LockDeclaration.DefaultRetryAfterSeconds;
+    public int RetryAfterSeconds { get => _declaration.RetryAfterSeconds; set => _declaration = _declaration with { RetryAfterSeconds = value }; }
 
     /// <summary>Which other runs the lock excludes. A <see cref="LockMode.Shared"/> lock excludes only runs that acquire it exclusively.</summary>
     /// <value>Default <see cref="LockMode.Exclusive"/>.</value>
-    public LockMode Mode { get; set; }
+    public LockMode Mode { get => _declaration.Mode; set => _declaration = _declaration with { Mode = value }; }
 
     /// <summary>How many runs may hold the lock at the same time, on all servers together.</summary>
     /// <value>
     /// Default 1; from 1 to 1,000. All jobs with the same lock name should declare the same limit. If they differ, the largest limit applies,
     /// and a warning names both.
     /// </value>
-    public int Limit { get; set; } = 1;
+    public int Limit { get => _declaration.Limit; set => _declaration = _declaration with { Limit = value }; }
 
     /// <summary>Explains which locks a call would acquire. Connects to no server.</summary>
     /// <typeparam name="T">The class of the job.</typeparam>
@@ -111,15 +98,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     /// <inheritdoc cref="Explain{T}(Expression{Action{T}}, string?)"/>
     public static JobLockExplanation Explain<T>(Expression<Func<T, Task>> call, string? scope = null) => Explain(Job.FromExpression(call), scope);
 
-    internal LockDeclaration Declaration => new(_name, OnConflict, RetryAfterSeconds)
-    {
-        HasName = _hasName,
-        Mode = Mode,
-        Limit = Limit,
-        WaitAtMostSeconds = WaitAtMostSeconds,
-        KeepWaiting = KeepWaiting,
-        KeepNewest = KeepNewest,
-    };
+    internal LockDeclaration Declaration => _declaration;
 
     /// <summary>
     /// Starts to watch for the loss of the lock. On an exception it releases the locks: Hangfire does not call OnPerformed of a filter that threw in OnPerforming.
@@ -159,15 +138,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     private static JobLockExplanation Explain(Job job, string? scope) => JobLockExplanation.Of(HangfireJobCall.Of(job), scope);
 
     [OnDeserialized]
-    private void OnRead(StreamingContext context)
-    {
-        if (!_nameWasRead)
-            throw new JobLockRuleException(
-                "A [JobLock] attribute was read from JSON without its Name, so it would take another lock. "
-                + "Add \"Name\": \"…\" to the JSON as the attribute was declared, or \"Name\": null where it was declared without a name.");
-
-        _nameWasRead = false;
-    }
+    private void OnRead(StreamingContext context) => _declaration = _declaration.EndReading();
 
     void IJsonOnDeserialized.OnDeserialized() => OnRead(default);
 

@@ -26,11 +26,7 @@ namespace JobLocks.Quartz;
 [AttributeUsage(AttributeTargets.Class | AttributeTargets.Interface, AllowMultiple = true, Inherited = true)]
 public sealed class JobLockAttribute : Attribute, IJsonOnDeserialized
 {
-    private string? _name;
-    private bool _hasName;
-
-    // Used only while an attribute is deserialized from JSON.
-    private bool _nameWasRead;
+    private LockDeclaration _declaration = LockDeclaration.Default;
 
     /// <summary>Locks a name built from the job's type and all of its data, such as <c>Acme.ClientSyncJob(clientId:4)</c>.</summary>
     public JobLockAttribute()
@@ -42,24 +38,15 @@ public sealed class JobLockAttribute : Attribute, IJsonOnDeserialized
     /// The template of the lock name. <c>{clientId}</c> is an entry of the job's or the trigger's data, <c>{input.Tenant}</c> a property of the input of an
     /// <c>IJob&lt;TInput&gt;</c>, <c>{day:yyyy-MM-dd}</c> a format, <c>{{</c> a brace. The template is checked when the scheduler starts.
     /// </param>
-    public JobLockAttribute(string name)
-    {
-        _name = name;
-        _hasName = true;
-    }
+    public JobLockAttribute(string name) => _declaration = _declaration with { Name = name, HasName = true };
 
     /// <summary>The template of the lock name, as declared. Null if the name is built from the job's type and its data.</summary>
     /// <remarks>Serializers write this property even if it is null. Reading an attribute without it fails, because the attribute would lock another name.</remarks>
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public string? Name
     {
-        get => _hasName ? _name ?? "" : null;
-        init
-        {
-            _name = value;
-            _hasName = value is not null;
-            _nameWasRead = true;
-        }
+        get => _declaration.NameProperty;
+        init => _declaration = _declaration.WithReadName(value);
     }
 
     /// <inheritdoc/>
@@ -71,34 +58,34 @@ public sealed class JobLockAttribute : Attribute, IJsonOnDeserialized
     /// Default <see cref="JobLocks.OnConflict.Wait"/>. A run that was started before (a recovery or a retry) is never skipped and never failed: it is
     /// rescheduled.
     /// </value>
-    public OnConflict OnConflict { get; set; }
+    public OnConflict OnConflict { get => _declaration.OnConflict; set => _declaration = _declaration with { OnConflict = value }; }
 
     /// <summary>For <see cref="JobLocks.OnConflict.Wait"/>: the longest time that a run waits. After that the run fails without executing, and the log says why.</summary>
     /// <value>In seconds. Default 0: no limit.</value>
-    public int WaitAtMostSeconds { get; set; }
+    public int WaitAtMostSeconds { get => _declaration.WaitAtMostSeconds; set => _declaration = _declaration with { WaitAtMostSeconds = value }; }
 
     /// <summary>For <see cref="JobLocks.OnConflict.Wait"/>: how many runs may wait for one lock name. A further run is skipped, and the log says so.</summary>
     /// <value>Default 0: no limit. With 1, no change is missed: the waiting run starts after the further run was due, so it sees the same data.</value>
-    public int KeepWaiting { get; set; }
+    public int KeepWaiting { get => _declaration.KeepWaiting; set => _declaration = _declaration with { KeepWaiting = value }; }
 
     /// <summary>For <see cref="KeepWaiting"/>: whether a further run waits, and the oldest waiting run is skipped in its stead.</summary>
     /// <value>Default false.</value>
-    public bool KeepNewest { get; set; }
+    public bool KeepNewest { get => _declaration.KeepNewest; set => _declaration = _declaration with { KeepNewest = value }; }
 
     /// <summary>For <see cref="JobLocks.OnConflict.Reschedule"/>: the time until the next try.</summary>
     /// <value>In seconds. Default 15, minimum 1.</value>
-    public int RetryAfterSeconds { get; set; } = LockDeclaration.DefaultRetryAfterSeconds;
+    public int RetryAfterSeconds { get => _declaration.RetryAfterSeconds; set => _declaration = _declaration with { RetryAfterSeconds = value }; }
 
     /// <summary>Which other runs the lock excludes. A <see cref="LockMode.Shared"/> lock excludes only runs that acquire it exclusively.</summary>
     /// <value>Default <see cref="LockMode.Exclusive"/>.</value>
-    public LockMode Mode { get; set; }
+    public LockMode Mode { get => _declaration.Mode; set => _declaration = _declaration with { Mode = value }; }
 
     /// <summary>How many runs may hold the lock at the same time, on all nodes together.</summary>
     /// <value>
     /// Default 1; from 1 to 1,000. All jobs with the same lock name should declare the same limit. If they differ, the largest limit applies,
     /// and a warning names both.
     /// </value>
-    public int Limit { get; set; } = 1;
+    public int Limit { get => _declaration.Limit; set => _declaration = _declaration with { Limit = value }; }
 
     /// <summary>Explains which locks a firing would acquire. Needs no scheduler, and connects to no server.</summary>
     /// <param name="job">The job, as it is passed to the scheduler.</param>
@@ -112,26 +99,10 @@ public sealed class JobLockAttribute : Attribute, IJsonOnDeserialized
         return JobLockExplanation.Of(QuartzJobCall.Of(job, data ?? []), scope);
     }
 
-    internal LockDeclaration Declaration => new(_name, OnConflict, RetryAfterSeconds)
-    {
-        HasName = _hasName,
-        Mode = Mode,
-        Limit = Limit,
-        WaitAtMostSeconds = WaitAtMostSeconds,
-        KeepWaiting = KeepWaiting,
-        KeepNewest = KeepNewest,
-    };
+    internal LockDeclaration Declaration => _declaration;
 
     [OnDeserialized]
-    private void OnRead(StreamingContext context)
-    {
-        if (!_nameWasRead)
-            throw new JobLockRuleException(
-                "A [JobLock] attribute was read from JSON without its Name, so it would take another lock. "
-                + "Add \"Name\": \"…\" to the JSON as the attribute was declared, or \"Name\": null where it was declared without a name.");
-
-        _nameWasRead = false;
-    }
+    private void OnRead(StreamingContext context) => _declaration = _declaration.EndReading();
 
     void IJsonOnDeserialized.OnDeserialized() => OnRead(default);
 }

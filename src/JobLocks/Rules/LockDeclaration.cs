@@ -2,13 +2,19 @@ using System.Text;
 
 namespace JobLocks.Rules;
 
-/// <summary>A lock as the author of a job declares it: by an attribute, or by a call of <c>WithJobLock</c>. Not checked.</summary>
+/// <summary>
+/// A lock as the author of a job declares it: by an attribute, or by a call of <c>WithJobLock</c>. Not checked. The attributes of all schedulers keep their
+/// properties in it.
+/// </summary>
 /// <param name="Name">The template as written; null for the canonical name.</param>
 /// <param name="OnConflict">What happens to a run when the lock is held.</param>
 /// <param name="RetryAfterSeconds">For <see cref="OnConflict.Reschedule"/>: seconds until the next attempt.</param>
 internal sealed record LockDeclaration(string? Name, OnConflict OnConflict, int RetryAfterSeconds)
 {
     public const int DefaultRetryAfterSeconds = 15;
+
+    /// <summary>The declaration without any argument: the canonical name, and the default of each setting.</summary>
+    public static LockDeclaration Default { get; } = new(Name: null, OnConflict.Wait, DefaultRetryAfterSeconds);
 
     /// <summary>Which other holders the lock excludes.</summary>
     public LockMode Mode { get; init; }
@@ -30,6 +36,23 @@ internal sealed record LockDeclaration(string? Name, OnConflict OnConflict, int 
 
     /// <summary>Whether the declaration is an attribute; false for <c>WithJobLock(…)</c>.</summary>
     public bool IsAttribute { get; init; } = true;
+
+    /// <summary>The value of the property <c>Name</c> of an attribute. Null only for the canonical name.</summary>
+    public string? NameProperty => HasName ? Name ?? "" : null;
+
+    /// <summary>Whether a serializer has set the name, and <see cref="EndReading"/> was not called since.</summary>
+    private bool NameWasRead { get; init; }
+
+    /// <summary>The declaration with the name that a serializer has read.</summary>
+    public LockDeclaration WithReadName(string? name) => this with { Name = name, HasName = name is not null, NameWasRead = true };
+
+    /// <summary>Checks that a serializer has read the name. Without its name, the attribute would lock another name.</summary>
+    /// <exception cref="JobLockRuleException">The name was not read.</exception>
+    public LockDeclaration EndReading() => NameWasRead
+        ? this with { NameWasRead = false }
+        : throw new JobLockRuleException(
+            "A [JobLock] attribute was read from JSON without its Name, so it would take another lock. "
+            + "Add \"Name\": \"…\" to the JSON as the attribute was declared, or \"Name\": null where it was declared without a name.");
 
     /// <summary>The declaration as its author wrote it, for error messages.</summary>
     public override string ToString()
