@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Reflection;
 using JobLocks.AspNetCore.Pages;
 using JobLocks.Inspection;
+using JobLocks.Inspection.Pages;
 using JobLocks.Primitives;
 using Microsoft.AspNetCore.Antiforgery;
 using Microsoft.AspNetCore.Builder;
@@ -155,7 +156,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
     }
 
     /// <summary>The start of the requested part of a list; 0 if the query does not contain it.</summary>
-    private static int From(HttpContext http, string parameter) => int.TryParse(http.Request.Query[parameter], NumberStyles.None, CultureInfo.InvariantCulture, out var from) ? from : 0;
+    private static int From(HttpContext http, string parameter) => ListPart.StartIn(http.Request.Query[parameter]);
 
     private bool MayRelease(HttpContext http) => !options.IsReadOnly(http);
 

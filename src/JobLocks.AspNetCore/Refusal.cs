@@ -1,4 +1,5 @@
 using System.Globalization;
+using JobLocks.Inspection.Pages;
 using Microsoft.AspNetCore.Http;
 
 namespace JobLocks.AspNetCore;
@@ -15,14 +16,11 @@ internal sealed record Refusal(int Status, string Title, string Detail)
     public static Refusal? Of(Exception thrown) => thrown switch
     {
         UnauthorizedAccessException denied => new(StatusCodes.Status403Forbidden, "The database role of this application may not do that", denied.Message),
-        JobLocksUnavailableException { LookTrouble: { } title } busy => new(StatusCodes.Status503ServiceUnavailable, title, $"{busy.Message} The page is loaded again by itself."),
-        JobLocksUnavailableException { NeedsChange: true } unfit => new(StatusCodes.Status503ServiceUnavailable, "PostgreSQL cannot be asked for its locks", unfit.Message),
-        JobLocksUnavailableException unavailable => new(
-            StatusCodes.Status503ServiceUnavailable,
-            "PostgreSQL cannot be asked for its locks",
-            $"{unavailable.Message} Check that the server runs and that this application reaches it."),
+        JobLocksUnavailableException unavailable => Of(ReadingFailure.Of(unavailable)),
         _ => null,
     };
+
+    private static Refusal Of(ReadingFailure failure) => new(StatusCodes.Status503ServiceUnavailable, failure.Title, failure.Detail);
 
     /// <summary>Sets the Retry-After header, if a later request may succeed.</summary>
     public void SetRetryAfter(HttpResponse response)

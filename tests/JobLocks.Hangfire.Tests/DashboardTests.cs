@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Hangfire;
 using Hangfire.States;
 using JobLocks.Gate;
@@ -8,7 +9,7 @@ namespace JobLocks.Hangfire.Tests;
 
 /// <summary>The locks in Hangfire's own dashboard.</summary>
 [TestFixture]
-public sealed class DashboardTests : RealServers
+public sealed partial class DashboardTests : RealServers
 {
     private static readonly string[] Invisible = ["\uFE0F", "\u3164", "\u00A0", "\U000E0041", "&#xE0041;"];
 
@@ -28,6 +29,22 @@ public sealed class DashboardTests : RealServers
             Assert.That(name, Does.Contain($"<a href=\"/hangfire/jobs/details/{waiting}\">job <bdi>{waiting}</bdi></a>").And.Contain("Ask to let go"));
             Assert.That(await site.GetAsync("/hangfire/"), Does.Contain("href=\"/hangfire/joblocks\"").And.Contain("data-metric=\"joblocks:held\""));
         }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Shows_the_tables_of_the_page_of_the_locks(CancellationToken stop)
+    {
+        var stage = NewStage();
+        await HoldAndWaitAsync(stage, stop);
+        await using var site = await DashboardSite.StartAsync(Servers[0].Storage, locks: Servers[0].Locks!.Inspector);
+
+        var overview = HeadersOn(await site.GetAsync("/hangfire/joblocks"));
+        var name = HeadersOn(await site.GetAsync($"/hangfire/joblocks/names/{stage.Key}"));
+
+        Assert.That(HeadersOn(await site.GetAsync("/joblocks")).Take(overview.Count), Is.EqualTo(overview));
+        // What a viewer can do has a header for screen readers only there.
+        Assert.That(HeadersOn(await site.GetAsync($"/joblocks/names/{stage.Key}")).Take(name.Count), Is.EqualTo(name.Select(static text => text is "" ? "What can be done" : text)));
+        Assert.That((overview.Count, name.Count), Is.EqualTo((10, 9)));
     }
 
     [Test, CancelAfter(60_000)]
@@ -217,4 +234,12 @@ public sealed class DashboardTests : RealServers
         foreach (var path in new[] { "/hangfire/joblocks", "/hangfire/joblocks/names/1", $"/hangfire/joblocks/runs/{id}" })
             Assert.That(await site.GetAsync(path), Does.Contain("cannot be asked for").And.Contain("Correct the database"), path);
     }
+
+    private static List<string> HeadersOn(string page) => [.. Header().Matches(page).Select(static header => Tag().Replace(header.Groups["text"].Value, ""))];
+
+    [GeneratedRegex("<th( [^>]*)?>(?<text>.*?)</th>", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex Header();
+
+    [GeneratedRegex("<[^>]+>", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex Tag();
 }

@@ -1,4 +1,4 @@
-using JobLocks.Inspection;
+using JobLocks.Inspection.Pages;
 using JobLocks.Primitives;
 
 namespace JobLocks.AspNetCore.Pages;
@@ -12,7 +12,7 @@ internal static class HourPlot
 
     public static Markup Render(IReadOnlyList<LockMinute> hour, DateTimeOffset now)
     {
-        if (hour.Count == 0) return Markup.Of($"<p class=\"empty\">Nothing happened. Each minute in which a run has it, waits or is refused appears here.</p>");
+        if (hour.Count == 0) return Parts.Empty("Nothing happened. Each minute in which a run has it, waits or is refused appears here.");
 
         var first = new DateTimeOffset(now.UtcDateTime.Date, TimeSpan.Zero).AddMinutes(Math.Floor(now.UtcDateTime.TimeOfDay.TotalMinutes) - Minutes + 1);
         var most = hour.Max(static minute => minute.Runs + minute.Waited + minute.Refused);
@@ -54,7 +54,7 @@ internal static class HourPlot
         <thead><tr><th scope="col">Minute</th><th scope="col">Runs</th><th scope="col">Held each</th><th scope="col">Waited</th><th scope="col">Refused</th></tr></thead>
         <tbody>{Markup.Join(hour.Select(static minute => Markup.Of(
             $"""
-            <tr><td data-label="Minute">{Parts.Time(minute.Minute)}</td><td data-label="Runs">{minute.Runs}</td><td data-label="Held each">{(minute.Runs > 0 ? DisplayText.Time(minute.Held / minute.Runs) : "")}</td><td data-label="Waited">{minute.Waited}</td><td data-label="Refused">{minute.Refused}</td></tr>
+            <tr><td data-label="Minute">{Cells.WithoutLink.Instant(minute.Minute)}</td><td data-label="Runs">{minute.Runs}</td><td data-label="Held each">{(minute.Runs > 0 ? DisplayText.Time(minute.Held / minute.Runs) : "")}</td><td data-label="Waited">{minute.Waited}</td><td data-label="Refused">{minute.Refused}</td></tr>
 
             """)))}</tbody>
         </table>

@@ -1,4 +1,4 @@
-using JobLocks.Inspection;
+using JobLocks.Inspection.Pages;
 using JobLocks.Primitives;
 
 namespace JobLocks.AspNetCore.Pages;

@@ -1,5 +1,4 @@
-using JobLocks.Inspection;
-using JobLocks.Primitives;
+using JobLocks.Inspection.Pages;
 using Microsoft.AspNetCore.Antiforgery;
 
 namespace JobLocks.AspNetCore.Pages;
@@ -15,21 +14,21 @@ internal sealed class NamePage(string basePath, NamedLock name, int from, Antifo
 {
     public Markup Render() => Markup.Of(
         $"""
-        <h1><bdi>{(name.Name is null ? $"key {name.Key}" : DisplayText.Name(name.Name))}</bdi></h1>
+        <h1><bdi>{PageTexts.NameOf(name.Key, name.Name)}</bdi></h1>
         <p class="faint">Key <code>{name.Key.Value}</code></p>
         {Result()}{Form()}{Sentence()}
         <section data-live="held" aria-labelledby="h-held">
-        <h2 id="h-held" tabindex="-1">Held by</h2>
+        <h2 id="h-held" tabindex="-1">{LockTables.Holders.Heading}</h2>
         {Held()}
         </section>
         <section data-live="line" aria-labelledby="h-line">
-        <h2 id="h-line" tabindex="-1">Waiting, in order</h2>
+        <h2 id="h-line" tabindex="-1">{LockTables.QueuedRuns.Heading}</h2>
         {Waiters()}
         </section>
         <section data-live="hour" aria-labelledby="h-hour">
         <h2 id="h-hour" tabindex="-1">Last hour</h2>
         {HourPlot.Render(name.LastHour, DateTimeOffset.UtcNow)}
-        <p>Since it was first seen: {name.Runs} runs, usual hold {Parts.Usual(name.UsualHold)}, {name.Refused} refused, {name.Waited} waited.</p>
+        <p>Since it was first seen: {name.Runs} runs, usual hold {LockTables.UsualHold(name.UsualHold, Cells.WithoutLink)}, {name.Refused} refused, {name.Waited} waited.</p>
         </section>
         """);
 
@@ -47,18 +46,8 @@ internal sealed class NamePage(string basePath, NamedLock name, int from, Antifo
     private static Markup Note(string text) => Markup.Of($"<p class=\"note\" role=\"alert\">{text}</p>");
 
     private Markup Held() => name.Held.Count == 0
-        ? Markup.Of($"<p class=\"empty\">It is free. The next holder appears here.</p>")
-        : Markup.Of(
-            $"""
-            <table>
-            <thead><tr><th scope="col">Holder</th><th scope="col">Since</th><th scope="col">Mode</th><th scope="col"><span class="unseen">What can be done</span></th></tr></thead>
-            <tbody>{Markup.Join(Parts.WithIds(name.Held).Select(row => Markup.Of(
-                $"""
-                <tr><td data-label="Holder">{Parts.Holder(row.Lock.Holder)}</td><td data-label="Since">{Parts.Since(row.Lock.Holder)}</td><td data-label="Mode" class="word">{(row.Lock.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td>{Release(row.Lock, row.Id)}</td></tr>
-
-                """)))}</tbody>
-            </table>
-            """);
+        ? Parts.Empty(LockTables.Holders.WhenEmpty)
+        : Parts.Table(LockTables.Holders.Columns, Parts.WithIds(name.Held), basePath, Release);
 
     /// <summary>One form for all buttons. It is outside of the live parts: the token differs in each answer, and a live part must change only when its data change.</summary>
     private Markup Form() => token is null
@@ -69,28 +58,14 @@ internal sealed class NamePage(string basePath, NamedLock name, int from, Antifo
         ? Markup.None
         : Markup.Of(
             $"""
-            <button form="ask" formaction="{basePath}/names/{name.Key.Value}/release/{held.Key.Value}" id="release-{id}" title="The run is cancelled; the lock is free when it has ended">Ask to let go</button>
+            <button form="ask" formaction="{basePath}/names/{name.Key.Value}/release/{held.Key.Value}" id="release-{id}" title="The run is cancelled; the lock is free when it has ended">{PageTexts.RequestRelease}</button>
             """);
 
     private Markup Waiters() => name.Waiting.Total == 0
-        ? Markup.Of($"<p class=\"empty\">No run waits for it.</p>")
+        ? Parts.Empty(LockTables.QueuedRuns.WhenEmpty)
         : Markup.Of(
             $"""
-            <table>
-            <thead><tr><th scope="col">Place</th><th scope="col">Run</th><th scope="col">Since</th><th scope="col">Mode</th><th scope="col">Its turn</th></tr></thead>
-            <tbody>{Markup.Join(name.Waiting.Items.Select(static run => Markup.Of(
-                $"""
-                <tr><td data-label="Place" class="number">{run.Place}</td><td data-label="Run"><bdi title="{DisplayText.Name(run.Run)}">{DisplayText.Name($"{run.Scheduler} {run.Job ?? run.Run}")}</bdi></td><td data-label="Since">{Parts.Time(run.Since)}</td><td data-label="Mode" class="word">{(run.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Its turn">{WakeState(run)}</td></tr>
-
-                """)))}</tbody>
-            </table>
-            {Parts.Pager($"{basePath}/names/{name.Key}", "skip", from, name.Waiting.Items.Count, name.Waiting.Total)}
+            {Parts.Table(LockTables.QueuedRuns.Columns, name.Waiting.Items.Select(static run => (run, "")), basePath)}
+            {Parts.Pager($"{basePath}/names/{name.Key}", "skip", ListPart.Of(name.Waiting, from))}
             """);
-
-    private static Markup WakeState(QueuedRun run) => run switch
-    {
-        { IsServed: false } => Markup.Of($"<strong title=\"{UnservedNotice.OfRun}\">not served</strong>"),
-        { TurnCame: { } wokenAt } => Markup.Of($"came {Parts.Time(wokenAt)}"),
-        _ => Markup.Of($"<span class=\"faint\">not yet</span>"),
-    };
 }

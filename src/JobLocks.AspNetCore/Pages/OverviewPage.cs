@@ -1,4 +1,4 @@
-using JobLocks.Inspection;
+using JobLocks.Inspection.Pages;
 using JobLocks.Primitives;
 
 namespace JobLocks.AspNetCore.Pages;
@@ -6,6 +6,15 @@ namespace JobLocks.AspNetCore.Pages;
 /// <summary>Shows the held locks, the lock names with waiting runs, and the connected processes.</summary>
 internal sealed class OverviewPage(string basePath, LockSnapshot snapshot, int heldFrom, int waitingFrom)
 {
+    private static readonly IReadOnlyList<Column<LockProcess>> ProcessColumns =
+    [
+        new("Process", ColumnKind.Text, static (row, html) => LockTables.Holder(row.Session, html)),
+        new("Locks", ColumnKind.Number, static (row, _) => LockTables.Number(row.Locks)),
+        new("Session", ColumnKind.Text, static (row, _) => Markup.Of($"{(row.Session.IsForeign ? "connected, none of ours" : "connected, ours")}")),
+        new("Connected since", ColumnKind.Value, static (row, html) => LockTables.Instant(row.Session.ConnectedSince, html)),
+        new("Backend", ColumnKind.Number, static (row, _) => LockTables.Number(row.Session.Backend)),
+    ];
+
     public Markup Render() => Markup.Of(
         $"""
         <h1 class="unseen">Overview</h1>
@@ -17,11 +26,11 @@ internal sealed class OverviewPage(string basePath, LockSnapshot snapshot, int h
         {NoNames()}
         <section data-live="internal">{InternalLocks()}</section>
         <section data-live="waiting" aria-labelledby="h-waiting">
-        <h2 id="h-waiting" tabindex="-1">Waiting</h2>
+        <h2 id="h-waiting" tabindex="-1">{LockTables.WaitingNames.Heading}</h2>
         {Waiting()}
         </section>
         <section data-live="held" aria-labelledby="h-held">
-        <h2 id="h-held" tabindex="-1">Held</h2>
+        <h2 id="h-held" tabindex="-1">{LockTables.HeldLocks.Heading}</h2>
         {Held()}
         </section>
         <section data-live="processes" aria-labelledby="h-processes">
@@ -39,55 +48,32 @@ internal sealed class OverviewPage(string basePath, LockSnapshot snapshot, int h
         : Markup.Of(
             $"""
             <h2>Internal locks held by others</h2>
-            <p class="note">A program that is not JobLocks holds locks that JobLocks needs for its own work.</p>
+            <p class="note">{PageTexts.InternalLocks}</p>
             <ul>{Markup.Join(snapshot.Overview.InternalLockHolders.Select(static holder => Markup.Of($"<li><bdi>{DisplayText.OneLine(holder.ToString())}</bdi></li>")))}</ul>
             """);
 
     private Markup Waiting() => snapshot.Waiting.Total == 0
-        ? Markup.Of($"<p class=\"empty\">No run waits. A run that meets a held lock appears here, with its place in the line.</p>")
+        ? Parts.Empty(LockTables.WaitingNames.WhenEmpty)
         : Markup.Of(
             $"""
-            <table>
-            <thead><tr><th scope="col">Name</th><th scope="col">Runs</th><th scope="col">First since</th><th scope="col">Held by</th><th scope="col">Usual hold</th></tr></thead>
-            <tbody>{Markup.Join(snapshot.Waiting.Items.Select(row => Markup.Of(
-                $"""
-                <tr><td data-label="Name">{Parts.Link(basePath, $"waiting-{row.Key}", row.Key, row.Name)}</td><td data-label="Runs" class="number">{row.Length}{NotServed(row)}</td><td data-label="First since">{Parts.Time(row.Since)}</td><td data-label="Held by">{(row.Holder is { } holder ? Parts.Holder(holder) : Markup.Of($"<span class=\"faint\">no holder at the moment</span>"))}</td><td data-label="Usual hold">{Parts.Usual(row.UsualHold)}</td></tr>
-
-                """)))}</tbody>
-            </table>
-            {(snapshot.Waiting.Items.Any(static row => row.Unserved > 0) ? Markup.Of($"<p class=\"note\">{UnservedNotice.OfRuns}</p>") : Markup.None)}
-            {Parts.Pager($"{basePath}/", "waiting", waitingFrom, snapshot.Waiting.Items.Count, snapshot.Waiting.Total)}
+            {Parts.Table(LockTables.WaitingNames.Columns, snapshot.Waiting.Items.Select(static row => (row, $"waiting-{row.Key}")), basePath)}
+            {(snapshot.Waiting.Items.Any(static row => row.Unserved > 0) ? Markup.Of($"<p class=\"note\">{PageTexts.UnservedRuns}</p>") : Markup.None)}
+            {Parts.Pager($"{basePath}/", "waiting", ListPart.Of(snapshot.Waiting, waitingFrom))}
             """);
 
-    private static Markup NotServed(WaitingName name) => name.Unserved == 0 ? Markup.None : Markup.Of($" <strong>{name.Unserved} not served</strong>");
-
     private Markup Held() => snapshot.Held.Total == 0
-        ? Markup.Of($"<p class=\"empty\">Nothing is held. A lock appears here while a run, or a program in any language, has it.</p>")
+        ? Parts.Empty(LockTables.HeldLocks.WhenEmpty)
         : Markup.Of(
             $"""
-            <table>
-            <thead><tr><th scope="col">Name</th><th scope="col">Held by</th><th scope="col">Since</th><th scope="col">Mode</th><th scope="col">Usual hold</th></tr></thead>
-            <tbody>{Markup.Join(Parts.WithIds(snapshot.Held.Items).Select(row => Markup.Of(
-                $"""
-                <tr><td data-label="Name">{Parts.Link(basePath, $"held-{row.Id}", row.Lock.Line, row.Lock.Name)}</td><td data-label="Held by">{Parts.Holder(row.Lock.Holder)}</td><td data-label="Since">{Parts.Since(row.Lock.Holder)}</td><td data-label="Mode" class="word">{(row.Lock.Mode == LockMode.Shared ? "shared" : "exclusive")}</td><td data-label="Usual hold">{Parts.Usual(row.Lock.UsualHold)}</td></tr>
-
-                """)))}</tbody>
-            </table>
-            {Parts.Pager($"{basePath}/", "held", heldFrom, snapshot.Held.Items.Count, snapshot.Held.Total)}
+            {Parts.Table(LockTables.HeldLocks.Columns, Parts.WithIds(snapshot.Held.Items).Select(static row => (row.Lock, $"held-{row.Id}")), basePath)}
+            {Parts.Pager($"{basePath}/", "held", ListPart.Of(snapshot.Held, heldFrom))}
             """);
 
     private Markup Processes() => snapshot.Overview.Processes.Count == 0
-        ? Markup.Of($"<p class=\"empty\">No process has a session. One opens it with its first lock.</p>")
+        ? Parts.Empty("No process has a session. One opens it with its first lock.")
         : Markup.Of(
             $"""
-            <table>
-            <thead><tr><th scope="col">Process</th><th scope="col">Locks</th><th scope="col">Session</th><th scope="col">Connected since</th><th scope="col">Backend</th></tr></thead>
-            <tbody>{Markup.Join(snapshot.Overview.Processes.Select(static row => Markup.Of(
-                $"""
-                <tr><td data-label="Process">{Parts.Holder(row.Session)}</td><td data-label="Locks" class="number">{row.Locks}</td><td data-label="Session">{(row.Session.IsForeign ? "connected, none of ours" : "connected, ours")}</td><td data-label="Connected since">{Parts.Time(row.Session.ConnectedSince)}</td><td data-label="Backend" class="number">{row.Session.Backend}</td></tr>
-
-                """)))}</tbody>
-            </table>
+            {Parts.Table(ProcessColumns, snapshot.Overview.Processes.Select(static row => (row, "")), basePath)}
             <p class="faint">A process stands here while PostgreSQL has its session. When that ends, its locks are free, and it is gone from here.</p>
             """);
 }

@@ -1,36 +1,30 @@
-using System.Globalization;
-using JobLocks.Inspection;
-using JobLocks.Primitives;
+using JobLocks.Inspection.Pages;
 
 namespace JobLocks.AspNetCore.Pages;
 
 /// <summary>Fragments that several pages share.</summary>
 internal static class Parts
 {
-    /// <summary>A lock name with a link to its page.</summary>
-    public static Markup Link(string basePath, string id, LockKey key, string? name)
+    /// <summary>A table.</summary>
+    /// <typeparam name="TRow">The type of the rows.</typeparam>
+    /// <param name="columns">Its columns.</param>
+    /// <param name="rows">Its rows. Each has an id, for its link and its action.</param>
+    /// <param name="basePath">The base path of the pages.</param>
+    /// <param name="action">What a viewer can do with a row; null for a table without actions.</param>
+    public static Markup Table<TRow>(IReadOnlyList<Column<TRow>> columns, IEnumerable<(TRow Row, string Id)> rows, string basePath, Func<TRow, string, Markup>? action = null)
     {
-        var text = name is null ? $"key {key}" : DisplayText.Name(name);
-        return Markup.Of($"<a id=\"{id}\" href=\"{basePath}/names/{key.Value}\" title=\"{text}\"><bdi>{DisplayText.Short(text)}</bdi></a>");
+        var actionHeader = action is null ? Markup.None : Markup.Of($"<th scope=\"col\"><span class=\"unseen\">What can be done</span></th>");
+        return Markup.Of(
+            $"""
+            <table>
+            <thead><tr>{Markup.Join(columns.Select(static column => Markup.Of($"<th scope=\"col\">{column.Header}</th>")))}{actionHeader}</tr></thead>
+            <tbody>{Markup.Join(rows.Select(row => Row(columns, row.Row, new(basePath, row.Id), action is null ? Markup.None : Markup.Of($"<td>{action(row.Row, row.Id)}</td>"))))}</tbody>
+            </table>
+            """);
     }
 
-    /// <summary>An instant in UTC. The script shows it in the viewer's time zone, with the elapsed time.</summary>
-    public static Markup Time(DateTimeOffset? instant) => instant is { } at
-        ? Markup.Of($"<time datetime=\"{at.UtcDateTime.ToString("O", CultureInfo.InvariantCulture)}\" title=\"{DisplayText.Instant(at)}\">{DisplayText.Instant(at)}</time>")
-        : Markup.Of($"<span class=\"faint\">not known</span>");
-
-    public static Markup Holder(LockHolder holder) => holder.IsForeign
-        ? Markup.Of($"<bdi>{DisplayText.OneLine(holder.ToString())}</bdi> <span class=\"tag\">foreign</span>")
-        : Markup.Of($"<bdi>{DisplayText.OneLine(holder.ToString())}</bdi>");
-
-    public static Markup Since(LockHolder holder) => holder switch
-    {
-        { Since: { } since } => Time(since),
-        { ConnectedSince: { } connected } => Markup.Of($"connected {Time(connected)}"),
-        _ => Time(null),
-    };
-
-    public static Markup Usual(TimeSpan? usual) => usual is { } time ? Markup.Of($"{DisplayText.Time(time)}") : Markup.Of($"<span class=\"faint\">none yet</span>");
+    /// <summary>The sentence in place of a table without rows.</summary>
+    public static Markup Empty(string sentence) => Markup.Of($"<p class=\"empty\">{sentence}</p>");
 
     /// <summary>Gives each row an id that stays the same while other rows appear and disappear. Several runs of one process may share a lock, so they are numbered.</summary>
     public static IEnumerable<(HeldLock Lock, string Id)> WithIds(IReadOnlyList<HeldLock> held)
@@ -45,15 +39,25 @@ internal static class Parts
     }
 
     /// <summary>The links to the previous and the next part of a list.</summary>
-    public static Markup Pager(string address, string parameter, int skip, int shown, long total)
+    public static Markup Pager(string address, string parameter, ListPart part)
     {
-        const int Size = 100;
-        if (skip == 0 && shown >= total) return Markup.None;
+        if (part.IsWhole) return Markup.None;
 
-        // The list may have become shorter than the start of this part.
-        var previousSkip = Math.Max(0, Math.Min(skip - Size, (total - 1) / Size * Size));
-        var previous = skip > 0 ? Markup.Of($"<a id=\"{parameter}-back\" rel=\"prev\" href=\"{address}?{parameter}={previousSkip}\">Before</a> ") : Markup.None;
-        var next = skip + shown < total ? Markup.Of($" <a id=\"{parameter}-on\" rel=\"next\" href=\"{address}?{parameter}={skip + Size}\">After</a>") : Markup.None;
-        return Markup.Of($"<nav class=\"pager\" aria-label=\"Parts of the list\">{previous}{(shown == 0 ? "none" : string.Create(CultureInfo.InvariantCulture, $"{skip + 1} to {skip + shown}"))} of {total}{next}</nav>");
+        var previous = part.PreviousStart is { } back ? Markup.Of($"<a id=\"{parameter}-back\" rel=\"prev\" href=\"{address}?{parameter}={back}\">Before</a> ") : Markup.None;
+        var next = part.NextStart is { } on ? Markup.Of($" <a id=\"{parameter}-on\" rel=\"next\" href=\"{address}?{parameter}={on}\">After</a>") : Markup.None;
+        return Markup.Of($"<nav class=\"pager\" aria-label=\"Parts of the list\">{previous}{part.ToString()}{next}</nav>");
     }
+
+    private static Markup Row<TRow>(IReadOnlyList<Column<TRow>> columns, TRow row, Cells cells, Markup action) => Markup.Of(
+        $"""
+        <tr>{Markup.Join(columns.Select(column => Markup.Of($"<td data-label=\"{column.Header}\"{Class(column.Kind)}>{column.Cell(row, cells)}</td>")))}{action}</tr>
+
+        """);
+
+    private static Markup Class(ColumnKind kind) => kind switch
+    {
+        ColumnKind.Number => Markup.Of($" class=\"number\""),
+        ColumnKind.Word => Markup.Of($" class=\"word\""),
+        _ => Markup.None,
+    };
 }

@@ -1,4 +1,4 @@
-using JobLocks.Inspection;
+using JobLocks.Inspection.Pages;
 using JobLocks.Primitives;
 
 namespace JobLocks.AspNetCore.Pages;
@@ -6,6 +6,13 @@ namespace JobLocks.AspNetCore.Pages;
 /// <summary>Shows the results of a search.</summary>
 internal sealed class SearchPage(string basePath, string query, IReadOnlyList<LockMatch> found)
 {
+    private static readonly IReadOnlyList<Column<LockMatch>> Columns =
+    [
+        LockTables.LockName<LockMatch>(static match => match.Key, static match => match.Name),
+        new("Key", ColumnKind.Number, static (match, _) => LockTables.Number(match.Key.Value)),
+        new("Found by", ColumnKind.Text, static (match, _) => Markup.Of($"<bdi>{DisplayText.Name(match.Because)}</bdi>")),
+    ];
+
     public Markup Render() => found.Count == 0
         ? Markup.Of(
             $"""
@@ -15,13 +22,6 @@ internal sealed class SearchPage(string basePath, string query, IReadOnlyList<Lo
         : Markup.Of(
             $"""
             <h1>Found for <bdi>{DisplayText.Short(DisplayText.Name(query))}</bdi></h1>
-            <table>
-            <thead><tr><th scope="col">Name</th><th scope="col">Key</th><th scope="col">Found by</th></tr></thead>
-            <tbody>{Markup.Join(found.DistinctBy(static match => match.Key).Select(match => Markup.Of(
-                $"""
-                <tr><td data-label="Name">{Parts.Link(basePath, $"found-{match.Key}", match.Key, match.Name)}</td><td data-label="Key" class="number">{match.Key.Value}</td><td data-label="Found by"><bdi>{DisplayText.Name(match.Because)}</bdi></td></tr>
-
-                """)))}</tbody>
-            </table>
+            {Parts.Table(Columns, found.DistinctBy(static match => match.Key).Select(static match => (match, $"found-{match.Key}")), basePath)}
             """);
 }

@@ -1,16 +1,13 @@
-using System.Globalization;
 using Hangfire.Dashboard;
 using Hangfire.Dashboard.Pages;
 using JobLocks.Inspection;
-using JobLocks.Primitives;
+using JobLocks.Inspection.Pages;
 
 namespace JobLocks.Hangfire.Dashboard;
 
 /// <summary>A page of the dashboard in Hangfire's layout.</summary>
 internal abstract class DashboardPage(string title) : RazorPage
 {
-    protected const int PageSize = 100;
-
     public override void Execute()
     {
         Layout = new LayoutPage(title);
@@ -19,48 +16,53 @@ internal abstract class DashboardPage(string title) : RazorPage
 
     protected abstract Markup Render(IPageInspector locks);
 
-    /// <summary>The name of this dashboard's storage, to recognize its jobs among the runs of several stores; null if the storage cannot be asked.</summary>
+    /// <summary>The name of this dashboard's storage; null if the storage cannot be asked.</summary>
     protected string? Store { get; private set; }
 
-    protected int From(string parameter) => int.TryParse(Query(parameter), NumberStyles.None, CultureInfo.InvariantCulture, out var from) ? from : 0;
+    protected Cells Cells => new(Url, Html, Store);
 
-    protected Markup Link(LockKey key, string? name)
+    protected int From(string parameter) => ListPart.StartIn(Query(parameter));
+
+    /// <summary>A table.</summary>
+    /// <typeparam name="TRow">The type of the rows.</typeparam>
+    /// <param name="columns">Its columns.</param>
+    /// <param name="rows">Its rows.</param>
+    /// <param name="action">What a viewer can do with a row; null for a table without actions.</param>
+    protected Markup Table<TRow>(IReadOnlyList<Column<TRow>> columns, IReadOnlyList<TRow> rows, Func<TRow, Markup>? action = null)
     {
-        var text = name is null ? $"key {key}" : DisplayText.Name(name);
-        return Markup.Of($"<a href=\"{Url.To($"{LocksDashboard.Path}/names/{key}")}\" title=\"{text}\"><bdi>{DisplayText.Short(text)}</bdi></a>");
+        var cells = Cells;
+        return Markup.Of(
+            $"""
+            <div class="table-responsive"><table class="table">
+            <thead><tr>{Markup.Join(columns.Select(static column => Markup.Of($"<th{Class(column.Kind, name: Markup.None)}>{column.Header}</th>")))}{(action is null ? Markup.None : Markup.Of($"<th class=\"min-width\"></th>"))}</tr></thead>
+            <tbody>{Markup.Join(rows.Select(row => Markup.Of($"<tr>{Markup.Join(columns.Select(column => Cell(column, row, cells)))}{(action is null ? Markup.None : Markup.Of($"<td class=\"min-width\">{action(row)}</td>"))}</tr>")))}</tbody>
+            </table></div>
+            """);
     }
 
-    /// <summary>A holder. A job of this storage links to its page.</summary>
-    protected Markup Holder(LockHolder holder)
-    {
-        const string Job = "Hangfire job ";
-        var text = DisplayText.OneLine(holder.ToString());
-        if (holder.IsForeign) return Markup.Of($"<bdi>{text}</bdi> <span class=\"label label-warning\">foreign</span>");
-        if (holder.Run?.StartsWith(Job, StringComparison.Ordinal) != true || holder.Store is null || !string.Equals(holder.Store, Store, StringComparison.Ordinal)) return Markup.Of($"<bdi>{text}</bdi>");
+    /// <summary>The sentence in place of a table without rows.</summary>
+    protected static Markup Empty(string sentence) => Markup.Of($"<div class=\"alert alert-success\">{sentence}</div>");
 
-        var id = holder.Run[Job.Length..];
-        return Markup.Of($"<a href=\"{Url.JobDetails(id)}\">job <bdi>{DisplayText.Name(id)}</bdi></a><br><bdi>{DisplayText.OneLine((holder with { Run = null }).ToString())}</bdi>");
+    /// <summary>The links to the previous and the next part of a list.</summary>
+    protected Markup Pager(string path, string parameter, ListPart part)
+    {
+        if (part.IsWhole) return Markup.None;
+
+        var previous = part.PreviousStart is { } back ? Markup.Of($"<a href=\"{Url.To(path)}?{parameter}={back}\">Before</a> ") : Markup.None;
+        var next = part.NextStart is { } on ? Markup.Of($" <a href=\"{Url.To(path)}?{parameter}={on}\">After</a>") : Markup.None;
+        return Markup.Of($"<p>{previous}{part.ToString()}{next}</p>");
     }
 
-    protected Markup Time(DateTimeOffset? instant) => instant is { } at ? new(Html.RelativeTime(at.UtcDateTime).ToString()) : Markup.Of($"<em>not known</em>");
+    private static Markup Cell<TRow>(Column<TRow> column, TRow row, Cells cells) =>
+        Markup.Of($"<td{Class(column.Kind, name: Markup.Of($" class=\"word-break\""))}>{column.Cell(row, cells)}</td>");
 
-    protected Markup Since(LockHolder holder) => holder.Since is null && holder.ConnectedSince is { } connected ? Markup.Of($"connected {Time(connected)}") : Time(holder.Since);
-
-    protected static Markup Mode(LockMode mode) => Markup.Of($"{(mode == LockMode.Shared ? "shared" : "exclusive")}");
-
-    protected static Markup Usual(TimeSpan? usual) => usual is { } time ? Markup.Of($"{DisplayText.Time(time)}") : Markup.Of($"<em>none yet</em>");
-
-    /// <summary>The links to the previous and the next page of a list.</summary>
-    protected Markup Pager(string path, string parameter, int from, int shown, long total)
+    /// <summary>The class of a header or a cell. Only lock names have different classes in header and cell.</summary>
+    private static Markup Class(ColumnKind kind, Markup name) => kind switch
     {
-        if (from == 0 && shown >= total) return Markup.None;
-
-        // The list may have become shorter than the start of this page.
-        var previousFrom = Math.Max(0, Math.Min(from - PageSize, (total - 1) / PageSize * PageSize));
-        var previous = from > 0 ? Markup.Of($"<a href=\"{Url.To(path)}?{parameter}={previousFrom}\">Before</a> ") : Markup.None;
-        var next = from + shown < total ? Markup.Of($" <a href=\"{Url.To(path)}?{parameter}={from + PageSize}\">After</a>") : Markup.None;
-        return Markup.Of($"<p>{previous}{(shown == 0 ? "none" : string.Create(CultureInfo.InvariantCulture, $"{from + 1} to {from + shown}"))} of {total}{next}</p>");
-    }
+        ColumnKind.LockName => name,
+        ColumnKind.Text => Markup.None,
+        _ => Markup.Of($" class=\"min-width\""),
+    };
 
     private Markup Content()
     {
@@ -71,19 +73,22 @@ internal abstract class DashboardPage(string title) : RazorPage
         {
             return Render(locks);
         }
-        catch (JobLocksUnavailableException busy) when (busy.LookTrouble is not null)
-        {
-            // The dashboard's script reloads the page.
-            Context.Response.StatusCode = 503;
-            return Markup.Of($"<div class=\"alert alert-warning js-joblocks-again\" role=\"alert\"><strong>{busy.LookTrouble}.</strong> {busy.Message} The page is loaded again by itself.</div>");
-        }
         catch (JobLocksUnavailableException unavailable)
         {
-            return Markup.Of($"<div class=\"alert alert-danger\">PostgreSQL cannot be asked for its locks. {unavailable.Message}{(unavailable.NeedsChange ? "" : " Check that the server runs and that this application reaches it.")}</div>");
+            return Failure(ReadingFailure.Of(unavailable));
         }
         catch (UnauthorizedAccessException denied)
         {
             return Markup.Of($"<div class=\"alert alert-danger\">The database role of this application may not look at the locks. {denied.Message}</div>");
         }
+    }
+
+    private Markup Failure(ReadingFailure failure)
+    {
+        if (!failure.IsTemporary) return Markup.Of($"<div class=\"alert alert-danger\">{failure.Title}. {failure.Detail}</div>");
+
+        // The dashboard's script reloads the page.
+        Context.Response.StatusCode = 503;
+        return Markup.Of($"<div class=\"alert alert-warning js-joblocks-again\" role=\"alert\"><strong>{failure.Title}.</strong> {failure.Detail}</div>");
     }
 }

@@ -1,5 +1,5 @@
 using Hangfire.Dashboard;
-using JobLocks.Inspection;
+using JobLocks.Inspection.Pages;
 using JobLocks.Primitives;
 
 namespace JobLocks.Hangfire.Dashboard;

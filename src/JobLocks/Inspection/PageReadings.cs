@@ -1,10 +1,10 @@
+using JobLocks.Inspection.Pages;
+
 namespace JobLocks.Inspection;
 
 /// <summary>Reads for the pages and the JSON of all dashboards of this process. Viewers with the same question share one reading. Thread-safe.</summary>
 internal sealed class PageReadings(IJobLockInspector locks)
 {
-    private const int PageSize = 100;
-
     // The first page of the overview is the most expensive reading, and the most requested one.
     private const int OverviewReuses = 20;
 
@@ -16,15 +16,15 @@ internal sealed class PageReadings(IJobLockInspector locks)
 
     /// <summary>The first page of the overview. It is read at most once a second for all viewers together, so it may be one second old.</summary>
     public Task<LockSnapshot> ReadOverviewAsync(CancellationToken stop) =>
-        ReadAsync("overview", OverviewPause, OverviewReuses, () => locks.GetSnapshotAsync(take: PageSize), stop);
+        ReadAsync("overview", OverviewPause, OverviewReuses, () => locks.GetSnapshotAsync(take: ListPart.Size), stop);
 
     /// <summary>A page of the held locks and a page of the names for which runs wait.</summary>
     public Task<LockSnapshot> ReadSnapshotAsync(int heldFrom, int waitingFrom, CancellationToken stop) =>
-        ReadAsync((nameof(LockSnapshot), heldFrom, waitingFrom), inspector => inspector.GetSnapshotAsync(heldFrom, waitingFrom, PageSize), stop);
+        ReadAsync((nameof(LockSnapshot), heldFrom, waitingFrom), inspector => inspector.GetSnapshotAsync(heldFrom, waitingFrom, ListPart.Size), stop);
 
     /// <summary>All data about one name, with a page of the waiting runs, and why one run waits.</summary>
     public Task<NamedLock> ReadNameAsync(LockKey key, int from, string? run, CancellationToken stop) =>
-        ReadAsync((nameof(NamedLock), key, from, run), inspector => inspector.GetNameAsync(key, from, PageSize, run), stop);
+        ReadAsync((nameof(NamedLock), key, from, run), inspector => inspector.GetNameAsync(key, from, ListPart.Size, run), stop);
 
     /// <summary>The locks that a search for a text finds.</summary>
     public Task<IReadOnlyList<LockMatch>> FindAsync(string text, CancellationToken stop) => ReadAsync((nameof(LockMatch), text), inspector => inspector.FindAsync(text), stop);

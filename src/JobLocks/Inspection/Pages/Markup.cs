@@ -4,7 +4,7 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Unicode;
 
-namespace JobLocks.Inspection;
+namespace JobLocks.Inspection.Pages;
 
 /// <summary>HTML text of a page. Interpolated values are HTML-encoded, except values that are <see cref="Markup"/> themselves.</summary>
 internal readonly struct Markup(string? text)
