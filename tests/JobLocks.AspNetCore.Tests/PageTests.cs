@@ -21,7 +21,7 @@ public sealed class PageTests
     {
         var role = $"outside_{Guid.NewGuid():N}";
         // A superuser until the application has started: it may connect and set up the schema.
-        await DatabaseState.ReadAsync(AssemblySetup.Postgres.ConnectionString, $"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD 'secret'");
+        await DatabaseState.ReadAsync(AssemblySetup.Server.ConnectionString, $"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD 'secret'");
         await using var site = await Site.StartAsync(settings: $";Username={role};Password=secret");
         await site.AskAsync($"ALTER ROLE {role} NOSUPERUSER; DO $$BEGIN EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', current_database()); END$$");
 

@@ -37,7 +37,7 @@ internal sealed partial class Site : IAsyncDisposable
     public static async Task<Site> StartAsync(
         Action<IEndpointConventionBuilder>? conventions = null, Action<JobLocksPageOptions>? options = null, bool hasAntiforgery = true, string pattern = "/joblocks", string settings = "", Action<IServiceCollection>? services = null, string environment = "Development")
     {
-        var database = await AssemblySetup.Postgres.CreateDatabaseAsync("page");
+        var database = await AssemblySetup.Server.CreateDatabaseAsync("page");
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { EnvironmentName = environment });
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");

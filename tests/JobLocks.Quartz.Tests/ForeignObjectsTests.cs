@@ -60,7 +60,7 @@ public sealed class ForeignObjectsTests : QuartzFixture
     /// <summary>A database in which Quartz has made its tables before somebody else came.</summary>
     private async Task<string> DatabaseWithStoreAsync()
     {
-        var database = await AssemblySetup.Postgres.CreateDatabaseAsync(nameof(ForeignObjectsTests));
+        var database = await AssemblySetup.Server.CreateDatabaseAsync(nameof(ForeignObjectsTests));
         await using var first = await Node.StartAsync(new(Database, "prepare") { Store = Store.Ado, IsStarted = false, StoreDatabase = $"{database};Pooling=false" });
         return database;
     }

@@ -78,7 +78,7 @@ public sealed class StorePlaceTests : QuartzFixture
 
     private async Task<Node> StartAsync(string database)
     {
-        var own = await AssemblySetup.Postgres.CreateDatabaseAsync($"{nameof(StorePlaceTests)}{database}");
+        var own = await AssemblySetup.Server.CreateDatabaseAsync($"{nameof(StorePlaceTests)}{database}");
         return await StartNodeAsync(Store.Ado, settings => settings with { StoreDatabase = own });
     }
 

@@ -58,7 +58,7 @@ public sealed class LockServerAwayTests : FamilyFixture
     private protected override async Task<string> CreateDatabaseAsync()
     {
         _server = await PostgresServer.StartOwnAsync();
-        _store = await AssemblySetup.Postgres.CreateDatabaseAsync(nameof(LockServerAwayTests));
+        _store = await AssemblySetup.Server.CreateDatabaseAsync(nameof(LockServerAwayTests));
         await using var first = await Node.StartAsync(new(_store, "prepare") { Store = Store.Ado, IsStarted = false });
         return await _server.CreateDatabaseAsync("away");
     }

@@ -1,0 +1,3 @@
+[assembly: Parallelizable(ParallelScope.Fixtures)]
+[assembly: LevelOfParallelism(5)]
+[assembly: FixtureLifeCycle(LifeCycle.SingleInstance)]
