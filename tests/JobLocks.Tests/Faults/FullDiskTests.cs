@@ -2,7 +2,6 @@ using JobLocks.Gate;
 using JobLocks.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace JobLocks.Tests.Faults;
 
@@ -27,8 +26,8 @@ public sealed class FullDiskTests : WaitQueueFixture
         await ParkAsync(locks, 1, stop);
 
         await FillAsync();
-        var free = await EnterAsync(locks, $"{Name} free", 2, stop);
-        var busy = await EnterAsync(locks, Name, 3, stop);
+        var free = await EnterAsync(locks, 2, Rule with { Name = $"{Name} free" }, stop);
+        var busy = await EnterAsync(locks, 3, Rule, stop);
         await held!.DisposeAsync();
         var degraded = await UntilAsync(health, HealthStatus.Degraded, stop);
         var snapshot = await locks.Inspector.GetSnapshotAsync(stop: stop);
@@ -79,9 +78,6 @@ public sealed class FullDiskTests : WaitQueueFixture
         CREATE OR REPLACE FUNCTION public.fail_to_extend() RETURNS trigger LANGUAGE plpgsql AS
         $$BEGIN RAISE disk_full USING MESSAGE = 'could not extend file "base/5/16384": No space left on device'; END$$;
         """ + string.Concat(Tables.Select(static table => $"CREATE TRIGGER disk_is_full BEFORE INSERT OR UPDATE ON joblocks.{table} FOR EACH ROW EXECUTE FUNCTION public.fail_to_extend();")));
-
-    private Task<Admission> EnterAsync(AdvisoryLocks locks, string name, int run, CancellationToken stop) =>
-        new JobGate(locks, NullLogger<JobGate>.Instance).TryEnterAsync(Calls.Call(name) with { Address = _ => AddressOf(run) }, stop);
 
     private static async Task<HealthReport> UntilAsync(HealthCheckService health, HealthStatus status, CancellationToken stop)
     {

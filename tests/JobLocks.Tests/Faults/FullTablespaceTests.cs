@@ -168,7 +168,7 @@ public sealed class FullTablespaceTests : WaitQueueFixture
         var parked = new List<string> { "1" };
         for (var run = 2; ; run++)
         {
-            var admission = await gate.TryEnterAsync(Calls.Call(Name) with { Address = _ => AddressOf(run) }, stop);
+            var admission = await gate.TryEnterAsync(CallOf(run, Rule), stop);
             if (admission is Admission.Refused refused) return (parked, refused);
 
             parked.Add(run.ToString(CultureInfo.InvariantCulture));

@@ -1,8 +1,11 @@
 using System.Globalization;
 using JobLocks.Gate;
 using JobLocks.Locks;
+using JobLocks.Naming;
+using JobLocks.Rules;
 using JobLocks.WaitQueue;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace JobLocks.Tests.Support;
 
@@ -18,6 +21,9 @@ public abstract class WaitQueueFixture
     private protected RunsOfTest Runs { get; private set; } = null!;
 
     private protected LockKey Key => LockKey.Of(Name);
+
+    /// <summary>A run that waits for the lock.</summary>
+    private protected LockDeclaration Rule => new(Name, OnConflict.Wait, LockDeclaration.DefaultRetryAfterSeconds);
 
     [OneTimeSetUp]
     public async Task CreateDatabase() => Database = await NewDatabaseAsync();
@@ -85,6 +91,14 @@ public abstract class WaitQueueFixture
             woken = await Runs.NextAsync(stop);
         }
     }
+
+    /// <summary>As a scheduler asks for a run.</summary>
+    private protected Task<Admission> EnterAsync(AdvisoryLocks locks, int run, LockDeclaration rule, CancellationToken stop) =>
+        new JobGate(locks, NullLogger<JobGate>.Instance).TryEnterAsync(CallOf(run, rule), stop);
+
+    /// <summary>A run as its scheduler passes it to the gate.</summary>
+    private protected JobCall CallOf(int run, LockDeclaration rule) =>
+        Calls.Call(rule.Name) with { Rules = [LockRule.For(rule, JobSignature.Of(typeof(ClientSync)))], Address = _ => AddressOf(run) };
 
     private protected RunAddress AddressOf(int run) => new(Runs.Id, run.ToString(CultureInfo.InvariantCulture), "");
 

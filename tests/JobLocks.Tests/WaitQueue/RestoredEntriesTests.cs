@@ -1,10 +1,7 @@
 using System.Globalization;
 using JobLocks.Gate;
-using JobLocks.Naming;
-using JobLocks.Rules;
 using JobLocks.Tests.Support;
 using JobLocks.WaitQueue;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace JobLocks.Tests.WaitQueue;
 
@@ -73,7 +70,7 @@ public sealed class RestoredEntriesTests : WaitQueueFixture
         await ParkAsync(locks, 1, stop);
         await LoseEntriesAsync();
 
-        var second = await EnterAsync(locks, 2, keepsNewest, stop);
+        var second = await EnterAsync(locks, 2, Rule with { KeepWaiting = 1, KeepNewest = keepsNewest }, stop);
         await ((ILockKeeper)locks).WaitQueue.ParkAsync(((Admission.Waits)second).Place, blocks: false, stop);
         await SweepUntilAsync(locks, async () => await LengthAsync() == 2, stop);
         var verdicts = await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1 AND verdict IS NOT NULL", Name);
@@ -84,14 +81,6 @@ public sealed class RestoredEntriesTests : WaitQueueFixture
         using (await EnterAsync(locks, first, stop)) Assert.That(first.Address.Run, Is.EqualTo("1"));
         Assert.That((await WokenAsync(locks, stop)).Address.Run, Is.EqualTo("2"));
         Assert.That(verdicts, Is.Zero);
-    }
-
-    /// <summary>As a scheduler asks for a run of which one at a time may wait.</summary>
-    private Task<Admission> EnterAsync(AdvisoryLocks locks, int run, bool keepsNewest, CancellationToken stop)
-    {
-        var rule = new LockDeclaration(Name, OnConflict.Wait, 15) { KeepWaiting = 1, KeepNewest = keepsNewest };
-        var call = Calls.Call(Name) with { Rules = [LockRule.For(rule, JobSignature.Of(typeof(ClientSync)))], Address = _ => AddressOf(run) };
-        return new JobGate(locks, NullLogger<JobGate>.Instance).TryEnterAsync(call, stop);
     }
 
     private async Task<WaitingRun> WokenAsync(ILockKeeper locks, CancellationToken stop)

@@ -1,5 +1,4 @@
 using JobLocks.Gate;
-using JobLocks.Naming;
 using JobLocks.Rules;
 using JobLocks.Tests.Support;
 using JobLocks.WaitQueue;
@@ -25,7 +24,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         await (await locks.TryAcquireAsync("notices it", stop))!.DisposeAsync();
         Assert.That(await ((ILockKeeper)locks).WaitQueue.IsUsableAsync(blocks: false, stop), Is.False);
 
-        var started = (Admission.Admitted)await EnterAsync(locks, run: 1, new(Name, OnConflict.Wait, 15), stop);
+        var started = (Admission.Admitted)await StartAsync(locks, run: 1, Rule, stop);
         await transaction.DisposeAsync();
 
         // Its entry goes away while the run goes on.
@@ -63,7 +62,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         if (wasWoken) await LockTable.AskAsync(Database, "UPDATE joblocks.line SET woken = now() - interval '10 s', told = true WHERE name = $1", Name);
         Runs.Fate = static _ => ParkedRunState.Started;
 
-        var came = await EnterAsync(locks, run: 2, new(Name, OnConflict.Wait, 15) { KeepWaiting = 1, KeepNewest = keepsNewest }, stop);
+        var came = await StartAsync(locks, run: 2, Rule with { KeepWaiting = 1, KeepNewest = keepsNewest }, stop);
 
         Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
     }
@@ -78,7 +77,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         await Runs.NextAsync(stop);
         Runs.Fate = static _ => ParkedRunState.Started;
 
-        var came = await EnterAsync(locks, run: 2, new(Name, OnConflict.Skip, 15), stop);
+        var came = await StartAsync(locks, run: 2, Rule with { OnConflict = OnConflict.Skip }, stop);
 
         Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Skip));
     }
@@ -131,7 +130,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         await ParkAsync(locks, 1, stop);
         await ParkAsync(locks, 2, stop);
 
-        var came = await EnterAsync(locks, run: 3, new(Name, OnConflict.Wait, 15) { KeepWaiting = 1, KeepNewest = true }, stop);
+        var came = await StartAsync(locks, run: 3, Rule with { KeepWaiting = 1, KeepNewest = true }, stop);
 
         using (Assert.EnterMultipleScope())
         {
@@ -153,11 +152,9 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         Assert.That(next, Is.Not.Null);
     }
 
-    private Task<Admission> EnterAsync(AdvisoryLocks locks, int run, LockDeclaration rule, CancellationToken stop)
-    {
-        var call = Calls.Call(Name) with { Rules = [LockRule.For(rule, JobSignature.Of(typeof(ClientSync)))], Address = _ => AddressOf(run), MayWaitInQueue = true };
-        return new JobGate(locks, NullLogger<JobGate>.Instance).TryEnterAsync(call, stop);
-    }
+    /// <summary>A scheduler starts a run that may have an entry.</summary>
+    private Task<Admission> StartAsync(AdvisoryLocks locks, int run, LockDeclaration rule, CancellationToken stop) =>
+        new JobGate(locks, NullLogger<JobGate>.Instance).TryEnterAsync(CallOf(run, rule) with { MayWaitInQueue = true }, stop);
 
     private Task UntilIsEmptyAsync(CancellationToken stop) => UntilAsync(async () => await LengthAsync() == 0, stop);
 

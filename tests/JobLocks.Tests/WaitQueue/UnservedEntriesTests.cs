@@ -1,9 +1,6 @@
 using JobLocks.Gate;
-using JobLocks.Naming;
-using JobLocks.Rules;
 using JobLocks.Tests.Support;
 using JobLocks.WaitQueue;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace JobLocks.Tests.WaitQueue;
 
@@ -188,8 +185,6 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
     private async Task<long> ShownAsync(string store) =>
         (long)(await LockTable.AskAsync(Database, "SELECT count(*) FROM pg_locks WHERE classid = 1246524276 AND objid::int = hashtext($1)", store))!;
 
-    private LockDeclaration Rule => new(Name, OnConflict.Wait, 15);
-
     /// <summary>Takes the lock as soon as the turn of the woken run is over.</summary>
     private async Task<JobLockHandle> HoldPastAsync(AdvisoryLocks locks, CancellationToken stop)
     {
@@ -198,13 +193,6 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
             if (await locks.TryAcquireAsync(Name, stop) is { } held) return held;
             await Task.Delay(20, stop);
         }
-    }
-
-    /// <summary>As a scheduler asks for a run.</summary>
-    private Task<Admission> EnterAsync(AdvisoryLocks locks, int run, LockDeclaration rule, CancellationToken stop)
-    {
-        var call = Calls.Call(Name) with { Rules = [LockRule.For(rule, JobSignature.Of(typeof(ClientSync)))], Address = _ => AddressOf(run) };
-        return new JobGate(locks, NullLogger<JobGate>.Instance).TryEnterAsync(call, stop);
     }
 
     private Task<object?> AddRowsAsync(string store, string queue, int count) => LockTable.AskAsync(

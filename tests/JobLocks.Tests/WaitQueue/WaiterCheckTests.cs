@@ -1,9 +1,6 @@
 using JobLocks.Gate;
-using JobLocks.Naming;
-using JobLocks.Rules;
 using JobLocks.Tests.Support;
 using JobLocks.WaitQueue;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace JobLocks.Tests.WaitQueue;
 
@@ -19,7 +16,7 @@ public sealed class WaiterCheckTests : WaitQueueFixture
         await ParkAsync(locks, 1, stop);
         Runs.Fate = static run => run.Address.Run is "1" ? ParkedRunState.Gone : ParkedRunState.Parked;
 
-        var came = await EnterAsync(locks, Rule with { KeepWaiting = 1 } with { KeepNewest = keepsNewest }, stop);
+        var came = await EnterAsync(locks, 2, Rule with { KeepWaiting = 1 } with { KeepNewest = keepsNewest }, stop);
 
         Assert.That(came, Is.InstanceOf<Admission.Waits>());
         Assert.That(await LengthAsync(), Is.EqualTo(1));
@@ -32,7 +29,7 @@ public sealed class WaiterCheckTests : WaitQueueFixture
         await using var holding = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
 
-        var came = await EnterAsync(locks, Rule with { KeepWaiting = 1 }, stop);
+        var came = await EnterAsync(locks, 2, Rule with { KeepWaiting = 1 }, stop);
 
         Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Skip));
     }
@@ -48,7 +45,7 @@ public sealed class WaiterCheckTests : WaitQueueFixture
         await using var holding = await locks.TryAcquireAsync(Name, stop);
         await ((ILockKeeper)other).WaitQueue.EnqueueAsync(new(elsewhere.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
 
-        var came = await EnterAsync(locks, Rule with { KeepWaiting = 1 } with { KeepNewest = keepsNewest }, stop);
+        var came = await EnterAsync(locks, 2, Rule with { KeepWaiting = 1 } with { KeepNewest = keepsNewest }, stop);
 
         using (Assert.EnterMultipleScope())
         {
@@ -65,7 +62,7 @@ public sealed class WaiterCheckTests : WaitQueueFixture
         await ParkAsync(locks, 1, stop);
         Runs.Fate = static _ => throw new InvalidOperationException("The store is away.");
 
-        var came = await EnterAsync(locks, Rule with { KeepWaiting = 1 }, stop);
+        var came = await EnterAsync(locks, 2, Rule with { KeepWaiting = 1 }, stop);
 
         Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
     }
@@ -80,18 +77,9 @@ public sealed class WaiterCheckTests : WaitQueueFixture
         await Runs.NextAsync(stop);
         Runs.Fate = static _ => ParkedRunState.Gone;
 
-        var came = await EnterAsync(locks, Rule with { OnConflict = what }, stop);
+        var came = await EnterAsync(locks, 2, Rule with { OnConflict = what }, stop);
 
         Assert.That(came, Is.InstanceOf<Admission.Admitted>());
         foreach (var handle in ((Admission.Admitted)came).Handles) await handle.DisposeAsync();
-    }
-
-    private LockDeclaration Rule => new(Name, OnConflict.Wait, 15);
-
-    /// <summary>As a scheduler asks for a second run.</summary>
-    private Task<Admission> EnterAsync(AdvisoryLocks locks, LockDeclaration rule, CancellationToken stop)
-    {
-        var call = Calls.Call(Name) with { Rules = [LockRule.For(rule, JobSignature.Of(typeof(ClientSync)))], Address = _ => AddressOf(2) };
-        return new JobGate(locks, NullLogger<JobGate>.Instance).TryEnterAsync(call, stop);
     }
 }
