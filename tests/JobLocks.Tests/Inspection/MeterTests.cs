@@ -3,8 +3,6 @@ using System.Diagnostics.Metrics;
 using System.Globalization;
 using JobLocks.Diagnostics;
 using JobLocks.Gate;
-using JobLocks.Naming;
-using JobLocks.Rules;
 using JobLocks.Tests.Support;
 using JobLocks.WaitQueue;
 
@@ -166,19 +164,7 @@ public sealed class MeterTests
         var name => name.ToLowerInvariant(),
     };
 
-    private JobCall Call(OnConflict what)
-    {
-        var job = new JobSignature("Orders", "Ship", null);
-        return new()
-        {
-            Scheduler = "Test",
-            JobId = "1",
-            Job = job,
-            Arguments = [new("client", 4)],
-            Rules = [LockRule.For(new(_template, what, 15), job)],
-            ToJson = static value => Convert.ToString(value, CultureInfo.InvariantCulture)!,
-        };
-    }
+    private JobCall Call(OnConflict what) => Calls.Order(_template, what);
 
     private void Note<T>(Instrument instrument, T value, ReadOnlySpan<KeyValuePair<string, object?>> tags)
         where T : struct, IConvertible =>

@@ -1,10 +1,8 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using System.Globalization;
 using JobLocks.Diagnostics;
 using JobLocks.Gate;
-using JobLocks.Naming;
-using JobLocks.Rules;
+using JobLocks.Tests.Support;
 using JobLocks.WaitQueue;
 
 namespace JobLocks.Tests.Inspection;
@@ -98,17 +96,5 @@ public sealed class TraceTests
 
     private static string Tags(IEnumerable<Activity> spans, string tag) => string.Join(", ", spans.Select(span => span.GetTagItem(tag)));
 
-    private JobCall Call(OnConflict what)
-    {
-        var job = new JobSignature("Orders", "Ship", null);
-        return new()
-        {
-            Scheduler = "Test",
-            JobId = "1",
-            Job = job,
-            Arguments = [new("client", 4)],
-            Rules = [LockRule.For(new(_template, what, 15), job)],
-            ToJson = static value => Convert.ToString(value, CultureInfo.InvariantCulture)!,
-        };
-    }
+    private JobCall Call(OnConflict what) => Calls.Order(_template, what);
 }

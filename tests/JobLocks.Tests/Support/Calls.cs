@@ -34,6 +34,13 @@ internal static class Calls
         ToJson = static value => JsonSerializer.Serialize(value, value.GetType()),
     };
 
+    /// <summary>A run of <c>Orders.Ship</c> for client 4, which metrics and traces name.</summary>
+    public static JobCall Order(string template, OnConflict what)
+    {
+        var job = new JobSignature("Orders", "Ship", null);
+        return Call(job, template, ("client", 4)) with { JobId = "1", Rules = [LockRule.For(new(template, what, 15), job)] };
+    }
+
     private static string Name(JobSignature job, string? template, (string Name, object? Value)[] arguments)
     {
         var call = Call(job, template, arguments);
