@@ -1,3 +1,4 @@
+using System.Linq.Expressions;
 using Hangfire.Common;
 using Hangfire.States;
 using JobLocks.Hangfire.Tests.Support;
@@ -11,65 +12,26 @@ public sealed class PlacementTests : RealServers
     private protected override HangfireSetup Setup => new() { Filters = new LocksOf<Unmarked>("sync({stage})", "also({stage})") };
 
     [Test, CancelAfter(60_000)]
-    public async Task Counts_on_the_class(CancellationToken stop)
-    {
-        var stage = NewStage();
-        Servers.EnqueueFor<OnClass>(Servers[0], job => job.Run(stage.Id));
-        await stage.EnteredAsync(stop);
-
-        var refused = Servers.EnqueueFor<OnClass>(Servers[1], job => job.Run(stage.Id));
-
-        await IsSkippedAsync(refused, stage, stop);
-    }
+    public Task Counts_on_the_class(CancellationToken stop) => SkipsTheSecondAsync<OnClass>(static stage => job => job.Run(stage), stop);
 
     [Test, CancelAfter(60_000)]
-    public async Task Counts_on_a_base_class(CancellationToken stop)
-    {
-        var stage = NewStage();
-        Servers.EnqueueFor<BelowOnClass>(Servers[0], job => job.Run(stage.Id));
-        await stage.EnteredAsync(stop);
-
-        var refused = Servers.EnqueueFor<BelowOnClass>(Servers[1], job => job.Run(stage.Id));
-
-        await IsSkippedAsync(refused, stage, stop);
-    }
+    public Task Counts_on_a_base_class(CancellationToken stop) => SkipsTheSecondAsync<BelowOnClass>(static stage => job => job.Run(stage), stop);
 
     [Test, CancelAfter(60_000)]
-    public async Task Counts_on_a_method_that_was_overridden(CancellationToken stop)
-    {
-        var stage = NewStage();
-        Servers.EnqueueFor<Overriding>(Servers[0], job => job.Run(stage.Id));
-        await stage.EnteredAsync(stop);
-
-        var refused = Servers.EnqueueFor<Overriding>(Servers[1], job => job.Run(stage.Id));
-
-        await IsSkippedAsync(refused, stage, stop);
-    }
+    public Task Counts_on_a_method_that_was_overridden(CancellationToken stop) => SkipsTheSecondAsync<Overriding>(static stage => job => job.Run(stage), stop);
 
     [Test, CancelAfter(60_000)]
-    public async Task Counts_on_the_interface_that_was_enqueued(CancellationToken stop)
+    public Task Counts_on_the_interface_that_was_enqueued(CancellationToken stop)
     {
-        var stage = NewStage();
         Servers[0].Activate<IOnInterface, BehindInterface>();
-        Servers.EnqueueFor<IOnInterface>(Servers[0], job => job.Run(stage.Id));
-        await stage.EnteredAsync(stop);
-
-        var refused = Servers.EnqueueFor<IOnInterface>(Servers[1], job => job.Run(stage.Id));
-
-        await IsSkippedAsync(refused, stage, stop);
+        return SkipsTheSecondAsync<IOnInterface>(static stage => job => job.Run(stage), stop);
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Counts_on_the_method_of_the_interface_that_was_enqueued(CancellationToken stop)
+    public Task Counts_on_the_method_of_the_interface_that_was_enqueued(CancellationToken stop)
     {
-        var stage = NewStage();
         Servers[0].Activate<IOnInterfaceMethod, BehindInterface>();
-        Servers.EnqueueFor<IOnInterfaceMethod>(Servers[0], job => job.Run(stage.Id));
-        await stage.EnteredAsync(stop);
-
-        var refused = Servers.EnqueueFor<IOnInterfaceMethod>(Servers[1], job => job.Run(stage.Id));
-
-        await IsSkippedAsync(refused, stage, stop);
+        return SkipsTheSecondAsync<IOnInterfaceMethod>(static stage => job => job.Run(stage), stop);
     }
 
     [Test, CancelAfter(60_000)]
@@ -140,6 +102,18 @@ public sealed class PlacementTests : RealServers
             Assert.That(await Servers.Locks.IsFreeAtLastAsync(stage.LockName, stop), Is.True);
             Assert.That(await Servers.Locks.IsFreeAtLastAsync($"also({stage.Id})", stop), Is.True);
         }
+    }
+
+    /// <summary>Enqueues a job for each server. The second one is skipped while the first one runs.</summary>
+    private async Task SkipsTheSecondAsync<T>(Func<string, Expression<Func<T, Task>>> callOf, CancellationToken stop)
+    {
+        var stage = NewStage();
+        Servers.EnqueueFor(Servers[0], callOf(stage.Id));
+        await stage.EnteredAsync(stop);
+
+        var refused = Servers.EnqueueFor(Servers[1], callOf(stage.Id));
+
+        await IsSkippedAsync(refused, stage, stop);
     }
 
     private async Task IsSkippedAsync(string refused, Stage stage, CancellationToken stop, int runs = 1)

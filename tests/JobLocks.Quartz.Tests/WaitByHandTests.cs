@@ -8,38 +8,12 @@ namespace JobLocks.Quartz.Tests;
 public sealed class WaitByHandTests : QuartzFixture
 {
     [Test, CancelAfter(60_000)]
-    public async Task Drops_the_place_of_a_run_that_was_unscheduled_and_wakes_the_next([Values] Store store)
-    {
-        var node = await StartNodeAsync(store);
-        var others = await OthersHoldAsync();
-        var (unscheduled, next) = await ParkTwoAsync(node);
-
-        await node.Scheduler.UnscheduleJob(unscheduled.Key);
-        await others.DisposeAsync();
-        var run = await Scene.NextRunAsync();
-        await LineEndsAsync();
-        await node.IsIdleAsync();
-
-        Assert.That(run.Context.Trigger.Key, Is.EqualTo(next.Key));
-        Assert.That(Scene.Begun, Is.EqualTo(1));
-    }
+    public Task Drops_the_place_of_a_run_that_was_unscheduled_and_wakes_the_next([Values] Store store) =>
+        WakesTheNextAsync(store, static async (scheduler, run) => await scheduler.UnscheduleJob(run.Key));
 
     [Test, CancelAfter(60_000)]
-    public async Task Drops_the_place_of_a_run_whose_job_was_deleted_and_wakes_the_next([Values] Store store)
-    {
-        var node = await StartNodeAsync(store);
-        var others = await OthersHoldAsync();
-        var (deleted, next) = await ParkTwoAsync(node);
-
-        await node.Scheduler.DeleteJob(deleted.JobKey);
-        await others.DisposeAsync();
-        var run = await Scene.NextRunAsync();
-        await LineEndsAsync();
-        await node.IsIdleAsync();
-
-        Assert.That(run.Context.Trigger.Key, Is.EqualTo(next.Key));
-        Assert.That(Scene.Begun, Is.EqualTo(1));
-    }
+    public Task Drops_the_place_of_a_run_whose_job_was_deleted_and_wakes_the_next([Values] Store store) =>
+        WakesTheNextAsync(store, static async (scheduler, run) => await scheduler.DeleteJob(run.JobKey));
 
     [Test, CancelAfter(60_000)]
     public async Task Drops_the_place_of_an_unscheduled_run_while_the_lock_is_held([Values] Store store)
@@ -104,6 +78,22 @@ public sealed class WaitByHandTests : QuartzFixture
             Assert.That(Scene.Begun, Is.EqualTo(2));
             Assert.That(await LineAsync(), Is.Zero);
         }
+    }
+
+    private async Task WakesTheNextAsync(Store store, Func<IScheduler, ITrigger, Task> removeAsync)
+    {
+        var node = await StartNodeAsync(store);
+        var others = await OthersHoldAsync();
+        var (removed, next) = await ParkTwoAsync(node);
+
+        await removeAsync(node.Scheduler, removed);
+        await others.DisposeAsync();
+        var run = await Scene.NextRunAsync();
+        await LineEndsAsync();
+        await node.IsIdleAsync();
+
+        Assert.That(run.Context.Trigger.Key, Is.EqualTo(next.Key));
+        Assert.That(Scene.Begun, Is.EqualTo(1));
     }
 
     private async Task<(ITrigger First, ITrigger Second)> ParkTwoAsync(Node node)
