@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using JobLocks.Testing.Postgres;
 
 namespace JobLocks.Chaos;
 
@@ -7,68 +7,36 @@ internal sealed class ServerProcess : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
-    private readonly Process _process;
-    private bool _isEnded;
+    private readonly ChildProgram _program;
 
-    private ServerProcess(string name, Process process)
-    {
-        Name = name;
-        _process = process;
-    }
+    private ServerProcess(string name, ChildProgram program) => (Name, _program) = (name, program);
 
     public string Name { get; }
 
     /// <summary>Starts a server and waits until it works.</summary>
     public static async Task<ServerProcess> StartAsync(string name, string connectionString, string application, CancellationToken stop)
     {
-        var start = new ProcessStartInfo("dotnet") { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true };
-        start.Environment[Server.ConnectionVariable] = connectionString;
-        start.Environment[Server.ApplicationVariable] = application;
-        foreach (var argument in new[] { typeof(ServerProcess).Assembly.Location, Server.Verb, name }) start.ArgumentList.Add(argument);
-
-        var server = new ServerProcess(name, Process.Start(start)!);
+        var program = ChildProgram.Start(
+            typeof(ServerProcess).Assembly,
+            [Server.Verb, name],
+            [KeyValuePair.Create(Server.ConnectionVariable, connectionString), KeyValuePair.Create(Server.ApplicationVariable, application)],
+            Patience);
+        var server = new ServerProcess(name, program);
         return await server.IsReadyAsync(stop) ? server : throw new InvalidOperationException($"{name} did not start; what it said stands above.");
     }
 
     /// <summary>Puts its node of Quartz into standby, or starts it again.</summary>
     public async Task TellAsync(string what, CancellationToken stop)
     {
-        await _process.StandardInput.WriteLineAsync(what.AsMemory(), stop);
-        await _process.StandardInput.FlushAsync(stop);
+        await _program.WriteLineAsync(what, stop);
         if (!await IsReadyAsync(stop)) throw new InvalidOperationException($"{Name} did not do what it was told: {what}.");
     }
 
     /// <summary>Ends it at once: it can give nothing back.</summary>
-    public async Task KillAsync()
-    {
-        _process.Kill();
-        await _process.WaitForExitAsync();
-        _process.Dispose();
-    }
+    public Task KillAsync() => _program.KillAsync();
 
     /// <summary>Lets it end its runs.</summary>
-    public async ValueTask DisposeAsync()
-    {
-        if (_isEnded) return;
+    public ValueTask DisposeAsync() => _program.DisposeAsync();
 
-        _isEnded = true;
-        if (!_process.HasExited)
-        {
-            _process.StandardInput.Close();
-            using var patience = new CancellationTokenSource(Patience);
-            try
-            {
-                await _process.WaitForExitAsync(patience.Token);
-            }
-            catch (OperationCanceledException)
-            {
-                _process.Kill();
-            }
-        }
-
-        _process.Dispose();
-    }
-
-    private async Task<bool> IsReadyAsync(CancellationToken stop) =>
-        string.Equals(await _process.StandardOutput.ReadLineAsync(stop).AsTask().WaitAsync(Patience, stop), Server.Ready, StringComparison.Ordinal);
+    private async Task<bool> IsReadyAsync(CancellationToken stop) => string.Equals(await _program.ReadLineAsync(Patience, stop), Server.Ready, StringComparison.Ordinal);
 }

@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using JobLocks.Testing.Postgres;
 
 namespace JobLocks.Benchmarks.Children;
 
@@ -10,33 +10,24 @@ internal sealed class ChildProcess : IAsyncDisposable
     // It has said all that it had to say, unless we were stopped while it waited for a lock.
     private static readonly TimeSpan TimeToEnd = TimeSpan.FromSeconds(5);
 
-    private readonly Process _process;
+    private readonly ChildProgram _program;
 
-    private ChildProcess(Process process) => _process = process;
+    private ChildProcess(ChildProgram program) => _program = program;
 
     public static ChildProcess Start(Bench bench, bool isOurs) =>
         Start(bench.Database.ConnectionString(Child.Verb), Child.Verb, isOurs ? Child.Ours : Child.Theirs);
 
-    public static ChildProcess Start(string connectionString, params string[] arguments)
-    {
-        var start = new ProcessStartInfo(Environment.ProcessPath!) { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true };
-        start.Environment[Child.ConnectionVariable] = connectionString;
-
-        // Run as "dotnet JobLocks.Benchmarks.dll", the process is dotnet itself.
-        if (string.Equals(Path.GetFileNameWithoutExtension(Environment.ProcessPath), "dotnet", StringComparison.OrdinalIgnoreCase)) start.ArgumentList.Add(typeof(ChildProcess).Assembly.Location);
-        foreach (var argument in arguments) start.ArgumentList.Add(argument);
-        return new(Process.Start(start)!);
-    }
+    public static ChildProcess Start(string connectionString, params string[] arguments) =>
+        new(ChildProgram.Start(typeof(ChildProcess).Assembly, arguments, [KeyValuePair.Create(Child.ConnectionVariable, connectionString)], TimeToEnd));
 
     /// <summary>Ends it as nobody should: it can give nothing back.</summary>
-    public void Kill() => _process.Kill();
+    public void Kill() => _program.Kill();
 
-    public Task OrderAsync(string act, object argument) => _process.StandardInput.WriteLineAsync(FormattableString.Invariant($"{act} {argument}"));
+    public Task OrderAsync(string act, object argument) => _program.WriteLineAsync(FormattableString.Invariant($"{act} {argument}"), CancellationToken.None);
 
     /// <summary>Reads the next line.</summary>
     public async Task<string> AnswerAsync(CancellationToken stop) =>
-        await _process.StandardOutput.ReadLineAsync(stop).AsTask().WaitAsync(Patience, stop)
-        ?? throw new InvalidOperationException("The other process ended too early; what it said stands above.");
+        await _program.ReadLineAsync(Patience, stop) ?? throw new InvalidOperationException("The other process ended too early; what it said stands above.");
 
     /// <summary>Reads the next line, which can only be this one.</summary>
     public async Task ExpectAsync(string answer, CancellationToken stop)
@@ -45,22 +36,5 @@ internal sealed class ChildProcess : IAsyncDisposable
         if (!string.Equals(said, answer, StringComparison.Ordinal)) throw new InvalidOperationException($"The other process should have said \"{answer}\", but said \"{said}\".");
     }
 
-    public async ValueTask DisposeAsync()
-    {
-        if (!_process.HasExited)
-        {
-            _process.StandardInput.Close();
-            using var patience = new CancellationTokenSource(TimeToEnd);
-            try
-            {
-                await _process.WaitForExitAsync(patience.Token);
-            }
-            catch (OperationCanceledException)
-            {
-                _process.Kill();
-            }
-        }
-
-        _process.Dispose();
-    }
+    public ValueTask DisposeAsync() => _program.DisposeAsync();
 }
