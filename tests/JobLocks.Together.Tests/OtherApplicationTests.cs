@@ -72,52 +72,20 @@ public sealed class OtherApplicationTests
     }
 
     [Test]
-    public async Task A_process_that_only_shows_a_dashboard_leaves_the_start_of_a_run_to_an_idle_server(CancellationToken stop)
-    {
-        using var dashboard = await ApplicationProcess.StartHolderAsync(_server.ConnectionString, _work.Client, Schema, queue: "", stop);
-        await ParkAsync(stop);
-
-        await dashboard.TellAsync(OtherApplication.Release, stop);
-
-        await _work.Entered.WaitAsync(Soon, stop);
-    }
+    public Task A_process_that_only_shows_a_dashboard_leaves_the_start_of_a_run_to_an_idle_server(CancellationToken stop) =>
+        LeavesTheStartToTheIdleServerAsync(Schema, queue: "", serving: null, wasStopped: false, stop);
 
     [Test]
-    public async Task A_process_of_another_application_leaves_the_start_of_a_run_to_an_idle_server(CancellationToken stop)
-    {
-        using var other = await ApplicationProcess.StartHolderAsync(_server.ConnectionString, _work.Client, "other", queue: "default", stop);
-        await ParkAsync(stop);
-        await UntilAsync(Served, 2, stop);
-
-        await other.TellAsync(OtherApplication.Release, stop);
-
-        await _work.Entered.WaitAsync(Soon, stop);
-    }
+    public Task A_process_of_another_application_leaves_the_start_of_a_run_to_an_idle_server(CancellationToken stop) =>
+        LeavesTheStartToTheIdleServerAsync("other", queue: "default", serving: 2, wasStopped: false, stop);
 
     [Test]
-    public async Task A_server_of_other_queues_leaves_the_start_of_a_run_to_an_idle_server(CancellationToken stop)
-    {
-        using var reports = await ApplicationProcess.StartHolderAsync(_server.ConnectionString, _work.Client, Schema, queue: "reports", stop);
-        await ParkAsync(stop);
-        await UntilAsync(Served, 2, stop);
-
-        await reports.TellAsync(OtherApplication.Release, stop);
-
-        await _work.Entered.WaitAsync(Soon, stop);
-    }
+    public Task A_server_of_other_queues_leaves_the_start_of_a_run_to_an_idle_server(CancellationToken stop) =>
+        LeavesTheStartToTheIdleServerAsync(Schema, queue: "reports", serving: 2, wasStopped: false, stop);
 
     [Test]
-    public async Task A_server_that_was_told_to_stop_leaves_the_start_of_a_run_to_an_idle_server(CancellationToken stop)
-    {
-        using var stopping = await ApplicationProcess.StartHolderAsync(_server.ConnectionString, _work.Client, Schema, queue: "default", stop);
-        await ParkAsync(stop);
-        await UntilAsync(Served, 2, stop);
-        await stopping.TellAsync(OtherApplication.StopServer, stop);
-
-        await stopping.TellAsync(OtherApplication.Release, stop);
-
-        await _work.Entered.WaitAsync(Soon, stop);
-    }
+    public Task A_server_that_was_told_to_stop_leaves_the_start_of_a_run_to_an_idle_server(CancellationToken stop) =>
+        LeavesTheStartToTheIdleServerAsync(Schema, queue: "default", serving: 2, wasStopped: true, stop);
 
     [Test]
     public async Task Runs_in_the_memory_of_a_killed_process_let_others_past_at_once_and_leave_no_place(CancellationToken stop)
@@ -141,6 +109,24 @@ public sealed class OtherApplicationTests
         _work.LetLeave();
         await ParkedAsync(0, stop);
         Assert.That(_work.Runs, Is.EqualTo(["Hangfire"]));
+    }
+
+    /// <summary>Another process releases the lock for which a run of the idle server waits.</summary>
+    /// <param name="schema">The schema of its Hangfire storage.</param>
+    /// <param name="queue">The queue that its server serves; empty for no server.</param>
+    /// <param name="serving">How many processes serve job stores before the release; null where that does not matter.</param>
+    /// <param name="wasStopped">Whether its server stops before that.</param>
+    /// <param name="stop">Cancels the test.</param>
+    private async Task LeavesTheStartToTheIdleServerAsync(string schema, string queue, long? serving, bool wasStopped, CancellationToken stop)
+    {
+        using var other = await ApplicationProcess.StartHolderAsync(_server.ConnectionString, _work.Client, schema, queue, stop);
+        await ParkAsync(stop);
+        if (serving is { } count) await UntilAsync(Served, count, stop);
+        if (wasStopped) await other.TellAsync(OtherApplication.StopServer, stop);
+
+        await other.TellAsync(OtherApplication.Release, stop);
+
+        await _work.Entered.WaitAsync(Soon, stop);
     }
 
     /// <summary>Has a run of the idle server wait.</summary>
