@@ -301,6 +301,21 @@ public abstract class WaitQueueContract : ContractFixture
     }
 
     [Test]
+    public async Task Finds_no_entry_of_a_woken_run_that_was_gone(CancellationToken stop)
+    {
+        var held = await HoldAsync(stop);
+        await ParkAsync(0, stop);
+        await ParkAsync(1, stop);
+        Runs.Fate = static run => run.Address.Run is "0" ? ParkedRunState.Gone : ParkedRunState.Parked;
+
+        await held.DisposeAsync();
+        var woken = await NextWokenAsync(stop);
+
+        Assert.That(await Queue.FindAsync(AddressOf(0), blocks: false, stop), Is.Null);
+        await (await EnterAsync(woken, stop)).DisposeAsync();
+    }
+
+    [Test]
     public async Task Confirms_no_waiters_whose_store_cannot_be_asked(CancellationToken stop)
     {
         await using var held = await HoldAsync(stop);

@@ -23,6 +23,9 @@ internal sealed class LocallyWokenRuns
         _entries[(run.Address.Store, run.Address.Run)] = (new(run.Place, run.Key, IsWoken: true, IsOverdue: false, Verdict: null, run.Since), BootClock.Now);
     }
 
+    /// <summary>The entry of the run was removed or changed: it must be read.</summary>
+    public void Remove(RunAddress run) => _entries.TryRemove((run.Store, run.Run), out _);
+
     /// <summary>The entry of a woken run; null where it must be read. Returns it only once.</summary>
     public QueueEntry? Take(RunAddress run) =>
         _entries.TryRemove((run.Store, run.Run), out var woken) && BootClock.Now - woken.At < MaxAge ? woken.Entry : null;

@@ -138,7 +138,10 @@ internal sealed class PostgresWaitQueue(
     /// <summary>Removes the entry of a run that has started, as soon as the table can be used. Returns at once.</summary>
     public void DequeueLater(RunAddress run)
     {
-        if (options.Schema is not null) wakeDispatcher.StartedRuns.Add(run);
+        if (options.Schema is null) return;
+
+        wakeDispatcher.LocallyWoken.Remove(run);
+        wakeDispatcher.StartedRuns.Add(run);
     }
 
     /// <summary>Wakes the next waiter of a key, after a woken run did not use its lock. Returns at once.</summary>

@@ -65,8 +65,8 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
         PendingWakes.Add(woken.Where(static run => run.IsOurs));
         foreach (var ofStore in woken.Where(static run => run.IsOurs).GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
         {
-            // In small chunks, so that the first of ten thousand runs need not wait for the last one.
-            foreach (var chunk in ofStore.Chunk(100)) Deliver(stores.Find(ofStore.Key)!, chunk);
+            // In their order, and in small chunks, so that the first of ten thousand runs need not wait for the last one.
+            foreach (var chunk in ofStore.OrderBy(static run => run.Place).Chunk(100)) Deliver(stores.Find(ofStore.Key)!, chunk);
         }
 
         // A run that is not parked yet is left out: the process that parks it delivers its wake.
@@ -94,6 +94,7 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
         {
             log.GaveUp(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
             LocallyParked.Remove(run.Place);
+            LocallyWoken.Remove(run.Address);
         }
 
         Execute(EntrySql.Remove, PositionsOf(gone));
@@ -227,6 +228,8 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
     private void MarkHeldBack(IReadOnlyList<WaitingRun> heldBack)
     {
         if (heldBack.Count == 0) return;
+
+        foreach (var run in heldBack) LocallyWoken.Remove(run.Address);
 
         var keys = Blocking.Wait(statements.ReadAsync(
             WakeSql.MarkHeldBack, static row => new LockKey(row.GetInt64(0)), blocks: true, CancellationToken.None, PositionsOf(heldBack)).AsTask());
