@@ -7,7 +7,7 @@ namespace JobLocks.AspNetCore;
 internal static class JsonAnswers
 {
     public static OverviewAnswer Of(LockOverview source) =>
-        new(source.At, source.Held, source.Waiting, [.. source.Processes.Select(static item => new ProcessAnswer(Of(item.Session), item.Locks))], [.. source.Pressed.Select(Of)], source.HasNames, [.. source.InternalLockHolders.Select(Of)]);
+        new(source.At, source.Held, source.Waiting, [.. source.Processes.Select(static item => new ProcessAnswer(Of(item.Session), item.Locks))], [.. source.LongestQueues.Select(Of)], source.HasNames, [.. source.InternalLockHolders.Select(Of)]);
 
     public static PageAnswer<HeldAnswer> Of(LockPage<HeldLock> source) => new([.. source.Items.Select(Of)], source.Total);
 
@@ -28,19 +28,19 @@ internal static class JsonAnswers
         source.Waited,
         [.. source.LastHour.Select(static item => new MinuteAnswer(item.Minute, item.Runs, Seconds(item.Held), item.Refused, item.Waited))]);
 
-    private static HeldAnswer Of(HeldLock source) => new(source.Key.ToString(), source.Line.ToString(), source.Name, Of(source.Mode), Of(source.Holder), Seconds(source.UsualHold));
+    private static HeldAnswer Of(HeldLock source) => new(source.Key.ToString(), source.NameKey.ToString(), source.Name, Of(source.Mode), Of(source.Holder), Seconds(source.UsualHold));
 
     private static WaitingAnswer Of(WaitingName source) =>
         new(source.Key.ToString(), source.Name, source.Length, source.Since, source.Holder is { } holder ? Of(holder) : null, Seconds(source.UsualHold), source.Unserved);
 
     private static RunAnswer Of(QueuedRun source) =>
-        new(source.Key.ToString(), source.Name, source.Place, Of(source.Mode), source.Scheduler, source.Store, source.Run, source.Job, source.Queue, source.Since, source.TurnCame, source.IsServed);
+        new(source.Key.ToString(), source.Name, source.Position, Of(source.Mode), source.Scheduler, source.Store, source.Run, source.Job, source.Queue, source.Since, source.WokenAt, source.IsServed);
 
     private static HolderAnswer Of(LockHolder source) =>
         new(source.Run, source.Store, source.Application, source.Host, source.ProcessId, source.Backend, source.Address, source.Since, source.ConnectedSince, source.IsForeign);
 
     private static InternalLockAnswer Of(InternalLockHolder source) => new(
-        source.Class, source.Number, source.Count, Of(source.IsShared ? LockMode.Shared : LockMode.Exclusive), source.Backend, source.Role, source.Application, source.Address, source.Effect, source.Cure);
+        source.Class, source.Number, source.Count, Of(source.IsShared ? LockMode.Shared : LockMode.Exclusive), source.Backend, source.Role, source.Application, source.Address, source.Effect, source.Remedy);
 
     private static string Of(LockMode mode) => mode == LockMode.Shared ? "shared" : "exclusive";
 

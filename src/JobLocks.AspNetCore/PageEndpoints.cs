@@ -89,7 +89,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
 
         var requestedBy = http.User.Identity?.Name is { Length: > 0 } name ? DisplayText.Short(DisplayText.Name(name)) : $"a user at {http.Connection.RemoteIpAddress?.ToString() ?? "this machine"}";
         // The application may authorize by the key in the path, so the slot must belong to this key.
-        var answer = (await locks.GetNameAsync(key, 0, 1, stop: stop).ConfigureAwait(false)).MayHave(slot)
+        var answer = (await locks.GetNameAsync(key, 0, 1, stop: stop).ConfigureAwait(false)).Includes(slot)
             ? await RequestReleaseAsync(locks, key, slot, requestedBy, stop).ConfigureAwait(false)
             : ReleaseAnswer.WasFree;
         LooksOf(locks).Forget();

@@ -9,7 +9,7 @@ namespace JobLocks.Hangfire;
 internal static class AmbientTransaction
 {
     /// <summary>Suppresses the scope until the result is disposed, on the same thread; null if there is no scope.</summary>
-    public static TransactionScope? Leave() => IsPresent() ? new(TransactionScopeOption.Suppress, TransactionScopeAsyncFlowOption.Enabled) : null;
+    public static TransactionScope? Suppress() => IsPresent() ? new(TransactionScopeOption.Suppress, TransactionScopeAsyncFlowOption.Enabled) : null;
 
     private static bool IsPresent()
     {

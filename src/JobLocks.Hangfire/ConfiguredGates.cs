@@ -20,7 +20,7 @@ internal static class ConfiguredGates
     /// <summary>Sets the gate of one storage.</summary>
     public static void Set(JobStorage storage, JobGate gate)
     {
-        lock (Sync) Assign(storage, new(gate) { IsConfigured = true });
+        lock (Sync) Assign(storage, new(gate) { IsFinal = true });
     }
 
     /// <summary>
@@ -40,10 +40,10 @@ internal static class ConfiguredGates
             AssignCurrent();
             var current = CurrentStorage();
             var known = current is null ? null : Find(current);
-            var takesCurrent = current is not null && known is not { IsConfigured: true, Gate.IsClosed: false };
-            if (takesCurrent) Assign(current!, new(gate) { IsConfigured = true });
+            var takesCurrent = current is not null && known is not { IsFinal: true, Gate.IsClosed: false };
+            if (takesCurrent) Assign(current!, new(gate) { IsFinal = true });
             // The current storage may be a leftover of another configuration; then the storage of this one is still to become current.
-            _default = new(gate) { ExpectsStorage = !takesCurrent || known is { IsConfigured: true } };
+            _default = new(gate) { WaitsForItsStorage = !takesCurrent || known is { IsFinal: true } };
         }
 
         CurrentStorageWatch.Start();
@@ -64,7 +64,7 @@ internal static class ConfiguredGates
         {
             lock (Sync)
             {
-                if (Find(found) is not { IsConfigured: true, Gate.IsClosed: false }) Assign(found, new(gate) { IsConfigured = true });
+                if (Find(found) is not { IsFinal: true, Gate.IsClosed: false }) Assign(found, new(gate) { IsFinal = true });
             }
         });
     }
@@ -76,23 +76,23 @@ internal static class ConfiguredGates
         {
             if (_default is not { Gate.IsClosed: false } fallback || CurrentStorage() is not { } current || Find(current) is not null) return;
 
-            Assign(current, new(fallback.Gate) { IsConfigured = fallback.ExpectsStorage });
-            _default = fallback with { ExpectsStorage = false };
+            Assign(current, new(fallback.Gate) { IsFinal = fallback.WaitsForItsStorage });
+            _default = fallback with { WaitsForItsStorage = false };
         }
     }
 
     /// <summary>The gate of a storage.</summary>
     /// <exception cref="JobLocksNotConfiguredException">The storage has no gate. The job must not run without its lock.</exception>
     public static JobGate For(JobStorage storage, Job job) =>
-        Of(storage) ?? throw new JobLocksNotConfiguredException(
+        GetOrAssign(storage) ?? throw new JobLocksNotConfiguredException(
             $"{job.Type.Name}.{job.Method.Name} carries [JobLock], but Hangfire was not told to use JobLocks. "
             + "Add it where Hangfire is set up: services.AddHangfire((services, hangfire) => hangfire.UsePostgreSqlStorage(…).UseJobLocks(services)), "
             + "or GlobalConfiguration.Configuration.UseJobLocks(locks) without a container.");
 
     /// <summary>The gate of a storage that a server, a client or a dashboard of this process uses; null if none is set.</summary>
-    public static JobGate? Of(JobStorage storage)
+    public static JobGate? GetOrAssign(JobStorage storage)
     {
-        if (Find(storage) is { IsConfigured: true } known) return known.Gate;
+        if (Find(storage) is { IsFinal: true } known) return known.Gate;
         if (_default is null) return Find(storage)?.Gate;
 
         lock (Sync)
@@ -102,11 +102,11 @@ internal static class ConfiguredGates
             {
                 if (_default is not { } fallback) return null;
 
-                Assign(storage, gate = new(fallback.Gate) { IsFoundByItsJobs = true });
+                Assign(storage, gate = new(fallback.Gate) { IsKnownOnlyFromJobs = true });
             }
 
             // The storage is in use now. A configuration that is made later must belong to another storage.
-            gate.IsConfigured = true;
+            gate.IsFinal = true;
             return gate.Gate;
         }
     }
@@ -119,7 +119,7 @@ internal static class ConfiguredGates
         Find(storage) is { } known && StoppingHosts.TryGetValue(known.Gate, out var stopping) && stopping.Value.IsCancellationRequested;
 
     /// <summary>Whether no configuration names this storage. A new process then learns of the storage only when it runs or enqueues one of its jobs.</summary>
-    public static bool IsFoundByItsJobs(JobStorage storage) => Find(storage) is { IsFoundByItsJobs: true };
+    public static bool IsKnownOnlyFromJobs(JobStorage storage) => Find(storage) is { IsKnownOnlyFromJobs: true };
 
     private static StorageGate? Find(JobStorage storage) => Gates.TryGetValue(storage, out var gate) ? gate : null;
 
@@ -150,15 +150,15 @@ internal static class ConfiguredGates
         public JobGate Gate => gate;
 
         /// <summary>Whether the gate was configured for this storage, or the storage is in use. False for an unused default, which a later configuration may replace.</summary>
-        public bool IsConfigured { get => _isConfigured; set => _isConfigured = value; }
+        public bool IsFinal { get => _isConfigured; set => _isConfigured = value; }
 
-        public bool IsFoundByItsJobs { get; init; }
+        public bool IsKnownOnlyFromJobs { get; init; }
     }
 
     /// <param name="Gate">The gate of storages without a gate of their own.</param>
     private sealed record DefaultGate(JobGate Gate)
     {
         /// <summary>Whether the storage of this gate's configuration is still to become the current storage.</summary>
-        public bool ExpectsStorage { get; init; }
+        public bool WaitsForItsStorage { get; init; }
     }
 }

@@ -4,11 +4,11 @@ namespace JobLocks.Hangfire;
 
 /// <summary>What the filter keeps of an admitted run until its end.</summary>
 /// <param name="EnteredBy">The attribute that requested the locks. Of several on one job it is the outermost, whose OnPerformed is called last.</param>
-/// <param name="AskedFor">All attributes whose locks this admission covers.</param>
+/// <param name="CoveredAttributes">All attributes whose locks this admission covers.</param>
 /// <param name="Call">The call that the gate admitted.</param>
 /// <param name="Admitted">Holds the locks; is disposed when the run ends.</param>
 /// <param name="Watch">Stops the run if its lock is lost; null if the run cannot be stopped. Is disposed before <paramref name="Admitted"/>.</param>
-internal sealed record EnteredRun(JobLockAttribute EnteredBy, IReadOnlyList<JobLockAttribute> AskedFor, JobCall Call, Admission.Admitted Admitted, RunWatch? Watch)
+internal sealed record EnteredRun(JobLockAttribute EnteredBy, IReadOnlyList<JobLockAttribute> CoveredAttributes, JobCall Call, Admission.Admitted Admitted, RunWatch? Watch)
 {
     private const string ItemKey = "JobLocks.Entered";
 

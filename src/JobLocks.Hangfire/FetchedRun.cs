@@ -30,7 +30,7 @@ internal sealed record FetchedRun(string ServerId, string WorkerId, bool WasSche
     /// Whether the job is still in Processing for this server and worker, by a state that was read from the storage. Hangfire makes the same comparison to decide
     /// whether it cancels the token of a run.
     /// </summary>
-    public bool IsIn(StateData? state) =>
+    public bool IsStillProcessing(StateData? state) =>
         state is not null && AreEqual(state.Name, ProcessingState.StateName) && Has(state, nameof(ServerId), ServerId) && Has(state, nameof(WorkerId), WorkerId);
 
     private static bool Has(StateData state, string name, string value) => state.Data.TryGetValue(name, out var stored) && AreEqual(stored, value);

@@ -12,16 +12,16 @@ internal static partial class HangfireLog
     public static partial void CannotStop(this ILogger log, string jobId, double pause, Exception cause);
 
     [LoggerMessage(342, LogLevel.Information, "Job {JobId} is not told to stop, though its lock is lost: it has ended, was told before, or was fetched by another worker")]
-    public static partial void LeftAlone(this ILogger log, string jobId);
+    public static partial void NotStopped(this ILogger log, string jobId);
 
     [LoggerMessage(343, LogLevel.Warning, "Job {JobId} ended by itself after its lock {LockName} ({LockKey}) was lost: another run may have been under way")]
-    public static partial void EndedUnlocked(this ILogger log, string jobId, string lockName, long lockKey);
+    public static partial void EndedWithoutLock(this ILogger log, string jobId, string lockName, long lockKey);
 
     [LoggerMessage(344, LogLevel.Warning, "Job {JobId} is put off, but its state could not be changed here: its worker changes it")]
     public static partial void CannotPark(this ILogger log, string jobId, Exception cause);
 
     [LoggerMessage(345, LogLevel.Warning, "Job {JobId} is parked, but the line could not be told: it is woken by a sweep")]
-    public static partial void CannotTellLine(this ILogger log, string jobId, Exception cause);
+    public static partial void CannotMarkParked(this ILogger log, string jobId, Exception cause);
 
     [LoggerMessage(346, LogLevel.Warning, "Job {JobId} is put off as decided, although another filter threw an exception at the end of the canceled run")]
     public static partial void FilterThrew(this ILogger log, string jobId, Exception cause);

@@ -81,19 +81,19 @@ internal sealed class HangfireRuns : IRunStore
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop)
     {
-        using var noTransaction = AmbientTransaction.Leave();
+        using var noTransaction = AmbientTransaction.Suppress();
         return new(_servers.Any());
     }
 
-    public void RequeryStore() => IdleWorkers.LookAt(_storage, FreeWorkers.Where(static pool => pool.Free > 0).SelectMany(static pool => pool.Queues ?? [EnqueuedState.DefaultQueue]));
+    public void RequeryStore() => IdleWorkers.SignalQueues(_storage, FreeWorkers.Where(static pool => pool.Free > 0).SelectMany(static pool => pool.Queues ?? [EnqueuedState.DefaultQueue]));
 
     public ValueTask<IReadOnlyList<ParkedRunState>> GetStatesAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
-        using var noTransaction = AmbientTransaction.Leave();
-        if (JobStatesInPostgres.Read(_storage, runs) is { } states) return new([.. states.Select(static job => FateOf(job.State, job.IsInSchedule))]);
+        using var noTransaction = AmbientTransaction.Suppress();
+        if (JobStatesInPostgres.Read(_storage, runs) is { } states) return new([.. states.Select(static job => StateOf(job.State, job.IsInSchedule))]);
 
         using var connection = _storage.GetConnection();
-        return new([.. runs.Select(run => LookAt(connection, run))]);
+        return new([.. runs.Select(run => ReadState(connection, run))]);
     }
 
     /// <summary>
@@ -102,17 +102,17 @@ internal sealed class HangfireRuns : IRunStore
     /// </summary>
     public ValueTask<IReadOnlyList<ParkedRunState>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
-        using var noTransaction = AmbientTransaction.Leave();
+        using var noTransaction = AmbientTransaction.Suppress();
         using var connection = _storage.GetConnection();
-        return new([.. runs.Zip(FatesBeforeWake(connection, runs), (run, fate) => fate is ParkedRunState.Parked or ParkedRunState.Rescheduled ? Wake(connection, run) : fate)]);
+        return new([.. runs.Zip(StatesBeforeWake(connection, runs), (run, fate) => fate is ParkedRunState.Parked or ParkedRunState.Rescheduled ? Wake(connection, run) : fate)]);
     }
 
-    private IEnumerable<ParkedRunState> FatesBeforeWake(IStorageConnection connection, IReadOnlyList<WaitingRun> runs) => JobStatesInPostgres.Read(_storage, runs) is { } states
-        ? runs.Zip(states, static (run, job) => FateOf(job.State, job.IsInSchedule || !NeedsSchedule(run)))
-        : runs.Select(run => NeedsSchedule(run) ? LookAt(connection, run) : FateOf(StateOf(connection, run)));
+    private IEnumerable<ParkedRunState> StatesBeforeWake(IStorageConnection connection, IReadOnlyList<WaitingRun> runs) => JobStatesInPostgres.Read(_storage, runs) is { } states
+        ? runs.Zip(states, static (run, job) => StateOf(job.State, job.IsInSchedule || !NeedsSchedule(run)))
+        : runs.Select(run => NeedsSchedule(run) ? ReadState(connection, run) : StateOf(StateOf(connection, run)));
 
     /// <summary>Whether the schedule must be read for a run. A run without a queue entry may get one meanwhile, and be woken by another process.</summary>
-    private static bool NeedsSchedule(WaitingRun run) => run.Place == 0;
+    private static bool NeedsSchedule(WaitingRun run) => run.Number == 0;
 
     /// <summary>Wakes one run in its own transaction: a storage notifies one idle worker for each commit, however many jobs the transaction enqueues.</summary>
     private static ParkedRunState Wake(IStorageConnection connection, WaitingRun run)
@@ -129,10 +129,10 @@ internal sealed class HangfireRuns : IRunStore
         return ParkedRunState.Starting;
     }
 
-    public ValueTask<EarlierNames> FindNamesAsync(CancellationToken stop)
+    public ValueTask<OtherStoreIds> FindNamesAsync(CancellationToken stop)
     {
         ReadName();
-        return new(new EarlierNames(Same: [], [Prefix + _name.Mark]));
+        return new(new OtherStoreIds(Aliases: [], [Prefix + _name.Mark]));
     }
 
     private string ReadName()
@@ -144,7 +144,7 @@ internal sealed class HangfireRuns : IRunStore
 
     public ValueTask<ParkedRuns> FindParkedAsync(string? from, CancellationToken stop)
     {
-        using var noTransaction = AmbientTransaction.Leave();
+        using var noTransaction = AmbientTransaction.Suppress();
         using var connection = _storage.GetConnection();
         return new(connection is JobStorageConnection schedule ? _parked.Page(schedule, AddressOf, from) : ParkedRuns.None);
     }
@@ -159,16 +159,16 @@ internal sealed class HangfireRuns : IRunStore
     private static string IdOf(WaitingRun run) => JobIdentity.Parse(run.Address.Run).Id;
 
     /// <summary>The fate of one run, read through Hangfire's storage interface.</summary>
-    public static ParkedRunState LookAt(IStorageConnection connection, WaitingRun run)
+    public static ParkedRunState ReadState(IStorageConnection connection, WaitingRun run)
     {
         var state = StateOf(connection, run);
-        return FateOf(state, FateOf(state) is not (ParkedRunState.Parked or ParkedRunState.Rescheduled) || IsInSchedule(connection, IdOf(run), state!));
+        return StateOf(state, StateOf(state) is not (ParkedRunState.Parked or ParkedRunState.Rescheduled) || IsInSchedule(connection, IdOf(run), state!));
     }
 
     private static StateData? StateOf(IStorageConnection connection, WaitingRun run)
     {
         var job = JobIdentity.Parse(run.Address.Run);
-        return connection.GetJobData(job.Id) is { } found && job.IsThatOf(found.CreatedAt) ? connection.GetStateData(job.Id) : null;
+        return connection.GetJobData(job.Id) is { } found && job.Matches(found.CreatedAt) ? connection.GetStateData(job.Id) : null;
     }
 
     private static bool IsInSchedule(IStorageConnection connection, string id, StateData state)
@@ -181,9 +181,9 @@ internal sealed class HangfireRuns : IRunStore
     }
 
     /// <summary>A woken run that no worker has fetched yet is still in the state Scheduled, but no longer in the schedule.</summary>
-    private static ParkedRunState FateOf(StateData? state, bool isInSchedule) => FateOf(state) is var fate && fate is ParkedRunState.Parked or ParkedRunState.Rescheduled && !isInSchedule ? ParkedRunState.StartingElsewhere : fate;
+    private static ParkedRunState StateOf(StateData? state, bool isInSchedule) => StateOf(state) is var fate && fate is ParkedRunState.Parked or ParkedRunState.Rescheduled && !isInSchedule ? ParkedRunState.StartingElsewhere : fate;
 
-    private static ParkedRunState FateOf(StateData? state) => state?.Name switch
+    private static ParkedRunState StateOf(StateData? state) => state?.Name switch
     {
         { } name when Is(name, ScheduledState.StateName) && state.Reason is { } reason =>
             reason.StartsWith(JobGate.WaitReason, StringComparison.Ordinal) ? ParkedRunState.Parked

@@ -13,7 +13,7 @@ internal static class IdleWorkers
     private const BindingFlags Hidden = BindingFlags.Static | BindingFlags.NonPublic | BindingFlags.Public;
 
     /// <summary>Makes one idle worker look into each of these queues now.</summary>
-    public static void LookAt(JobStorage storage, IEnumerable<string> queues)
+    public static void SignalQueues(JobStorage storage, IEnumerable<string> queues)
     {
         var events = StorageInPostgres.TypeOf(storage)?.Assembly.GetType("Hangfire.PostgreSql.PostgreSqlJobQueue")?.GetField("_queueEventRegistry", Hidden)?.GetValue(obj: null);
         var set = events?.GetType().GetMethod("Set", [typeof(string)]);

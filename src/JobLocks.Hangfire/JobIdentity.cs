@@ -21,7 +21,7 @@ internal readonly record struct JobIdentity(string Id, string? Created)
         run.LastIndexOf(Separator) is var end and > 0 ? new(run[..end], run[(end + 1)..]) : new(run, Created: null);
 
     /// <summary>Whether the stored job with this id is the identified job, and not a later one with the same id.</summary>
-    public bool IsThatOf(DateTime createdAt) => Created is null || Of(Id, createdAt) == this;
+    public bool Matches(DateTime createdAt) => Created is null || Of(Id, createdAt) == this;
 
     /// <summary>The text of the run in the wait queue.</summary>
     public override string ToString() => Created is null ? Id : $"{Id}{Separator}{Created}";

@@ -107,7 +107,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     {
         try
         {
-            return RunWatch.Over(context, admitted.First, gate.Loggers);
+            return RunWatch.TryStart(context, admitted.First, gate.Loggers);
         }
         catch
         {
@@ -132,7 +132,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     private static TimeSpan AtMost(Admission.Waits waits, PerformContext context)
     {
         var soon = TimeSpan.FromSeconds(LockDeclaration.DefaultRetryAfterSeconds) * waits.Position;
-        return soon < waits.AtMost && ConfiguredGates.IsFoundByItsJobs(context.Storage) ? soon : waits.AtMost;
+        return soon < waits.StartsUnwokenAfter && ConfiguredGates.IsKnownOnlyFromJobs(context.Storage) ? soon : waits.StartsUnwokenAfter;
     }
 
     private static JobLockExplanation Explain(Job job, string? scope) => JobLockExplanation.Of(HangfireJobCall.Of(job), scope);
@@ -152,14 +152,14 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     {
         // A scheduled job or a continuation is meant to start after this run, so it is no self-wait.
         if (context is { Canceled: false, Exception: null, BackgroundJob: { } created, InitialState: EnqueuedState })
-            ConfiguredGates.Of(context.Storage)?.Made(() => HangfireJobCall.Of(created, this));
+            ConfiguredGates.GetOrAssign(context.Storage)?.OnJobCreated(() => HangfireJobCall.Of(created, this));
     }
 
     void IServerFilter.OnPerforming(PerformingContext context)
     {
-        using var noTransaction = AmbientTransaction.Leave();
+        using var noTransaction = AmbientTransaction.Suppress();
         var entered = EnteredRun.AllOf(context.Items);
-        if (entered.Exists(run => run.AskedFor.Contains(this))) return;
+        if (entered.Exists(run => run.CoveredAttributes.Contains(this))) return;
 
         var job = context.BackgroundJob.Job;
         var gate = ConfiguredGates.For(context.Storage, job);
@@ -179,7 +179,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
                 Refuse(context, new(waits, AtMost(waits, context), gate));
                 break;
             case Admission.Refused refused:
-                if (refused.What == OnConflict.Reschedule) OriginalQueue.Remember(context);
+                if (refused.Action == OnConflict.Reschedule) OriginalQueue.StoreAndGet(context);
                 Refuse(context, new(refused, gate));
                 break;
         }
@@ -188,7 +188,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     void IServerFilter.OnPerformed(PerformedContext context)
     {
         // Hangfire calls this at every end of a run: success, exception, veto of another filter, shutdown.
-        using var noTransaction = AmbientTransaction.Leave();
+        using var noTransaction = AmbientTransaction.Suppress();
         var entered = EnteredRun.AllOf(context.Items);
         if (entered.Find(run => run.EnteredBy == this) is not { } run) return;
 

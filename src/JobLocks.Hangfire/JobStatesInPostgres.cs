@@ -45,7 +45,7 @@ internal static class JobStatesInPostgres
     {
         try
         {
-            return StorageInPostgres.Ask(storage, (connection, schema) => Read(connection, schema, runs));
+            return StorageInPostgres.Query(storage, (connection, schema) => Read(connection, schema, runs));
         }
         catch (PostgresException unreadable) when (unreadable.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.UndefinedColumn or PostgresErrorCodes.InsufficientPrivilege)
         {
@@ -74,7 +74,7 @@ internal static class JobStatesInPostgres
         var states = new List<(StateData?, bool)>(runs.Count);
         while (row.Read())
         {
-            var isGone = row.IsDBNull(0) || !jobs[states.Count].IsThatOf(row.GetDateTime(3));
+            var isGone = row.IsDBNull(0) || !jobs[states.Count].Matches(row.GetDateTime(3));
             states.Add((isGone ? null : new() { Name = row.GetString(0), Reason = row.GetValue(1) as string }, row.GetBoolean(2)));
         }
 

@@ -26,7 +26,7 @@ internal sealed class LostRun(JobLockHandle handle)
         context.Items[ItemKey] = this;
         if (context.Exception is null || context.ExceptionHandled)
         {
-            if (!context.Canceled) loggers.CreateLogger<JobLockAttribute>().EndedUnlocked(context.BackgroundJob.Id, handle.ToString(), handle.Key.Value);
+            if (!context.Canceled) loggers.CreateLogger<JobLockAttribute>().EndedWithoutLock(context.BackgroundJob.Id, handle.ToString(), handle.Key.Value);
             return;
         }
 

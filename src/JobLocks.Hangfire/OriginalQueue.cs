@@ -24,7 +24,7 @@ internal static class OriginalQueue
     }
 
     /// <summary>Stores the queue as a parameter of the job, unless the job has its own queue or the queue is the default.</summary>
-    public static string Remember(PerformContext context)
+    public static string StoreAndGet(PerformContext context)
     {
         var queue = Of(context);
         if (context.BackgroundJob.Job.Queue is null && !IsDefault(queue)) context.SetJobParameter(Parameter, queue);

@@ -20,15 +20,15 @@ internal sealed class ParkedJobs
     private const int MostRemembered = 100_000;
 
     // How far ahead each pass reads all entries: the time after which a waiting run starts without a wake-up, and one minute.
-    private static readonly TimeSpan Near = Queueing.LastResort + TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan NearWindow = Queueing.UnwokenStartDelay + TimeSpan.FromMinutes(1);
 
     // How long a job stays in _others. A job that was enqueued by hand before its due time, and now waits for a lock, is not found before that.
     private static readonly TimeSpan RemembersFor = TimeSpan.FromMinutes(10);
 
     // Jobs that are scheduled for another reason, and when they are due, in seconds. After that time a job may wait for a lock under the same entry.
-    private readonly Dictionary<string, long> _others = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, long> _otherEntries = new(StringComparer.Ordinal);
     private TimeSpan _clearedAt;
-    private Cursor _farFrom;
+    private Cursor _nextLaterPage;
 
     /// <summary>Reads the next page.</summary>
     /// <param name="connection">A connection of the storage.</param>
@@ -38,14 +38,14 @@ internal sealed class ParkedJobs
     {
         ClearOldOthers();
         var now = DateTime.UtcNow;
-        var near = JobHelper.ToTimestamp(now + Near);
+        var near = JobHelper.ToTimestamp(now + NearWindow);
         var first = from is null ? default : Cursor.Parse(from);
         var (runs, next) = Read(connection, addressOf, first, near, JobHelper.ToTimestamp(now));
         if (next is not null) return new(runs, next.ToString());
 
-        var firstFar = _farFrom.Due > near ? _farFrom : new(near + 1, Skip: 0);
+        var firstFar = _nextLaterPage.Due > near ? _nextLaterPage : new(near + 1, Skip: 0);
         var (far, nextFar) = Read(connection, addressOf, firstFar, JobHelper.ToTimestamp(DateTime.MaxValue), JobHelper.ToTimestamp(now));
-        _farFrom = nextFar ?? default;
+        _nextLaterPage = nextFar ?? default;
         return new([.. runs, .. far], Next: null);
     }
 
@@ -54,12 +54,12 @@ internal sealed class ParkedJobs
         var entries = connection.GetFirstByLowestScoreFromSet(HangfireRuns.ScheduledSet, first.Due, last, first.Skip + MostInPage);
         entries.RemoveRange(0, Math.Min(first.Skip, entries.Count));
         var runs = new List<(RunAddress, TimeSpan)>();
-        foreach (var entry in entries.Where(entry => !_others.TryGetValue(entry, out var due) || due <= now))
+        foreach (var entry in entries.Where(entry => !_otherEntries.TryGetValue(entry, out var due) || due <= now))
         {
             var id = IdIn(entry);
             var state = connection.GetStateData(id);
             if (state is not { Reason: { } reason } || !reason.StartsWith(JobGate.WaitReason, StringComparison.Ordinal))
-                _others[entry] = DueOf(state) ?? long.MaxValue;
+                _otherEntries[entry] = DueOf(state) ?? long.MaxValue;
             else if (connection.GetJobData(id) is { } job)
                 runs.Add((addressOf(id, job.CreatedAt, OriginalQueue.Of(connection, id, job)), TimeSpan.Zero));
         }
@@ -79,9 +79,9 @@ internal sealed class ParkedJobs
 
     private void ClearOldOthers()
     {
-        if (_others.Count < MostRemembered && BootClock.Now - _clearedAt < RemembersFor) return;
+        if (_otherEntries.Count < MostRemembered && BootClock.Now - _clearedAt < RemembersFor) return;
 
-        _others.Clear();
+        _otherEntries.Clear();
         _clearedAt = BootClock.Now;
     }
 

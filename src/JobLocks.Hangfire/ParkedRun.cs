@@ -19,7 +19,7 @@ internal static class ParkedRun
     {
         if (FetchedRun.Of(context) is not { } run) return false;
 
-        using var noTransaction = AmbientTransaction.Leave();
+        using var noTransaction = AmbientTransaction.Suppress();
         var log = refused.Gate.Loggers.CreateLogger<JobLockAttribute>();
         try
         {
@@ -41,7 +41,7 @@ internal static class ParkedRun
         catch (Exception broken)
         {
             // The entry stays unmarked. A sweep asks the storage and corrects it.
-            log.CannotTellLine(context.BackgroundJob.Id, broken);
+            log.CannotMarkParked(context.BackgroundJob.Id, broken);
         }
 
         return true;
@@ -52,7 +52,7 @@ internal static class ParkedRun
         var job = context.BackgroundJob;
         using var connection = context.Storage.GetConnection();
         using var jobLock = connection.AcquireDistributedJobLock(job.Id, StateLockTimeout);
-        if (!run.IsIn(connection.GetStateData(job.Id))) return false;
+        if (!run.IsStillProcessing(connection.GetStateData(job.Id))) return false;
 
         using var transaction = connection.CreateWriteTransaction();
         run.States.ApplyState(new(context.Storage, connection, transaction, job, parked, ProcessingState.StateName));

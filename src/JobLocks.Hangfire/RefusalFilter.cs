@@ -59,7 +59,7 @@ internal sealed class RefusalFilter : IJobFilter, IJobFilterProvider, IServerFil
     public void OnStateElection(ElectStateContext context)
     {
         // Any job, even one without [JobLock], shows that this process has a server or a client of the storage: its gate is assigned now.
-        ConfiguredGates.Of(context.Storage);
+        ConfiguredGates.GetOrAssign(context.Storage);
         RefusedRun.Elect(context);
         LostRun.AddReason(context);
     }

@@ -13,7 +13,7 @@ internal sealed class RefusedRun
     public RefusedRun(Admission.Refused refused, JobGate gate)
     {
         Gate = gate;
-        NextState = refused.What switch
+        NextState = refused.Action switch
         {
             OnConflict.Skip => new DeletedState { Reason = refused.Reason },
             OnConflict.Fail => new FailedState(new JobLockConflictException(refused.Reason)) { Reason = refused.Reason },
@@ -24,7 +24,7 @@ internal sealed class RefusedRun
     public RefusedRun(Admission.Waits waits, TimeSpan atMost, JobGate gate)
     {
         Gate = gate;
-        Entry = waits.Place;
+        Entry = waits.Entry;
         NextState = new ScheduledState(atMost) { Reason = waits.Reason };
     }
 

@@ -54,7 +54,7 @@ internal sealed class RunWatch : IDisposable
 
     /// <summary>Starts to watch a run. Dispose the result when the run ends.</summary>
     /// <returns>Null for a run that cannot be stopped. Without a cancellation token it would continue beside its own retry.</returns>
-    public static RunWatch? Over(PerformContext context, JobLockHandle handle, ILoggerFactory loggers)
+    public static RunWatch? TryStart(PerformContext context, JobLockHandle handle, ILoggerFactory loggers)
     {
         if (!TakesToken(context.BackgroundJob) || FetchedRun.Of(context) is not { } run) return null;
 
@@ -90,7 +90,7 @@ internal sealed class RunWatch : IDisposable
                 if (TryFail())
                     log.Stopping(_job.Id, _handle.ToString(), _handle.Key.Value);
                 else
-                    log.LeftAlone(_job.Id);
+                    log.NotStopped(_job.Id);
                 return;
             }
             catch (Exception unreachable)
@@ -105,14 +105,14 @@ internal sealed class RunWatch : IDisposable
     /// <summary>Moves the job to Failed. False if there is nothing to stop any more.</summary>
     private bool TryFail()
     {
-        using var noTransaction = AmbientTransaction.Leave();
+        using var noTransaction = AmbientTransaction.Suppress();
         using var connection = _storage.GetConnection();
         // Every state change of a job is made under this lock, so what is read under it stays true until the commit.
         using var jobLock = connection.AcquireDistributedJobLock(_job.Id, StateLockTimeout);
         // A run that stops because its server shuts down is put back into its queue. It needs no retry.
         if (IsOver || _shutdown.IsCancellationRequested) return false;
         // If an earlier commit succeeded but its answer was lost, this watch has already moved the job.
-        if (!_run.IsIn(connection.GetStateData(_job.Id))) return _hasStopped = _hasTried;
+        if (!_run.IsStillProcessing(connection.GetStateData(_job.Id))) return _hasStopped = _hasTried;
 
         using var transaction = connection.CreateWriteTransaction();
         var failed = new LostRun(_handle).Failure(_run.ServerId);

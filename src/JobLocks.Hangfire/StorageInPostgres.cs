@@ -16,7 +16,7 @@ namespace JobLocks.Hangfire;
 internal static class StorageInPostgres
 {
     // The search path of the connection is the application's. Every name is schema-qualified, so that no function, operator or type of another role can run instead.
-    private const string Where =
+    private const string ReadLocation =
         """
         SELECT d.oid::pg_catalog.text, d.datname::pg_catalog.text, n.oid::pg_catalog.text, n.nspname::pg_catalog.text,
                EXISTS (SELECT FROM pg_catalog.pg_database AS o WHERE o.oid::pg_catalog.text OPERATOR(pg_catalog.=) $2),
@@ -36,12 +36,12 @@ internal static class StorageInPostgres
     /// <param name="recorded">The location that is recorded in the storage.</param>
     /// <returns>Null for storages that are not in PostgreSQL.</returns>
     /// <exception cref="Exception">The server cannot be asked.</exception>
-    public static StorageLocation? LocationOf(JobStorage storage, StorageLocation? recorded) => Ask(storage, (connection, schema) => Ask(connection, schema, recorded));
+    public static StorageLocation? LocationOf(JobStorage storage, StorageLocation? recorded) => Query(storage, (connection, schema) => Query(connection, schema, recorded));
 
     /// <summary>Calls <paramref name="ask"/> with one of the storage's own connections and the storage's schema.</summary>
     /// <returns>Null for storages that are not in PostgreSQL.</returns>
     /// <exception cref="Exception">The server cannot be asked.</exception>
-    public static T? Ask<T>(JobStorage storage, Func<NpgsqlConnection, string, T?> ask)
+    public static T? Query<T>(JobStorage storage, Func<NpgsqlConnection, string, T?> ask)
         where T : class
     {
         if (TypeOf(storage) is not { } type || SchemaOf(type, storage) is not { } schema) return null;
@@ -65,9 +65,9 @@ internal static class StorageInPostgres
     private static string? SchemaOf(Type type, JobStorage storage) =>
         type.GetProperty("Options", Internal)?.GetValue(storage) is { } options ? options.GetType().GetProperty("SchemaName")?.GetValue(options) as string : null;
 
-    private static StorageLocation? Ask(NpgsqlConnection connection, string schema, StorageLocation? recorded)
+    private static StorageLocation? Query(NpgsqlConnection connection, string schema, StorageLocation? recorded)
     {
-        using var command = new NpgsqlCommand(Where, connection)
+        using var command = new NpgsqlCommand(ReadLocation, connection)
         {
             Parameters =
             {

@@ -25,7 +25,7 @@ internal sealed class StorageName(JobStorage storage)
     /// <exception cref="Exception">The storage cannot be asked.</exception>
     public string Read()
     {
-        using var noTransaction = AmbientTransaction.Leave();
+        using var noTransaction = AmbientTransaction.Suppress();
         using var connection = storage.GetConnection();
         _known = Find(connection) ?? Write(connection);
         return _known.Name;

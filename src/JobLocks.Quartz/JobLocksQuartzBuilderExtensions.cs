@@ -48,9 +48,9 @@ public static class JobLocksQuartzBuilderExtensions
     private static IQuartzBuilder Use(IQuartzBuilder quartz, IJobLocks? locks)
     {
         var name = quartz.SchedulerName;
-        if (quartz.Services.Any(service => service.ServiceType == typeof(SchedulerPart) && name.Equals(service.ServiceKey))) return quartz;
+        if (quartz.Services.Any(service => service.ServiceType == typeof(SchedulerServices) && name.Equals(service.ServiceKey))) return quartz;
 
-        quartz.Services.AddKeyedSingleton(name, (_, _) => new SchedulerPart(locks, name));
+        quartz.Services.AddKeyedSingleton(name, (_, _) => new SchedulerServices(locks, name));
         quartz.Services.AddSingleton<IHostedService>(services => PartOf(services).StartupCheck);
         // The callback runs when the configuration is complete, so the job store may be configured before or after this call.
         quartz.Services.ConfigureAllQuartzSchedulers(built =>
@@ -66,6 +66,6 @@ public static class JobLocksQuartzBuilderExtensions
 
         JobLockListener Listener(IServiceProvider services) => PartOf(services).ListenerFrom(services);
 
-        SchedulerPart PartOf(IServiceProvider services) => services.GetRequiredKeyedService<SchedulerPart>(name);
+        SchedulerServices PartOf(IServiceProvider services) => services.GetRequiredKeyedService<SchedulerServices>(name);
     }
 }

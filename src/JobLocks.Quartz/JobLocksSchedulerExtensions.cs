@@ -42,7 +42,7 @@ public static class JobLocksSchedulerExtensions
         if (listeners.GetTriggerListener(JobLockListener.Name) is JobLockListener) return scheduler;
 
         var log = loggers.CreateLogger<JobLockListener>();
-        var running = new RunningLocks();
+        var running = new FiringDecisions();
         var listener = new JobLockListener(gate, running, log, RunsOf, new VetoedRuns(new(gate, running, log), gate, log));
         // The listeners that release locks are added first.
         listeners.AddSchedulerListener(listener);

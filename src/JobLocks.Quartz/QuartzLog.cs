@@ -33,7 +33,7 @@ internal static partial class QuartzLog
     public static partial void ListenerThrew(this ILogger log, string listener, string jobId, Exception cause);
 
     [LoggerMessage(331, LogLevel.Warning, "Job {JobId} is parked, but the line could not be told: it is woken by a sweep")]
-    public static partial void CannotTellLine(this ILogger log, string jobId, Exception cause);
+    public static partial void CannotMarkParked(this ILogger log, string jobId, Exception cause);
 
     [LoggerMessage(332, LogLevel.Warning, "The job store of {Scheduler} could not be asked for its name: its runs cannot wait in line yet")]
     public static partial void CannotIdentify(this ILogger log, string scheduler, Exception cause);

@@ -71,7 +71,7 @@ public sealed class JobLocksOptions
     internal TimeSpan WakeTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>How long the server may stay silent while a session is being opened, once it has accepted the connection.</summary>
-    internal TimeSpan OpensWithin { get; set; } = TimeSpan.FromSeconds(15);
+    internal TimeSpan OpeningSilenceTimeout { get; set; } = TimeSpan.FromSeconds(15);
 
     /// <summary>By how much the process declares its locks lost before the server releases them.</summary>
     internal TimeSpan LossMargin => LostAfter / 6;

@@ -64,13 +64,13 @@ internal sealed partial class Site : IAsyncDisposable
     }
 
     public async Task<JobLockHandle> HoldAsync(string name, string run = "Hangfire job 1187", LockMode mode = LockMode.Exclusive) =>
-        (await ((ILockKeeper)Locks).TryAcquireAllAsync([new(name, LockKey.Of(name), mode)], new() { Run = run }, place: null, blocks: false, default)).Handles[0];
+        (await ((ILockBackend)Locks).TryAcquireAllAsync([new(name, LockKey.Of(name), mode)], new() { Run = run }, entry: null, blocks: false, default)).Handles[0];
 
     public async Task ParkAsync(string name, string run)
     {
-        var line = ((ILockKeeper)Locks).WaitQueue;
+        var line = ((ILockBackend)Locks).WaitQueue;
         var standing = await line.EnqueueAsync(new("Hangfire store", run, "default"), new(name, LockKey.Of(name)), default, blocks: false, default);
-        await line.ParkAsync(standing.Place!, blocks: false, default);
+        await line.ParkAsync(standing.Entry!, blocks: false, default);
     }
 
     /// <summary>Waits until other processes see who holds this.</summary>

@@ -29,7 +29,7 @@ internal sealed class Onlooker(IJobLockInspector locks, History history, Func<st
                     await history.StampAsync(stop),
                     before,
                     after,
-                    [.. held.Items.Select(one => (one.Line.Value, one.Key.Value, one.Holder.Backend, one.Holder.Run is { } run ? runOf(run) : 0))])
+                    [.. held.Items.Select(one => (one.NameKey.Value, one.Key.Value, one.Holder.Backend, one.Holder.Run is { } run ? runOf(run) : 0))])
                 {
                     Waiting = [.. waiting.Items.Select(static one => one.Job is { } job ? QuartzOffers.SeriesOf(job) : 0).Where(static series => series > 0)],
                 });

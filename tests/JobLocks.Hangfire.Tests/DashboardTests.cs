@@ -153,7 +153,7 @@ public sealed partial class DashboardTests : RealServers
         var (held, waiting) = await HoldAndWaitAsync(stage, stop);
         var key = LockKey.Of($"other {stage.LockName}");
         await using var other = AdvisoryLocks.Connect(Servers.Database, static options => options.ApplicationName = "other");
-        var taken = await ((ILockKeeper)other).TryAcquireAllAsync([new("other", key)], new() { Run = $"Hangfire job {held}", Store = "Hangfire other" }, place: null, blocks: false, stop);
+        var taken = await ((ILockBackend)other).TryAcquireAllAsync([new("other", key)], new() { Run = $"Hangfire job {held}", Store = "Hangfire other" }, entry: null, blocks: false, stop);
         await Servers.Locks.WrittenDownAsync(key, stop);
         await using var site = await DashboardSite.StartAsync(Servers[0].Storage);
 
@@ -189,7 +189,7 @@ public sealed partial class DashboardTests : RealServers
     {
         const string Name = "tags\U000E0041\U000E007F, selector\uFE0F, filler\u3164, space\u00A0";
         await using var other = AdvisoryLocks.Connect(Servers.Database, static options => options.ApplicationName = "other");
-        var taken = await ((ILockKeeper)other).TryAcquireAllAsync([new(Name, LockKey.Of(Name))], new() { Run = $"Hangfire job {Name}" }, place: null, blocks: false, stop);
+        var taken = await ((ILockBackend)other).TryAcquireAllAsync([new(Name, LockKey.Of(Name))], new() { Run = $"Hangfire job {Name}" }, entry: null, blocks: false, stop);
         await Servers.Locks.WrittenDownAsync(LockKey.Of(Name), stop);
         await using var site = await DashboardSite.StartAsync(Servers[0].Storage);
 

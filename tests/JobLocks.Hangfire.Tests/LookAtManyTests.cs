@@ -26,7 +26,7 @@ public sealed class LookAtManyTests : RealServers
         IReadOnlyList<WaitingRun> asked = [ofQueue, missing, woken, parked, deleted];
 
         using var connection = Servers[0].Storage.GetConnection();
-        IReadOnlyList<ParkedRunState> fates = runByRun ? [.. asked.Select(run => HangfireRuns.LookAt(connection, run))] : await runs.GetStatesAsync(asked, stop);
+        IReadOnlyList<ParkedRunState> fates = runByRun ? [.. asked.Select(run => HangfireRuns.ReadState(connection, run))] : await runs.GetStatesAsync(asked, stop);
 
         using (Assert.EnterMultipleScope())
         {
@@ -71,6 +71,6 @@ public sealed class LookAtManyTests : RealServers
     {
         var job = queue is "default" ? Job.FromExpression<WaitingJob>(static job => job.Run("x")) : Job.FromExpression<WaitingJob>(static job => job.Run("x"), queue);
         var id = Servers.Client.Create(job, new ScheduledState(TimeSpan.FromHours(1)) { Reason = "Waiting for x, place 1" });
-        return new(1, LockKey.Of("x"), "x", new("", id, queue), IsParked: true, IsOurs: true, Since: default);
+        return new(1, LockKey.Of("x"), "x", new("", id, queue), IsParked: true, IsDeliveryClaimed: true, Since: default);
     }
 }

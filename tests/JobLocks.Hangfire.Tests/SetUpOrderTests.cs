@@ -142,8 +142,8 @@ public sealed class SetUpOrderTests
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(ConfiguredGates.Of(first)!.Inspection, Is.SameAs(locks.Inspection));
-            Assert.That(ConfiguredGates.Of(second)!.Inspection, Is.SameAs(others.Inspection));
+            Assert.That(ConfiguredGates.GetOrAssign(first)!.Inspection, Is.SameAs(locks.Inspection));
+            Assert.That(ConfiguredGates.GetOrAssign(second)!.Inspection, Is.SameAs(others.Inspection));
         }
     }
 
@@ -177,7 +177,7 @@ public sealed class SetUpOrderTests
             await states.NextAsync<ScheduledState>(id, stop);
             await process.StopServerAsync(stop);
             // As if it was another process, which this one knows nothing of.
-            if (!ownLocks) ConfiguredGates.Of(process.Storage)!.Forget(HangfireRuns.Of(process.Storage));
+            if (!ownLocks) ConfiguredGates.GetOrAssign(process.Storage)!.Forget(HangfireRuns.Of(process.Storage));
             waiting.Add(id);
         }
 

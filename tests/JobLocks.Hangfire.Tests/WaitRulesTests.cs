@@ -23,7 +23,7 @@ public sealed class WaitRulesTests : RealServers
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(parked.EnqueueAt, Is.EqualTo(parked.ScheduledAt.AddSeconds(1) + Queueing.Grace).Within(TimeSpan.FromMilliseconds(100)));
+            Assert.That(parked.EnqueueAt, Is.EqualTo(parked.ScheduledAt.AddSeconds(1) + Queueing.DelayAfterLongestWait).Within(TimeSpan.FromMilliseconds(100)));
             Assert.That(failed.Reason, Does.StartWith($"Failed: it waited for 1 s, as long as it may; {stage.LockName} is held by server-1 "));
             Assert.That(failed.Exception, Is.InstanceOf<JobLockConflictException>());
             Assert.That(stage.Runs, Is.Zero);

@@ -143,7 +143,7 @@ public sealed class WaitSweepTests : RealServers
         var held = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
         var waiting = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
         var runs = HangfireRuns.Of(Servers[0].Storage);
-        var late = new WaitingRun(1, stage.Key, stage.LockName, new(runs.Identify(), waiting, "default"), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow) { WakeBy = TimeSpan.Zero };
+        var late = new WaitingRun(1, stage.Key, stage.LockName, new(runs.Identify(), waiting, "default"), IsParked: true, IsDeliveryClaimed: true, DateTimeOffset.UtcNow) { WakeBy = TimeSpan.Zero };
 
         await Assert.ThatAsync(async () => await runs.WakeAsync([late], stop), Throws.TypeOf<TimeoutException>());
         var fate = await runs.GetStatesAsync([late], stop);
@@ -245,7 +245,7 @@ public sealed class WaitSweepTests : RealServers
         Assert.That(held, Is.Not.Null, "held until the end of the test, so that nobody else wakes the run");
         var id = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
         var runs = HangfireRuns.Of(Servers[0].Storage);
-        return (runs, new(1, stage.Key, stage.LockName, new(runs.Id!, id, "default") { Job = id }, IsParked: true, IsOurs: true, Since: default));
+        return (runs, new(1, stage.Key, stage.LockName, new(runs.Id!, id, "default") { Job = id }, IsParked: true, IsDeliveryClaimed: true, Since: default));
     }
 
     private async Task DeleteAsync(WaitingRun run, CancellationToken stop)

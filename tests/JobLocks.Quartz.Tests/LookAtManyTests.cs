@@ -52,7 +52,7 @@ public sealed class LookAtManyTests : QuartzFixture
         return parked;
     }
 
-    private static WaitingRun RunOf(TriggerKey key) => new(1, default, "", new("", HeldTrigger.NameOf(key), ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow);
+    private static WaitingRun RunOf(TriggerKey key) => new(1, default, "", new("", HeldTrigger.NameOf(key), ""), IsParked: true, IsDeliveryClaimed: true, DateTimeOffset.UtcNow);
 
     private static QuartzRuns RunsOf(IJobStore store)
     {

@@ -241,8 +241,8 @@ public sealed class StoreNameTests : QuartzFixture
         var before = new List<string>();
         foreach (var marked in nodes) before.Add(await marked.ReadAsync(known: null, CancellationToken.None));
 
-        var replaced = await nodes[0].AgreeAsync("where it is", CancellationToken.None);
-        var replacedAgain = await nodes[1].AgreeAsync("where it is", CancellationToken.None);
+        var replaced = await nodes[0].ReplaceNameAsync("where it is", CancellationToken.None);
+        var replacedAgain = await nodes[1].ReplaceNameAsync("where it is", CancellationToken.None);
         var after = new List<string>();
         foreach (var marked in nodes) after.Add(await marked.ReadAsync(before[0], CancellationToken.None));
 

@@ -64,7 +64,7 @@ public sealed class WaitOnceTests : QuartzFixture
         await node.RunAsync<WaitingJob>(Scene);
         var parked = await node.Told.NextPutBackAsync();
         await ParkedAsync(1);
-        var late = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", HeldTrigger.NameOf(parked.Key), ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow) { WakeBy = TimeSpan.Zero };
+        var late = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", HeldTrigger.NameOf(parked.Key), ""), IsParked: true, IsDeliveryClaimed: true, DateTimeOffset.UtcNow) { WakeBy = TimeSpan.Zero };
 
         await Assert.ThatAsync(async () => await RunsOf(node).WakeAsync([late], CancellationToken.None), Throws.TypeOf<TimeoutException>());
         var fate = await RunsOf(node).GetStatesAsync([late], CancellationToken.None);

@@ -25,7 +25,7 @@ public sealed class WaitRecoveryTests : QuartzFixture
         // As if its last resort had come hours ago, while no node was there.
         var held = (await node.JobStore.Triggers.FindAsync(second.Key, CancellationToken.None))!;
         held.NextFireTimeUtc = DateTimeOffset.UtcNow.AddHours(-2);
-        await node.JobStore.Triggers.MoveAsync(held, CancellationToken.None);
+        await node.JobStore.Triggers.WriteNextTimeAsync(held, CancellationToken.None);
         await misfired.OfAsync(second.Key);
         var again = await node.Told.NextPutBackAsync();
         await ParkedAsync(2);
@@ -179,7 +179,7 @@ public sealed class WaitRecoveryTests : QuartzFixture
         var others = await OthersHoldAsync();
         var parked = await ParkAsync(node, 1);
         var runs = new QuartzRuns(wrong.JobStore.Triggers, new MarkedStore(wrong.JobStore.Triggers), wrong.Scheduler.TimeProvider, TimeSpan.FromMinutes(1), NullLogger.Instance);
-        var waiting = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", HeldTrigger.NameOf(parked.Key), ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow);
+        var waiting = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", HeldTrigger.NameOf(parked.Key), ""), IsParked: true, IsDeliveryClaimed: true, DateTimeOffset.UtcNow);
 
         var before = await runs.GetStatesAsync([waiting], CancellationToken.None);
         await node.Scheduler.Standby();
@@ -205,7 +205,7 @@ public sealed class WaitRecoveryTests : QuartzFixture
         var parked = await ParkAsync(node, 1);
         await node.Scheduler.Standby();
         var runs = new QuartzRuns(node.JobStore.Triggers, new MarkedStore(node.JobStore.Triggers), node.Scheduler.TimeProvider, TimeSpan.FromMinutes(1), NullLogger.Instance);
-        var waiting = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", HeldTrigger.NameOf(parked.Key), ""), IsParked: true, IsOurs: true, DateTimeOffset.UtcNow)
+        var waiting = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", HeldTrigger.NameOf(parked.Key), ""), IsParked: true, IsDeliveryClaimed: true, DateTimeOffset.UtcNow)
         {
             WakeBy = BootClock.Now + TimeSpan.FromSeconds(1),
         };

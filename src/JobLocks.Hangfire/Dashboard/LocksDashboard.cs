@@ -37,7 +37,7 @@ internal static class LocksDashboard
     }
 
     /// <summary>The inspector of the locks of a storage; null if the storage has no locks.</summary>
-    public static IPageInspector? Of(JobStorage storage) => ConfiguredGates.Of(storage)?.Inspection;
+    public static IPageInspector? Of(JobStorage storage) => ConfiguredGates.GetOrAssign(storage)?.Inspection;
 
     /// <summary>Keeps the count of held locks that a page has read. The menu is rendered after the page, so both show the same number.</summary>
     public static void KeepCount(JobStorage storage, long held) => _count = (Environment.TickCount64, held, storage);
@@ -64,7 +64,7 @@ internal static class LocksDashboard
         try
         {
             // The slot must belong to the name, so that no other lock can be released under the path of this name.
-            if (!Blocking.Wait(locks.GetNameAsync(name, 0, 1)).MayHave(slot)) return false;
+            if (!Blocking.Wait(locks.GetNameAsync(name, 0, 1)).Includes(slot)) return false;
 
             var answer = Blocking.Wait(locks.RequestReleaseAsync(name, slot, requestedBy, TimeSpan.FromSeconds(5), CancellationToken.None));
             locks.Pages.Forget();

@@ -6,7 +6,7 @@ using Quartz;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>Asks the gate about a run that Quartz has already begun to announce to listeners. Thread-safe.</summary>
-internal sealed class ContextEntrance(JobGate gate, RunningLocks running, ILogger log)
+internal sealed class ContextEntrance(JobGate gate, FiringDecisions running, ILogger log)
 {
     /// <summary>Asks the gate, unless the firing already holds its locks. Null if the firing holds them or no rule requests a lock.</summary>
     /// <param name="context">The run.</param>

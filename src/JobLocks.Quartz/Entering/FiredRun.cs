@@ -24,7 +24,7 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
     public DateTimeOffset Due => Bundle.ScheduledFireTimeUtc ?? Bundle.FireTimeUtc;
 
     /// <summary>Whether the fired trigger itself waits, under its own key, if the run has to wait.</summary>
-    public bool WaitsItself { get; } = WasHeld || StandIn is not null || HeldTrigger.CanWait(Stored, Bundle.JobDetail);
+    public bool IsHeldUnderOwnKey { get; } = WasHeld || StandIn is not null || HeldTrigger.CanWait(Stored, Bundle.JobDetail);
 
     /// <summary>Whether the fired trigger has no further occurrence, but has had an earlier one.</summary>
     public bool IsLastOfSeveral => StandIn is null && Bundle.NextFireTimeUtc is null && Bundle.PreviousFireTimeUtc is not null;
@@ -33,7 +33,7 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
     public bool WasAddedByJobLocks { get; } = Waiting.StandIn.Is(Stored.Key);
 
     /// <summary>The name of the run in the wait queue.</summary>
-    public string Name => field ??= WasAddedByJobLocks ? Stored.Key.Name : WaitsItself ? HeldTrigger.NameOf(Stored.Key) : Waiting.StandIn.NewName(Stored.Key);
+    public string Name => field ??= WasAddedByJobLocks ? Stored.Key.Name : IsHeldUnderOwnKey ? HeldTrigger.NameOf(Stored.Key) : Waiting.StandIn.NewName(Stored.Key);
 
     /// <summary>
     /// Whether another firing of the trigger has ended since this one, its last, was fired. A store in memory then considers the trigger complete, and
@@ -47,7 +47,7 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
     /// <summary>
     /// The occurrence with which the schedule continues when the run has ended, although the trigger had no next time when it fired; null if there is none.
     /// </summary>
-    public DateTimeOffset? Owed { get; set; }
+    public DateTimeOffset? ResumesAt { get; set; }
 
     /// <summary>Whether the run was started before: a recovery, a retry, or one of these that was put back. Such a run must not be dropped.</summary>
     public bool WasStartedBefore => Bundle.Recovering || Attempt > 0 || Stored.JobDataMap.ContainsKey(DataKeys.StartedBefore);

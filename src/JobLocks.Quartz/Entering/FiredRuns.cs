@@ -13,18 +13,18 @@ namespace JobLocks.Quartz.Entering;
 /// Asks the gate about the runs that the job store has just fired, before any listener of Quartz is called. A run that has to wait is put back into
 /// the store in the background, without a listener call, a job instance or a worker. Thread-safe.
 /// </summary>
-internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, Resumption resumption, LastFirings last, RunningLocks running, IJobStore store, ILogger log)
+internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, Resumption resumption, LastFirings last, FiringDecisions running, IJobStore store, ILogger log)
 {
     private static readonly TimeSpan LongestPark = TimeSpan.FromSeconds(5);
 
     private readonly ConcurrentDictionary<string, FiredRun> _tracked = new(StringComparer.Ordinal);
     private readonly PendingStoreWrites _writes = new(log);
-    private readonly AnswerPatience _patience = new();
+    private readonly AnswerTimeout _patience = new();
 
     /// <summary>Replaces the results of runs that must not begin now. A shutdown waits until this is done.</summary>
     public async ValueTask DecideAsync(List<TriggerFiredResult> results)
     {
-        if (results.Count > 0) await _writes.WhileAsync(() => DecideEachAsync(results)).ConfigureAwait(false);
+        if (results.Count > 0) await _writes.RunTrackedAsync(() => DecideEachAsync(results)).ConfigureAwait(false);
     }
 
     /// <summary>Handles the end of a firing: first writes the end to the store, for the run's own trigger, then releases the lock.</summary>
@@ -147,11 +147,11 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     {
         try
         {
-            await all.WaitAsync(_patience.Next).ConfigureAwait(false);
+            await all.WaitAsync(_patience.Current).ConfigureAwait(false);
         }
         catch (TimeoutException)
         {
-            _patience.Missed();
+            _patience.OnTimeout();
         }
         catch (JobLockRuleException)
         {
@@ -170,10 +170,10 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
                 case Admission.Admitted admitted:
                     running.Remember(run.Id, admitted);
                     return TriggerFiredResult.Fired(await resumption.AdmittedAsync(run).ConfigureAwait(false));
-                case Admission.Refused { What: OnConflict.Skip }:
+                case Admission.Refused { Action: OnConflict.Skip }:
                     running.Refuse(run.Id, failure: null);
                     return TriggerFiredResult.Fired(run.Bundle);
-                case Admission.Refused { What: OnConflict.Fail } refused:
+                case Admission.Refused { Action: OnConflict.Fail } refused:
                     running.Refuse(run.Id, new JobLockConflictException(refused.Reason));
                     return TriggerFiredResult.Fired(run.Bundle);
                 case var later:
@@ -209,7 +209,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
             return;
         }
 
-        if (admission is Admission.Waits or Admission.Refused { What: OnConflict.Reschedule })
+        if (admission is Admission.Waits or Admission.Refused { Action: OnConflict.Reschedule })
         {
             await PutBackAsync(run, admission).ConfigureAwait(false);
             return;

@@ -15,7 +15,7 @@ namespace JobLocks.Quartz.Entering;
 /// <param name="log">The log.</param>
 /// <param name="createRuns">Creates the run store for the scheduler's job store.</param>
 /// <param name="vetoed">Decides at the veto, for a scheduler that was built without JobLocks; null if <see cref="LockingJobStore"/> has decided before.</param>
-internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogger<JobLockListener> log, Func<IScheduler, QuartzRuns> createRuns, VetoedRuns? vetoed)
+internal sealed class JobLockListener(JobGate gate, FiringDecisions running, ILogger<JobLockListener> log, Func<IScheduler, QuartzRuns> createRuns, VetoedRuns? vetoed)
     : ITriggerListener, IJobListener, ISchedulerListener, IJobExecutionMiddleware
 {
     public const string Name = "JobLocks";
@@ -158,7 +158,7 @@ internal sealed class JobLockListener(JobGate gate, RunningLocks running, ILogge
             if (trigger.StartTimeUtc - scheduler.TimeProvider.GetUtcNow() > SelfWaits.Patience) return;
 
             if (await scheduler.GetJobDetail(trigger.JobKey, CancellationToken.None).ConfigureAwait(false) is { } job)
-                gate.Made(() => QuartzJobCall.Of(job, trigger.JobDataMap));
+                gate.OnJobCreated(() => QuartzJobCall.Of(job, trigger.JobDataMap));
         }
         catch (Exception unknown)
         {

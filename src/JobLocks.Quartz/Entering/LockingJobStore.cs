@@ -43,13 +43,13 @@ internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, Ca
     }
 
     public override async ValueTask<IOperableTrigger?> GetTrigger(TriggerKey triggerKey, CancellationToken cancellationToken = default) =>
-        await base.GetTrigger(triggerKey, cancellationToken).ConfigureAwait(false) is { } trigger ? HeldTrigger.WithoutMark(trigger) : null;
+        await base.GetTrigger(triggerKey, cancellationToken).ConfigureAwait(false) is { } trigger ? HeldTrigger.RemoveMarkFrom(trigger) : null;
 
     public override async ValueTask<List<IOperableTrigger>> GetTriggers(IReadOnlyCollection<TriggerKey> triggerKeys, CancellationToken cancellationToken = default) =>
-        (await base.GetTriggers(triggerKeys, cancellationToken).ConfigureAwait(false)).ConvertAll(HeldTrigger.WithoutMark);
+        (await base.GetTriggers(triggerKeys, cancellationToken).ConfigureAwait(false)).ConvertAll(HeldTrigger.RemoveMarkFrom);
 
     public override async ValueTask<List<IOperableTrigger>> GetTriggersForJob(JobKey jobKey, CancellationToken cancellationToken = default) =>
-        (await base.GetTriggersForJob(jobKey, cancellationToken).ConfigureAwait(false)).Where(static trigger => !StandIn.Is(trigger.Key)).Select(HeldTrigger.WithoutMark).ToList();
+        (await base.GetTriggersForJob(jobKey, cancellationToken).ConfigureAwait(false)).Where(static trigger => !StandIn.Is(trigger.Key)).Select(HeldTrigger.RemoveMarkFrom).ToList();
 
     // Stand-ins are hidden, because they are not triggers of the application. A query for their group returns them.
     public override async ValueTask<PagedResult<TriggerHeader>> QueryTriggers(TriggerQuery query, CancellationToken cancellationToken = default)

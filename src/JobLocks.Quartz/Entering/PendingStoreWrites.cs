@@ -27,7 +27,7 @@ internal sealed class PendingStoreWrites(ILogger log)
     }
 
     /// <summary>Does work that the scheduler waits for, and that may add writes.</summary>
-    public async ValueTask WhileAsync(Func<ValueTask> work)
+    public async ValueTask RunTrackedAsync(Func<ValueTask> work)
     {
         var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         _pending.TryAdd(done.Task, true);

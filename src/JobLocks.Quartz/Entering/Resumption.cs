@@ -42,7 +42,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
     /// </summary>
     public async ValueTask BeforeAsync(FiredRun run, TriggeredJobCompleteContext ended)
     {
-        if (run.Owed is { } owed && ended.Instruction == SchedulerInstruction.NoInstruction) await MoveAsync(run, owed, attempt: 0).ConfigureAwait(false);
+        if (run.ResumesAt is { } owed && ended.Instruction == SchedulerInstruction.NoInstruction) await MoveAsync(run, owed, attempt: 0).ConfigureAwait(false);
     }
 
     /// <summary>Completes the end of the run after it was written to the store.</summary>
@@ -55,7 +55,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         }
 
         // Occurrences that became due while the firing waited: the store fires them late, or applies the misfire instruction.
-        var mayBeLate = run is { WasHeld: true, Owed: null } && ResumesAtEnd(run) && !HeldTrigger.HasFixedDelay(run.Stored) && ended.Instruction == SchedulerInstruction.NoInstruction;
+        var mayBeLate = run is { WasHeld: true, ResumesAt: null } && ResumesAtEnd(run) && !HeldTrigger.HasFixedDelay(run.Stored) && ended.Instruction == SchedulerInstruction.NoInstruction;
         if (!mayBeLate || FirstMissed(run) is not { } next || next >= run.Stored.NextFireTimeUtc) return;
 
         if (await MoveAsync(run, next, attempt: 0).ConfigureAwait(false) == TriggerChange.Blocked) _ = MoveLaterAsync(run, next);
@@ -110,7 +110,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
     private static TriggerFiredBundle WithOwedTime(FiredRun run, DateTimeOffset owed, TriggerFiredBundle bundle)
     {
         var trigger = (IOperableTrigger)bundle.Trigger.Clone();
-        trigger.NextFireTimeUtc = run.Owed = owed;
+        trigger.NextFireTimeUtc = run.ResumesAt = owed;
         return bundle with { Trigger = trigger, NextFireTimeUtc = owed };
     }
 
@@ -171,12 +171,12 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         var moved = (IOperableTrigger)run.Stored.Clone();
         moved.NextFireTimeUtc = next;
         moved.RetryAttempt = attempt;
-        var change = await triggers.SinceReadAsync(run.Stored, CancellationToken.None).ConfigureAwait(false);
+        var change = await triggers.CompareWithStoredAsync(run.Stored, CancellationToken.None).ConfigureAwait(false);
         if (change == TriggerChange.Paused) await store.KeepPausedAsync(moved.Key, WriteAsync, CancellationToken.None).ConfigureAwait(false);
         else if (change == TriggerChange.None) await WriteAsync().ConfigureAwait(false);
         return change;
 
-        async ValueTask WriteAsync() => await triggers.MoveAsync(moved, CancellationToken.None).ConfigureAwait(false);
+        async ValueTask WriteAsync() => await triggers.WriteNextTimeAsync(moved, CancellationToken.None).ConfigureAwait(false);
     }
 
     private async ValueTask AnnounceSkippedAsync(FiredRun run, DateTimeOffset until)

@@ -27,8 +27,8 @@ internal sealed class VetoedRuns(ContextEntrance entrance, JobGate gate, ILogger
             {
                 null or Admission.Admitted => false,
                 Admission.Waits waits => await ParkAsync(context, waits).ConfigureAwait(false),
-                Admission.Refused { What: OnConflict.Reschedule } refusal => IsVetoedAfter(await _rescheduling.PutBackAsync(context, refusal).ConfigureAwait(false), context, refusal.Reason),
-                Admission.Refused { What: OnConflict.Fail } refusal => await FailAsync(context, new JobLockConflictException(refusal.Reason)).ConfigureAwait(false),
+                Admission.Refused { Action: OnConflict.Reschedule } refusal => IsVetoedAfter(await _rescheduling.PutBackAsync(context, refusal).ConfigureAwait(false), context, refusal.Reason),
+                Admission.Refused { Action: OnConflict.Fail } refusal => await FailAsync(context, new JobLockConflictException(refusal.Reason)).ConfigureAwait(false),
                 _ => true,
             };
         }
@@ -50,12 +50,12 @@ internal sealed class VetoedRuns(ContextEntrance entrance, JobGate gate, ILogger
     {
         try
         {
-            await gate.ParkedAsync(waits.Place).ConfigureAwait(false);
+            await gate.ParkedAsync(waits.Entry).ConfigureAwait(false);
         }
         catch (Exception broken)
         {
             // The entry stays unmarked. A sweep asks the store and corrects it.
-            log.CannotTellLine(QuartzJobCall.IdOf(context), broken);
+            log.CannotMarkParked(QuartzJobCall.IdOf(context), broken);
         }
     }
 

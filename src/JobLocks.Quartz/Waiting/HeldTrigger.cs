@@ -84,7 +84,7 @@ internal static class HeldTrigger
     }
 
     /// <summary>Changes a stored trigger to what it would be without JobLocks: due, and not begun. A trigger without a next time has begun.</summary>
-    public static T WithoutMark<T>(T trigger)
+    public static T RemoveMarkFrom<T>(T trigger)
         where T : class, IOperableTrigger
     {
         if (!Is(trigger)) return trigger;

@@ -7,7 +7,7 @@ namespace JobLocks.Quartz.Waiting;
 internal interface IStoreName
 {
     /// <summary>Other and earlier names of the store, as of the last read of the name.</summary>
-    EarlierNames Earlier { get; }
+    OtherStoreIds Earlier { get; }
 
     /// <summary>Reads the name.</summary>
     /// <param name="known">The name that was read before; null at the first time.</param>

@@ -35,7 +35,7 @@ internal interface IStoredTriggers
     /// block: check with <see cref="TriggerChanges"/> just before.
     /// </summary>
     /// <returns>False if the trigger does not exist any more and the store reports that.</returns>
-    ValueTask<bool> MoveAsync(IOperableTrigger trigger, CancellationToken stop);
+    ValueTask<bool> WriteNextTimeAsync(IOperableTrigger trigger, CancellationToken stop);
 
     /// <summary>Clears the mark of the trigger of a run that has begun. Its time and its state stay.</summary>
     ValueTask ClearMarkAsync(TriggerKey key, CancellationToken stop);

@@ -29,7 +29,7 @@ internal sealed class JobStoreTriggers(IJobStore store, ISchedulerSignaler? sign
         await store.GetTriggers(keys, stop).ConfigureAwait(false);
 
     /// <summary>Writes a retry of a firing that does not exist: of everything that the store writes at the end of a firing, only the new time has an effect.</summary>
-    public async ValueTask<bool> MoveAsync(IOperableTrigger trigger, CancellationToken stop)
+    public async ValueTask<bool> WriteNextTimeAsync(IOperableTrigger trigger, CancellationToken stop)
     {
         trigger.FireInstanceId = StandIn.Group;
         await store.FiringComplete(

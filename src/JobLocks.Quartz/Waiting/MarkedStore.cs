@@ -14,7 +14,7 @@ internal sealed class MarkedStore(IStoredTriggers triggers) : IStoreName
 
     private volatile string? _name;
 
-    public EarlierNames Earlier => EarlierNames.None;
+    public OtherStoreIds Earlier => OtherStoreIds.None;
 
     public async ValueTask<string> ReadAsync(string? known, CancellationToken stop)
     {
@@ -35,7 +35,7 @@ internal sealed class MarkedStore(IStoredTriggers triggers) : IStoreName
 
     /// <summary>Replaces the name in the mark, so that nodes that know the store only by its mark use the name that all other nodes use.</summary>
     /// <returns>The replaced name; null if there is no mark, or it already has this name.</returns>
-    public async ValueTask<string?> AgreeAsync(string name, CancellationToken stop)
+    public async ValueTask<string?> ReplaceNameAsync(string name, CancellationToken stop)
     {
         if (await ReadAsync(stop).ConfigureAwait(false) is not { } before || string.Equals(before, name, StringComparison.Ordinal)) return null;
 

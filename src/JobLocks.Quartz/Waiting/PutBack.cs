@@ -20,16 +20,16 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
     /// <summary>Stores a waiting run, and marks its queue entry as parked.</summary>
     public async Task ParkAsync(FiredRun run, Admission.Waits waits)
     {
-        if (!await StoreAsync(run, clock.GetUtcNow() + waits.AtMost, waits.Reason, waits: true).ConfigureAwait(false)) return;
+        if (!await StoreAsync(run, clock.GetUtcNow() + waits.StartsUnwokenAfter, waits.Reason, waits: true).ConfigureAwait(false)) return;
 
         try
         {
-            await gate.ParkedAsync(waits.Place).ConfigureAwait(false);
+            await gate.ParkedAsync(waits.Entry).ConfigureAwait(false);
         }
         catch (Exception broken)
         {
             // The entry stays unmarked. A sweep asks the store and corrects it.
-            log.CannotTellLine(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), broken);
+            log.CannotMarkParked(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), broken);
         }
     }
 
@@ -46,12 +46,12 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
 
     private async ValueTask<bool> StoreAsync(FiredRun run, DateTimeOffset dueAt, string reason, bool waits = false)
     {
-        var standIn = run.WaitsItself ? null : StandInOf(run).Build(clock, run.Name, run.Stored, run.WasStartedBefore, dueAt, reason);
+        var standIn = run.IsHeldUnderOwnKey ? null : StandInOf(run).Build(clock, run.Name, run.Stored, run.WasStartedBefore, dueAt, reason);
         if (standIn is null) HeldTrigger.Hold(run.Stored, HeldTrigger.AttemptOf(run.Bundle.Trigger), dueAt, waits);
 
         // Once the trigger is held, the run may be woken at any time, so the hold is not repeated: only the remaining writes are.
         Func<CancellationToken, ValueTask>? rest = null;
-        using var span = LockTraces.Store(QuartzJobCall.TraceIn(run.Stored.JobDataMap));
+        using var span = LockTraces.BeginStoring(QuartzJobCall.TraceIn(run.Stored.JobDataMap));
         for (var pause = FirstPause; ; pause = pause * 2 < LongestPause ? pause * 2 : LongestPause)
         {
             // An unresponsive store must not delay a shutdown.

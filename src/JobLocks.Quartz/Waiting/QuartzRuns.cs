@@ -22,7 +22,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     private static readonly TimeSpan BetweenReads = TimeSpan.FromSeconds(5);
 
     // How far ahead waiting runs are searched: the time after which a waiting run starts without a wake-up, and one minute.
-    private static readonly TimeSpan LatestDue = Queueing.LastResort + TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan LatestDue = Queueing.UnwokenStartDelay + TimeSpan.FromMinutes(1);
 
     private static readonly TimeSpan BetweenSignals = TimeSpan.FromMilliseconds(50);
 
@@ -55,10 +55,10 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop) => new(Scheduler is { Status: SchedulerStatus.Running });
 
-    public async ValueTask<EarlierNames> FindNamesAsync(CancellationToken stop)
+    public async ValueTask<OtherStoreIds> FindNamesAsync(CancellationToken stop)
     {
         await ReadNameAsync(mayBeFresh: false, stop).ConfigureAwait(false);
-        return new([.. name.Earlier.Same.Select(Named)], [.. name.Earlier.Origins.Select(Named)]);
+        return new([.. name.Earlier.Aliases.Select(Named)], [.. name.Earlier.OriginPrefixes.Select(Named)]);
 
         static string Named(string name) => $"Quartz {name}";
     }
@@ -78,7 +78,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         {
             // A query for many triggers omits a trigger that the store cannot read, as if it were deleted. A query for that one alone throws.
             var parked = found.GetValueOrDefault(key) ?? await triggers.FindAsync(key, stop).ConfigureAwait(false);
-            fates.Add(parked is null ? ParkedRunState.Gone : FateOf(parked));
+            fates.Add(parked is null ? ParkedRunState.Gone : StateOf(parked));
         }
 
         return fates;
@@ -178,7 +178,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     /// The fate of a parked run by its trigger. A trigger without a mark was replaced by an operator if it has not fired yet; otherwise it has fired. A woken
     /// stand-in has the time at which its run was due.
     /// </summary>
-    private ParkedRunState FateOf(IOperableTrigger parked)
+    private ParkedRunState StateOf(IOperableTrigger parked)
     {
         if (parked.NextFireTimeUtc is not { } next) return ParkedRunState.Started;
         if (HeldTrigger.Is(parked)) return HeldTrigger.IsWoken(parked) ? ParkedRunState.StartingElsewhere : HeldTrigger.Waits(parked.RetryAttempt) ? ParkedRunState.Parked : ParkedRunState.Rescheduled;
@@ -196,7 +196,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         await Task.WhenAll(stateQuery, triggerQuery).ConfigureAwait(false);
         if (await triggerQuery.ConfigureAwait(false) is not { } parked) return ParkedRunState.Gone;
 
-        if (FateOf(parked) is var fate and not (ParkedRunState.Parked or ParkedRunState.Rescheduled)) return fate;
+        if (StateOf(parked) is var fate and not (ParkedRunState.Parked or ParkedRunState.Rescheduled)) return fate;
         var state = await stateQuery.ConfigureAwait(false);
         if (state is TriggerState.Paused or TriggerState.Error) return ParkedRunState.Paused;
         // Another run of the same job blocks the trigger, because the job disallows concurrent execution.
@@ -207,14 +207,14 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
             if (await IsPausedAsync(standIn, stop).ConfigureAwait(false)) return ParkedRunState.Paused;
 
             // The queries about the origin took time, so the stand-in is compared again.
-            var change = await triggers.SinceReadAsync(parked, stop).ConfigureAwait(false);
+            var change = await triggers.CompareWithStoredAsync(parked, stop).ConfigureAwait(false);
             if (change is TriggerChange.Paused or TriggerChange.Failed) return ParkedRunState.Paused;
             if (change != TriggerChange.None) throw new InvalidOperationException($"The trigger {key} was changed while its run was woken.");
         }
 
         if (HeldTrigger.Is(parked) || !StandIn.Is(parked.Key)) HeldTrigger.Wake(parked, DueTimeFor(parked, run.Waited));
         else parked.NextFireTimeUtc = DueTimeFor(parked, run.Waited);
-        using var span = LockTraces.Store(QuartzJobCall.TraceIn(parked.JobDataMap));
+        using var span = LockTraces.BeginStoring(QuartzJobCall.TraceIn(parked.JobDataMap));
         if (!await MoveBeforeDeadlineAsync(run, parked, stop).ConfigureAwait(false)) return ParkedRunState.Gone;
 
         return await MayStartHereAsync(parked, stop).ConfigureAwait(false) ? ParkedRunState.Starting : ParkedRunState.StartingElsewhere;
@@ -244,7 +244,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
             deadline.CancelAfter(left);
         }
 
-        return await triggers.MoveAsync(parked, deadline.Token).ConfigureAwait(false);
+        return await triggers.WriteNextTimeAsync(parked, deadline.Token).ConfigureAwait(false);
     }
 
     /// <summary>

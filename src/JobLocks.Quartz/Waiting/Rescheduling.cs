@@ -42,7 +42,7 @@ internal sealed class Rescheduling(ILogger log)
         var data = DataOf(context);
         // The wake uses the original due time, or runs that were due later would start first. After several refusals, the first due time counts.
         if (!data.ContainsKey(DataKeys.DueAt)) data[DataKeys.DueAt] = (context.ScheduledFireTimeUtc ?? context.FireTimeUtc).ToString("O", CultureInfo.InvariantCulture);
-        return StoreAsync(context, OneTimeTrigger(context, data, waits.Address.Run, waits.Reason, waits.AtMost), waits: true);
+        return StoreAsync(context, OneTimeTrigger(context, data, waits.Address.Run, waits.Reason, waits.StartsUnwokenAfter), waits: true);
     }
 
     private async ValueTask<Outcome> StoreAsync(IJobExecutionContext context, ITrigger trigger, bool waits = false)
@@ -50,7 +50,7 @@ internal sealed class Rescheduling(ILogger log)
         var scheduler = context.Scheduler;
         var jobId = QuartzJobCall.IdOf(context);
         var wasUnreachable = false;
-        using var store = LockTraces.Store(QuartzJobCall.TraceIn(context.Trigger.JobDataMap));
+        using var store = LockTraces.BeginStoring(QuartzJobCall.TraceIn(context.Trigger.JobDataMap));
         for (var pause = FirstPause; ; pause = pause * 2 < LongestPause ? pause * 2 : LongestPause)
         {
             try

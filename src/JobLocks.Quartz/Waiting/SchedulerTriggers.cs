@@ -29,7 +29,7 @@ internal sealed class SchedulerTriggers(IScheduler scheduler) : IStoredTriggers
     public async ValueTask<IReadOnlyList<IOperableTrigger>> FindAsync(IReadOnlyCollection<TriggerKey> keys, CancellationToken stop) =>
         [.. (await scheduler.GetTriggers(keys, stop).ConfigureAwait(false)).OfType<IOperableTrigger>()];
 
-    public async ValueTask<bool> MoveAsync(IOperableTrigger trigger, CancellationToken stop)
+    public async ValueTask<bool> WriteNextTimeAsync(IOperableTrigger trigger, CancellationToken stop)
     {
         // A node whose scheduler was built with JobLocks holds this trigger. Quartz keeps a next time that is set, so the schedule continues from there.
         if (!StandIn.Is(trigger.Key)) return await scheduler.RescheduleJob(trigger.Key, trigger, stop).ConfigureAwait(false) is not null;

@@ -17,7 +17,7 @@ internal sealed class StoreInPostgres(IDbProvider provider, Func<string> schedul
     // operator or type of another role can run instead.
     private const string Cluster = "SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()";
 
-    private const string Where =
+    private const string ReadLocation =
         """
         SELECT d.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text
         FROM   pg_catalog.pg_class AS c
@@ -29,9 +29,9 @@ internal sealed class StoreInPostgres(IDbProvider provider, Func<string> schedul
 
     private const string Table = "TRIGGERS";
 
-    private volatile EarlierNames _earlier = EarlierNames.None;
+    private volatile OtherStoreIds _earlier = OtherStoreIds.None;
 
-    public EarlierNames Earlier => _earlier;
+    public OtherStoreIds Earlier => _earlier;
 
     public async ValueTask<string> ReadAsync(string? known, CancellationToken stop)
     {
@@ -56,17 +56,17 @@ internal sealed class StoreInPostgres(IDbProvider provider, Func<string> schedul
 
     private async ValueTask<string> ReadAsync(NpgsqlConnection connection, CancellationToken stop)
     {
-        var rows = await AskAsync(connection, Where, static row => (Database: row.GetString(0), Schema: row.GetString(1), Table: row.GetString(2)), stop, tablePrefix + Table).ConfigureAwait(false);
+        var rows = await AskAsync(connection, ReadLocation, static row => (Database: row.GetString(0), Schema: row.GetString(1), Table: row.GetString(2)), stop, tablePrefix + Table).ConfigureAwait(false);
         if (rows is not [var (database, schema, table)]) throw new SchedulerException($"The table {tablePrefix}{Table} is not there.");
 
         var marks = new StoreMarks(connection, scheduler(), tablePrefix);
         var cluster = await marks.ClusterAsync(database, await ClusterAsync(connection, stop).ConfigureAwait(false), stop).ConfigureAwait(false);
         var name = NameIn(cluster);
         // A node whose scheduler was built without JobLocks knows its store only by a mark.
-        var renamed = await markedStore.AgreeAsync(name, stop).ConfigureAwait(false);
+        var renamed = await markedStore.ReplaceNameAsync(name, stop).ConfigureAwait(false);
         string[] replaced = renamed is null ? [] : [renamed];
         _earlier = new(
-            [.. _earlier.Same.Concat(replaced).Concat(marks.GeneratedIn(database).Select(NameIn)).Distinct(StringComparer.Ordinal).Except([name], StringComparer.Ordinal)],
+            [.. _earlier.Aliases.Concat(replaced).Concat(marks.GeneratedIn(database).Select(NameIn)).Distinct(StringComparer.Ordinal).Except([name], StringComparer.Ordinal)],
             [.. marks.Origins(database).Select(origin => $"{scheduler()} in {origin}/")]);
         return name;
 

@@ -10,7 +10,7 @@ namespace JobLocks.Quartz.Waiting;
 internal static class TriggerChanges
 {
     /// <summary>Compares a trigger with its current state in the store.</summary>
-    public static async ValueTask<TriggerChange> SinceReadAsync(this IStoredTriggers triggers, IOperableTrigger read, CancellationToken stop)
+    public static async ValueTask<TriggerChange> CompareWithStoredAsync(this IStoredTriggers triggers, IOperableTrigger read, CancellationToken stop)
     {
         // Both queries run at the same time: the shorter the time until the write, the less likely it overwrites the change of an operator.
         var (stateQuery, triggerQuery) = (triggers.StateOfAsync(read.Key, stop).AsTask(), triggers.FindAsync(read.Key, stop).AsTask());

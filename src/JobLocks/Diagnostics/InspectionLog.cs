@@ -6,16 +6,16 @@ namespace JobLocks.Diagnostics;
 internal static partial class InspectionLog
 {
     [LoggerMessage(601, LogLevel.Warning, "Who holds what cannot be written down at {Server}: those who look see less for a while")]
-    public static partial void LedgerFailed(this ILogger log, string server, Exception cause);
+    public static partial void ReadModelFailed(this ILogger log, string server, Exception cause);
 
     [LoggerMessage(602, LogLevel.Warning, "The lock {LockName} ({LockKey}) of {Run} is to be let go, since {By} asked for it: its run is told to stop")]
-    public static partial void LetsGo(this ILogger log, string lockName, long lockKey, string run, string by);
+    public static partial void ReleaseReceived(this ILogger log, string lockName, long lockKey, string run, string by);
 
     [LoggerMessage(603, LogLevel.Warning, "{By} asks the holder of the lock {LockKey} to let go")]
     public static partial void ReleaseAsked(this ILogger log, string by, long lockKey);
 
     [LoggerMessage(604, LogLevel.Warning, "{By} wants to end the session of the backend {Backend}, and with it all locks that it holds")]
-    public static partial void EndsSession(this ILogger log, string by, int backend);
+    public static partial void EndingSession(this ILogger log, string by, int backend);
 
     [LoggerMessage(605, LogLevel.Warning, "What came of the session of the backend {Backend}, which {By} wanted to end: {Outcome}")]
     public static partial void SessionEnded(this ILogger log, int backend, string by, string outcome);

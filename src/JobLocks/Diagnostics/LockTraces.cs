@@ -36,7 +36,7 @@ internal sealed class LockTraces(bool tagsNames)
     /// is a child of the activity that has really created the job. Disposing the activity ends the span.
     /// </summary>
     /// <param name="creator">The activity that created the job; null where it is unknown, which gives no span.</param>
-    public static Activity? Store(ActivityContext? creator) => creator is { } trace ? Source.StartActivity(Reschedule, ActivityKind.Internal, trace) : null;
+    public static Activity? BeginStoring(ActivityContext? creator) => creator is { } trace ? Source.StartActivity(Reschedule, ActivityKind.Internal, trace) : null;
 
     private Activity? Start(string name, TracedRun run, LockLabel label, DateTimeOffset since)
     {
@@ -44,6 +44,6 @@ internal sealed class LockTraces(bool tagsNames)
 
         var tags = LockTags.Of(label, tagsNames, run.Scheduler);
         tags.Add(LockTags.Job, run.Id);
-        return Source.StartActivity(name, ActivityKind.Internal, Activity.Current?.Context ?? default, tags, run.MadeBy is { } trace ? [new(trace)] : null, since);
+        return Source.StartActivity(name, ActivityKind.Internal, Activity.Current?.Context ?? default, tags, run.CreatedBy is { } trace ? [new(trace)] : null, since);
     }
 }

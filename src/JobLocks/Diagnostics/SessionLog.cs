@@ -39,19 +39,19 @@ internal static partial class SessionLog
     public static partial void LimitsDiffer(this ILogger log, string lockName, int limit, int otherLimit, string other);
 
     [LoggerMessage(212, LogLevel.Warning, "No run can wait in line, and those that should are rescheduled: this role may not use {Schema}.line. See the GRANT lines in docs/schema.sql")]
-    public static partial void NoLine(this ILogger log, string schema);
+    public static partial void NoWaitQueue(this ILogger log, string schema);
 
     [LoggerMessage(213, LogLevel.Warning, "The holders of this process's locks are not shown: this role may not use {Schema}.held and what belongs to it. See the GRANT lines in docs/schema.sql")]
-    public static partial void NoLedger(this ILogger log, string schema);
+    public static partial void NoReadModel(this ILogger log, string schema);
 
     [LoggerMessage(214, LogLevel.Warning, "No run can wait in line for now, and new runs may pass the waiting ones: another session has locked the table {Schema}.line, or waits for that lock")]
-    public static partial void LineIsLocked(this ILogger log, string schema);
+    public static partial void WaitQueueIsLocked(this ILogger log, string schema);
 
     [LoggerMessage(215, LogLevel.Information, "Runs can wait in line again: the table {Schema}.line is free")]
-    public static partial void LineIsBack(this ILogger log, string schema);
+    public static partial void WaitQueueIsBack(this ILogger log, string schema);
 
     [LoggerMessage(216, LogLevel.Warning, "PostgreSQL at {Server} cannot tell other processes what is released: they find out up to a second later. See pg_notification_queue_usage() there, and who listens without reading. Said again after {Pause} s at the earliest")]
-    public static partial void CannotTell(this ILogger log, string server, double pause, Exception cause);
+    public static partial void CannotNotify(this ILogger log, string server, double pause, Exception cause);
 
     [LoggerMessage(217, LogLevel.Warning, "The handle of the lock {LockName} ({LockKey}) was garbage-collected without being disposed, and the lock is released now. It was acquired by {Holder} at {HeldSince:u}. Keep the handle while the lock is needed, and dispose it afterwards. Acquired at: {Stack}")]
     public static partial void HandleCollected(this ILogger log, string lockName, long lockKey, string holder, DateTimeOffset heldSince, string stack);
@@ -66,5 +66,5 @@ internal static partial class SessionLog
     public static partial void SchemaIsGone(this ILogger log, string reason);
 
     [LoggerMessage(223, LogLevel.Debug, "The schema {Schema} cannot be looked at for now; trying again")]
-    public static partial void CannotLookAtSchema(this ILogger log, string schema, Exception cause);
+    public static partial void CannotReadSchema(this ILogger log, string schema, Exception cause);
 }

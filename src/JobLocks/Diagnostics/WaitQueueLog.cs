@@ -6,25 +6,25 @@ namespace JobLocks.Diagnostics;
 internal static partial class WaitQueueLog
 {
     [LoggerMessage(401, LogLevel.Warning, "The line at {Server} cannot be asked: who waits is woken by a later sweep")]
-    public static partial void LineFailed(this ILogger log, string server, Exception cause);
+    public static partial void WaitQueueFailed(this ILogger log, string server, Exception cause);
 
     [LoggerMessage(402, LogLevel.Warning, "{Count} runs of the store {Store} cannot be woken or asked after: it is tried again")]
     public static partial void StoreFailed(this ILogger log, string store, int count, Exception cause);
 
     [LoggerMessage(403, LogLevel.Information, "Job {JobId} leaves the line of {LockName}: its store does not have it parked any more")]
-    public static partial void GaveUp(this ILogger log, string jobId, string lockName);
+    public static partial void EntryRemoved(this ILogger log, string jobId, string lockName);
 
     [LoggerMessage(408, LogLevel.Warning, "The job store {Store} has not been served by any process for {Kept}: the places of its waiting runs are removed")]
-    public static partial void Buried(this ILogger log, string store, TimeSpan kept);
+    public static partial void UnservedEntriesRemoved(this ILogger log, string store, TimeSpan kept);
 
     [LoggerMessage(404, LogLevel.Debug, "This process sweeps the line for {Store}")]
-    public static partial void Leads(this ILogger log, string store);
+    public static partial void SweepsStore(this ILogger log, string store);
 
     [LoggerMessage(405, LogLevel.Warning, "The channel joblocks brought {Count} notifications that are not from JobLocks, the last one from backend {Backend}: {News}. The next ones are counted, and logged after {Pause} s")]
     public static partial void UnknownNotifications(this ILogger log, long count, int backend, string news, double pause);
 
     [LoggerMessage(407, LogLevel.Warning, "Job {JobId} runs, but its place in the line of {LockName} could not be given up: a sweep will")]
-    public static partial void CannotLeave(this ILogger log, string jobId, string lockName, Exception cause);
+    public static partial void CannotDequeue(this ILogger log, string jobId, string lockName, Exception cause);
 
     [LoggerMessage(409, LogLevel.Warning, "The job store {Store} cannot be shown as served: programs that are not JobLocks hold the advisory locks (1246524276, hashtext of that name), (1246524209 to 1246524217, the same) and many of (1246560256 to 1246625791, the same). Its waiting runs let all others past and are not woken")]
     public static partial void CannotShowStore(this ILogger log, string store);
@@ -39,7 +39,7 @@ internal static partial class WaitQueueLog
     public static partial void Renamed(this ILogger log, string before, string now);
 
     [LoggerMessage(411, LogLevel.Information, "Job {JobId} waits in {Store}, but has no place in the line: it is started, and takes a new place if it must wait again")]
-    public static partial void FoundWithoutPlace(this ILogger log, string jobId, string store);
+    public static partial void StartedWithoutEntry(this ILogger log, string jobId, string store);
 
     [LoggerMessage(412, LogLevel.Information, "Job {JobId} waits in {Store}, which was restored or had another name: it keeps its place in the line")]
     public static partial void Adopted(this ILogger log, string jobId, string store);

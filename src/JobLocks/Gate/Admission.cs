@@ -23,7 +23,7 @@ internal abstract record Admission
         public JobLockHandle First => Handles[0];
 
         /// <summary>The queue entry that the run had before it was admitted; null where it had none.</summary>
-        public QueueEntry? Left { get; init; }
+        public QueueEntry? FormerEntry { get; init; }
 
         public override string Outcome => "admitted";
 
@@ -34,30 +34,30 @@ internal abstract record Admission
     }
 
     /// <summary>The run may not start now.</summary>
-    /// <param name="What">What the scheduler does with the run.</param>
+    /// <param name="Action">What the scheduler does with the run.</param>
     /// <param name="Reason">Text for the scheduler's record of the run: the lock, its holder, since when it is held.</param>
     /// <param name="RetryAfter">For <see cref="OnConflict.Reschedule"/>: the delay before the next attempt.</param>
-    internal sealed record Refused(OnConflict What, string Reason, TimeSpan RetryAfter) : Admission
+    internal sealed record Refused(OnConflict Action, string Reason, TimeSpan RetryAfter) : Admission
     {
         /// <summary>Whether the lock server could not be asked. Then no conflict is known.</summary>
         public bool IsUnavailable { get; init; }
 
-        public override string Outcome => IsUnavailable ? "unavailable" : What switch
+        public override string Outcome => IsUnavailable ? "unavailable" : Action switch
         {
             OnConflict.Skip => "skipped",
             OnConflict.Fail => "failed",
             _ => "rescheduled",
         };
 
-        public override string? Error => IsUnavailable || What == OnConflict.Fail ? Reason : null;
+        public override string? Error => IsUnavailable || Action == OnConflict.Fail ? Reason : null;
     }
 
     /// <summary>The run waits in the wait queue. The caller must park it in its job store, and then call <see cref="JobGate.ParkedAsync"/>.</summary>
-    /// <param name="Place">The queue entry of the run.</param>
+    /// <param name="Entry">The queue entry of the run.</param>
     /// <param name="Address">How the dispatcher finds the run in its job store.</param>
     /// <param name="Reason">Text for the scheduler's record of the run: the lock, its holder, the position.</param>
-    /// <param name="AtMost">After how long the job store starts the run without a wake-up. It is the fallback where no process is left to wake the run.</param>
-    internal sealed record Waits(QueueEntry Place, RunAddress Address, string Reason, TimeSpan AtMost) : Admission
+    /// <param name="StartsUnwokenAfter">After how long the job store starts the run without a wake-up. It is the fallback where no process is left to wake the run.</param>
+    internal sealed record Waits(QueueEntry Entry, RunAddress Address, string Reason, TimeSpan StartsUnwokenAfter) : Admission
     {
         /// <summary>The position in the wait queue, from 1.</summary>
         public required int Position { get; init; }

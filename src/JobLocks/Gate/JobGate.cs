@@ -9,7 +9,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace JobLocks.Gate;
 
 /// <summary>Decides whether a run may start: the only type that does. Thread-safe.</summary>
-internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
+internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
 {
     /// <summary>The prefix of the reason of a run that waits. The job stores recognise such a run by it.</summary>
     public const string WaitReason = "Waiting for ";
@@ -39,7 +39,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
     {
         ArgumentNullException.ThrowIfNull(locks);
 
-        return locks is ILockKeeper keeper
+        return locks is ILockBackend keeper
             ? new(keeper, (loggers ?? NullLoggerFactory.Instance).CreateLogger<JobGate>()) { Loggers = loggers ?? NullLoggerFactory.Instance }
             : throw new ArgumentException($"A {locks.GetType().Name} cannot lock runs. Use {nameof(AdvisoryLocks)}.{nameof(AdvisoryLocks.Connect)}(connectionString).", nameof(locks));
     }
@@ -62,7 +62,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
 
     /// <summary>Call it when a job was created. A warning follows where the creating run holds the lock that the job needs.</summary>
     /// <param name="created">Returns the created job; null where it has no locks. Called only inside a run that holds a lock.</param>
-    public void Made(Func<JobCall?> created)
+    public void OnJobCreated(Func<JobCall?> created)
     {
         if (JobLockHandle.Current is { IsReleased: false } handle && created() is { } call) _selfWaits.OnJobCreated(handle, call, locks.Scope);
     }
@@ -93,7 +93,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         }
 
         locks.Meter.Answered(call.Scheduler, requests[0].Label, admission.Outcome, startedAt);
-        if (admission is Admission.Admitted { Left: { } formerEntry })
+        if (admission is Admission.Admitted { FormerEntry: { } formerEntry })
         {
             locks.Meter.Waited(call.Scheduler, requests[0].Label, formerEntry.Since);
             locks.Traces.Waited(call.Traced, requests[0].Label, formerEntry.Since);
@@ -150,7 +150,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         for (var round = 1; ; round++)
         {
             var enqueued = await _queueing.EnqueueAsync(call, address, request, atMost, blocks, stop).ConfigureAwait(false);
-            if (enqueued.Place is not { } entry) return _refusals.RefuseFullQueue(call, request, enqueued);
+            if (enqueued.Entry is not { } entry) return _refusals.RefuseFullQueue(call, request, enqueued);
             if (entry.Verdict is { } verdict) return await DropAsync(call, request, entry, verdict, blocks).ConfigureAwait(false);
 
             var result = await locks.TryAcquireAllAsync(lockRequests, run, entry, blocks, stop).ConfigureAwait(false);
@@ -204,7 +204,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
                 foreach (var request in requests) log.Admitted(call.ShownId, request.ShownName, request.Key.Value);
             }
 
-            return new Admission.Admitted(result.Handles) { Left = entry };
+            return new Admission.Admitted(result.Handles) { FormerEntry = entry };
         }
         catch (Exception)
         {
@@ -219,7 +219,7 @@ internal sealed class JobGate(ILockKeeper locks, ILogger<JobGate> log)
         var heldBy = holder is null ? "" : $", held by {holder}";
         var reason = $"{WaitReason}{request.ShownName}{heldBy}, place {ahead + 1}";
         log.Waits(call.ShownId, request.ShownName, request.Key.Value, reason);
-        return new(entry, address, reason, Queueing.DueAfter(atMost)) { Position = ahead + 1 };
+        return new(entry, address, reason, Queueing.UnwokenStartFor(atMost)) { Position = ahead + 1 };
     }
 
     /// <summary>The run has reached its longest wait.</summary>

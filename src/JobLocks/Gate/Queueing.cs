@@ -5,28 +5,28 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Gate;
 
 /// <summary>Enqueues and dequeues runs for the gate. Thread-safe.</summary>
-internal sealed class Queueing(ILockKeeper locks, ILogger log)
+internal sealed class Queueing(ILockBackend locks, ILogger log)
 {
     /// <summary>After how long a job store starts a parked run that no process has woken. Long, so that 100,000 waiting runs cause little load.</summary>
-    public static readonly TimeSpan LastResort = TimeSpan.FromHours(1);
+    public static readonly TimeSpan UnwokenStartDelay = TimeSpan.FromHours(1);
 
     /// <summary>
     /// By how much the start by the job store follows the end of the run's longest wait. JobLocks wakes the run at that end; a start by the
     /// store at the same moment would start the run twice.
     /// </summary>
-    public static readonly TimeSpan Grace = TimeSpan.FromSeconds(10);
+    public static readonly TimeSpan DelayAfterLongestWait = TimeSpan.FromSeconds(10);
 
     // Not a whole number of minutes, because the longest wait of a rule usually is one: the store must not start the run at the moment when
     // JobLocks wakes it because its longest wait is over.
-    private static readonly TimeSpan BeforeLastResort = LastResort - TimeSpan.FromSeconds(67);
+    private static readonly TimeSpan EarlyUnwokenStart = UnwokenStartDelay - TimeSpan.FromSeconds(67);
 
     /// <summary>
-    /// After how long the job store starts a run by itself. Where the longest wait exceeds <see cref="LastResort"/>, the store starts the run
-    /// before <see cref="LastResort"/> and the run waits again: only runs that are due by then are searched for lost queue entries.
+    /// After how long the job store starts a run by itself. Where the longest wait exceeds <see cref="UnwokenStartDelay"/>, the store starts the run
+    /// before <see cref="UnwokenStartDelay"/> and the run waits again: only runs that are due by then are searched for lost queue entries.
     /// </summary>
     /// <param name="longestWait">The longest wait of the run; null for no limit.</param>
-    public static TimeSpan DueAfter(TimeSpan? longestWait) =>
-        longestWait is not { } longest ? LastResort : longest <= LastResort ? longest + Grace : BeforeLastResort;
+    public static TimeSpan UnwokenStartFor(TimeSpan? longestWait) =>
+        longestWait is not { } longest ? UnwokenStartDelay : longest <= UnwokenStartDelay ? longest + DelayAfterLongestWait : EarlyUnwokenStart;
 
     // A check is repeated where some of the counted runs no longer existed.
     private const int MostChecks = 3;
@@ -49,7 +49,7 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
         var rules = request.Rule.Wait with { AtMost = atMost };
         var enqueued = await locks.WaitQueue.EnqueueAsync(address, request.Lock, rules, blocks, stop).ConfigureAwait(false);
         // Without a limit by KeepWaiting, the run is rescheduled in any case, so no store is asked.
-        for (var tries = 0; enqueued.Place is null && rules.Keep > 0 && enqueued.Ahead >= rules.Keep && tries < MostChecks; tries++)
+        for (var tries = 0; enqueued.Entry is null && rules.Keep > 0 && enqueued.Ahead >= rules.Keep && tries < MostChecks; tries++)
         {
             var check = await locks.WaitQueue.CheckCountedWaitersAsync(request.Key, enqueued.Ahead, blocks, stop).ConfigureAwait(false);
             if (check == WaiterCheckResult.NoAnswer) break;
@@ -65,7 +65,7 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
 
         if (enqueued.IsNew)
         {
-            locks.Ledger.Waited(request.Key, request.Name);
+            locks.Statistics.Waited(request.Key, request.Name);
             locks.Meter.Enqueued(call.Scheduler, request.Label, enqueued.Ahead + 1);
         }
 
@@ -79,7 +79,7 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
     /// </summary>
     public static Admission.Waits? WaitAgain(JobCall call, IReadOnlyList<RuleRequest> requests, Admission.Admitted admitted)
     {
-        if (admitted.Left is not { } formerEntry
+        if (admitted.FormerEntry is not { } formerEntry
             || requests.FirstOrDefault(request => request.Key == formerEntry.Key) is not { } request
             || call.Address(false) is not { } address) return null;
 
@@ -88,7 +88,7 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
             formerEntry with { Request = formerEntry.Request ?? new(address, request.Lock, atMost) },
             address,
             $"{JobGate.WaitReason}{request.ShownName}: the lock server was slow to answer",
-            DueAfter(atMost))
+            UnwokenStartFor(atMost))
         {
             Position = 1,
         };
@@ -122,7 +122,7 @@ internal sealed class Queueing(ILockKeeper locks, ILogger log)
         }
         catch (Exception failure)
         {
-            log.CannotLeave(call.ShownId, request.ShownName, failure);
+            log.CannotDequeue(call.ShownId, request.ShownName, failure);
             DequeueLater(call);
         }
     }

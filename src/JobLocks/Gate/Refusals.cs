@@ -7,7 +7,7 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Gate;
 
 /// <summary>The answers for a run that is refused, with the reason for the scheduler's record. Thread-safe.</summary>
-internal sealed class Refusals(ILockKeeper locks, ILogger log)
+internal sealed class Refusals(ILockBackend locks, ILogger log)
 {
     private readonly LogThrottle _unavailableThrottle = new();
 
@@ -56,7 +56,7 @@ internal sealed class Refusals(ILockKeeper locks, ILogger log)
     /// <summary>Without an answer of the lock server the run cannot start, and there is no reason to drop it: it is rescheduled.</summary>
     public Admission.Refused RescheduleUnavailable(JobCall call, RuleRequest request, Exception unavailable)
     {
-        var cause = DisplayText.Message(locks.CauseOf(unavailable));
+        var cause = DisplayText.Message(locks.DescribeError(unavailable));
         if (_unavailableThrottle.IsTime()) log.Unavailable(call.ShownId, request.ShownName, LogThrottle.Pause.TotalSeconds, unavailable);
         else log.AlsoUnavailable(call.ShownId, request.ShownName, cause);
         return new(
@@ -71,7 +71,7 @@ internal sealed class Refusals(ILockKeeper locks, ILogger log)
     public Admission.Refused Refused(JobCall call, RuleRequest request, OnConflict action, string reason)
     {
         log.Refused(call.ShownId, request.ShownName, request.Key.Value, reason);
-        locks.Ledger.Refused(request.Key, request.Name);
+        locks.Statistics.Refused(request.Key, request.Name);
         return new(action, reason, request.Rule.RetryAfter);
     }
 

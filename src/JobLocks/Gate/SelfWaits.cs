@@ -19,7 +19,7 @@ internal sealed class SelfWaits(ILogger log)
     /// <summary>Call it when a run that holds a lock has created a job. Does not block.</summary>
     public void OnJobCreated(JobLockHandle handle, JobCall created, string? scope)
     {
-        var held = handle.Together ?? [handle];
+        var held = handle.AcquiredTogether ?? [handle];
         var conflict = RuleRequest.AllOf(created, scope).FirstOrDefault(request => held.Any(heldLock => MustWaitFor(heldLock, request)));
         // At most one warning for each run, because a run may create thousands of jobs.
         if (conflict is not null && _watched.TryAdd(handle, created)) _ = WatchAsync(handle, created, conflict);
@@ -30,7 +30,7 @@ internal sealed class SelfWaits(ILogger log)
     /// a free slot.
     /// </summary>
     private static bool MustWaitFor(JobLockHandle held, RuleRequest request) =>
-        held.Line == request.Key
+        held.NameKey == request.Key
         && (held.Mode == LockMode.Exclusive || request.Lock.Mode == LockMode.Exclusive)
         && request.Lock.Limit == 1
         && request.Rule.OnConflict is OnConflict.Wait or OnConflict.Reschedule;

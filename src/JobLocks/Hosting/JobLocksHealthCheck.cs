@@ -12,8 +12,8 @@ internal sealed class JobLocksHealthCheck(AdvisoryLocks locks) : IHealthCheck
     {
         try
         {
-            await locks.ProveAsync(cancellationToken).ConfigureAwait(false);
-            return locks.Lacks is { } limitation
+            await locks.EnsureSessionAsync(cancellationToken).ConfigureAwait(false);
+            return locks.FirstLimitation is { } limitation
                 ? HealthCheckResult.Degraded($"PostgreSQL at {locks.Server} keeps the locks, but {limitation}", data: Data(isSessionOpen: true))
                 : HealthCheckResult.Healthy($"PostgreSQL at {locks.Server} keeps the locks.", Data(isSessionOpen: true));
         }

@@ -12,7 +12,7 @@ internal sealed class SessionStart(AdvisoryLocks locks) : IHostedService
     {
         try
         {
-            await locks.ProveAsync(cancellationToken).ConfigureAwait(false);
+            await locks.EnsureSessionAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (JobLocksUnavailableException unavailable) when (!unavailable.NeedsChange)
         {

@@ -70,7 +70,7 @@ internal sealed class BackgroundWork(ILogger log)
 
         try
         {
-            log.LineFailed("memory", error);
+            log.WaitQueueFailed("memory", error);
         }
         catch (Exception)
         {

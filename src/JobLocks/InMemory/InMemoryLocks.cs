@@ -18,7 +18,7 @@ namespace JobLocks.InMemory;
 /// Locks and a wait queue in the memory of one process, without a server. They exclude and order the callers and the runs of this instance only, and
 /// end with it. All times come from one clock, which a test may control. Thread-safe.
 /// </summary>
-internal sealed class InMemoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, IDisposable
+internal sealed class InMemoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, IDisposable
 {
     private readonly JobLocksOptions _options;
     private readonly MemoryDispatcher _dispatcher;
@@ -144,24 +144,24 @@ internal sealed class InMemoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, 
         return default;
     }
 
-    string? ILockKeeper.Scope => _options.Scope;
+    string? ILockBackend.Scope => _options.Scope;
 
-    bool ILockKeeper.IsClosed => _dispatcher.IsClosed;
+    bool ILockBackend.IsClosed => _dispatcher.IsClosed;
 
-    IWaitQueue ILockKeeper.WaitQueue => _waitQueue;
+    IWaitQueue ILockBackend.WaitQueue => _waitQueue;
 
-    IPageInspector ILockKeeper.Inspection => _inspection;
+    IPageInspector ILockBackend.Inspection => _inspection;
 
-    LockMeter ILockKeeper.Meter => _dispatcher.Meter;
+    LockMeter ILockBackend.Meter => _dispatcher.Meter;
 
-    LockTraces ILockKeeper.Traces => _traces;
+    LockTraces ILockBackend.Traces => _traces;
 
-    StatisticsCounter ILockKeeper.Ledger => _dispatcher.Statistics.Ledger;
+    StatisticsCounter ILockBackend.Statistics => _dispatcher.Statistics.Ledger;
 
-    ValueTask<AcquireResult> ILockKeeper.TryAcquireAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? place, bool blocks, CancellationToken stop) =>
+    ValueTask<AcquireResult> ILockBackend.TryAcquireAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? place, bool blocks, CancellationToken stop) =>
         new(_acquisition.TryAcquireSet(requests, run, place, stop));
 
-    ValueTask<Holder?> ILockKeeper.FindHolderAsync(LockRequest request, bool blocks, CancellationToken stop) => new(_acquisition.FindHolder(request));
+    ValueTask<Holder?> ILockBackend.FindHolderAsync(LockRequest request, bool blocks, CancellationToken stop) => new(_acquisition.FindHolder(request));
 
     private static JobLocksOptions Validated(JobLocksOptions options)
     {

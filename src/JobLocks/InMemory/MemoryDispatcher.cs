@@ -145,7 +145,7 @@ internal sealed class MemoryDispatcher : ILockOwner
     public void Release(LockGrant grant)
     {
         var held = UtcNow - grant.Since;
-        Statistics.Ledger.Ran(grant.Line, grant.Name, held);
+        Statistics.Ledger.Ran(grant.NameKey, grant.Name, held);
         Meter.Held(new(grant.Template, grant.Name), held);
         ChangeAndSettle(() =>
         {
@@ -156,7 +156,7 @@ internal sealed class MemoryDispatcher : ILockOwner
         });
     }
 
-    void ILockOwner.Collected(LockGrant grant) => ThreadPool.UnsafeQueueUserWorkItem(ReleaseCollected, grant, preferLocal: false);
+    void ILockOwner.OnHandleCollected(LockGrant grant) => ThreadPool.UnsafeQueueUserWorkItem(ReleaseCollected, grant, preferLocal: false);
 
     void ILockOwner.CheckClock()
     {
@@ -242,7 +242,7 @@ internal sealed class MemoryDispatcher : ILockOwner
     private List<WaitingRun> TakeWakes()
     {
         var wakes = new List<WaitingRun>();
-        foreach (var entry in Queue.Woken.Where(entry => entry is { IsParked: true, IsDelivered: false } && Stores.Find(entry.Store) is not null).OrderBy(static entry => entry.Place))
+        foreach (var entry in Queue.Woken.Where(entry => entry is { IsParked: true, IsDelivered: false } && Stores.Find(entry.Store) is not null).OrderBy(static entry => entry.Number))
         {
             entry.IsDelivered = true;
             wakes.Add(MemoryRuns.AsWaiting(entry, UtcNow));

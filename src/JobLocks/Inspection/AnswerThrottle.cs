@@ -40,6 +40,6 @@ internal sealed class AnswerThrottle(Func<TimeSpan> now)
 
     private static JobLocksUnavailableException TooMany() => new("More look at the locks of this process than it answers: fifty in a second. Runs are not held up by it.")
     {
-        LookTrouble = "Too many look at the locks at this moment",
+        InspectionErrorTitle = "Too many look at the locks at this moment",
     };
 }

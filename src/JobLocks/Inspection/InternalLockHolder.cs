@@ -39,12 +39,12 @@ public sealed class InternalLockHolder
     public string Effect => InternalKeys.EffectOf(Class, IsShared);
 
     /// <summary>The SQL statement that ends its session and releases the locks.</summary>
-    public string Cure => Backend == 0
+    public string Remedy => Backend == 0
         ? "SELECT * FROM pg_prepared_xacts, then ROLLBACK PREPARED"
         : string.Create(CultureInfo.InvariantCulture, $"SELECT pg_terminate_backend({Backend})");
 
     /// <summary>One line with the holder, the locks, the effect and the remedy.</summary>
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{HolderText} holds {LocksText}: {Effect}. To end it: {Cure}");
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{HolderText} holds {LocksText}: {Effect}. To end it: {Remedy}");
 
     private string LocksText => Count == 1 ? $"the internal lock ({Class}, {Number})" : $"{Count} internal locks of the class {Class}";
 

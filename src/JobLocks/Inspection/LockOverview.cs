@@ -5,11 +5,11 @@ namespace JobLocks;
 /// <param name="Held">How many locks are held.</param>
 /// <param name="Waiting">How many runs wait.</param>
 /// <param name="Processes">The processes that use JobLocks: at most 100, the processes with the most locks first.</param>
-/// <param name="Pressed">The names with the longest wait queues: at most ten.</param>
+/// <param name="LongestQueues">The names with the longest wait queues: at most ten.</param>
 /// <param name="HasNames">
 /// Whether names, waiting runs and holding runs can be read. False where <see cref="JobLocksOptions.Schema"/> is null, or where this role may not read it.
 /// </param>
-public sealed record LockOverview(DateTimeOffset At, long Held, long Waiting, IReadOnlyList<LockProcess> Processes, IReadOnlyList<WaitingName> Pressed, bool HasNames)
+public sealed record LockOverview(DateTimeOffset At, long Held, long Waiting, IReadOnlyList<LockProcess> Processes, IReadOnlyList<WaitingName> LongestQueues, bool HasNames)
 {
     /// <summary>
     /// Other programs that hold locks which JobLocks uses for its own work. A program is listed when it was seen for four seconds. Where this process

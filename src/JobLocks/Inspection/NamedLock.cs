@@ -28,5 +28,5 @@ public sealed record NamedLock(
     /// Whether a key belongs to this name: it is the key of the name, or the key of one of its held slots. False on the page of a slot, which is no
     /// lock name: rights to act are granted by name.
     /// </summary>
-    internal bool MayHave(LockKey slot) => slot == Key ? !Held.Any(held => held.Line != Key) : Held.Any(held => held.Key == slot && held.Line == Key);
+    internal bool Includes(LockKey slot) => slot == Key ? !Held.Any(held => held.NameKey != Key) : Held.Any(held => held.Key == slot && held.NameKey == Key);
 }

@@ -3,7 +3,7 @@ namespace JobLocks;
 /// <summary>A run that waits for a lock.</summary>
 /// <param name="Key">The key of the lock name for which it waits.</param>
 /// <param name="Name">The lock name.</param>
-/// <param name="Place">
+/// <param name="Position">
 /// Its position in the queue, from 1. Runs of job stores that no process serves are not counted. For such a run, this is the position that it would
 /// have if its store were served.
 /// </param>
@@ -16,12 +16,12 @@ namespace JobLocks;
 /// </param>
 /// <param name="Queue">The Hangfire queue into which the woken run goes; empty for Quartz.</param>
 /// <param name="Since">When the run began to wait.</param>
-/// <param name="TurnCame">
+/// <param name="WokenAt">
 /// When the run was woken; null where it was not woken yet, or is held back by hand. A woken run that does not start within half a minute is bypassed
 /// by other runs.
 /// </param>
 public sealed record QueuedRun(
-    LockKey Key, string Name, long Place, LockMode Mode, string Scheduler, string Store, string Run, string Queue, DateTimeOffset Since, DateTimeOffset? TurnCame)
+    LockKey Key, string Name, long Position, LockMode Mode, string Scheduler, string Store, string Run, string Queue, DateTimeOffset Since, DateTimeOffset? WokenAt)
 {
     /// <summary>The job as people know it, where the name of the run in the store is not readable: in Quartz the key of the job; otherwise null.</summary>
     public string? Job { get; init; }

@@ -4,7 +4,7 @@ using JobLocks.Primitives;
 namespace JobLocks.Inspection;
 
 /// <summary>A waiting run with the data that explains why it does not start.</summary>
-internal sealed record WaitExplanation(LockKey Key, string Name, DateTimeOffset Since, DateTimeOffset? TurnCame, long Place, long Length, TimeSpan? UsualHold)
+internal sealed record WaitExplanation(LockKey Key, string Name, DateTimeOffset Since, DateTimeOffset? WokenAt, long Position, long Length, TimeSpan? UsualHold)
 {
     /// <summary>Whether a running process serves the job store of the run.</summary>
     public required bool IsServed { get; init; }
@@ -14,14 +14,14 @@ internal sealed record WaitExplanation(LockKey Key, string Name, DateTimeOffset 
     {
         var holder = held switch
         {
-            [] when TurnCame is not null => "whose turn has come",
+            [] when WokenAt is not null => "whose turn has come",
             [] => "which is free at the moment",
             [var only] => $"held by {only.Holder}{SinceOf(only.Holder)}",
             [var first, ..] => $"held by {first.Holder}{SinceOf(first.Holder)} and {held.Count - 1} more",
         };
         var usual = UsualHold is { } time ? $", usual hold {DisplayText.Time(time)}" : "";
         var unserved = IsServed ? "" : ". No running process serves its job store: all others are let past until its application is started";
-        return string.Create(CultureInfo.InvariantCulture, $"waiting for {DisplayText.Name(Name)}, {holder}, place {Place} of {Length}{usual}{unserved}");
+        return string.Create(CultureInfo.InvariantCulture, $"waiting for {DisplayText.Name(Name)}, {holder}, place {Position} of {Length}{usual}{unserved}");
     }
 
     private static string SinceOf(LockHolder holder) => holder switch

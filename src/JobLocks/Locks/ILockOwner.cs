@@ -10,7 +10,7 @@ internal interface ILockOwner
     /// Call it when the handle of a lock was collected without being disposed. The finalizer calls it, so it does not throw, does not block and
     /// acquires no mutex.
     /// </summary>
-    void Collected(LockGrant grant);
+    void OnHandleCollected(LockGrant grant);
 
     /// <summary>Reads the clock, and declares the locks lost where the session has not proved in time that it holds them.</summary>
     void CheckClock();

@@ -78,8 +78,8 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     /// allowed to use. A lock inside a transaction has none and needs none, because a late write fails with the transaction.
     /// </exception>
     public long FencingToken =>
-        _grant.Token > 0
-            ? _grant.Token
+        _grant.FencingToken > 0
+            ? _grant.FencingToken
             : throw new InvalidOperationException(
                 $"The lock {this} has no fencing token. It needs the schema of JobLocks: set {nameof(JobLocksOptions.Schema)}, and see the GRANT lines "
                 + "in docs/schema.sql. A lock in a transaction of the caller has none and needs none.");
@@ -88,7 +88,7 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     internal Holder Holder => _grant.Holder;
 
     /// <summary>The key of the lock name. It differs from <see cref="Key"/> for the further slots of a limit.</summary>
-    internal LockKey Line => _grant.Line;
+    internal LockKey NameKey => _grant.NameKey;
 
     /// <summary>Which other holders the lock excludes.</summary>
     internal LockMode Mode => _grant.Mode;
@@ -97,7 +97,7 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     /// All handles that were acquired together with this one; null where there is no other. Each handle references the others, so that none is
     /// collected while one of them is in use.
     /// </summary>
-    internal IReadOnlyList<JobLockHandle>? Together { get; private set; }
+    internal IReadOnlyList<JobLockHandle>? AcquiredTogether { get; private set; }
 
     /// <summary>When the lock was granted.</summary>
     internal DateTimeOffset Since => _grant.Since;
@@ -144,7 +144,7 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
         for (var i = 0; i < handles.Length; i++) handles[i] = new(grants[i]);
         if (handles.Length == 1) return handles;
 
-        foreach (var handle in handles) handle.Together = handles;
+        foreach (var handle in handles) handle.AcquiredTogether = handles;
         return handles;
     }
 

@@ -24,5 +24,5 @@ public sealed class JobLocksUnavailableException : Exception
     internal bool NeedsChange { get; init; }
 
     /// <summary>The heading of a page above the message where only inspection is impossible at the moment; null where the server cannot be asked.</summary>
-    internal string? LookTrouble { get; init; }
+    internal string? InspectionErrorTitle { get; init; }
 }

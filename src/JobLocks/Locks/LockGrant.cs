@@ -22,11 +22,11 @@ internal sealed class LockGrant
     {
         Name = request.Name;
         Key = key;
-        Line = request.Key;
+        NameKey = request.Key;
         Template = request.Template;
         Mode = request.Mode;
         Since = since;
-        Token = token;
+        FencingToken = token;
         _holder = holder;
         _owner = owner;
     }
@@ -38,7 +38,7 @@ internal sealed class LockGrant
     public LockKey Key { get; }
 
     /// <summary>The key of the lock name. It differs from <see cref="Key"/> for the further slots of a limit.</summary>
-    public LockKey Line { get; }
+    public LockKey NameKey { get; }
 
     /// <summary>The template of the rule that requested the lock; null where code acquired it by hand.</summary>
     public string? Template { get; }
@@ -50,7 +50,7 @@ internal sealed class LockGrant
     public DateTimeOffset Since { get; }
 
     /// <summary>The fencing token; 0 for none.</summary>
-    public long Token { get; }
+    public long FencingToken { get; }
 
     /// <summary>This process and run, as it is shown to others.</summary>
     public Holder Holder => _holder with { Since = Since };
@@ -59,7 +59,7 @@ internal sealed class LockGrant
     public StackTrace? Stack { get; init; }
 
     /// <summary>The number of the lock in the read model for inspection; 0 where the lock is not recorded there.</summary>
-    public long Written => Volatile.Read(ref _written);
+    public long ReadModelRow => Volatile.Read(ref _written);
 
     /// <summary>Whether the lock was released.</summary>
     public bool IsReleased => Volatile.Read(ref _isReleased);
@@ -96,11 +96,11 @@ internal sealed class LockGrant
     public void Collected(CancellationTokenSource? lost)
     {
         OrphanedLost = lost;
-        if (!IsReleased) _owner.Collected(this);
+        if (!IsReleased) _owner.OnHandleCollected(this);
     }
 
-    /// <summary>Sets <see cref="Written"/> before the lock is recorded in the read model. False where the lock was released: then it must not be recorded.</summary>
-    public bool TryWrite(long number)
+    /// <summary>Sets <see cref="ReadModelRow"/> before the lock is recorded in the read model. False where the lock was released: then it must not be recorded.</summary>
+    public bool TryAssignReadModelRow(long number)
     {
         // The number is set before the flag is read: a release reads the number after it has set the flag.
         Interlocked.Exchange(ref _written, number);

@@ -4,14 +4,14 @@ using JobLocks.Primitives;
 namespace JobLocks.WaitQueue;
 
 /// <summary>The entry of a run in the wait queue, as the dispatcher and the sweep see it.</summary>
-/// <param name="Place">The number of the entry. It grows with each arrival, and is not the position.</param>
+/// <param name="Number">The number of the entry. It grows with each arrival, and is not the position.</param>
 /// <param name="Key">The key of the lock for which the run waits.</param>
 /// <param name="Name">The name of that lock.</param>
 /// <param name="Address">The address of the run in its job store.</param>
 /// <param name="IsParked">Whether the queue entry records that the run is parked.</param>
 /// <param name="Since">When the run entered the queue, by the clock of the server.</param>
-/// <param name="IsOurs">Whether the run is to be woken, and this process must wake it in its job store.</param>
-internal sealed record WaitingRun(long Place, LockKey Key, string Name, RunAddress Address, bool IsParked, bool IsOurs, DateTimeOffset Since)
+/// <param name="IsDeliveryClaimed">Whether the run is to be woken, and this process must wake it in its job store.</param>
+internal sealed record WaitingRun(long Number, LockKey Key, string Name, RunAddress Address, bool IsParked, bool IsDeliveryClaimed, DateTimeOffset Since)
 {
     /// <summary>For how long the run has waited, by the clock of the server.</summary>
     public TimeSpan Waited { get; init; }

@@ -24,7 +24,7 @@ internal sealed class QuartzTurn(Bench bench)
         var scheduler = await services.GetRequiredService<ISchedulerFactory>().GetScheduler(stop);
         await ScheduleAsync(scheduler, way, jobs, stop);
         // A host does so when it starts.
-        if (way == QuartzWay.JobLock) await ((AdvisoryLocks)services.GetRequiredService<IJobLocks>()).ProveAsync(stop);
+        if (way == QuartzWay.JobLock) await ((AdvisoryLocks)services.GetRequiredService<IJobLocks>()).EnsureSessionAsync(stop);
 
         var finish = Finish.Await(jobs);
         await scheduler.Start(stop);

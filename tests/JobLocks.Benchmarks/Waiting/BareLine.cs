@@ -26,12 +26,12 @@ internal sealed class BareLine : IAsyncDisposable
 
     public AdvisoryLocks Locks { get; }
 
-    private ILockKeeper Keeper => Locks;
+    private ILockBackend Keeper => Locks;
 
     public static async Task<BareLine> OpenAsync(Database database, string application, CancellationToken stop)
     {
         var line = new BareLine(database, application);
-        await line.Locks.ProveAsync(stop);
+        await line.Locks.EnsureSessionAsync(stop);
         await database.AskAsync("DELETE FROM joblocks.line", stop);
         await database.AskAsync("VACUUM ANALYZE joblocks.line", stop);
         return line;

@@ -41,7 +41,7 @@ public abstract class ContractFixture
     }
 
     /// <summary>The same locks, as the gate uses them.</summary>
-    private protected ILockKeeper Keeper => (ILockKeeper)Locks;
+    private protected ILockBackend Keeper => (ILockBackend)Locks;
 
     private protected IWaitQueue Queue => Keeper.WaitQueue;
 
@@ -65,7 +65,7 @@ public abstract class ContractFixture
         _locks = null;
         try
         {
-            var keeper = (ILockKeeper)locks;
+            var keeper = (ILockBackend)locks;
             if (keeper.IsClosed) return;
 
             await RemoveEntriesAsync(keeper);
@@ -94,7 +94,7 @@ public abstract class ContractFixture
     private protected RunAddress AddressOf(int run) => new(Runs.Id, run.ToString(CultureInfo.InvariantCulture), "");
 
     private protected async Task<QueueEntry> EnqueueAsync(int run, LockRequest request, CancellationToken stop) =>
-        (await Queue.EnqueueAsync(AddressOf(run), request, default, blocks: false, stop)).Place!;
+        (await Queue.EnqueueAsync(AddressOf(run), request, default, blocks: false, stop)).Entry!;
 
     /// <summary>Has a run wait, as the gate and an adapter do.</summary>
     private protected Task<QueueEntry> ParkAsync(int run, CancellationToken stop) => ParkAsync(run, Request, stop);
@@ -140,7 +140,7 @@ public abstract class ContractFixture
         await Locks.TryAcquireAsync(Name, stop) ?? throw new InvalidOperationException($"{Name} is not free.");
 
     /// <summary>The tests of a fixture share a database, and some of them count all runs that wait.</summary>
-    private static async Task RemoveEntriesAsync(ILockKeeper keeper)
+    private static async Task RemoveEntriesAsync(ILockBackend keeper)
     {
         foreach (var name in (await keeper.Inspection.GetWaitingAsync()).Items)
         {
@@ -155,7 +155,7 @@ public abstract class ContractFixture
     private IJobLocks Open()
     {
         var locks = _backend.Open(_configure);
-        ((ILockKeeper)locks).WaitQueue.Serve(Runs);
+        ((ILockBackend)locks).WaitQueue.Serve(Runs);
         return locks;
     }
 }

@@ -33,7 +33,7 @@ public abstract class GateContract : ContractFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(((Admission.Admitted)admission).First.Name, Is.EqualTo(Name));
-            Assert.That(((Admission.Admitted)admission).Left, Is.Null);
+            Assert.That(((Admission.Admitted)admission).FormerEntry, Is.Null);
             Assert.That(holder!.Run, Is.EqualTo($"Test job {call.JobId}"));
         }
     }
@@ -49,7 +49,7 @@ public abstract class GateContract : ContractFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(admission.What, Is.EqualTo(declared));
+            Assert.That(admission.Action, Is.EqualTo(declared));
             Assert.That(admission.Reason, Does.StartWith($"{begin}{Name} is held by code that took it by hand on "));
             Assert.That(admission.RetryAfter, Is.EqualTo(TimeSpan.FromSeconds(15)));
         }
@@ -62,7 +62,7 @@ public abstract class GateContract : ContractFixture
         var call = Call(0, Waits);
 
         var waits = (Admission.Waits)await Gate.TryEnterAsync(call, stop);
-        await Gate.ParkedAsync(waits.Place);
+        await Gate.ParkedAsync(waits.Entry);
         await held.DisposeAsync();
         Assert.That(await NextWokenAsync(stop), Is.Zero);
         using var admitted = (Admission.Admitted)await Gate.TryEnterAsync(call, stop);
@@ -71,8 +71,8 @@ public abstract class GateContract : ContractFixture
         {
             Assert.That(waits.Position, Is.EqualTo(1));
             Assert.That(waits.Reason, Does.StartWith($"Waiting for {Name}, held by code that took it by hand on ").And.EndsWith(", place 1"));
-            Assert.That(waits.AtMost, Is.EqualTo(Queueing.LastResort));
-            Assert.That(admitted.Left!.Place, Is.EqualTo(waits.Place.Place));
+            Assert.That(waits.StartsUnwokenAfter, Is.EqualTo(Queueing.UnwokenStartDelay));
+            Assert.That(admitted.FormerEntry!.Number, Is.EqualTo(waits.Entry.Number));
             Assert.That(await Queue.FindAsync(AddressOf(0), blocks: false, stop), Is.Null, "an admitted run has left the queue");
         }
     }
@@ -84,12 +84,12 @@ public abstract class GateContract : ContractFixture
         var call = Call(0, Waits);
 
         var waits = (Admission.Waits)Gate.TryEnter(call, stop);
-        Gate.Parked(waits.Place);
+        Gate.Parked(waits.Entry);
         held!.Dispose();
         Assert.That(async () => await NextWokenAsync(stop), Is.Zero);
         using var admitted = (Admission.Admitted)Gate.TryEnter(call, stop);
 
-        Assert.That(admitted.Left!.Place, Is.EqualTo(waits.Place.Place));
+        Assert.That(admitted.FormerEntry!.Number, Is.EqualTo(waits.Entry.Number));
     }
 
     [Test]
@@ -130,7 +130,7 @@ public abstract class GateContract : ContractFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(admission.What, Is.EqualTo(OnConflict.Skip));
+            Assert.That(admission.Action, Is.EqualTo(OnConflict.Skip));
             Assert.That(admission.Reason, Is.EqualTo($"Skipped: 1 run waits for {Name} already, and its rule keeps 1"));
         }
     }
@@ -140,7 +140,7 @@ public abstract class GateContract : ContractFixture
     {
         await using var held = await HoldAsync(stop);
         await ParkAsync(0, stop);
-        Runs.Fate = static run => run.Address.Run is "0" ? ParkedRunState.Gone : ParkedRunState.Parked;
+        Runs.State = static run => run.Address.Run is "0" ? ParkedRunState.Gone : ParkedRunState.Parked;
 
         var admission = await Gate.TryEnterAsync(Call(1, Waits with { KeepWaiting = 1 }), stop);
 
@@ -153,11 +153,11 @@ public abstract class GateContract : ContractFixture
     {
         await using var held = await HoldAsync(stop);
         await ParkAsync(0, stop);
-        Runs.Fate = static _ => throw new InvalidOperationException("The store is away.");
+        Runs.State = static _ => throw new InvalidOperationException("The store is away.");
 
         var admission = (Admission.Refused)await Gate.TryEnterAsync(Call(1, Waits with { KeepWaiting = 1 }), stop);
 
-        Assert.That(admission.What, Is.EqualTo(OnConflict.Reschedule));
+        Assert.That(admission.Action, Is.EqualTo(OnConflict.Reschedule));
     }
 
     [Test]
@@ -166,7 +166,7 @@ public abstract class GateContract : ContractFixture
         await using var held = await HoldAsync(stop);
         var rule = Waits with { KeepWaiting = 1 } with { KeepNewest = true };
         var oldest = Call(0, rule);
-        await Gate.ParkedAsync(((Admission.Waits)await Gate.TryEnterAsync(oldest, stop)).Place);
+        await Gate.ParkedAsync(((Admission.Waits)await Gate.TryEnterAsync(oldest, stop)).Entry);
 
         var newest = (Admission.Waits)await Gate.TryEnterAsync(Call(1, rule), stop);
         Assert.That(await NextWokenAsync(stop), Is.Zero);
@@ -175,7 +175,7 @@ public abstract class GateContract : ContractFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(newest.Position, Is.EqualTo(1));
-            Assert.That(dropped.What, Is.EqualTo(OnConflict.Skip));
+            Assert.That(dropped.Action, Is.EqualTo(OnConflict.Skip));
             Assert.That(dropped.Reason, Is.EqualTo($"Skipped: a newer run has taken its place in the line of {Name}"));
             Assert.That(await Queue.FindAsync(AddressOf(0), blocks: false, stop), Is.Null);
         }
@@ -192,7 +192,7 @@ public abstract class GateContract : ContractFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(admission.What, Is.EqualTo(OnConflict.Reschedule));
+            Assert.That(admission.Action, Is.EqualTo(OnConflict.Reschedule));
             Assert.That(admission.Reason, Is.EqualTo($"Rescheduled: 1 run waits for {Name} already, as many as may; next try in 15 s"));
         }
     }
@@ -204,15 +204,15 @@ public abstract class GateContract : ContractFixture
         await using var held = await HoldAsync(stop);
         var call = Call(0, Waits with { WaitAtMostSeconds = 1 });
         var waits = (Admission.Waits)await Gate.TryEnterAsync(call, stop);
-        await Gate.ParkedAsync(waits.Place);
+        await Gate.ParkedAsync(waits.Entry);
         Assert.That(await NextWokenAsync(stop), Is.Zero);
 
         var admission = (Admission.Refused)await Gate.TryEnterAsync(call, stop);
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(waits.AtMost, Is.EqualTo(TimeSpan.FromSeconds(1) + Queueing.Grace));
-            Assert.That(admission.What, Is.EqualTo(OnConflict.Fail));
+            Assert.That(waits.StartsUnwokenAfter, Is.EqualTo(TimeSpan.FromSeconds(1) + Queueing.DelayAfterLongestWait));
+            Assert.That(admission.Action, Is.EqualTo(OnConflict.Fail));
             Assert.That(admission.Reason, Does.StartWith($"Failed: it waited for 1 s, as long as it may; {Name} is held by "));
             Assert.That(await Queue.FindAsync(AddressOf(0), blocks: false, stop), Is.Null);
         }
@@ -225,7 +225,7 @@ public abstract class GateContract : ContractFixture
         await ParkAsync(0, stop);
         await held.DisposeAsync();
         await NextWokenAsync(stop);
-        if (isGone) Runs.Fate = static _ => ParkedRunState.Gone;
+        if (isGone) Runs.State = static _ => ParkedRunState.Gone;
 
         var admission = await Gate.TryEnterAsync(Call(1, Waits with { OnConflict = OnConflict.Skip }), stop);
         (admission as Admission.Admitted)?.Dispose();
@@ -243,7 +243,7 @@ public abstract class GateContract : ContractFixture
         var waits = (Admission.Waits)await Gate.TryEnterAsync(call, stop);
         await using (await Locks.TryAcquireAsync(other, stop) ?? throw new InvalidOperationException("A waiting run holds a lock."))
         {
-            await Gate.ParkedAsync(waits.Place);
+            await Gate.ParkedAsync(waits.Entry);
         }
 
         await held.DisposeAsync();
@@ -252,7 +252,7 @@ public abstract class GateContract : ContractFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(waits.Place.Key, Is.EqualTo(Key));
+            Assert.That(waits.Entry.Key, Is.EqualTo(Key));
             Assert.That(admitted.Handles.Select(static handle => handle.Name), Is.EqualTo([other, Name]));
         }
     }
@@ -263,17 +263,17 @@ public abstract class GateContract : ContractFixture
         var held = await HoldAsync(stop);
         var call = Call(0, Waits);
         var waits = (Admission.Waits)await Gate.TryEnterAsync(call, stop);
-        await Gate.ParkedAsync(waits.Place);
+        await Gate.ParkedAsync(waits.Entry);
         await held.DisposeAsync();
         await NextWokenAsync(stop);
         var admitted = (Admission.Admitted)await Gate.TryEnterAsync(call, stop);
         await ParkAsync(1, stop);
 
         var again = Gate.WaitAgain(call, admitted)!;
-        await Gate.ParkedAsync(again.Place);
+        await Gate.ParkedAsync(again.Entry);
         admitted.Dispose();
 
-        Assert.That(again.Place.Place, Is.EqualTo(waits.Place.Place));
+        Assert.That(again.Entry.Number, Is.EqualTo(waits.Entry.Number));
         await WhenWokenAsync(0, stop);
     }
 
@@ -288,7 +288,7 @@ public abstract class GateContract : ContractFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(gate.IsClosed, Is.True);
-            Assert.That((admission.What, admission.IsUnavailable), Is.EqualTo((OnConflict.Reschedule, true)));
+            Assert.That((admission.Action, admission.IsUnavailable), Is.EqualTo((OnConflict.Reschedule, true)));
         }
     }
 
@@ -314,7 +314,7 @@ public abstract class GateContract : ContractFixture
         async Task EnterAsync(int run)
         {
             var admission = await Gate.TryEnterAsync(Call(run, Waits), stop);
-            if (admission is Admission.Waits waits) await Gate.ParkedAsync(waits.Place);
+            if (admission is Admission.Waits waits) await Gate.ParkedAsync(waits.Entry);
             else await RunAsync((Admission.Admitted)admission);
         }
 

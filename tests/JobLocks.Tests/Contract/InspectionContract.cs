@@ -18,14 +18,14 @@ public abstract class InspectionContract : ContractFixture
     {
         Configure(static options => options.ApplicationName = "billing@web-3:812");
         var before = DateTimeOffset.UtcNow;
-        var result = await Keeper.TryAcquireAllAsync([Request], new() { Run = "Hangfire job 1187" }, place: null, blocks: false, stop);
+        var result = await Keeper.TryAcquireAllAsync([Request], new() { Run = "Hangfire job 1187" }, entry: null, blocks: false, stop);
 
         var held = (await Inspector.GetHeldAsync(stop: stop)).Items.Single();
         await result.Handles[0].DisposeAsync();
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That((held.Key, held.Line, held.Name, held.Mode), Is.EqualTo((Key, Key, Name, LockMode.Exclusive)));
+            Assert.That((held.Key, held.NameKey, held.Name, held.Mode), Is.EqualTo((Key, Key, Name, LockMode.Exclusive)));
             Assert.That(held.Holder.ToString(), Is.EqualTo("Hangfire job 1187 of billing on web-3 (pid 812)"));
             Assert.That(held.Holder.Since, Is.InRange(before, DateTimeOffset.UtcNow));
             Assert.That(held.Holder.IsForeign, Is.False);
@@ -45,7 +45,7 @@ public abstract class InspectionContract : ContractFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(held.Select(static item => item.Key), Is.EquivalentTo(request.Slots));
-            Assert.That(held.Select(static item => item.Line).Distinct(), Is.EqualTo([Key]));
+            Assert.That(held.Select(static item => item.NameKey).Distinct(), Is.EqualTo([Key]));
         }
     }
 
@@ -60,8 +60,8 @@ public abstract class InspectionContract : ContractFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(all.Items.Select(static run => (run.Run, run.Place, run.IsServed)), Is.EqualTo([("0", 1L, true), ("1", 2L, true), ("2", 3L, true)]));
-            Assert.That(all.Items.Select(static run => (run.Name, run.Scheduler, run.TurnCame)).Distinct(), Is.EqualTo([(Name, "Test", (DateTimeOffset?)null)]));
+            Assert.That(all.Items.Select(static run => (run.Run, run.Position, run.IsServed)), Is.EqualTo([("0", 1L, true), ("1", 2L, true), ("2", 3L, true)]));
+            Assert.That(all.Items.Select(static run => (run.Name, run.Scheduler, run.WokenAt)).Distinct(), Is.EqualTo([(Name, "Test", (DateTimeOffset?)null)]));
             Assert.That(second.Items.Single().Run, Is.EqualTo("1"));
             Assert.That(second.Total, Is.EqualTo(3));
         }
@@ -82,7 +82,7 @@ public abstract class InspectionContract : ContractFixture
         {
             Assert.That(snapshot.Waiting.Items.Select(static name => (name.Name, name.Length, name.Unserved)), Is.EqualTo([(Name, 2L, 0L), (other, 1L, 0L)]));
             Assert.That(snapshot.Waiting.Items[0].Holder, Is.Not.Null);
-            Assert.That(snapshot.Overview.Pressed.Select(static name => name.Name), Is.EqualTo([Name, other]));
+            Assert.That(snapshot.Overview.LongestQueues.Select(static name => name.Name), Is.EqualTo([Name, other]));
             Assert.That((snapshot.Overview.Held, snapshot.Overview.Waiting, snapshot.Overview.HasNames), Is.EqualTo((2L, 3L, true)));
             Assert.That(snapshot.Overview.Processes.Select(static process => process.Locks), Does.Contain(2L));
             Assert.That(snapshot.Held.Total, Is.EqualTo(2));
@@ -109,7 +109,7 @@ public abstract class InspectionContract : ContractFixture
     [Test]
     public async Task Explains_which_lock_a_run_holds(CancellationToken stop)
     {
-        var result = await Keeper.TryAcquireAllAsync([Request], new() { Run = "Hangfire job 1187" }, place: null, blocks: false, stop);
+        var result = await Keeper.TryAcquireAllAsync([Request], new() { Run = "Hangfire job 1187" }, entry: null, blocks: false, stop);
 
         var explanation = await WhenKnownAsync(() => Inspector.ExplainAsync("1187", stop), static text => text is not null, stop);
         await result.Handles[0].DisposeAsync();
@@ -131,7 +131,7 @@ public abstract class InspectionContract : ContractFixture
             Assert.That(name.Held.Single().Key, Is.EqualTo(Key));
             Assert.That(name.Waiting.Items.Single().Run, Is.EqualTo("0"));
             Assert.That(name.Explanation, Does.StartWith($"waiting for {Name}, "));
-            Assert.That(name.MayHave(Key), Is.True);
+            Assert.That(name.Includes(Key), Is.True);
         }
     }
 

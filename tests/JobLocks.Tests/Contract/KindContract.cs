@@ -48,14 +48,14 @@ public abstract class KindContract : ContractFixture
         var request = new LockRequest(Name, Key, limit: 3);
         var held = await HoldSlotsAsync(request, 3, stop);
 
-        var refused = await Keeper.TryAcquireAllAsync([request], new() { Run = "too many" }, place: null, blocks: false, stop);
+        var refused = await Keeper.TryAcquireAllAsync([request], new() { Run = "too many" }, entry: null, blocks: false, stop);
 
         using (Assert.EnterMultipleScope())
         {
             Assert.That(refused.Refused?.Key, Is.EqualTo(Key));
             Assert.That(refused.IsRefusedForQueue, Is.False);
             Assert.That(held.Select(static handle => handle.Key), Is.EquivalentTo(request.Slots));
-            Assert.That(held.Select(static handle => handle.Line).Distinct(), Is.EqualTo([Key]));
+            Assert.That(held.Select(static handle => handle.NameKey).Distinct(), Is.EqualTo([Key]));
         }
 
         foreach (var handle in held) await handle.DisposeAsync();
@@ -83,7 +83,7 @@ public abstract class KindContract : ContractFixture
         await using var plain = await HoldAsync(stop);
         await using var slot = (await HoldSlotsAsync(request, 1, stop))[0];
 
-        var refused = await Keeper.TryAcquireAllAsync([request], new() { Run = "too many" }, place: null, blocks: false, stop);
+        var refused = await Keeper.TryAcquireAllAsync([request], new() { Run = "too many" }, entry: null, blocks: false, stop);
 
         using (Assert.EnterMultipleScope())
         {
@@ -155,7 +155,7 @@ public abstract class KindContract : ContractFixture
         await using var held = await HoldAsync(stop);
         var other = new LockRequest($"{Name} other", LockKey.Of($"{Name} other"));
 
-        var result = await Keeper.TryAcquireAllAsync([other, Request], new() { Run = "Test job 1" }, place: null, blocks: true, stop);
+        var result = await Keeper.TryAcquireAllAsync([other, Request], new() { Run = "Test job 1" }, entry: null, blocks: true, stop);
 
         using (Assert.EnterMultipleScope())
         {
@@ -168,7 +168,7 @@ public abstract class KindContract : ContractFixture
     {
         var held = new List<JobLockHandle>();
         for (var i = 0; i < count; i++)
-            held.AddRange((await Keeper.TryAcquireAllAsync([request], new() { Run = "holder of a slot" }, place: null, blocks: false, stop)).Handles);
+            held.AddRange((await Keeper.TryAcquireAllAsync([request], new() { Run = "holder of a slot" }, entry: null, blocks: false, stop)).Handles);
         Assert.That(held, Has.Count.EqualTo(count));
         return held;
     }

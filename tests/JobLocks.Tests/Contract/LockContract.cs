@@ -145,7 +145,7 @@ public abstract class LockContract : ContractFixture
     public async Task Names_the_holder_of_a_held_lock_only(CancellationToken stop)
     {
         var before = DateTimeOffset.UtcNow;
-        var result = await Keeper.TryAcquireAllAsync([Request], new() { Run = "Hangfire job 7", Store = "Hangfire here" }, place: null, blocks: false, stop);
+        var result = await Keeper.TryAcquireAllAsync([Request], new() { Run = "Hangfire job 7", Store = "Hangfire here" }, entry: null, blocks: false, stop);
         var holder = await Keeper.FindHolderAsync(Request, blocks: false, stop);
         await result.Handles[0].DisposeAsync();
         await using (await HoldAsync(stop))

@@ -30,11 +30,11 @@ public abstract class WaitQueueContract : ContractFixture
             Assert.That(await Queue.IsUsableAsync(blocks: false, stop), Is.True);
             Assert.That((first.Ahead, second.Ahead), Is.EqualTo((0, 1)));
             Assert.That((first.IsNew, second.IsNew), Is.EqualTo((true, true)));
-            Assert.That(second.Place!.Place, Is.GreaterThan(first.Place!.Place));
-            Assert.That(second.Place.Key, Is.EqualTo(Key));
-            Assert.That((second.Place.IsWoken, second.Place.IsOverdue, second.Place.Verdict), Is.EqualTo((false, false, (string?)null)));
-            Assert.That(second.Place.Since, Is.InRange(before - TimeSpan.FromSeconds(1), DateTimeOffset.UtcNow + TimeSpan.FromSeconds(1)));
-            Assert.That(second.Place.Request!.Run, Is.EqualTo(AddressOf(1)));
+            Assert.That(second.Entry!.Number, Is.GreaterThan(first.Entry!.Number));
+            Assert.That(second.Entry.Key, Is.EqualTo(Key));
+            Assert.That((second.Entry.HasPrecedence, second.Entry.IsOverdue, second.Entry.Verdict), Is.EqualTo((false, false, (string?)null)));
+            Assert.That(second.Entry.Since, Is.InRange(before - TimeSpan.FromSeconds(1), DateTimeOffset.UtcNow + TimeSpan.FromSeconds(1)));
+            Assert.That(second.Entry.Request!.Run, Is.EqualTo(AddressOf(1)));
         }
     }
 
@@ -49,8 +49,8 @@ public abstract class WaitQueueContract : ContractFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(again.Place!.Place, Is.EqualTo(first.Place));
-            Assert.That(again.Place.Since, Is.EqualTo(first.Since));
+            Assert.That(again.Entry!.Number, Is.EqualTo(first.Number));
+            Assert.That(again.Entry.Since, Is.EqualTo(first.Since));
             Assert.That((again.Ahead, again.IsNew, again.FormerKey), Is.EqualTo((0, false, (LockKey?)null)));
         }
     }
@@ -67,8 +67,8 @@ public abstract class WaitQueueContract : ContractFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(moved.FormerKey, Is.EqualTo(Key));
-            Assert.That(moved.Place!.Key, Is.EqualTo(other.Key));
-            Assert.That(moved.Place.Place, Is.EqualTo(former.Place));
+            Assert.That(moved.Entry!.Key, Is.EqualTo(other.Key));
+            Assert.That(moved.Entry.Number, Is.EqualTo(former.Number));
         }
     }
 
@@ -82,7 +82,7 @@ public abstract class WaitQueueContract : ContractFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That((found!.Place, found.Key, found.IsWoken, found.Since), Is.EqualTo((entry.Place, Key, false, entry.Since)));
+            Assert.That((found!.Number, found.Key, found.HasPrecedence, found.Since), Is.EqualTo((entry.Number, Key, false, entry.Since)));
             Assert.That(await Queue.FindAsync(AddressOf(1), blocks: true, stop), Is.Null);
         }
     }
@@ -109,8 +109,8 @@ public abstract class WaitQueueContract : ContractFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That((refused.Place, refused.Ahead), Is.EqualTo(((QueueEntry?)null, 1)));
-            Assert.That(again.Place, Is.Not.Null, "a run that has an entry keeps it");
+            Assert.That((refused.Entry, refused.Ahead), Is.EqualTo(((QueueEntry?)null, 1)));
+            Assert.That(again.Entry, Is.Not.Null, "a run that has an entry keeps it");
         }
     }
 
@@ -126,8 +126,8 @@ public abstract class WaitQueueContract : ContractFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That((refused.Place, refused.Ahead), Is.EqualTo(((QueueEntry?)null, 2)));
-            Assert.That(keepsMore.Place, Is.Null);
+            Assert.That((refused.Entry, refused.Ahead), Is.EqualTo(((QueueEntry?)null, 2)));
+            Assert.That(keepsMore.Entry, Is.Null);
         }
     }
 
@@ -143,7 +143,7 @@ public abstract class WaitQueueContract : ContractFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(newest.Place, Is.Not.Null);
+            Assert.That(newest.Entry, Is.Not.Null);
             Assert.That(newest.Ahead, Is.Zero, "the dropped run does not count");
             Assert.That(woken, Is.Zero, "the dropped run is woken to end");
             Assert.That(dropped!.Verdict, Is.EqualTo($"Skipped: a newer run has taken its place in the line of {Name}"));
@@ -162,7 +162,7 @@ public abstract class WaitQueueContract : ContractFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(newest.Place, Is.Null);
+            Assert.That(newest.Entry, Is.Null);
             Assert.That(oldest!.Verdict, Is.Null);
         }
     }
@@ -174,7 +174,7 @@ public abstract class WaitQueueContract : ContractFixture
 
         var entered = await Queue.ReplaceOldestAsync(AddressOf(0), Request, KeepsOne with { KeepsNewest = true }, blocks: true, stop);
 
-        Assert.That((entered.Place is null, entered.Ahead, entered.IsNew), Is.EqualTo((false, 0, true)));
+        Assert.That((entered.Entry is null, entered.Ahead, entered.IsNew), Is.EqualTo((false, 0, true)));
     }
 
     [Test]
@@ -185,14 +185,14 @@ public abstract class WaitQueueContract : ContractFixture
         await Queue.ReplaceOldestAsync(AddressOf(1), Request, KeepsOne, blocks: false, stop);
 
         var sameRun = await Queue.EnqueueAsync(AddressOf(0), Request, default, blocks: false, stop);
-        await Queue.ParkAsync(sameRun.Place!, blocks: false, stop);
+        await Queue.ParkAsync(sameRun.Entry!, blocks: false, stop);
         var newRun = await Queue.EnqueueAsync(AddressOf(0) with { IsNew = true }, Request, default, blocks: false, stop);
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(sameRun.Place!.Verdict, Is.Not.Null);
-            Assert.That(newRun.Place!.Verdict, Is.Null);
-            Assert.That(newRun.Place.Since, Is.GreaterThan(sameRun.Place.Since));
+            Assert.That(sameRun.Entry!.Verdict, Is.Not.Null);
+            Assert.That(newRun.Entry!.Verdict, Is.Null);
+            Assert.That(newRun.Entry.Since, Is.GreaterThan(sameRun.Entry.Since));
         }
     }
 
@@ -202,7 +202,7 @@ public abstract class WaitQueueContract : ContractFixture
         SweepOften();
         await using var held = await HoldAsync(stop);
         var limited = await Queue.EnqueueAsync(AddressOf(0), Request, new(TimeSpan.FromMilliseconds(100), 0, KeepsNewest: false), blocks: false, stop);
-        await Queue.ParkAsync(limited.Place!, blocks: false, stop);
+        await Queue.ParkAsync(limited.Entry!, blocks: false, stop);
 
         var woken = await NextWokenAsync(stop);
         var found = await Queue.FindAsync(AddressOf(0), blocks: false, stop);
@@ -210,8 +210,8 @@ public abstract class WaitQueueContract : ContractFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(woken, Is.Zero);
-            Assert.That(limited.Place!.Request!.AtMost, Is.EqualTo(TimeSpan.FromMilliseconds(100)).Within(TimeSpan.FromMilliseconds(1)));
-            Assert.That((found!.IsOverdue, found.IsWoken), Is.EqualTo((true, false)));
+            Assert.That(limited.Entry!.Request!.AtMost, Is.EqualTo(TimeSpan.FromMilliseconds(100)).Within(TimeSpan.FromMilliseconds(1)));
+            Assert.That((found!.IsOverdue, found.HasPrecedence), Is.EqualTo((true, false)));
         }
     }
 
@@ -226,7 +226,7 @@ public abstract class WaitQueueContract : ContractFixture
         await Queue.ParkAsync(entry, blocks: false, stop);
 
         var found = await Queue.FindAsync(AddressOf(0), blocks: false, stop);
-        Assert.That((found!.Place, found.Key, found.Since), Is.EqualTo((entry.Place, Key, entry.Since)));
+        Assert.That((found!.Number, found.Key, found.Since), Is.EqualTo((entry.Number, Key, entry.Since)));
     }
 
     [Test]
@@ -249,7 +249,7 @@ public abstract class WaitQueueContract : ContractFixture
     {
         await using var held = await HoldAsync(stop);
         for (var i = 0; i < 2; i++) await ParkAsync(i, stop);
-        Runs.Fate = static run => run.Address.Run is "0" ? ParkedRunState.Gone : ParkedRunState.Parked;
+        Runs.State = static run => run.Address.Run is "0" ? ParkedRunState.Gone : ParkedRunState.Parked;
 
         var result = counted ? await Queue.CheckCountedWaitersAsync(Key, 2, blocks: false, stop) : await Queue.CheckWaitersAsync(Key, 2, blocks: false, stop);
 
@@ -266,7 +266,7 @@ public abstract class WaitQueueContract : ContractFixture
     {
         await using var held = await HoldAsync(stop);
         await ParkAsync(0, stop);
-        Runs.Fate = static _ => ParkedRunState.Started;
+        Runs.State = static _ => ParkedRunState.Started;
 
         var result = counted ? await Queue.CheckCountedWaitersAsync(Key, 1, blocks: false, stop) : await Queue.CheckWaitersAsync(Key, 1, blocks: false, stop);
 
@@ -280,7 +280,7 @@ public abstract class WaitQueueContract : ContractFixture
         await using var held = await HoldAsync(stop);
         await ParkAsync(0, stop);
         await ParkAsync(1, stop);
-        Runs.Fate = static run => run.Address.Run is "0" ? ParkedRunState.Started : ParkedRunState.Parked;
+        Runs.State = static run => run.Address.Run is "0" ? ParkedRunState.Started : ParkedRunState.Parked;
 
         while (await Queue.FindAsync(AddressOf(0), blocks: false, stop) is not null) await Task.Delay(50, stop);
 
@@ -293,7 +293,7 @@ public abstract class WaitQueueContract : ContractFixture
         SweepOften();
         await using var held = await HoldAsync(stop);
         await ParkAsync(0, stop);
-        Runs.Fate = static _ => ParkedRunState.Started;
+        Runs.State = static _ => ParkedRunState.Started;
 
         Queue.DequeueLater(AddressOf(0));
 
@@ -306,7 +306,7 @@ public abstract class WaitQueueContract : ContractFixture
         var held = await HoldAsync(stop);
         await ParkAsync(0, stop);
         await ParkAsync(1, stop);
-        Runs.Fate = static run => run.Address.Run is "0" ? ParkedRunState.Gone : ParkedRunState.Parked;
+        Runs.State = static run => run.Address.Run is "0" ? ParkedRunState.Gone : ParkedRunState.Parked;
 
         await held.DisposeAsync();
         var woken = await NextWokenAsync(stop);
@@ -323,7 +323,7 @@ public abstract class WaitQueueContract : ContractFixture
         await Queue.EnqueueAsync(new(new RunsOfTest().Id, "1", ""), Request, default, blocks: false, stop);
 
         var ofAnotherStore = await Queue.CheckWaitersAsync(Key, 2, blocks: false, stop);
-        Runs.Fate = static _ => throw new InvalidOperationException("The store is away.");
+        Runs.State = static _ => throw new InvalidOperationException("The store is away.");
 
         using (Assert.EnterMultipleScope())
         {

@@ -24,9 +24,9 @@ public abstract class WakeContract : ContractFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(woken.Address, Is.EqualTo(AddressOf(0)));
-            Assert.That((woken.Place, woken.Key, woken.Name), Is.EqualTo((entry.Place, Key, Name)));
-            Assert.That((woken.IsParked, woken.IsOurs, woken.IsTooLate), Is.EqualTo((true, true, false)));
-            Assert.That((await Queue.FindAsync(AddressOf(0), blocks: false, stop))!.IsWoken, Is.True);
+            Assert.That((woken.Number, woken.Key, woken.Name), Is.EqualTo((entry.Number, Key, Name)));
+            Assert.That((woken.IsParked, woken.IsDeliveryClaimed, woken.IsTooLate), Is.EqualTo((true, true, false)));
+            Assert.That((await Queue.FindAsync(AddressOf(0), blocks: false, stop))!.HasPrecedence, Is.True);
         }
     }
 
@@ -182,7 +182,7 @@ public abstract class WakeContract : ContractFixture
     [Test]
     public async Task Wakes_the_next_run_in_place_of_one_that_is_gone(CancellationToken stop)
     {
-        Runs.Fate = static run => run.Address.Run is "0" or "1" ? ParkedRunState.Gone : ParkedRunState.Parked;
+        Runs.State = static run => run.Address.Run is "0" or "1" ? ParkedRunState.Gone : ParkedRunState.Parked;
         var held = await HoldAsync(stop);
         for (var i = 0; i < 3; i++) await ParkAsync(i, stop);
 
@@ -195,7 +195,7 @@ public abstract class WakeContract : ContractFixture
     [Test]
     public async Task Wakes_the_next_run_in_place_of_one_that_a_person_holds_back(CancellationToken stop)
     {
-        Runs.Fate = static run => run.Address.Run is "0" ? ParkedRunState.Paused : ParkedRunState.Parked;
+        Runs.State = static run => run.Address.Run is "0" ? ParkedRunState.Paused : ParkedRunState.Parked;
         var held = await HoldAsync(stop);
         for (var i = 0; i < 2; i++) await ParkAsync(i, stop);
 
@@ -231,7 +231,7 @@ public abstract class WakeContract : ContractFixture
         await using (await EnterAsync(woken, stop))
         {
             var again = await ParkAsync(0, stop);
-            Assert.That(again.Place, Is.GreaterThan(first.Place), "the run had left the queue");
+            Assert.That(again.Number, Is.GreaterThan(first.Number), "the run had left the queue");
         }
 
         Assert.That(await NextWokenAsync(stop), Is.Zero);
@@ -244,7 +244,7 @@ public abstract class WakeContract : ContractFixture
         Configure(static options => options.WakeTimeout = TimeSpan.FromMilliseconds(300));
         var held = await HoldAsync(stop);
         var late = new RunAddress(Runs.Id, "0", "slow");
-        await Queue.ParkAsync((await Queue.EnqueueAsync(late, Request, default, blocks: false, stop)).Place!, blocks: false, stop);
+        await Queue.ParkAsync((await Queue.EnqueueAsync(late, Request, default, blocks: false, stop)).Entry!, blocks: false, stop);
         await ParkAsync(1, stop);
 
         await held.DisposeAsync();
@@ -263,7 +263,7 @@ public abstract class WakeContract : ContractFixture
         var failed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var held = await HoldAsync(stop);
         await ParkAsync(0, stop);
-        Runs.Fate = _ =>
+        Runs.State = _ =>
         {
             failed.TrySetResult();
             throw new InvalidOperationException("The store is away.");
@@ -271,7 +271,7 @@ public abstract class WakeContract : ContractFixture
 
         await held.DisposeAsync();
         await failed.Task.WaitAsync(Patience, stop);
-        Runs.Fate = static _ => ParkedRunState.Parked;
+        Runs.State = static _ => ParkedRunState.Parked;
 
         Assert.That(await NextWokenAsync(stop), Is.Zero);
     }

@@ -84,7 +84,7 @@ public sealed partial class DroppedHandleTests
             await Assert.ThrowsAsync<OperationCanceledException>(WorkAsync);
         });
         yield return Way("run of a scheduler", static async (locks, name, stop) =>
-            Check(await ((ILockKeeper)locks).TryAcquireAllAsync([new(name, LockKey.Of(name))], new() { Run = "Quartz job 3" }, null, blocks: false, stop)));
+            Check(await ((ILockBackend)locks).TryAcquireAllAsync([new(name, LockKey.Of(name))], new() { Run = "Quartz job 3" }, null, blocks: false, stop)));
     }
 
     [TestCaseSource(nameof(WaysToDrop))]
@@ -263,7 +263,7 @@ public sealed partial class DroppedHandleTests
     private static void Check(object? handle) => Assert.That(handle, Is.Not.Null.And.Not.False);
 
     private static ValueTask<AcquireResult> TakeSlotAsync(AdvisoryLocks locks, string name, CancellationToken stop) =>
-        ((ILockKeeper)locks).TryAcquireAllAsync([new(name, LockKey.Of(name), LockMode.Exclusive, 3)], new() { Run = "a run" }, null, blocks: false, stop);
+        ((ILockBackend)locks).TryAcquireAllAsync([new(name, LockKey.Of(name), LockMode.Exclusive, 3)], new() { Run = "a run" }, null, blocks: false, stop);
 
     private static void Collect()
     {

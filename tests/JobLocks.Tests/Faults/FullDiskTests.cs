@@ -20,7 +20,7 @@ public sealed class FullDiskTests : WaitQueueFixture
         await using var container = new ServiceCollection().AddLogging().AddJobLocks(Database).AddHealthChecks().AddJobLocks().Services.BuildServiceProvider();
         var health = container.GetRequiredService<HealthCheckService>();
         var locks = (AdvisoryLocks)container.GetRequiredService<IJobLocks>();
-        ((ILockKeeper)locks).WaitQueue.Serve(Runs);
+        ((ILockBackend)locks).WaitQueue.Serve(Runs);
         var held = await locks.TryAcquireAsync(Name, stop);
         await using var kept = await locks.TryAcquireAsync($"{Name} kept", stop);
         await ParkAsync(locks, 1, stop);
@@ -40,7 +40,7 @@ public sealed class FullDiskTests : WaitQueueFixture
         await UntilAsync(health, HealthStatus.Healthy, stop);
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(busy, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
+            Assert.That(busy, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.Action)).EqualTo(OnConflict.Reschedule));
             Assert.That(((Admission.Refused)busy).Reason, Does.Contain("53100"));
             Assert.That(degraded.Entries["joblocks"].Description, Does.Contain("keeps the locks, but"));
             Assert.That(snapshot.Waiting.Items.Select(static one => one.Name), Does.Contain(Name));
@@ -61,11 +61,11 @@ public sealed class FullDiskTests : WaitQueueFixture
         await ProveAsync(locks, stop);
         await FillAsync();
         await using var held = await locks.TryAcquireAsync(Name, stop);
-        while (locks.Lacks?.Contains("cannot be written down", StringComparison.Ordinal) != true) await Task.Delay(50, stop);
+        while (locks.FirstLimitation?.Contains("cannot be written down", StringComparison.Ordinal) != true) await Task.Delay(50, stop);
 
         await MakeRoomAsync();
 
-        while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.held WHERE name = $1", Name) is 0L || locks.Lacks is not null) await Task.Delay(50, stop);
+        while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.held WHERE name = $1", Name) is 0L || locks.FirstLimitation is not null) await Task.Delay(50, stop);
         Assert.That(held!.IsLost, Is.False);
     }
 

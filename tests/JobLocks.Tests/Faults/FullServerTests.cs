@@ -76,11 +76,11 @@ public sealed class FullServerTests
     {
         var store = new RunsOfTest();
         await using var locks = AdvisoryLocks.Connect(_server.ConnectionString, static options => options.ApplicationName = "crowded", _log);
-        ((ILockKeeper)locks).WaitQueue.Serve(store);
+        ((ILockBackend)locks).WaitQueue.Serve(store);
         var held = await locks.TryAcquireAsync("crowded", stop);
         await using var kept = await locks.TryAcquireAsync("kept", stop);
         var parked = (Admission.Waits)await EnterAsync(locks, "crowded", store, 1, stop);
-        await ((ILockKeeper)locks).WaitQueue.ParkAsync(parked.Place, blocks: false, stop);
+        await ((ILockBackend)locks).WaitQueue.ParkAsync(parked.Entry, blocks: false, stop);
 
         var others = await CrowdOutAsync("crowded", stop);
         // The session that holds the locks is enough for a lock that is free.
@@ -91,22 +91,22 @@ public sealed class FullServerTests
         foreach (var handle in ((Admission.Admitted)free).Handles) await handle.DisposeAsync();
         await held!.DisposeAsync();
         await _log.WhenSaidAsync("The line at", stop);
-        var (isLost, woken, lacks) = (kept!.IsLost, store.Woken, locks.Lacks);
+        var (isLost, woken, lacks) = (kept!.IsLost, store.Woken, locks.FirstLimitation);
         var unread = await Assert.CatchAsync(() => locks.Inspector.GetSnapshotAsync(stop: stop));
         foreach (var other in others) await other.DisposeAsync();
 
         var next = await store.NextAsync(stop);
-        while (locks.Lacks is not null) await Task.Delay(50, stop);
+        while (locks.FirstLimitation is not null) await Task.Delay(50, stop);
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(busy, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
+            Assert.That(busy, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.Action)).EqualTo(OnConflict.Reschedule));
             Assert.That((isLost, woken), Is.EqualTo((false, 0)));
             Assert.That(lacks, Does.Contain("cannot be woken for now"));
             Assert.That(unread!.ToString(), Does.Contain("53300"));
             Assert.That(next.Address.Run, Is.EqualTo("1"));
         }
 
-        await ((ILockKeeper)locks).WaitQueue.DequeueAsync(parked.Place, blocks: false, stop);
+        await ((ILockBackend)locks).WaitQueue.DequeueAsync(parked.Entry, blocks: false, stop);
     }
 
     [TestCase("postgres"), TestCase("plain")]

@@ -76,7 +76,7 @@ public sealed class FullTablespaceTests : WaitQueueFixture
             .BuildServiceProvider();
         var health = container.GetRequiredService<HealthCheckService>();
         var locks = (AdvisoryLocks)container.GetRequiredService<IJobLocks>();
-        ((ILockKeeper)locks).WaitQueue.Serve(Runs);
+        ((ILockBackend)locks).WaitQueue.Serve(Runs);
         var held = await locks.TryAcquireAsync(Name, stop);
         await using var kept = await locks.TryAcquireAsync($"{Name} kept", stop);
         await ParkAsync(locks, 1, stop);
@@ -100,7 +100,7 @@ public sealed class FullTablespaceTests : WaitQueueFixture
         while ((await health.CheckHealthAsync(stop)).Status != HealthStatus.Healthy) await Task.Delay(50, stop);
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(refused.What, Is.EqualTo(OnConflict.Reschedule));
+            Assert.That(refused.Action, Is.EqualTo(OnConflict.Reschedule));
             Assert.That(refused.Reason, Does.Contain("53100"));
             Assert.That(degraded.Entries["joblocks"].Description, Does.Contain("keeps the locks, but").And.Match("See warning [46]01"));
             Assert.That(_log.Text, Does.Contain("No space left on device"));
@@ -174,7 +174,7 @@ public sealed class FullTablespaceTests : WaitQueueFixture
             parked.Add(run.ToString(CultureInfo.InvariantCulture));
             try
             {
-                await gate.ParkedAsync(((Admission.Waits)admission).Place);
+                await gate.ParkedAsync(((Admission.Waits)admission).Entry);
             }
             catch (PostgresException full) when (full.SqlState is PostgresErrorCodes.DiskFull)
             {

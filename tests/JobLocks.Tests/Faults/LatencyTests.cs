@@ -50,13 +50,13 @@ public sealed class LatencyTests
     {
         await using var network = await FaultyNetwork.StartAsync(_database);
         await using var locks = Locks(network.ConnectionString);
-        await locks.ProveAsync(stop);
+        await locks.EnsureSessionAsync(stop);
         var request = new LockRequest("on its way", LockKey.Of("on its way"));
 
         network.Hold();
         var first = locks.AcquireAsync("on its way", TimeSpan.FromSeconds(30), stop);
-        var second = await ((ILockKeeper)locks).TryAcquireAllAsync([request], new() { Run = "another run" }, null, blocks: false, stop);
-        var holder = ((ILockKeeper)locks).FindHolderAsync(request, blocks: false, stop);
+        var second = await ((ILockBackend)locks).TryAcquireAllAsync([request], new() { Run = "another run" }, null, blocks: false, stop);
+        var holder = ((ILockBackend)locks).FindHolderAsync(request, blocks: false, stop);
         network.Heal();
 
         await using var held = await first;
@@ -79,7 +79,7 @@ public sealed class LatencyTests
         network.Delay(TimeSpan.FromMilliseconds(75));
 
         // One after the other, they take twice as long as the server may be silent.
-        var holders = Enumerable.Range(0, Questions).Select(_ => ((ILockKeeper)locks).FindHolderAsync(new("theirs", LockKey.Of("theirs")), blocks: false, stop).AsTask()).ToList();
+        var holders = Enumerable.Range(0, Questions).Select(_ => ((ILockBackend)locks).FindHolderAsync(new("theirs", LockKey.Of("theirs")), blocks: false, stop).AsTask()).ToList();
         await using var next = await locks.TryAcquireAsync("in between", stop);
         var unanswered = holders.Count(static holder => !holder.IsCompleted);
         var found = await Task.WhenAll(holders);

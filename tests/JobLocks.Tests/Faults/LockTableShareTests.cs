@@ -186,7 +186,7 @@ public sealed class LockTableShareTests
 
     private async Task<JobLockHandle?> TryTakeAsync(string name, int limit, CancellationToken stop)
     {
-        var taken = await ((ILockKeeper)_locks).TryAcquireAllAsync([new(name, LockKey.Of(name), LockMode.Exclusive, limit)], new() { Run = "a run of a test" }, null, blocks: false, stop);
+        var taken = await ((ILockBackend)_locks).TryAcquireAllAsync([new(name, LockKey.Of(name), LockMode.Exclusive, limit)], new() { Run = "a run of a test" }, null, blocks: false, stop);
         return taken.Refused is null ? taken.Handles[0] : null;
     }
 }

@@ -62,9 +62,9 @@ public sealed class LossTests
 
         var socket = IdleSocket.Of(connection);
         Assert.That(socket, Is.Not.Null, "this Npgsql keeps its socket elsewhere");
-        var before = socket!.HasNews();
+        var before = socket!.HasDataOrIsClosed();
         await LockTable.AskAsync(_server.ConnectionString, "SELECT pg_terminate_backend($1)", connection.ProcessID);
-        while (!socket.HasNews()) stop.ThrowIfCancellationRequested();
+        while (!socket.HasDataOrIsClosed()) stop.ThrowIfCancellationRequested();
 
         Assert.That(before, Is.False);
     }

@@ -60,7 +60,7 @@ public sealed class OutageTests
         await using var transaction = await other.BeginTransactionAsync(stop);
         // What a session reads before it has set a limit to its waiting.
         await other.AskAsync("LOCK TABLE pg_catalog.pg_settings IN ACCESS EXCLUSIVE MODE", stop);
-        await using var locks = AdvisoryLocks.Connect(database, static options => options.OpensWithin = TimeSpan.FromSeconds(1));
+        await using var locks = AdvisoryLocks.Connect(database, static options => options.OpeningSilenceTimeout = TimeSpan.FromSeconds(1));
 
         var error = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.TryAcquireAsync("silent", stop));
         await transaction.RollbackAsync(stop);

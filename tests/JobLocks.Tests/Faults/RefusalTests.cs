@@ -113,7 +113,7 @@ public sealed class RefusalTests
 
         var error = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.TryAcquireAsync("refused", stop));
         var looking = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.Inspector.GetOverviewAsync(stop));
-        var waiting = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => ((ILockKeeper)locks).WaitQueue.FindAsync(new("store", "1", ""), blocks: false, stop).AsTask());
+        var waiting = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => ((ILockBackend)locks).WaitQueue.FindAsync(new("store", "1", ""), blocks: false, stop).AsTask());
         await LockTable.AskAsync(admin, "GRANT CONNECT ON DATABASE closed TO plain");
         await using var handle = await locks.TryAcquireOnceBackAsync("refused", stop);
 

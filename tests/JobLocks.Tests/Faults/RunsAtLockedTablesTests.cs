@@ -35,8 +35,8 @@ public sealed class RunsAtLockedTablesTests : WaitQueueFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That((answer as Admission.Refused)?.What, Is.EqualTo(OnConflict.Reschedule));
-            Assert.That((await FindAsync(locks, stop))!.Place, Is.EqualTo(before!.Place));
+            Assert.That((answer as Admission.Refused)?.Action, Is.EqualTo(OnConflict.Reschedule));
+            Assert.That((await FindAsync(locks, stop))!.Number, Is.EqualTo(before!.Number));
         }
     }
 
@@ -51,7 +51,7 @@ public sealed class RunsAtLockedTablesTests : WaitQueueFixture
 
         var answer = await JobGate.To(locks).TryEnterAsync(Call(1) with { MayWaitInQueue = false }, stop).WaitAsync(Soon, stop);
 
-        Assert.That((answer as Admission.Refused)?.What, Is.EqualTo(OnConflict.Reschedule));
+        Assert.That((answer as Admission.Refused)?.Action, Is.EqualTo(OnConflict.Reschedule));
     }
 
     [Test]
@@ -95,7 +95,7 @@ public sealed class RunsAtLockedTablesTests : WaitQueueFixture
         await using var held = await locks.TryAcquireAsync(Name, stop);
         await using var stranger = await Stranger.ConnectAsync(Database, stop);
         await stranger.TakeAsync(InternalKeys.QueueCount, $"({Key.Value} & 2147483647)::int", stop);
-        while (locks.Lacks is null) await Task.Delay(Testing.Postgres.DatabaseState.LookAgainAfter, stop);
+        while (locks.FirstLimitation is null) await Task.Delay(Testing.Postgres.DatabaseState.LookAgainAfter, stop);
         var call = Call(1) with { Rules = [LockRule.For(new(Name, OnConflict.Wait, 15) { KeepWaiting = 1 }, JobSignature.Of(typeof(ClientSync)))] };
         await using var admin = await Raw.OpenAsync(Database, stop);
         await using var transaction = await admin.BeginTransactionAsync(stop);
@@ -107,7 +107,7 @@ public sealed class RunsAtLockedTablesTests : WaitQueueFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That((answer as Admission.Refused)?.What, Is.EqualTo(OnConflict.Reschedule));
+            Assert.That((answer as Admission.Refused)?.Action, Is.EqualTo(OnConflict.Reschedule));
             Assert.That((answer as Admission.Refused)?.Reason, Does.Contain("Another session has locked what the wait queue needs."));
             Assert.That(later, Is.InstanceOf<Admission.Waits>());
         }
@@ -115,5 +115,5 @@ public sealed class RunsAtLockedTablesTests : WaitQueueFixture
 
     private JobCall Call(int run) => Calls.Call(Name) with { JobId = run.ToString(CultureInfo.InvariantCulture), MayWaitInQueue = true, Address = _ => AddressOf(run) };
 
-    private async Task<QueueEntry?> FindAsync(ILockKeeper locks, CancellationToken stop) => await locks.WaitQueue.FindAsync(AddressOf(1), blocks: false, stop);
+    private async Task<QueueEntry?> FindAsync(ILockBackend locks, CancellationToken stop) => await locks.WaitQueue.FindAsync(AddressOf(1), blocks: false, stop);
 }

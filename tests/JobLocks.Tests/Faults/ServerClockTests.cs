@@ -35,7 +35,7 @@ public sealed class ServerClockTests : WaitQueueFixture
         await ParkAsync(locks, 2, stop);
 
         await MoveAsync("line SET woken = CASE run WHEN '1' THEN now() + $2::interval END, told = run = '1', since = since + $2::interval", moved);
-        Runs.Fate = static run => run.Address.Run is "1" ? ParkedRunState.Gone : ParkedRunState.Parked;
+        Runs.State = static run => run.Address.Run is "1" ? ParkedRunState.Gone : ParkedRunState.Parked;
         await held!.DisposeAsync();
 
         Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("2"));
@@ -49,7 +49,7 @@ public sealed class ServerClockTests : WaitQueueFixture
         await ParkAsync(locks, 1, stop);
 
         await MoveAsync("line SET since = since + $2::interval", moved);
-        Runs.Fate = static _ => ParkedRunState.Gone;
+        Runs.State = static _ => ParkedRunState.Gone;
 
         while (await LengthAsync() > 0) await Task.Delay(50, stop);
     }
@@ -58,10 +58,10 @@ public sealed class ServerClockTests : WaitQueueFixture
     public async Task Ends_the_wait_of_a_run_that_may_wait_for_two_seconds(string moved, CancellationToken stop)
     {
         var locks = Open();
-        ILockKeeper keeper = locks;
+        ILockBackend keeper = locks;
         await using var held = await locks.TryAcquireAsync(Name, stop);
         var standing = await keeper.WaitQueue.EnqueueAsync(AddressOf(1), new LockRequest(Name, Key), new(TimeSpan.FromSeconds(2), 0, false), blocks: false, stop);
-        await keeper.WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
+        await keeper.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
 
         await MoveAsync("line SET since = since + $2::interval, until = until + $2::interval", moved);
 

@@ -23,7 +23,7 @@ public sealed class SessionPoolerTests
         if (!PgBouncer.IsInstalled) Assert.Ignore(PgBouncer.WhyMissing);
         _bouncer = await PgBouncer.StartAsync(await AssemblySetup.Server.CreateDatabaseAsync("session-pooler"), PoolMode.Session);
         _locks = AdvisoryLocks.Connect(_bouncer.ConnectionString);
-        ((ILockKeeper)_locks).WaitQueue.Serve(_store);
+        ((ILockBackend)_locks).WaitQueue.Serve(_store);
     }
 
     [OneTimeTearDown]
@@ -36,16 +36,16 @@ public sealed class SessionPoolerTests
     [TestCase(true), TestCase(false)]
     public async Task Stands_in_line_and_is_woken(bool blocks, CancellationToken stop)
     {
-        ILockKeeper keeper = _locks;
+        ILockBackend keeper = _locks;
         var held = await _locks.TryAcquireAsync("pooled line", stop);
         var address = new RunAddress(_store.Id, blocks ? "blocks" : "awaits", "");
 
         var standing = await keeper.WaitQueue.EnqueueAsync(address, new("pooled line", LockKey.Of("pooled line")), default, blocks, stop);
-        await keeper.WaitQueue.ParkAsync(standing.Place!, blocks, stop);
+        await keeper.WaitQueue.ParkAsync(standing.Entry!, blocks, stop);
         await held!.DisposeAsync();
 
         Assert.That((await _store.NextAsync(stop)).Address, Is.EqualTo(address));
-        await keeper.WaitQueue.DequeueAsync(standing.Place!, blocks, stop);
+        await keeper.WaitQueue.DequeueAsync(standing.Entry!, blocks, stop);
     }
 
     [Test]
@@ -64,7 +64,7 @@ public sealed class SessionPoolerTests
     {
         await using var source = NpgsqlDataSource.Create(_bouncer.ConnectionString);
         var options = new JobLocksOptions { ApplicationName = Sessions.NewName("plans") };
-        using var statements = new WaitQueueStatements(new SessionConnector(source, options, NullLogger.Instance), options, PooledUse.WaitQueue);
+        using var statements = new PooledStatements(new SessionConnector(source, options, NullLogger.Instance), options, PooledUse.WaitQueue);
 
         for (var use = 0; use < 3; use++)
         {

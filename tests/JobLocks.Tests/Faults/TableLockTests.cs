@@ -24,7 +24,7 @@ public sealed class TableLockTests
         _log = new();
         _database = await AssemblySetup.Server.CreateDatabaseAsync("table-lock");
         await using var first = AdvisoryLocks.Connect(_database);
-        await first.ProveAsync(CancellationToken.None);
+        await first.EnsureSessionAsync(CancellationToken.None);
     }
 
     [TearDown]
@@ -46,7 +46,7 @@ public sealed class TableLockTests
         for (var round = 0; round < 20; round++)
         {
             await using var next = await locks.TryAcquireAsync("next", stop);
-            await using var limited = (await ((ILockKeeper)locks).TryAcquireAllAsync([new("two", LockKey.Of("two"), LockMode.Exclusive, 2)], new(), null, blocks: false, stop)).Handles[0];
+            await using var limited = (await ((ILockBackend)locks).TryAcquireAllAsync([new("two", LockKey.Of("two"), LockMode.Exclusive, 2)], new(), null, blocks: false, stop)).Handles[0];
             Assert.That(next, Is.Not.Null);
         }
 
@@ -68,8 +68,8 @@ public sealed class TableLockTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(handle, Is.Not.Null);
-            Assert.That(locks.Lacks, Does.Contain("for now"));
-            Assert.That(await ((ILockKeeper)locks).WaitQueue.IsUsableAsync(blocks: false, stop), Is.False);
+            Assert.That(locks.FirstLimitation, Does.Contain("for now"));
+            Assert.That(await ((ILockBackend)locks).WaitQueue.IsUsableAsync(blocks: false, stop), Is.False);
         }
     }
 
@@ -77,7 +77,7 @@ public sealed class TableLockTests
     public async Task Lets_nobody_pass_the_line_again_once_it_can_be_looked_at(bool mayCreate, CancellationToken stop)
     {
         await using var locks = Locks(await RoleAsync(hasLedger: true, mayCreate));
-        await locks.ProveAsync(stop);
+        await locks.EnsureSessionAsync(stop);
         await using var serving = await Serving.ShowAsync(_database, "another");
         await LockTable.AskAsync(
             _database, "INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue) VALUES ($1, 'queued', 0, 1, 'another', '1', '')", LockKey.Of("queued").Value);
@@ -89,7 +89,7 @@ public sealed class TableLockTests
         var rewritten = other.AskAsync("VACUUM FULL joblocks.line", stop);
         while (await LockTable.AskAsync(_database, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'joblocks.line'::regclass") is 0L) await Task.Delay(DatabaseState.LookAgainAfter, stop);
         await using (var passes = await locks.TryAcquireAsync("queued", stop)) Assert.That(passes, Is.Not.Null, "nobody can see that somebody waits");
-        var usable = await ((ILockKeeper)locks).WaitQueue.IsUsableAsync(blocks: false, stop);
+        var usable = await ((ILockBackend)locks).WaitQueue.IsUsableAsync(blocks: false, stop);
 
         await transaction.DisposeAsync();
         await rewritten;
@@ -100,8 +100,8 @@ public sealed class TableLockTests
         {
             Assert.That(usable, Is.False);
             Assert.That(newcomer, Is.Null);
-            Assert.That(locks.Lacks, Is.Null);
-            Assert.That(await ((ILockKeeper)locks).WaitQueue.IsUsableAsync(blocks: false, stop), Is.True);
+            Assert.That(locks.FirstLimitation, Is.Null);
+            Assert.That(await ((ILockBackend)locks).WaitQueue.IsUsableAsync(blocks: false, stop), Is.True);
         }
     }
 
@@ -120,14 +120,14 @@ public sealed class TableLockTests
         await Eventually(async () => await LockTable.AskAsync(_database, $"SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'joblocks.{table}'::regclass") is 1L, stop);
 
         await using (var next = await locks.TryAcquireAsync("next", stop)) Assert.That(next, Is.Not.Null);
-        await using (var limited = (await ((ILockKeeper)locks).TryAcquireAllAsync([new("two", LockKey.Of("two"), LockMode.Exclusive, 2)], new(), null, blocks: false, stop)).Handles[0])
+        await using (var limited = (await ((ILockBackend)locks).TryAcquireAllAsync([new("two", LockKey.Of("two"), LockMode.Exclusive, 2)], new(), null, blocks: false, stop)).Handles[0])
             Assert.That(limited, Is.Not.Null);
         // No run needs the limits.
         var expected = table switch { "line" => "has locked the table joblocks.line", "limits" => "", _ => "it cannot be written down for now" };
-        await Eventually(() => Task.FromResult(expected.Length == 0 ? locks.Lacks is null : locks.Lacks?.Contains(expected, StringComparison.Ordinal) == true), stop);
+        await Eventually(() => Task.FromResult(expected.Length == 0 ? locks.FirstLimitation is null : locks.FirstLimitation?.Contains(expected, StringComparison.Ordinal) == true), stop);
         await reading.DisposeAsync();
         await acting;
-        await Eventually(() => Task.FromResult(locks.Lacks is null), stop);
+        await Eventually(() => Task.FromResult(locks.FirstLimitation is null), stop);
 
         Assert.That(held!.IsLost, Is.False);
     }

@@ -24,7 +24,7 @@ public sealed class JobGateTests
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(admission, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
+            Assert.That(admission, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.Action)).EqualTo(OnConflict.Reschedule));
             Assert.That(keeper.Asked, Is.EqualTo(2));
         }
     }
@@ -34,7 +34,7 @@ public sealed class JobGateTests
     {
         var admission = await Enter(OnConflict.Skip, new Keeper(static _ => throw new ObjectDisposedException(nameof(AdvisoryLocks))));
 
-        Assert.That(admission, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
+        Assert.That(admission, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.Action)).EqualTo(OnConflict.Reschedule));
     }
 
     private static Task<Admission> Enter(OnConflict declared, Keeper keeper)
@@ -43,7 +43,7 @@ public sealed class JobGateTests
         return new JobGate(keeper, NullLogger<JobGate>.Instance).TryEnterAsync(call, CancellationToken.None);
     }
 
-    private sealed class Keeper(Func<LockRequest, AcquireResult> take) : ILockKeeper
+    private sealed class Keeper(Func<LockRequest, AcquireResult> take) : ILockBackend
     {
         public int Asked { get; private set; }
 
@@ -57,7 +57,7 @@ public sealed class JobGateTests
 
         public LockTraces Traces { get; } = new(tagsNames: false);
 
-        public StatisticsCounter Ledger { get; } = new();
+        public StatisticsCounter Statistics { get; } = new();
 
         public ValueTask<AcquireResult> TryAcquireAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? place, bool blocks, CancellationToken stop)
         {

@@ -62,7 +62,7 @@ public sealed class SelfWaitTests
         var admitted = (Admission.Admitted)await _gate.TryEnterAsync(call with { Rules = [.. held.Select(rule => LockRule.For(rule, call.Job))] }, stop);
         _admitted.Add(admitted);
         JobLockHandle.Current = admitted.First;
-        _gate.Made(() => call with { Rules = [LockRule.For(wanted, call.Job)] });
+        _gate.OnJobCreated(() => call with { Rules = [LockRule.For(wanted, call.Job)] });
         return admitted;
     }
 }

@@ -22,7 +22,7 @@ public sealed class InMemoryLocksTests
     private RunsOfTest _runs = null!;
     private InMemoryLocks _locks = null!;
 
-    private ILockKeeper Keeper => _locks;
+    private ILockBackend Keeper => _locks;
 
     [SetUp]
     public void Open()
@@ -101,7 +101,7 @@ public sealed class InMemoryLocksTests
     public async Task Wakes_the_next_run_when_a_woken_one_has_not_started_in_time(CancellationToken stop)
     {
         var held = _locks.TryAcquire(Name, stop)!;
-        await Keeper.WaitQueue.ParkAsync((await Keeper.WaitQueue.EnqueueAsync(new(_runs.Id, "0", "slow"), Request, default, blocks: false, stop)).Place!, blocks: false, stop);
+        await Keeper.WaitQueue.ParkAsync((await Keeper.WaitQueue.EnqueueAsync(new(_runs.Id, "0", "slow"), Request, default, blocks: false, stop)).Entry!, blocks: false, stop);
         await ParkAsync(1, atMost: null, stop);
         held.Dispose();
         Assert.That((await _runs.NextAsync(stop)).Address.Run, Is.EqualTo("0"));
@@ -129,7 +129,7 @@ public sealed class InMemoryLocksTests
     {
         using var held = _locks.TryAcquire(Name, stop);
         await ParkAsync(0, atMost: null, stop);
-        _runs.Fate = static _ => ParkedRunState.Gone;
+        _runs.State = static _ => ParkedRunState.Gone;
 
         _clock.Advance(TimeSpan.FromSeconds(5));
         while (await Keeper.WaitQueue.FindAsync(new(_runs.Id, "0", ""), blocks: false, stop) is not null)
@@ -151,7 +151,7 @@ public sealed class InMemoryLocksTests
         var entry = await Keeper.WaitQueue.FindAsync(new(_runs.Id, "0", ""), blocks: false, stop);
         held.Dispose();
 
-        Assert.That(entry!.IsWoken, Is.False);
+        Assert.That(entry!.HasPrecedence, Is.False);
         Assert.That((await _runs.NextAsync(stop)).Address.Run, Is.EqualTo("0"));
     }
 
@@ -163,7 +163,7 @@ public sealed class InMemoryLocksTests
         for (var i = 0; i < 2; i++) held.AddRange((await Keeper.TryAcquireAllAsync([request], new() { Run = "holder" }, null, blocks: false, stop)).Handles);
         for (var i = 0; i < 4; i++)
         {
-            var entry = (await Keeper.WaitQueue.EnqueueAsync(new(_runs.Id, $"{i}", ""), request, default, blocks: false, stop)).Place!;
+            var entry = (await Keeper.WaitQueue.EnqueueAsync(new(_runs.Id, $"{i}", ""), request, default, blocks: false, stop)).Entry!;
             await Keeper.WaitQueue.ParkAsync(entry, blocks: false, stop);
         }
 
@@ -174,7 +174,7 @@ public sealed class InMemoryLocksTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(woken, Is.EqualTo(["0", "1"]));
-            Assert.That((await _locks.Inspector.GetWaitingAsync(Key, stop: stop)).Items.Select(static run => run.TurnCame is not null), Is.EqualTo([true, true, false, false]));
+            Assert.That((await _locks.Inspector.GetWaitingAsync(Key, stop: stop)).Items.Select(static run => run.WokenAt is not null), Is.EqualTo([true, true, false, false]));
         }
     }
 
@@ -236,7 +236,7 @@ public sealed class InMemoryLocksTests
         var seen = "nothing";
         var held = _locks.TryAcquire(Name, stop)!;
         await ParkAsync(0, atMost: null, stop);
-        _runs.Fate = _ =>
+        _runs.State = _ =>
         {
             seen = _ambient.Value;
             return ParkedRunState.Parked;
@@ -272,7 +272,7 @@ public sealed class InMemoryLocksTests
 
     private async Task<QueueEntry> ParkAsync(int run, TimeSpan? atMost, CancellationToken stop)
     {
-        var entry = (await Keeper.WaitQueue.EnqueueAsync(new(_runs.Id, $"{run}", ""), Request, new(atMost, 0, KeepsNewest: false), blocks: false, stop)).Place!;
+        var entry = (await Keeper.WaitQueue.EnqueueAsync(new(_runs.Id, $"{run}", ""), Request, new(atMost, 0, KeepsNewest: false), blocks: false, stop)).Entry!;
         await Keeper.WaitQueue.ParkAsync(entry, blocks: false, stop);
         return entry;
     }

@@ -108,7 +108,7 @@ public sealed class AskTests
     }
 
     private static async Task<JobLockHandle> ShareAsync(AdvisoryLocks locks, string run, CancellationToken stop) =>
-        (await ((ILockKeeper)locks).TryAcquireAllAsync([new(Name, Key, LockMode.Shared)], new() { Run = run }, place: null, blocks: false, stop)).Handles[0];
+        (await ((ILockBackend)locks).TryAcquireAllAsync([new(Name, Key, LockMode.Shared)], new() { Run = run }, entry: null, blocks: false, stop)).Handles[0];
 
     private static void LetGoWhenAsked(JobLockHandle held) => held.Lost.UnsafeRegister(static handle => ((JobLockHandle)handle!).Dispose(), held);
 }

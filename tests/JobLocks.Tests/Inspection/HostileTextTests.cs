@@ -71,24 +71,24 @@ public sealed class HostileTextTests
              CREATE EVENT TRIGGER refuse_extension ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION') EXECUTE FUNCTION refuse()
              """);
         await using var locks = AdvisoryLocks.Connect(_database, loggers: _log);
-        await locks.ProveAsync(stop);
+        await locks.EnsureSessionAsync(stop);
         await _log.WhenSaidAsync("the function key(text) is left out", stop);
 
         await LockTable.AskAsync(_database, "CREATE EVENT TRIGGER refuse_schema ON ddl_command_start WHEN TAG IN ('CREATE SCHEMA') EXECUTE FUNCTION refuse(); DROP SCHEMA joblocks CASCADE");
-        while (locks.Lacks is null) await Task.Delay(DatabaseState.LookAgainAfter, stop);
+        while (locks.FirstLimitation is null) await Task.Delay(DatabaseState.LookAgainAfter, stop);
         await _log.WhenSaidAsync("Locks go on, but", stop);
 
-        CheckClean(locks.Lacks!, [.. _log.Text.Split('\n').Where(static line => line.StartsWith("Warning ", StringComparison.Ordinal))]);
+        CheckClean(locks.FirstLimitation!, [.. _log.Text.Split('\n').Where(static line => line.StartsWith("Warning ", StringComparison.Ordinal))]);
     }
 
     [Test]
     public async Task Cleans_who_declared_another_limit(CancellationToken stop)
     {
         await using var locks = AdvisoryLocks.Connect(_database, loggers: _log);
-        await locks.ProveAsync(stop);
+        await locks.EnsureSessionAsync(stop);
         await LockTable.AskAsync(_database, $"INSERT INTO joblocks.limits (name, slots, said_by) VALUES ('limited', 3, '{Hostile}')");
 
-        var taken = await ((ILockKeeper)locks).TryAcquireAllAsync([new("limited", LockKey.Of("limited"), LockMode.Exclusive, 2)], new(), place: null, blocks: false, stop);
+        var taken = await ((ILockBackend)locks).TryAcquireAllAsync([new("limited", LockKey.Of("limited"), LockMode.Exclusive, 2)], new(), entry: null, blocks: false, stop);
         await _log.WhenSaidAsync("is limited to 2 here", stop);
         foreach (var handle in taken.Handles) await handle.DisposeAsync();
 
@@ -99,7 +99,7 @@ public sealed class HostileTextTests
     public async Task Cleans_the_verdict_in_an_entry_of_the_wait_queue(CancellationToken stop)
     {
         await using var locks = AdvisoryLocks.Connect(_database, loggers: _log);
-        await locks.ProveAsync(stop);
+        await locks.EnsureSessionAsync(stop);
         await LockTable.AskAsync(
             _database,
             "INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, verdict) VALUES ($1, 'queued', 0, 1, 'store', '1', '', $2)",

@@ -20,7 +20,7 @@ public sealed class InspectionThrottleTests
         end.SetResult(7);
 
         Assert.That(refused.Message, Does.StartWith("All 2 connections of this process for looking at locks in db are in use."));
-        Assert.That(refused.LookTrouble, Is.Not.Null);
+        Assert.That(refused.InspectionErrorTitle, Is.Not.Null);
         Assert.That(await Task.WhenAll(all), Is.All.EqualTo(7));
         Assert.That(await _gate.ReadAsync(One, TimeSpan.FromSeconds(30), stop), Is.EqualTo(1));
     }

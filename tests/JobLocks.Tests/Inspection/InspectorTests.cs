@@ -134,7 +134,7 @@ public sealed class InspectorTests
         {
             Assert.That(lines.Items.Select(static one => (one.Name, one.Length, one.Holder?.Run)), Is.EqualTo([(_name, 3L, "Hangfire job 1187")]));
             Assert.That(lines.Total, Is.EqualTo(1));
-            Assert.That(line.Items.Select(static one => (one.Place, one.Run, one.Scheduler)), Is.EqualTo([(2L, "b", "Test"), (3L, "c", "Test")]));
+            Assert.That(line.Items.Select(static one => (one.Position, one.Run, one.Scheduler)), Is.EqualTo([(2L, "b", "Test"), (3L, "c", "Test")]));
             Assert.That(line.Total, Is.EqualTo(3));
             Assert.That(beyond.Items, Is.Empty);
             Assert.That(beyond.Total, Is.EqualTo(3));
@@ -144,11 +144,11 @@ public sealed class InspectorTests
     [Test]
     public async Task Tells_all_about_a_name_with_its_slots_and_its_last_hour(CancellationToken stop)
     {
-        ILockKeeper keeper = _locks;
+        ILockBackend keeper = _locks;
         var request = new LockRequest(_name, Key, LockMode.Exclusive, limit: 3);
-        var first = await keeper.TryAcquireAllAsync([request], new() { Run = "Hangfire job 1" }, place: null, blocks: false, stop);
-        var second = await keeper.TryAcquireAllAsync([request], new() { Run = "Quartz job 2" }, place: null, blocks: false, stop);
-        await (await keeper.TryAcquireAllAsync([request], new() { Run = "Quartz job 3" }, place: null, blocks: false, stop)).Handles[0].DisposeAsync();
+        var first = await keeper.TryAcquireAllAsync([request], new() { Run = "Hangfire job 1" }, entry: null, blocks: false, stop);
+        var second = await keeper.TryAcquireAllAsync([request], new() { Run = "Quartz job 2" }, entry: null, blocks: false, stop);
+        await (await keeper.TryAcquireAllAsync([request], new() { Run = "Quartz job 3" }, entry: null, blocks: false, stop)).Handles[0].DisposeAsync();
         await UntilAsync(async () => await _looking.Inspector.GetNameAsync(Key, stop) is { Held.Count: 2, Runs: 1 }, stop);
 
         var told = await _looking.Inspector.GetNameAsync(Key, stop);
@@ -157,7 +157,7 @@ public sealed class InspectorTests
         {
             Assert.That(told.Name, Is.EqualTo(_name));
             Assert.That(told.Held.Select(static one => one.Holder.Run), Is.EquivalentTo(["Hangfire job 1", "Quartz job 2"]));
-            Assert.That(told.Held.Select(static one => one.Line), Is.All.EqualTo(Key));
+            Assert.That(told.Held.Select(static one => one.NameKey), Is.All.EqualTo(Key));
             Assert.That(told.UsualHold, Is.Not.Null);
             Assert.That(told.LastHour.Sum(static minute => minute.Runs), Is.EqualTo(1));
         }
@@ -199,7 +199,7 @@ public sealed class InspectorTests
         {
             Assert.That(overview.Held, Is.EqualTo(1));
             Assert.That(overview.Waiting, Is.EqualTo(2));
-            Assert.That(overview.Pressed.Select(static one => one.Length), Is.EqualTo([2L]));
+            Assert.That(overview.LongestQueues.Select(static one => one.Length), Is.EqualTo([2L]));
             Assert.That(overview.Processes.Where(static one => one.Session.Application is "billing").Select(static one => (one.Session.Host, one.Session.ProcessId, one.Locks)), Is.EqualTo([("web-3", (int?)812, 1L)]));
             Assert.That(overview.HasNames, Is.True);
         }
@@ -218,9 +218,9 @@ public sealed class InspectorTests
     [Test]
     public async Task Finds_the_runs_of_Quartz_by_the_key_of_their_job(CancellationToken stop)
     {
-        using var held = (await ((ILockKeeper)_locks).TryAcquireAllAsync([new(_name, Key)], new() { Run = "Quartz job DEFAULT.nightly fired vm_17" }, place: null, blocks: false, stop)).Handles[0];
-        var standing = await ((ILockKeeper)_looking).WaitQueue.EnqueueAsync(new("Quartz store", "3f2504e0", "") { Job = "DEFAULT.sync" }, new(_name, Key), default, blocks: false, stop);
-        await ((ILockKeeper)_looking).WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
+        using var held = (await ((ILockBackend)_locks).TryAcquireAllAsync([new(_name, Key)], new() { Run = "Quartz job DEFAULT.nightly fired vm_17" }, entry: null, blocks: false, stop)).Handles[0];
+        var standing = await ((ILockBackend)_looking).WaitQueue.EnqueueAsync(new("Quartz store", "3f2504e0", "") { Job = "DEFAULT.sync" }, new(_name, Key), default, blocks: false, stop);
+        await ((ILockBackend)_looking).WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
         await WrittenDownAsync(stop);
 
         using (Assert.EnterMultipleScope())
@@ -388,7 +388,7 @@ public sealed class InspectorTests
     }
 
     private async Task<JobLockHandle> HoldAsync(CancellationToken stop) =>
-        (await ((ILockKeeper)_locks).TryAcquireAllAsync([new(_name, Key)], new() { Run = "Hangfire job 1187" }, place: null, blocks: false, stop)).Handles[0];
+        (await ((ILockBackend)_locks).TryAcquireAllAsync([new(_name, Key)], new() { Run = "Hangfire job 1187" }, entry: null, blocks: false, stop)).Handles[0];
 
     /// <summary>What another process sees, once it was written down there who it is.</summary>
     private async Task<(HeldLock Shown, long Total)> WrittenDownAsync(CancellationToken stop)
@@ -402,7 +402,7 @@ public sealed class InspectorTests
 
     private async Task ParkAsync(string run, CancellationToken stop)
     {
-        var standing = await ((ILockKeeper)_looking).WaitQueue.EnqueueAsync(new("Test store", run, ""), new(_name, Key), default, blocks: false, stop);
-        await ((ILockKeeper)_looking).WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
+        var standing = await ((ILockBackend)_looking).WaitQueue.EnqueueAsync(new("Test store", run, ""), new(_name, Key), default, blocks: false, stop);
+        await ((ILockBackend)_looking).WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
     }
 }

@@ -49,8 +49,8 @@ public sealed class InternalLockTests
             Assert.That(before.Status, Is.EqualTo(HealthStatus.Healthy));
             Assert.That(held.Status, Is.EqualTo(HealthStatus.Degraded));
             Assert.That(held.Description, Does.Contain(holder.ToString()));
-            Assert.That(holder.ToString(), Does.Contain("reports").And.Contain(_stranger.Role).And.Contain("readers of that key are refused").And.EndsWith(holder.Cure));
-            Assert.That(holder.Cure, Is.EqualTo($"SELECT pg_terminate_backend({_stranger.Backend})"));
+            Assert.That(holder.ToString(), Does.Contain("reports").And.Contain(_stranger.Role).And.Contain("readers of that key are refused").And.EndsWith(holder.Remedy));
+            Assert.That(holder.Remedy, Is.EqualTo($"SELECT pg_terminate_backend({_stranger.Backend})"));
             Assert.That((holder.Class, holder.Number, holder.Count), Is.EqualTo((InternalKeys.WaitingWriter, 4, 2)));
             Assert.That(log.Text.Split('\n').Count(static line => line.StartsWith("Warning A program that is not JobLocks holds", StringComparison.Ordinal)), Is.EqualTo(1));
             Assert.That(log.Text, Does.Contain($"The backend {_stranger.Backend} does not hold"));
@@ -99,7 +99,7 @@ public sealed class InternalLockTests
     [Test]
     public async Task Says_it_to_a_process_that_only_looks(CancellationToken stop)
     {
-        await using (var owner = AdvisoryLocks.Connect(_database)) await owner.ProveAsync(stop);
+        await using (var owner = AdvisoryLocks.Connect(_database)) await owner.EnsureSessionAsync(stop);
         await LockTable.AskAsync(_database, $"GRANT USAGE ON SCHEMA joblocks TO {_stranger.Role}; GRANT SELECT ON ALL TABLES IN SCHEMA joblocks TO {_stranger.Role}");
         await _stranger.TakeAsync(InternalKeys.Sweep, "4", stop);
         var login = new NpgsqlConnectionStringBuilder(_database) { Username = _stranger.Role, Password = "secret" };

@@ -146,7 +146,7 @@ public sealed class LongTextTests
     public async Task Cuts_names_for_inspection_and_finds_them_by_the_whole_name(CancellationToken stop)
     {
         var limited = new LockRequest(_name, LockKey.Of(_name), LockMode.Exclusive, 2);
-        using var held = (await ((ILockKeeper)_locks).TryAcquireAllAsync([limited], new() { Run = $"Quartz job {_name}" }, null, blocks: false, stop)).Handles[0];
+        using var held = (await ((ILockBackend)_locks).TryAcquireAllAsync([limited], new() { Run = $"Quartz job {_name}" }, null, blocks: false, stop)).Handles[0];
         var inspector = _others.Inspector;
         IReadOnlyList<LockMatch> found = [];
         while (found.Count == 0)
@@ -172,7 +172,7 @@ public sealed class LongTextTests
     public async Task Finds_a_run_with_a_long_job_key(CancellationToken stop)
     {
         var key = $"{new string('g', 200)}.{new string('n', 200)}";
-        using var held = (await ((ILockKeeper)_locks).TryAcquireAllAsync(
+        using var held = (await ((ILockBackend)_locks).TryAcquireAllAsync(
             [new(_name, LockKey.Of(_name))], new() { Run = $"Quartz job {key} fired NON_CLUSTERED1" }, null, blocks: false, stop)).Handles[0];
 
         string? sentence = null;

@@ -35,7 +35,7 @@ public sealed class PreparedTransactionTests
         await using var locks = AdvisoryLocks.Connect(_database);
 
         var handle = await locks.TryAcquireAsync("prepared", stop);
-        var holder = await ((ILockKeeper)locks).FindHolderAsync(new LockRequest("prepared", LockKey.Of("prepared")), blocks: false, stop);
+        var holder = await ((ILockBackend)locks).FindHolderAsync(new LockRequest("prepared", LockKey.Of("prepared")), blocks: false, stop);
 
         using (Assert.EnterMultipleScope())
         {

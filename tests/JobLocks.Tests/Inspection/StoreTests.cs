@@ -72,7 +72,7 @@ public sealed class StoreTests
 
     private async Task<JobLockHandle> HoldAsync(string name, string run, string store, CancellationToken stop)
     {
-        var taken = await ((ILockKeeper)_locks).TryAcquireAllAsync([new(name, LockKey.Of(name))], new() { Run = run, Store = store }, place: null, blocks: false, stop);
+        var taken = await ((ILockBackend)_locks).TryAcquireAllAsync([new(name, LockKey.Of(name))], new() { Run = run, Store = store }, entry: null, blocks: false, stop);
         while ((await Looking.GetHeldAsync(stop: stop)).Items.All(one => !string.Equals(one.Holder.Run, run, StringComparison.Ordinal))) stop.ThrowIfCancellationRequested();
         return taken.Handles[0];
     }

@@ -42,10 +42,10 @@ public sealed class LimitTests : TwoInstances
         await using var fives = AdvisoryLocks.Connect(Database, loggers: log);
         (await TryTakeAsync(threes, 3, stop))!.Dispose();
         // Answered after what was asked before: by then the number is written down.
-        await threes.ProveAsync(stop);
+        await threes.EnsureSessionAsync(stop);
 
         (await TryTakeAsync(fives, 5, stop))!.Dispose();
-        await fives.ProveAsync(stop);
+        await fives.EnsureSessionAsync(stop);
 
         Assert.That(log.Text, Does.Contain($"{Name} is limited to 5 here, but to 3 by threes"));
     }
@@ -211,14 +211,14 @@ public sealed class LimitTests : TwoInstances
         LockRequest[] both = [RequestFor(Name, 2), RequestFor(other, 1)];
         await using (await Others.AcquireAsync(other, Patience, stop))
         {
-            var refused = await ((ILockKeeper)Locks).TryAcquireAllAsync(both, Run, null, blocks: false, stop);
+            var refused = await ((ILockBackend)Locks).TryAcquireAllAsync(both, Run, null, blocks: false, stop);
             Assert.That(refused.Refused!.Name, Is.EqualTo(other));
             await SettleAsync(Locks, stop);
             Assert.That(await LockTable.CountUntilAsync(Database, 1), Is.EqualTo(1), "the place was given back");
         }
 
         await SettleAsync(Others, stop);
-        var granted = await ((ILockKeeper)Locks).TryAcquireAllAsync(both, Run, null, blocks: false, stop);
+        var granted = await ((ILockBackend)Locks).TryAcquireAllAsync(both, Run, null, blocks: false, stop);
         Assert.That(granted.Handles.Select(static handle => handle.Name), Is.EqualTo(new[] { Name, other }));
         foreach (var handle in granted.Handles) await handle.DisposeAsync();
     }
@@ -226,7 +226,7 @@ public sealed class LimitTests : TwoInstances
     [Test]
     public async Task Takes_places_synchronously_too(CancellationToken stop)
     {
-        var keeper = (ILockKeeper)Locks;
+        var keeper = (ILockBackend)Locks;
         AcquireResult Take() => Blocking.Wait(keeper.TryAcquireAllAsync([RequestFor(Name, 2)], Run, null, blocks: true, stop).AsTask());
         var first = Take();
         var second = Take();
@@ -236,7 +236,7 @@ public sealed class LimitTests : TwoInstances
         {
             Assert.That(third.Refused, Is.Not.Null);
             Assert.That((await keeper.FindHolderAsync(RequestFor(Name, 2), blocks: true, stop))!.ToString(), Does.StartWith("a run of a test on"));
-            Assert.That((await ((ILockKeeper)Others).FindHolderAsync(RequestFor(Name, 2), blocks: false, stop))!.Backend, Is.Not.Null);
+            Assert.That((await ((ILockBackend)Others).FindHolderAsync(RequestFor(Name, 2), blocks: false, stop))!.Backend, Is.Not.Null);
         }
 
         first.Handles[0].Dispose();
@@ -271,7 +271,7 @@ public sealed class LimitTests : TwoInstances
 
     private static async Task<JobLockHandle?> TryTakeAsync(AdvisoryLocks locks, string name, int limit, CancellationToken stop)
     {
-        var taken = await ((ILockKeeper)locks).TryAcquireAllAsync([RequestFor(name, limit)], Run, null, blocks: false, stop);
+        var taken = await ((ILockBackend)locks).TryAcquireAllAsync([RequestFor(name, limit)], Run, null, blocks: false, stop);
         return taken.Refused is null ? taken.Handles[0] : null;
     }
 }

@@ -25,7 +25,7 @@ public sealed class GrantsTests
     {
         _database = await AssemblySetup.Server.CreateDatabaseAsync("grants");
         _owner = AdvisoryLocks.Connect(_database);
-        await _owner.ProveAsync(CancellationToken.None);
+        await _owner.EnsureSessionAsync(CancellationToken.None);
         await RevokeFromEverybodyAsync();
         // Twice, since it may be run again.
         foreach (var _ in Enumerable.Range(0, 2)) await RunAsync(DocsTests.Read("grants.sql").Replace("joblocks_", $"{_prefix}_", StringComparison.Ordinal));
@@ -59,7 +59,7 @@ public sealed class GrantsTests
         {
             Assert.That(waits, Is.TypeOf<Admission.Waits>());
             Assert.That(token, Is.Positive);
-            Assert.That(locks.Lacks, Is.Null);
+            Assert.That(locks.FirstLimitation, Is.Null);
             Assert.That(log.Text, Does.Not.Contain("Warning").And.Not.Contain("Error"));
         }
     }

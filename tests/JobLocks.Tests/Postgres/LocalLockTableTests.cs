@@ -19,7 +19,7 @@ public sealed class LocalLockTableTests
     {
         var reader = Enter("a", LockMode.Shared);
         AnswerAll(static _ => 0);
-        AnswerAll(static order => order.IsTake ? 0 : 1);
+        AnswerAll(static order => order.IsAcquire ? 0 : 1);
         var writer = Enter("a", LockMode.Exclusive);
         _table.Abandon(reader);
         AnswerAll(static _ => 0);
@@ -37,7 +37,7 @@ public sealed class LocalLockTableTests
     {
         var readers = Enumerable.Range(0, 3).Select(_ => Enter("a", LockMode.Shared)).ToList();
         AnswerAll(static _ => 0);
-        var orders = AnswerAll(static order => order.IsTake || order.Code == OperationCode.Join ? 0 : 1);
+        var orders = AnswerAll(static order => order.IsAcquire || order.Code == OperationCode.Join ? 0 : 1);
         Assert.That(orders.Select(static order => order.Code), Has.One.EqualTo(OperationCode.SetWaiterSignal));
 
         _table.Waiters.RetryAll();
@@ -199,7 +199,7 @@ public sealed class LocalLockTableTests
         {
         }
 
-        public void Collected(LockGrant grant)
+        public void OnHandleCollected(LockGrant grant)
         {
         }
 

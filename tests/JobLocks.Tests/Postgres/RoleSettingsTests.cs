@@ -66,7 +66,7 @@ public sealed class RoleSettingsTests
     {
         await LockTable.AskAsync(_database, $"CREATE EXTENSION pgcrypto SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC; ALTER ROLE {_role} SET quote_all_identifiers = on");
 
-        await using (var locks = AdvisoryLocks.Connect(Login)) await locks.ProveAsync(stop);
+        await using (var locks = AdvisoryLocks.Connect(Login)) await locks.EnsureSessionAsync(stop);
 
         Assert.That(await LockTable.AskAsync(Login, "SELECT joblocks.key('sync(4)')"), Is.EqualTo(LockKey.Of("sync(4)").Value));
     }

@@ -34,7 +34,7 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
         var before = held!.FencingToken;
 
         await LockTable.AskAsync(Database, "DROP SCHEMA joblocks CASCADE");
-        await UntilAsync(async () => await LockTable.AskAsync(Database, "SELECT to_regclass('joblocks.line') IS NOT NULL") is true && locks.Lacks is null, stop);
+        await UntilAsync(async () => await LockTable.AskAsync(Database, "SELECT to_regclass('joblocks.line') IS NOT NULL") is true && locks.FirstLimitation is null, stop);
         await using var next = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
 
@@ -75,10 +75,10 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
             DROP SCHEMA joblocks CASCADE
             """);
 
-        await UntilAsync(() => locks.Lacks?.Contains("no schema today", StringComparison.Ordinal) == true, stop);
+        await UntilAsync(() => locks.FirstLimitation?.Contains("no schema today", StringComparison.Ordinal) == true, stop);
         await LockTable.AskAsync(Database, "DROP EVENT TRIGGER refuse");
 
-        await UntilAsync(() => locks.Lacks is null, stop);
+        await UntilAsync(() => locks.FirstLimitation is null, stop);
         Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line"), Is.Zero);
     }
 
@@ -90,11 +90,11 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
         await using var held = await locks.TryAcquireAsync(Name, stop);
 
         await LockTable.AskAsync(Database, "ALTER SCHEMA joblocks RENAME TO aside");
-        await UntilAsync(() => locks.Lacks?.Contains("docs/schema.sql", StringComparison.Ordinal) == true, stop);
+        await UntilAsync(() => locks.FirstLimitation?.Contains("docs/schema.sql", StringComparison.Ordinal) == true, stop);
         await using var next = await locks.TryAcquireAsync($"{Name} next", stop);
         var heldMeanwhile = !held!.IsLost && next is not null;
         await LockTable.AskAsync(Database, "ALTER SCHEMA aside RENAME TO joblocks");
-        await UntilAsync(() => locks.Lacks is null, stop);
+        await UntilAsync(() => locks.FirstLimitation is null, stop);
 
         Assert.That(heldMeanwhile, Is.True);
         await DropRoleAsync(role);
@@ -140,7 +140,7 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
         await using var twos = AdvisoryLocks.Connect(login, loggers: log);
         await ProveAsync(twos, stop);
         if (!atStart) await LockTable.AskAsync(Database, revoke);
-        await UntilAsync(() => twos.Lacks?.Contains("joblocks.limits", StringComparison.Ordinal) == true, stop);
+        await UntilAsync(() => twos.FirstLimitation?.Contains("joblocks.limits", StringComparison.Ordinal) == true, stop);
         await using var threes = Open();
         await using var other = await TakeAsync(threes, 3, stop);
         await UntilAsync(async () => await LockTable.AskAsync(Database, "SELECT slots FROM joblocks.limits WHERE name = $1", Name) is 3, stop);
@@ -149,7 +149,7 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
         await ParkAsync(twos, 1, new LockRequest($"{Name} waits", LockKey.Of($"{Name} waits")), stop);
         var saidBefore = log.Text.Contains("is limited to 2 here, but to 3", StringComparison.Ordinal);
         await LockTable.AskAsync(Database, $"GRANT UPDATE ON joblocks.limits TO {role}");
-        await UntilAsync(() => twos.Lacks is null, stop);
+        await UntilAsync(() => twos.FirstLimitation is null, stop);
         await (await TakeAsync(twos, 2, stop)).DisposeAsync();
         await log.WhenSaidAsync("is limited to 2 here, but to 3", stop);
 
@@ -213,8 +213,8 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
         return (role, new NpgsqlConnectionStringBuilder(Database) { Username = role }.ConnectionString);
     }
 
-    private async Task<JobLockHandle> TakeAsync(ILockKeeper locks, int limit, CancellationToken stop) =>
-        (await locks.TryAcquireAllAsync([new(Name, Key, LockMode.Exclusive, limit)], new(), place: null, blocks: false, stop)).Handles[0];
+    private async Task<JobLockHandle> TakeAsync(ILockBackend locks, int limit, CancellationToken stop) =>
+        (await locks.TryAcquireAllAsync([new(Name, Key, LockMode.Exclusive, limit)], new(), entry: null, blocks: false, stop)).Handles[0];
 
     private async Task DropRoleAsync(string role) => await LockTable.AskAsync(Database, $"DROP OWNED BY {role}; DROP ROLE {role}");
 }

@@ -32,7 +32,7 @@ public sealed class SetUpStrangerTests
         await Task.WhenAll(Enumerable.Range(0, 3).Select(async _ =>
         {
             await using var locks = AdvisoryLocks.Connect(_database, loggers: log);
-            await locks.ProveAsync(stop);
+            await locks.EnsureSessionAsync(stop);
         }));
 
         using (Assert.EnterMultipleScope())
@@ -53,7 +53,7 @@ public sealed class SetUpStrangerTests
         using var log = new LogLines();
         await using var locks = AdvisoryLocks.Connect(_database, loggers: log);
 
-        await locks.ProveAsync(stop);
+        await locks.EnsureSessionAsync(stop);
 
         await other.AskAsync("SELECT pg_advisory_unlock(42)", stop);
         await waits;
@@ -63,14 +63,14 @@ public sealed class SetUpStrangerTests
     [Test]
     public async Task Is_waited_for_while_another_process_waits_for_a_table(CancellationToken stop)
     {
-        await using (var first = AdvisoryLocks.Connect(_database)) await first.ProveAsync(stop);
+        await using (var first = AdvisoryLocks.Connect(_database)) await first.EnsureSessionAsync(stop);
         await LockTable.AskAsync(_database, "COMMENT ON SCHEMA joblocks IS 'Schema version 7'");
         await using var reader = await Raw.OpenAsync(_database, stop);
         await reader.AskAsync("BEGIN; SELECT FROM joblocks.line", stop);
         using var log = new LogLines();
         await using var one = AdvisoryLocks.Connect(_database, loggers: log);
         await using var two = AdvisoryLocks.Connect(_database, loggers: log);
-        var upgrades = Task.WhenAll(one.ProveAsync(stop), two.ProveAsync(stop));
+        var upgrades = Task.WhenAll(one.EnsureSessionAsync(stop), two.EnsureSessionAsync(stop));
         while (await LockTable.AskAsync(_database, "SELECT coalesce(max(now() - waitstart), '0') > interval '12 s' FROM pg_locks WHERE relation = 'joblocks.line'::regclass AND NOT granted") is not true)
             stop.ThrowIfCancellationRequested();
 

@@ -32,8 +32,8 @@ public sealed class StartOptionsTests
     {
         var used = Used;
 
-        Assert.That(_options.CanRetryAfter(Error(Idle), used), Is.True);
-        Assert.That(_options.CanRetryAfter(Error(Idle), used), Is.True);
+        Assert.That(_options.TryAdaptTo(Error(Idle), used), Is.True);
+        Assert.That(_options.TryAdaptTo(Error(Idle), used), Is.True);
         Assert.That(Used, Is.EqualTo("-c geqo=off -c idle_session_timeout=0"));
     }
 
@@ -62,7 +62,7 @@ public sealed class StartOptionsTests
         }
     }
 
-    private bool Learns(string state) => _options.CanRetryAfter(Error(state), Used);
+    private bool Learns(string state) => _options.TryAdaptTo(Error(state), Used);
 
     private static PostgresException Error(string state) => new("terminating connection", "FATAL", "FATAL", state);
 }

@@ -40,7 +40,7 @@ internal static class BlockedPool
         blocked.Wait();
 
         // However slow this machine is: what is missing here is the pool, and not time.
-        var locks = AdvisoryLocks.Connect(connectionString, static options => options.OpensWithin = TimeSpan.FromMinutes(1));
+        var locks = AdvisoryLocks.Connect(connectionString, static options => options.OpeningSilenceTimeout = TimeSpan.FromMinutes(1));
         Open(locks, name, over);
         var entered = 0;
         var threads = Enumerable.Range(0, Threads).Select(_ => new Thread(() => TakeTurns(locks, $"turns({name})", ref entered))).ToList();

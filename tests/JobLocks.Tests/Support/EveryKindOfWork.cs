@@ -17,7 +17,7 @@ internal static class EveryKindOfWork
         var store = new RunsOfTest();
         await using var locks = AdvisoryLocks.Connect(database, static options => options.SweepInterval = TimeSpan.FromMilliseconds(200));
         await using var others = AdvisoryLocks.Connect(database, static options => options.ApplicationName = "others");
-        ((ILockKeeper)locks).WaitQueue.Serve(store);
+        ((ILockBackend)locks).WaitQueue.Serve(store);
 
         await UseHandlesAsync(locks, others, stop);
         await UseLineAsync(locks, store, stop);
@@ -39,7 +39,7 @@ internal static class EveryKindOfWork
             Assert.That(await others.TryAcquireAsync(name, stop), Is.Null);
             // The holder releases when the other one has said that it waits, and so it is told over the channel.
             var waits = others.AcquireAsync(name, Patience, stop);
-            await others.ProveAsync(stop);
+            await others.EnsureSessionAsync(stop);
             await held.DisposeAsync();
             await using var next = await waits;
             Assert.That(next.FencingToken, Is.Positive);
@@ -48,13 +48,13 @@ internal static class EveryKindOfWork
 
     private static async Task UseLineAsync(AdvisoryLocks process, RunsOfTest store, CancellationToken stop)
     {
-        ILockKeeper locks = process;
+        ILockBackend locks = process;
         var gate = JobGate.To(process);
         var first = (Admission.Admitted)await gate.TryEnterAsync(Calls.Call("line"), stop);
         for (var run = 1; run <= 2; run++)
         {
             var standing = await locks.WaitQueue.EnqueueAsync(new(store.Id, $"{run}", ""), new LockRequest("line", LockKey.Of("line")), default, blocks: false, stop);
-            await locks.WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
+            await locks.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
         }
 
         first.Dispose();

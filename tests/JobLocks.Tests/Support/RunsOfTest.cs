@@ -19,7 +19,7 @@ internal sealed class RunsOfTest : IRunStore
     public int Woken => _count;
 
     /// <summary>What it says of a run.</summary>
-    public Func<WaitingRun, ParkedRunState> Fate { get; set; } = static _ => ParkedRunState.Parked;
+    public Func<WaitingRun, ParkedRunState> State { get; set; } = static _ => ParkedRunState.Parked;
 
     /// <summary>Whether it starts runs and its answer is lost.</summary>
     public bool LosesNextAnswer { get; set; }
@@ -65,7 +65,7 @@ internal sealed class RunsOfTest : IRunStore
     public ValueTask<IReadOnlyList<ParkedRunState>> GetStatesAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         Questions.Enqueue(runs.Count);
-        return new([.. runs.Select(run => Fate(run) is var fate && fate == ParkedRunState.Parked && _started.ContainsKey(run.Address.Run) ? ParkedRunState.Starting : fate)]);
+        return new([.. runs.Select(run => State(run) is var fate && fate == ParkedRunState.Parked && _started.ContainsKey(run.Address.Run) ? ParkedRunState.Starting : fate)]);
     }
 
     public async ValueTask<IReadOnlyList<ParkedRunState>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
@@ -73,7 +73,7 @@ internal sealed class RunsOfTest : IRunStore
         var fates = new List<ParkedRunState>();
         foreach (var run in runs)
         {
-            var fate = Fate(run);
+            var fate = State(run);
             fates.Add(fate == ParkedRunState.Parked ? ParkedRunState.Starting : fate);
             if (fate != ParkedRunState.Parked) continue;
 

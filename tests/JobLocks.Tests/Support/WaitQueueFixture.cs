@@ -51,7 +51,7 @@ public abstract class WaitQueueFixture
     {
         var locks = AdvisoryLocks.Connect(Database, configure, loggers);
         _opened.Add(locks);
-        ((ILockKeeper)locks).WaitQueue.Serve(Runs);
+        ((ILockBackend)locks).WaitQueue.Serve(Runs);
         return locks;
     }
 
@@ -59,23 +59,23 @@ public abstract class WaitQueueFixture
     private protected AdvisoryLocks OpenFor(RunsOfTest store)
     {
         var locks = Open();
-        ((ILockKeeper)locks).WaitQueue.Forget(Runs);
-        ((ILockKeeper)locks).WaitQueue.Serve(store);
+        ((ILockBackend)locks).WaitQueue.Forget(Runs);
+        ((ILockBackend)locks).WaitQueue.Serve(store);
         return locks;
     }
 
     private protected static async Task ProveAsync(AdvisoryLocks locks, CancellationToken stop) => await (await locks.TryAcquireAsync("proof", stop))!.DisposeAsync();
 
-    private protected Task ParkAsync(ILockKeeper locks, int run, CancellationToken stop) => ParkAsync(locks, run, new LockRequest(Name, Key), stop);
+    private protected Task ParkAsync(ILockBackend locks, int run, CancellationToken stop) => ParkAsync(locks, run, new LockRequest(Name, Key), stop);
 
-    private protected async Task ParkAsync(ILockKeeper locks, int run, LockRequest request, CancellationToken stop)
+    private protected async Task ParkAsync(ILockBackend locks, int run, LockRequest request, CancellationToken stop)
     {
         var standing = await locks.WaitQueue.EnqueueAsync(AddressOf(run), request, default, blocks: false, stop);
-        await locks.WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
+        await locks.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
     }
 
     /// <summary>As the gate does for a run that was woken: it takes its lock by its place, and gives the place up. One that is refused parks again.</summary>
-    private protected async Task<IDisposable> EnterAsync(ILockKeeper locks, WaitingRun woken, CancellationToken stop)
+    private protected async Task<IDisposable> EnterAsync(ILockBackend locks, WaitingRun woken, CancellationToken stop)
     {
         while (true)
         {

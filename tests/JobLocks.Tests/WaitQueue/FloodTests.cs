@@ -19,7 +19,7 @@ public sealed class FloodTests : WaitQueueFixture
         using var log = new LogLines();
         var store = new RunsOfTest { Id = "the store" };
         await using var locks = AdvisoryLocks.Connect(Database, loggers: log);
-        ((ILockKeeper)locks).WaitQueue.Serve(store);
+        ((ILockBackend)locks).WaitQueue.Serve(store);
         await using var other = AdvisoryLocks.Connect(Database);
         await using var stranger = await Stranger.ConnectAsync(Database, stop);
         var waits = await WaitingAsync(locks, other, stop);
@@ -30,14 +30,14 @@ public sealed class FloodTests : WaitQueueFixture
         for (var run = 1; run <= 20; run++)
         {
             var held = (await other.TryAcquireAsync(Name, stop))!;
-            var standing = await ((ILockKeeper)locks).WaitQueue.EnqueueAsync(new(store.Id, run.ToString(CultureInfo.InvariantCulture), ""), new(Name, Key), default, blocks: false, stop);
-            await ((ILockKeeper)locks).WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
+            var standing = await ((ILockBackend)locks).WaitQueue.EnqueueAsync(new(store.Id, run.ToString(CultureInfo.InvariantCulture), ""), new(Name, Key), default, blocks: false, stop);
+            await ((ILockBackend)locks).WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
             var begun = TimeProvider.System.GetTimestamp();
             await held.DisposeAsync();
             await store.NextAsync(stop);
             var took = TimeProvider.System.GetElapsedTime(begun);
             if (took > longest) longest = took;
-            await ((ILockKeeper)locks).WaitQueue.DequeueAsync(standing.Place!, blocks: false, stop);
+            await ((ILockBackend)locks).WaitQueue.DequeueAsync(standing.Entry!, blocks: false, stop);
         }
 
         await waits();

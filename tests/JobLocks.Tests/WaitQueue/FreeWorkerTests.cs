@@ -110,7 +110,7 @@ public sealed class FreeWorkerTests : WaitQueueFixture
         await holding!.DisposeAsync();
         var first = await Runs.NextAsync(stop);
         while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1 AND woken IS NOT NULL", Name) is not 2L) await Task.Delay(10, stop);
-        var line = ((ILockKeeper)alone).WaitQueue;
+        var line = ((ILockBackend)alone).WaitQueue;
         await line.DequeueAsync((await line.FindAsync(first.Address, blocks: false, stop))!, blocks: false, stop);
         Runs.WorkerFreed();
 
@@ -121,7 +121,7 @@ public sealed class FreeWorkerTests : WaitQueueFixture
     public async Task Tells_a_run_that_a_newer_one_has_replaced_so_when_a_worker_becomes_free(CancellationToken stop)
     {
         var busy = Open(static options => options.SweepInterval = TimeSpan.FromMinutes(1));
-        var line = ((ILockKeeper)busy).WaitQueue;
+        var line = ((ILockBackend)busy).WaitQueue;
         Runs.FreeWorkers = [];
         await using var holding = await busy.TryAcquireAsync(Name, stop);
         await ParkInAsync(busy, "default", stop);
@@ -141,22 +141,22 @@ public sealed class FreeWorkerTests : WaitQueueFixture
         Assert.That((await line.FindAsync((await told).Address, blocks: false, stop))?.Verdict, Does.StartWith("Skipped"));
     }
 
-    private Task ParkReaderAsync(ILockKeeper locks, int run, CancellationToken stop) =>
+    private Task ParkReaderAsync(ILockBackend locks, int run, CancellationToken stop) =>
         ParkAsync(locks, run.ToString(CultureInfo.InvariantCulture), new(Name, Key, LockMode.Shared), stop);
 
-    private Task ParkInAsync(ILockKeeper locks, string queue, CancellationToken stop) => ParkAsync(locks, "1", new(Name, Key), stop, queue);
+    private Task ParkInAsync(ILockBackend locks, string queue, CancellationToken stop) => ParkAsync(locks, "1", new(Name, Key), stop, queue);
 
-    private async Task ParkAsync(ILockKeeper locks, string run, LockRequest request, CancellationToken stop, string queue = "default")
+    private async Task ParkAsync(ILockBackend locks, string run, LockRequest request, CancellationToken stop, string queue = "default")
     {
         var standing = await locks.WaitQueue.EnqueueAsync(new(Runs.Id, run, queue), request, default, blocks: false, stop);
-        await locks.WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
+        await locks.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
     }
 
     /// <summary>A process that sweeps: the sweep of an idle one could wake all runs, and not only those that are left to it.</summary>
     private async Task<AdvisoryLocks> OpenLeaderAsync(CancellationToken stop)
     {
         var locks = Open();
-        while (await LockTable.AskAsync(Database, "SELECT count(*) FROM pg_locks WHERE classid = 1246524279 AND objid::int = $1 AND granted", SweepLeadership.NumberOf(Runs.Id, 0)) is 0L) await Task.Delay(10, stop);
+        while (await LockTable.AskAsync(Database, "SELECT count(*) FROM pg_locks WHERE classid = 1246524279 AND objid::int = $1 AND granted", SweepLeadership.LockNumber(Runs.Id, 0)) is 0L) await Task.Delay(10, stop);
         return locks;
     }
 }

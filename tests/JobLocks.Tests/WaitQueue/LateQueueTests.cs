@@ -59,7 +59,7 @@ public sealed class LateQueueTests : WaitQueueFixture
         var (waits, first) = (Name, await byHand.TryAcquireAsync(Name, stop));
         Name = $"third({Guid.NewGuid():N})";
         await AddRowAsync(run: 3, woken: "now()");
-        (await EnterAsync(_locks!, new WaitingRun(0, Key, Name, AddressOf(3), IsParked: true, IsOurs: true, default), stop)).Dispose();
+        (await EnterAsync(_locks!, new WaitingRun(0, Key, Name, AddressOf(3), IsParked: true, IsDeliveryClaimed: true, default), stop)).Dispose();
         await first!.DisposeAsync();
 
         await using var taken = await byHand.TryAcquireAsync(waits, stop);

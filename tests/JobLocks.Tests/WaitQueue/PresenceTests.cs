@@ -75,7 +75,7 @@ public sealed class PresenceTests : WaitQueueFixture
 
         for (var slot = 0; slot < 3; slot++)
         {
-            var taken = await ((ILockKeeper)byHand).TryAcquireAllAsync([new(Name, Key, limit: 3)], Run, place: null, blocks: false, stop).AsTask().WaitAsync(Soon, stop);
+            var taken = await ((ILockBackend)byHand).TryAcquireAllAsync([new(Name, Key, limit: 3)], Run, entry: null, blocks: false, stop).AsTask().WaitAsync(Soon, stop);
             Assert.That(taken.Handles, Has.Count.EqualTo(1), $"slot {slot}");
         }
     }
@@ -114,7 +114,7 @@ public sealed class PresenceTests : WaitQueueFixture
         await using var holding = await application.TryAcquireAsync(Name, stop);
         await AddRowsAsync("Quartz of an application that was retired", 3);
 
-        var standing = await ((ILockKeeper)application).WaitQueue.EnqueueAsync(AddressOf(1), new(Name, Key), default, blocks: false, stop);
+        var standing = await ((ILockBackend)application).WaitQueue.EnqueueAsync(AddressOf(1), new(Name, Key), default, blocks: false, stop);
 
         Assert.That(standing.Ahead, Is.Zero);
     }
@@ -148,7 +148,7 @@ public sealed class PresenceTests : WaitQueueFixture
         }
 
         Runs.CanStart = false;
-        ((ILockKeeper)application).WaitQueue.Serve(Runs);
+        ((ILockBackend)application).WaitQueue.Serve(Runs);
         await UntilServedAsync(Runs.Id, isServedElsewhere ? 1 : 0, stop);
         await holding!.DisposeAsync();
 
@@ -156,7 +156,7 @@ public sealed class PresenceTests : WaitQueueFixture
         else await (await byHand.AcquireAsync(Name, TimeSpan.FromSeconds(30), stop)).DisposeAsync();
 
         Runs.CanStart = true;
-        ((ILockKeeper)application).WaitQueue.Serve(Runs);
+        ((ILockBackend)application).WaitQueue.Serve(Runs);
         if (!isServedElsewhere) Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
     }
 
@@ -178,7 +178,7 @@ public sealed class PresenceTests : WaitQueueFixture
     public async Task Gives_up_the_places_of_a_store_in_memory_when_it_is_shut_down(CancellationToken stop)
     {
         var runs = new RunsOfTest { Id = $"{VolatileStore.Prefix}Test {Guid.NewGuid():N}" };
-        ILockKeeper application = OpenFor(runs);
+        ILockBackend application = OpenFor(runs);
         await using var holding = await ((AdvisoryLocks)application).TryAcquireAsync(Name, stop);
         await application.WaitQueue.EnqueueAsync(new(runs.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
 
@@ -191,7 +191,7 @@ public sealed class PresenceTests : WaitQueueFixture
     public async Task Lets_others_past_a_run_that_parks_when_its_scheduler_has_shut_down([Values] bool isInMemory, CancellationToken stop)
     {
         var runs = new RunsOfTest { Id = $"{(isInMemory ? VolatileStore.Prefix : "")}Test {Guid.NewGuid():N}" };
-        ILockKeeper application = OpenFor(runs);
+        ILockBackend application = OpenFor(runs);
         await using var byHand = AdvisoryLocks.Connect(Database);
         var holding = await byHand.TryAcquireAsync(Name, stop);
         await ProveAsync((AdvisoryLocks)application, stop);
@@ -199,7 +199,7 @@ public sealed class PresenceTests : WaitQueueFixture
 
         application.WaitQueue.Forget(runs);
         var standing = await application.WaitQueue.EnqueueAsync(new(runs.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
-        await application.WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
+        await application.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
         await holding!.DisposeAsync();
 
         await using var granted = await byHand.AcquireAsync(Name, TimeSpan.FromSeconds(30), stop);
@@ -267,11 +267,11 @@ public sealed class PresenceTests : WaitQueueFixture
     {
         var application = Open(static options => options.WakeTimeout = TimeSpan.FromSeconds(2));
         var holding = await application.TryAcquireAsync(Name, stop);
-        ILockKeeper keeper = application;
+        ILockBackend keeper = application;
         for (var i = 1; i <= 20; i++)
         {
             var standing = await keeper.WaitQueue.EnqueueAsync(new(Runs.Id, $"{i}", "unserved"), new(Name, Key), default, blocks: false, stop);
-            await keeper.WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
+            await keeper.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
         }
 
         await ParkAsync(application, 21, stop);
@@ -316,7 +316,7 @@ public sealed class PresenceTests : WaitQueueFixture
         await using var holding = await application.TryAcquireAsync(Name, stop);
         for (var i = 1; i <= count; i++) await ParkAsync(application, i, stop);
         // It comes to its turn and never runs.
-        Runs.Fate = static _ => ParkedRunState.Parked;
+        Runs.State = static _ => ParkedRunState.Parked;
     }
 
     private static void KeepFor(JobLocksOptions options, TimeSpan kept) =>

@@ -17,7 +17,7 @@ public sealed class RestoredEntriesTests : WaitQueueFixture
         await using var locks = OpenWithoutStore();
         await using var held = await locks.TryAcquireAsync(Name, stop);
         for (var run = 1; run <= Many; run++) await ParkAsync(locks, run, stop);
-        Runs.Fate = static run => run.Address.Run is "26" ? ParkedRunState.Parked : ParkedRunState.Gone;
+        Runs.State = static run => run.Address.Run is "26" ? ParkedRunState.Parked : ParkedRunState.Gone;
 
         await LoseEntriesAsync();
         await SweepUntilAsync(locks, () => Task.FromResult(!Runs.Questions.IsEmpty), stop);
@@ -38,7 +38,7 @@ public sealed class RestoredEntriesTests : WaitQueueFixture
         for (var run = 1; run <= Many; run++) await ParkAsync(locks, run, stop);
         var places = await PlacesAsync();
         // The first run is in every sample.
-        Runs.Fate = static run => Number(run) is 1 or > 20 ? ParkedRunState.Parked : ParkedRunState.Gone;
+        Runs.State = static run => Number(run) is 1 or > 20 ? ParkedRunState.Parked : ParkedRunState.Gone;
 
         await LoseEntriesAsync();
         await SweepUntilAsync(locks, async () => await LengthAsync() >= 6, stop);
@@ -53,7 +53,7 @@ public sealed class RestoredEntriesTests : WaitQueueFixture
         await using var locks = OpenWithoutStore();
         await using var held = await locks.TryAcquireAsync(Name, stop);
         for (var run = 1; run <= 10; run++) await ParkAsync(locks, run, stop);
-        Runs.Fate = static run => Number(run) == 10 ? ParkedRunState.Parked : ParkedRunState.Gone;
+        Runs.State = static run => Number(run) == 10 ? ParkedRunState.Parked : ParkedRunState.Gone;
 
         await LoseEntriesAsync();
         await SweepUntilAsync(locks, async () => await LengthAsync() > 0, stop);
@@ -71,7 +71,7 @@ public sealed class RestoredEntriesTests : WaitQueueFixture
         await LoseEntriesAsync();
 
         var second = await EnterAsync(locks, 2, Rule with { KeepWaiting = 1, KeepNewest = keepsNewest }, stop);
-        await ((ILockKeeper)locks).WaitQueue.ParkAsync(((Admission.Waits)second).Place, blocks: false, stop);
+        await ((ILockBackend)locks).WaitQueue.ParkAsync(((Admission.Waits)second).Entry, blocks: false, stop);
         await SweepUntilAsync(locks, async () => await LengthAsync() == 2, stop);
         var verdicts = await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1 AND verdict IS NOT NULL", Name);
         Runs.CanStart = true;
@@ -83,7 +83,7 @@ public sealed class RestoredEntriesTests : WaitQueueFixture
         Assert.That(verdicts, Is.Zero);
     }
 
-    private async Task<WaitingRun> WokenAsync(ILockKeeper locks, CancellationToken stop)
+    private async Task<WaitingRun> WokenAsync(ILockBackend locks, CancellationToken stop)
     {
         var woken = Runs.NextAsync(stop);
         await SweepUntilAsync(locks, () => Task.FromResult(woken.IsCompleted), stop);
@@ -98,7 +98,7 @@ public sealed class RestoredEntriesTests : WaitQueueFixture
         return AdvisoryLocks.Connect(Database, static options => options.SweepInterval = TimeSpan.FromMinutes(1));
     }
 
-    private async Task SweepUntilAsync(ILockKeeper locks, Func<Task<bool>> isSo, CancellationToken stop)
+    private async Task SweepUntilAsync(ILockBackend locks, Func<Task<bool>> isSo, CancellationToken stop)
     {
         do
         {

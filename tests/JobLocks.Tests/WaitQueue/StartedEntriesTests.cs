@@ -22,7 +22,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         var transaction = await other.BeginTransactionAsync(stop);
         await other.AskAsync("LOCK TABLE joblocks.line IN ACCESS EXCLUSIVE MODE", stop);
         await (await locks.TryAcquireAsync("notices it", stop))!.DisposeAsync();
-        Assert.That(await ((ILockKeeper)locks).WaitQueue.IsUsableAsync(blocks: false, stop), Is.False);
+        Assert.That(await ((ILockBackend)locks).WaitQueue.IsUsableAsync(blocks: false, stop), Is.False);
 
         var started = (Admission.Admitted)await StartAsync(locks, run: 1, Rule, stop);
         await transaction.DisposeAsync();
@@ -37,14 +37,14 @@ public sealed class StartedEntriesTests : WaitQueueFixture
     {
         var locks = Open(static options => options.SweepInterval = TimeSpan.FromMinutes(1));
         var holder = await locks.TryAcquireAsync(Name, stop);
-        var queue = ((ILockKeeper)locks).WaitQueue;
+        var queue = ((ILockBackend)locks).WaitQueue;
         queue.DequeueLater(AddressOf(1));
 
         await ParkAsync(locks, 1, stop);
         queue.Serve(Runs);
         // Another run of the queue is removed by the same sweep.
         await ParkAsync(locks, 2, stop);
-        Runs.Fate = static run => run.Address.Run is "2" ? ParkedRunState.Started : ParkedRunState.Parked;
+        Runs.State = static run => run.Address.Run is "2" ? ParkedRunState.Started : ParkedRunState.Parked;
         queue.DequeueLater(AddressOf(2));
         queue.Serve(Runs);
 
@@ -60,11 +60,11 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         await using var holding = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
         if (wasWoken) await LockTable.AskAsync(Database, "UPDATE joblocks.line SET woken = now() - interval '10 s', told = true WHERE name = $1", Name);
-        Runs.Fate = static _ => ParkedRunState.Started;
+        Runs.State = static _ => ParkedRunState.Started;
 
         var came = await StartAsync(locks, run: 2, Rule with { KeepWaiting = 1, KeepNewest = keepsNewest }, stop);
 
-        Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
+        Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.Action)).EqualTo(OnConflict.Reschedule));
     }
 
     [Test]
@@ -75,11 +75,11 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         await ParkAsync(locks, 1, stop);
         await holder!.DisposeAsync();
         await Runs.NextAsync(stop);
-        Runs.Fate = static _ => ParkedRunState.Started;
+        Runs.State = static _ => ParkedRunState.Started;
 
         var came = await StartAsync(locks, run: 2, Rule with { OnConflict = OnConflict.Skip }, stop);
 
-        Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Skip));
+        Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.Action)).EqualTo(OnConflict.Skip));
     }
 
     [Test]
@@ -89,7 +89,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         var holder = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
         await ParkAsync(locks, 2, stop);
-        Runs.Fate = static run => run.Address.Run is "1" ? ParkedRunState.Started : ParkedRunState.Parked;
+        Runs.State = static run => run.Address.Run is "1" ? ParkedRunState.Started : ParkedRunState.Parked;
 
         // The lock becomes free before the store was asked, or after it.
         if (!wasWoken) await UntilAsync(async () => await LengthAsync() == 1, stop);
@@ -114,7 +114,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
             WHERE  l.name = $1
             """,
             Name);
-        Runs.Fate = static run => run.Address.Run is "1" ? ParkedRunState.Parked : ParkedRunState.Gone;
+        Runs.State = static run => run.Address.Run is "1" ? ParkedRunState.Parked : ParkedRunState.Gone;
 
         await holder!.DisposeAsync();
 

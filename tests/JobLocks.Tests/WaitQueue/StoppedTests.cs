@@ -15,7 +15,7 @@ public sealed class StoppedTests : WaitQueueFixture
     [Test]
     public async Task Makes_others_wait_for_a_moment_and_those_of_other_names_not_at_all(CancellationToken stop)
     {
-        ILockKeeper locks = Open();
+        ILockBackend locks = Open();
         await ProveAsync((AdvisoryLocks)locks, stop);
         await using var stopped = await CountAsync(stop);
 
@@ -24,20 +24,20 @@ public sealed class StoppedTests : WaitQueueFixture
         var standing = await locks.WaitQueue.EnqueueAsync(AddressOf(0), new(other, LockKey.Of(other)), default, blocks: false, stop);
         foreach (var one in waiting) await Assert.ThatAsync(() => one, Throws.InstanceOf<PostgresException>().With.Property(nameof(PostgresException.SqlState)).EqualTo(PostgresErrorCodes.LockNotAvailable));
 
-        Assert.That(standing.Place, Is.Not.Null);
+        Assert.That(standing.Entry, Is.Not.Null);
     }
 
     [Test]
     public async Task Is_ended_by_the_server(CancellationToken stop)
     {
-        ILockKeeper locks = Open();
+        ILockBackend locks = Open();
         await ProveAsync((AdvisoryLocks)locks, stop);
         await using var stopped = await CountAsync(stop);
 
         while (await LockTable.AskAsync(Database, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", stopped.ProcessID) is not 0L) stop.ThrowIfCancellationRequested();
         var standing = await locks.WaitQueue.EnqueueAsync(AddressOf(1), new(Name, Key), KeepsOne, blocks: false, stop);
 
-        Assert.That(standing.Place, Is.Not.Null);
+        Assert.That(standing.Entry, Is.Not.Null);
     }
 
     /// <summary>Somebody has begun to count those who wait, and goes no further.</summary>

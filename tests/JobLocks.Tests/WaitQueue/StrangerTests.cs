@@ -43,7 +43,7 @@ public sealed class StrangerTests : WaitQueueFixture
     [Test]
     public async Task Wakes_it_where_several_sessions_pass_the_sweep_key_on_to_each_other(CancellationToken stop)
     {
-        var number = SweepLeadership.NumberOf(Runs.Id, 0).ToString(CultureInfo.InvariantCulture);
+        var number = SweepLeadership.LockNumber(Runs.Id, 0).ToString(CultureInfo.InvariantCulture);
         using var over = CancellationTokenSource.CreateLinkedTokenSource(stop);
         await TakeSweepKeyAsync(stop);
         await using var second = await Raw.OpenAsync(Database, stop);
@@ -65,10 +65,10 @@ public sealed class StrangerTests : WaitQueueFixture
     [Test]
     public async Task Wakes_it_where_a_role_that_only_looks_has_the_key_and_calls_itself_as_a_process_of_JobLocks_does(CancellationToken stop)
     {
-        await using (var first = AdvisoryLocks.Connect(Database)) await first.ProveAsync(stop);
+        await using (var first = AdvisoryLocks.Connect(Database)) await first.EnsureSessionAsync(stop);
         await using var viewer = await Stranger.ConnectAsync(Database, stop, "billing@web-3:812");
         await LockTable.AskAsync(Database, $"GRANT USAGE ON SCHEMA joblocks TO {viewer.Role}; GRANT SELECT ON ALL TABLES IN SCHEMA joblocks TO {viewer.Role}; GRANT UPDATE (asked) ON joblocks.held TO {viewer.Role}");
-        await viewer.TakeAsync(InternalKeys.Sweep, SweepLeadership.NumberOf(Runs.Id, 0).ToString(CultureInfo.InvariantCulture), stop);
+        await viewer.TakeAsync(InternalKeys.Sweep, SweepLeadership.LockNumber(Runs.Id, 0).ToString(CultureInfo.InvariantCulture), stop);
         await using var holder = await HoldAsync(stop);
         var locks = Open();
         await ParkAsync(locks, 1, stop);
@@ -109,7 +109,7 @@ public sealed class StrangerTests : WaitQueueFixture
         await _stranger.LetGoAsync(stop);
 
         await UntilLedByAsync(0, stop);
-        while (new[] { first, second }.Any(static locks => locks.Lacks is not null)) stop.ThrowIfCancellationRequested();
+        while (new[] { first, second }.Any(static locks => locks.FirstLimitation is not null)) stop.ThrowIfCancellationRequested();
         await UntilAsync(OneLeads, stop);
         Assert.That(await LockTable.AskAsync(Database, OneLeads), Is.True);
     }
@@ -149,9 +149,9 @@ public sealed class StrangerTests : WaitQueueFixture
     public async Task Counts_the_runs_of_a_name_without_the_lock_that_a_stranger_holds(CancellationToken stop)
     {
         await _stranger.TakeAsync(InternalKeys.QueueCount, $"({Key} & 2147483647)::int", stop);
-        ILockKeeper locks = Open();
+        ILockBackend locks = Open();
         await ProveAsync((AdvisoryLocks)locks, stop);
-        while (((AdvisoryLocks)locks).Lacks is null) stop.ThrowIfCancellationRequested();
+        while (((AdvisoryLocks)locks).FirstLimitation is null) stop.ThrowIfCancellationRequested();
 
         var begun = TimeProvider.System.GetTimestamp();
         var first = await locks.WaitQueue.EnqueueAsync(AddressOf(1), new(Name, Key), KeepsOne, blocks: false, stop);
@@ -160,8 +160,8 @@ public sealed class StrangerTests : WaitQueueFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(TimeProvider.System.GetElapsedTime(begun), Is.LessThan(TimeSpan.FromSeconds(3)));
-            Assert.That(first.Place, Is.Not.Null);
-            Assert.That(second.Place, Is.Null);
+            Assert.That(first.Entry, Is.Not.Null);
+            Assert.That(second.Entry, Is.Null);
         }
     }
 
@@ -182,7 +182,7 @@ public sealed class StrangerTests : WaitQueueFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That((named.Class, named.Backend, named.Role, named.IsShared), Is.EqualTo((keyClass, _stranger.Backend, _stranger.Role, true)));
-            Assert.That(named.ToString(), Does.Contain(effect).And.EndsWith(named.Cure));
+            Assert.That(named.ToString(), Does.Contain(effect).And.EndsWith(named.Remedy));
             Assert.That(log.Text, Does.Contain($"needs for its own work. {named}"));
             Assert.That(health.Status, Is.EqualTo(HealthStatus.Degraded));
             Assert.That(health.Description, Does.Contain(named.ToString()));
@@ -250,7 +250,7 @@ public sealed class StrangerTests : WaitQueueFixture
         await session.AskAsync("SELECT pg_advisory_unlock_all()", CancellationToken.None);
     }
 
-    private Task TakeSweepKeyAsync(CancellationToken stop) => _stranger.TakeAsync(InternalKeys.Sweep, SweepLeadership.NumberOf(Runs.Id, 0).ToString(CultureInfo.InvariantCulture), stop);
+    private Task TakeSweepKeyAsync(CancellationToken stop) => _stranger.TakeAsync(InternalKeys.Sweep, SweepLeadership.LockNumber(Runs.Id, 0).ToString(CultureInfo.InvariantCulture), stop);
 
     /// <summary>A program in another language, whose end sends no signal.</summary>
     private async Task<NpgsqlConnection> HoldAsync(CancellationToken stop)
@@ -265,7 +265,7 @@ public sealed class StrangerTests : WaitQueueFixture
         SELECT count(*) = 1
         FROM   pg_locks
         WHERE  classid = {InternalKeys.Sweep}
-        AND    objid::int = {SweepLeadership.NumberOf(Runs.Id, nth)}
+        AND    objid::int = {SweepLeadership.LockNumber(Runs.Id, nth)}
         AND    granted
         AND    pid <> {_stranger.Backend}
         """,

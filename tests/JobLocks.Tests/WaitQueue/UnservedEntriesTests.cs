@@ -35,10 +35,10 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
         var holding = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
         var first = await EnterAsync(locks, 2, Rule with { WaitAtMostSeconds = 1 }, stop);
-        await ((ILockKeeper)locks).WaitQueue.ParkAsync(((Admission.Waits)first).Place, blocks: false, stop);
+        await ((ILockBackend)locks).WaitQueue.ParkAsync(((Admission.Waits)first).Entry, blocks: false, stop);
         await holding!.DisposeAsync();
         await Runs.NextAsync(stop);
-        Runs.Fate = static run => run.Address.Run is "1" ? ParkedRunState.Gone : ParkedRunState.Parked;
+        Runs.State = static run => run.Address.Run is "1" ? ParkedRunState.Gone : ParkedRunState.Parked;
         while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1 AND until <= now()", Name) is 0L) await Task.Delay(20, stop);
 
         var came = await EnterAsync(locks, 2, Rule with { WaitAtMostSeconds = 1 }, stop);
@@ -71,7 +71,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
         await using var holding = await locks.TryAcquireAsync(Name, stop);
         await AddRowsAsync(Runs.Id, "", 900);
         var asked = 0;
-        Runs.Fate = _ =>
+        Runs.State = _ =>
         {
             Interlocked.Increment(ref asked);
             return ParkedRunState.Parked;
@@ -111,8 +111,8 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
         Runs.Id = $"{Runs.Id} restored";
         while (await ShownAsync(Runs.Id) == 0) await Task.Delay(20, stop);
 
-        var standing = await ((ILockKeeper)locks).WaitQueue.EnqueueAsync(before, new(Name, Key), default, blocks: false, stop);
-        await ((ILockKeeper)locks).WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
+        var standing = await ((ILockBackend)locks).WaitQueue.EnqueueAsync(before, new(Name, Key), default, blocks: false, stop);
+        await ((ILockBackend)locks).WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
         await holding!.DisposeAsync();
         var woken = await Runs.NextAsync(stop);
 
@@ -152,14 +152,14 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
         await AddRowsAsync("Quartz of an application that has stopped", "", 50);
 
         var came = (Admission.Waits)await EnterAsync(locks, 1, Rule, stop);
-        await ((ILockKeeper)locks).WaitQueue.ParkAsync(came.Place, blocks: false, stop);
+        await ((ILockBackend)locks).WaitQueue.ParkAsync(came.Entry, blocks: false, stop);
 
         var shown = await locks.Inspector.GetNameAsync(Key, 0, 100, stop: stop);
         using (Assert.EnterMultipleScope())
         {
             Assert.That(await locks.Inspector.ExplainAsync("1", stop), Does.Contain("place 1 of 1"), came.Reason);
             Assert.That(shown.Waiting.Total, Is.EqualTo(51));
-            Assert.That(shown.Waiting.Items.Where(static run => run.IsServed).Select(static run => run.Place), Is.EqualTo([1]));
+            Assert.That(shown.Waiting.Items.Where(static run => run.IsServed).Select(static run => run.Position), Is.EqualTo([1]));
         }
     }
 
@@ -170,9 +170,9 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
         await using var holding = await locks.TryAcquireAsync(Name, stop);
         await AddRowsAsync("Quartz of an application that has stopped", "", 3);
         var came = (Admission.Waits)await EnterAsync(locks, 1, Rule, stop);
-        await ((ILockKeeper)locks).WaitQueue.ParkAsync(came.Place, blocks: false, stop);
+        await ((ILockBackend)locks).WaitQueue.ParkAsync(came.Entry, blocks: false, stop);
 
-        var pressed = (await locks.Inspector.GetOverviewAsync(stop)).Pressed;
+        var pressed = (await locks.Inspector.GetOverviewAsync(stop)).LongestQueues;
         var waiting = await locks.Inspector.GetWaitingAsync(stop: stop);
 
         using (Assert.EnterMultipleScope())

@@ -28,7 +28,7 @@ public sealed class WaitQueueCostTests
     {
         var database = await AssemblySetup.Server.CreateDatabaseAsync(GetType().Name);
         await using var locks = AdvisoryLocks.Connect(database);
-        await locks.ProveAsync(CancellationToken.None);
+        await locks.EnsureSessionAsync(CancellationToken.None);
         _connection = await Raw.OpenAsync(database, CancellationToken.None);
         _serving = await Serving.ShowAsync(database, "Test store");
         await _connection.AskAsync(Fill, CancellationToken.None);
@@ -44,7 +44,7 @@ public sealed class WaitQueueCostTests
 
     [TestCase(42), TestCase(43)]
     public async Task Reads_a_few_blocks_to_take_a_lock(long key) =>
-        Assert.That(await BlocksOfAsync(LockSql.BatchInLine, Verbs(OperationCode.Acquire), Keys(key), Keys(long.MaxValue)), Is.InRange(1, FewBlocks));
+        Assert.That(await BlocksOfAsync(LockSql.BatchWithQueue, Verbs(OperationCode.Acquire), Keys(key), Keys(long.MaxValue)), Is.InRange(1, FewBlocks));
 
     [TestCase(42), TestCase(43)]
     public async Task Reads_a_few_blocks_to_see_whether_somebody_waits_for_what_is_released(long key) =>

@@ -44,13 +44,13 @@ public sealed class WaitQueueTests : WaitQueueFixture
         var locks = Open(log);
         var holding = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
-        Runs.Fate = static _ => throw new InvalidOperationException("the store is away");
+        Runs.State = static _ => throw new InvalidOperationException("the store is away");
         log.Fails = static line => line.Contains("the store is away", StringComparison.Ordinal) || line.Contains("the log is full", StringComparison.Ordinal);
 
         await holding!.DisposeAsync();
         await log.WhenSaidAsync("the log is full", stop);
         log.Fails = null;
-        Runs.Fate = static _ => ParkedRunState.Parked;
+        Runs.State = static _ => ParkedRunState.Parked;
 
         Assert.That((await Runs.NextAsync(stop)).Address, Is.EqualTo(AddressOf(1)));
     }
@@ -97,7 +97,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
             """,
             slow.Id);
 
-        ((ILockKeeper)locks).WaitQueue.Serve(slow);
+        ((ILockBackend)locks).WaitQueue.Serve(slow);
         for (var i = 0; i < Names; i++) await slow.NextAsync(stop);
         await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE store = $1", slow.Id);
 
@@ -131,7 +131,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
     [Test, CancelAfter(60_000)]
     public async Task Drops_those_who_are_gone_and_wakes_the_first_that_is_there(CancellationToken stop)
     {
-        Runs.Fate = static run => run.Address.Run is "0" or "1" or "2" ? ParkedRunState.Gone : ParkedRunState.Parked;
+        Runs.State = static run => run.Address.Run is "0" or "1" or "2" ? ParkedRunState.Gone : ParkedRunState.Parked;
         var locks = Open();
         var holding = await locks.TryAcquireAsync(Name, stop);
         for (var i = 0; i < 5; i++) await ParkAsync(locks, i, stop);
@@ -150,7 +150,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
     [Test, CancelAfter(60_000)]
     public async Task Is_not_held_up_by_one_run_of_which_the_store_cannot_say_anything(CancellationToken stop)
     {
-        Runs.Fate = static run => run.Address.Run is "0" ? throw new InvalidOperationException("The store cannot read this one.") : ParkedRunState.Parked;
+        Runs.State = static run => run.Address.Run is "0" ? throw new InvalidOperationException("The store cannot read this one.") : ParkedRunState.Parked;
         var locks = Open(static options => options.WakeTimeout = TimeSpan.FromSeconds(1));
         var holding = await locks.TryAcquireAsync(Name, stop);
         for (var i = 0; i < 2; i++) await ParkAsync(locks, i, stop);
@@ -230,7 +230,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
         {
             Assert.That(taken, Is.Not.Null);
             Assert.That(held!.Lost.IsCancellationRequested, Is.False);
-            Assert.That(await ((ILockKeeper)locks).WaitQueue.IsUsableAsync(blocks: false, stop), Is.False);
+            Assert.That(await ((ILockBackend)locks).WaitQueue.IsUsableAsync(blocks: false, stop), Is.False);
         }
     }
 

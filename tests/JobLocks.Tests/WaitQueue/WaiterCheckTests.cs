@@ -14,7 +14,7 @@ public sealed class WaiterCheckTests : WaitQueueFixture
         var locks = Open();
         await using var holding = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
-        Runs.Fate = static run => run.Address.Run is "1" ? ParkedRunState.Gone : ParkedRunState.Parked;
+        Runs.State = static run => run.Address.Run is "1" ? ParkedRunState.Gone : ParkedRunState.Parked;
 
         var came = await EnterAsync(locks, 2, Rule with { KeepWaiting = 1 } with { KeepNewest = keepsNewest }, stop);
 
@@ -31,7 +31,7 @@ public sealed class WaiterCheckTests : WaitQueueFixture
 
         var came = await EnterAsync(locks, 2, Rule with { KeepWaiting = 1 }, stop);
 
-        Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Skip));
+        Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.Action)).EqualTo(OnConflict.Skip));
     }
 
     [Test, CancelAfter(60_000)]
@@ -39,17 +39,17 @@ public sealed class WaiterCheckTests : WaitQueueFixture
     {
         var locks = Open();
         var other = Open();
-        ((ILockKeeper)other).WaitQueue.Forget(Runs);
+        ((ILockBackend)other).WaitQueue.Forget(Runs);
         var elsewhere = new RunsOfTest();
-        ((ILockKeeper)other).WaitQueue.Serve(elsewhere);
+        ((ILockBackend)other).WaitQueue.Serve(elsewhere);
         await using var holding = await locks.TryAcquireAsync(Name, stop);
-        await ((ILockKeeper)other).WaitQueue.EnqueueAsync(new(elsewhere.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
+        await ((ILockBackend)other).WaitQueue.EnqueueAsync(new(elsewhere.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
 
         var came = await EnterAsync(locks, 2, Rule with { KeepWaiting = 1 } with { KeepNewest = keepsNewest }, stop);
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
+            Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.Action)).EqualTo(OnConflict.Reschedule));
             Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1 AND verdict IS NULL", Name), Is.EqualTo(1));
         }
     }
@@ -60,11 +60,11 @@ public sealed class WaiterCheckTests : WaitQueueFixture
         var locks = Open();
         await using var holding = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
-        Runs.Fate = static _ => throw new InvalidOperationException("The store is away.");
+        Runs.State = static _ => throw new InvalidOperationException("The store is away.");
 
         var came = await EnterAsync(locks, 2, Rule with { KeepWaiting = 1 }, stop);
 
-        Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.What)).EqualTo(OnConflict.Reschedule));
+        Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.Action)).EqualTo(OnConflict.Reschedule));
     }
 
     [Test, CancelAfter(60_000)]
@@ -75,7 +75,7 @@ public sealed class WaiterCheckTests : WaitQueueFixture
         await ParkAsync(locks, 1, stop);
         await holding!.DisposeAsync();
         await Runs.NextAsync(stop);
-        Runs.Fate = static _ => ParkedRunState.Gone;
+        Runs.State = static _ => ParkedRunState.Gone;
 
         var came = await EnterAsync(locks, 2, Rule with { OnConflict = what }, stop);
 

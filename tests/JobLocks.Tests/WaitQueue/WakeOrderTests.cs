@@ -30,7 +30,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var locks = await OpenWithoutSweepAsync(stop);
         var request = new LockRequest(Name, Key, LockMode.Exclusive, Limit);
         var held = new List<JobLockHandle>();
-        while (held.Count < Limit) held.AddRange((await ((ILockKeeper)locks).TryAcquireAllAsync([request], new() { Run = "h" }, null, blocks: false, stop)).Handles);
+        while (held.Count < Limit) held.AddRange((await ((ILockBackend)locks).TryAcquireAllAsync([request], new() { Run = "h" }, null, blocks: false, stop)).Handles);
         for (var i = 0; i < Limit + 2; i++) await ParkAsync(locks, i, request, stop);
 
         foreach (var handle in held) await handle.DisposeAsync();
@@ -61,7 +61,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
     {
         const int Limit = 4;
         Name += name;
-        ILockKeeper locks = Open();
+        ILockBackend locks = Open();
         var request = new LockRequest(Name, Key, LockMode.Exclusive, Limit);
         var held = new List<JobLockHandle>();
         for (var i = 0; i < Limit; i++) held.AddRange((await locks.TryAcquireAllAsync([request], new() { Run = "h" }, null, blocks: false, stop)).Handles);
@@ -100,7 +100,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
     [Test]
     public async Task Lets_a_run_that_has_waited_long_enough_pass_nobody(CancellationToken stop)
     {
-        ILockKeeper locks = await OpenWithoutSweepAsync(stop);
+        ILockBackend locks = await OpenWithoutSweepAsync(stop);
         var held = await ((AdvisoryLocks)locks).TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 0, stop);
         var late = AddressOf(1);
@@ -120,7 +120,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
     public async Task Lets_a_run_pass_nobody_under_a_name_for_which_its_turn_has_not_come(CancellationToken stop)
     {
         var other = new LockRequest($"{Name} other", LockKey.Of($"{Name} other"));
-        ILockKeeper locks = await OpenWithoutSweepAsync(stop);
+        ILockBackend locks = await OpenWithoutSweepAsync(stop);
         var held = await ((AdvisoryLocks)locks).TryAcquireAsync(Name, stop);
         var heldOther = await ((AdvisoryLocks)locks).TryAcquireAsync(other.Name!, stop);
         await ParkAsync(locks, 0, other, stop);
@@ -133,20 +133,20 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var place = await locks.WaitQueue.FindAsync(AddressOf(1), blocks: false, stop);
         var taken = await locks.TryAcquireAllAsync([new(Name, Key), other], new() { Run = "1" }, place, blocks: false, stop);
 
-        Assert.That(place!.IsWoken, Is.True);
+        Assert.That(place!.HasPrecedence, Is.True);
         Assert.That(taken.Refused, Is.EqualTo(other), "the first in the line of the other one comes just now");
     }
 
     [Test]
     public async Task Gives_a_run_its_place_back_that_was_given_up_while_its_store_was_slow_to_keep_it(CancellationToken stop)
     {
-        ILockKeeper locks = await OpenWithoutSweepAsync(stop);
+        ILockBackend locks = await OpenWithoutSweepAsync(stop);
         var held = await ((AdvisoryLocks)locks).TryAcquireAsync(Name, stop);
         var standing = await locks.WaitQueue.EnqueueAsync(AddressOf(0), new(Name, Key), default, blocks: false, stop);
         await ParkAsync(locks, 1, stop);
         await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE run = '0' AND store = $1", Runs.Id);
 
-        await locks.WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
+        await locks.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
         await held!.DisposeAsync();
 
         Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("0"));
@@ -159,12 +159,12 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var runs = new RunsOfTest { Id = $"{VolatileStore.Prefix}Test {Guid.NewGuid():N}" };
         var other = AdvisoryLocks.Connect(Database);
         var locks = AdvisoryLocks.Connect(Database);
-        ((ILockKeeper)locks).WaitQueue.Serve(runs);
+        ((ILockBackend)locks).WaitQueue.Serve(runs);
         var held = await other.TryAcquireAsync(Name, stop);
         for (var i = 0; i < 2; i++)
         {
-            var standing = await ((ILockKeeper)locks).WaitQueue.EnqueueAsync(new(runs.Id, $"{i}", ""), new(Name, Key), default, blocks: false, stop);
-            await ((ILockKeeper)locks).WaitQueue.ParkAsync(standing.Place!, blocks: false, stop);
+            var standing = await ((ILockBackend)locks).WaitQueue.EnqueueAsync(new(runs.Id, $"{i}", ""), new(Name, Key), default, blocks: false, stop);
+            await ((ILockBackend)locks).WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
         }
 
         await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE store = $1", runs.Id);
@@ -190,7 +190,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         await using var held = await locks.TryAcquireAsync(Name, stop);
         for (var i = 0; i < 3; i++) await ParkAsync(locks, i, stop);
         // A job that recurs has the same name each time, and this one is performed by another process.
-        Runs.Fate = static run => run.Address.Run switch { "0" => ParkedRunState.Starting, "1" => ParkedRunState.Gone, _ => ParkedRunState.Parked };
+        Runs.State = static run => run.Address.Run switch { "0" => ParkedRunState.Starting, "1" => ParkedRunState.Gone, _ => ParkedRunState.Parked };
 
         // The second time, nothing else is remembered any more.
         for (var accident = 0; accident < 2; accident++)
@@ -211,7 +211,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         for (var i = 0; i < Readers; i++) await ParkAsync(locks, i, new(Name, Key, LockMode.Shared), stop);
         var asked = new List<string>();
         Runs.LosesNextAnswer = true;
-        Runs.Fate = run =>
+        Runs.State = run =>
         {
             asked.Add(run.Address.Run);
             // The last one is the end of it.
@@ -228,7 +228,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
     [Test]
     public async Task Finds_a_run_that_was_not_told_behind_any_number_of_those_who_never_come(CancellationToken stop)
     {
-        Runs.Fate = static run => run.Address.Run.StartsWith("never", StringComparison.Ordinal) ? ParkedRunState.Starting : ParkedRunState.Parked;
+        Runs.State = static run => run.Address.Run.StartsWith("never", StringComparison.Ordinal) ? ParkedRunState.Starting : ParkedRunState.Parked;
         await ProveAsync(Open(), stop);
         await LockTable.AskAsync(
             Database,
@@ -279,12 +279,12 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var heldFirst = await others.TryAcquireAsync(first, stop);
         using var heldSecond = await others.TryAcquireAsync(second, stop);
         var waits = (Admission.Waits)await gate.TryEnterAsync(call, stop);
-        await gate.ParkedAsync(waits.Place);
+        await gate.ParkedAsync(waits.Entry);
         await heldFirst!.DisposeAsync();
 
         var moved = waits;
-        while (moved.Place.Key != LockKey.Of(second)) moved = (Admission.Waits)await gate.TryEnterAsync(call, stop);
-        await gate.ParkedAsync(moved.Place);
+        while (moved.Entry.Key != LockKey.Of(second)) moved = (Admission.Waits)await gate.TryEnterAsync(call, stop);
+        await gate.ParkedAsync(moved.Entry);
         await LockTable.AskAsync(Database, "UPDATE joblocks.line SET until = now() - interval '1 s' WHERE store = $1", Runs.Id);
         var refused = (Admission.Refused)await gate.TryEnterAsync(call, stop);
         await others.DisposeAsync();
@@ -292,7 +292,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(moved.Reason, Does.StartWith($"Waiting for {second}"));
-            Assert.That(refused.What, Is.EqualTo(OnConflict.Fail));
+            Assert.That(refused.Action, Is.EqualTo(OnConflict.Fail));
             Assert.That(refused.Reason, Does.StartWith($"Failed: it waited for 60 s, as long as it may; {second} is held by"));
             Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE store = $1", Runs.Id), Is.Zero);
         }
@@ -306,7 +306,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var gate = JobGate.To(locks);
         var call = Calls.Call(Name) with { MayWaitInQueue = true, Address = _ => AddressOf(0) };
         var bounded = call with { Rules = [LockRule.For(new(Name, OnConflict.Wait, 15) { WaitAtMostSeconds = 1 }, call.Job)] };
-        await gate.ParkedAsync(((Admission.Waits)await gate.TryEnterAsync(bounded, stop)).Place);
+        await gate.ParkedAsync(((Admission.Waits)await gate.TryEnterAsync(bounded, stop)).Entry);
         await LockTable.AskAsync(Database, "UPDATE joblocks.line SET until = now() - interval '1 s' WHERE store = $1", Runs.Id);
 
         Assert.That(await gate.TryEnterAsync(call, stop), Is.InstanceOf<Admission.Waits>());
@@ -321,7 +321,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var gate = JobGate.To(locks);
         var call = Calls.Call(Name) with { MayWaitInQueue = true, Address = _ => AddressOf(0), WasStartedBefore = static () => true };
         call = call with { Rules = [LockRule.For(new(Name, OnConflict.Wait, 15) { WaitAtMostSeconds = 60 }, call.Job)] };
-        await gate.ParkedAsync(((Admission.Waits)await gate.TryEnterAsync(call, stop)).Place);
+        await gate.ParkedAsync(((Admission.Waits)await gate.TryEnterAsync(call, stop)).Entry);
         await LockTable.AskAsync(
             Database,
             isOverdue ? "UPDATE joblocks.line SET until = now() - interval '1 s' WHERE store = $1" : "UPDATE joblocks.line SET verdict = 'Skipped: a newer run has come' WHERE store = $1",
@@ -329,7 +329,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
 
         var refused = (Admission.Refused)await gate.TryEnterAsync(call, stop);
 
-        Assert.That(refused.What, Is.EqualTo(OnConflict.Reschedule));
+        Assert.That(refused.Action, Is.EqualTo(OnConflict.Reschedule));
         Assert.That(refused.Reason, Does.StartWith("Rescheduled, since it had been started before: "));
     }
 
@@ -339,7 +339,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
     {
         var other = await Raw.OpenAsync(Database, stop);
         _others.Add(other);
-        await other.AskAsync($"SELECT pg_advisory_lock(1246524279, {SweepLeadership.NumberOf(Runs.Id, nth: 0)})", stop);
+        await other.AskAsync($"SELECT pg_advisory_lock(1246524279, {SweepLeadership.LockNumber(Runs.Id, nth: 0)})", stop);
         return Open(static options => options.SweepInterval = NotDuringATest);
     }
 }

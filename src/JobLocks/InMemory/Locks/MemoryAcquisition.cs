@@ -43,7 +43,7 @@ internal sealed class MemoryAcquisition(MemoryDispatcher dispatcher, JobLocksOpt
         var (grants, refused, isRefusedForQueue) = dispatcher.TryAcquire(inOrder, holder, entry, StackOf(holder));
         if (refused is not null) return new([], refused, isRefusedForQueue);
 
-        var byKey = grants.ToDictionary(static grant => grant.Line);
+        var byKey = grants.ToDictionary(static grant => grant.NameKey);
         return new(JobLockHandle.Of([.. requests.DistinctBy(static request => request.Key).Select(request => byKey[request.Key])]), null);
     }
 

@@ -25,9 +25,9 @@ internal sealed class MemoryGranting(MemoryLockTable locks, MemoryQueueTable que
         foreach (var request in requests)
         {
             // A run that requests several locks was woken for only one of them.
-            var isWoken = entry is { IsWoken: true } && entry.Key == request.Key;
+            var isWoken = entry is { HasPrecedence: true } && entry.Key == request.Key;
             var free = locks.FindFree(request, passesWaiters: isWoken);
-            var isBehind = free is not null && !isWoken && queue.HasEntryBefore(request.Key, entry?.Place ?? long.MaxValue);
+            var isBehind = free is not null && !isWoken && queue.HasEntryBefore(request.Key, entry?.Number ?? long.MaxValue);
             if (free is { } key && !isBehind)
             {
                 grants.Add(locks.Grant(request, key, holder, stack));
@@ -61,7 +61,7 @@ internal sealed class MemoryGranting(MemoryLockTable locks, MemoryQueueTable que
         if (!locks.Remove(grant)) return;
 
         Settle(grant.Key);
-        if (grant.Line != grant.Key) Settle(grant.Line);
+        if (grant.NameKey != grant.Key) Settle(grant.NameKey);
     }
 
     /// <summary>Grants a key to the callers that wait for it, as far as it is free, and then wakes the runs that can run.</summary>
@@ -90,7 +90,7 @@ internal sealed class MemoryGranting(MemoryLockTable locks, MemoryQueueTable que
         if (queue.HasEntryBefore(request.Key, waiter.Place ?? long.MaxValue))
         {
             // From now on the caller goes before all runs that enter the queue later.
-            waiter.Place ??= queue.DrawPlace();
+            waiter.Place ??= queue.DrawNumber();
             return false;
         }
 

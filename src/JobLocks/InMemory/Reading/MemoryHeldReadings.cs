@@ -19,18 +19,18 @@ internal sealed class MemoryHeldReadings(MemoryDispatcher dispatcher, JobLocksOp
     public IEnumerable<LockGrant> Grants => dispatcher.Locks.Held.SelectMany(static entry => entry.Grants).OrderBy(static grant => grant.Since).ThenBy(static grant => grant.Key.Value);
 
     /// <summary>The holders of a key, or of the slots of a name.</summary>
-    public IReadOnlyList<HeldLock> Of(LockKey key) => [.. Grants.Where(grant => grant.Key == key || grant.Line == key).Take(MemoryInspector.LargestPage).Select(ReadHeld)];
+    public IReadOnlyList<HeldLock> Of(LockKey key) => [.. Grants.Where(grant => grant.Key == key || grant.NameKey == key).Take(MemoryInspector.LargestPage).Select(ReadHeld)];
 
     /// <summary>The holder that holds a lock of a name for the longest time; null where the lock is free.</summary>
-    public LockHolder? FirstHolderOf(LockKey name) => Grants.FirstOrDefault(grant => grant.Line == name) is { } grant ? ReadHolder(grant) : null;
+    public LockHolder? FirstHolderOf(LockKey name) => Grants.FirstOrDefault(grant => grant.NameKey == name) is { } grant ? ReadHolder(grant) : null;
 
     private HeldLock ReadHeld(LockGrant grant) => new(
         grant.Key,
-        grant.Line,
-        (grant.Name ?? dispatcher.Statistics.Find(grant.Line)?.Name) is { } name ? DisplayText.Cut(name) : null,
+        grant.NameKey,
+        (grant.Name ?? dispatcher.Statistics.Find(grant.NameKey)?.Name) is { } name ? DisplayText.Cut(name) : null,
         grant.Mode,
         ReadHolder(grant),
-        dispatcher.Statistics.UsualHold(grant.Line));
+        dispatcher.Statistics.UsualHold(grant.NameKey));
 
     private LockHolder ReadHolder(LockGrant grant) => Process with { Run = grant.Holder.Run, Store = grant.Holder.Store, Since = grant.Since };
 }

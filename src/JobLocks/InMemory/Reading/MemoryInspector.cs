@@ -97,7 +97,7 @@ internal sealed class MemoryInspector : IPageInspector
         ArgumentException.ThrowIfNullOrWhiteSpace(by);
 
         by = DisplayText.Name(by);
-        _log.EndsSession(by, backend);
+        _log.EndingSession(by, backend);
         var keys = backend == MemoryHeldReadings.Session ? _dispatcher.Read(() => _dispatcher.Locks.Held.Select(static entry => entry.Key).ToList()) : [];
         foreach (var key in keys) _dispatcher.Lose(key, new InvalidOperationException($"{by} ended its session"));
         _log.SessionEnded(backend, by, keys.Count > 0 ? "it is ended" : "it is none that has a lock");

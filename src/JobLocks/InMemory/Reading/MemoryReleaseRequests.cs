@@ -32,9 +32,9 @@ internal sealed class MemoryReleaseRequests(MemoryDispatcher dispatcher, TimePro
         if (dispatcher.WaitForRelease(() => dispatcher.Locks.Find(key) is { IsHeld: true } entry ? [.. entry.Grants] : []) is not { } wait) return ReleaseAnswer.WasFree;
 
         log.ReleaseAsked(by, key.Value);
-        foreach (var grant in wait.Holders.Where(grant => grant.Line == (name ?? grant.Line) && !grant.IsKnownLost))
+        foreach (var grant in wait.Holders.Where(grant => grant.NameKey == (name ?? grant.NameKey) && !grant.IsKnownLost))
         {
-            log.LetsGo(grant.ToString(), grant.Key.Value, DisplayText.Name(grant.Holder.Run ?? "unknown code"), by);
+            log.ReleaseReceived(grant.ToString(), grant.Key.Value, DisplayText.Name(grant.Holder.Run ?? "unknown code"), by);
             grant.DeclareLost(new ReleaseRequestedException(by));
         }
 

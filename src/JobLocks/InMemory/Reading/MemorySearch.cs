@@ -32,7 +32,7 @@ internal sealed class MemorySearch(MemoryDispatcher dispatcher, MemoryHeldReadin
     private IEnumerable<LockMatch> ByName(string text, params IReadOnlyList<LockKey?> keys)
     {
         var known = dispatcher.Statistics.All.Select(static totals => (totals.Key, totals.Name))
-            .Concat(held.Grants.Where(static grant => grant.Name is not null).Select(static grant => (Key: grant.Line, Name: grant.Name!)))
+            .Concat(held.Grants.Where(static grant => grant.Name is not null).Select(static grant => (Key: grant.NameKey, Name: grant.Name!)))
             .DistinctBy(static name => name.Key);
         foreach (var (key, name) in known)
         {
@@ -51,7 +51,7 @@ internal sealed class MemorySearch(MemoryDispatcher dispatcher, MemoryHeldReadin
     }
 
     private IEnumerable<LockMatch> ByHolder(string text) =>
-        held.Grants.Where(grant => IsHeldBy(grant, text)).Select(static grant => new LockMatch(grant.Line, grant.Name, grant.Holder.Run!));
+        held.Grants.Where(grant => IsHeldBy(grant, text)).Select(static grant => new LockMatch(grant.NameKey, grant.Name, grant.Holder.Run!));
 
     /// <summary>Whether a run or a job holds a lock: a holder is named <c>Hangfire job 7</c>, or <c>Quartz job DEFAULT.sync fired …</c>.</summary>
     private static bool IsHeldBy(LockGrant grant, string run) => grant.Holder.Run is { } holder

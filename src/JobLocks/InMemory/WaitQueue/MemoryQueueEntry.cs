@@ -23,7 +23,7 @@ internal sealed class MemoryQueueEntry(long place, RunAddress run, LockRequest r
     }
 
     /// <summary>The position. It grows with each arrival, and a run keeps it as long as it waits.</summary>
-    public long Place => place;
+    public long Number => place;
 
     /// <summary>The id of the job store. It changes when the store is renamed.</summary>
     public string Store { get; set; } = run.Store;

@@ -31,7 +31,7 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
     public IEnumerable<MemoryQueueEntry> Of(LockKey key) => _byKey.TryGetValue(key, out var entries) ? entries.Values : [];
 
     /// <summary>A position for a caller that waits outside of the wait queue: behind all runs that wait, and before all later ones.</summary>
-    public long DrawPlace() => ++_lastPlace;
+    public long DrawNumber() => ++_lastPlace;
 
     /// <summary>Enters a run. A run that has an entry keeps its position.</summary>
     /// <param name="run">The run.</param>
@@ -43,16 +43,16 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
         var now = clock.GetUtcNow();
         var former = Find(run);
         PassLateRunsOver(run.Store, former?.Queue ?? run.Queue, run.Run);
-        var ahead = Of(request.Key).TakeWhile(entry => former is null || entry.Place < former.Place).Where(Counts).Take(queueLimit).Count();
+        var ahead = Of(request.Key).TakeWhile(entry => former is null || entry.Number < former.Number).Where(Counts).Take(queueLimit).Count();
         if (former is null && ahead >= queueLimit) return new(null, ahead);
 
         var formerKey = former?.Key;
-        var entry = former ?? new(DrawPlace(), run, request, now);
+        var entry = former ?? new(DrawNumber(), run, request, now);
         Remove(entry);
         entry.Request = request;
         entry.Restart(atMost, run.IsNew, now);
         Add(entry);
-        var result = new QueueEntry(entry.Place, entry.Key, IsWoken: false, entry.IsOverdue(now), entry.Verdict, entry.Since)
+        var result = new QueueEntry(entry.Number, entry.Key, HasPrecedence: false, entry.IsOverdue(now), entry.Verdict, entry.Since)
         {
             Request = new(run with { Queue = entry.Queue }, request, entry.Until - entry.Since),
         };
@@ -78,7 +78,7 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
         var entry = Find(request.Run);
         if (entry is null)
         {
-            entry = new(parked.Place, request.Run, request.Lock, parked.Since);
+            entry = new(parked.Number, request.Run, request.Lock, parked.Since);
             entry.RestoreLimit(request.AtMost);
             Add(entry);
         }
@@ -99,10 +99,10 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
 
     public void Remove(MemoryQueueEntry entry)
     {
-        _byPlace.Remove(entry.Place);
+        _byPlace.Remove(entry.Number);
         _byRun.Remove((entry.Store, entry.Run));
         _woken.Remove(entry);
-        if (_byKey.TryGetValue(entry.Key, out var ofKey) && ofKey.Remove(entry.Place) && ofKey.Count == 0) _byKey.Remove(entry.Key);
+        if (_byKey.TryGetValue(entry.Key, out var ofKey) && ofKey.Remove(entry.Number) && ofKey.Count == 0) _byKey.Remove(entry.Key);
     }
 
     public void Wake(MemoryQueueEntry entry)
@@ -127,7 +127,7 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
     }
 
     /// <summary>Whether the entry of a run that may start precedes a position of its key.</summary>
-    public bool HasEntryBefore(LockKey key, long place) => Of(key).TakeWhile(entry => entry.Place < place).Any(Precedes);
+    public bool HasEntryBefore(LockKey key, long place) => Of(key).TakeWhile(entry => entry.Number < place).Any(Precedes);
 
     /// <summary>Whether an entry precedes later ones: its run can start, and no run of its scheduler queue is late.</summary>
     public bool Precedes(MemoryQueueEntry entry) => CanStart(entry) && !IsQueueLate(entry);
@@ -158,9 +158,9 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
 
     private void Add(MemoryQueueEntry entry)
     {
-        _byPlace.Add(entry.Place, entry);
+        _byPlace.Add(entry.Number, entry);
         _byRun.Add((entry.Store, entry.Run), entry);
         if (!_byKey.TryGetValue(entry.Key, out var ofKey)) _byKey[entry.Key] = ofKey = [];
-        ofKey.Add(entry.Place, entry);
+        ofKey.Add(entry.Number, entry);
     }
 }

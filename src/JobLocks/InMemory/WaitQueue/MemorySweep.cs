@@ -102,10 +102,10 @@ internal sealed class MemorySweep : IDisposable
             foreach (var (run, _) in states.Where(static answer => answer.State is ParkedRunState.Parked or ParkedRunState.Rescheduled))
             {
                 // An entry that has changed meanwhile was entered anew.
-                if (_dispatcher.Queue.Find(run.Place) is not { } entry || entry.IsWoken != run.IsOurs) continue;
+                if (_dispatcher.Queue.Find(run.Number) is not { } entry || entry.IsWoken != run.IsDeliveryClaimed) continue;
 
                 // The run was not recorded as parked, or its store has not started it although it was woken.
-                (entry.IsParked, entry.IsDelivered) = (true, entry.IsDelivered && !run.IsOurs);
+                (entry.IsParked, entry.IsDelivered) = (true, entry.IsDelivered && !run.IsDeliveryClaimed);
             }
 
             return RemoveLeftovers(states);
@@ -119,7 +119,7 @@ internal sealed class MemorySweep : IDisposable
         var keys = new List<LockKey>();
         foreach (var (run, state) in states)
         {
-            if (_dispatcher.Queue.Find(run.Place) is not { } entry) continue;
+            if (_dispatcher.Queue.Find(run.Number) is not { } entry) continue;
 
             entry.StartedSince = state == ParkedRunState.Started && entry.IsParked ? entry.StartedSince ?? now : null;
             // A filter of the user may keep a woken run from the gate for a while.
@@ -136,11 +136,11 @@ internal sealed class MemorySweep : IDisposable
     {
         var now = _dispatcher.UtcNow;
         var page = _dispatcher.Queue.All
-            .Where(entry => entry.Place > _askedUntil.GetValueOrDefault(store) && IsOf(entry, store) && IsToBeAskedAbout(entry, now))
+            .Where(entry => entry.Number > _askedUntil.GetValueOrDefault(store) && IsOf(entry, store) && IsToBeAskedAbout(entry, now))
             .Take(MostAsked)
             .Select(entry => MemoryRuns.AsWaiting(entry, now))
             .ToList();
-        _askedUntil[store] = page.Count < MostAsked ? 0 : page[^1].Place;
+        _askedUntil[store] = page.Count < MostAsked ? 0 : page[^1].Number;
         return page;
     }
 

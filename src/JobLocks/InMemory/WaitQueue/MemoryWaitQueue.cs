@@ -53,14 +53,14 @@ internal sealed class MemoryWaitQueue(MemoryDispatcher dispatcher, MemoryWaiterC
         EnqueueResult Replace()
         {
             var attempt = Queue.Enqueue(run, request, rules.AtMost, QueueLimit(rules));
-            if (attempt.Place is not null) return attempt;
+            if (attempt.Entry is not null) return attempt;
 
             // The run is enqueued first. If the queue is too long for that, no other run is dropped for it.
             var extra = Queue.Enqueue(run, request, rules.AtMost, options.LongestWaitQueue);
-            if (extra.Place is not { } entry) return attempt;
+            if (extra.Entry is not { } entry) return attempt;
             if (Queue.DropOldest(request.Key, run, $"Skipped: a newer run has taken its place in the line of {request}")) return extra with { Ahead = Math.Max(0, extra.Ahead - 1) };
 
-            Queue.Dequeue(entry.Place);
+            Queue.Dequeue(entry.Number);
             return attempt;
         }
     }
@@ -78,7 +78,7 @@ internal sealed class MemoryWaitQueue(MemoryDispatcher dispatcher, MemoryWaiterC
         dispatcher.Change(() =>
         {
             // The run has ended with the memory of its scheduler.
-            if (VolatileStore.Is(store) && dispatcher.Stores.IsClosed(store)) Queue.Dequeue(entry.Place);
+            if (VolatileStore.Is(store) && dispatcher.Stores.IsClosed(store)) Queue.Dequeue(entry.Number);
             else Queue.Park(entry);
         });
         return default;
@@ -87,11 +87,11 @@ internal sealed class MemoryWaitQueue(MemoryDispatcher dispatcher, MemoryWaiterC
     public ValueTask DequeueAsync(QueueEntry entry, bool blocks, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();
-        dispatcher.ChangeAndSettle(() => Queue.Dequeue(entry.Place) is { } key ? [key] : []);
+        dispatcher.ChangeAndSettle(() => Queue.Dequeue(entry.Number) is { } key ? [key] : []);
         return default;
     }
 
-    public void DequeueLater(RunAddress run) => dispatcher.ChangeAndSettle(() => Queue.Find(run) is { } entry && Queue.Dequeue(entry.Place) is { } key ? [key] : []);
+    public void DequeueLater(RunAddress run) => dispatcher.ChangeAndSettle(() => Queue.Find(run) is { } entry && Queue.Dequeue(entry.Number) is { } key ? [key] : []);
 
     public void WakeNext(LockKey key) => dispatcher.ChangeAndSettle(() => [key]);
 

@@ -45,12 +45,12 @@ internal sealed class MemoryWaiterCheck(MemoryDispatcher dispatcher, ILogger log
 
         if (gone.Count == 0) return answer;
 
-        foreach (var run in gone) log.GaveUp(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
+        foreach (var run in gone) log.EntryRemoved(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
         dispatcher.ChangeAndSettle(() =>
         {
             foreach (var run in gone)
             {
-                if (dispatcher.Queue.Find(run.Place) is { } entry) dispatcher.Queue.Remove(entry);
+                if (dispatcher.Queue.Find(run.Number) is { } entry) dispatcher.Queue.Remove(entry);
             }
 
             return [key];

@@ -57,14 +57,14 @@ internal sealed class MemoryWakeDelivery(MemoryDispatcher dispatcher, ILogger lo
     public void Apply(IReadOnlyList<(WaitingRun Run, ParkedRunState State)> answers)
     {
         foreach (var (gone, _) in answers.Where(static answer => answer.State == ParkedRunState.Gone))
-            log.GaveUp(DisplayText.Name(gone.Address.Run), DisplayText.Name(gone.Name));
+            log.EntryRemoved(DisplayText.Name(gone.Address.Run), DisplayText.Name(gone.Name));
 
         dispatcher.ChangeAndSettle(() =>
         {
             var changed = new List<LockKey>();
             foreach (var (run, state) in answers.Where(static answer => answer.State is ParkedRunState.Gone or ParkedRunState.Paused))
             {
-                if (dispatcher.Queue.Find(run.Place) is not { } entry) continue;
+                if (dispatcher.Queue.Find(run.Number) is not { } entry) continue;
 
                 if (state == ParkedRunState.Gone) dispatcher.Queue.Remove(entry);
                 else if (entry.State == MemoryQueueEntry.Wake.Woken) entry.MarkHeldBack();

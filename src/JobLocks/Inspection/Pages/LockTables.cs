@@ -23,7 +23,7 @@ internal static class LockTables
         "Held",
         "Nothing is held. A lock appears here while a run, or a program in any language, has it.",
         [
-            LockName<HeldLock>(static row => row.Line, static row => row.Name),
+            LockName<HeldLock>(static row => row.NameKey, static row => row.Name),
             new("Held by", ColumnKind.Text, static (row, html) => Holder(row.Holder, html)),
             new("Since", ColumnKind.Value, static (row, html) => Since(row.Holder, html)),
             new("Mode", ColumnKind.Word, static (row, _) => Mode(row.Mode)),
@@ -45,7 +45,7 @@ internal static class LockTables
         "Waiting, in order",
         "No run waits for it.",
         [
-            new("Place", ColumnKind.Number, static (row, _) => Number(row.Place)),
+            new("Place", ColumnKind.Number, static (row, _) => Number(row.Position)),
             new("Run", ColumnKind.Text, static (row, html) => html.Run(row, DisplayText.Name($"{row.Scheduler} {row.Job ?? row.Run}"), DisplayText.Name(row.Run))),
             new("Since", ColumnKind.Value, static (row, html) => html.Instant(row.Since)),
             new("Mode", ColumnKind.Word, static (row, _) => Mode(row.Mode)),
@@ -83,7 +83,7 @@ internal static class LockTables
     private static Markup WakeState(QueuedRun run, ICellHtml html) => run switch
     {
         { IsServed: false } => Markup.Of($"<strong title=\"{PageTexts.UnservedRun}\">not served</strong>"),
-        { TurnCame: { } wokenAt } => Markup.Of($"came {html.Instant(wokenAt)}"),
+        { WokenAt: { } wokenAt } => Markup.Of($"came {html.Instant(wokenAt)}"),
         _ => html.Missing("not yet"),
     };
 }

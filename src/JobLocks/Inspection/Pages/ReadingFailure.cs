@@ -11,7 +11,7 @@ internal sealed record ReadingFailure(string Title, string Detail, bool IsTempor
     /// <summary>The failure for an exception.</summary>
     public static ReadingFailure Of(JobLocksUnavailableException thrown) => thrown switch
     {
-        { LookTrouble: { } title } => new(title, $"{thrown.Message} The page is loaded again by itself.", IsTemporary: true),
+        { InspectionErrorTitle: { } title } => new(title, $"{thrown.Message} The page is loaded again by itself.", IsTemporary: true),
         { NeedsChange: true } => new(CannotAsk, thrown.Message, IsTemporary: false),
         _ => new(CannotAsk, $"{thrown.Message} Check that the server runs and that this application reaches it.", IsTemporary: false),
     };

@@ -32,8 +32,8 @@ internal sealed class AcquireRequest(IReadOnlyList<LockRequest> requests, Holder
     /// <summary>The stack of the caller; null if stacks are not captured.</summary>
     public StackTrace? Stack { get; init; }
 
-    /// <summary>The position limit: wait queue entries below it go first, see <see cref="QueuePrecedence"/>.</summary>
-    public long Precedence { get; set; }
+    /// <summary>The position limit: wait queue entries below it go first, see <see cref="Locks.PositionLimit"/>.</summary>
+    public long PositionLimit { get; set; }
 
     /// <summary>The key of the lock for which the run was woken; null if it was not woken.</summary>
     public LockKey? WokenFor { get; init; }
@@ -68,7 +68,7 @@ internal sealed class AcquireRequest(IReadOnlyList<LockRequest> requests, Holder
     public Exception? Failure { get; set; }
 
     /// <summary>The position limit of one lock request. A run that requests several locks was woken for only one of them.</summary>
-    public long PrecedenceFor(int index) => requests[index].Key == WokenFor ? QueuePrecedence.Woken : Precedence;
+    public long PositionLimitFor(int index) => requests[index].Key == WokenFor ? Locks.PositionLimit.Woken : PositionLimit;
 
     /// <summary>Passes the answers of requests on to their callers. Called without a mutex.</summary>
     public static void CompleteAll(List<AcquireRequest> done)

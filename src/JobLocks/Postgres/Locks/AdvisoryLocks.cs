@@ -28,7 +28,7 @@ namespace JobLocks;
 /// <para>Thread-safe. Disposing the instance releases every lock it holds and cancels their <see cref="JobLockHandle.Lost"/> tokens.</para>
 /// </remarks>
 /// <example><code>await using var locks = AdvisoryLocks.Connect(connectionString);</code></example>
-public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, IDisposable
+public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, IDisposable
 {
     private static readonly TimeSpan LongestClose = TimeSpan.FromSeconds(3);
 
@@ -37,7 +37,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, ID
     private readonly PostgresWaitQueue _waitQueue;
     private readonly ReadModelWriter _readModelWriter;
     private readonly SchemaWatch _schemaWatch;
-    private readonly WaitQueueStatements _inspectionStatements;
+    private readonly PooledStatements _inspectionStatements;
     private readonly LockTraces _traces;
     private readonly InternalLocks _internalLocks = new();
     private readonly JobLocksOptions _options;
@@ -59,7 +59,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, ID
             OnOpened = OnSessionOpened,
         });
         _acquisition = new(_dispatcher, options, clock);
-        var statements = new WaitQueueStatements(connector, options, PooledUse.WaitQueue);
+        var statements = new PooledStatements(connector, options, PooledUse.WaitQueue);
         _inspectionStatements = new(connector, options, PooledUse.Inspection);
         _wakeDispatcher = new(statements, _dispatcher, _internalLocks, options, log);
         _waitQueue = new(statements, _wakeDispatcher, new(statements, _wakeDispatcher, log), _internalLocks, options, _dispatcher);
@@ -73,7 +73,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, ID
     {
         _readModelWriter.Start();
         _schemaWatch.Start();
-        _wakeDispatcher.Presence.ShowAll();
+        _wakeDispatcher.Presence.AnnounceAll();
     }
 
     /// <summary>Reads the locks of all processes. Needs neither the lock session nor any lock of this instance. Thread-safe.</summary>
@@ -121,7 +121,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, ID
     public Task<JobLockHandle?> TryAcquireAsync(string name, LockMode mode, CancellationToken stop = default) => _acquisition.TryAcquireOneAsync(_acquisition.RequestFor(name, mode), stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, LockMode mode, CancellationToken stop = default) => _acquisition.TryAcquireOneAsync(new(null, key, LockAcquisition.Defined(mode)), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, LockMode mode, CancellationToken stop = default) => _acquisition.TryAcquireOneAsync(new(null, key, LockAcquisition.Validated(mode)), stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle?> TryAcquireAsync(string name, NpgsqlTransaction transaction, CancellationToken stop = default) =>
@@ -201,7 +201,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, ID
     /// <summary>
     /// The first part of the schema that cannot be used, as the end of a sentence; null if everything can be used or no schema is configured.
     /// </summary>
-    internal string? Lacks => _options.Schema is not { } schema ? null
+    internal string? FirstLimitation => _options.Schema is not { } schema ? null
         : _schemaWatch.Problem is { } trouble ? trouble
         : _dispatcher.Session.Capabilities.IsWaitQueueSuspended ? $"no run can wait in line for now: another session has locked the table {schema}.line, or waits for that lock."
         : _dispatcher.Session.Capabilities.HasWaitQueue == false ? $"no run can wait in line: this role may not use {schema}.line. See the GRANT lines in docs/schema.sql."
@@ -215,29 +215,29 @@ public sealed class AdvisoryLocks : IJobLocks, ILockKeeper, IAsyncDisposable, ID
 
     /// <summary>Opens the session if none is open, and waits for an answer of the server on it.</summary>
     /// <exception cref="JobLocksUnavailableException">The session cannot be opened, or it broke.</exception>
-    internal Task ProveAsync(CancellationToken stop) => _dispatcher.AskAsync(static _ => true).WaitAsync(stop);
+    internal Task EnsureSessionAsync(CancellationToken stop) => _dispatcher.AskAsync(static _ => true).WaitAsync(stop);
 
-    string? ILockKeeper.Scope => _options.Scope;
+    string? ILockBackend.Scope => _options.Scope;
 
-    bool ILockKeeper.IsClosed => _dispatcher.Session.IsClosed;
+    bool ILockBackend.IsClosed => _dispatcher.Session.IsClosed;
 
-    string ILockKeeper.CauseOf(Exception error) =>
+    string ILockBackend.DescribeError(Exception error) =>
         error is PostgresException locked && SessionConnection.IsLocked(locked) ? "Another session has locked what the wait queue needs." : error.Message;
 
-    IWaitQueue ILockKeeper.WaitQueue => _waitQueue;
+    IWaitQueue ILockBackend.WaitQueue => _waitQueue;
 
-    IPageInspector ILockKeeper.Inspection => Inspection;
+    IPageInspector ILockBackend.Inspection => Inspection;
 
-    LockMeter ILockKeeper.Meter => _dispatcher.Meter;
+    LockMeter ILockBackend.Meter => _dispatcher.Meter;
 
-    LockTraces ILockKeeper.Traces => _traces;
+    LockTraces ILockBackend.Traces => _traces;
 
-    StatisticsCounter ILockKeeper.Ledger => _dispatcher.Ledger;
+    StatisticsCounter ILockBackend.Statistics => _dispatcher.Statistics;
 
-    ValueTask<AcquireResult> ILockKeeper.TryAcquireAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? entry, bool blocks, CancellationToken stop) =>
+    ValueTask<AcquireResult> ILockBackend.TryAcquireAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? entry, bool blocks, CancellationToken stop) =>
         blocks ? new(_acquisition.TryAcquireSetBlocking(requests, run, entry, stop)) : new(_acquisition.TryAcquireSetAsync(requests, run, entry, stop));
 
-    ValueTask<Holder?> ILockKeeper.FindHolderAsync(LockRequest request, bool blocks, CancellationToken stop)
+    ValueTask<Holder?> ILockBackend.FindHolderAsync(LockRequest request, bool blocks, CancellationToken stop)
     {
         var lookup = _acquisition.FindHolderAsync(request);
         if (!blocks) return new(lookup.WaitAsync(stop));

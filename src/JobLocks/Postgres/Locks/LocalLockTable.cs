@@ -68,7 +68,7 @@ internal sealed class LocalLockTable
             // A waiter of this process for an exclusive or shared lock goes before all new requests except those of woken runs. With a limit, another
             // slot can be free.
             var lockRequest = request.Requests[index];
-            var mayAsk = lockRequest.Limit > 1 || request.PrecedenceFor(index) == QueuePrecedence.Woken || _entries.Of(lockRequest.Key).Waiters.Count == 0;
+            var mayAsk = lockRequest.Limit > 1 || request.PositionLimitFor(index) == PositionLimit.Woken || _entries.Of(lockRequest.Key).Waiters.Count == 0;
             if (mayAsk && _reservations.TryRequest(request, index)) continue;
 
             var reserved = operations.GetRange(asked, operations.Count - asked);
@@ -141,7 +141,7 @@ internal sealed class LocalLockTable
         if (entry.State == LockEntryState.Held)
         {
             _reservations.ReleaseIfUnused(entry, grant);
-            if (grant.Written > 0 && entry.State == LockEntryState.Held) Output.AddReaderRelease(new(OperationCode.ReleaseShared, grant.Key) { Grant = grant });
+            if (grant.ReadModelRow > 0 && entry.State == LockEntryState.Held) Output.AddReaderRelease(new(OperationCode.ReleaseShared, grant.Key) { Grant = grant });
         }
         else if (entry.Grants.Count == 0)
         {
@@ -219,7 +219,7 @@ internal sealed class LocalLockTable
     private static void NoteRefusedForQueue(AcquireRequest request, long result)
     {
         request.WasRefusedForQueue = true;
-        if (result < RefusedForQueue) request.Precedence = RefusedForQueue - result;
+        if (result < RefusedForQueue) request.PositionLimit = RefusedForQueue - result;
     }
 
     private void Grant(LockEntry entry, AcquireRequest request, int index, long token)

@@ -15,7 +15,7 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, JobLocksOptions
     /// <summary>The holder that is shown for code that acquires a lock by hand.</summary>
     public Holder ByHand { get; } = new() { Run = "code that took it by hand", Application = options.ApplicationName };
 
-    public static LockMode Defined(LockMode mode) =>
+    public static LockMode Validated(LockMode mode) =>
         Enum.IsDefined(mode) ? mode : throw new ArgumentOutOfRangeException(nameof(mode), mode, $"Use one of {string.Join(", ", Enum.GetNames<LockMode>())}.");
 
     /// <summary>Sorted by key, which is the same order in all processes, and each key once.</summary>
@@ -36,7 +36,7 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, JobLocksOptions
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
 
         var scoped = LockScope.Apply(options.Scope, name);
-        return new(scoped, LockKey.Of(scoped), Defined(mode));
+        return new(scoped, LockKey.Of(scoped), Validated(mode));
     }
 
     public LockRequest[] RequestsFor(IEnumerable<string> names)
@@ -52,8 +52,8 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, JobLocksOptions
     private AcquireRequest Enter(IReadOnlyList<LockRequest> requests, Holder run, bool waits, CancellationToken stop, QueueEntry? entry = null)
     {
         stop.ThrowIfCancellationRequested();
-        var precedence = waits ? QueuePrecedence.DrawsPosition : entry?.Place ?? QueuePrecedence.Newcomer;
-        return dispatcher.Enter(OrderedByKey(requests), run, waits, precedence, entry is { IsWoken: true } ? entry.Key : null, StackOf(run), mayBlock: !waits);
+        var precedence = waits ? PositionLimit.DrawsPosition : entry?.Number ?? PositionLimit.Newcomer;
+        return dispatcher.Enter(OrderedByKey(requests), run, waits, precedence, entry is { HasPrecedence: true } ? entry.Key : null, StackOf(run), mayBlock: !waits);
     }
 
     /// <summary>The stack of the caller. For a run of a scheduler there is none: the name of the run says more.</summary>

@@ -44,7 +44,7 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
     public DateTimeOffset UtcNow => _clock.GetUtcNow();
 
     /// <summary>Counts runs and their durations for each name.</summary>
-    public StatisticsCounter Ledger { get; } = new();
+    public StatisticsCounter Statistics { get; } = new();
 
     /// <summary>The metrics of this process.</summary>
     public LockMeter Meter { get; }
@@ -53,7 +53,7 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
     /// <param name="requests">Sorted by key, each key once.</param>
     /// <param name="holder">The holder to record for the locks.</param>
     /// <param name="waits">Whether the request waits in this process instead of being refused.</param>
-    /// <param name="before">The position limit: wait queue entries below it go first, see <see cref="QueuePrecedence"/>.</param>
+    /// <param name="before">The position limit: wait queue entries below it go first, see <see cref="PositionLimit"/>.</param>
     /// <param name="comesFor">The key of the lock for which the run was woken; null if it was not woken.</param>
     /// <param name="stack">The stack of the caller; null if stacks are not captured.</param>
     /// <param name="mayBlock">Whether the caller's thread may do the session's work. False for a request that waits: that work ignores its time-out.</param>
@@ -61,7 +61,7 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
     /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>
     public AcquireRequest Enter(IReadOnlyList<LockRequest> requests, Holder holder, bool waits, long before, LockKey? comesFor, StackTrace? stack, bool mayBlock)
     {
-        var request = new AcquireRequest(requests, holder, waits) { Precedence = before, WokenFor = comesFor, Stack = stack };
+        var request = new AcquireRequest(requests, holder, waits) { PositionLimit = before, WokenFor = comesFor, Stack = stack };
         List<AcquireRequest> done;
         SessionWork? work;
         LockSession? session;
@@ -89,7 +89,7 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
     {
         Change(static (table, grant) => table.Release(grant), grant);
         var held = UtcNow - grant.Since;
-        Ledger.Ran(grant.Line, grant.Name, held);
+        Statistics.Ran(grant.NameKey, grant.Name, held);
         Meter.Held(new(grant.Template, grant.Name), held);
     }
 
@@ -145,7 +145,7 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
         return new(Task.WhenAll(sessionEnded, _listener.DisposeAsync().AsTask()));
     }
 
-    void ILockOwner.Collected(LockGrant grant) => _collected.Add(grant);
+    void ILockOwner.OnHandleCollected(LockGrant grant) => _collected.Add(grant);
 
     private void Change<T>(Action<LocalLockTable, T> change, T argument)
     {

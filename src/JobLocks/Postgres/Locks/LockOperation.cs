@@ -5,12 +5,12 @@ namespace JobLocks.Postgres.Locks;
 /// <summary>One element of a statement, and the server's answer to it.</summary>
 internal sealed record LockOperation(OperationCode Code, LockKey Key)
 {
-    public bool IsTake => Code is OperationCode.Acquire or OperationCode.AcquireShared or OperationCode.AcquireSlot;
+    public bool IsAcquire => Code is OperationCode.Acquire or OperationCode.AcquireShared or OperationCode.AcquireSlot;
 
     public bool IsRelease => Code is OperationCode.Release or OperationCode.ReleaseShared;
 
     /// <summary>
-    /// For an acquire operation, the position limit: wait queue entries below it go first, see <see cref="QueuePrecedence"/>. For a release, the key
+    /// For an acquire operation, the position limit: wait queue entries below it go first, see <see cref="PositionLimit"/>. For a release, the key
     /// of the wait queue whose next run can be woken.
     /// </summary>
     public long QueueArgument { get; init; }

@@ -70,10 +70,10 @@ internal static class LockSql
     /// <see cref="Batch"/> with a wait queue: an acquire operation is refused while the queue of its key has an entry below the position $3[i]. For
     /// 9223372036854775806 the answer also contains a new position.
     /// </summary>
-    public const string BatchInLine = SelectInLine + Acts + End + EndInLine + From;
+    public const string BatchWithQueue = SelectInLine + Acts + End + EndInLine + From;
 
     /// <summary><see cref="BatchWithSlots"/> with a wait queue.</summary>
-    public const string BatchInLineWithSlots = SelectInLine + Acts + SlotAct + End + EndInLine + FromWithSlots;
+    public const string BatchWithQueueAndSlots = SelectInLine + Acts + SlotAct + End + EndInLine + FromWithSlots;
 
     /// <summary>
     /// The wait queues $3[i] of the released keys that have entries which were not woken, and the number of releases of each. This is a statement of
@@ -229,7 +229,7 @@ internal static class LockSql
     /// Acquires the key $1, a bigint, in the caller's transaction, whose end releases it. The search path is the caller's, so the function name is
     /// qualified.
     /// </summary>
-    public const string TakeInTransaction = "SELECT pg_catalog.pg_try_advisory_xact_lock($1)";
+    public const string AcquireInTransaction = "SELECT pg_catalog.pg_try_advisory_xact_lock($1)";
 
     /// <summary>The same in shared mode.</summary>
     public const string TakeSharedInTransaction = "SELECT pg_catalog.pg_try_advisory_xact_lock_shared($1)";

@@ -106,9 +106,9 @@ internal sealed class LockStatement : IDisposable
     {
         var sql = facts switch
         {
-            { IsGuarded: true, HasWaitQueue: true } => takesSlots ? GuardSql.BatchInLineWithSlots : GuardSql.BatchInLine,
+            { IsGuarded: true, HasWaitQueue: true } => takesSlots ? GuardSql.BatchWithQueueAndSlots : GuardSql.BatchWithQueue,
             { IsGuarded: true } => takesSlots ? GuardSql.BatchWithSlots : GuardSql.Batch,
-            { HasWaitQueue: true } => WaitQueueSql.For(facts.Options, takesSlots ? LockSql.BatchInLineWithSlots : LockSql.BatchInLine),
+            { HasWaitQueue: true } => WaitQueueSql.For(facts.Options, takesSlots ? LockSql.BatchWithQueueAndSlots : LockSql.BatchWithQueue),
             _ => takesSlots ? LockSql.BatchWithSlots : LockSql.Batch,
         };
         return LockSql.For(facts.Options, sql);

@@ -24,7 +24,7 @@ internal sealed class TransactionLock : ILockOwner
         try
         {
             if (transaction.Connection is { } connection)
-                return new(request.Mode == LockMode.Shared ? LockSql.TakeSharedInTransaction : LockSql.TakeInTransaction, connection, transaction);
+                return new(request.Mode == LockMode.Shared ? LockSql.TakeSharedInTransaction : LockSql.AcquireInTransaction, connection, transaction);
         }
         catch (InvalidOperationException completed)
         {
@@ -40,7 +40,7 @@ internal sealed class TransactionLock : ILockOwner
         // The end of the transaction releases the lock.
     }
 
-    void ILockOwner.Collected(LockGrant grant)
+    void ILockOwner.OnHandleCollected(LockGrant grant)
     {
         // The transaction releases the lock, whether or not its handle was disposed.
     }

@@ -7,7 +7,7 @@ using Npgsql;
 namespace JobLocks.Postgres.Reading;
 
 /// <summary>Runs the statements of the inspection, even where the schema does not exist or may not be read. Thread-safe, except on a snapshot.</summary>
-internal sealed class InspectionReader(LockDispatcher dispatcher, WaitQueueStatements statements, JobLocksOptions options, InspectionThrottle gate, TimeSpan timeout)
+internal sealed class InspectionReader(LockDispatcher dispatcher, PooledStatements statements, JobLocksOptions options, InspectionThrottle throttle, TimeSpan timeout)
 {
     private const string OneSnapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
@@ -18,16 +18,16 @@ internal sealed class InspectionReader(LockDispatcher dispatcher, WaitQueueState
 
     private LockDispatcher Dispatcher => dispatcher;
 
-    private WaitQueueStatements Statements => statements;
+    private PooledStatements Statements => statements;
 
     private JobLocksOptions Options => options;
 
-    private InspectionThrottle Gate => gate;
+    private InspectionThrottle Gate => throttle;
 
     private TimeSpan Timeout => timeout;
 
     /// <summary>A reader that uses the same connections, and waits for a free one as long as its caller wants.</summary>
-    public InspectionReader With(TimeSpan otherTimeout) => new(dispatcher, statements, options, gate, otherTimeout);
+    public InspectionReader WithTimeout(TimeSpan otherTimeout) => new(dispatcher, statements, options, throttle, otherTimeout);
 
     /// <summary>
     /// Reads everything from one snapshot of the tables, so that it is consistent. The lock table of the server is not part of a snapshot, so it
@@ -39,7 +39,7 @@ internal sealed class InspectionReader(LockDispatcher dispatcher, WaitQueueState
 
         try
         {
-            return await DescribeErrorsAsync(() => gate.ReadAsync(() => statements.InTransactionAsync(
+            return await DescribeErrorsAsync(() => throttle.ReadAsync(() => statements.InTransactionAsync(
                 async connection =>
                 {
                     var command = new NpgsqlCommand(OneSnapshot, connection);
@@ -99,7 +99,7 @@ internal sealed class InspectionReader(LockDispatcher dispatcher, WaitQueueState
     /// <summary>Runs a statement. The caller handles the error where the schema cannot be used.</summary>
     public Task<List<T>> ReadAsync<T>(string sql, Func<NpgsqlDataReader, T> read, NpgsqlParameter[] parameters, CancellationToken stop) => _snapshot is { } connection
         ? statements.ReadAsync(connection, sql, read, blocks: false, stop, parameters).AsTask()
-        : DescribeErrorsAsync(() => gate.ReadAsync(() => statements.ReadAsync(sql, read, blocks: false, stop, parameters), timeout, stop));
+        : DescribeErrorsAsync(() => throttle.ReadAsync(() => statements.ReadAsync(sql, read, blocks: false, stop, parameters), timeout, stop));
 
     /// <summary>Whether a statement failed because of the schema.</summary>
     public static bool IsAboutSchema(Exception error) => (error as PostgresException)?.SqlState
@@ -113,7 +113,7 @@ internal sealed class InspectionReader(LockDispatcher dispatcher, WaitQueueState
         }
         catch (PostgresException error) when (SessionConnection.IsLocked(error))
         {
-            throw new JobLocksUnavailableException(await DescribeLockedAsync().ConfigureAwait(false), error) { LookTrouble = "A table that the pages read is locked" };
+            throw new JobLocksUnavailableException(await DescribeLockedAsync().ConfigureAwait(false), error) { InspectionErrorTitle = "A table that the pages read is locked" };
         }
         catch (Exception error) when (error is TimeoutException || (error is NpgsqlException && !IsAboutSchema(error)))
         {

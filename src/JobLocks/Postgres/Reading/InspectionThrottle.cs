@@ -68,6 +68,6 @@ internal sealed class InspectionThrottle(string server)
     private JobLocksUnavailableException CreateFullException() => new(
         $"All {PooledUse.Inspection.Most} connections of this process for looking at locks in {server} are in use. Runs have others, and are not held up by it.")
     {
-        LookTrouble = "Too many look at the locks at this moment",
+        InspectionErrorTitle = "Too many look at the locks at this moment",
     };
 }

@@ -14,7 +14,7 @@ namespace JobLocks.Postgres.Reading;
 internal sealed class ReadModelWriter : IDisposable
 {
     /// <summary>A lock that is held for a shorter time is not written.</summary>
-    public static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(250);
+    public static readonly TimeSpan MinRecordedHold = TimeSpan.FromMilliseconds(250);
 
     private const int MaxNames = 10_000;
 
@@ -51,7 +51,7 @@ internal sealed class ReadModelWriter : IDisposable
         _internalLockWatch = internalLockWatch;
         _options = options;
         _log = log;
-        _thread = new("JobLocks ledger", Moment, WriteUnlessPaused, WriteLastStatistics);
+        _thread = new("JobLocks ledger", MinRecordedHold, WriteUnlessPaused, WriteLastStatistics);
     }
 
     /// <summary>Whether the last write failed.</summary>
@@ -115,11 +115,11 @@ internal sealed class ReadModelWriter : IDisposable
     private void WriteHeld(int backend, TimeSpan now)
     {
         CheckTables(now);
-        var held = _dispatcher.HeldSince(_dispatcher.UtcNow - Moment);
+        var held = _dispatcher.HeldSince(_dispatcher.UtcNow - MinRecordedHold);
         if (backend != _backend)
         {
             _writtenNumbers.Clear();
-            Execute(ReadModelSql.RegisterSession, new { backend, application = _options.ApplicationName, known = held.Select(static grant => grant.Written) });
+            Execute(ReadModelSql.RegisterSession, new { backend, application = _options.ApplicationName, known = held.Select(static grant => grant.ReadModelRow) });
             _backend = backend;
         }
 
@@ -129,7 +129,7 @@ internal sealed class ReadModelWriter : IDisposable
         if (_writtenNumbers.Count == 0 || now - _requestsCheckedAt < RequestCheckInterval) return;
 
         _requestsCheckedAt = now;
-        ReleaseRequested();
+        DeclareRequestedLocksLost();
     }
 
     private void WriteHeld(List<LockGrant> gone, List<LockGrant> fresh)
@@ -137,16 +137,16 @@ internal sealed class ReadModelWriter : IDisposable
         Blocking.Wait(_dispatcher.AskAsync(session =>
         {
             // A lock that was released in the meantime is not written. A lock that is released later is removed from the table before that.
-            fresh.RemoveAll(grant => !grant.TryWrite(grant.Written > 0 ? grant.Written : ++_lastNumber));
+            fresh.RemoveAll(grant => !grant.TryAssignReadModelRow(grant.ReadModelRow > 0 ? grant.ReadModelRow : ++_lastNumber));
             return session.Ask<object>(WaitQueueSql.For(_options, ReadModelSql.WriteHeld), new
             {
                 backend = _backend,
                 gone = gone.Select(grant => _writtenNumbers[grant]),
                 fresh = fresh.Select(static grant => new
                 {
-                    nth = grant.Written,
+                    nth = grant.ReadModelRow,
                     key = grant.Key.Value,
-                    line = grant.Line.Value,
+                    line = grant.NameKey.Value,
                     name = Readable(grant.Name ?? ""),
                     run = Readable(grant.Holder.Run ?? "", DisplayText.LongestRun),
                     since = grant.Since.UtcDateTime,
@@ -155,10 +155,10 @@ internal sealed class ReadModelWriter : IDisposable
             });
         }));
         foreach (var grant in gone) _writtenNumbers.Remove(grant);
-        foreach (var grant in fresh) _writtenNumbers[grant] = grant.Written;
+        foreach (var grant in fresh) _writtenNumbers[grant] = grant.ReadModelRow;
     }
 
-    private void ReleaseRequested()
+    private void DeclareRequestedLocksLost()
     {
         foreach (var (number, by, role) in Query<Request>(ReadModelSql.ReleaseRequests, _backend).OfType<Request>())
         {
@@ -166,7 +166,7 @@ internal sealed class ReadModelWriter : IDisposable
 
             // A role that may write to the table can write any name, but no role except its own.
             var requester = $"{DisplayText.Name(by)} (database role {DisplayText.Name(role ?? "unknown")})";
-            _log.LetsGo(grant.ToString(), grant.Key.Value, DisplayText.Name(grant.Holder.Run ?? "an unknown run"), requester);
+            _log.ReleaseReceived(grant.ToString(), grant.Key.Value, DisplayText.Name(grant.Holder.Run ?? "an unknown run"), requester);
             grant.DeclareLost(new ReleaseRequestedException(requester));
         }
     }
@@ -175,7 +175,7 @@ internal sealed class ReadModelWriter : IDisposable
     {
         if (_dispatcher.Session.Backend is null) return;
 
-        foreach (var chunk in _dispatcher.Ledger.Take().Chunk(MaxNamesAtOnce)) _unwrittenStatistics.Enqueue(chunk);
+        foreach (var chunk in _dispatcher.Statistics.Take().Chunk(MaxNamesAtOnce)) _unwrittenStatistics.Enqueue(chunk);
         while (_unwrittenStatistics.Count > MaxUnwrittenChunks) _unwrittenStatistics.Dequeue();
         while (_unwrittenStatistics.TryPeek(out var chunk))
         {
@@ -206,7 +206,7 @@ internal sealed class ReadModelWriter : IDisposable
         catch (Exception error)
         {
             // The inspection shows less for a while, and no run waits for that. Logged once in an outage, and not four times a second.
-            if (!_isBroken) _log.LedgerFailed(_dispatcher.Server, error);
+            if (!_isBroken) _log.ReadModelFailed(_dispatcher.Server, error);
             _isBroken = true;
             // It is not known what was written before the error.
             _backend = 0;

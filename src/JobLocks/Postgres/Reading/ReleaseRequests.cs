@@ -12,7 +12,7 @@ namespace JobLocks.Postgres.Reading;
 internal sealed class ReleaseRequests(InspectionReader reader, JobLocksOptions options, ILogger log)
 {
     private static readonly TimeSpan DefaultTimeout = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan RegistrationTime = ReadModelWriter.Moment * 8;
+    private static readonly TimeSpan RegistrationTime = ReadModelWriter.MinRecordedHold * 8;
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(100);
 
     /// <inheritdoc cref="JobLocks.IJobLockInspector.RequestReleaseAsync"/>
@@ -45,7 +45,7 @@ internal sealed class ReleaseRequests(InspectionReader reader, JobLocksOptions o
         ArgumentException.ThrowIfNullOrWhiteSpace(by);
 
         by = DisplayText.Name(by);
-        log.EndsSession(by, backend);
+        log.EndingSession(by, backend);
         try
         {
             var (ended, _) = await reader.QueryAsync(InspectionSql.EndSession, static row => row.GetBoolean(0), stop, Number(backend)).ConfigureAwait(false);

@@ -51,15 +51,15 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
     {
         var schema = options.Schema!;
         if (state.Fence == 0) log.NoFence(schema);
-        if (!state.HasWaitQueue) log.NoLine(schema);
-        if (!state.HasReadModel) log.NoLedger(schema);
+        if (!state.HasWaitQueue) log.NoWaitQueue(schema);
+        if (!state.HasReadModel) log.NoReadModel(schema);
         if (!state.HasLimits) log.NoLimits(schema);
     }
 
     /// <summary>Reads what exists of the schema. Waits for no table lock.</summary>
     public static SchemaState Read(NpgsqlConnection connection, string schema)
     {
-        using var command = new NpgsqlCommand(SchemaSql.Look, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = schema } } };
+        using var command = new NpgsqlCommand(SchemaSql.ReadState, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = schema } } };
         using var reader = command.ExecuteReader();
         reader.Read();
         return new(reader.GetInt32(0), reader.GetBoolean(2) ? (uint)reader.GetInt64(1) : 0, reader.GetBoolean(3), reader.GetBoolean(4), reader.GetBoolean(5));

@@ -41,7 +41,7 @@ internal static class SchemaSql
     /// The version of the schema $1, or 0 if it is missing or lacks a table; its fence sequence; and whether this role may draw from it, use the wait
     /// queue, write to the read model, and compare the limits that processes declare.
     /// </summary>
-    public const string Look =
+    public const string ReadState =
         """
         WITH s AS (SELECT oid FROM pg_namespace WHERE nspname = $1),
              f AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'fence' AND c.relkind = 'S'),
@@ -64,10 +64,10 @@ internal static class SchemaSql
                         AND has_table_privilege((SELECT oid FROM d), 'INSERT') AND has_table_privilege((SELECT oid FROM d), 'UPDATE'), false)
         """;
 
-    /// <summary><see cref="Look"/> as <see cref="Session.SessionConnection.Ask{T}"/> expects it: the parameter and the answer are JSON.</summary>
-    public static readonly string LookAsJson = $$"""
+    /// <summary><see cref="ReadState"/> as <see cref="Session.SessionConnection.Ask{T}"/> expects it: the parameter and the answer are JSON.</summary>
+    public static readonly string ReadStateAsJson = $$"""
         SELECT to_jsonb(l) FROM (
-        {{Look.Replace("$1", "($1 #>> '{}')", StringComparison.Ordinal)}}) AS l ("Version", "Fence", "MayDraw", "HasWaitQueue", "HasReadModel", "HasLimits")
+        {{ReadState.Replace("$1", "($1 #>> '{}')", StringComparison.Ordinal)}}) AS l ("Version", "Fence", "MayDraw", "HasWaitQueue", "HasReadModel", "HasLimits")
         """;
 
     /// <summary>Sets the greatest fencing token that this process has drawn: $1.</summary>

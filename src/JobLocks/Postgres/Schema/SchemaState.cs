@@ -11,7 +11,7 @@ internal readonly record struct SchemaState(int Version, uint Fence, bool HasWai
     /// <summary>Why the schema must not be used, with the remedy; null if it can be used.</summary>
     public string? Problem { get; init; }
 
-    /// <summary>A row of <see cref="SchemaSql.Look"/>.</summary>
+    /// <summary>A row of <see cref="SchemaSql.ReadState"/>.</summary>
     internal sealed record Row(int Version, long Fence, bool MayDraw, bool HasWaitQueue, bool HasReadModel, bool HasLimits)
     {
         public SchemaState ToState() => new(Version, MayDraw ? (uint)Fence : 0, HasWaitQueue, HasReadModel, HasLimits);

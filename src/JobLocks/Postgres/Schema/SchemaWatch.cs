@@ -80,7 +80,7 @@ internal sealed class SchemaWatch : IDisposable
         catch (Exception failed)
         {
             // The next check tries again. Acquire requests report what is wrong with the server.
-            _log.CannotLookAtSchema(_schema!, failed);
+            _log.CannotReadSchema(_schema!, failed);
         }
     }
 

@@ -63,7 +63,7 @@ internal static class ConnectionSetUp
     /// <param name="stop">Cancels the set-up.</param>
     public static async ValueTask RunAsync(NpgsqlConnection connection, string more, bool blocks, CancellationToken stop)
     {
-        var sql = Sql + more + (Since(connection, FirstWithIdleTimeout) ? IdleTimeout : "") + (Since(connection, FirstWithTransactionTimeout) ? TransactionTimeout : "");
+        var sql = Sql + more + (IsAtLeast(connection, FirstWithIdleTimeout) ? IdleTimeout : "") + (IsAtLeast(connection, FirstWithTransactionTimeout) ? TransactionTimeout : "");
         for (var tries = 1; ; tries++)
         {
             try
@@ -80,7 +80,7 @@ internal static class ConnectionSetUp
         }
     }
 
-    private static bool Since(NpgsqlConnection connection, int major) => connection.PostgreSqlVersion.Major >= major;
+    private static bool IsAtLeast(NpgsqlConnection connection, int major) => connection.PostgreSqlVersion.Major >= major;
 
     private static async ValueTask RunOnceAsync(NpgsqlConnection connection, string sql, bool blocks, CancellationToken stop)
     {

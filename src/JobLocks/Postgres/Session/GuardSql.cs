@@ -31,11 +31,11 @@ internal static class GuardSql
     public const string CreateWithSlots = HeadWithSlots + Body + LockSql.BatchWithSlots + Tail;
 
     /// <summary>Creates the same function with the wait queue. If no run waits for a key of the operations, this costs one more index lookup.</summary>
-    public const string CreateInLine = HeadInLine + BodyInLine + LockSql.BatchInLine + Otherwise + LockSql.Batch + ThenLines + LockSql.QueuesOfReleased + TailInLine;
+    public const string CreateInLine = HeadInLine + BodyInLine + LockSql.BatchWithQueue + Otherwise + LockSql.Batch + ThenReadQueuesOfReleased + LockSql.QueuesOfReleased + TailInLine;
 
     /// <inheritdoc cref="CreateInLine"/>
     public const string CreateInLineWithSlots =
-        HeadInLineWithSlots + BodyInLine + LockSql.BatchInLineWithSlots + Otherwise + LockSql.BatchWithSlots + ThenLines + LockSql.QueuesOfReleased + TailInLine;
+        HeadInLineWithSlots + BodyInLine + LockSql.BatchWithQueueAndSlots + Otherwise + LockSql.BatchWithSlots + ThenReadQueuesOfReleased + LockSql.QueuesOfReleased + TailInLine;
 
     /// <summary>
     /// Creates the function for statements that are not lock operations. They need room in the lock table too: a statement that writes locks its
@@ -68,10 +68,10 @@ internal static class GuardSql
     public const string BatchWithSlots = "SELECT r, pid FROM pg_temp.joblocks_batch($1, $2, $3, $4, $5, $6)";
 
     /// <summary>Calls <see cref="CreateInLine"/>.</summary>
-    public const string BatchInLine = "SELECT r, pid FROM pg_temp.joblocks_batch_in_line($1, $2, $3)";
+    public const string BatchWithQueue = "SELECT r, pid FROM pg_temp.joblocks_batch_in_line($1, $2, $3)";
 
     /// <summary>Calls <see cref="CreateInLineWithSlots"/>.</summary>
-    public const string BatchInLineWithSlots = "SELECT r, pid FROM pg_temp.joblocks_batch_in_line($1, $2, $3, $4, $5, $6)";
+    public const string BatchWithQueueAndSlots = "SELECT r, pid FROM pg_temp.joblocks_batch_in_line($1, $2, $3, $4, $5, $6)";
 
     private const string Head = CreateBatch + "(int2[], bigint[], bigint[])" + Returns;
 
@@ -95,13 +95,13 @@ internal static class GuardSql
     // If the wait queue is empty, the keys are not looked up.
     public const string HasWaitersForKeys = HasWaiters + " AND EXISTS (SELECT FROM \"joblocks\".line AS l WHERE l.key = ANY ($2))";
 
-    private const string SomebodyStandsForReleased = HasWaiters + " AND EXISTS (SELECT FROM \"joblocks\".line AS l WHERE l.key = ANY ($3))";
+    private const string ReleasedKeysHaveWaiters = HasWaiters + " AND EXISTS (SELECT FROM \"joblocks\".line AS l WHERE l.key = ANY ($3))";
 
     private const string BodyInLine = "BEGIN IF " + HasWaitersForKeys + " THEN RETURN QUERY ";
 
     private const string Otherwise = ";\nELSE RETURN QUERY ";
 
-    private const string ThenLines = ";\nEND IF; IF $1 && '{1,3}'::int2[] AND " + SomebodyStandsForReleased + " THEN RETURN QUERY ";
+    private const string ThenReadQueuesOfReleased = ";\nEND IF; IF $1 && '{1,3}'::int2[] AND " + ReleasedKeysHaveWaiters + " THEN RETURN QUERY ";
 
     private const string TailInLine = ";\nEND IF; " + Caught;
 

@@ -34,7 +34,7 @@ internal sealed class IdleSocket
     /// Windows this is not needed. There, and in a version of .NET without this switch, nothing changes. Not for a connection that is used
     /// asynchronously: its continuations would run on the thread that serves all sockets.
     /// </summary>
-    public void HearWithoutPool()
+    public void CompleteReadsInline()
     {
         try
         {
@@ -47,7 +47,7 @@ internal sealed class IdleSocket
     }
 
     /// <summary>True if data arrived or the socket is closed.</summary>
-    public bool HasNews()
+    public bool HasDataOrIsClosed()
     {
         try
         {

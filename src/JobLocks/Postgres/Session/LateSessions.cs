@@ -16,11 +16,11 @@ internal sealed class LateSessions
     }
 
     /// <summary>Closes the connections whose time has come: the server may now grant their locks to others anyhow.</summary>
-    public void CutExpired(TimeSpan now)
+    public void CloseExpired(TimeSpan now)
     {
         foreach (var (session, cutAt) in _sessions)
         {
-            if (cutAt <= now) session.Cut();
+            if (cutAt <= now) session.CloseNow();
         }
 
         _sessions.RemoveAll(late => late.CutAt <= now);

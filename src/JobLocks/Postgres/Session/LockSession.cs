@@ -69,10 +69,10 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
     public void Start() => SessionThread.Start("JobLocks session", Run);
 
     /// <summary>Whether the idle connection has data to read or is closed. If that cannot be seen, true: the server must be asked.</summary>
-    public bool HasNews() => _connection is not null && (_socket is null || _socket.HasNews());
+    public bool HasDataOrIsClosed() => _connection is not null && (_socket is null || _socket.HasDataOrIsClosed());
 
     /// <summary>
-    /// Keeps the connection open until <see cref="Cut"/>. Its locks count as lost, but their runs are still stopping. If the server still receives
+    /// Keeps the connection open until <see cref="CloseNow"/>. Its locks count as lost, but their runs are still stopping. If the server still receives
     /// from this process, closing the connection would let others acquire the locks at once.
     /// </summary>
     public void KeepOpen()
@@ -84,9 +84,9 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
     /// Closes the connection, whatever thread uses it. A caller that does the session's work would otherwise wait for the command's time-out, and
     /// then for Npgsql, which tries to cancel the command over another connection.
     /// </summary>
-    public void Cut()
+    public void CloseNow()
     {
-        watch.Cut();
+        watch.CloseNow();
         _socket?.Close();
         lock (_cutSync)
         {
@@ -95,7 +95,7 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
         }
     }
 
-    private void WaitForCut()
+    private void WaitForCloseNow()
     {
         lock (_cutSync)
         {
@@ -134,7 +134,7 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
             ReportBroken(broken);
             // Questions that were answered before the error keep their answers.
             var failure = ServerTrouble.Describe(_connection!.Server, broken);
-            foreach (var question in work.Questions) question.Fail(failure);
+            foreach (var question in work.Queries) question.Fail(failure);
         }
         finally
         {
@@ -151,7 +151,7 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
             _socket = IdleSocket.Of(connection.Connection);
             supervisor.Opened(this, connection);
             while (exchange.NextWork(this) is { } work) Execute(work);
-            WaitForCut();
+            WaitForCloseNow();
         }
         catch (Exception broken)
         {
@@ -204,7 +204,7 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
             ReconcileHeld(connection, sentAt, new FullLockTableException(DescribeLargestUser(connection)));
         }
 
-        foreach (var question in work.Questions)
+        foreach (var question in work.Queries)
         {
             Ask(connection, question);
             exchange.Proved(this, connection.ProvedAt);
@@ -259,11 +259,11 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
         return wasUsed;
     }
 
-    private static void Ask(SessionConnection connection, SessionQuestion question)
+    private static void Ask(SessionConnection connection, SessionQuery question)
     {
         try
         {
-            question.Ask(connection);
+            question.Run(connection);
         }
         catch (Exception failed)
         {
@@ -276,14 +276,14 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
     private void SuspendWaitQueue()
     {
         SetWaitQueue(isUsable: false, isSuspended: true);
-        log.LineIsLocked(schema!);
+        log.WaitQueueIsLocked(schema!);
     }
 
     /// <summary>Runs can enter the wait queue again.</summary>
     private void ResumeWaitQueue()
     {
         SetWaitQueue(isUsable: true, isSuspended: false);
-        log.LineIsBack(schema!);
+        log.WaitQueueIsBack(schema!);
     }
 
     private void SetWaitQueue(bool isUsable, bool isSuspended) =>

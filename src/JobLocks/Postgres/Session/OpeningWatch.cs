@@ -29,5 +29,5 @@ internal sealed class OpeningWatch(TimeSpan patience)
     }
 
     /// <summary>Closes the connection, so that the thread that waits for an answer continues.</summary>
-    public void Cut() => _socket?.Close();
+    public void CloseNow() => _socket?.Close();
 }

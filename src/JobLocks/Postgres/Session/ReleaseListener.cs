@@ -39,7 +39,7 @@ internal sealed class ReleaseListener(SessionConnector connector, LockDispatcher
     }
 
     /// <summary>Stops listening if no request has waited for a while.</summary>
-    public void StopUnless(bool needed)
+    public void StopIfIdle(bool needed)
     {
         lock (_sync)
         {

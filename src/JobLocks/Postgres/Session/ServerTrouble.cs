@@ -12,22 +12,22 @@ internal static class ServerTrouble
     private const string NoTls = "SSL connection requested. No SSL enabled connection";
 
     public static JobLocksUnavailableException Describe(string server, Exception cause) =>
-        new($"PostgreSQL at {server} cannot be asked for locks: {DisplayText.Cut(MessageOf(cause), DisplayText.LongestMessage / 2).TrimEnd('.')}.{Cure(cause)}", cause) { NeedsChange = NeedsChange(cause) };
+        new($"PostgreSQL at {server} cannot be asked for locks: {DisplayText.Cut(MessageOf(cause), DisplayText.LongestMessage / 2).TrimEnd('.')}.{Remedy(cause)}", cause) { NeedsChange = NeedsChange(cause) };
 
     /// <summary>Without the details that the driver adds in further lines.</summary>
     private static string MessageOf(Exception cause) => cause is PostgresException answer ? $"{answer.SqlState}: {answer.MessageText}" : cause.Message;
 
-    private static string Cure(Exception cause) => IsWithoutTls(cause)
+    private static string Remedy(Exception cause) => IsWithoutTls(cause)
         ? " Have the server accept TLS, or change SSL Mode in the connection string of JobLocks."
-        : CureOf((cause as PostgresException)?.SqlState);
+        : RemedyOf((cause as PostgresException)?.SqlState);
 
-    private static string CureOf(string? state) => state switch
+    private static string RemedyOf(string? state) => state switch
     {
         PostgresErrorCodes.OutOfMemory => " The lock table is full: nothing was taken, and what is held stays. Raise max_locks_per_transaction.",
         PostgresErrorCodes.TooManyConnections => " Each process needs one connection for its locks, and one more while it waits for a lock.",
         PostgresErrorCodes.InvalidPassword or PostgresErrorCodes.InvalidAuthorizationSpecification => " Correct user and password in the connection string of JobLocks.",
         PostgresErrorCodes.InvalidCatalogName => " Correct the database in the connection string of JobLocks, or create it.",
-        _ => StartOptions.CureOf(state) ?? "",
+        _ => StartOptions.RemedyOf(state) ?? "",
     };
 
     /// <summary>Whether a person must change a setting. Other errors can end by themselves: the server is starting, or the network is down.</summary>

@@ -47,7 +47,7 @@ internal sealed class SessionConnection : IDisposable
     public int Backend => _facts.Backend;
 
     /// <summary>The share of this process: how many entries of the server's lock table it can use.</summary>
-    public long Budget => _facts.Budget;
+    public long Budget => _facts.LockTableShare;
 
     /// <summary>Whether runs can enter the wait queue.</summary>
     public bool HasWaitQueue => _facts.HasWaitQueue;
@@ -78,7 +78,7 @@ internal sealed class SessionConnection : IDisposable
     public (long Token, IReadOnlyList<FreeKey> FreeKeys) Run(IReadOnlyList<LockOperation> operations)
     {
         DeleteReadModelRows(operations);
-        var draw = _fence > 0 && operations.Any(static op => op.IsTake) ? new LockOperation(OperationCode.DrawToken, new(_fence)) : null;
+        var draw = _fence > 0 && operations.Any(static op => op.IsAcquire) ? new LockOperation(OperationCode.DrawToken, new(_fence)) : null;
         var freeKeys = StatementFor(operations).Run(draw is null ? operations : [.. operations, draw]);
         return (draw?.Result ?? 0, freeKeys);
     }
@@ -92,7 +92,7 @@ internal sealed class SessionConnection : IDisposable
         List<long>? rows = null;
         foreach (var release in releases)
         {
-            if (release.Grant is { Written: > 0 } grant) (rows ??= []).Add(grant.Written);
+            if (release.Grant is { ReadModelRow: > 0 } grant) (rows ??= []).Add(grant.ReadModelRow);
         }
 
         if (rows is null || !HasReadModel || BootClock.Now < _readModelPausedUntil) return;
@@ -220,7 +220,7 @@ internal sealed class SessionConnection : IDisposable
         try
         {
             _facts.Owners.RunAgain(sql => Ask<string>($"SELECT to_jsonb((\n{sql}))", schema)[0]);
-            return Ask<SchemaState.Row>(SchemaSql.LookAsJson, schema)[0]!.ToState();
+            return Ask<SchemaState.Row>(SchemaSql.ReadStateAsJson, schema)[0]!.ToState();
         }
         catch (WrongServerException untrusted)
         {

@@ -85,7 +85,7 @@ internal sealed class SessionConnector
             {
                 return Connect(settings, keepAliveSeconds, isAsynchronous);
             }
-            catch (NpgsqlException ended) when (_startOptions.CanRetryAfter(ended, settings.Options))
+            catch (NpgsqlException ended) when (_startOptions.TryAdaptTo(ended, settings.Options))
             {
                 // A time-out of the role ended it. The next connection overrides the time-out while it connects.
             }
@@ -96,7 +96,7 @@ internal sealed class SessionConnector
     /// <param name="failed">The error.</param>
     /// <param name="connection">A connection of one of the pools.</param>
     public bool CanRetryAfter(Exception failed, NpgsqlConnection connection) =>
-        _startOptions.CanRetryAfter(failed, new NpgsqlConnectionStringBuilder(connection.ConnectionString).Options);
+        _startOptions.TryAdaptTo(failed, new NpgsqlConnectionStringBuilder(connection.ConnectionString).Options);
 
     private NpgsqlConnection Connect(NpgsqlConnectionStringBuilder settings, int keepAliveSeconds, bool isAsynchronous)
     {
@@ -109,7 +109,7 @@ internal sealed class SessionConnector
         try
         {
             Open(connection);
-            if (!isAsynchronous) IdleSocket.Of(connection)?.HearWithoutPool();
+            if (!isAsynchronous) IdleSocket.Of(connection)?.CompleteReadsInline();
             Blocking.Wait(ConnectionSetUp.RunAsync(connection, "", blocks: true, CancellationToken.None).AsTask());
             return connection;
         }

@@ -114,7 +114,7 @@ internal sealed class SessionExchange(StateMutex mutex, LocalLockTable table, Se
     /// <summary>The server could not notify other processes of a release. Logs a warning, unless one was logged a moment ago.</summary>
     public void NotificationsFailed(Exception cause)
     {
-        if (_notificationLogThrottle.IsTime()) log.CannotTell(supervisor.Server, LogThrottle.Pause.TotalSeconds, cause);
+        if (_notificationLogThrottle.IsTime()) log.CannotNotify(supervisor.Server, LogThrottle.Pause.TotalSeconds, cause);
     }
 
     /// <summary>

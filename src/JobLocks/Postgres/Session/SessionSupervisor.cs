@@ -148,7 +148,7 @@ internal sealed class SessionSupervisor(
         }
 
         AcquireRequest.CompleteAll(done);
-        if (opened.IsWaitQueueSuspended) log.LineIsLocked(options.Schema!);
+        if (opened.IsWaitQueueSuspended) log.WaitQueueIsLocked(options.Schema!);
         Meter.Begin();
         events.OnOpened();
     }
@@ -158,7 +158,7 @@ internal sealed class SessionSupervisor(
     {
         IReadOnlyList<LockGrant> lost;
         List<AcquireRequest> done;
-        List<SessionQuestion> unanswered;
+        List<SessionQuery> unanswered;
         JobLocksUnavailableException? failure;
         lock (mutex)
         {
@@ -221,7 +221,7 @@ internal sealed class SessionSupervisor(
         _watch ??= new("JobLocks watch", BetweenTicks, () => { Tick(); onTick(); }, CutLateSessions);
         _watch.Start(atOnce: false);
         _exchange ??= new(mutex, table, work, this, events, log);
-        var session = new LockSession(this, _exchange, connector, new(options.OpensWithin), options.Schema, log);
+        var session = new LockSession(this, _exchange, connector, new(options.OpeningSilenceTimeout), options.Schema, log);
         _session = session;
         try
         {
@@ -246,7 +246,7 @@ internal sealed class SessionSupervisor(
             if (_isClosed) return;
 
             var now = BootClock.Now;
-            _lateSessions.CutExpired(now);
+            _lateSessions.CloseExpired(now);
             if (_session is not { } session)
             {
                 if (_isWanted && _reopening.IsTime) StartSession();
@@ -268,8 +268,8 @@ internal sealed class SessionSupervisor(
 
         if (hanging is not null)
         {
-            Broke(hanging, new TimeoutException($"The server did not answer for {options.OpensWithin.TotalSeconds:0.#} s while a session was being opened"));
-            hanging.Cut();
+            Broke(hanging, new TimeoutException($"The server did not answer for {options.OpeningSilenceTimeout.TotalSeconds:0.#} s while a session was being opened"));
+            hanging.CloseNow();
         }
 
         if (late is not null) Broke(late, new TimeoutException($"The server has not answered for {(options.LostAfter - options.LossMargin).TotalSeconds:0.#} s."));
@@ -280,10 +280,10 @@ internal sealed class SessionSupervisor(
     {
         _reopening.Reset();
         table.Waiters.RetryDeferred(now);
-        if (table.Waiters.RetryDue(now)) listener.StopUnless(table.Waiters.AreForOtherProcesses);
+        if (table.Waiters.RetryDue(now)) listener.StopIfIdle(table.Waiters.AreForOtherProcesses);
 
         // An idle connection does not show by itself that it is broken. A busy one shows it as soon as its statement fails.
-        if (session.IsIdle && (now - session.ProvedAt >= options.HeartbeatInterval || session.HasNews()))
+        if (session.IsIdle && (now - session.ProvedAt >= options.HeartbeatInterval || session.HasDataOrIsClosed()))
         {
             work.RequestHeartbeat();
             mutex.SignalChange();
@@ -294,6 +294,6 @@ internal sealed class SessionSupervisor(
 
     private void CutLateSessions()
     {
-        lock (mutex) _lateSessions.CutExpired(TimeSpan.MaxValue);
+        lock (mutex) _lateSessions.CloseExpired(TimeSpan.MaxValue);
     }
 }

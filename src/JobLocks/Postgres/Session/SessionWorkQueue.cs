@@ -29,7 +29,7 @@ internal sealed class SessionWorkQueue(StateMutex mutex, LockTableOutput output,
     private static readonly TimeSpan FastRoundTrip = TimeSpan.FromMilliseconds(0.5);
     private static readonly TimeSpan Recently = TimeSpan.FromSeconds(1);
 
-    private List<SessionQuestion> _questions = [];
+    private List<SessionQuery> _questions = [];
     private TimeSpan _workedAt;
     private TimeSpan _roundTrip;
     private TimeSpan _waitersCouldRunAt = TimeSpan.MinValue / 2;
@@ -46,7 +46,7 @@ internal sealed class SessionWorkQueue(StateMutex mutex, LockTableOutput output,
         HasWork && (!session.IsInShortWait || output.AwaitedOperations > 0 || _questions.Count > 0 || _heartbeatIsDue);
 
     /// <summary>Adds a statement that is not about locks. It is sent after all operations noted so far.</summary>
-    public void Add(SessionQuestion question)
+    public void Add(SessionQuery question)
     {
         mutex.AssertHeld();
         _questions.Add(question);
@@ -78,7 +78,7 @@ internal sealed class SessionWorkQueue(StateMutex mutex, LockTableOutput output,
     }
 
     /// <summary>Removes and returns all questions.</summary>
-    public List<SessionQuestion> TakeQuestions() => TakeQuestions(int.MaxValue);
+    public List<SessionQuery> TakeQuestions() => TakeQuestions(int.MaxValue);
 
     /// <summary>A run in the wait queue can run.</summary>
     public void WaitersCanRun()
@@ -145,7 +145,7 @@ internal sealed class SessionWorkQueue(StateMutex mutex, LockTableOutput output,
         }
     }
 
-    private List<SessionQuestion> TakeQuestions(int atMost)
+    private List<SessionQuery> TakeQuestions(int atMost)
     {
         mutex.AssertHeld();
         var taken = _questions;

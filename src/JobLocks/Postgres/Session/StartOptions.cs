@@ -16,7 +16,7 @@ internal sealed class StartOptions
     private string _text = "";
 
     /// <summary>The time-out that ends the connections of a role, with the remedy; null for other errors.</summary>
-    public static string? CureOf(string? state) => SettingOf(state) is not { } setting
+    public static string? RemedyOf(string? state) => SettingOf(state) is not { } setting
         ? null
         : $" Its role or database sets {setting} so low that no statement can be run, and this could not be overridden. ALTER ROLE or ALTER DATABASE ... RESET {setting}.";
 
@@ -32,7 +32,7 @@ internal sealed class StartOptions
     /// </summary>
     /// <param name="failed">The error while the connection was opened or set up.</param>
     /// <param name="used">The options with which it was opened.</param>
-    public bool CanRetryAfter(Exception failed, string? used)
+    public bool TryAdaptTo(Exception failed, string? used)
     {
         if (failed is not NpgsqlException) return false;
 

@@ -11,9 +11,9 @@ internal static class EntryParameters
 {
     /// <summary>For <see cref="EntrySql.Enqueue"/>.</summary>
     /// <param name="request">The run and its lock.</param>
-    /// <param name="atMost">How many runs may wait.</param>
-    public static NpgsqlParameter[] ToEnqueue(QueueEntryRequest request, int atMost) =>
-        [.. Common(request), Milliseconds(request), new NpgsqlParameter<int> { TypedValue = atMost }, Job(request), new NpgsqlParameter<bool> { TypedValue = request.Run.IsNew }];
+    /// <param name="maxWaiting">How many runs may wait.</param>
+    public static NpgsqlParameter[] ToEnqueue(QueueEntryRequest request, int maxWaiting) =>
+        [.. Common(request), Milliseconds(request), new NpgsqlParameter<int> { TypedValue = maxWaiting }, Job(request), new NpgsqlParameter<bool> { TypedValue = request.Run.IsNew }];
 
     /// <summary>For <see cref="EntrySql.Park"/>.</summary>
     public static NpgsqlParameter[] ToPark(QueueEntry entry)
@@ -21,7 +21,7 @@ internal static class EntryParameters
         var request = entry.Request!;
         return
         [
-            new NpgsqlParameter<long> { TypedValue = entry.Place },
+            new NpgsqlParameter<long> { TypedValue = entry.Number },
             .. Common(request),
             new NpgsqlParameter<DateTime> { TypedValue = entry.Since.UtcDateTime, NpgsqlDbType = NpgsqlDbType.TimestampTz },
             Milliseconds(request),
@@ -36,7 +36,7 @@ internal static class EntryParameters
         return
         [
             new NpgsqlParameter<string> { TypedValue = requests[0].Run.Store },
-            new NpgsqlParameter<long[]> { TypedValue = [.. entries.Select(static entry => entry.Place)] },
+            new NpgsqlParameter<long[]> { TypedValue = [.. entries.Select(static entry => entry.Number)] },
             new NpgsqlParameter<string[]> { TypedValue = [.. requests.Select(static request => request.Run.Run)] },
             new NpgsqlParameter<string[]> { TypedValue = [.. requests.Select(static request => request.Run.Queue)] },
             new NpgsqlParameter<long[]> { TypedValue = [.. requests.Select(static request => request.Lock.Key.Value)] },

@@ -3,7 +3,7 @@ using Npgsql;
 
 namespace JobLocks.Postgres.WaitQueue;
 
-/// <summary>The free workers of this process for each queue of each store, as <see cref="WorkersSql.Ours"/> wants them.</summary>
+/// <summary>The free workers of this process for each queue of each store, as <see cref="WorkersSql.ClaimableRows"/> wants them.</summary>
 internal sealed class FreeWorkers
 {
     private readonly List<(string Store, string? Queue, int FreeInQueue, int FreeInStore)> _queues = [];
@@ -27,7 +27,7 @@ internal sealed class FreeWorkers
     public bool Any => _queues.Count > 0;
 
     /// <summary>Whether a free worker serves a queue.</summary>
-    public bool Serve(string queue) => _queues.Exists(served => served.Queue is null || string.Equals(served.Queue, queue, StringComparison.Ordinal));
+    public bool HasWorkerFor(string queue) => _queues.Exists(served => served.Queue is null || string.Equals(served.Queue, queue, StringComparison.Ordinal));
 
     /// <summary>Returns arrays of stores, their queues, free workers of each queue and of the whole store; and the positions of the pending wakes.</summary>
     public NpgsqlParameter[] Parameters(long[] underWay) =>

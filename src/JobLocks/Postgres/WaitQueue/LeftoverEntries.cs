@@ -33,16 +33,16 @@ internal sealed class LeftoverEntries(TimeSpan wakeTimeout)
         {
             if (fate != ParkedRunState.Started || !run.IsParked)
             {
-                _seen.Remove(run.Place);
+                _seen.Remove(run.Number);
                 continue;
             }
 
-            var first = _seen.TryGetValue(run.Place, out var seen) ? seen : new(now, now, mayBeOnTheWay ? wakeTimeout : LongestEntering);
-            _seen[run.Place] = first with { LastAt = now };
+            var first = _seen.TryGetValue(run.Number, out var seen) ? seen : new(now, now, mayBeOnTheWay ? wakeTimeout : LongestEntering);
+            _seen[run.Number] = first with { LastAt = now };
             if (now - first.FirstAt < first.Grace) continue;
 
             leftovers.Add(run);
-            _seen.Remove(run.Place);
+            _seen.Remove(run.Number);
         }
 
         return leftovers;

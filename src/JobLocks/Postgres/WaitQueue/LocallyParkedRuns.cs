@@ -17,28 +17,28 @@ internal sealed class LocallyParkedRuns
     public void Add(QueueEntry entry)
     {
         // No limit for a store in the memory of this process: no other process knows its runs.
-        if (VolatileStore.Is(entry.Request!.Run.Store) || _entries.ContainsKey(entry.Place) || _entries.Count < MaxOfLastingStores) _entries[entry.Place] = entry;
+        if (VolatileStore.Is(entry.Request!.Run.Store) || _entries.ContainsKey(entry.Number) || _entries.Count < MaxOfLastingStores) _entries[entry.Number] = entry;
     }
 
     /// <summary>The store has a new name.</summary>
     public void Rename(string oldName, string newName)
     {
         foreach (var entry in Of(oldName))
-            _entries.TryUpdate(entry.Place, entry with { Request = entry.Request! with { Run = entry.Request.Run with { Store = newName } } }, entry);
+            _entries.TryUpdate(entry.Number, entry with { Request = entry.Request! with { Run = entry.Request.Run with { Store = newName } } }, entry);
     }
 
     /// <summary>Removes the runs of a store that is closed in this process.</summary>
     public void Forget(string store)
     {
-        foreach (var entry in Of(store)) Remove(entry.Place);
+        foreach (var entry in Of(store)) Remove(entry.Number);
     }
 
     public void Remove(long position) => _entries.TryRemove(position, out _);
 
     /// <summary>Removes an entry, unless the run was parked again after the entry was read.</summary>
-    public void Remove(QueueEntry entry) => _entries.TryRemove(new(entry.Place, entry));
+    public void Remove(QueueEntry entry) => _entries.TryRemove(new(entry.Number, entry));
 
     /// <summary>The entries of a store, ordered by position.</summary>
     public IReadOnlyList<QueueEntry> Of(string store) =>
-        [.. _entries.Values.Where(entry => string.Equals(entry.Request!.Run.Store, store, StringComparison.Ordinal)).OrderBy(static entry => entry.Place)];
+        [.. _entries.Values.Where(entry => string.Equals(entry.Request!.Run.Store, store, StringComparison.Ordinal)).OrderBy(static entry => entry.Number)];
 }

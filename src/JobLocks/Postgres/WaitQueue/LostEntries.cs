@@ -11,7 +11,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// their locks, and are enqueued again if they must wait. Before that, <see cref="RestoredEntries"/> has time to restore the entries. Used by the thread of the
 /// <see cref="WakeDispatcher"/> alone.
 /// </summary>
-internal sealed class LostEntries(WaitQueueStatements statements, RunWaker waker, UnservedStores unserved, JobLocksOptions options, ILogger log)
+internal sealed class LostEntries(PooledStatements statements, RunWaker waker, UnservedStores unserved, JobLocksOptions options, ILogger log)
 {
     // Between two passes through a store. Each sweep reads one page.
     private static readonly TimeSpan PassInterval = TimeSpan.FromSeconds(10);
@@ -42,9 +42,9 @@ internal sealed class LostEntries(WaitQueueStatements statements, RunWaker waker
         if (!string.Equals(store.Id, id, StringComparison.Ordinal)) return;
 
         AdoptEntries(id, names, page.Runs);
-        string[] all = [id, .. names.Same];
+        string[] all = [id, .. names.Aliases];
         var lost = WithoutEntry(all, page.Runs);
-        if (lost.Count == 0 || !HadTimeToBeRestored(id, pass.From)) return;
+        if (lost.Count == 0 || !TryPassRestoreDelay(id, pass.From)) return;
 
         // Few at a time, since other processes may restore entries in the meantime.
         foreach (var chunk in lost.OrderByDescending(static run => run.Waited).Chunk(MaxStartedAtOnce)) StartRuns(store, WithoutEntry(all, chunk));
@@ -58,7 +58,7 @@ internal sealed class LostEntries(WaitQueueStatements statements, RunWaker waker
         {
             if (fate is not (ParkedRunState.Starting or ParkedRunState.StartingElsewhere)) continue;
 
-            log.FoundWithoutPlace(DisplayText.Name(run.Address.Job ?? run.Address.Run), DisplayText.Name(id));
+            log.StartedWithoutEntry(DisplayText.Name(run.Address.Job ?? run.Address.Run), DisplayText.Name(id));
             startsElsewhere |= fate == ParkedRunState.StartingElsewhere;
             // Only a run that is started counts: a paused run is found in every pass.
             _passes[id] = _passes[id] with { LostAt = BootClock.Now };
@@ -71,7 +71,7 @@ internal sealed class LostEntries(WaitQueueStatements statements, RunWaker waker
     /// Whether the processes that know the positions have had time to restore the entries, and other processes to agree on the name of the store. If not, the page is read
     /// again later.
     /// </summary>
-    private bool HadTimeToBeRestored(string store, string? page)
+    private bool TryPassRestoreDelay(string store, string? page)
     {
         var (now, pass) = (BootClock.Now, _passes[store]);
         // Losses within seconds of each other belong to one accident.
@@ -86,9 +86,9 @@ internal sealed class LostEntries(WaitQueueStatements statements, RunWaker waker
     /// Moves entries to the current name of the store. A store that was restored elsewhere has a new name, and so has one whose location a node could not read.
     /// The runs keep their positions.
     /// </summary>
-    private void AdoptEntries(string store, EarlierNames names, IReadOnlyList<(RunAddress Address, TimeSpan Waited)> runs)
+    private void AdoptEntries(string store, OtherStoreIds names, IReadOnlyList<(RunAddress Address, TimeSpan Waited)> runs)
     {
-        string[] others = [.. names.Same, .. unserved.Names.Where(name => names.Origins.Any(origin => name.StartsWith(origin, StringComparison.Ordinal)))];
+        string[] others = [.. names.Aliases, .. unserved.Names.Where(name => names.OriginPrefixes.Any(origin => name.StartsWith(origin, StringComparison.Ordinal)))];
         if (others.Length == 0) return;
 
         foreach (var run in ReadRuns(SweepSql.Adopt, new NpgsqlParameter<string> { TypedValue = store }, Texts(others), Runs(runs)))
@@ -110,7 +110,7 @@ internal sealed class LostEntries(WaitQueueStatements statements, RunWaker waker
 
     /// <summary>A run without position, key and lock name, since its store needs none of them.</summary>
     private static WaitingRun ToWaitingRun(RunAddress address, TimeSpan waited) =>
-        new(Place: 0, default, "", address, IsParked: true, IsOurs: true, default) { Waited = waited };
+        new(Number: 0, default, "", address, IsParked: true, IsDeliveryClaimed: true, default) { Waited = waited };
 
     /// <summary>The state of a pass through a store.</summary>
     /// <param name="From">Where the next page begins; null at the beginning of a pass.</param>

@@ -44,7 +44,7 @@ internal sealed class PendingWakes
 
     public void Add(IEnumerable<WaitingRun> runs)
     {
-        foreach (var run in runs) _deliveries[run.Place] = (run.Address, BootClock.Now);
+        foreach (var run in runs) _deliveries[run.Number] = (run.Address, BootClock.Now);
     }
 
     public void Remove(long position) => _deliveries.TryRemove(position, out _);

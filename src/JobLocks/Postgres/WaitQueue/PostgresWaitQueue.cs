@@ -15,7 +15,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// A wake grants nothing: the woken run asks for the lock itself. Thread-safe.
 /// </summary>
 internal sealed class PostgresWaitQueue(
-    WaitQueueStatements statements, WakeDispatcher wakeDispatcher, WaiterCheck waiterCheck,
+    PooledStatements statements, WakeDispatcher wakeDispatcher, WaiterCheck waiterCheck,
     InternalLocks internalLocks, JobLocksOptions options, LockDispatcher dispatcher) : IWaitQueue
 {
     /// <summary>Whether runs can wait. That needs the schema, and is known after a session has been opened.</summary>
@@ -78,16 +78,16 @@ internal sealed class PostgresWaitQueue(
             async connection =>
             {
                 var attempt = await EnqueueAsync(run, request, rules, GetQueueLimit(rules), connection, blocks, stop).ConfigureAwait(false);
-                if (attempt.Place is not null) return attempt;
+                if (attempt.Entry is not null) return attempt;
 
                 // The run is enqueued first. If the queue is too long for that, no other run is dropped for it.
                 var extra = await EnqueueAsync(run, request, rules, options.LongestWaitQueue, connection, blocks, stop).ConfigureAwait(false);
-                if (extra.Place is not { } entry) return attempt;
+                if (extra.Entry is not { } entry) return attempt;
 
                 replaced = await ReplaceOldestAsync(connection, run, request, blocks, stop).ConfigureAwait(false);
                 if (replaced is not null) return extra with { Ahead = Math.Max(0, extra.Ahead - 1) };
 
-                await statements.ReadAsync(connection, EntrySql.Dequeue, static _ => 0, blocks, stop, Number(entry.Place)).ConfigureAwait(false);
+                await statements.ReadAsync(connection, EntrySql.Dequeue, static _ => 0, blocks, stop, Number(entry.Number)).ConfigureAwait(false);
                 return attempt;
             },
             blocks,
@@ -118,7 +118,7 @@ internal sealed class PostgresWaitQueue(
         dispatcher.Listen();
         wakeDispatcher.LocallyParked.Add(entry);
         var woken = await statements.ReadAsync(EntrySql.Park, static row => row.GetBoolean(0), blocks, stop, EntryParameters.ToPark(entry)).ConfigureAwait(false);
-        if (woken is [true]) wakeDispatcher.RequestDelivery(entry.Place);
+        if (woken is [true]) wakeDispatcher.RequestDelivery(entry.Number);
         var store = entry.Request!.Run.Store;
         if (!wakeDispatcher.IsClosed(store)) return;
 
@@ -130,9 +130,9 @@ internal sealed class PostgresWaitQueue(
     /// <summary>Removes the entry of a run that has its locks, or is not to run.</summary>
     public ValueTask DequeueAsync(QueueEntry entry, bool blocks, CancellationToken stop)
     {
-        wakeDispatcher.LocallyParked.Remove(entry.Place);
-        wakeDispatcher.PendingWakes.Remove(entry.Place);
-        return statements.RunAsync(EntrySql.Dequeue, blocks, stop, Number(entry.Place));
+        wakeDispatcher.LocallyParked.Remove(entry.Number);
+        wakeDispatcher.PendingWakes.Remove(entry.Number);
+        return statements.RunAsync(EntrySql.Dequeue, blocks, stop, Number(entry.Number));
     }
 
     /// <summary>Removes the entry of a run that has started, as soon as the table can be used. Returns at once.</summary>
@@ -174,11 +174,11 @@ internal sealed class PostgresWaitQueue(
     /// <summary>Shows that this process serves the store of the run. Other processes pass over the run until they see that.</summary>
     private async ValueTask ShowStoreAsync(string store, bool blocks)
     {
-        if (wakeDispatcher.Presence.IsShown(store) || wakeDispatcher.IsClosed(store)) return;
+        if (wakeDispatcher.Presence.IsAnnounced(store) || wakeDispatcher.IsClosed(store)) return;
 
         try
         {
-            var shown = wakeDispatcher.Presence.EnsureShownAsync(store);
+            var shown = wakeDispatcher.Presence.EnsureAnnouncedAsync(store);
             if (blocks) Blocking.Wait(shown);
             else await shown.ConfigureAwait(false);
         }
@@ -188,7 +188,7 @@ internal sealed class PostgresWaitQueue(
         }
         finally
         {
-            if (wakeDispatcher.IsClosed(store)) wakeDispatcher.Presence.Hide(store);
+            if (wakeDispatcher.IsClosed(store)) wakeDispatcher.Presence.Withdraw(store);
         }
     }
 
@@ -204,7 +204,7 @@ internal sealed class PostgresWaitQueue(
             : await statements.ReadAsync(connection, EntrySql.Enqueue, ReadEnqueueResult, blocks, stop, parameters).ConfigureAwait(false);
         var (result, queue, longestWait) = rows[0];
         // A run that had an entry keeps its queue and its time limit.
-        return queue is null ? result : result with { Place = result.Place! with { Request = entryRequest with { Run = run with { Queue = queue }, AtMost = longestWait } } };
+        return queue is null ? result : result with { Entry = result.Entry! with { Request = entryRequest with { Run = run with { Queue = queue }, AtMost = longestWait } } };
     }
 
     private async ValueTask<long?> ReplaceOldestAsync(NpgsqlConnection connection, RunAddress run, LockRequest request, bool blocks, CancellationToken stop)
@@ -226,7 +226,7 @@ internal sealed class PostgresWaitQueue(
     {
         if (row.IsDBNull(2)) return (new(null, row.GetInt32(0)), null, null);
 
-        var entry = new QueueEntry(row.GetInt64(2), new(row.GetInt64(3)), IsWoken: false, row.GetBoolean(4), row.GetValue(5) as string, row.GetFieldValue<DateTimeOffset>(6));
+        var entry = new QueueEntry(row.GetInt64(2), new(row.GetInt64(3)), HasPrecedence: false, row.GetBoolean(4), row.GetValue(5) as string, row.GetFieldValue<DateTimeOffset>(6));
         var earlierKey = row.IsDBNull(1) ? (LockKey?)null : new(row.GetInt64(1));
         return (new(entry, row.GetInt32(0), earlierKey == entry.Key ? null : earlierKey, IsNew: earlierKey is null),
             row.GetString(7), row.IsDBNull(8) ? null : TimeSpan.FromSeconds(row.GetDouble(8)));

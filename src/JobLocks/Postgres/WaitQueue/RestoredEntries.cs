@@ -10,7 +10,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// Restores entries of the wait queue that were lost while their runs wait in a job store: an operator has emptied or dropped the table. Each process restores
 /// the entries of runs that it has parked, since it knows their positions. Used by the thread of the <see cref="WakeDispatcher"/> alone.
 /// </summary>
-internal sealed class RestoredEntries(WaitQueueStatements statements, RunWaker waker, ILogger log)
+internal sealed class RestoredEntries(PooledStatements statements, RunWaker waker, ILogger log)
 {
     private const int MaxChecked = 5_000;
     private const int MaxAsked = 100;
@@ -29,7 +29,7 @@ internal sealed class RestoredEntries(WaitQueueStatements statements, RunWaker w
         if (BootClock.Now < progress.NextAt) return;
 
         var parked = waker.LocallyParked.Of(id);
-        var next = parked.Where(entry => entry.Place > progress.After).Take(MaxChecked).ToList();
+        var next = parked.Where(entry => entry.Number > progress.After).Take(MaxChecked).ToList();
         if (next.Count == 0) next = [.. parked.Take(MaxChecked)];
         var missing = next.Count == 0 ? [] : FindMissing(id, next);
         var since = BootClock.Now;
@@ -43,7 +43,7 @@ internal sealed class RestoredEntries(WaitQueueStatements statements, RunWaker w
             }
         }
 
-        _progress[id] = (next.Count < MaxChecked ? 0 : next[^1].Place, BootClock.Now + CheckInterval);
+        _progress[id] = (next.Count < MaxChecked ? 0 : next[^1].Number, BootClock.Now + CheckInterval);
     }
 
     /// <summary>
@@ -70,9 +70,9 @@ internal sealed class RestoredEntries(WaitQueueStatements statements, RunWaker w
             EntrySql.Restore, static row => row.GetInt64(0), blocks: true, CancellationToken.None, EntryParameters.ToRestore(waiting)).AsTask()).ToHashSet();
         if (restored.Count > 0) log.Restored(restored.Count, DisplayText.Name(store.Id!));
         // Another process may have started one of them after the store was asked.
-        List<QueueEntry> restoredEntries = [.. waiting.Where(entry => restored.Contains(entry.Place))];
+        List<QueueEntry> restoredEntries = [.. waiting.Where(entry => restored.Contains(entry.Number))];
         var (_, gone) = AskForFates(store, restoredEntries);
-        if (gone.Count > 0) waker.Execute(EntrySql.Remove, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static entry => entry.Place)] });
+        if (gone.Count > 0) waker.Execute(EntrySql.Remove, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static entry => entry.Number)] });
     }
 
     /// <summary>Which runs wait in their store, and which do not: those are forgotten. The store may not answer for some of them.</summary>
@@ -81,9 +81,9 @@ internal sealed class RestoredEntries(WaitQueueStatements statements, RunWaker w
         var (waiting, gone) = (new List<QueueEntry>(), new List<QueueEntry>());
         if (entries.Count == 0) return (waiting, gone);
 
-        var byPosition = entries.ToDictionary(static entry => entry.Place);
-        foreach (var (run, fate) in waker.AskForFates([.. entries.Select(static entry => ToWaitingRun(entry))], store.GetStatesAsync))
-            (fate == ParkedRunState.Parked ? waiting : gone).Add(byPosition[run.Place]);
+        var byPosition = entries.ToDictionary(static entry => entry.Number);
+        foreach (var (run, fate) in waker.ReadStates([.. entries.Select(static entry => ToWaitingRun(entry))], store.GetStatesAsync))
+            (fate == ParkedRunState.Parked ? waiting : gone).Add(byPosition[run.Number]);
         foreach (var entry in gone) waker.LocallyParked.Remove(entry);
         return (waiting, gone);
     }
@@ -97,14 +97,14 @@ internal sealed class RestoredEntries(WaitQueueStatements statements, RunWaker w
             blocks: true,
             CancellationToken.None,
             new NpgsqlParameter<string> { TypedValue = store },
-            new NpgsqlParameter<long[]> { TypedValue = [.. entries.Select(static entry => entry.Place)] },
+            new NpgsqlParameter<long[]> { TypedValue = [.. entries.Select(static entry => entry.Number)] },
             new NpgsqlParameter<string[]> { TypedValue = [.. entries.Select(static entry => entry.Request!.Run.Run)] },
             new NpgsqlParameter<long[]> { TypedValue = [.. entries.Select(static entry => entry.Request!.Lock.Key.Value)] }).AsTask())
                 .ToDictionary(static row => row.Place, static row => row.IsParkedAnew);
-        foreach (var entry in entries.Where(entry => missing.GetValueOrDefault(entry.Place))) waker.LocallyParked.Remove(entry);
-        return [.. entries.Where(entry => missing.TryGetValue(entry.Place, out var isParkedAnew) && !isParkedAnew)];
+        foreach (var entry in entries.Where(entry => missing.GetValueOrDefault(entry.Number))) waker.LocallyParked.Remove(entry);
+        return [.. entries.Where(entry => missing.TryGetValue(entry.Number, out var isParkedAnew) && !isParkedAnew)];
     }
 
     private static WaitingRun ToWaitingRun(QueueEntry entry) =>
-        new(entry.Place, entry.Key, entry.Request!.Lock.ToString(), entry.Request.Run, IsParked: true, IsOurs: true, entry.Since);
+        new(entry.Number, entry.Key, entry.Request!.Lock.ToString(), entry.Request.Run, IsParked: true, IsDeliveryClaimed: true, entry.Since);
 }

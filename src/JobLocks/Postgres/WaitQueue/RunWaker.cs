@@ -11,7 +11,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// Wakes the next runs of a key, and delivers the wakes to the job stores: directly where this process has claimed them, and by notifications to other processes
 /// otherwise. Its methods block. Used by the thread of the <see cref="WakeDispatcher"/> alone; the three properties are thread-safe.
 /// </summary>
-internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stores, WakeRequests requests, WakeFailures failures, TimeSpan wakeTimeout, ILogger log)
+internal sealed class RunWaker(PooledStatements statements, ServedStores stores, WakeRequests requests, WakeFailures failures, TimeSpan wakeTimeout, ILogger log)
 {
     /// <summary>The position in a notification that reports no run: the schedulers of other processes look into the store.</summary>
     public const long NoPosition = 0;
@@ -62,15 +62,15 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
     /// <summary>Delivers wakes to their stores: directly where this process has claimed them, and by notifications to other processes otherwise.</summary>
     public void Deliver(IReadOnlyList<WaitingRun> woken)
     {
-        PendingWakes.Add(woken.Where(static run => run.IsOurs));
-        foreach (var ofStore in woken.Where(static run => run.IsOurs).GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
+        PendingWakes.Add(woken.Where(static run => run.IsDeliveryClaimed));
+        foreach (var ofStore in woken.Where(static run => run.IsDeliveryClaimed).GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
         {
             // In their order, and in small chunks, so that the first of ten thousand runs need not wait for the last one.
-            foreach (var chunk in ofStore.OrderBy(static run => run.Place).Chunk(100)) Deliver(stores.Find(ofStore.Key)!, chunk);
+            foreach (var chunk in ofStore.OrderBy(static run => run.Number).Chunk(100)) Deliver(stores.Find(ofStore.Key)!, chunk);
         }
 
         // A run that is not parked yet is left out: the process that parks it delivers its wake.
-        var payloads = woken.Where(static run => run is { IsOurs: false, IsParked: true }).Select(static run => $"{run.Place} {run.Address.Store}")
+        var payloads = woken.Where(static run => run is { IsDeliveryClaimed: false, IsParked: true }).Select(static run => $"{run.Number} {run.Address.Store}")
             // PostgreSQL refuses a longer payload. The process that serves such a store finds the run in its sweep.
             .Where(static payload => Encoding.UTF8.GetByteCount(payload) <= LongestPayload)
             .ToArray();
@@ -92,8 +92,8 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
 
         foreach (var run in gone)
         {
-            log.GaveUp(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
-            LocallyParked.Remove(run.Place);
+            log.EntryRemoved(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
+            LocallyParked.Remove(run.Number);
             LocallyWoken.Remove(run.Address);
         }
 
@@ -113,7 +113,7 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
                 .Where(run => run.IsParked && string.Equals(run.Address.Store, store.Id, StringComparison.Ordinal)).ToList();
             if (next.Count == 0) continue;
 
-            RemoveGoneRuns([.. AskForFates(next, store.GetStatesAsync).Where(static run => run.Fate == ParkedRunState.Gone).Select(static run => run.Run)], wereWoken: false);
+            RemoveGoneRuns([.. ReadStates(next, store.GetStatesAsync).Where(static run => run.Fate == ParkedRunState.Gone).Select(static run => run.Run)], wereWoken: false);
         }
     }
 
@@ -125,7 +125,7 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
     /// Asks a store for the fates of its runs. If it refuses all at once, they are asked for one by one, so that one run does not hold up the others. A store that
     /// took long to fail is not there: it is not asked again, so that it does not hold up the runs of other stores.
     /// </summary>
-    public IEnumerable<(WaitingRun Run, ParkedRunState Fate)> AskForFates(
+    public IEnumerable<(WaitingRun Run, ParkedRunState Fate)> ReadStates(
         IReadOnlyList<WaitingRun> runs, Func<IReadOnlyList<WaitingRun>, CancellationToken, ValueTask<IReadOnlyList<ParkedRunState>>> ask)
     {
         var askedAt = BootClock.Now;
@@ -136,7 +136,7 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
         catch (Exception error)
         {
             log.StoreFailed(DisplayText.Name(runs[0].Address.Store), runs.Count, error);
-            return runs.Count == 1 || BootClock.Now - askedAt > QuickAnswer ? [] : runs.SelectMany(run => AskForFates([run], ask)).ToList();
+            return runs.Count == 1 || BootClock.Now - askedAt > QuickAnswer ? [] : runs.SelectMany(run => ReadStates([run], ask)).ToList();
         }
     }
 
@@ -153,7 +153,7 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
 
     private static NpgsqlParameter<string> Text(string value) => new() { TypedValue = value };
 
-    private static NpgsqlParameter<long[]> PositionsOf(IEnumerable<WaitingRun> runs) => new() { TypedValue = [.. runs.Select(static run => run.Place)] };
+    private static NpgsqlParameter<long[]> PositionsOf(IEnumerable<WaitingRun> runs) => new() { TypedValue = [.. runs.Select(static run => run.Number)] };
 
     public static WaitingRun ReadRun(NpgsqlDataReader row, TimeSpan deliverBy) => new(
         row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)),
@@ -170,13 +170,13 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
             [
                 new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static free => free.Key.Value)] },
                 new NpgsqlParameter<int[]> { TypedValue = [.. keys.Select(static free => free.Free)] },
-                new NpgsqlParameter<bool[]> { TypedValue = [.. keys.Select(static free => free.CountsWoken)] },
+                new NpgsqlParameter<bool[]> { TypedValue = [.. keys.Select(static free => free.IncludesWoken)] },
                 .. FreeWorkerParameters(stores.Free),
             ]);
         // Before their wakes are delivered: a worker may start the run at once.
-        foreach (var run in woken.Where(static run => run.IsOurs)) LocallyWoken.Add(run);
+        foreach (var run in woken.Where(static run => run.IsDeliveryClaimed)) LocallyWoken.Add(run);
         Deliver(woken);
-        if (woken.Exists(run => run is { IsOurs: false, IsParked: true } && stores.Find(run.Address.Store) is not null)) Defer();
+        if (woken.Exists(run => run is { IsDeliveryClaimed: false, IsParked: true } && stores.Find(run.Address.Store) is not null)) Defer();
         return woken.Count;
     }
 
@@ -196,14 +196,14 @@ internal sealed class RunWaker(WaitQueueStatements statements, ServedStores stor
             return fates is [ParkedRunState.Parked or ParkedRunState.Rescheduled] && !chunk[0].IsTooLate ? await store.WakeAsync(chunk, stop).ConfigureAwait(false) : fates;
         }
 
-        return [.. AskForFates(runs, WakeAsync)];
+        return [.. ReadStates(runs, WakeAsync)];
     }
 
     /// <summary>Delivers wakes to a store of this process. If the process dies after it has claimed them, or in the middle of this, a sweep continues.</summary>
     private void Deliver(IRunStore store, WaitingRun[] runs)
     {
         var fates = WakeOnce(store, runs);
-        foreach (var (run, _) in fates.Where(static run => run.Fate != ParkedRunState.Starting)) PendingWakes.Remove(run.Place);
+        foreach (var (run, _) in fates.Where(static run => run.Fate != ParkedRunState.Starting)) PendingWakes.Remove(run.Number);
         if (fates.Exists(static run => run.Fate == ParkedRunState.StartingElsewhere)) NotifyOtherProcesses(runs[0].Address.Store);
         // The store was asked at the moment of the wake, so such a run has not left it because of the wake.
         Leftovers.Note(fates, mayBeOnTheWay: false);

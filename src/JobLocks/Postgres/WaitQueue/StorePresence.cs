@@ -18,34 +18,34 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
     private readonly Dictionary<string, StoreLock> _shown = new(StringComparer.Ordinal);
 
     /// <summary>Whether the session of this process shows the store.</summary>
-    public bool IsShown(string store)
+    public bool IsAnnounced(string store)
     {
         lock (_sync) return _shown.TryGetValue(store, out var shownBy) && shownBy.Backend != 0 && dispatcher.Session.IsCurrent(shownBy.Backend);
     }
 
     /// <summary>Whether a store is shown, or will be.</summary>
-    public bool Shows(string store)
+    public bool IsAnnouncedOrPending(string store)
     {
         lock (_sync) return _shown.ContainsKey(store);
     }
 
     /// <summary>Shows a store from now on, on later sessions too. Returns at once.</summary>
-    public void Show(string store)
+    public void Announce(string store)
     {
         lock (_sync) _shown.TryAdd(store, default);
-        _ = ShowAgainAsync(store);
+        _ = AnnounceAgainAsync(store);
     }
 
     /// <summary>Shows a store, and completes when it is shown: until then, other processes pass over its waiting runs.</summary>
     /// <exception cref="JobLocksUnavailableException">The server cannot be reached.</exception>
-    public Task EnsureShownAsync(string store)
+    public Task EnsureAnnouncedAsync(string store)
     {
         lock (_sync) _shown.TryAdd(store, default);
-        return IsShown(store) ? Task.CompletedTask : ShowAsync(store);
+        return IsAnnounced(store) ? Task.CompletedTask : AnnounceAsync(store);
     }
 
     /// <summary>Shows a store no longer. Returns at once.</summary>
-    public void Hide(string store)
+    public void Withdraw(string store)
     {
         StoreLock shownBy;
         lock (_sync)
@@ -64,18 +64,18 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
     }
 
     /// <summary>Shows all stores on a new session. Returns at once.</summary>
-    public void ShowAll()
+    public void AnnounceAll()
     {
         string[] stores;
         lock (_sync) stores = [.. _shown.Keys];
-        foreach (var store in stores) _ = ShowAgainAsync(store);
+        foreach (var store in stores) _ = AnnounceAgainAsync(store);
     }
 
-    private async Task ShowAgainAsync(string store)
+    private async Task AnnounceAgainAsync(string store)
     {
         try
         {
-            await EnsureShownAsync(store).ConfigureAwait(false);
+            await EnsureAnnouncedAsync(store).ConfigureAwait(false);
         }
         catch (Exception error) when (error is JobLocksUnavailableException or ObjectDisposedException)
         {
@@ -83,7 +83,7 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
         }
     }
 
-    private Task<bool> ShowAsync(string store) => dispatcher.AskAsync(session =>
+    private Task<bool> AnnounceAsync(string store) => dispatcher.AskAsync(session =>
     {
         // On the session's own thread, so that two concurrent callers show the store once.
         lock (_sync)

@@ -32,13 +32,13 @@ internal sealed class StoreSweep(
             return;
         }
 
-        presence.Show(id);
+        presence.Announce(id);
         // The store was closed in the meantime.
-        if (stores.Find(id) is null) presence.Hide(id);
+        if (stores.Find(id) is null) presence.Withdraw(id);
         sweep.Sweep(store);
         // Another run may have taken the worker that was free when a run was woken.
         var free = new FreeWorkers([store]);
-        if (waker.PendingWakes.LateQueues(id).Any(queue => !free.Serve(queue))) waker.TryNotifyOtherProcesses(id);
+        if (waker.PendingWakes.LateQueues(id).Any(queue => !free.HasWorkerFor(queue))) waker.TryNotifyOtherProcesses(id);
     }
 
     /// <summary>Whether another scheduler of this process can start runs of the same store.</summary>
@@ -49,7 +49,7 @@ internal sealed class StoreSweep(
     public void Leave(string store)
     {
         sweep.Forget(store);
-        presence.Hide(store);
+        presence.Withdraw(store);
     }
 
     private void FollowName(IRunStore store, string id)
@@ -62,7 +62,7 @@ internal sealed class StoreSweep(
         }
 
         // A run that was enqueued in the meantime has an entry under the name that it knew.
-        foreach (var name in earlierNames.Where(name => _toRename.Contains(name) || presence.Shows(name))) Rename(name, id);
+        foreach (var name in earlierNames.Where(name => _toRename.Contains(name) || presence.IsAnnouncedOrPending(name))) Rename(name, id);
     }
 
     /// <summary>The entries follow their store to its new name: it was restored, or another process has renamed it. If that fails, the next sweep tries again.</summary>
@@ -76,6 +76,6 @@ internal sealed class StoreSweep(
         waker.LocallyParked.Rename(oldName, newName);
         _toRename.Remove(oldName);
         // Last, since every name that is still shown is renamed again.
-        presence.Hide(oldName);
+        presence.Withdraw(oldName);
     }
 }

@@ -23,7 +23,7 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks i
     public bool TryLead(string store, Func<string, bool> serves, out bool isNew)
     {
         isNew = false;
-        var number = NumberFor(store);
+        var number = CurrentLockNumber(store);
         if (Leads(store, number)) return true;
 
         // Outside of the mutex: a slow server must not delay a scheduler that shuts down.
@@ -58,12 +58,12 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks i
     }
 
     /// <summary>The number of the lock for a store: <paramref name="nth"/> is how many numbers before it are held by other programs.</summary>
-    public static int NumberOf(string store, int nth) => (int)LockKey.Of(nth == 0 ? store : $"{store} {nth}").Value;
+    public static int LockNumber(string store, int nth) => (int)LockKey.Of(nth == 0 ? store : $"{store} {nth}").Value;
 
-    private int NumberFor(string store)
+    private int CurrentLockNumber(string store)
     {
-        var number = NumberOf(store, 0);
-        for (var nth = 1; nth < MaxNumbers && internalLocks.IsHeldByAnother(InternalKeys.Sweep, number); nth++) number = NumberOf(store, nth);
+        var number = LockNumber(store, 0);
+        for (var nth = 1; nth < MaxNumbers && internalLocks.IsHeldByAnother(InternalKeys.Sweep, number); nth++) number = LockNumber(store, nth);
         return number;
     }
 

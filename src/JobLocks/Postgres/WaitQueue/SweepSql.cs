@@ -128,7 +128,7 @@ internal static class SweepSql
                  ORDER BY l.place
                  LIMIT    100
                  FOR UPDATE SKIP LOCKED),
-             {WorkersSql.Ours(3)}
+             {WorkersSql.ClaimableRows(3)}
         UPDATE "joblocks".line AS l
         SET    told = true
         FROM   candidate

@@ -10,7 +10,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// Job stores that no process serves. Later runs pass their entries, which are kept in case a process serves the store again. The entries of a store in the
 /// memory of a process are removed much sooner. Used by the thread of the <see cref="WakeDispatcher"/> alone, except <see cref="RemoveEntries"/>.
 /// </summary>
-internal sealed class UnservedStores(WaitQueueStatements statements, JobLocksOptions options, ILogger log)
+internal sealed class UnservedStores(PooledStatements statements, JobLocksOptions options, ILogger log)
 {
     // By the clock of this process. For short times, this does not depend on the clock of the server, which may be set.
     private readonly Dictionary<string, TimeSpan> _unservedSince = new(StringComparer.Ordinal);
@@ -39,7 +39,7 @@ internal sealed class UnservedStores(WaitQueueStatements statements, JobLocksOpt
 
             RemoveUnserved(store);
             _unservedSince.Remove(store);
-            log.Buried(DisplayText.Name(store), keptFor);
+            log.UnservedEntriesRemoved(DisplayText.Name(store), keptFor);
         }
     }
 

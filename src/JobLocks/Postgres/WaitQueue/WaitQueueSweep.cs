@@ -13,7 +13,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// One process at a time sweeps for a store. Used by the thread of the <see cref="WakeDispatcher"/> alone, except <see cref="Forget"/>.
 /// </summary>
 internal sealed class WaitQueueSweep(
-    WaitQueueStatements statements, LockDispatcher dispatcher, SweepLeadership leadership, ServedStores stores, RunWaker waker, WakeRequests requests,
+    PooledStatements statements, LockDispatcher dispatcher, SweepLeadership leadership, ServedStores stores, RunWaker waker, WakeRequests requests,
     UnservedStores unserved, LostEntries lost, JobLocksOptions options, ILogger log)
 {
     // Limits, so that a sweep of a long wait queue does not delay the runs that are to be woken.
@@ -32,7 +32,7 @@ internal sealed class WaitQueueSweep(
     {
         var id = store.Id!;
         // A process that has no wait queue must not keep other processes from sweeping. It knows that only after a session is open, and Leads opens one.
-        if (dispatcher.Session.Capabilities.HasWaitQueue == false || !Leads(id) || dispatcher.Session.Capabilities.HasWaitQueue != true)
+        if (dispatcher.Session.Capabilities.HasWaitQueue == false || !TryLead(id) || dispatcher.Session.Capabilities.HasWaitQueue != true)
         {
             Forget(id);
             if (dispatcher.Session.Capabilities.HasWaitQueue == true) SweepAsFollower(id);
@@ -60,10 +60,10 @@ internal sealed class WaitQueueSweep(
         waker.DeliverMissedWakes(store, isLeader: false);
     }
 
-    private bool Leads(string store)
+    private bool TryLead(string store)
     {
         if (!leadership.TryLead(store, store => stores.Find(store) is not null, out var isNew)) return false;
-        if (isNew) log.Leads(DisplayText.Name(store));
+        if (isNew) log.SweepsStore(DisplayText.Name(store));
         return true;
     }
 
@@ -126,7 +126,7 @@ internal sealed class WaitQueueSweep(
             new NpgsqlParameter<int[]> { TypedValue = [.. slots.Select(static slot => slot.Index)] },
             new NpgsqlParameter<long[]> { TypedValue = [.. slots.Select(static slot => slot.Slot)] }).AsTask())
                 .ToDictionary(static slot => slot.Index, static slot => slot.Count);
-        return heads.Select((head, index) => new FreeKey(head.Key, head.Slots - held.GetValueOrDefault(index), CountsWoken: true));
+        return heads.Select((head, index) => new FreeKey(head.Key, head.Slots - held.GetValueOrDefault(index), IncludesWoken: true));
     }
 
     /// <summary>Asks the store about some of its waiting runs. The next sweep continues after them.</summary>
@@ -144,7 +144,7 @@ internal sealed class WaitQueueSweep(
         var page = waker.ReadRuns(sql, Text(store),
             new NpgsqlParameter<long> { TypedValue = checkedUntil.GetValueOrDefault(store, long.MinValue) },
             new NpgsqlParameter<int> { TypedValue = MaxChecked });
-        checkedUntil[store] = page.Count < MaxChecked ? long.MinValue : page[^1].Place;
+        checkedUntil[store] = page.Count < MaxChecked ? long.MinValue : page[^1].Number;
         return page;
     }
 
@@ -154,24 +154,24 @@ internal sealed class WaitQueueSweep(
     {
         if (runs.Count == 0) return false;
 
-        var fates = waker.AskForFates(runs, store.GetStatesAsync).ToList();
+        var fates = waker.ReadStates(runs, store.GetStatesAsync).ToList();
         // The process that parked the run died before it recorded that.
         foreach (var (run, _) in fates.Where(static pair => pair is { Fate: ParkedRunState.Parked or ParkedRunState.Rescheduled, Run.IsParked: false }))
         {
-            waker.Execute(EntrySql.MarkParked, new NpgsqlParameter<long> { TypedValue = run.Place });
-            requests.AddPosition(run.Place);
+            waker.Execute(EntrySql.MarkParked, new NpgsqlParameter<long> { TypedValue = run.Number });
+            requests.AddPosition(run.Number);
         }
 
         if (waker.Leftovers.Note(fates, mayBeOnTheWay: areWoken) is { Count: > 0 } leftovers)
         {
-            foreach (var run in leftovers) log.GaveUp(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
-            waker.RemoveAndWakeNext(EntrySql.RemoveLeftovers, new NpgsqlParameter<long[]> { TypedValue = [.. leftovers.Select(static run => run.Place)] });
+            foreach (var run in leftovers) log.EntryRemoved(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
+            waker.RemoveAndWakeNext(EntrySql.RemoveLeftovers, new NpgsqlParameter<long[]> { TypedValue = [.. leftovers.Select(static run => run.Number)] });
         }
 
         // The process that had claimed their wakes has died.
-        var missed = fates.Where(static pair => pair is { Fate: ParkedRunState.Parked or ParkedRunState.Rescheduled, Run.IsOurs: true }).Select(static pair => pair.Run).ToList();
+        var missed = fates.Where(static pair => pair is { Fate: ParkedRunState.Parked or ParkedRunState.Rescheduled, Run.IsDeliveryClaimed: true }).Select(static pair => pair.Run).ToList();
         waker.Deliver(missed);
-        foreach (var gone in fates.Where(static pair => pair.Fate == ParkedRunState.Gone).GroupBy(static pair => pair.Run.IsOurs))
+        foreach (var gone in fates.Where(static pair => pair.Fate == ParkedRunState.Gone).GroupBy(static pair => pair.Run.IsDeliveryClaimed))
             waker.RemoveGoneRuns([.. gone.Select(static pair => pair.Run)], wereWoken: gone.Key);
         // The scheduler that must start them has no free worker, or does not know of them.
         if (fates.Exists(static pair => pair.Fate == ParkedRunState.StartingElsewhere)) waker.TryNotifyOtherProcesses(store.Id!);

@@ -11,7 +11,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// Asks the job stores whether they still have the waiters of a key. This is needed before a run is dropped because of these waiters, and not
 /// for a run that only waits. Thread-safe.
 /// </summary>
-internal sealed class WaiterCheck(WaitQueueStatements statements, WakeDispatcher wakeDispatcher, ILogger log)
+internal sealed class WaiterCheck(PooledStatements statements, WakeDispatcher wakeDispatcher, ILogger log)
 {
     private const int MaxChecked = 1000;
 
@@ -57,8 +57,8 @@ internal sealed class WaiterCheck(WaitQueueStatements statements, WakeDispatcher
 
         if (gone.Count == 0) return answer;
 
-        foreach (var run in gone) log.GaveUp(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
-        await statements.RunAsync(EntrySql.Remove, blocks, stop, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static run => run.Place)] }).ConfigureAwait(false);
+        foreach (var run in gone) log.EntryRemoved(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
+        await statements.RunAsync(EntrySql.Remove, blocks, stop, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static run => run.Number)] }).ConfigureAwait(false);
         wakeDispatcher.RequestWakes([new(key)]);
         return WaiterCheckResult.SomeRemoved;
     }

@@ -16,7 +16,7 @@ internal sealed class WakeDispatcher : IDisposable
     private static readonly TimeSpan LongestJoin = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan LongestRemoval = TimeSpan.FromSeconds(1);
 
-    private readonly WaitQueueStatements _statements;
+    private readonly PooledStatements _statements;
     private readonly LockDispatcher _dispatcher;
     private readonly TimeSpan _sweepInterval;
     private readonly ServedStores _stores = new();
@@ -29,7 +29,7 @@ internal sealed class WakeDispatcher : IDisposable
     // Written under the mutex of the requests.
     private Thread? _thread;
 
-    public WakeDispatcher(WaitQueueStatements statements, LockDispatcher dispatcher, InternalLocks internalLocks, JobLocksOptions options, ILogger log)
+    public WakeDispatcher(PooledStatements statements, LockDispatcher dispatcher, InternalLocks internalLocks, JobLocksOptions options, ILogger log)
     {
         _statements = statements;
         _dispatcher = dispatcher;

@@ -33,7 +33,7 @@ internal sealed class WakeFailures(string server, TimeSpan sweepInterval, ILogge
 
         try
         {
-            log.LineFailed(server, error);
+            log.WaitQueueFailed(server, error);
         }
         catch (Exception)
         {

@@ -57,7 +57,7 @@ internal static class WakeSql
                             FOR UPDATE) AS late
                  WHERE  late.is_late
                  AND    NOT late.is_woken),
-             {WorkersSql.Ours(4)}
+             {WorkersSql.ClaimableRows(4)}
         UPDATE "joblocks".line AS l
         SET    woken = now(), told = l.parked AND l.place IN (SELECT place FROM ours)
         FROM   candidate
@@ -99,7 +99,7 @@ internal static class WakeSql
                  AND    NOT told
                  ORDER  BY key, place
                  FOR    UPDATE),
-             {WorkersSql.Ours(2)}
+             {WorkersSql.ClaimableRows(2)}
         UPDATE "joblocks".line AS l
         SET    told = true
         FROM   ours
@@ -127,7 +127,7 @@ internal static class WakeSql
                  ORDER BY l.place
                  LIMIT    least(100, (SELECT sum(n)::bigint FROM (SELECT max(o.n)::bigint AS n FROM unnest($1::text[], $4::int[]) AS o (store, n) GROUP BY o.store) AS s))
                  FOR UPDATE SKIP LOCKED),
-             {WorkersSql.Ours(1)}
+             {WorkersSql.ClaimableRows(1)}
         UPDATE "joblocks".line AS l
         SET    told = true
         FROM   ours

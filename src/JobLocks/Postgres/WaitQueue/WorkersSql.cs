@@ -8,7 +8,7 @@ internal static class WorkersSql
     /// parameters from <paramref name="first"/> on are those of <see cref="FreeWorkers.Parameters"/>. A pending wake occupies a worker until its run has left
     /// the wait queue or waits again, in any process.
     /// </summary>
-    public static string Ours(int first) =>
+    public static string ClaimableRows(int first) =>
         $"""
         under_way AS MATERIALIZED (
                  SELECT   store, queue, count(*) AS n

@@ -11,7 +11,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// asynchronous way: it then awaits nothing, and the returned task has ended. Thread-safe.
 /// </summary>
 [SuppressMessage("Usage", "VSTHRD103:Call async methods when in an async method", Justification = "The caller says which of the two it needs.")]
-internal sealed class WaitQueueStatements(SessionConnector connector, JobLocksOptions options, PooledUse use) : IDisposable
+internal sealed class PooledStatements(SessionConnector connector, JobLocksOptions options, PooledUse use) : IDisposable
 {
     private readonly ConcurrentDictionary<string, string> _texts = new(StringComparer.Ordinal);
     private NpgsqlConnection? _template;

@@ -8,7 +8,7 @@ namespace JobLocks.Quartz.Entering;
 /// The decisions for the firings of one scheduler that have not ended, by Quartz's id of the firing: their locks, or that they must not execute.
 /// Thread-safe. Releasing is idempotent and never throws.
 /// </summary>
-internal sealed class RunningLocks
+internal sealed class FiringDecisions
 {
     private readonly ConcurrentDictionary<string, Held> _held = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, Exception?> _refused = new(StringComparer.Ordinal);

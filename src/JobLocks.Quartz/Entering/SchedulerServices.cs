@@ -14,10 +14,10 @@ namespace JobLocks.Quartz.Entering;
 /// The services of JobLocks for one scheduler of a container. They are created from the service provider that Quartz passes to the first registration it resolves:
 /// for a scheduler that is added at run time, only this provider leads to the services of the application. Thread-safe.
 /// </summary>
-internal sealed class SchedulerPart(IJobLocks? locks, string name)
+internal sealed class SchedulerServices(IJobLocks? locks, string name)
 {
     private readonly Lock _sync = new();
-    private readonly RunningLocks _running = new();
+    private readonly FiringDecisions _running = new();
     private JobGate? _gate;
     private ILoggerFactory _loggers = NullLoggerFactory.Instance;
     private JobLockListener? _listener;

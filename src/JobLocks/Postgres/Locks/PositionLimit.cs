@@ -1,7 +1,7 @@
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>Limits of the queue position. A lock request is refused while the wait queue has an entry with a position below this number.</summary>
-internal static class QueuePrecedence
+internal static class PositionLimit
 {
     /// <summary>No entry goes first: this run was woken.</summary>
     public const long Woken = 0;

@@ -1,6 +1,0 @@
-namespace JobLocks.Postgres.Session;
-
-/// <summary>A statement that is not about locks.</summary>
-/// <param name="Ask">Runs the statement and stores the answer. Called by the thread that uses the connection.</param>
-/// <param name="Fail">Reports to the waiting caller that there is no answer.</param>
-internal sealed record SessionQuestion(Action<SessionConnection> Ask, Action<Exception> Fail);
