@@ -17,12 +17,12 @@ internal static partial class HangfireLog
     [LoggerMessage(343, LogLevel.Warning, "Job {JobId} ended by itself after its lock {LockName} ({LockKey}) was lost: another run may have been under way")]
     public static partial void EndedWithoutLock(this ILogger log, string jobId, string lockName, long lockKey);
 
-    [LoggerMessage(344, LogLevel.Warning, "Job {JobId} is put off, but its state could not be changed here: its worker changes it")]
+    [LoggerMessage(344, LogLevel.Warning, "Job {JobId} has to wait, but its state could not be stored: its worker stores it")]
     public static partial void CannotPark(this ILogger log, string jobId, Exception cause);
 
-    [LoggerMessage(345, LogLevel.Warning, "Job {JobId} is parked, but the line could not be told: it is woken by a sweep")]
+    [LoggerMessage(345, LogLevel.Warning, "Job {JobId} is parked, but its queue entry could not be updated: a sweep does it")]
     public static partial void CannotMarkParked(this ILogger log, string jobId, Exception cause);
 
-    [LoggerMessage(346, LogLevel.Warning, "Job {JobId} is put off as decided, although another filter threw an exception at the end of the canceled run")]
+    [LoggerMessage(346, LogLevel.Warning, "Job {JobId} waits as decided, although another filter threw an exception at the end of the canceled run")]
     public static partial void FilterThrew(this ILogger log, string jobId, Exception cause);
 }

@@ -14,13 +14,13 @@ internal static partial class QuartzLog
     [LoggerMessage(322, LogLevel.Information, "Job {JobId} is not tried again: the job was deleted meanwhile. {Reason}")]
     public static partial void JobIsGone(this ILogger log, string jobId, string reason);
 
-    [LoggerMessage(324, LogLevel.Error, "Job {JobId} is dropped, since the scheduler is shutting down and takes no trigger any more. {Reason}")]
+    [LoggerMessage(324, LogLevel.Error, "Job {JobId} is dropped, because the scheduler is shutting down and accepts no trigger any more. {Reason}")]
     public static partial void Dropped(this ILogger log, string jobId, string reason);
 
     [LoggerMessage(325, LogLevel.Error, "Job {JobId} fails before it has begun")]
     public static partial void Failed(this ILogger log, string jobId, Exception cause);
 
-    [LoggerMessage(326, LogLevel.Error, "Job {JobId} is kept for later: asking for its lock broke")]
+    [LoggerMessage(326, LogLevel.Error, "Job {JobId} is rescheduled: its lock request failed")]
     public static partial void Broke(this ILogger log, string jobId, Exception cause);
 
     [LoggerMessage(327, LogLevel.Error, "Job {JobId} is told to stop: its lock {LockName} ({LockKey}) is lost")]
@@ -32,10 +32,10 @@ internal static partial class QuartzLog
     [LoggerMessage(329, LogLevel.Warning, "The scheduler listener {Listener} threw when it was told that job {JobId} failed")]
     public static partial void ListenerThrew(this ILogger log, string listener, string jobId, Exception cause);
 
-    [LoggerMessage(331, LogLevel.Warning, "Job {JobId} is parked, but the line could not be told: it is woken by a sweep")]
+    [LoggerMessage(331, LogLevel.Warning, "Job {JobId} is parked, but its queue entry could not be updated: a sweep does it")]
     public static partial void CannotMarkParked(this ILogger log, string jobId, Exception cause);
 
-    [LoggerMessage(332, LogLevel.Warning, "The job store of {Scheduler} could not be asked for its name: its runs cannot wait in line yet")]
+    [LoggerMessage(332, LogLevel.Warning, "The job store of {Scheduler} could not be asked for its name: its runs cannot enter the wait queue yet")]
     public static partial void CannotIdentify(this ILogger log, string scheduler, Exception cause);
 
     [LoggerMessage(330, LogLevel.Error, "Job {JobKey} was added, but none of its runs will begin")]
@@ -50,7 +50,7 @@ internal static partial class QuartzLog
     [LoggerMessage(335, LogLevel.Error, "A run could not be put back into the job store")]
     public static partial void CannotPutBack(this ILogger log, Exception cause);
 
-    [LoggerMessage(336, LogLevel.Warning, "Trigger {TriggerKey} starts after {Parent}, whose job {JobId} has a lock: where its run is put off, Quartz takes the veto for its end. "
+    [LoggerMessage(336, LogLevel.Warning, "Trigger {TriggerKey} starts after {Parent}, whose job {JobId} has a lock: if its run has to wait, Quartz treats the veto as the end of the run and starts the trigger. "
         + "Call quartz.UseJobLocks(…) where the scheduler is built")]
     public static partial void ContinuesVetoed(this ILogger log, string triggerKey, string parent, string jobId);
 

@@ -49,7 +49,7 @@ internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptio
         if (options.HeartbeatInterval < ShortestHeartbeat || options.HeartbeatInterval > options.LostAfter / 3)
             errors.AddError(
                 $"must be from {ShortestHeartbeat} to a third of {nameof(JobLocksOptions.LostAfter)} ({options.LostAfter}), but is {options.HeartbeatInterval}. "
-                + "Several of them must fit, or one that is late costs all locks.",
+                + "LostAfter must contain several heartbeats: otherwise one late heartbeat loses all locks.",
                 nameof(JobLocksOptions.HeartbeatInterval));
 
         if (options.SweepInterval < ShortestSweep || options.SweepInterval > LongestSweep)

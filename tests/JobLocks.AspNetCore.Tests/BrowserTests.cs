@@ -62,19 +62,19 @@ public sealed class BrowserTests
         var held = await _site.HoldAsync(Name);
         held.Lost.UnsafeRegister(static handle => ((JobLockHandle)handle!).Dispose(), held);
         var page = await _browser.OpenAsync(At(NamePage));
-        var button = page.GetByRole(AriaRole.Button, new() { Name = "Ask to let go" });
+        var button = page.GetByRole(AriaRole.Button, new() { Name = "Request release" });
         await button.FocusAsync();
         await _site.ParkAsync(Name, "4711");
         await page.GetByText("Hangfire job 1187").WaitForAsync();
         await page.GetByText("Hangfire 4711").WaitForAsync();
 
-        Assert.That(await page.EvaluateAsync<string>("document.activeElement.textContent"), Is.EqualTo("Ask to let go"));
+        Assert.That(await page.EvaluateAsync<string>("document.activeElement.textContent"), Is.EqualTo("Request release"));
         await page.Keyboard.PressAsync("Enter");
         await page.GetByRole(AriaRole.Alert).WaitForAsync();
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(await page.GetByRole(AriaRole.Alert).InnerTextAsync(), Is.EqualTo("It was let go."));
+            Assert.That(await page.GetByRole(AriaRole.Alert).InnerTextAsync(), Is.EqualTo("It was released."));
             Assert.That(held.Lost.IsCancellationRequested, Is.True);
         }
     }
@@ -85,7 +85,7 @@ public sealed class BrowserTests
         using var held = await _site.HoldAsync(Name);
         await _site.WrittenDownAsync(stop);
         var page = await _browser.OpenAsync(At(NamePage));
-        var button = page.GetByRole(AriaRole.Button, new() { Name = "Ask to let go" });
+        var button = page.GetByRole(AriaRole.Button, new() { Name = "Request release" });
 
         await button.HoverAsync();
         await page.Mouse.DownAsync();
@@ -258,7 +258,7 @@ public sealed class BrowserTests
         await page.RouteAsync($"**{NamePage}", static route => route.AbortAsync());
 
         Volatile.Write(ref isReadOnly, true);
-        await page.GetByRole(AriaRole.Button, new() { Name = "Ask to let go" }).ClickAsync();
+        await page.GetByRole(AriaRole.Button, new() { Name = "Request release" }).ClickAsync();
         await page.GetByText("You may look at the locks, but not ask for them.").WaitForAsync();
 
         Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.held WHERE asked IS NOT NULL"), Is.Zero);
@@ -277,7 +277,7 @@ public sealed class BrowserTests
         await page.SetExtraHTTPHeadersAsync(other is null ? [] : [KeyValuePair.Create(HeaderAuthentication.Header, other)]);
         await page.Context.SetExtraHTTPHeadersAsync([]);
         var posted = page.WaitForResponseAsync(static answer => answer.Request.Method is "POST");
-        await page.GetByRole(AriaRole.Button, new() { Name = "Ask to let go" }).ClickAsync();
+        await page.GetByRole(AriaRole.Button, new() { Name = "Request release" }).ClickAsync();
 
         using (Assert.EnterMultipleScope())
         {

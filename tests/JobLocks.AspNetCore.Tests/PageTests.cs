@@ -57,7 +57,7 @@ public sealed class PageTests
             Assert.That(overview, Does.Contain("<b>1</b> held").And.Contain("<b>1</b> waiting"));
             Assert.That(overview, Does.Contain("Hangfire job 1187 of billing on web-3 (pid 812)").And.Contain($"href=\"{NamePage}\""));
             Assert.That(name, Does.Contain("<h1><bdi>order:42</bdi></h1>").And.Contain("Hangfire 4711"));
-            Assert.That(name, Does.Contain("Ask to let go"));
+            Assert.That(name, Does.Contain("Request release"));
         }
     }
 
@@ -242,8 +242,8 @@ public sealed class PageTests
         {
             Assert.That(answer.Headers.Location?.ToString(), Is.EqualTo(NamePage));
             Assert.That(held.LostReason, Does.Contain("alice (database role "));
-            Assert.That(await site.GetAsync(NamePage), Does.Contain("It was let go."));
-            Assert.That(await site.GetAsync(NamePage), Does.Not.Contain("It was let go."), "it is said once");
+            Assert.That(await site.GetAsync(NamePage), Does.Contain("It was released."));
+            Assert.That(await site.GetAsync(NamePage), Does.Not.Contain("It was released."), "it is said once");
         }
     }
 
@@ -277,7 +277,7 @@ public sealed class PageTests
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(page, Does.Not.Contain("Ask to let go"));
+            Assert.That(page, Does.Not.Contain("Request release"));
             Assert.That(posted.StatusCode, Is.EqualTo(HttpStatusCode.Forbidden));
             Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.held WHERE asked IS NOT NULL"), Is.Zero);
         }
@@ -290,7 +290,7 @@ public sealed class PageTests
         using var held = await site.HoldAsync(Name);
         await site.WrittenDownAsync(stop);
 
-        Assert.That(await site.GetAsync(NamePage), Does.Not.Contain("Ask to let go"));
+        Assert.That(await site.GetAsync(NamePage), Does.Not.Contain("Request release"));
         Assert.That((await site.Client.PostAsync(new Uri($"{NamePage}/release", UriKind.Relative), content: null, stop)).StatusCode, Is.EqualTo(HttpStatusCode.Forbidden));
     }
 

@@ -26,7 +26,7 @@ internal static class Truth
     /// <summary>
     /// Whether the lock can have been taken and released within the look. By a run that entered meanwhile; or by a run that got its lock and did not
     /// enter: one of which a second lock was refused, and one of Quartz whose node had gone on without it, since the answer took more than
-    /// <c>AnswerPatience</c>. That one is put back and enters later, mostly on another node (seen: seed 13, a lock of server-3, and its run on
+    /// <c>AnswerTimeout</c>. That one is put back and enters later, mostly on another node (seen: seed 13, a lock of server-3, and its run on
     /// server-4 half a second later). What is shown with its run was held for a quarter of a second, and so before the look.
     /// </summary>
     private static bool CanHaveComeAndGone(Look look, int run, IReadOnlyList<Attempt> attempts) =>

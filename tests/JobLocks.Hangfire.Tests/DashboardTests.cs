@@ -26,7 +26,7 @@ public sealed partial class DashboardTests : RealServers
         using (Assert.EnterMultipleScope())
         {
             Assert.That(locks, Does.Contain($"<bdi>{stage.LockName}</bdi>").And.Contain($"<a href=\"/hangfire/jobs/details/{held}\">job <bdi>{held}</bdi></a>"));
-            Assert.That(name, Does.Contain($"<a href=\"/hangfire/jobs/details/{waiting}\">job <bdi>{waiting}</bdi></a>").And.Contain("Ask to let go"));
+            Assert.That(name, Does.Contain($"<a href=\"/hangfire/jobs/details/{waiting}\">job <bdi>{waiting}</bdi></a>").And.Contain("Request release"));
             Assert.That(await site.GetAsync("/hangfire/"), Does.Contain("href=\"/hangfire/joblocks\"").And.Contain("data-metric=\"joblocks:held\""));
         }
     }
@@ -136,7 +136,7 @@ public sealed partial class DashboardTests : RealServers
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(await readOnly.GetAsync($"/hangfire/joblocks/names/{stage.Key}"), Does.Not.Contain("Ask to let go"));
+            Assert.That(await readOnly.GetAsync($"/hangfire/joblocks/names/{stage.Key}"), Does.Not.Contain("Request release"));
             Assert.That(await readOnly.PostAsync(release, stop), Is.EqualTo(401));
             Assert.That(await foreign.PostAsync(release, stop), Is.EqualTo(401));
             foreach (var path in new[] { "/hangfire/joblocks", $"/hangfire/joblocks/names/{stage.Key}", "/hangfire/joblocks/runs/1" })
@@ -218,7 +218,7 @@ public sealed partial class DashboardTests : RealServers
         using (Assert.EnterMultipleScope())
         {
             Assert.That(forged, Is.EqualTo(expected));
-            Assert.That(page.Contains("Ask to let go", StringComparison.Ordinal), Is.EqualTo(hasAntiforgery), "a button that does nothing is not shown");
+            Assert.That(page.Contains("Request release", StringComparison.Ordinal), Is.EqualTo(hasAntiforgery), "a button that does nothing is not shown");
             Assert.That(stage.Entries.Entries[0].Handle!.Lost.IsCancellationRequested, Is.False);
         }
     }

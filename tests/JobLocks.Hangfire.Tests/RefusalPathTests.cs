@@ -38,7 +38,7 @@ public sealed class RefusalPathTests : RealServers
 
         var id = Servers.Client.Create(new Job(typeof(Throwing), typeof(Throwing).GetMethod(method), (object[])[stage.Id]), new EnqueuedState());
         await Servers.StoredAsync(id, ScheduledState.StateName, stop);
-        await _log.NextAsync($"Job {id} is put off as decided, although another filter threw", stop);
+        await _log.NextAsync($"Job {id} waits as decided, although another filter threw", stop);
         await held!.DisposeAsync();
         await Servers.States.NextAsync<SucceededState>(id, stop);
 

@@ -69,7 +69,7 @@ public sealed class WaitRulesTests : RealServers
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(skipped.Reason, Is.EqualTo($"Skipped: a newer run has taken its place in the line of {stage.LockName}"));
+            Assert.That(skipped.Reason, Is.EqualTo($"Skipped: a newer run has replaced it in the queue of {stage.LockName}"));
             Assert.That(line, Is.EqualTo([(stage.LockName, newest)]));
             Assert.That(stage.Entries.Entries.Select(static entry => entry.Number), Is.EqualTo([2]));
             Assert.That(await Servers.Locks.LineAsync(), Is.Empty);

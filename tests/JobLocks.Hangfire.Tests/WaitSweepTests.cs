@@ -78,7 +78,7 @@ public sealed class WaitSweepTests : RealServers
         await using var other = AdvisoryLocks.Connect(Servers.Database);
         using var held = await other.TryAcquireAsync(stage.LockName, stop);
         var waiting = await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
-        await _log.NextAsync("This process sweeps the line for Hangfire", stop);
+        await _log.NextAsync("This process sweeps the wait queue for Hangfire", stop);
 
         await Servers.Locks.RunAsync(
             """

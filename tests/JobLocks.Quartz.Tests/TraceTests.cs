@@ -47,7 +47,7 @@ public sealed class TraceTests : QuartzFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(run.Handle, Is.Not.Null);
-            Assert.That(linked.Where(static span => span.OperationName is "joblocks.take").Select(static span => span.GetTagItem("joblocks.outcome")), Is.EqualTo(new[] { waits ? "waits" : "rescheduled", "admitted" }));
+            Assert.That(linked.Where(static span => span.OperationName is "joblocks.request").Select(static span => span.GetTagItem("joblocks.outcome")), Is.EqualTo(new[] { waits ? "waits" : "rescheduled", "admitted" }));
             Assert.That(linked.Count(static span => span.OperationName is "joblocks.wait"), Is.EqualTo(waits ? 1 : 0));
             Assert.That(_ended.Where(static span => span.OperationName is "joblocks.reschedule").Select(static span => span.TraceId), Is.Not.Empty.And.All.EqualTo(trace));
         }

@@ -46,7 +46,7 @@ public sealed class AdapterTests
         ("Primitives.LogThrottle", [Page]),
         ("Rules.LockDeclaration", [Hangfire, Quartz]),
         ("Rules.LockRule", [Hangfire, Quartz]),
-        ("WaitQueue.EarlierNames", [Hangfire, Quartz]),
+        ("WaitQueue.OtherStoreIds", [Hangfire, Quartz]),
         ("WaitQueue.IRunStore", [Hangfire, Quartz]),
         ("WaitQueue.ParkedRunState", [Hangfire, Quartz]),
         ("WaitQueue.ParkedRuns", [Hangfire, Quartz]),

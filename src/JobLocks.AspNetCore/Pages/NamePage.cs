@@ -36,7 +36,7 @@ internal sealed class NamePage(string basePath, NamedLock name, int from, Antifo
 
     private Markup Result() => result switch
     {
-        ReleaseAnswer.Released => Note("It was let go."),
+        ReleaseAnswer.Released => Note("It was released."),
         ReleaseAnswer.WasFree => Note("It was free already."),
         ReleaseAnswer.StillHeld => Note("Its holder was told to stop, and has it still: a run ends when it looks at its token, or by itself."),
         ReleaseAnswer.IsForeign => Note("Its holder does not use JobLocks and cannot be asked. A role with that right can end its session in PostgreSQL."),

@@ -11,18 +11,18 @@ internal static partial class GateLog
     [LoggerMessage(102, LogLevel.Information, "Job {JobId} is refused under {LockName} ({LockKey}). {Reason}")]
     public static partial void Refused(this ILogger log, string jobId, string lockName, long lockKey, string reason);
 
-    [LoggerMessage(103, LogLevel.Warning, "Job {JobId} is kept for later: its lock {LockName} cannot be asked for. Of others, this is said at Debug for the next {Pause} s")]
+    [LoggerMessage(103, LogLevel.Warning, "Job {JobId} is rescheduled: its lock {LockName} cannot be requested. For other jobs, this is logged at Debug for the next {Pause} s")]
     public static partial void Unavailable(this ILogger log, string jobId, string lockName, double pause, Exception cause);
 
-    [LoggerMessage(106, LogLevel.Debug, "Job {JobId} is kept for later: its lock {LockName} cannot be asked for either. {Reason}")]
+    [LoggerMessage(106, LogLevel.Debug, "Job {JobId} is rescheduled: its lock {LockName} cannot be requested either. {Reason}")]
     public static partial void AlsoUnavailable(this ILogger log, string jobId, string lockName, string reason);
 
     [LoggerMessage(104, LogLevel.Warning, "Job {JobId} is taken for one that was started before: its store does not say")]
     public static partial void UnknownPast(this ILogger log, string jobId, Exception cause);
 
-    [LoggerMessage(105, LogLevel.Information, "Job {JobId} stands in the line of {LockName} ({LockKey}). {Reason}")]
+    [LoggerMessage(105, LogLevel.Information, "Job {JobId} waits for {LockName} ({LockKey}). {Reason}")]
     public static partial void Waits(this ILogger log, string jobId, string lockName, long lockKey, string reason);
 
-    [LoggerMessage(107, LogLevel.Warning, "{Holder} has had {LockName} for {Seconds} s since it made job {JobId}, which needs that lock: if it waits for that job, neither goes on. Let it end first, or give the two different locks")]
+    [LoggerMessage(107, LogLevel.Warning, "{Holder} has had {LockName} for {Seconds} s since it made job {JobId}, which needs that lock: if it waits for that job, both wait for ever. Let it end first, or give the two different locks")]
     public static partial void WaitsForItself(this ILogger log, string holder, string lockName, double seconds, string jobId);
 }

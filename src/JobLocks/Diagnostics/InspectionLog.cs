@@ -5,13 +5,13 @@ namespace JobLocks.Diagnostics;
 /// <summary>The log messages of inspection and of the actions of users. Event ids from 600.</summary>
 internal static partial class InspectionLog
 {
-    [LoggerMessage(601, LogLevel.Warning, "Who holds what cannot be written down at {Server}: those who look see less for a while")]
+    [LoggerMessage(601, LogLevel.Warning, "The holders of locks cannot be recorded at {Server}: pages show less until this is over")]
     public static partial void ReadModelFailed(this ILogger log, string server, Exception cause);
 
-    [LoggerMessage(602, LogLevel.Warning, "The lock {LockName} ({LockKey}) of {Run} is to be let go, since {By} asked for it: its run is told to stop")]
+    [LoggerMessage(602, LogLevel.Warning, "{By} requested the release of the lock {LockName} ({LockKey}) of {Run}: its run is told to stop")]
     public static partial void ReleaseReceived(this ILogger log, string lockName, long lockKey, string run, string by);
 
-    [LoggerMessage(603, LogLevel.Warning, "{By} asks the holder of the lock {LockKey} to let go")]
+    [LoggerMessage(603, LogLevel.Warning, "{By} requests the release of the lock {LockKey} from its holder")]
     public static partial void ReleaseAsked(this ILogger log, string by, long lockKey);
 
     [LoggerMessage(604, LogLevel.Warning, "{By} wants to end the session of the backend {Backend}, and with it all locks that it holds")]

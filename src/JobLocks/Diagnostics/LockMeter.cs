@@ -34,15 +34,15 @@ internal sealed class LockMeter : IDisposable
     {
         _tagsNames = tagsNames;
         _meter = factory?.Create(Name) ?? new(Name);
-        _attempts = _meter.CreateCounter<long>("joblocks.takes", "{take}", "Runs that asked for their locks, by what came of it.");
-        _attemptDuration = _meter.CreateHistogram("joblocks.take.duration", "s", "How long a run waited for the answer of the gate.", advice: ShortDurations);
+        _attempts = _meter.CreateCounter<long>("joblocks.requests", "{request}", "Lock requests of runs, by outcome.");
+        _attemptDuration = _meter.CreateHistogram("joblocks.request.duration", "s", "How long a run waited for the answer of the gate.", advice: ShortDurations);
         _holdDuration = _meter.CreateHistogram("joblocks.hold.duration", "s", "How long a lock was held.", advice: LongDurations);
-        _waitDuration = _meter.CreateHistogram("joblocks.wait.duration", "s", "How long a run stood in line before it was admitted.", advice: LongDurations);
-        _queueLength = _meter.CreateHistogram("joblocks.line.length", "{run}", "How many stood in a line when one more came, that one included.", advice: Counts);
+        _waitDuration = _meter.CreateHistogram("joblocks.wait.duration", "s", "How long a run waited in the queue before it was admitted.", advice: LongDurations);
+        _queueLength = _meter.CreateHistogram("joblocks.queue.length", "{run}", "Length of the wait queue after a run entered it.", advice: Counts);
         _losses = _meter.CreateCounter<long>("joblocks.losses", "{lock}", "Locks that were lost while they were held.");
         _sweepWakes = _meter.CreateCounter<long>("joblocks.sweep.wakes", "{run}", "Runs that a sweep found to be next before another process had woken them.");
         _operations = _meter.CreateHistogram("joblocks.statement.operations", "{operation}", "Operations that went to the server in one statement.", advice: Counts);
-        _meter.CreateObservableUpDownCounter("joblocks.locks.held", held, "{lock}", "Locks that this process has.");
+        _meter.CreateObservableUpDownCounter("joblocks.locks.held", held, "{lock}", "Locks that this process holds.");
         _meter.CreateObservableGauge("joblocks.session.open", () => isOpen() ? 1 : 0, "{session}", "1 while the session that holds the locks is open.");
     }
 

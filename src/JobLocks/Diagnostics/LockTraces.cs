@@ -9,7 +9,7 @@ namespace JobLocks.Diagnostics;
 /// <param name="tagsNames">Whether the spans contain the lock name in addition to the template.</param>
 internal sealed class LockTraces(bool tagsNames)
 {
-    public const string Take = "joblocks.take";
+    public const string Take = "joblocks.request";
     public const string Wait = "joblocks.wait";
     public const string Reschedule = "joblocks.reschedule";
 

@@ -14,13 +14,13 @@ internal static partial class SessionLog
     [LoggerMessage(204, LogLevel.Warning, "PostgreSQL at {Server} cannot be asked for locks: runs are kept until it can")]
     public static partial void CannotOpen(this ILogger log, string server, Exception cause);
 
-    [LoggerMessage(205, LogLevel.Error, "PostgreSQL at {Server} refused a statement: what it asked for is not admitted, and held locks stay")]
+    [LoggerMessage(205, LogLevel.Error, "PostgreSQL at {Server} refused a statement: its requests fail, and held locks stay held")]
     public static partial void StatementFailed(this ILogger log, string server, Exception cause);
 
     [LoggerMessage(206, LogLevel.Warning, "PostgreSQL {Version} cannot end an idle session: the locks of a frozen process, or of one behind a dead network, are freed late. From version 14 on it can")]
     public static partial void OldServer(this ILogger log, int version);
 
-    [LoggerMessage(207, LogLevel.Warning, "Releases by other processes are not heard for now: waiting takes up to a second longer")]
+    [LoggerMessage(207, LogLevel.Warning, "Releases by other processes cannot be listened for: waiting takes up to a second longer")]
     public static partial void ListenerBroke(this ILogger log, Exception cause);
 
     [LoggerMessage(208, LogLevel.Warning, "There are no fencing tokens: this role may not use {Schema}.fence. See the GRANT lines in docs/schema.sql")]
@@ -38,19 +38,19 @@ internal static partial class SessionLog
     [LoggerMessage(211, LogLevel.Warning, "{LockName} is limited to {Limit} here, but to {OtherLimit} by {Other}. Up to the larger number may run at once: bring both to one number")]
     public static partial void LimitsDiffer(this ILogger log, string lockName, int limit, int otherLimit, string other);
 
-    [LoggerMessage(212, LogLevel.Warning, "No run can wait in line, and those that should are rescheduled: this role may not use {Schema}.line. See the GRANT lines in docs/schema.sql")]
+    [LoggerMessage(212, LogLevel.Warning, "No run can wait in the queue, and runs that would wait are rescheduled: this role may not use {Schema}.line. See the GRANT lines in docs/schema.sql")]
     public static partial void NoWaitQueue(this ILogger log, string schema);
 
     [LoggerMessage(213, LogLevel.Warning, "The holders of this process's locks are not shown: this role may not use {Schema}.held and what belongs to it. See the GRANT lines in docs/schema.sql")]
     public static partial void NoReadModel(this ILogger log, string schema);
 
-    [LoggerMessage(214, LogLevel.Warning, "No run can wait in line for now, and new runs may pass the waiting ones: another session has locked the table {Schema}.line, or waits for that lock")]
+    [LoggerMessage(214, LogLevel.Warning, "No run can enter the wait queue for now, and new runs may pass waiting ones: another session has locked the table {Schema}.line, or waits for that lock")]
     public static partial void WaitQueueIsLocked(this ILogger log, string schema);
 
-    [LoggerMessage(215, LogLevel.Information, "Runs can wait in line again: the table {Schema}.line is free")]
+    [LoggerMessage(215, LogLevel.Information, "Runs can wait in the queue again: the table {Schema}.line is free")]
     public static partial void WaitQueueIsBack(this ILogger log, string schema);
 
-    [LoggerMessage(216, LogLevel.Warning, "PostgreSQL at {Server} cannot tell other processes what is released: they find out up to a second later. See pg_notification_queue_usage() there, and who listens without reading. Said again after {Pause} s at the earliest")]
+    [LoggerMessage(216, LogLevel.Warning, "PostgreSQL at {Server} cannot notify other processes of releases: they notice a release up to a second later. See pg_notification_queue_usage() there, and look for a session that listens but does not read. Logged again after {Pause} s at the earliest")]
     public static partial void CannotNotify(this ILogger log, string server, double pause, Exception cause);
 
     [LoggerMessage(217, LogLevel.Warning, "The handle of the lock {LockName} ({LockKey}) was garbage-collected without being disposed, and the lock is released now. It was acquired by {Holder} at {HeldSince:u}. Keep the handle while the lock is needed, and dispose it afterwards. Acquired at: {Stack}")]

@@ -5,25 +5,25 @@ namespace JobLocks.Diagnostics;
 /// <summary>The log messages of the wait queue. Event ids from 400.</summary>
 internal static partial class WaitQueueLog
 {
-    [LoggerMessage(401, LogLevel.Warning, "The line at {Server} cannot be asked: who waits is woken by a later sweep")]
+    [LoggerMessage(401, LogLevel.Warning, "The wait queue at {Server} cannot be read: waiting runs are woken by a later sweep")]
     public static partial void WaitQueueFailed(this ILogger log, string server, Exception cause);
 
     [LoggerMessage(402, LogLevel.Warning, "{Count} runs of the store {Store} cannot be woken or asked after: it is tried again")]
     public static partial void StoreFailed(this ILogger log, string store, int count, Exception cause);
 
-    [LoggerMessage(403, LogLevel.Information, "Job {JobId} leaves the line of {LockName}: its store does not have it parked any more")]
+    [LoggerMessage(403, LogLevel.Information, "The queue entry of job {JobId} for {LockName} is removed: its store does not have the run parked any more")]
     public static partial void EntryRemoved(this ILogger log, string jobId, string lockName);
 
-    [LoggerMessage(408, LogLevel.Warning, "The job store {Store} has not been served by any process for {Kept}: the places of its waiting runs are removed")]
+    [LoggerMessage(408, LogLevel.Warning, "The job store {Store} has not been served by any process for {Kept}: the queue entries of its waiting runs are removed")]
     public static partial void UnservedEntriesRemoved(this ILogger log, string store, TimeSpan kept);
 
-    [LoggerMessage(404, LogLevel.Debug, "This process sweeps the line for {Store}")]
+    [LoggerMessage(404, LogLevel.Debug, "This process sweeps the wait queue for {Store}")]
     public static partial void SweepsStore(this ILogger log, string store);
 
     [LoggerMessage(405, LogLevel.Warning, "The channel joblocks brought {Count} notifications that are not from JobLocks, the last one from backend {Backend}: {News}. The next ones are counted, and logged after {Pause} s")]
     public static partial void UnknownNotifications(this ILogger log, long count, int backend, string news, double pause);
 
-    [LoggerMessage(407, LogLevel.Warning, "Job {JobId} runs, but its place in the line of {LockName} could not be given up: a sweep will")]
+    [LoggerMessage(407, LogLevel.Warning, "Job {JobId} runs, but its queue entry for {LockName} could not be removed: it is removed later")]
     public static partial void CannotDequeue(this ILogger log, string jobId, string lockName, Exception cause);
 
     [LoggerMessage(409, LogLevel.Warning, "The job store {Store} cannot be shown as served: programs that are not JobLocks hold the advisory locks (1246524276, hashtext of that name), (1246524209 to 1246524217, the same) and many of (1246560256 to 1246625791, the same). Its waiting runs let all others past and are not woken")]
@@ -35,13 +35,13 @@ internal static partial class WaitQueueLog
     [LoggerMessage(421, LogLevel.Information, "The backend {Backend} does not hold the internal lock ({KeyClass}, {Number}) of JobLocks any more")]
     public static partial void InternalLockIsFree(this ILogger log, int backend, int keyClass, int number);
 
-    [LoggerMessage(410, LogLevel.Information, "The job store {Before} is called {Now} from now on, and the places of its waiting runs with it: it was restored, cleared or named anew")]
+    [LoggerMessage(410, LogLevel.Information, "The job store {Before} is named {Now} from now on, in the queue entries of its waiting runs too: it was restored, or its name was lost")]
     public static partial void Renamed(this ILogger log, string before, string now);
 
-    [LoggerMessage(411, LogLevel.Information, "Job {JobId} waits in {Store}, but has no place in the line: it is started, and takes a new place if it must wait again")]
+    [LoggerMessage(411, LogLevel.Information, "Job {JobId} waits in {Store} without a queue entry: it is started, and enqueued again if it must wait")]
     public static partial void StartedWithoutEntry(this ILogger log, string jobId, string store);
 
-    [LoggerMessage(412, LogLevel.Information, "Job {JobId} waits in {Store}, which was restored or had another name: it keeps its place in the line")]
+    [LoggerMessage(412, LogLevel.Information, "Job {JobId} waits in {Store}, which was restored or had another name: it keeps its position")]
     public static partial void Adopted(this ILogger log, string jobId, string store);
 
     [LoggerMessage(413, LogLevel.Warning, "{Count} runs wait in {Store} and their entries in the wait queue were lost: they have their positions back")]

@@ -90,7 +90,7 @@ internal sealed class Refusals(ILockBackend locks, ILogger log)
     }
 
     public static string Conflict(RuleRequest request, Holder? holder, bool isBehind) => isBehind
-        ? $"other runs wait for {request.ShownName}, and the first of them comes now"
+        ? $"other runs wait for {request.ShownName}, and one of them is next"
         : $"{request.ShownName} is held by {holder?.ToString() ?? "another run, which has released it meanwhile"}";
 
     private static string NextTry(RuleRequest request) => $"; next try in {request.Rule.RetryAfter.TotalSeconds:0} s";

@@ -176,7 +176,7 @@ public abstract class GateContract : ContractFixture
         {
             Assert.That(newest.Position, Is.EqualTo(1));
             Assert.That(dropped.Action, Is.EqualTo(OnConflict.Skip));
-            Assert.That(dropped.Reason, Is.EqualTo($"Skipped: a newer run has taken its place in the line of {Name}"));
+            Assert.That(dropped.Reason, Is.EqualTo($"Skipped: a newer run has replaced it in the queue of {Name}"));
             Assert.That(await Queue.FindAsync(AddressOf(0), blocks: false, stop), Is.Null);
         }
     }

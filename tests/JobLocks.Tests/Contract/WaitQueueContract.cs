@@ -146,7 +146,7 @@ public abstract class WaitQueueContract : ContractFixture
             Assert.That(newest.Entry, Is.Not.Null);
             Assert.That(newest.Ahead, Is.Zero, "the dropped run does not count");
             Assert.That(woken, Is.Zero, "the dropped run is woken to end");
-            Assert.That(dropped!.Verdict, Is.EqualTo($"Skipped: a newer run has taken its place in the line of {Name}"));
+            Assert.That(dropped!.Verdict, Is.EqualTo($"Skipped: a newer run has replaced it in the queue of {Name}"));
         }
     }
 

@@ -58,7 +58,7 @@ public sealed class FullDiskTests : WaitQueueFixture
     public async Task Writes_down_what_is_held_when_there_is_room_again(CancellationToken stop)
     {
         var locks = Open();
-        await ProveAsync(locks, stop);
+        await EnsureSessionAsync(locks, stop);
         await FillAsync();
         await using var held = await locks.TryAcquireAsync(Name, stop);
         while (locks.FirstLimitation?.Contains("cannot be written down", StringComparison.Ordinal) != true) await Task.Delay(50, stop);

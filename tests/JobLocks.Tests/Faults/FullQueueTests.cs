@@ -53,7 +53,7 @@ public sealed class FullQueueTests : WaitQueueFixture
     public async Task Wakes_a_run_of_another_process_by_its_sweep(CancellationToken stop)
     {
         var theirs = Open();
-        await ProveAsync(theirs, stop);
+        await EnsureSessionAsync(theirs, stop);
         await using var holder = AdvisoryLocks.Connect(Database);
         var held = await holder.TryAcquireAsync(Name, stop);
         await ParkAsync(theirs, 0, stop);

@@ -90,7 +90,7 @@ public sealed class FullServerTests
         while (busy is Admission.Refused { Reason: var reason } && !reason.Contains("53300", StringComparison.Ordinal)) busy = await EnterAsync(locks, "crowded", store, 3, stop);
         foreach (var handle in ((Admission.Admitted)free).Handles) await handle.DisposeAsync();
         await held!.DisposeAsync();
-        await _log.WhenSaidAsync("The line at", stop);
+        await _log.WhenSaidAsync("The wait queue at", stop);
         var (isLost, woken, lacks) = (kept!.IsLost, store.Woken, locks.FirstLimitation);
         var unread = await Assert.CatchAsync(() => locks.Inspector.GetSnapshotAsync(stop: stop));
         foreach (var other in others) await other.DisposeAsync();
@@ -149,7 +149,7 @@ public sealed class FullServerTests
         await FillAsync(filler, stop);
 
         // What is held for a moment is written down, and that is a transaction, which needs room in the table.
-        await _log.WhenSaidAsync("Who holds what cannot be written down", stop);
+        await _log.WhenSaidAsync("The holders of locks cannot be recorded", stop);
         var isLost = held.Lost.IsCancellationRequested;
 
         await filler.AskAsync("SELECT pg_advisory_unlock_all()", stop);

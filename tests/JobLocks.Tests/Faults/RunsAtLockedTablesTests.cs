@@ -58,7 +58,7 @@ public sealed class RunsAtLockedTablesTests : WaitQueueFixture
     public async Task No_statement_of_the_wait_queue_waits_long_for_a_locked_table([Values("line", "limits")] string table, CancellationToken stop)
     {
         var locks = Open();
-        await ProveAsync(locks, stop);
+        await EnsureSessionAsync(locks, stop);
         await FindAsync(locks, stop);
         await using var admin = await Raw.OpenAsync(Database, stop);
         await using var transaction = await admin.BeginTransactionAsync(stop);
@@ -74,7 +74,7 @@ public sealed class RunsAtLockedTablesTests : WaitQueueFixture
     public async Task Lets_runs_of_a_limit_in_while_the_limits_are_locked(CancellationToken stop)
     {
         var locks = Open();
-        await ProveAsync(locks, stop);
+        await EnsureSessionAsync(locks, stop);
         await using var admin = await Raw.OpenAsync(Database, stop);
         await using var transaction = await admin.BeginTransactionAsync(stop);
         await admin.AskAsync("LOCK TABLE joblocks.limits IN ACCESS EXCLUSIVE MODE", stop);

@@ -93,7 +93,7 @@ public sealed class TableLockTests
 
         await transaction.DisposeAsync();
         await rewritten;
-        await _log.WhenSaidAsync("Runs can wait in line again", stop);
+        await _log.WhenSaidAsync("Runs can wait in the queue again", stop);
         var newcomer = await locks.TryAcquireAsync("queued", stop);
 
         using (Assert.EnterMultipleScope())

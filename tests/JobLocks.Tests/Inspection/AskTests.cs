@@ -89,7 +89,7 @@ public sealed class AskTests
         await leaves.CancelAsync();
 
         await Assert.ThatAsync(() => asked, Throws.InstanceOf<OperationCanceledException>());
-        Assert.That(_log.Text, Does.Contain($"alice asks the holder of the lock {Key} to let go"));
+        Assert.That(_log.Text, Does.Contain($"alice requests the release of the lock {Key} from its holder"));
     }
 
     [Test]

@@ -12,7 +12,7 @@ public sealed class LogTests
 {
     private const string Hostile = "order:\n2026-01-01 Error all is lost\r\u202E\u2028\0";
 
-    private static readonly string[] Expected = ["is admitted under", "stands in the line", "is refused under", "asks the holder of the lock", "is to be let go, since", "are not from JobLocks"];
+    private static readonly string[] Expected = ["is admitted under", " waits for ", "is refused under", "requests the release of the lock", "requested the release of the lock", "are not from JobLocks"];
 
     [Test, CancelAfter(60_000)]
     public async Task Keeps_to_one_line_whatever_a_lock_name_a_run_or_somebody_who_asks_says(CancellationToken stop)

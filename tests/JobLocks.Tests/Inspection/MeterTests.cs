@@ -61,8 +61,8 @@ public sealed class MeterTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(refused, Is.TypeOf<Admission.Refused>());
-            Assert.That(ours.Where(static one => one.Instrument is "joblocks.takes").Select(static one => one.Tags), Has.One.Contains("joblocks.outcome=admitted").And.One.Contains("joblocks.outcome=skipped"));
-            Assert.That(ours.Count(static one => one is { Instrument: "joblocks.take.duration", Value: > 0 }), Is.EqualTo(2));
+            Assert.That(ours.Where(static one => one.Instrument is "joblocks.requests").Select(static one => one.Tags), Has.One.Contains("joblocks.outcome=admitted").And.One.Contains("joblocks.outcome=skipped"));
+            Assert.That(ours.Count(static one => one is { Instrument: "joblocks.request.duration", Value: > 0 }), Is.EqualTo(2));
             Assert.That(ours.Count(static one => one is { Instrument: "joblocks.hold.duration", Value: > 0 }), Is.EqualTo(1));
             Assert.That(_measured.Select(static one => one.Tags), Has.None.Contains(_template.Replace("{client}", "4", StringComparison.Ordinal)));
         }
@@ -81,7 +81,7 @@ public sealed class MeterTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(waits, Is.TypeOf<Admission.Waits>());
-            Assert.That(_measured.Where(static one => one.Instrument is "joblocks.line.length").Select(static one => one.Value), Has.Exactly(1).Items.And.All.EqualTo(1));
+            Assert.That(_measured.Where(static one => one.Instrument is "joblocks.queue.length").Select(static one => one.Value), Has.Exactly(1).Items.And.All.EqualTo(1));
             Assert.That(_measured.Count(one => one.Instrument is "joblocks.wait.duration" && one.Tags.Contains(_template, StringComparison.Ordinal)), Is.EqualTo(1));
             Assert.That(_measured.Select(static one => one.Tags), Has.Some.Contains("joblocks.outcome=waits"));
         }
@@ -98,7 +98,7 @@ public sealed class MeterTests
         }
 
         var named = _measured.Where(one => one.Tags.Contains($"joblocks.lock.name={name}", StringComparison.Ordinal)).Select(static one => one.Instrument);
-        Assert.That(string.Join(", ", named), Is.EqualTo("joblocks.takes, joblocks.take.duration, joblocks.hold.duration"));
+        Assert.That(string.Join(", ", named), Is.EqualTo("joblocks.requests, joblocks.request.duration, joblocks.hold.duration"));
     }
 
     [TestCase("line\r\nbreak\tand\0nul", "line␍␊break␉and␀nul")]

@@ -125,7 +125,7 @@ public sealed class GrantsTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(held.LostReason, Does.Contain($"the boss (database role {Login("operator")}) asked for it"));
-            Assert.That(log.Text, Does.Contain($"since the boss (database role {Login("operator")}) asked for it"));
+            Assert.That(log.Text, Does.Contain($"the boss (database role {Login("operator")}) requested the release of the lock"));
             Assert.That(async () => await RunAsync("UPDATE joblocks.held SET asked_role = 'boss'", "operator"), Throws.TypeOf<PostgresException>().With.Property("SqlState").EqualTo(PostgresErrorCodes.InsufficientPrivilege));
         }
     }

@@ -50,7 +50,7 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
     public async Task Draws_greater_tokens_when_the_sequence_is_made_again_after_the_clock_was_set_back(string accident, CancellationToken stop)
     {
         var locks = Open();
-        await ProveAsync(locks, stop);
+        await EnsureSessionAsync(locks, stop);
         // As a sequence that was made while the clock was an hour ahead.
         await LockTable.AskAsync(Database, "SELECT setval('joblocks.fence', nextval('joblocks.fence') + 3600 * 1000000::bigint)");
         await using var held = await locks.TryAcquireAsync("kept", stop);
@@ -66,7 +66,7 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
     public async Task Says_why_the_schema_cannot_be_made_for_now_and_makes_it_when_it_can(CancellationToken stop)
     {
         var locks = Open();
-        await ProveAsync(locks, stop);
+        await EnsureSessionAsync(locks, stop);
         await LockTable.AskAsync(
             Database,
             """
@@ -120,7 +120,7 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
             Assert.That(without.Entries["joblocks"].Description, table switch
             {
                 "fence" => Does.Contain("no fencing tokens"),
-                "line" or "place" => Does.Contain("no run can wait in line"),
+                "line" or "place" => Does.Contain("no run can enter the wait queue"),
                 "limits" => Does.Contain("GRANT SELECT, INSERT, UPDATE ON joblocks.limits"),
                 // The failed write is noticed before the lost right, or after it.
                 _ => Does.Contain("the holders of locks are not shown").Or.Contain("who holds what"),
@@ -138,7 +138,7 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
         var revoke = $"REVOKE UPDATE ON joblocks.limits FROM {role}";
         if (atStart) await LockTable.AskAsync(Database, revoke);
         await using var twos = AdvisoryLocks.Connect(login, loggers: log);
-        await ProveAsync(twos, stop);
+        await EnsureSessionAsync(twos, stop);
         if (!atStart) await LockTable.AskAsync(Database, revoke);
         await UntilAsync(() => twos.FirstLimitation?.Contains("joblocks.limits", StringComparison.Ordinal) == true, stop);
         await using var threes = Open();
@@ -200,7 +200,7 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
     /// <summary>One that has been granted all that a worker needs, and may create nothing.</summary>
     private async Task<(string Role, string Login)> NewRoleAsync(CancellationToken stop)
     {
-        await ProveAsync(Open(), stop);
+        await EnsureSessionAsync(Open(), stop);
         var role = $"r{Guid.NewGuid():N}";
         await LockTable.AskAsync(
             Database,

@@ -165,7 +165,7 @@ public sealed class SchemaTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(report.Status, Is.EqualTo(HealthStatus.Degraded));
-            Assert.That(report.Entries["joblocks"].Description, Does.Contain("keeps the locks, but no run can wait in line").And.Contain("GRANT"));
+            Assert.That(report.Entries["joblocks"].Description, Does.Contain("keeps the locks, but no run can enter the wait queue").And.Contain("GRANT"));
             Assert.That(report.Entries["joblocks"].Data["sessionOpen"], Is.True);
             Assert.That(report.Entries["joblocks"].Data["locksHeld"], Is.Zero);
         }

@@ -64,7 +64,7 @@ public abstract class WaitQueueFixture
         return locks;
     }
 
-    private protected static async Task ProveAsync(AdvisoryLocks locks, CancellationToken stop) => await (await locks.TryAcquireAsync("proof", stop))!.DisposeAsync();
+    private protected static async Task EnsureSessionAsync(AdvisoryLocks locks, CancellationToken stop) => await (await locks.TryAcquireAsync("proof", stop))!.DisposeAsync();
 
     private protected Task ParkAsync(ILockBackend locks, int run, CancellationToken stop) => ParkAsync(locks, run, new LockRequest(Name, Key), stop);
 

@@ -98,7 +98,7 @@ public sealed class LateQueueTests : WaitQueueFixture
     {
         _locks = Open(static options => options.SweepInterval = TimeSpan.FromMinutes(1));
         var byHand = AdvisoryLocks.Connect(Database);
-        await ProveAsync(byHand, stop);
+        await EnsureSessionAsync(byHand, stop);
         await ShownAsync(stop);
         await AddRowAsync(run: 1, woken: "now() - interval '1 hour'", queue);
         Name = $"another({Guid.NewGuid():N})";

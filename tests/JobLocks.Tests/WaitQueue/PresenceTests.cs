@@ -164,7 +164,7 @@ public sealed class PresenceTests : WaitQueueFixture
     public async Task Shows_on_the_next_session_what_it_serves(CancellationToken stop)
     {
         var application = Open();
-        await ProveAsync(application, stop);
+        await EnsureSessionAsync(application, stop);
         await UntilServedAsync(Runs.Id, 1, stop);
 
         await LockTable.AskAsync(Database, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid IN (SELECT pid FROM pg_locks WHERE classid = 1246524276 AND objid::int = hashtext($1))", Runs.Id);
@@ -194,7 +194,7 @@ public sealed class PresenceTests : WaitQueueFixture
         ILockBackend application = OpenFor(runs);
         await using var byHand = AdvisoryLocks.Connect(Database);
         var holding = await byHand.TryAcquireAsync(Name, stop);
-        await ProveAsync((AdvisoryLocks)application, stop);
+        await EnsureSessionAsync((AdvisoryLocks)application, stop);
         await UntilServedAsync(runs.Id, 1, stop);
 
         application.WaitQueue.Forget(runs);
@@ -211,7 +211,7 @@ public sealed class PresenceTests : WaitQueueFixture
     public async Task Gives_up_the_places_of_a_store_that_no_process_has_served_for_long(CancellationToken stop)
     {
         var locks = Open(static options => KeepFor(options, TimeSpan.FromSeconds(1)));
-        await ProveAsync(locks, stop);
+        await EnsureSessionAsync(locks, stop);
         await AddRowsAsync("Quartz of an application that was retired", 3);
 
         while (await LengthAsync() > 0) await Task.Delay(10, stop);
@@ -223,13 +223,13 @@ public sealed class PresenceTests : WaitQueueFixture
     public async Task Gives_them_up_though_no_process_has_lived_for_that_long(CancellationToken stop)
     {
         var locks = Open(static options => KeepFor(options, TimeSpan.FromHours(1)));
-        await ProveAsync(locks, stop);
+        await EnsureSessionAsync(locks, stop);
         await AddRowsAsync($"Quartz of an application {Guid.NewGuid():N}", 3);
         await UntilMarkedAsync(1, stop);
         await locks.DisposeAsync();
         await LockTable.AskAsync(Database, "UPDATE joblocks.line SET unserved = unserved - interval '1 h' WHERE name = $1", Name);
 
-        await ProveAsync(Open(static options => KeepFor(options, TimeSpan.FromHours(1))), stop);
+        await EnsureSessionAsync(Open(static options => KeepFor(options, TimeSpan.FromHours(1))), stop);
         while (await LengthAsync() > 0) await Task.Delay(10, stop);
 
         Assert.Pass();
@@ -239,11 +239,11 @@ public sealed class PresenceTests : WaitQueueFixture
     public async Task Counts_the_time_anew_when_a_process_has_served_the_store_meanwhile(CancellationToken stop)
     {
         var runs = new RunsOfTest { Id = $"Test {Guid.NewGuid():N}" };
-        await ProveAsync(Open(), stop);
+        await EnsureSessionAsync(Open(), stop);
         await AddRowsAsync(runs.Id, 3);
         await UntilMarkedAsync(1, stop);
 
-        await ProveAsync(OpenFor(runs), stop);
+        await EnsureSessionAsync(OpenFor(runs), stop);
 
         await UntilMarkedAsync(0, stop);
         Assert.That(await LengthAsync(), Is.EqualTo(3));
@@ -253,7 +253,7 @@ public sealed class PresenceTests : WaitQueueFixture
     public async Task Starts_a_run_that_is_parked_in_its_store_and_has_no_place(CancellationToken stop)
     {
         var application = Open();
-        await ProveAsync(application, stop);
+        await EnsureSessionAsync(application, stop);
         await using var holding = await application.TryAcquireAsync(Name, stop);
         await ParkAsync(application, 1, stop);
 
@@ -306,7 +306,7 @@ public sealed class PresenceTests : WaitQueueFixture
     private async Task<AdvisoryLocks> OpenBehindAThousandAsync(CancellationToken stop)
     {
         var byHand = AdvisoryLocks.Connect(Database);
-        await ProveAsync(byHand, stop);
+        await EnsureSessionAsync(byHand, stop);
         await AddRowsAsync("Quartz of an application that was retired", 1000);
         return byHand;
     }

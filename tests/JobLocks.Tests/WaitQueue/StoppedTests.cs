@@ -16,7 +16,7 @@ public sealed class StoppedTests : WaitQueueFixture
     public async Task Makes_others_wait_for_a_moment_and_those_of_other_names_not_at_all(CancellationToken stop)
     {
         ILockBackend locks = Open();
-        await ProveAsync((AdvisoryLocks)locks, stop);
+        await EnsureSessionAsync((AdvisoryLocks)locks, stop);
         await using var stopped = await CountAsync(stop);
 
         var waiting = Enumerable.Range(1, 8).Select(run => locks.WaitQueue.EnqueueAsync(AddressOf(run), new(Name, Key), KeepsOne, blocks: false, stop).AsTask()).ToList();
@@ -31,7 +31,7 @@ public sealed class StoppedTests : WaitQueueFixture
     public async Task Is_ended_by_the_server(CancellationToken stop)
     {
         ILockBackend locks = Open();
-        await ProveAsync((AdvisoryLocks)locks, stop);
+        await EnsureSessionAsync((AdvisoryLocks)locks, stop);
         await using var stopped = await CountAsync(stop);
 
         while (await LockTable.AskAsync(Database, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", stopped.ProcessID) is not 0L) stop.ThrowIfCancellationRequested();

@@ -85,7 +85,7 @@ public sealed class StrangerTests : WaitQueueFixture
     public async Task Wakes_it_where_the_key_is_taken_when_the_session_of_the_sweeping_process_ends(CancellationToken stop)
     {
         var locks = Open();
-        await ProveAsync(locks, stop);
+        await EnsureSessionAsync(locks, stop);
         await UntilLedByAsync(0, stop);
         var queues = TakeSweepKeyAsync(stop);
         await UntilAsync("SELECT count(*) = 1 FROM pg_locks WHERE classid = 1246524279 AND NOT granted", stop);
@@ -150,7 +150,7 @@ public sealed class StrangerTests : WaitQueueFixture
     {
         await _stranger.TakeAsync(InternalKeys.QueueCount, $"({Key} & 2147483647)::int", stop);
         ILockBackend locks = Open();
-        await ProveAsync((AdvisoryLocks)locks, stop);
+        await EnsureSessionAsync((AdvisoryLocks)locks, stop);
         while (((AdvisoryLocks)locks).FirstLimitation is null) stop.ThrowIfCancellationRequested();
 
         var begun = TimeProvider.System.GetTimestamp();
@@ -172,7 +172,7 @@ public sealed class StrangerTests : WaitQueueFixture
         using var log = new LogLines();
         await _stranger.ShareAsync(keyClass, keyClass == InternalKeys.StorePresence ? $"hashtext('{Runs.Id}')" : $"({Key} & 2147483647)::int", stop);
         var locks = Open(log);
-        await ProveAsync(locks, stop);
+        await EnsureSessionAsync(locks, stop);
 
         await log.WhenSaidAsync("needs for its own work", stop);
         await EntersAfterAWaitAsync(locks, stop);
@@ -196,7 +196,7 @@ public sealed class StrangerTests : WaitQueueFixture
         int[] classes = [InternalKeys.StorePresence, .. Enumerable.Range(InternalKeys.FirstStorePresence, InternalKeys.LastStorePresence - InternalKeys.FirstStorePresence + 1)];
         foreach (var keyClass in classes) await _stranger.TakeAsync(keyClass, $"hashtext('{Runs.Id}')", stop);
         var locks = Open(log);
-        await ProveAsync(locks, stop);
+        await EnsureSessionAsync(locks, stop);
 
         while ((await locks.Inspector.GetOverviewAsync(stop)).InternalLockHolders.Count < classes.Length) stop.ThrowIfCancellationRequested();
         await EntersAfterAWaitAsync(locks, stop);
@@ -218,7 +218,7 @@ public sealed class StrangerTests : WaitQueueFixture
     {
         using var log = new LogLines();
         await _stranger.TakeAsync(InternalKeys.LastRandomStorePresence, "4", stop);
-        await ProveAsync(Open(log), stop);
+        await EnsureSessionAsync(Open(log), stop);
 
         await log.WhenSaidAsync($"holds the internal lock ({InternalKeys.LastRandomStorePresence}, 4): that job store is shown as served by another internal lock", stop);
     }

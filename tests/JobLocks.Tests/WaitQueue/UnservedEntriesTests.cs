@@ -88,7 +88,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
     public async Task Ends_a_wait_by_hand_past_dead_rows_of_which_some_were_woken(CancellationToken stop)
     {
         await using var byHand = AdvisoryLocks.Connect(Database);
-        await ProveAsync(byHand, stop);
+        await EnsureSessionAsync(byHand, stop);
         await AddRowsAsync("Quartz of an application that has stopped", "", 1000);
         await LockTable.AskAsync(Database, "UPDATE joblocks.line SET woken = now() WHERE name = $1 AND place % 2 = 0", Name);
 
@@ -104,7 +104,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
     {
         var locks = Open();
         await using var byHand = AdvisoryLocks.Connect(Database);
-        await ProveAsync(locks, stop);
+        await EnsureSessionAsync(locks, stop);
         var holding = await locks.TryAcquireAsync(Name, stop);
         var before = AddressOf(1);
         while (await ShownAsync(before.Store) == 0) await Task.Delay(20, stop);
@@ -126,14 +126,14 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
         using var log = new LogLines();
         var locks = Open(log);
         await using var byHand = AdvisoryLocks.Connect(Database);
-        await ProveAsync(locks, stop);
+        await EnsureSessionAsync(locks, stop);
         var holding = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
         await using (var other = await Raw.OpenAsync(Database, stop))
         {
             await using var transaction = await other.BeginTransactionAsync(stop);
             await other.AskAsync("LOCK TABLE joblocks.line IN ACCESS EXCLUSIVE MODE", stop);
-            await ProveAsync(locks, stop);
+            await EnsureSessionAsync(locks, stop);
             var renamed = log.WhenSaidAsync("from now on", stop);
             Runs.Id = $"{Runs.Id} restored";
             await renamed;

@@ -60,7 +60,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
     {
         const int Names = 10_000;
         var locks = Open();
-        await ProveAsync(locks, stop);
+        await EnsureSessionAsync(locks, stop);
         await LockTable.AskAsync(
             Database,
             """
@@ -88,7 +88,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
         const int Names = 500;
         var slow = new RunsOfTest { Takes = TimeSpan.FromMilliseconds(10) };
         await using var locks = AdvisoryLocks.Connect(Database);
-        await ProveAsync(locks, stop);
+        await EnsureSessionAsync(locks, stop);
         await LockTable.AskAsync(
             Database,
             """
@@ -108,7 +108,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
     public async Task Sweeps_beyond_ten_thousand_names_under_which_nobody_is_to_be_woken(CancellationToken stop)
     {
         var locks = Open();
-        await ProveAsync(locks, stop);
+        await EnsureSessionAsync(locks, stop);
         await LockTable.AskAsync(
             Database,
             """

@@ -82,7 +82,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
     public async Task Sweeps_as_many_names_with_a_limit_in_one_question(CancellationToken stop)
     {
         const int Names = 1000;
-        await ProveAsync(Open(), stop);
+        await EnsureSessionAsync(Open(), stop);
         await LockTable.AskAsync(
             Database,
             """
@@ -229,7 +229,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
     public async Task Finds_a_run_that_was_not_told_behind_any_number_of_those_who_never_come(CancellationToken stop)
     {
         Runs.State = static run => run.Address.Run.StartsWith("never", StringComparison.Ordinal) ? ParkedRunState.Starting : ParkedRunState.Parked;
-        await ProveAsync(Open(), stop);
+        await EnsureSessionAsync(Open(), stop);
         await LockTable.AskAsync(
             Database,
             """
@@ -246,7 +246,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
     public async Task Leaves_the_sweep_to_those_who_can_read_the_line(CancellationToken stop)
     {
         var blind = Open(static options => options.Schema = null);
-        await ProveAsync(blind, stop);
+        await EnsureSessionAsync(blind, stop);
         var holder = AdvisoryLocks.Connect(Database);
         using var held = await holder.TryAcquireAsync(Name, stop);
         var locks = Open();

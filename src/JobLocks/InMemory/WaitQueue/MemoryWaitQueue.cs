@@ -58,7 +58,7 @@ internal sealed class MemoryWaitQueue(MemoryDispatcher dispatcher, MemoryWaiterC
             // The run is enqueued first. If the queue is too long for that, no other run is dropped for it.
             var extra = Queue.Enqueue(run, request, rules.AtMost, options.LongestWaitQueue);
             if (extra.Entry is not { } entry) return attempt;
-            if (Queue.DropOldest(request.Key, run, $"Skipped: a newer run has taken its place in the line of {request}")) return extra with { Ahead = Math.Max(0, extra.Ahead - 1) };
+            if (Queue.DropOldest(request.Key, run, $"Skipped: a newer run has replaced it in the queue of {request}")) return extra with { Ahead = Math.Max(0, extra.Ahead - 1) };
 
             Queue.Dequeue(entry.Number);
             return attempt;

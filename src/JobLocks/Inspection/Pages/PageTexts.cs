@@ -16,7 +16,7 @@ internal static class PageTexts
     public const string InternalLocks = "A program that is not JobLocks holds locks that JobLocks needs for its own work.";
 
     /// <summary>On the button that requests the release of a lock.</summary>
-    public const string RequestRelease = "Ask to let go";
+    public const string RequestRelease = "Request release";
 
     /// <summary>A lock name; where it is unknown, its key.</summary>
     public static string NameOf(LockKey key, string? name) => name is null ? $"key {key}" : DisplayText.Name(name);

@@ -203,8 +203,8 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
     /// </summary>
     internal string? FirstLimitation => _options.Schema is not { } schema ? null
         : _schemaWatch.Problem is { } trouble ? trouble
-        : _dispatcher.Session.Capabilities.IsWaitQueueSuspended ? $"no run can wait in line for now: another session has locked the table {schema}.line, or waits for that lock."
-        : _dispatcher.Session.Capabilities.HasWaitQueue == false ? $"no run can wait in line: this role may not use {schema}.line. See the GRANT lines in docs/schema.sql."
+        : _dispatcher.Session.Capabilities.IsWaitQueueSuspended ? $"no run can enter the wait queue for now: another session has locked the table {schema}.line, or waits for that lock."
+        : _dispatcher.Session.Capabilities.HasWaitQueue == false ? $"no run can enter the wait queue: this role may not use {schema}.line. See the GRANT lines in docs/schema.sql."
         : !_dispatcher.Session.Capabilities.HasFence ? $"handles have no fencing tokens: this role may not use {schema}.fence. See the GRANT lines in docs/schema.sql."
         : !_dispatcher.Session.Capabilities.HasReadModel ? $"the holders of locks are not shown: this role may not use {schema}.held. See the GRANT lines in docs/schema.sql."
         : !_dispatcher.Session.Capabilities.HasLimits ? $"processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {schema}.limits TO it, see docs/schema.sql."

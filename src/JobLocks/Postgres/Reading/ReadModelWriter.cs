@@ -51,7 +51,7 @@ internal sealed class ReadModelWriter : IDisposable
         _internalLockWatch = internalLockWatch;
         _options = options;
         _log = log;
-        _thread = new("JobLocks ledger", MinRecordedHold, WriteUnlessPaused, WriteLastStatistics);
+        _thread = new("JobLocks read model", MinRecordedHold, WriteUnlessPaused, WriteLastStatistics);
     }
 
     /// <summary>Whether the last write failed.</summary>

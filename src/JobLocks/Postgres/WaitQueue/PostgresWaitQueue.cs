@@ -218,7 +218,7 @@ internal sealed class PostgresWaitQueue(
             Number(request.Key.Value),
             Text(run.Store),
             Text(run.Run),
-            Text($"Skipped: a newer run has taken its place in the line of {request}")).ConfigureAwait(false);
+            Text($"Skipped: a newer run has replaced it in the queue of {request}")).ConfigureAwait(false);
         return replaced is [var position] ? position : null;
     }
 

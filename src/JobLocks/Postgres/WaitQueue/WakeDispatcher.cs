@@ -126,7 +126,7 @@ internal sealed class WakeDispatcher : IDisposable
         _statements.Dispose();
     }
 
-    private void StartThread() => _thread ??= SessionThread.Start("JobLocks line", RunLoop);
+    private void StartThread() => _thread ??= SessionThread.Start("JobLocks wait queue", RunLoop);
 
     private void RunLoop()
     {
