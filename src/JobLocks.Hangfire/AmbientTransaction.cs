@@ -8,7 +8,7 @@ namespace JobLocks.Hangfire;
 /// </summary>
 internal static class AmbientTransaction
 {
-    /// <summary>Suppresses the scope until the result is disposed, on the same thread; null if there is no scope.</summary>
+    /// <summary>Suppresses the scope. Dispose the result on the same thread to end that. Null if there is no scope.</summary>
     public static TransactionScope? Suppress() => IsPresent() ? new(TransactionScopeOption.Suppress, TransactionScopeAsyncFlowOption.Enabled) : null;
 
     private static bool IsPresent()

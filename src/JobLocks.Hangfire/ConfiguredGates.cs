@@ -6,15 +6,16 @@ using JobLocks.Gate;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Maps each Hangfire storage to its gate. Hangfire creates attributes without a container, so a filter finds what <c>UseJobLocks</c> configured
-/// through the storage of the run. A storage keeps its gate, except for a closed gate or a gate assigned by default. Thread-safe.
+/// Maps each Hangfire storage to its gate. Hangfire creates attributes without a container, so a filter finds what <c>UseJobLocks</c> configured through the
+/// storage of the run. <c>UseJobLocks</c> for a storage replaces its gate. A configuration that names no storage replaces only a gate that is closed, or that
+/// was assigned by default and is unused. Thread-safe.
 /// </summary>
 internal static class ConfiguredGates
 {
     private static readonly Lock Sync = new();
     private static readonly ConditionalWeakTable<JobStorage, StorageGate> Gates = [];
     private static readonly ConditionalWeakTable<JobGate, StrongBox<CancellationToken>> StoppingHosts = [];
-    // Written under Sync.
+    // Written under Sync. Also read without it.
     private static volatile DefaultGate? _default;
 
     /// <summary>Sets the gate of one storage.</summary>
@@ -42,7 +43,7 @@ internal static class ConfiguredGates
             var known = current is null ? null : Find(current);
             var takesCurrent = current is not null && known is not { IsFinal: true, Gate.IsClosed: false };
             if (takesCurrent) Assign(current!, new(gate) { IsFinal = true });
-            // The current storage may be a leftover of another configuration; then the storage of this one is still to become current.
+            // JobStorage.Current may still be the storage of an earlier configuration. In that case the gate also waits for the next current storage.
             _default = new(gate) { WaitsForItsStorage = !takesCurrent || known is { IsFinal: true } };
         }
 
@@ -118,7 +119,7 @@ internal static class ConfiguredGates
     public static bool IsHostStopping(JobStorage storage) =>
         Find(storage) is { } known && StoppingHosts.TryGetValue(known.Gate, out var stopping) && stopping.Value.IsCancellationRequested;
 
-    /// <summary>Whether no configuration names this storage. A new process then learns of the storage only when it runs or enqueues one of its jobs.</summary>
+    /// <summary>Whether no configuration names this storage: this process found it through one of its jobs or its dashboard.</summary>
     public static bool IsKnownOnlyFromJobs(JobStorage storage) => Find(storage) is { IsKnownOnlyFromJobs: true };
 
     private static StorageGate? Find(JobStorage storage) => Gates.TryGetValue(storage, out var gate) ? gate : null;
@@ -145,6 +146,7 @@ internal static class ConfiguredGates
 
     private sealed class StorageGate(JobGate gate)
     {
+        // Written under Sync. Also read without it: once true, it stays true.
         private volatile bool _isConfigured;
 
         public JobGate Gate => gate;

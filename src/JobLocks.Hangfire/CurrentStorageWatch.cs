@@ -1,8 +1,8 @@
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Notices that a storage has become the current one of the process, which Hangfire does not announce. The waiting runs of that storage must be woken even if no
-/// job of it reaches this process. Started only if <c>UseJobLocks</c> was called without a storage.
+/// Detects that another storage has become the current storage of the process, which Hangfire does not announce. The waiting runs of that storage must be
+/// woken even if no job of it reaches this process. Started only if <c>UseJobLocks</c> was called without a storage.
 /// </summary>
 internal static class CurrentStorageWatch
 {

@@ -3,7 +3,7 @@ using JobLocks.Gate;
 namespace JobLocks.Hangfire;
 
 /// <summary>What the filter keeps of an admitted run until its end.</summary>
-/// <param name="EnteredBy">The attribute that requested the locks. Of several on one job it is the outermost, whose OnPerformed is called last.</param>
+/// <param name="EnteredBy">The attribute that requested the locks. It is the outermost attribute of the job: Hangfire calls its OnPerformed last.</param>
 /// <param name="CoveredAttributes">All attributes whose locks this admission covers.</param>
 /// <param name="Call">The call that the gate admitted.</param>
 /// <param name="Admitted">Holds the locks; is disposed when the run ends.</param>
@@ -22,7 +22,7 @@ internal sealed record EnteredRun(JobLockAttribute EnteredBy, IReadOnlyList<JobL
         return entered;
     }
 
-    /// <summary>Whether the run already holds all locks that a other call of it requests.</summary>
+    /// <summary>Whether the run already holds all locks that the other call requests.</summary>
     public bool Holds(JobCall other)
     {
         var held = Call.Rules.Select(rule => rule.NameFor(Call));

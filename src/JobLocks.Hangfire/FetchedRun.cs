@@ -6,7 +6,9 @@ using Hangfire.Storage;
 
 namespace JobLocks.Hangfire;
 
-/// <summary>A run as its worker announced it: it tells apart several runs of one job, and has the state machine that changes the state of the job.</summary>
+/// <summary>
+/// What a worker announced about a run: its server and worker ids, which distinguish several runs of one job, and the state machine that changes its state.
+/// </summary>
 /// <param name="ServerId">The id of the server.</param>
 /// <param name="WorkerId">The id of the worker, which performs one run at a time.</param>
 /// <param name="WasScheduled">Whether the previous state of the job was Scheduled. Only then can the run have been parked.</param>

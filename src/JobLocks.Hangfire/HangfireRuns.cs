@@ -26,6 +26,7 @@ internal sealed class HangfireRuns : IRunStore
     private readonly JobStorage _storage;
     private readonly LocalServers _servers;
     private readonly StorageName _name;
+    // Used only by FindParkedAsync, which one thread at a time calls.
     private readonly ParkedJobs _parked = new();
     private volatile string? _id;
     private long _readAtTicks;
@@ -97,8 +98,8 @@ internal sealed class HangfireRuns : IRunStore
     }
 
     /// <summary>
-    /// Puts the jobs into their queues, as Hangfire does with a scheduled job that is due. Their state stays Scheduled until a worker fetches them. A job that is
-    /// deleted meanwhile is not fetched. Hangfire's own lock on the job is not taken: a worker that meets it would sleep for a second.
+    /// Puts the jobs into their queues, as Hangfire does with a scheduled job that is due. Their state stays Scheduled until a worker fetches them. A job
+    /// that is deleted meanwhile is not fetched. Hangfire's own lock on the job is not acquired: a worker that finds it held would sleep for a second.
     /// </summary>
     public ValueTask<IReadOnlyList<ParkedRunState>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
@@ -111,7 +112,10 @@ internal sealed class HangfireRuns : IRunStore
         ? runs.Zip(states, static (run, job) => StateOf(job.State, job.IsInSchedule || !NeedsSchedule(run)))
         : runs.Select(run => NeedsSchedule(run) ? ReadState(connection, run) : StateOf(StateOf(connection, run)));
 
-    /// <summary>Whether the schedule must be read for a run. A run without a queue entry may get one meanwhile, and be woken by another process.</summary>
+    /// <summary>
+    /// Whether the schedule must be read before a wake. For a run with an entry, the claim of the entry prevents a second wake. Without an entry, another
+    /// process may have woken it.
+    /// </summary>
     private static bool NeedsSchedule(WaitingRun run) => run.Number == 0;
 
     /// <summary>Wakes one run in its own transaction: a storage notifies one idle worker for each commit, however many jobs the transaction enqueues.</summary>
@@ -150,15 +154,15 @@ internal sealed class HangfireRuns : IRunStore
     }
 
     /// <summary>
-    /// The address under which a run of the storage is found. A storage in memory returns a different creation time with each read. Its ids cannot come again, since the
-    /// storage ends with its process.
+    /// The address under which a run of the storage is found. A storage in memory returns a different creation time with each read. Its ids are not used
+    /// again, since the storage ends with its process.
     /// </summary>
     public RunAddress AddressOf(string job, DateTime createdAt, string queue) =>
         new(Identify(), IsInMemory ? job : JobIdentity.Of(job, createdAt).ToString(), queue) { Job = job };
 
     private static string IdOf(WaitingRun run) => JobIdentity.Parse(run.Address.Run).Id;
 
-    /// <summary>The fate of one run, read through Hangfire's storage interface.</summary>
+    /// <summary>The state of one run, read through Hangfire's storage interface.</summary>
     public static ParkedRunState ReadState(IStorageConnection connection, WaitingRun run)
     {
         var state = StateOf(connection, run);

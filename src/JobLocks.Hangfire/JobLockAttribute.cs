@@ -66,10 +66,13 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     public int WaitAtMostSeconds { get => _declaration.WaitAtMostSeconds; set => _declaration = _declaration with { WaitAtMostSeconds = value }; }
 
     /// <summary>For <see cref="OnConflict.Wait"/>: how many runs may wait for one lock name. A further run is skipped, and the reason of its state says so.</summary>
-    /// <value>Default 0: no limit. With 1, no change is missed: the waiting run starts after the further run was enqueued, so it sees the same data.</value>
+    /// <value>
+    /// Default 0: no limit. With 1, a skipped run loses nothing: the run that waits starts later than the skipped run was enqueued, so it processes the same
+    /// data.
+    /// </value>
     public int KeepWaiting { get => _declaration.KeepWaiting; set => _declaration = _declaration with { KeepWaiting = value }; }
 
-    /// <summary>For <see cref="KeepWaiting"/>: whether a further run waits, and the oldest waiting run is skipped in its stead.</summary>
+    /// <summary>For <see cref="KeepWaiting"/>: whether a further run waits, and the oldest waiting run is skipped instead of it.</summary>
     /// <value>Default false.</value>
     public bool KeepNewest { get => _declaration.KeepNewest; set => _declaration = _declaration with { KeepNewest = value }; }
 
@@ -119,15 +122,16 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
 
     private static void Refuse(PerformingContext context, RefusedRun refused)
     {
-        // A server with its own filter providers does not use RefusalFilter. There the run is parked here, and other filters see an exception.
+        // If the server has its own filter providers, RefusalFilter is not called for its runs. Then this filter parks the run itself and throws, so the
+        // other filters see an exception instead of a canceled run.
         if (refused.Entry is not null && !RefusalFilter.Surrounds(context) && ParkedRun.TryPark(context, refused)) throw new JobAbortedException();
 
         refused.Cancel(context);
     }
 
     /// <summary>
-    /// After what time Hangfire starts a waiting run without a wake-up. If a new process finds this storage only through its jobs, that time is shortened
-    /// in proportion to the position, so that the first waiting run soon brings a job.
+    /// After what time Hangfire starts a waiting run without a wake-up. If a new process finds this storage only through its jobs, the run is due earlier, in
+    /// proportion to its position, so that such a process soon fetches a job.
     /// </summary>
     private static TimeSpan AtMost(Admission.Waits waits, PerformContext context)
     {
@@ -197,7 +201,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
         run.Watch?.Dispose();
         var handle = run.Admitted.First;
         var isLost = handle.IsLost;
-        // Counts the worker as free before the release wakes other runs: this worker may take the next one.
+        // Counts the worker as free before the release wakes other runs: this worker may fetch one of them.
         HangfireRuns.Of(context.Storage).Servers.End(context);
         run.Admitted.Dispose();
         if (!isLost) return;

@@ -11,8 +11,9 @@ public static class JobLocksGlobalConfigurationExtensions
 {
     /// <summary>Uses the locks that <c>services.AddJobLocks(…)</c> registered in the container.</summary>
     /// <param name="configuration">
-    /// Hangfire's configuration. Directly after <c>UsePostgreSqlStorage(…)</c>, the locks belong to that storage.
-    /// On a configuration without a storage, they belong to the storage of this container, and to every storage without locks of its own.
+    /// Hangfire's configuration. Directly after <c>UsePostgreSqlStorage(…)</c>, the locks belong to that storage. On a configuration without a storage, they
+    /// belong to the storage of this container. They are also the default for every storage without locks, even for a storage of another host, until that
+    /// host calls <c>UseJobLocks</c>.
     /// </param>
     /// <param name="services">The container. It owns the locks and disposes them.</param>
     /// <returns><paramref name="configuration"/>.</returns>
@@ -29,9 +30,9 @@ public static class JobLocksGlobalConfigurationExtensions
 
     /// <summary>Uses locks that were created without a container.</summary>
     /// <param name="configuration">
-    /// Hangfire's configuration. Directly after <c>UsePostgreSqlStorage(…)</c>, the locks belong to that storage.
-    /// On a configuration without a storage, they belong to the current storage, or to the next current storage if this one already has locks;
-    /// and to every storage without locks of its own.
+    /// Hangfire's configuration. Directly after <c>UsePostgreSqlStorage(…)</c>, the locks belong to that storage. On a configuration without a storage, they
+    /// belong to the current storage, or to the next current storage if this one already has locks. They are also the default for every storage without
+    /// locks, even for a storage of another host, until that host calls <c>UseJobLocks</c>.
     /// </param>
     /// <param name="locks">Created by <see cref="AdvisoryLocks"/>. The caller disposes them, after the servers have stopped.</param>
     /// <returns><paramref name="configuration"/>.</returns>

@@ -22,7 +22,7 @@ internal sealed class LocalServers(JobStorage storage)
     private readonly StoppingServers _stopping = new();
     private volatile IReadOnlyList<ServerDto>? _servers;
     private int _unknownServers;
-    // Only the sweep asks the storage, on one thread.
+    // Used only by Any, which the thread of the sweep calls.
     private TimeSpan _readAt;
     private int _countWhenRead;
 
@@ -55,7 +55,7 @@ internal sealed class LocalServers(JobStorage storage)
         {
             var unknownBefore = Volatile.Read(ref _unknownServers);
             _servers = [.. storage.GetMonitoringApi().Servers().Where(IsHere)];
-            // A server that the answer lacks may have begun a run meanwhile.
+            // A server that is missing in the answer may have begun a run meanwhile.
             if (Volatile.Read(ref _unknownServers) != unknownBefore) _servers = null;
             _countWhenRead = count;
             _stopping.Forget(server => !IsHere(server));

@@ -10,7 +10,7 @@ internal sealed class LostRun(JobLockHandle handle)
 {
     private const string ItemKey = "JobLocks.Lost";
 
-    // When a run fails, Hangfire elects the state without the items of the run. Only the exception leads from one to the other.
+    // When a run fails, Hangfire elects the state without the items of the run. The exception is the only object that both calls receive.
     private static readonly ConditionalWeakTable<Exception, LostRun> Failures = [];
 
     private string Reason { get; } = handle.LostReason;

@@ -10,9 +10,8 @@ using JobLocks.WaitQueue;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Finds the jobs of a storage that wait for a lock, in Hangfire's schedule. Most of them are due within an hour, and each pass reads all entries of that hour.
-/// Jobs that may wait longer are due later. Of the later entries each pass reads one page, since most of them may be jobs that are scheduled for another reason.
-/// Not thread-safe.
+/// Finds the jobs of a storage that wait for a lock, in Hangfire's schedule. JobLocks parks no run for longer than an hour, and each pass reads all entries
+/// of that hour. Of the later entries each pass reads only one page: nearly all of them are jobs that are scheduled for another reason. Not thread-safe.
 /// </summary>
 internal sealed class ParkedJobs
 {
@@ -22,10 +21,11 @@ internal sealed class ParkedJobs
     // How far ahead each pass reads all entries: the time after which a waiting run starts without a wake-up, and one minute.
     private static readonly TimeSpan NearWindow = Queueing.UnwokenStartDelay + TimeSpan.FromMinutes(1);
 
-    // How long a job stays in _others. A job that was enqueued by hand before its due time, and now waits for a lock, is not found before that.
+    // How long an entry stays in _otherEntries. A job that was enqueued by hand before its due time, and now waits for a lock, is not found before that.
     private static readonly TimeSpan RemembersFor = TimeSpan.FromMinutes(10);
 
-    // Jobs that are scheduled for another reason, and when they are due, in seconds. After that time a job may wait for a lock under the same entry.
+    // Jobs that are scheduled for another reason, and when they are due, in seconds. A job runs at its due time. After that it may be parked under the same
+    // entry, so the entry is read again.
     private readonly Dictionary<string, long> _otherEntries = new(StringComparer.Ordinal);
     private TimeSpan _clearedAt;
     private Cursor _nextLaterPage;
@@ -33,7 +33,7 @@ internal sealed class ParkedJobs
     /// <summary>Reads the next page.</summary>
     /// <param name="connection">A connection of the storage.</param>
     /// <param name="addressOf">Returns the address of a run from the id of its job, the creation time and the queue.</param>
-    /// <param name="from">Where the page begins, as the page before says; null for the first page.</param>
+    /// <param name="from">Where the page begins, from the previous page; null for the first page.</param>
     public ParkedRuns Page(JobStorageConnection connection, Func<string, DateTime, string, RunAddress> addressOf, string? from)
     {
         ClearOldOthers();
@@ -66,7 +66,7 @@ internal sealed class ParkedJobs
 
         if (entries.Count < MostInPage) return (runs, null);
 
-        // More entries can be due in one second than a page has. The next page then begins in the middle of that second.
+        // More entries can be due in one second than fit on a page. Then the next page skips the entries of that second that were read.
         var lastDue = DueOf(connection.GetStateData(IdIn(entries[^1]))) ?? first.Due;
         return (runs, lastDue > first.Due ? new Cursor(lastDue, Skip: 0) : first with { Skip = first.Skip + MostInPage });
     }

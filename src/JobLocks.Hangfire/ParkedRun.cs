@@ -5,12 +5,10 @@ using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Hangfire;
 
-/// <summary>
-/// Parks a refused run that starts later. Its state is changed here: the worker would first record the job as deleted.
-/// </summary>
+/// <summary>Parks a refused run that starts later. Changes the state itself, because the worker would first record the job as deleted.</summary>
 internal static class ParkedRun
 {
-    // The timeout for Hangfire's own lock on a job, which is held only for short.
+    // The timeout for Hangfire's own lock on a job, which is held only for a short time.
     private static readonly TimeSpan StateLockTimeout = TimeSpan.FromSeconds(5);
 
     /// <summary>Moves the job to its next state, and marks its queue entry as parked.</summary>

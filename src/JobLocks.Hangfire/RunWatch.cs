@@ -16,7 +16,7 @@ internal sealed class RunWatch : IDisposable
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(15);
 
-    // The timeout for Hangfire's own lock on a job, which is held only for short. After this time the watch checks whether the run has ended.
+    // The timeout for Hangfire's own lock on a job, which is held only for a short time. After this time the watch checks whether the run has ended.
     private static readonly TimeSpan StateLockTimeout = TimeSpan.FromSeconds(5);
 
     private readonly object _sync = new();
@@ -26,8 +26,11 @@ internal sealed class RunWatch : IDisposable
     private readonly FetchedRun _run;
     private readonly JobLockHandle _handle;
     private readonly ILoggerFactory _loggers;
+    // Assigned before TryStart returns. Only Dispose reads it.
     private CancellationTokenRegistration _lost;
+    // Accessed under _sync.
     private bool _isOver;
+    // Used only by the thread of Stop.
     private bool _hasTried;
     private volatile bool _hasStopped;
 

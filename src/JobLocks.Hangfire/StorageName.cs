@@ -32,8 +32,8 @@ internal sealed class StorageName(JobStorage storage)
     }
 
     /// <summary>
-    /// The prefix of the names that earlier versions of this package gave to the storage. They appended the database of the connection string, which may
-    /// be missing, or be the name that a pooler gives to it. Null before the name was read.
+    /// The random part of the name; null before the name was read. Names of earlier versions begin with it: they append the database of the connection
+    /// string, which may be missing, or be the name that a pooler gives to it.
     /// </summary>
     public string? Mark => _known?.Mark;
 

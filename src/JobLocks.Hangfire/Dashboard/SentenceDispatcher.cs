@@ -4,7 +4,9 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Hangfire.Dashboard;
 
-/// <summary>Explains in one sentence why a job does not run. The sentence is part of the job's page, and a script reads it again to update the page.</summary>
+/// <summary>
+/// Explains in one sentence why a job does not start. The sentence is part of the job's page, and a script reads it again to update the page.
+/// </summary>
 internal sealed class SentenceDispatcher : IDashboardDispatcher
 {
     public static string Render(JobDetailsRendererDto job)
