@@ -1,6 +1,6 @@
 namespace JobLocks.Quartz;
 
-/// <summary>The keys of a data map that JobLocks and Quartz use. Their entries are not arguments of a lock name, except for a job's input.</summary>
+/// <summary>The reserved keys of a data map. Entries under them do not become part of a lock name, except the input of an <c>IJob&lt;TInput&gt;</c>.</summary>
 internal static class DataKeys
 {
     /// <summary>The prefix of a rule of <c>WithJobLock</c>. The lock name follows, so that several calls on one builder add up.</summary>

@@ -65,10 +65,12 @@ public sealed class JobLockAttribute : Attribute, IJsonOnDeserialized
     public int WaitAtMostSeconds { get => _declaration.WaitAtMostSeconds; set => _declaration = _declaration with { WaitAtMostSeconds = value }; }
 
     /// <summary>For <see cref="JobLocks.OnConflict.Wait"/>: how many runs may wait for one lock name. A further run is skipped, and the log says so.</summary>
-    /// <value>Default 0: no limit. With 1, no change is missed: the waiting run starts after the further run was due, so it sees the same data.</value>
+    /// <value>
+    /// Default 0: no limit. With 1, a skipped run loses nothing: the run that waits starts later than the skipped run was due, so it processes the same data.
+    /// </value>
     public int KeepWaiting { get => _declaration.KeepWaiting; set => _declaration = _declaration with { KeepWaiting = value }; }
 
-    /// <summary>For <see cref="KeepWaiting"/>: whether a further run waits, and the oldest waiting run is skipped in its stead.</summary>
+    /// <summary>For <see cref="KeepWaiting"/>: whether a further run waits, and the oldest waiting run is skipped instead of it.</summary>
     /// <value>Default false.</value>
     public bool KeepNewest { get => _declaration.KeepNewest; set => _declaration = _declaration with { KeepNewest = value }; }
 

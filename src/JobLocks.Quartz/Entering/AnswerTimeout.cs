@@ -24,7 +24,7 @@ internal sealed class AnswerTimeout
     /// <summary>Records that no answer arrived in time.</summary>
     public void OnTimeout() => _last = new(Shortest, Environment.TickCount64 + (long)WithoutAnswerFor.TotalMilliseconds);
 
-    /// <param name="Patience">How long to wait for the next answer.</param>
+    /// <param name="Patience">The longest wait for the next answer.</param>
     /// <param name="NoAnswerUntil">Until when no answer is expected, in milliseconds since the machine started.</param>
     private sealed record Observation(TimeSpan Patience, long NoAnswerUntil);
 }

@@ -5,7 +5,7 @@ using Quartz;
 
 namespace JobLocks.Quartz.Entering;
 
-/// <summary>Asks the gate about a run that Quartz has already begun to announce to listeners. Thread-safe.</summary>
+/// <summary>Acquires the locks of a run after the job store has fired it, while Quartz calls its listeners. Thread-safe.</summary>
 internal sealed class ContextEntrance(JobGate gate, FiringDecisions running, ILogger log)
 {
     /// <summary>Asks the gate, unless the firing already holds its locks. Null if the firing holds them or no rule requests a lock.</summary>
@@ -17,6 +17,7 @@ internal sealed class ContextEntrance(JobGate gate, FiringDecisions running, ILo
         var id = context.FireInstanceId;
         if (running.Holds(id)) return null;
 
+        // Releases what is left of lost locks.
         running.Release(id);
         if (QuartzJobCall.From(context, runs) is not { } call) return null;
 

@@ -4,8 +4,8 @@ using Quartz;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// Warns of triggers that continue after a job with a lock, in a scheduler that was built without JobLocks. There a run that waits is vetoed, and Quartz
-/// treats the veto as the end of the run, and settles those triggers. Thread-safe.
+/// Warns of triggers that continue after a job with a lock, in a scheduler that was built without JobLocks. There a run that waits is vetoed. Quartz treats
+/// the veto as the end of the run, and starts or cancels the triggers that continue after the run. Thread-safe.
 /// </summary>
 internal sealed class ContinuationCheck(ILogger log)
 {
@@ -22,7 +22,7 @@ internal sealed class ContinuationCheck(ILogger log)
         }
         catch (Exception unknown)
         {
-            // The check only produces a warning, so an error is not important.
+            // The check only logs a warning, so its own error is only logged too.
             log.CannotLookAtContinuation("of the store", unknown);
         }
     }

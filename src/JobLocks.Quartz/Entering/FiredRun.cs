@@ -5,10 +5,13 @@ using Quartz.Extensibility;
 
 namespace JobLocks.Quartz.Entering;
 
-/// <summary>A firing between the job store and its run, both as the store has it and as the run sees it.</summary>
-/// <param name="Stored">The trigger that the store fired: the run's own trigger, or a stand-in.</param>
+/// <summary>
+/// A firing that the store has started and whose run has not ended. <paramref name="Stored"/> is the trigger in the store, <paramref name="Bundle"/> is what
+/// the run sees.
+/// </summary>
+/// <param name="Stored">The trigger that the store fired: the original trigger, or a stand-in.</param>
 /// <param name="Bundle">The bundle that the run sees.</param>
-/// <param name="StandIn">The data of the stand-in; null if the run's own trigger fired.</param>
+/// <param name="StandIn">The data of the stand-in; null if the original trigger fired.</param>
 /// <param name="WasHeld">Whether the firing was put back before, and waited under the trigger's own key.</param>
 internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bundle, StandIn? StandIn, bool WasHeld)
 {
@@ -23,7 +26,7 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
     /// <summary>When the run was due.</summary>
     public DateTimeOffset Due => Bundle.ScheduledFireTimeUtc ?? Bundle.FireTimeUtc;
 
-    /// <summary>Whether the fired trigger itself waits, under its own key, if the run has to wait.</summary>
+    /// <summary>Whether the fired trigger itself is held, under its own key, if the run has to wait.</summary>
     public bool IsHeldUnderOwnKey { get; } = WasHeld || StandIn is not null || HeldTrigger.CanWait(Stored, Bundle.JobDetail);
 
     /// <summary>Whether the fired trigger has no further occurrence, but has had an earlier one.</summary>
@@ -36,16 +39,19 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
     public string Name => field ??= WasAddedByJobLocks ? Stored.Key.Name : IsHeldUnderOwnKey ? HeldTrigger.NameOf(Stored.Key) : Waiting.StandIn.NewName(Stored.Key);
 
     /// <summary>
-    /// Whether another firing of the trigger has ended since this one, its last, was fired. A store in memory then considers the trigger complete, and
-    /// removes it. Set on the thread of the other firing.
+    /// Whether another firing of the same trigger has ended after this firing, which is the last of the schedule. A store in memory then considers the
+    /// trigger complete, and removes it. Set on the thread of the other firing.
     /// </summary>
     public bool HasOtherFiringEnded { get => Volatile.Read(ref _hasOtherFiringEnded); set => Volatile.Write(ref _hasOtherFiringEnded, value); }
 
-    /// <summary>Whether the stored trigger still has the mark with which this firing waited.</summary>
+    /// <summary>
+    /// Whether the stored trigger still has the mark with which this firing waited. Written before the run starts or at its end, never at the same time.
+    /// </summary>
     public bool KeepsMark { get; set; } = WasHeld;
 
     /// <summary>
     /// The occurrence with which the schedule continues when the run has ended, although the trigger had no next time when it fired; null if there is none.
+    /// Written before the run starts.
     /// </summary>
     public DateTimeOffset? ResumesAt { get; set; }
 
@@ -86,7 +92,7 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
         };
     }
 
-    /// <summary>The bundle for the run of a stand-in: it shows the run's own trigger, with the times and the data of this firing.</summary>
+    /// <summary>The bundle for the run of a stand-in: it shows the original trigger, with the times and the data of this firing.</summary>
     private static async ValueTask<TriggerFiredBundle> BundleOfOriginAsync(TriggerFiredBundle fired, StandIn standIn, int attempt, IJobStore store, CancellationToken stop)
     {
         var stored = fired.Trigger;
@@ -107,7 +113,7 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
         };
     }
 
-    /// <summary>Finds the run's own trigger and its calendar. If the trigger is deleted or the store cannot be asked, the run sees the stand-in.</summary>
+    /// <summary>Finds the original trigger and its calendar. If the trigger is deleted or the store cannot be asked, the run sees the stand-in.</summary>
     private static async ValueTask<(IOperableTrigger Origin, ICalendar? Calendar)> FindOriginAsync(IOperableTrigger stored, StandIn standIn, IJobStore store, CancellationToken stop)
     {
         try

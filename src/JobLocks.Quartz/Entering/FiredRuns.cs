@@ -27,7 +27,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         if (results.Count > 0) await _writes.RunTrackedAsync(() => DecideEachAsync(results)).ConfigureAwait(false);
     }
 
-    /// <summary>Handles the end of a firing: first writes the end to the store, for the run's own trigger, then releases the lock.</summary>
+    /// <summary>Handles the end of a firing: first writes the end to the store, for the original trigger, then releases the lock.</summary>
     public async ValueTask EndAsync(TriggeredJobCompleteContext ended, CancellationToken stop)
     {
         var id = ended.Trigger.FireInstanceId ?? "";
@@ -46,7 +46,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
     }
 
-    /// <summary>The firing as the application sees it: the firing of a stand-in shows the run's own trigger.</summary>
+    /// <summary>The firing as the application sees it: the firing of a stand-in shows the original trigger.</summary>
     public FireInstance AsApplicationSees(FireInstance firing) =>
         _tracked.TryGetValue(firing.FireInstanceId, out var run) && (run.WasHeld || run.StandIn is not null) ? firing with { TriggerKey = run.Bundle.Trigger.Key, ScheduledFireTimeUtc = run.Due } : firing;
 
@@ -104,7 +104,9 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         Exception = refused.Exception,
     };
 
-    /// <summary>Clears the mark of the trigger in the end, if the trigger does not fire beside its own run. It has kept the mark until now.</summary>
+    /// <summary>
+    /// Has the store clear the mark with the end of the run, if the schedule continues only then. Such a trigger has kept its mark during the run.
+    /// </summary>
     private static TriggeredJobCompleteContext WithoutMark(TriggeredJobCompleteContext ended, FiredRun? run)
     {
         if (run is { WasHeld: true, StandIn: null } && Resumption.ResumesAtEnd(run) && ended.Instruction != SchedulerInstruction.RetryTrigger) HeldTrigger.ClearMarkAtEnd(ended.Trigger);
@@ -194,7 +196,10 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
     }
 
-    /// <summary>Handles an answer after the scheduler has gone on without the run: puts the run back, at its position in the wait queue if it had one, and releases its locks.</summary>
+    /// <summary>
+    /// Handles an answer after the scheduler has continued without the run: puts the run back, at its position in the wait queue if it had one, and releases
+    /// its locks.
+    /// </summary>
     private async Task HandleLateAnswerAsync(FiredRun run, JobCall call, Task<Admission> answer)
     {
         Admission admission;

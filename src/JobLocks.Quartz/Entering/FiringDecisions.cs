@@ -31,7 +31,10 @@ internal sealed class FiringDecisions
     /// <summary>The exception with which a refused firing fails; null if it is skipped, or not refused.</summary>
     public Exception? FailureOf(string fireInstanceId) => _refused.GetValueOrDefault(fireInstanceId);
 
-    /// <summary>Registers a callback for the loss of a lock of this firing, which is called at most once; at once if the lock is already lost. Further calls do nothing.</summary>
+    /// <summary>
+    /// Registers a callback for the loss of a lock of this firing. It is called at most once, and immediately if the lock is already lost. Further calls do
+    /// nothing.
+    /// </summary>
     public void WhenLost(IJobExecutionContext context, Action<IJobExecutionContext, JobLockHandle> notify)
     {
         if (_held.TryGetValue(context.FireInstanceId, out var held)) held.Watch(first => notify(context, first));
@@ -69,7 +72,8 @@ internal sealed class FiringDecisions
                 _isWatched = true;
             }
 
-            // Outside of the mutex: the callback runs at once if the lock is already lost. All handles of a firing share one session, so they are lost together.
+            // Outside of the mutex: the callback runs in this call if the lock is already lost. All handles of a firing share one session, so they are lost
+            // together.
             var first = locks.First;
             var watcher = first.Lost.UnsafeRegister(_ => notify(first), state: null);
             lock (_sync) _watcher = watcher;

@@ -145,7 +145,7 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions running, ILo
     {
         if (vetoed is null && context.JobDetail.PersistJobDataAfterExecution) return;
 
-        // Counts the thread as free before the release wakes other runs: this thread may take the next one.
+        // Counts the thread as free before the release wakes other runs: this thread may execute one of them.
         _runs?.Threads.End(context.FireInstanceId);
         running.Release(context.FireInstanceId);
     }
@@ -162,7 +162,7 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions running, ILo
         }
         catch (Exception unknown)
         {
-            // The check only produces a hint, so an error is not important. The run of the job reports what is wrong with it.
+            // The check only logs a hint. The run of the job reports what is wrong with its rules.
             log.CannotLookAtMade(trigger.JobKey.ToString(), unknown);
         }
     }
@@ -171,7 +171,7 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions running, ILo
     {
         if (_runs is { Id: not null } known) return known;
 
-        // The first firings can come side by side. All must use one store.
+        // Several firings may call this at the same time. All must get the same QuartzRuns.
         var runs = _runs ?? Interlocked.CompareExchange(ref _runs, createRuns(scheduler), comparand: null) ?? _runs!;
         runs.Scheduler = scheduler;
         try
@@ -189,7 +189,7 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions running, ILo
         return runs;
     }
 
-    /// <summary>Interrupts a run whose lock is lost. Returns at once, and needs no thread of the pool: jobs can have taken all of them.</summary>
+    /// <summary>Interrupts a run whose lock is lost. Returns at once, and needs no thread of the pool: jobs may occupy all of them.</summary>
     private void Interrupt(IJobExecutionContext context, JobLockHandle handle) =>
         _ = Task.Factory.StartNew(() => InterruptAsync(context, handle), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 

@@ -5,8 +5,8 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// Tracks the last firing of each repeating trigger until it has ended or is back in the store. A store in memory removes a trigger without a next time when any
-/// firing of it ends, even if its last firing is about to be put back. Thread-safe.
+/// Tracks the last firing of each repeating trigger until it has ended or is back in the store. A store in memory removes a trigger without a next time when
+/// any of its firings ends. The last firing may be about to be put back, and would then lose its trigger. Thread-safe.
 /// </summary>
 internal sealed class LastFirings(IJobStore store)
 {

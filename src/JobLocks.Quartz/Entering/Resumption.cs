@@ -30,7 +30,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         if (run is not { WasHeld: true, StandIn: null }) return bundle;
         if (!ResumesAtEnd(run) && run.Stored.GetFireTimeAfter(run.Due) is not null) return await ResumeAsync(run, bundle).ConfigureAwait(false);
 
-        // The mark is cleared, so that the trigger is an ordinary one while the run executes, and another node that finds it fires its next occurrence.
+        // Clears the mark: while the run executes, every node treats the trigger as an ordinary one and fires its next occurrence.
         if (run.Stored.NextFireTimeUtc is not null) await ClearMarkAsync(run).ConfigureAwait(false);
         else if (!HeldTrigger.HasFixedDelay(run.Stored) && FirstMissed(run) is { } owed) return WithOwedTime(run, owed, bundle);
         return bundle;
@@ -144,8 +144,8 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
     }
 
     /// <summary>
-    /// Moves the trigger when the store no longer blocks it. Another run of the job began at once and blocks it until its end. That run may need the lock of
-    /// this one, so this happens in the background, and no caller waits for it.
+    /// Moves the trigger when the store no longer blocks it. The next run of the job has begun and blocks the trigger until it ends. It may wait for the lock
+    /// that the ending run still holds, so waiting here would deadlock: the move is repeated in the background.
     /// </summary>
     private async Task MoveLaterAsync(FiredRun run, DateTimeOffset next)
     {
@@ -165,7 +165,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
     }
 
     /// <summary>Lets the schedule continue with another occurrence, if the trigger is unchanged since it fired.</summary>
-    /// <returns>The change that prevented it. <see cref="TriggerChange.Paused"/> does not prevent it.</returns>
+    /// <returns>The change that was found. The time was written if it is <see cref="TriggerChange.None"/> or <see cref="TriggerChange.Paused"/>.</returns>
     private async ValueTask<TriggerChange> MoveAsync(FiredRun run, DateTimeOffset? next, int attempt)
     {
         var moved = (IOperableTrigger)run.Stored.Clone();

@@ -6,8 +6,9 @@ using Quartz.Impl.Triggers;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// A trigger whose firing waits. It stays in the job store under its own key, with a later time. Its mark is an attempt number that no retry policy
-/// reaches. For the store it is a retry of the same occurrence: the occurrence is not counted again, no continuation is settled, and pauses and deletions apply.
+/// A trigger whose firing waits. It stays in the job store under its own key, with a later time. Its mark is an attempt number that no retry policy reaches.
+/// For the store it is a retry of the same occurrence: the occurrence is not counted again, no continuation is started or cancelled, and pauses and deletions
+/// apply.
 /// </summary>
 internal static class HeldTrigger
 {
@@ -38,8 +39,8 @@ internal static class HeldTrigger
     public static int AttemptOf(ITrigger trigger) => trigger.RetryAttempt % Mark;
 
     /// <summary>
-    /// Whether the trigger itself can be held. A trigger that continues to fire beside its own runs cannot: a stand-in waits for its firing instead. Only Quartz's own
-    /// trigger types support retries.
+    /// Whether the trigger itself can be held. Not possible for a trigger that may fire again while its run executes: for such a firing a stand-in is added.
+    /// Only Quartz's own trigger types support retries.
     /// </summary>
     public static bool CanWait(ITrigger trigger, IJobDetail job) =>
         trigger is TriggerBase
@@ -69,7 +70,7 @@ internal static class HeldTrigger
     public static void ClearMarkAtEnd(IOperableTrigger trigger)
     {
         trigger.RetryAttempt = Mark;
-        // Without an exception, the trigger does not read the context.
+        // ExecutionComplete reads the context only if a result exception is given, so null is safe.
         trigger.ExecutionComplete(context: null!, result: null);
     }
 
@@ -83,7 +84,10 @@ internal static class HeldTrigger
         return copy;
     }
 
-    /// <summary>Changes a stored trigger to what it would be without JobLocks: due, and not begun. A trigger without a next time has begun.</summary>
+    /// <summary>
+    /// Shows the trigger as if JobLocks did not exist: with the due time of its waiting occurrence as the next time. If there is no next time, the last
+    /// firing is executing, and only the mark is removed. Changes the trigger that it is given.
+    /// </summary>
     public static T RemoveMarkFrom<T>(T trigger)
         where T : class, IOperableTrigger
     {

@@ -16,7 +16,7 @@ internal interface IStoredTriggers
 
     ValueTask ReplaceJobAsync(IJobDetail job, CancellationToken stop);
 
-    /// <summary>Makes the scheduler of this process look into the store now.</summary>
+    /// <summary>Makes the scheduler of this process query the store now.</summary>
     ValueTask SignalAsync(CancellationToken stop);
 
     ValueTask<TriggerState> StateOfAsync(TriggerKey key, CancellationToken stop);
@@ -31,8 +31,8 @@ internal interface IStoredTriggers
     ValueTask<IReadOnlyList<IOperableTrigger>> FindAsync(IReadOnlyCollection<TriggerKey> keys, CancellationToken stop);
 
     /// <summary>
-    /// Writes the next time and the attempt number of a trigger that is not firing, and makes the scheduler look into the store. The write undoes a pause and a
-    /// block: check with <see cref="TriggerChanges"/> just before.
+    /// Writes the next time and the attempt number of a trigger that is not firing, and makes the scheduler query the store. The write also resumes a paused
+    /// or blocked trigger: call <see cref="TriggerChanges.CompareWithStoredAsync"/> directly before.
     /// </summary>
     /// <returns>False if the trigger does not exist any more and the store reports that.</returns>
     ValueTask<bool> WriteNextTimeAsync(IOperableTrigger trigger, CancellationToken stop);

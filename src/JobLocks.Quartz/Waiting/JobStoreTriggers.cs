@@ -28,7 +28,10 @@ internal sealed class JobStoreTriggers(IJobStore store, ISchedulerSignaler? sign
     public async ValueTask<IReadOnlyList<IOperableTrigger>> FindAsync(IReadOnlyCollection<TriggerKey> keys, CancellationToken stop) =>
         await store.GetTriggers(keys, stop).ConfigureAwait(false);
 
-    /// <summary>Writes a retry of a firing that does not exist: of everything that the store writes at the end of a firing, only the new time has an effect.</summary>
+    /// <summary>
+    /// Calls FiringComplete with an unknown firing id, because the store has no method that writes only the next time. Its other effects find no firing and
+    /// no job.
+    /// </summary>
     public async ValueTask<bool> WriteNextTimeAsync(IOperableTrigger trigger, CancellationToken stop)
     {
         trigger.FireInstanceId = StandIn.Group;
@@ -38,7 +41,10 @@ internal sealed class JobStoreTriggers(IJobStore store, ISchedulerSignaler? sign
         return true;
     }
 
-    /// <summary>Writes the end of a firing that does not exist. The store reads from its trigger only that the attempts are used up.</summary>
+    /// <summary>
+    /// Calls FiringComplete with an unknown firing id, as <see cref="WriteNextTimeAsync"/> does. The store reads from the trigger only that its attempts are
+    /// used up.
+    /// </summary>
     public ValueTask ClearMarkAsync(TriggerKey key, CancellationToken stop)
     {
         var usedUp = (IOperableTrigger)TriggerBuilder.Create().WithIdentity(key).ForJob(NoJob).Build();

@@ -17,7 +17,7 @@ internal static class OverlappingEnd
     /// <param name="stop">Cancels the read of the trigger.</param>
     public static async ValueTask<TriggeredJobCompleteContext> KeepMarkOfHeldAsync(this IJobStore store, TriggeredJobCompleteContext ended, FiredRun run, CancellationToken stop)
     {
-        // A further retry is never due after the next occurrence.
+        // Quartz plans no retry after the next occurrence. So if another retry follows, the next occurrence has not fired yet, and cannot be held.
         if (run.Attempt == 0 || run.KeepsMark || ended.Instruction == SchedulerInstruction.RetryTrigger) return ended;
         if (await store.GetTrigger(ended.Trigger.Key, stop).ConfigureAwait(false) is not { } stored || !HeldTrigger.Is(stored) || stored.NextFireTimeUtc is null) return ended;
 

@@ -8,8 +8,8 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// Puts a firing that has not begun back into the job store. Its own trigger is held, or a stand-in waits for it while its own trigger continues its schedule. If the
-/// store cannot be reached, the write is repeated until the scheduler closes, because the run would be lost otherwise. Thread-safe.
+/// Puts a firing that has not begun back into the job store. Its trigger is held, or a stand-in replaces the firing while the original trigger continues its
+/// schedule. If the store cannot be reached, the write is repeated until the scheduler closes, because the run would be lost otherwise. Thread-safe.
 /// </summary>
 internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, TimeProvider clock, JobGate gate, LastFirings last, ILogger log, CancellationToken closing)
 {
@@ -49,7 +49,7 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
         var standIn = run.IsHeldUnderOwnKey ? null : StandInOf(run).Build(clock, run.Name, run.Stored, run.WasStartedBefore, dueAt, reason);
         if (standIn is null) HeldTrigger.Hold(run.Stored, HeldTrigger.AttemptOf(run.Bundle.Trigger), dueAt, waits);
 
-        // Once the trigger is held, the run may be woken at any time, so the hold is not repeated: only the remaining writes are.
+        // After HoldAsync the run may already be woken. A retry therefore repeats only the writes that follow it.
         Func<CancellationToken, ValueTask>? rest = null;
         using var span = LockTraces.BeginStoring(QuartzJobCall.TraceIn(run.Stored.JobDataMap));
         for (var pause = FirstPause; ; pause = pause * 2 < LongestPause ? pause * 2 : LongestPause)
@@ -129,7 +129,7 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
     private async ValueTask<bool> AddStandInAsync(FiredRun run, IOperableTrigger standIn, string reason, CancellationToken stop)
     {
         var isStored = await TryAddAsync(standIn, stop).ConfigureAwait(false);
-        // The group of the stand-ins may be paused by PauseAll, while the own trigger was resumed.
+        // The group of the stand-ins may be paused by PauseAll, while the original trigger was resumed.
         if (isStored && await IsPausedAsync(standIn.Key, stop).ConfigureAwait(false) && !await IsPausedAsync(run.Stored.Key, stop).ConfigureAwait(false))
             await store.ResumeTrigger(standIn.Key, stop).ConfigureAwait(false);
         var ended = Ended(run, SchedulerInstruction.NoInstruction);

@@ -29,6 +29,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     // One thread at a time reads the name. A store in memory would otherwise get two names.
     private readonly SemaphoreSlim _reading = new(1, 1);
     private long _readAtTicks;
+    // Accessed only by the holder of _reading.
     private string? _read;
     private int _signalsRequested;
     private volatile string? _id;
@@ -63,7 +64,9 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         static string Named(string name) => $"Quartz {name}";
     }
 
-    /// <summary>Makes the scheduler look into the store: another node has woken a run that prefers this node, or that the other node's limits keep from starting there.</summary>
+    /// <summary>
+    /// Makes the scheduler query the store: another node has woken a run that prefers this node, or that the other node's limits keep from starting there.
+    /// </summary>
     public void RequeryStore()
     {
         if (Interlocked.Increment(ref _signalsRequested) == 1) _ = Task.Run(SignalWhileRequestedAsync);
@@ -90,7 +93,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         foreach (var run in runs)
         {
             var fate = await WakeAsync(run, stop).ConfigureAwait(false);
-            // Another run may have taken the thread that was free when this run was chosen.
+            // Another run may occupy the thread that was free when this run was chosen.
             fates.Add(fate == ParkedRunState.Starting && Threads.Free == 0 ? ParkedRunState.StartingElsewhere : fate);
         }
 
@@ -121,7 +124,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
             return await triggers.StateOfAsync(origin.Key, stop).ConfigureAwait(false) == TriggerState.Complete ? $"its trigger {origin.Key} was unscheduled" : null;
         }
 
-        // The own trigger does not exist any more because it has fired for the last time. Unscheduling it would have deleted its stand-ins too.
+        // The original trigger does not exist any more because it has fired for the last time. Unscheduling it would have deleted its stand-ins too.
         return null;
     }
 
@@ -174,19 +177,23 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
 
     private static TriggerKey KeyOf(WaitingRun run) => HeldTrigger.KeyIn(run.Address.Run) ?? new(run.Address.Run, StandIn.Group);
 
-    /// <summary>
-    /// The fate of a parked run by its trigger. A trigger without a mark was replaced by an operator if it has not fired yet; otherwise it has fired. A woken
-    /// stand-in has the time at which its run was due.
-    /// </summary>
-    private ParkedRunState StateOf(IOperableTrigger parked)
+    /// <summary>The state of a parked run, from its trigger as it is stored.</summary>
+    private ParkedRunState StateOf(IOperableTrigger parked) => parked switch
     {
-        if (parked.NextFireTimeUtc is not { } next) return ParkedRunState.Started;
-        if (HeldTrigger.Is(parked)) return HeldTrigger.IsWoken(parked) ? ParkedRunState.StartingElsewhere : HeldTrigger.Waits(parked.RetryAttempt) ? ParkedRunState.Parked : ParkedRunState.Rescheduled;
-        if (!StandIn.Is(parked.Key)) return parked.PreviousFireTimeUtc is null ? ParkedRunState.Gone : HeldTrigger.HasLostMark(parked, clock.GetUtcNow() + misfireThreshold) ? ParkedRunState.Parked : ParkedRunState.Started;
-
-        var isWoken = !(next > HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt));
-        return isWoken ? ParkedRunState.StartingElsewhere : StandIn.Waits(parked.Description) ? ParkedRunState.Parked : ParkedRunState.Rescheduled;
-    }
+        // The last firing of the trigger has started.
+        { NextFireTimeUtc: null } => ParkedRunState.Started,
+        // A held trigger. Its mark says whether it was woken, waits for its lock, or is postponed for a short time.
+        _ when HeldTrigger.IsWoken(parked) => ParkedRunState.StartingElsewhere,
+        _ when HeldTrigger.Waits(parked.RetryAttempt) => ParkedRunState.Parked,
+        _ when HeldTrigger.Is(parked) => ParkedRunState.Rescheduled,
+        // A trigger of the application without a mark. If it has not fired yet, an operator has replaced the held one.
+        _ when !StandIn.Is(parked.Key) && parked.PreviousFireTimeUtc is null => ParkedRunState.Gone,
+        _ when !StandIn.Is(parked.Key) => HeldTrigger.HasLostMark(parked, clock.GetUtcNow() + misfireThreshold) ? ParkedRunState.Parked : ParkedRunState.Started,
+        // A woken stand-in has the time at which its run was due. Before its wake, the time is later.
+        _ when !(parked.NextFireTimeUtc > HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt)) => ParkedRunState.StartingElsewhere,
+        _ when StandIn.Waits(parked.Description) => ParkedRunState.Parked,
+        _ => ParkedRunState.Rescheduled,
+    };
 
     private async ValueTask<ParkedRunState> WakeAsync(WaitingRun run, CancellationToken stop)
     {
@@ -233,7 +240,8 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     }
 
     /// <summary>
-    /// Writes the wake before the deadline of the wake. A late write must be avoided: by then a sweep may have another node wake the run, and it would run twice.
+    /// Writes the wake before the deadline of the wake. A late write must be avoided: after the deadline a sweep may have another node wake the run, and the
+    /// run would execute twice.
     /// </summary>
     private async ValueTask<bool> MoveBeforeDeadlineAsync(WaitingRun run, IOperableTrigger parked, CancellationToken stop)
     {
@@ -255,8 +263,8 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     {
         if (StandIn.Is(parked.Key)) return HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt) ?? clock.GetUtcNow();
 
-        // The store continues with the occurrence after the time of the wake. If the policy keeps at most one of the occurrences that became due meanwhile, no
-        // other node must fire one of them at once.
+        // After the wake, the store computes the next occurrence from this time. An early time makes missed occurrences due at once; that is wanted only if
+        // the overlap policy keeps all of them. A quarter of the threshold is far from a misfire.
         var keepsAll = parked.OverlapPolicy is OverlapPolicy.Default or OverlapPolicy.AllowAll;
         var late = keepsAll ? waited - ((parked.MisfireThreshold ?? misfireThreshold) / 4) : waited;
         return (parked.PreviousFireTimeUtc ?? clock.GetUtcNow()) + (late > TimeSpan.Zero ? late : TimeSpan.Zero);

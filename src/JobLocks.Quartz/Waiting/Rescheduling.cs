@@ -9,8 +9,8 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// Puts a refused run back into the job store, as an additional trigger that fires once. The run's own trigger is never changed, because
-/// a repeating schedule would be replaced by a single occurrence.
+/// Puts a refused run back into the job store, as an additional trigger that fires once. The original trigger is never changed, because a repeating schedule
+/// would be replaced by a single occurrence.
 /// </summary>
 internal sealed class Rescheduling(ILogger log)
 {

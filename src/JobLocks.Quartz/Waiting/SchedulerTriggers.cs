@@ -42,7 +42,7 @@ internal sealed class SchedulerTriggers(IScheduler scheduler) : IStoredTriggers
         return await scheduler.RescheduleJob(trigger.Key, moved, stop).ConfigureAwait(false) is not null;
     }
 
-    /// <summary>Writes nothing: here only stand-ins wait, and their mark is their group.</summary>
+    /// <summary>Nothing to clear: without the decorator of the job store only stand-ins wait, and they have no mark.</summary>
     public ValueTask ClearMarkAsync(TriggerKey key, CancellationToken stop) => default;
 
     public async ValueTask DeleteAsync(TriggerKey key, CancellationToken stop) => await scheduler.UnscheduleJob(key, stop).ConfigureAwait(false);

@@ -7,14 +7,14 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// A trigger that JobLocks adds. It fires once, for a firing whose own trigger continues its schedule meanwhile. The run sees its own trigger: the stand-in
-/// carries the data of the firing.
+/// A trigger that JobLocks adds. It replaces one firing of a trigger that must continue its schedule, and fires once. Then the run is shown the original
+/// trigger with the times and the data of that firing, which the stand-in carries.
 /// </summary>
-/// <param name="Origin">The run's own trigger.</param>
+/// <param name="Origin">The original trigger.</param>
 /// <param name="Due">The time at which the run was due.</param>
 /// <param name="Previous">The occurrence before it.</param>
 /// <param name="Next">The occurrence after it.</param>
-/// <param name="Final">The time at which the run's own trigger ends; null for never.</param>
+/// <param name="Final">The time at which the original trigger ends; null for never.</param>
 internal sealed record StandIn(TriggerKey Origin, DateTimeOffset Due, DateTimeOffset? Previous, DateTimeOffset? Next, DateTimeOffset? Final)
 {
     /// <summary>The group of all stand-ins.</summary>

@@ -29,6 +29,7 @@ internal sealed class StoreInPostgres(IDbProvider provider, Func<string> schedul
 
     private const string Table = "TRIGGERS";
 
+    // Written only by ReadAsync, which QuartzRuns calls on one thread at a time.
     private volatile OtherStoreIds _earlier = OtherStoreIds.None;
 
     public OtherStoreIds Earlier => _earlier;

@@ -58,10 +58,19 @@ internal sealed class StoreMarks(NpgsqlConnection connection, string scheduler, 
     /// <summary>The generated identifiers that other nodes may use for the cluster.</summary>
     public IEnumerable<string> GeneratedIn(string database) => _marks.Where(mark => mark.IsIn(database) && mark.IsGenerated && !mark.IsOf(_cluster)).Select(static mark => mark.Cluster);
 
-    /// <summary>Cluster and database of the stores from which this one was restored, if they are not known to exist still.</summary>
+    /// <summary>Cluster and database of the stores from which this one was restored.</summary>
     public IEnumerable<string> Origins(string database) => _marks
-        .Where(mark => mark.IsIn(database) ? !mark.IsGenerated && !mark.IsOf(_cluster) : !(mark.DatabaseExists && (mark.IsGenerated || mark.IsOf(_cluster))))
+        .Where(mark => mark.IsIn(database) ? IsFormerCluster(mark) : IsFormerDatabase(mark))
         .Select(static mark => $"{mark.Cluster}/{mark.Database}");
+
+    /// <summary>Whether a mark of this database names another cluster, from which the store was restored.</summary>
+    private bool IsFormerCluster(Mark mark) => !mark.IsGenerated && !mark.IsOf(_cluster);
+
+    /// <summary>
+    /// Whether a mark of another database names one from which the store was restored. Excludes a database that still exists in this cluster: there this store
+    /// is the copy.
+    /// </summary>
+    private bool IsFormerDatabase(Mark mark) => !(mark.DatabaseExists && (mark.IsGenerated || mark.IsOf(_cluster)));
 
     private static int Compare((int Length, string Name) left, (int Length, string Name) right) =>
         left.Length == right.Length ? string.CompareOrdinal(left.Name, right.Name) : left.Length.CompareTo(right.Length);
