@@ -12,8 +12,8 @@ internal static class Answering
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'self'; base-uri 'none'";
 
     /// <summary>
-    /// Surrounds all endpoints of a group. This is not an endpoint filter: if the framework cannot bind a parameter, it answers before filters run, in the Development
-    /// environment with the exception page.
+    /// Surrounds all endpoints of a group. This is not an endpoint filter: if the framework cannot bind a parameter, it answers before filters run, in the
+    /// Development environment with the exception page.
     /// </summary>
     public static void Surround(RouteGroupBuilder group, LocalOnly localOnly) => ((IEndpointConventionBuilder)group).Add(endpoint =>
     {

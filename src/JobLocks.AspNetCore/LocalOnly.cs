@@ -32,7 +32,7 @@ internal sealed class LocalOnly(bool isDevelopment, ILogger log)
     private string? ReasonToRefuse(HttpContext http) => true switch
     {
         _ when !isDevelopment => "the application says nothing about authorisation, and this is not its Development environment",
-        // A request without a remote address comes through a Unix domain socket, usually from a proxy.
+        // A request without a remote address was sent through a Unix domain socket, usually by a proxy.
         _ when http.Connection.RemoteIpAddress is not { } remote || !IsLoopback(remote) => "the application says nothing about authorisation, and the request comes from another machine",
         // DNS rebinding: another site can let its own name resolve to this machine. The browser then sends that name as the host.
         _ when !IsOfThisMachine(http.Request.Host) => "the application says nothing about authorisation, and the request is for a host other than localhost",
@@ -51,7 +51,9 @@ internal sealed class LocalOnly(bool isDevelopment, ILogger log)
 
     private static bool IsLoopback(IPAddress address) => IPAddress.IsLoopback(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address);
 
-    /// <summary>Whether a header shows that a request was forwarded. No browser sends such a header. Development tunnels do, while the host is this machine.</summary>
+    /// <summary>
+    /// Whether a header shows that a request was forwarded. No browser sends such a header. Development tunnels do, while the host is this machine.
+    /// </summary>
     private static bool IsForwardingHeader(string header) =>
         header.Contains("Forward", StringComparison.OrdinalIgnoreCase)
         || header.EndsWith("-IP", StringComparison.OrdinalIgnoreCase)

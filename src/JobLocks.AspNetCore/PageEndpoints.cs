@@ -114,12 +114,14 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         }
     }
 
-    /// <summary>The cached reads of an inspector. Those of JobLocks are shared with the other dashboard of this process; a custom inspector has its own.</summary>
+    /// <summary>
+    /// The cached reads of an inspector. Those of JobLocks are shared with the other dashboard of this process; a custom inspector has its own.
+    /// </summary>
     internal PageReadings LooksOf(IJobLockInspector locks) => locks is IPageInspector inspector ? inspector.Pages : LazyInitializer.EnsureInitialized(ref _looksOfCustomInspector, () => new(locks));
 
     /// <summary>
-    /// Requires the canonical path: the segments as they were mapped, numbers without leading zeros or spaces, and no trailing slash. Routing ignores case and a trailing slash,
-    /// but the application may authorize each lock by the text of the path. So each lock must have only one.
+    /// Requires the canonical path: the segments as they were mapped, numbers without leading zeros or spaces, and no trailing slash. Routing ignores case
+    /// and a trailing slash, but the application may authorize each lock by the text of the path. So each lock must have only one.
     /// </summary>
     private static ValueTask<object?> RequireCanonicalPathAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next)
     {

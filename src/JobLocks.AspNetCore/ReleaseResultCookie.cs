@@ -7,8 +7,8 @@ using Microsoft.Extensions.DependencyInjection;
 namespace JobLocks.AspNetCore;
 
 /// <summary>
-/// Passes the result of a release request to the page that is shown after it. The result is in a cookie that only this application can write, valid for one display,
-/// one key, one viewer and one minute. A link that is sent to another user does not contain the result.
+/// Passes the result of a release request to the page that is shown after it. The result is in a cookie that only this application can write, valid for one
+/// display, one key, one viewer and one minute. A link that is sent to another user does not contain the result.
 /// </summary>
 internal static class ReleaseResultCookie
 {

@@ -49,7 +49,9 @@ internal sealed class NamePage(string basePath, NamedLock name, int from, Antifo
         ? Parts.Empty(LockTables.Holders.WhenEmpty)
         : Parts.Table(LockTables.Holders.Columns, Parts.WithIds(name.Held), basePath, Release);
 
-    /// <summary>One form for all buttons. It is outside of the live parts: the token differs in each answer, and a live part must change only when its data change.</summary>
+    /// <summary>
+    /// One form for all buttons. It is outside of the live parts: the token differs in each answer, and a live part must change only when its data change.
+    /// </summary>
     private Markup Form() => token is null
         ? Markup.None
         : Markup.Of($"<form id=\"ask\" method=\"post\" action=\"{basePath}/names/{name.Key.Value}/release\"><input type=\"hidden\" name=\"{token.FormFieldName}\" value=\"{token.RequestToken}\"></form>");

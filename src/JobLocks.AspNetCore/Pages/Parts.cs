@@ -23,10 +23,12 @@ internal static class Parts
             """);
     }
 
-    /// <summary>The sentence in place of a table without rows.</summary>
+    /// <summary>The sentence that is shown instead of a table without rows.</summary>
     public static Markup Empty(string sentence) => Markup.Of($"<p class=\"empty\">{sentence}</p>");
 
-    /// <summary>Gives each row an id that stays the same while other rows appear and disappear. Several runs of one process may share a lock, so they are numbered.</summary>
+    /// <summary>
+    /// Gives each row an id that stays the same while other rows appear and disappear. Several runs of one process may share a lock, so they are numbered.
+    /// </summary>
     public static IEnumerable<(HeldLock Lock, string Id)> WithIds(IReadOnlyList<HeldLock> held)
     {
         var seen = new Dictionary<(LockKey Key, int Backend), int>();
