@@ -3,8 +3,8 @@ using System.Transactions;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// The <see cref="TransactionScope"/> that another filter may have opened around a run. A storage enlists in the scope, and a state that is written inside it is
-/// rolled back with the work of that filter. So this package writes everything outside of the scope.
+/// The <see cref="TransactionScope"/> that another filter may have opened around a run. A storage enlists in the scope, and a state that is written inside it
+/// is rolled back with the work of that filter. So this package writes everything outside of the scope.
 /// </summary>
 internal static class AmbientTransaction
 {

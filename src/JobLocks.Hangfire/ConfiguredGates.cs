@@ -115,7 +115,9 @@ internal static class ConfiguredGates
     /// <summary>Sets the token that is cancelled when the host with this gate stops.</summary>
     public static void SetHostStopping(JobGate gate, CancellationToken stopping) => StoppingHosts.AddOrUpdate(gate, new(stopping));
 
-    /// <summary>Whether the host that set the gate of this storage is stopping. Its servers are about to stop, although they may not have been asked yet.</summary>
+    /// <summary>
+    /// Whether the host that set the gate of this storage is stopping. Its servers are about to stop, although they may not have been asked yet.
+    /// </summary>
     public static bool IsHostStopping(JobStorage storage) =>
         Find(storage) is { } known && StoppingHosts.TryGetValue(known.Gate, out var stopping) && stopping.Value.IsCancellationRequested;
 
@@ -151,7 +153,9 @@ internal static class ConfiguredGates
 
         public JobGate Gate => gate;
 
-        /// <summary>Whether the gate was configured for this storage, or the storage is in use. False for an unused default, which a later configuration may replace.</summary>
+        /// <summary>
+        /// Whether the gate was configured for this storage, or the storage is in use. False for an unused default, which a later configuration may replace.
+        /// </summary>
         public bool IsFinal { get => _isConfigured; set => _isConfigured = value; }
 
         public bool IsKnownOnlyFromJobs { get; init; }

@@ -29,8 +29,8 @@ internal sealed record FetchedRun(string ServerId, string WorkerId, bool WasSche
     public static FetchedRun? Of(PerformContext context) => Runs.TryGetValue(context.BackgroundJob, out var run) ? run : null;
 
     /// <summary>
-    /// Whether the job is still in Processing for this server and worker, by a state that was read from the storage. Hangfire makes the same comparison to decide
-    /// whether it cancels the token of a run.
+    /// Whether the job is still in Processing for this server and worker, by a state that was read from the storage. Hangfire makes the same comparison to
+    /// decide whether it cancels the token of a run.
     /// </summary>
     public bool IsStillProcessing(StateData? state) =>
         state is not null && AreEqual(state.Name, ProcessingState.StateName) && Has(state, nameof(ServerId), ServerId) && Has(state, nameof(WorkerId), WorkerId);

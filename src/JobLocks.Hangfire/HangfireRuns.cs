@@ -51,7 +51,8 @@ internal sealed class HangfireRuns : IRunStore
     }
 
     /// <summary>
-    /// Whether the storage is Hangfire.InMemory or Hangfire.MemoryStorage, whose jobs end with the process. Known by type name: JobLocks references neither package.
+    /// Whether the storage is Hangfire.InMemory or Hangfire.MemoryStorage, whose jobs end with the process. Known by type name: JobLocks references neither
+    /// package.
     /// </summary>
     private bool IsInMemory => _storage.GetType().Name is "InMemoryStorage" or "MemoryStorage";
 
@@ -60,7 +61,9 @@ internal sealed class HangfireRuns : IRunStore
     /// <summary>The instance of a storage.</summary>
     public static HangfireRuns Of(JobStorage storage) => OfStorages.GetValue(storage, static storage => new(storage));
 
-    /// <summary>The name that is kept in the storage itself: two connection strings may lead to the same storage. Reads it only if it is not known yet.</summary>
+    /// <summary>
+    /// The name that is kept in the storage itself: two connection strings may lead to the same storage. Reads it only if it is not known yet.
+    /// </summary>
     public string Identify() => _id ?? ReadName();
 
     /// <summary>As <see cref="Identify"/>, but null if the storage cannot be asked.</summary>
@@ -77,7 +80,9 @@ internal sealed class HangfireRuns : IRunStore
         }
     }
 
-    /// <summary>As <see cref="Identify"/>, but reads the name again after five seconds: the storage may be cleared or restored while the process runs.</summary>
+    /// <summary>
+    /// As <see cref="Identify"/>, but reads the name again after five seconds: the storage may be cleared or restored while the process runs.
+    /// </summary>
     public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(_id is { } known && BootClock.Now.Ticks - Volatile.Read(ref _readAtTicks) < BetweenReads.Ticks ? known : ReadName());
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop)

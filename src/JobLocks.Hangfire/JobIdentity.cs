@@ -3,8 +3,8 @@ using System.Globalization;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Identifies a job in the wait queue by its id and its creation time. The id alone is not unique: a storage that was dropped, or emptied and its counters reset,
-/// gives the same ids to other jobs.
+/// Identifies a job in the wait queue by its id and its creation time. The id alone is not unique: a storage that was dropped, or emptied and its counters
+/// reset, gives the same ids to other jobs.
 /// </summary>
 /// <param name="Id">Hangfire's id of the job.</param>
 /// <param name="Created">When the job was created, with milliseconds, in UTC; null in entries without it.</param>

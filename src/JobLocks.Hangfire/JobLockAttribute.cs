@@ -41,7 +41,9 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     public JobLockAttribute(string name) => _declaration = _declaration with { Name = name, HasName = true };
 
     /// <summary>The template of the lock name, as declared. Null if the name is built from the type, the method and the arguments.</summary>
-    /// <remarks>Serializers write this property even if it is null. Reading an attribute without it fails, because the attribute would lock another name.</remarks>
+    /// <remarks>
+    /// Serializers write this property even if it is null. Reading an attribute without it fails, because the attribute would lock another name.
+    /// </remarks>
     [JsonProperty(DefaultValueHandling = DefaultValueHandling.Include, NullValueHandling = NullValueHandling.Include)]
     [System.Text.Json.Serialization.JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public string? Name
@@ -56,8 +58,8 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
 
     /// <summary>What happens to a run whose lock is held by another run.</summary>
     /// <value>
-    /// Default <see cref="OnConflict.Wait"/>. A run that was fetched before (its worker died, or it outlived the invisibility timeout) is never skipped and never
-    /// failed: it is rescheduled.
+    /// Default <see cref="OnConflict.Wait"/>. A run that was fetched before (its worker died, or it outlived the invisibility timeout) is never skipped and
+    /// never failed: it is rescheduled.
     /// </value>
     public OnConflict OnConflict { get => _declaration.OnConflict; set => _declaration = _declaration with { OnConflict = value }; }
 
@@ -65,7 +67,9 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     /// <value>In seconds. Default 0: no limit.</value>
     public int WaitAtMostSeconds { get => _declaration.WaitAtMostSeconds; set => _declaration = _declaration with { WaitAtMostSeconds = value }; }
 
-    /// <summary>For <see cref="OnConflict.Wait"/>: how many runs may wait for one lock name. A further run is skipped, and the reason of its state says so.</summary>
+    /// <summary>
+    /// For <see cref="OnConflict.Wait"/>: how many runs may wait for one lock name. A further run is skipped, and the reason of its state says so.
+    /// </summary>
     /// <value>
     /// Default 0: no limit. With 1, a skipped run loses nothing: the run that waits starts later than the skipped run was enqueued, so it processes the same
     /// data.
@@ -104,7 +108,8 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     internal LockDeclaration Declaration => _declaration;
 
     /// <summary>
-    /// Starts to watch for the loss of the lock. On an exception it releases the locks: Hangfire does not call OnPerformed of a filter that threw in OnPerforming.
+    /// Starts to watch for the loss of the lock. On an exception it releases the locks: Hangfire does not call OnPerformed of a filter that threw in
+    /// OnPerforming.
     /// </summary>
     private static RunWatch? WatchOver(PerformContext context, Admission.Admitted admitted, JobGate gate)
     {

@@ -7,8 +7,8 @@ using Npgsql;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// Reads the states of many jobs of a Hangfire.PostgreSql storage in one statement. Hangfire's own interface reads one job at a time, and its lists of scheduled
-/// jobs do not contain the reason of the state.
+/// Reads the states of many jobs of a Hangfire.PostgreSql storage in one statement. Hangfire's own interface reads one job at a time, and its lists of
+/// scheduled jobs do not contain the reason of the state.
 /// </summary>
 /// <remarks>
 /// Reads the tables job, state and set, which Hangfire.PostgreSql has had since its first version. If these tables or their columns are missing or may not be
@@ -38,7 +38,8 @@ internal static class JobStatesInPostgres
     /// <param name="storage">The storage.</param>
     /// <param name="runs">The jobs.</param>
     /// <returns>
-    /// One element for each job, in the given order. Its state is null if the job is missing or another job has its id. Null if the jobs must be read one by one.
+    /// One element for each job, in the given order. Its state is null if the job is missing or another job has its id. Null if the jobs must be read one by
+    /// one.
     /// </returns>
     /// <exception cref="Exception">The server cannot be asked.</exception>
     public static IReadOnlyList<(StateData? State, bool IsInSchedule)>? Read(JobStorage storage, IReadOnlyList<WaitingRun> runs)

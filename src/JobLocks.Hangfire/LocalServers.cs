@@ -8,8 +8,8 @@ using JobLocks.WaitQueue;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// The servers of this process that work on a storage, and their free workers. A process with only clients or a dashboard starts no runs. Hangfire's internal list
-/// contains the servers of this process; the storage lists its own servers, with their queues and workers. Thread-safe.
+/// The servers of this process that work on a storage, and their free workers. A process with only clients or a dashboard starts no runs. Hangfire's internal
+/// list contains the servers of this process; the storage lists its own servers, with their queues and workers. Thread-safe.
 /// </summary>
 internal sealed class LocalServers(JobStorage storage)
 {
@@ -37,8 +37,8 @@ internal sealed class LocalServers(JobStorage storage)
         : LocalServerList.IsKnown && LocalServerList.Count == 0 ? [] : [new(Queues: null, int.MaxValue)];
 
     /// <summary>
-    /// Whether at least one server of this process starts runs. While that is so, the storage is asked at most once in five seconds, unless a server of this process
-    /// has started or ended.
+    /// Whether at least one server of this process starts runs. While that is so, the storage is asked at most once in five seconds, unless a server of this
+    /// process has started or ended.
     /// </summary>
     public bool Any()
     {

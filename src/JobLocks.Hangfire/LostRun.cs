@@ -19,7 +19,9 @@ internal sealed class LostRun(JobLockHandle handle)
     public FailedState Failure(string? serverId) => new(new JobLockLostException(Reason, handle.LostBecause), serverId) { Reason = Reason };
 
     /// <summary>Keeps the loss until Hangfire elects the final state of a run that ended by itself.</summary>
-    /// <exception cref="JobLockLostException">The run ended with an <see cref="OperationCanceledException"/>, which would not name the loss as its cause.</exception>
+    /// <exception cref="JobLockLostException">
+    /// The run ended with an <see cref="OperationCanceledException"/>, which would not name the loss as its cause.
+    /// </exception>
     public void Remember(PerformedContext context, ILoggerFactory loggers)
     {
         // Set even if the job threw: another filter may mark the exception as handled.

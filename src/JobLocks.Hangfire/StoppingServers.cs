@@ -4,8 +4,8 @@ using Hangfire.Server;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// The servers that are stopping but still have runs: they start no further runs. Hangfire announces the shutdown only through the cancellation tokens of the runs;
-/// a server without runs ends at once. Thread-safe.
+/// The servers that are stopping but still have runs: they start no further runs. Hangfire announces the shutdown only through the cancellation tokens of the
+/// runs; a server without runs ends at once. Thread-safe.
 /// </summary>
 internal sealed class StoppingServers
 {
@@ -41,7 +41,8 @@ internal sealed class StoppingServers
     }
 
     /// <summary>
-    /// Whether the server of a run is shutting down. The token of a run is also cancelled if its job was deleted or fetched by another worker; that does not count.
+    /// Whether the server of a run is shutting down. The token of a run is also cancelled if its job was deleted or fetched by another worker; that does not
+    /// count.
     /// </summary>
     private static bool IsShuttingDown(PerformContext run)
     {

@@ -15,7 +15,8 @@ namespace JobLocks.Hangfire;
 /// </remarks>
 internal static class StorageInPostgres
 {
-    // The search path of the connection is the application's. Every name is schema-qualified, so that no function, operator or type of another role can run instead.
+    // The search path of the connection is the application's. Every name is schema-qualified, so that no function, operator or type of another role can run
+    // instead.
     private const string ReadLocation =
         """
         SELECT d.oid::pg_catalog.text, d.datname::pg_catalog.text, n.oid::pg_catalog.text, n.nspname::pg_catalog.text,

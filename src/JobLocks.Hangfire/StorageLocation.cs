@@ -26,8 +26,8 @@ internal sealed record StorageLocation(string? Cluster, string DatabaseOid, stri
         [new("cluster", Cluster ?? ""), new("database.oid", DatabaseOid), new("database", Database), new("schema.oid", SchemaOid), new("schema", Schema)];
 
     /// <summary>
-    /// Whether the recorded location and this one belong to the same storage. A renamed database keeps its OID. A database that was dropped and restored keeps its
-    /// name, and no database has the recorded OID. A copy has another name, or the original database still exists with the recorded OID.
+    /// Whether the recorded location and this one belong to the same storage. A renamed database keeps its OID. A database that was dropped and restored
+    /// keeps its name, and no database has the recorded OID. A copy has another name, or the original database still exists with the recorded OID.
     /// </summary>
     public bool IsSameStorageAs(StorageLocation recorded)
     {

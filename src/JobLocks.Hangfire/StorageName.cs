@@ -4,9 +4,9 @@ using Hangfire.Storage;
 namespace JobLocks.Hangfire;
 
 /// <summary>
-/// The unique name of a storage. It is kept in the storage itself, so that it is the same for every process, whatever its connections and rights are. The location
-/// of the storage is recorded beside it: a copy of the storage has another location, and gets a new name. If the name was deleted, a process that knows it
-/// writes it again. Thread-safe.
+/// The unique name of a storage. It is kept in the storage itself, so that it is the same for every process, whatever its connections and rights are. The
+/// location of the storage is recorded beside it: a copy of the storage has another location, and gets a new name. If the name was deleted, a process that
+/// knows it writes it again. Thread-safe.
 /// </summary>
 internal sealed class StorageName(JobStorage storage)
 {

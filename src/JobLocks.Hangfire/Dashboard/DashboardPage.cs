@@ -40,7 +40,7 @@ internal abstract class DashboardPage(string title) : RazorPage
             """);
     }
 
-    /// <summary>The sentence in place of a table without rows.</summary>
+    /// <summary>The sentence that is shown instead of a table without rows.</summary>
     protected static Markup Empty(string sentence) => Markup.Of($"<div class=\"alert alert-success\">{sentence}</div>");
 
     /// <summary>The links to the previous and the next part of a list.</summary>

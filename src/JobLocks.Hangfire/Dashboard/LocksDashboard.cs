@@ -6,7 +6,9 @@ using JobLocks.Primitives;
 
 namespace JobLocks.Hangfire.Dashboard;
 
-/// <summary>Adds the page of the locks, and the sentence on the page of a job, to Hangfire's dashboard. Hangfire keeps its routes and menus once for a process.</summary>
+/// <summary>
+/// Adds the page of the locks, and the sentence on the page of a job, to Hangfire's dashboard. Hangfire keeps its routes and menus once for a process.
+/// </summary>
 internal static class LocksDashboard
 {
     public const string Path = "/joblocks";
@@ -48,8 +50,8 @@ internal static class LocksDashboard
     public static bool HasAntiforgeryToken(DashboardContext context) => context.AntiforgeryToken is not null;
 
     /// <summary>
-    /// Requests the release of a lock. Hangfire has already refused requests to a read-only dashboard, and requests with a wrong antiforgery token. It does not check
-    /// for a token if the dashboard has none.
+    /// Requests the release of a lock. Hangfire has already refused requests to a read-only dashboard, and requests with a wrong antiforgery token. It does
+    /// not check for a token if the dashboard has none.
     /// </summary>
     private static bool Release(DashboardContext context)
     {
@@ -58,7 +60,8 @@ internal static class LocksDashboard
         var name = new LockKey(KeyIn(context.UriMatch.Groups["key"].Value));
         var slot = new LockKey(KeyIn(context.UriMatch.Groups["slot"].Value));
         var requestedBy = $"a user at {context.Request.RemoteIpAddress ?? "this machine"}";
-        // The application may authorize each lock by the text of the URL path. Hangfire's routes ignore case and a trailing slash, so only the exact text is accepted.
+        // The application may authorize each lock by the text of the URL path. Hangfire's routes ignore case and a trailing slash, so only the exact text is
+        // accepted.
         if (!context.Request.Path.EndsWith($"{Path}/names/{name}/release/{slot}", StringComparison.Ordinal)) return false;
 
         try
