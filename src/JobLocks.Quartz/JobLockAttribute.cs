@@ -41,7 +41,9 @@ public sealed class JobLockAttribute : Attribute, IJsonOnDeserialized
     public JobLockAttribute(string name) => _declaration = _declaration with { Name = name, HasName = true };
 
     /// <summary>The template of the lock name, as declared. Null if the name is built from the job's type and its data.</summary>
-    /// <remarks>Serializers write this property even if it is null. Reading an attribute without it fails, because the attribute would lock another name.</remarks>
+    /// <remarks>
+    /// Serializers write this property even if it is null. Reading an attribute without it fails, because the attribute would lock another name.
+    /// </remarks>
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public string? Name
     {
@@ -60,7 +62,9 @@ public sealed class JobLockAttribute : Attribute, IJsonOnDeserialized
     /// </value>
     public OnConflict OnConflict { get => _declaration.OnConflict; set => _declaration = _declaration with { OnConflict = value }; }
 
-    /// <summary>For <see cref="JobLocks.OnConflict.Wait"/>: the longest time that a run waits. After that the run fails without executing, and the log says why.</summary>
+    /// <summary>
+    /// For <see cref="JobLocks.OnConflict.Wait"/>: the longest time that a run waits. After that the run fails without executing, and the log says why.
+    /// </summary>
     /// <value>In seconds. Default 0: no limit.</value>
     public int WaitAtMostSeconds { get => _declaration.WaitAtMostSeconds; set => _declaration = _declaration with { WaitAtMostSeconds = value }; }
 

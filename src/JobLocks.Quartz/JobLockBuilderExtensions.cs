@@ -13,13 +13,16 @@ public static class JobLockBuilderExtensions
     /// <summary>Declares a lock for all runs of the job.</summary>
     /// <typeparam name="TJob">The class of the job.</typeparam>
     /// <param name="job">The job that is being built.</param>
-    /// <param name="name">The template of the lock name, as in <see cref="JobLockAttribute(string)"/>. Null builds the name from the job's type and all of its data.</param>
+    /// <param name="name">
+    /// The template of the lock name, as in <see cref="JobLockAttribute(string)"/>. Null builds the name from the job's type and all of its data.
+    /// </param>
     /// <param name="onConflict">What happens to a run whose lock is held by another run.</param>
     /// <param name="retryAfterSeconds">For <see cref="OnConflict.Reschedule"/>: the time until the next try, in seconds. Minimum 1.</param>
     /// <param name="mode">Which other runs the lock excludes. A <see cref="LockMode.Shared"/> lock excludes only runs that acquire it exclusively.</param>
     /// <param name="limit">How many runs may hold the lock at the same time, on all nodes together. From 1 to 1,000.</param>
     /// <param name="waitAtMostSeconds">
-    /// For <see cref="OnConflict.Wait"/>: the longest time that a run waits, in seconds; 0 for no limit. After that the run fails without executing, and the log says why.
+    /// For <see cref="OnConflict.Wait"/>: the longest time that a run waits, in seconds; 0 for no limit. After that the run fails without executing, and the
+    /// log says why.
     /// </param>
     /// <param name="keepWaiting">For <see cref="OnConflict.Wait"/>: how many runs may wait for one lock name; 0 for no limit. A further run is skipped.</param>
     /// <param name="keepNewest">For <paramref name="keepWaiting"/>: whether the oldest waiting run is skipped instead of the further run.</param>
@@ -65,13 +68,16 @@ public static class JobLockBuilderExtensions
     /// <summary>Declares a lock for the runs of this trigger.</summary>
     /// <typeparam name="TJob">The class of the job.</typeparam>
     /// <param name="trigger">The trigger that is being built.</param>
-    /// <param name="name">The template of the lock name, as in <see cref="JobLockAttribute(string)"/>. Null builds the name from the job's type and all of its data.</param>
+    /// <param name="name">
+    /// The template of the lock name, as in <see cref="JobLockAttribute(string)"/>. Null builds the name from the job's type and all of its data.
+    /// </param>
     /// <param name="onConflict">What happens to a run whose lock is held by another run.</param>
     /// <param name="retryAfterSeconds">For <see cref="OnConflict.Reschedule"/>: the time until the next try, in seconds. Minimum 1.</param>
     /// <param name="mode">Which other runs the lock excludes. A <see cref="LockMode.Shared"/> lock excludes only runs that acquire it exclusively.</param>
     /// <param name="limit">How many runs may hold the lock at the same time, on all nodes together. From 1 to 1,000.</param>
     /// <param name="waitAtMostSeconds">
-    /// For <see cref="OnConflict.Wait"/>: the longest time that a run waits, in seconds; 0 for no limit. After that the run fails without executing, and the log says why.
+    /// For <see cref="OnConflict.Wait"/>: the longest time that a run waits, in seconds; 0 for no limit. After that the run fails without executing, and the
+    /// log says why.
     /// </param>
     /// <param name="keepWaiting">For <see cref="OnConflict.Wait"/>: how many runs may wait for one lock name; 0 for no limit. A further run is skipped.</param>
     /// <param name="keepNewest">For <paramref name="keepWaiting"/>: whether the oldest waiting run is skipped instead of the further run.</param>

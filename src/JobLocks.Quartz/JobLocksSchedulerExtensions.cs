@@ -22,7 +22,8 @@ public static class JobLocksSchedulerExtensions
     /// </para>
     /// <list type="bullet">
     /// <item><description>Continuations, overlap policies and the listeners of the run's trigger treat the veto as the end of the run.</description></item>
-    /// <item><description>A job with <c>[PersistJobDataAfterExecution]</c> also needs <c>[DisallowConcurrentExecution]</c>; without it, its runs fail.</description></item>
+    /// <item><description>A job with <c>[PersistJobDataAfterExecution]</c> also needs <c>[DisallowConcurrentExecution]</c>; without it, its runs
+    /// fail.</description></item>
     /// <item><description><see cref="JobLockHandle.Current"/> is null in a job. The job's token is still cancelled when the lock is lost.</description></item>
     /// <item><description>An invalid rule is logged when the job is added, and its runs fail.</description></item>
     /// <item><description>A run that is refused while the scheduler shuts down is dropped.</description></item>

@@ -26,7 +26,9 @@ internal sealed class ContextEntrance(JobGate gate, FiringDecisions running, ILo
         return admission;
     }
 
-    /// <summary>Acquires the locks for a second call within one firing, or if a lock was lost before the run began. Such a run cannot be parked any more.</summary>
+    /// <summary>
+    /// Acquires the locks for a second call within one firing, or if a lock was lost before the run began. Such a run cannot be parked any more.
+    /// </summary>
     /// <exception cref="JobExecutionException">The run was refused.</exception>
     public async ValueTask EnterAgainAsync(IJobExecutionContext context)
     {

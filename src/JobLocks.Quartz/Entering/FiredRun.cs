@@ -20,7 +20,9 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
     /// <summary>Quartz's id of this firing.</summary>
     public string Id => Stored.FireInstanceId!;
 
-    /// <summary>The attempt number of this firing, as its retry policy counts. Read once, because Quartz increments the number in the trigger when the run ends.</summary>
+    /// <summary>
+    /// The attempt number of this firing, as its retry policy counts. Read once, because Quartz increments the number in the trigger when the run ends.
+    /// </summary>
     public int Attempt { get; } = Bundle.Trigger.RetryAttempt;
 
     /// <summary>When the run was due.</summary>

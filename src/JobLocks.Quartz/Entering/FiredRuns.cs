@@ -78,7 +78,10 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         foreach (var (i, run, call, answer) in requests) results[i] = await ResultAsync(run, call, answer).ConfigureAwait(false);
     }
 
-    /// <summary>Prepares the trigger for the end, and returns what to write. If the store cannot be asked, the end is unchanged; its write waits until the store is reachable.</summary>
+    /// <summary>
+    /// Prepares the trigger for the end, and returns what to write. If the store cannot be asked, the end is unchanged; its write waits until the store is
+    /// reachable.
+    /// </summary>
     private async ValueTask<TriggeredJobCompleteContext> PrepareEndAsync(TriggeredJobCompleteContext ended, FiredRun? run, CancellationToken stop)
     {
         if (run is null) return ended;
@@ -105,7 +108,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     };
 
     /// <summary>
-    /// Has the store clear the mark with the end of the run, if the schedule continues only then. Such a trigger has kept its mark during the run.
+    /// Makes the store clear the mark with the end of the run, if the schedule continues only then. Such a trigger has kept its mark during the run.
     /// </summary>
     private static TriggeredJobCompleteContext WithoutMark(TriggeredJobCompleteContext ended, FiredRun? run)
     {
@@ -225,7 +228,8 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
             if (late is not null && gate.WaitAgain(call, late) is { } waits)
             {
                 var parked = putBack.ParkAsync(run, waits);
-                // The run must be parked before the release, which wakes it. If the store cannot be reached, the lock is released anyway, so that other runs can continue.
+                // The run must be parked before the release, which wakes it. If the store cannot be reached, the lock is released anyway, so that other runs
+                // can continue.
                 await Task.WhenAny(parked, Task.Delay(LongestPark)).ConfigureAwait(false);
                 late.Dispose();
                 await parked.ConfigureAwait(false);

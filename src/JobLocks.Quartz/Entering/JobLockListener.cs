@@ -6,9 +6,9 @@ using Quartz;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// One listener object for each scheduler, with four roles. The trigger listener vetoes refused runs, because only a trigger listener can veto. The middleware surrounds
-/// the run. The job listener and the scheduler listener release locks on the paths that never reach the middleware. Only the middleware may throw: after an exception
-/// of a listener, Quartz does not call the other listeners, and drops the run.
+/// One listener object for each scheduler, with four roles. The trigger listener vetoes refused runs, because only a trigger listener can veto. The
+/// middleware surrounds the run. The job listener and the scheduler listener release locks on the paths that never reach the middleware. Only the middleware
+/// may throw: after an exception of a listener, Quartz does not call the other listeners, and drops the run.
 /// </summary>
 /// <param name="gate">Decides whether a run may begin.</param>
 /// <param name="running">The decisions for the firings of the scheduler.</param>
@@ -98,7 +98,8 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions running, ILo
     }
 
     /// <summary>
-    /// Quartz logs an exception that is thrown here and continues, so an invalid rule is only logged. <see cref="StartupCheck"/> checks the jobs that exist at startup.
+    /// Quartz logs an exception that is thrown here and continues, so an invalid rule is only logged. <see cref="StartupCheck"/> checks the jobs that exist
+    /// at startup.
     /// </summary>
     ValueTask ISchedulerListener.JobAdded(IScheduler scheduler, IJobDetail jobDetail, CancellationToken cancellationToken)
     {

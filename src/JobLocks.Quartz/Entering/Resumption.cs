@@ -6,8 +6,8 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// Lets the schedule of a trigger continue after its firing has waited: when the firing has acquired its locks, and when the run has ended. The schedule continues
-/// as the overlap policy requires, and data that other runs have stored meanwhile are read again. Thread-safe.
+/// Lets the schedule of a trigger continue after its firing has waited: when the firing has acquired its locks, and when the run has ended. The schedule
+/// continues as the overlap policy requires, and data that other runs have stored meanwhile are read again. Thread-safe.
 /// </summary>
 internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISchedulerSignaler signaler, Func<IScheduler?> scheduler, TimeProvider clock, ILogger log, CancellationToken closing)
 {
@@ -37,8 +37,8 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
     }
 
     /// <summary>
-    /// Prepares the trigger before the end of the run is written to the store. Otherwise the store would remove a trigger without a next time, although occurrences
-    /// of it became due while its firing waited.
+    /// Prepares the trigger before the end of the run is written to the store. Otherwise the store would remove a trigger without a next time, although
+    /// occurrences of it became due while its firing waited.
     /// </summary>
     public async ValueTask BeforeAsync(FiredRun run, TriggeredJobCompleteContext ended)
     {
@@ -93,7 +93,9 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         Outcome = ExecutionOutcome.NotExecuted,
     };
 
-    /// <summary>Clears the mark, unless another node has fired the next occurrence meanwhile and put it back: the mark then belongs to that occurrence.</summary>
+    /// <summary>
+    /// Clears the mark, unless another node has fired the next occurrence meanwhile and put it back: the mark then belongs to that occurrence.
+    /// </summary>
     private async ValueTask ClearOwnMarkAsync(FiredRun run)
     {
         if (await triggers.FindAsync(run.Stored.Key, CancellationToken.None).ConfigureAwait(false) is { } now && HeldTrigger.IsHeld(now)) run.KeepsMark = false;

@@ -11,13 +11,14 @@ using Quartz.Impl.AdoJobStore.Common;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// The services of JobLocks for one scheduler of a container. They are created from the service provider that Quartz passes to the first registration it resolves:
-/// for a scheduler that is added at run time, only this provider leads to the services of the application. Thread-safe.
+/// The services of JobLocks for one scheduler of a container. They are created from the service provider that Quartz passes to the first registration it
+/// resolves: for a scheduler that is added at run time, only this provider leads to the services of the application. Thread-safe.
 /// </summary>
 internal sealed class SchedulerServices(IJobLocks? locks, string name)
 {
     private readonly Lock _sync = new();
     private readonly FiringDecisions _running = new();
+    // The fields from here on: accessed under _sync.
     private JobGate? _gate;
     private ILoggerFactory _loggers = NullLoggerFactory.Instance;
     private JobLockListener? _listener;
@@ -50,7 +51,9 @@ internal sealed class SchedulerServices(IJobLocks? locks, string name)
         }
     }
 
-    /// <summary>Decorates the job store of the scheduler. Quartz creates the store before the listeners, and only the listeners' provider leads to the locks.</summary>
+    /// <summary>
+    /// Decorates the job store of the scheduler. Quartz creates the store before the listeners, and only the listeners' provider leads to the locks.
+    /// </summary>
     /// <exception cref="JobLocksNotConfiguredException">A persistent store was configured too late.</exception>
     public LockingJobStore Decorate(IJobStore store, IServiceProvider services)
     {
@@ -82,8 +85,8 @@ internal sealed class SchedulerServices(IJobLocks? locks, string name)
     }
 
     /// <summary>
-    /// Throws if a persistent store was configured, but the store in memory is used. Quartz takes the first registered store, and JobLocks registers the store in
-    /// memory if there is none yet. The runs would be lost with the process.
+    /// Throws if a persistent store was configured, but the store in memory is used. Quartz takes the first registered store, and JobLocks registers the
+    /// store in memory if there is none yet. The runs would be lost with the process.
     /// </summary>
     private void ThrowIfStoreIsIgnored(IJobStore store, IServiceProvider services)
     {

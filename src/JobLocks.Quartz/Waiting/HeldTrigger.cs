@@ -26,8 +26,8 @@ internal static class HeldTrigger
     public static bool IsHeld(ITrigger trigger) => Is(trigger) && !IsWoken(trigger);
 
     /// <summary>
-    /// Whether a trigger without a mark has the time of a held one, which is not in its own schedule. The end of an earlier run may have cleared the mark. A trigger
-    /// that measures its interval from the end of a run has no schedule to compare with.
+    /// Whether a trigger without a mark has the time of a held one, which is not in its own schedule. The end of an earlier run may have cleared the mark. A
+    /// trigger that measures its interval from the end of a run has no schedule to compare with.
     /// </summary>
     public static bool HasLostMark(ITrigger trigger, DateTimeOffset now) =>
         trigger is { RetryAttempt: 0, NextFireTimeUtc: { } next, PreviousFireTimeUtc: not null } && next > now && !HasFixedDelay(trigger) && LastBefore(trigger, next.AddTicks(1)) != next;

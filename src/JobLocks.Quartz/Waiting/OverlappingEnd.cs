@@ -5,8 +5,8 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// Handles the end of a retry while a later occurrence of its trigger is held under the trigger's own key. The store would clear the attempt number, which is the
-/// mark of the held occurrence.
+/// Handles the end of a retry while a later occurrence of its trigger is held under the trigger's own key. The store would clear the attempt number, which is
+/// the mark of the held occurrence.
 /// </summary>
 internal static class OverlappingEnd
 {

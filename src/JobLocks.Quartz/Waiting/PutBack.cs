@@ -94,7 +94,9 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
     private static StandIn StandInOf(FiredRun run) =>
         new(run.Stored.Key, run.Due, run.Bundle.PreviousFireTimeUtc, run.Bundle.NextFireTimeUtc, run.Stored.FinalFireTimeUtc);
 
-    /// <summary>Ends the firing and makes its trigger due again, in one transaction. What an operator has done to the trigger since it fired stays in effect.</summary>
+    /// <summary>
+    /// Ends the firing and makes its trigger due again, in one transaction. What an operator has done to the trigger since it fired stays in effect.
+    /// </summary>
     /// <returns>The remaining writes.</returns>
     private async ValueTask<Func<CancellationToken, ValueTask>> HoldAsync(FiredRun run, CancellationToken stop)
     {
@@ -125,7 +127,9 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
     private async ValueTask<bool> IsPausedAsync(TriggerKey key, CancellationToken stop) =>
         await store.GetTriggerState(key, stop).ConfigureAwait(false) == TriggerState.Paused;
 
-    /// <summary>Stores the stand-in before the end of the firing: after a crash between the two writes, the run is in the store, and Quartz recovers the firing.</summary>
+    /// <summary>
+    /// Stores the stand-in before the end of the firing: after a crash between the two writes, the run is in the store, and Quartz recovers the firing.
+    /// </summary>
     private async ValueTask<bool> AddStandInAsync(FiredRun run, IOperableTrigger standIn, string reason, CancellationToken stop)
     {
         var isStored = await TryAddAsync(standIn, stop).ConfigureAwait(false);

@@ -12,8 +12,8 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// The waiting runs of a Quartz job store: held triggers, and stand-ins for firings of triggers that continue their schedule. They are due so late that normally
-/// a wake-up starts them first. Thread-safe.
+/// The waiting runs of a Quartz job store: held triggers, and stand-ins for firings of triggers that continue their schedule. They are due so late that
+/// normally a wake-up starts them first. Thread-safe.
 /// </summary>
 [SuppressMessage("Design", "CA1001:Types that own disposable fields should be disposable", Justification = "A semaphore without a wait handle has nothing to dispose.")]
 internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, TimeProvider clock, TimeSpan misfireThreshold, ILogger log) : IRunStore
@@ -50,7 +50,9 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         set => Threads.Freed = value;
     }
 
-    /// <summary>The name of the store, read again after five seconds. It includes the location: schedulers of different applications often have the same name.</summary>
+    /// <summary>
+    /// The name of the store, read again after five seconds. It includes the location: schedulers of different applications often have the same name.
+    /// </summary>
     public async ValueTask<string> IdentifyAsync(CancellationToken stop) =>
         _id is { } known && IsFresh ? known : await ReadNameAsync(mayBeFresh: true, stop).ConfigureAwait(false);
 
@@ -188,7 +190,9 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         _ when HeldTrigger.Is(parked) => ParkedRunState.Rescheduled,
         // A trigger of the application without a mark. If it has not fired yet, an operator has replaced the held one.
         _ when !StandIn.Is(parked.Key) && parked.PreviousFireTimeUtc is null => ParkedRunState.Gone,
-        _ when !StandIn.Is(parked.Key) => HeldTrigger.HasLostMark(parked, clock.GetUtcNow() + misfireThreshold) ? ParkedRunState.Parked : ParkedRunState.Started,
+        // If it has fired and still has the time of a held trigger, the end of an earlier run has cleared the mark.
+        _ when !StandIn.Is(parked.Key) && HeldTrigger.HasLostMark(parked, clock.GetUtcNow() + misfireThreshold) => ParkedRunState.Parked,
+        _ when !StandIn.Is(parked.Key) => ParkedRunState.Started,
         // A woken stand-in has the time at which its run was due. Before its wake, the time is later.
         _ when !(parked.NextFireTimeUtc > HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt)) => ParkedRunState.StartingElsewhere,
         _ when StandIn.Waits(parked.Description) => ParkedRunState.Parked,
@@ -228,8 +232,8 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     }
 
     /// <summary>
-    /// Whether the scheduler of this process can start the trigger as soon as a thread is free. Quartz leaves a trigger to its preferred node while that node is alive,
-    /// and a trigger of an execution group to nodes that serve the group and are below its limit.
+    /// Whether the scheduler of this process can start the trigger as soon as a thread is free. Quartz leaves a trigger to its preferred node while that node
+    /// is alive, and a trigger of an execution group to nodes that serve the group and are below its limit.
     /// </summary>
     private async ValueTask<bool> MayStartHereAsync(IOperableTrigger woken, CancellationToken stop)
     {
@@ -256,8 +260,8 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     }
 
     /// <summary>
-    /// The time at which a woken run becomes due: as early as its own due time, because the scheduler fires the earliest first, but not so early that it would be a
-    /// misfire. The clock of this node is not used, because another node may fire the trigger. A stand-in never misfires.
+    /// The time at which a woken run becomes due: as early as its own due time, because the scheduler fires the earliest first, but not so early that it
+    /// would be a misfire. The clock of this node is not used, because another node may fire the trigger. A stand-in never misfires.
     /// </summary>
     private DateTimeOffset DueTimeFor(IOperableTrigger parked, TimeSpan waited)
     {

@@ -55,7 +55,8 @@ internal sealed class Rescheduling(ILogger log)
         {
             try
             {
-                // A run that is parked again keeps its name, and so its position. At the end of the firing, the store does not change a trigger that has a new time.
+                // A run that is parked again keeps its name, and so its position. At the end of the firing, the store does not change a trigger that has a
+                // new time.
                 if (trigger.Key.Equals(context.Trigger.Key) && await scheduler.RescheduleJob(trigger.Key, trigger, CancellationToken.None).ConfigureAwait(false) is not null)
                     return Outcome.Done;
                 if (wasUnreachable && await WasRemovedByOthersAsync(scheduler, context.JobDetail).ConfigureAwait(false))
@@ -113,7 +114,8 @@ internal sealed class Rescheduling(ILogger log)
     }
 
     /// <summary>
-    /// Whether a job that is not durable was deleted with its trigger. While the store was unreachable, other nodes may have considered this one failed and deleted both.
+    /// Whether a job that is not durable was deleted with its trigger. While the store was unreachable, other nodes may have considered this one failed and
+    /// deleted both.
     /// </summary>
     private static async ValueTask<bool> WasRemovedByOthersAsync(IScheduler scheduler, IJobDetail job) =>
         !job.Durable && !await scheduler.Exists(job.Key, CancellationToken.None).ConfigureAwait(false);

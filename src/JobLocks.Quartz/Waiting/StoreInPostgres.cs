@@ -8,13 +8,13 @@ namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
 /// The name of a job store in PostgreSQL: scheduler, cluster, database, schema and table prefix. The name survives a cleared or restored store, and a copy in
-/// another database has another name. If the role may not read the system identifier of the cluster, it uses a mark in the store, which another node has written
-/// or this node generates. Thread-safe.
+/// another database has another name. If the role may not read the system identifier of the cluster, it uses a mark in the store, which another node has
+/// written or this node generates. Thread-safe.
 /// </summary>
 internal sealed class StoreInPostgres(IDbProvider provider, Func<string> scheduler, string tablePrefix, MarkedStore markedStore) : IStoreName
 {
-    // The search path of the connection is the application's. Only the table of Quartz is found through it. Every other name is schema-qualified, so that no function,
-    // operator or type of another role can run instead.
+    // The search path of the connection is the application's. Only the table of Quartz is found through it. Every other name is schema-qualified, so that no
+    // function, operator or type of another role can run instead.
     private const string Cluster = "SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()";
 
     private const string ReadLocation =

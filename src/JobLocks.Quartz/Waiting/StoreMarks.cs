@@ -4,8 +4,8 @@ using Npgsql;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// Records where a job store is, and where it was before it was restored: additional rows in Quartz's table of locks, which Quartz does not clear and no dashboard
-/// shows. All nodes read them, so a node that may not read the system identifier of its cluster gets it from the others. Not thread-safe.
+/// Records where a job store is, and where it was before it was restored: additional rows in Quartz's table of locks, which Quartz does not clear and no
+/// dashboard shows. All nodes read them, so a node that may not read the system identifier of its cluster gets it from the others. Not thread-safe.
 /// </summary>
 internal sealed class StoreMarks(NpgsqlConnection connection, string scheduler, string tablePrefix)
 {
@@ -13,8 +13,8 @@ internal sealed class StoreMarks(NpgsqlConnection connection, string scheduler, 
     private const string Prefix = "JOBLOCKS ";
     private const char GeneratedPrefix = 'r';
 
-    // {0} is Quartz's table prefix. Quartz's table is found through the search path of the connection, as Quartz itself finds it. Every other name is schema-qualified, so
-    // that no function, operator or type of another role can run instead.
+    // {0} is Quartz's table prefix. Quartz's table is found through the search path of the connection, as Quartz itself finds it. Every other name is
+    // schema-qualified, so that no function, operator or type of another role can run instead.
     private const string Read =
         """
         SELECT pg_catalog.split_part(m.mark, '/', 1), pg_catalog.split_part(m.mark, '/', 2),
@@ -49,8 +49,8 @@ internal sealed class StoreMarks(NpgsqlConnection connection, string scheduler, 
             _marks = await ReadAsync(stop).ConfigureAwait(false);
         }
 
-        // A system identifier grows with the creation time of its cluster, and a restored store is in the younger cluster. If two nodes generated identifiers at
-        // the same time, both choose the same one of them.
+        // A system identifier grows with the creation time of its cluster, and a restored store is in the younger cluster. If two nodes generated identifiers
+        // at the same time, both choose the same one of them.
         var inDatabase = _marks.Where(mark => mark.IsIn(database)).ToLookup(static mark => mark.IsGenerated, static mark => mark.Cluster);
         return _cluster = inDatabase[false].MaxBy(static name => (name.Length, name), Comparer<(int, string)>.Create(Compare)) ?? inDatabase[true].Min(StringComparer.Ordinal)!;
     }
