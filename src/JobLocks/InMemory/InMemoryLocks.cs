@@ -116,7 +116,9 @@ internal sealed class InMemoryLocks : IJobLocks, ILockBackend, IAsyncDisposable,
     public JobLockHandle Acquire(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) =>
         _acquisition.AcquireOne(_acquisition.RequestFor(name, mode), timeout, stop);
 
-    /// <summary>Declares the lock of a key lost, with all its readers. The key stays taken until their handles are disposed, as after the loss of a session.</summary>
+    /// <summary>
+    /// Declares the lock of a key lost, with all its readers. The key stays occupied until their handles are disposed, as after the loss of a session.
+    /// </summary>
     /// <param name="key">The key; for a slot, the key of the slot.</param>
     /// <param name="cause">Why the lock is lost, for the record of the run; null for no cause.</param>
     /// <returns>How many handles of it were not disposed.</returns>

@@ -12,8 +12,8 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.InMemory;
 
 /// <summary>
-/// Guards the lock table, the wait queue and the job stores by one mutex. What a change leads to for others is carried out after the mutex was
-/// released: callers get their answers, and wakes are passed to the job stores. Thread-safe.
+/// Guards the lock table, the wait queue and the job stores by one mutex. The effects of a change are carried out after the mutex was released: callers get
+/// their answers, and wakes are passed to the job stores. Thread-safe.
 /// </summary>
 internal sealed class MemoryDispatcher : ILockOwner
 {
@@ -111,7 +111,9 @@ internal sealed class MemoryDispatcher : ILockOwner
         return true;
     });
 
-    /// <summary>The same after which the callers and the runs that wait for some keys are served. Does nothing where the locks were disposed.</summary>
+    /// <summary>
+    /// As <see cref="Change{T}"/>, and then serves the callers and the runs that wait for some keys. Does nothing where the locks were disposed.
+    /// </summary>
     /// <param name="change">Changes something, and returns the keys.</param>
     public void ChangeAndSettle(Func<IEnumerable<LockKey>> change)
     {
@@ -131,7 +133,7 @@ internal sealed class MemoryDispatcher : ILockOwner
     public MemoryAnswer TryAcquire(IReadOnlyList<LockRequest> requests, Holder holder, QueueEntry? entry, StackTrace? stack) =>
         Change(() => _granting.TryAcquire(requests, holder, entry, stack));
 
-    /// <summary>Has a caller wait for its lock.</summary>
+    /// <summary>Enters a caller that waits for its lock.</summary>
     public void Enter(MemoryWaiter waiter) => Change(() => _granting.Enter(waiter));
 
     /// <summary>A caller has stopped waiting. A lock that it was granted meanwhile is released.</summary>
@@ -163,9 +165,7 @@ internal sealed class MemoryDispatcher : ILockOwner
         // No time-out ends the locks of this process.
     }
 
-    /// <summary>
-    /// Declares the lock of a key lost, as where the session of a real server breaks. It stays taken until its handles are disposed.
-    /// </summary>
+    /// <summary>Declares the lock of a key lost, as the loss of a session does. The key stays occupied until its handles are disposed.</summary>
     /// <returns>How many handles it had.</returns>
     public int Lose(LockKey key, Exception? cause)
     {

@@ -6,8 +6,8 @@ using JobLocks.WaitQueue;
 namespace JobLocks.InMemory.Locks;
 
 /// <summary>
-/// Decides acquire requests. A lock is granted when it is free, and when neither a waiting caller nor a waiting run goes before the request. Not
-/// thread-safe: used under the mutex of the <see cref="MemoryDispatcher"/>.
+/// Decides acquire requests. A lock is granted when it is free, and when neither a waiting caller nor a waiting run precedes the request. Not thread-safe:
+/// used under the mutex of the <see cref="MemoryDispatcher"/>.
 /// </summary>
 internal sealed class MemoryGranting(MemoryLockTable locks, MemoryQueueTable queue, MemoryWakeOrder wakeOrder)
 {
@@ -41,7 +41,7 @@ internal sealed class MemoryGranting(MemoryLockTable locks, MemoryQueueTable que
         return new(grants, null, IsRefusedForQueue: false);
     }
 
-    /// <summary>Has a caller wait for its lock. It may be granted at once.</summary>
+    /// <summary>Enters a caller that waits for its lock. It may be granted at once.</summary>
     public void Enter(MemoryWaiter waiter)
     {
         if (locks.Find(waiter.Request.Key) is { Waiters.Count: > 0 } || !TryServe(waiter)) locks.AddWaiter(waiter);
@@ -89,7 +89,7 @@ internal sealed class MemoryGranting(MemoryLockTable locks, MemoryQueueTable que
 
         if (queue.HasEntryBefore(request.Key, waiter.Place ?? long.MaxValue))
         {
-            // From now on the caller goes before all runs that enter the queue later.
+            // From now on the caller precedes all runs that enter the queue later.
             waiter.Place ??= queue.DrawNumber();
             return false;
         }

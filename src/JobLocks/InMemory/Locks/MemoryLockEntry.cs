@@ -16,7 +16,7 @@ internal sealed class MemoryLockEntry(LockKey key)
     /// <summary>The fencing token of the first grant. Readers that share the key share its token.</summary>
     public long Token { get; set; }
 
-    /// <summary>Whether the lock was lost. It stays taken until its handles are disposed, because their runs may still work.</summary>
+    /// <summary>Whether the lock was lost. It stays occupied until its handles are disposed, because their runs may still work.</summary>
     public bool IsLost { get; set; }
 
     /// <summary>The callers that wait, in the order of arrival.</summary>

@@ -4,7 +4,7 @@ using JobLocks.Locks;
 namespace JobLocks.InMemory.Locks;
 
 /// <summary>
-/// The held keys and the callers that wait for keys. Knows nothing of the wait queue. Not thread-safe: used under the mutex of the
+/// The held keys and the callers that wait for keys. Does not use the wait queue. Not thread-safe: used under the mutex of the
 /// <see cref="MemoryDispatcher"/>.
 /// </summary>
 internal sealed class MemoryLockTable(ILockOwner owner, TimeProvider clock)
@@ -20,7 +20,7 @@ internal sealed class MemoryLockTable(ILockOwner owner, TimeProvider clock)
 
     /// <summary>The key that can be granted for a request: its own, or with a limit the first free slot. Null where none is free.</summary>
     /// <param name="request">The request.</param>
-    /// <param name="passesWaiters">Whether the request goes before callers that wait for the key.</param>
+    /// <param name="passesWaiters">Whether the request precedes callers that wait for the key.</param>
     public LockKey? FindFree(LockRequest request, bool passesWaiters)
     {
         if (request.Limit > 1) return request.Slots.Select(static slot => (LockKey?)slot).FirstOrDefault(slot => Find(slot!.Value) is null);

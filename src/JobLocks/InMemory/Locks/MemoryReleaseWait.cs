@@ -2,7 +2,9 @@ using JobLocks.Locks;
 
 namespace JobLocks.InMemory.Locks;
 
-/// <summary>Waits until some holders have released their locks. Its members are used under the mutex of the <see cref="MemoryDispatcher"/>, except <see cref="Done"/>.</summary>
+/// <summary>
+/// Waits until some holders have released their locks. Its members are used under the mutex of the <see cref="MemoryDispatcher"/>, except <see cref="Done"/>.
+/// </summary>
 internal sealed class MemoryReleaseWait(IReadOnlyList<LockGrant> holders)
 {
     private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);

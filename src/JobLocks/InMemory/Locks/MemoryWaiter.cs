@@ -4,8 +4,8 @@ using JobLocks.Locks;
 namespace JobLocks.InMemory.Locks;
 
 /// <summary>
-/// A caller that waits for a lock. Its members change only under the mutex of the <see cref="MemoryDispatcher"/>. The caller uses only
-/// <see cref="Answer"/>.
+/// A caller that waits for a lock. Its members change only under the mutex of the <see cref="MemoryDispatcher"/>. The caller awaits <see cref="Answer"/>, and
+/// then reads <see cref="Grant"/>.
 /// </summary>
 internal sealed class MemoryWaiter(LockRequest request, Holder holder, StackTrace? stack)
 {
@@ -25,7 +25,9 @@ internal sealed class MemoryWaiter(LockRequest request, Holder holder, StackTrac
     /// <summary>The grant; null while the caller waits.</summary>
     public LockGrant? Grant { get; set; }
 
-    /// <summary>The position in the wait queue, which is drawn when waiting runs first go before the caller; null before that.</summary>
+    /// <summary>
+    /// The entry number with which the caller is ordered among the waiting runs. It is drawn when entries first precede the caller; null before that.
+    /// </summary>
     public long? Place { get; set; }
 
     public void Complete() => _answer.TrySetResult();

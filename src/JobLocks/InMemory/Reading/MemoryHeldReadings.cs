@@ -6,13 +6,13 @@ namespace JobLocks.InMemory.Reading;
 /// <summary>Describes the held locks to inspection. Not thread-safe: used under the mutex of the <see cref="MemoryDispatcher"/>.</summary>
 internal sealed class MemoryHeldReadings(MemoryDispatcher dispatcher, JobLocksOptions options, DateTimeOffset openedAt)
 {
-    /// <summary>The number that inspection shows in place of the backend of a session.</summary>
+    /// <summary>The number that inspection shows instead of the backend of a session.</summary>
     public static int Session => Environment.ProcessId;
 
     /// <summary>This process.</summary>
     public LockHolder Process { get; } = new LockHolder { Backend = Session, ConnectedSince = openedAt, IsForeign = false }.Named(options.ApplicationName);
 
-    /// <summary>All holders. The lock that is held for the longest time comes first.</summary>
+    /// <summary>All holders. The lock that is held for the longest time is the first.</summary>
     public IEnumerable<HeldLock> All => Grants.Select(ReadHeld);
 
     /// <summary>All grants, in the same order.</summary>

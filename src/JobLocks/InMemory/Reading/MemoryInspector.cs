@@ -91,7 +91,7 @@ internal sealed class MemoryInspector : IPageInspector
     public Task<ReleaseAnswer> RequestReleaseAsync(LockKey name, LockKey slot, string by, TimeSpan? atMost, CancellationToken stop) =>
         _releases.RequestAsync(slot, name, by, atMost, stop);
 
-    /// <summary>Declares all locks lost, where the number is the one that inspection shows for this process: no session exists that could be ended.</summary>
+    /// <summary>Declares all locks lost if the number is <see cref="MemoryHeldReadings.Session"/>: no session exists that could be ended.</summary>
     public Task<bool> EndSessionAsync(int backend, string by, CancellationToken stop = default)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(by);

@@ -11,7 +11,7 @@ internal sealed class MemoryQueueReadings(MemoryDispatcher dispatcher, MemoryHel
     /// <summary>How many runs wait.</summary>
     public int Count => dispatcher.Queue.All.Count(IsShown);
 
-    /// <summary>The names for which runs wait. The name with the longest queue comes first.</summary>
+    /// <summary>The names for which runs wait. The name with the longest queue is the first.</summary>
     public IReadOnlyList<WaitingName> Names =>
         [.. dispatcher.Queue.Keys.Select(Of).Where(static runs => runs.Count > 0).OrderByDescending(static runs => runs.Count).ThenBy(static runs => runs[0].Key.Value).Select(ReadName)];
 

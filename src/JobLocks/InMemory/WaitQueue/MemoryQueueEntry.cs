@@ -6,7 +6,7 @@ namespace JobLocks.InMemory.WaitQueue;
 /// <summary>The entry of a run in the wait queue. Its members change only under the mutex of the <see cref="MemoryDispatcher"/>.</summary>
 internal sealed class MemoryQueueEntry(long place, RunAddress run, LockRequest request, DateTimeOffset since)
 {
-    /// <summary>What became of the last wake of the run.</summary>
+    /// <summary>The result of the last wake of the run.</summary>
     internal enum Wake
     {
         /// <summary>The run was not woken.</summary>
@@ -22,7 +22,7 @@ internal sealed class MemoryQueueEntry(long place, RunAddress run, LockRequest r
         PassedOver,
     }
 
-    /// <summary>The position. It grows with each arrival, and a run keeps it as long as it waits.</summary>
+    /// <summary>The entry number. It grows with each arrival, and a run keeps it as long as it waits.</summary>
     public long Number => place;
 
     /// <summary>The id of the job store. It changes when the store is renamed.</summary>
@@ -70,7 +70,9 @@ internal sealed class MemoryQueueEntry(long place, RunAddress run, LockRequest r
 
     /// <summary>The run waits from now on, for a lock that may be another one than before.</summary>
     /// <param name="atMost">The longest wait; null for no limit.</param>
-    /// <param name="isNewRun">Whether the store has no waiting run of this name: a parked entry then belongs to an earlier run, whose times do not count.</param>
+    /// <param name="isNewRun">
+    /// Whether the store has no waiting run of this name: a parked entry then belongs to an earlier run, whose times do not count.
+    /// </param>
     /// <param name="now">The time.</param>
     public void Restart(TimeSpan? atMost, bool isNewRun, DateTimeOffset now)
     {

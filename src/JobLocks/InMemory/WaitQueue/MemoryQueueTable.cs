@@ -14,7 +14,7 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
     private readonly HashSet<MemoryQueueEntry> _woken = [];
     private long _lastPlace;
 
-    /// <summary>All entries, in the order of their positions.</summary>
+    /// <summary>All entries, in the order of their numbers.</summary>
     public IEnumerable<MemoryQueueEntry> All => _byPlace.Values;
 
     /// <summary>The keys for which runs wait.</summary>
@@ -27,13 +27,16 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
 
     public MemoryQueueEntry? Find(long place) => _byPlace.GetValueOrDefault(place);
 
-    /// <summary>The entries of a key, in the order of their positions.</summary>
+    /// <summary>The entries of a key, in the order of their numbers.</summary>
     public IEnumerable<MemoryQueueEntry> Of(LockKey key) => _byKey.TryGetValue(key, out var entries) ? entries.Values : [];
 
-    /// <summary>A position for a caller that waits outside of the wait queue: behind all runs that wait, and before all later ones.</summary>
+    /// <summary>
+    /// An entry number for a caller that waits outside of the wait queue. It is greater than the numbers of all runs that wait, and smaller than those of all
+    /// later runs.
+    /// </summary>
     public long DrawNumber() => ++_lastPlace;
 
-    /// <summary>Enters a run. A run that has an entry keeps its position.</summary>
+    /// <summary>Enters a run. A run that has an entry keeps its entry number.</summary>
     /// <param name="run">The run.</param>
     /// <param name="request">The lock for which it waits.</param>
     /// <param name="atMost">The longest wait; null for no limit.</param>
@@ -71,7 +74,7 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
         return true;
     }
 
-    /// <summary>Records that the store has parked the run of an entry. An entry that was removed meanwhile is restored at its position.</summary>
+    /// <summary>Records that the store has parked the run of an entry. An entry that was removed meanwhile is restored with its number.</summary>
     public void Park(QueueEntry parked)
     {
         var request = parked.Request!;
@@ -111,7 +114,7 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
         _woken.Add(entry);
     }
 
-    /// <summary>The entries follow a store to its new id. A run that has an entry under both ids keeps the one under the new id.</summary>
+    /// <summary>Moves the entries of a store to its new id. A run that has an entry under both ids keeps the one under the new id.</summary>
     public void RenameStore(string from, string to)
     {
         foreach (var entry in All.Where(entry => string.Equals(entry.Store, from, StringComparison.Ordinal)).ToList())
@@ -126,7 +129,7 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
         }
     }
 
-    /// <summary>Whether the entry of a run that may start precedes a position of its key.</summary>
+    /// <summary>Whether the key has an entry with a smaller number that precedes later entries.</summary>
     public bool HasEntryBefore(LockKey key, long place) => Of(key).TakeWhile(entry => entry.Number < place).Any(Precedes);
 
     /// <summary>Whether an entry precedes later ones: its run can start, and no run of its scheduler queue is late.</summary>
@@ -149,7 +152,9 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
 
     private bool IsLate(MemoryQueueEntry entry) => entry.IsLate(clock.GetUtcNow(), options.WakeTimeout);
 
-    /// <summary>A run has reached a worker, so its scheduler queue has workers. From now on its late runs are bypassed alone.</summary>
+    /// <summary>
+    /// A run has reached a worker, so its scheduler queue has workers. From now on only its late runs are bypassed, and not the other runs of the queue.
+    /// </summary>
     private void PassLateRunsOver(string store, string queue, string exceptRun)
     {
         foreach (var entry in _woken.Where(entry => IsLate(entry) && IsOfQueue(entry, store, queue) && !string.Equals(entry.Run, exceptRun, StringComparison.Ordinal)))

@@ -3,7 +3,7 @@ using JobLocks.WaitQueue;
 namespace JobLocks.InMemory.WaitQueue;
 
 /// <summary>
-/// Finds what no event reports: a run that has waited for as long as it may, a woken run that has not started in time, a scheduler that was stopped or
+/// Finds states that no event reports: a run that has waited for as long as it may, a woken run that has not started in time, a scheduler that was stopped or
 /// started, a run that was deleted in its store, a store that failed. A timer starts a sweep while runs wait, and no thread waits meanwhile. Thread-safe.
 /// </summary>
 internal sealed class MemorySweep : IDisposable
@@ -60,7 +60,7 @@ internal sealed class MemorySweep : IDisposable
         if (canStart) await AskAboutRunsAsync(store, id).ConfigureAwait(false);
     }
 
-    /// <summary>Each store is a piece of work of its own, so that one that fails does not keep the others from being swept.</summary>
+    /// <summary>Sweeps each store as a separate piece of work, so that a store that fails does not prevent the sweep of the others.</summary>
     private Task StartAsync()
     {
         _startedAt = _clock.GetTimestamp();
@@ -112,7 +112,7 @@ internal sealed class MemorySweep : IDisposable
         });
     }
 
-    /// <summary>Removes entries whose runs have started long ago, as their store says: they were left behind. Demands the mutex.</summary>
+    /// <summary>Removes leftover entries: their store reports for some time that their runs have started. Demands the mutex.</summary>
     private List<LockKey> RemoveLeftovers(IEnumerable<(WaitingRun Run, ParkedRunState State)> states)
     {
         var now = _dispatcher.UtcNow;

@@ -17,7 +17,7 @@ internal sealed class MemoryWaiterCheck(MemoryDispatcher dispatcher, ILogger log
     // A woken run asks for its lock by then.
     private static readonly TimeSpan LongestEntering = TimeSpan.FromSeconds(5);
 
-    /// <summary>Checks the first waiters that precede others, and removes the entries of those that are gone.</summary>
+    /// <summary>Checks the first waiters that precede others, and removes the entries of runs that do not exist any more.</summary>
     public ValueTask<WaiterCheckResult> CheckFirstAsync(LockKey key, int count, CancellationToken stop) =>
         CheckAsync(() => dispatcher.Queue.Of(key).Where(dispatcher.Queue.Precedes).Take(Math.Min(count, MostChecked)), WaiterCheckResult.SomeRemoved, key, count, stop);
 
@@ -73,7 +73,7 @@ internal sealed class MemoryWaiterCheck(MemoryDispatcher dispatcher, ILogger log
             foreach (var ((run, wasWokenJustNow), state) in waiters.Zip(states))
             {
                 if (state == ParkedRunState.Gone && (run.IsParked || run.Waited > LongestParking)) gone.Add(run);
-                // A woken run is on the way to its lock. Any other run that has started has left its entry behind.
+                // A run that was woken just now is about to request its lock. Of any other started run, the entry is a leftover.
                 else if (state == ParkedRunState.Started && run.IsParked && !wasWokenJustNow) hasAll = false;
             }
 

@@ -6,8 +6,8 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.InMemory.WaitQueue;
 
 /// <summary>
-/// Has job stores start woken runs, and applies what the stores answer. Free workers are not counted: no other process could start a run sooner than
-/// the first free worker of this one. Used by one piece of <see cref="BackgroundWork"/> at a time.
+/// Makes job stores start woken runs, and applies their answers. Free workers are not counted: no other process could start a run sooner than the first free
+/// worker of this one. Used by one piece of <see cref="BackgroundWork"/> at a time.
 /// </summary>
 internal sealed class MemoryWakeDelivery(MemoryDispatcher dispatcher, ILogger log)
 {
@@ -21,8 +21,8 @@ internal sealed class MemoryWakeDelivery(MemoryDispatcher dispatcher, ILogger lo
     }
 
     /// <summary>
-    /// Asks a store about some runs. If it fails for all at once, it is asked about each of them alone, so that one run does not hold up the others.
-    /// Runs without an answer are left out: a sweep asks again.
+    /// Asks a store about some runs. If it fails for all at once, it is asked about each of them alone, so that one run does not delay the others. Runs
+    /// without an answer are left out: a sweep asks again.
     /// </summary>
     public async Task<IReadOnlyList<(WaitingRun Run, ParkedRunState State)>> AskAsync(
         IReadOnlyList<WaitingRun> runs, Func<IReadOnlyList<WaitingRun>, ValueTask<IReadOnlyList<ParkedRunState>>> ask, Func<WaitingRun, ValueTask<ParkedRunState>> askAlone)
