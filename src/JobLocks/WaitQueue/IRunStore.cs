@@ -27,7 +27,9 @@ internal interface IRunStore
     /// <summary>The callback for the moment when a worker of this process becomes free. It must not block.</summary>
     Action WorkerFreed { set; }
 
-    /// <summary>Has the schedulers of this process query the store, because another process has woken a run that they may have to start. Does not block.</summary>
+    /// <summary>
+    /// Makes the schedulers of this process query the store, because another process has woken a run that they may have to start. Does not block.
+    /// </summary>
     void RequeryStore()
     {
     }

@@ -4,10 +4,9 @@ using JobLocks.Rules;
 namespace JobLocks.WaitQueue;
 
 /// <summary>
-/// The runs that wait for a lock, in the order of their arrival, for all schedulers and processes together. A run always takes these steps: it
-/// enters the queue, requests its lock once more, and is parked in its job store. A release of the lock wakes the next run, which then requests
-/// the lock itself. A caller that cannot await passes <c>blocks: true</c>: then the method blocks the calling thread and returns a completed task.
-/// Thread-safe.
+/// The runs that wait for a lock, in the order of their arrival, for all schedulers and processes together. A run always follows these steps: it enters the
+/// queue, requests its lock once more, and is parked in its job store. A release of the lock wakes the next run, which then requests the lock itself. A
+/// caller that cannot await passes <c>blocks: true</c>: then the method blocks the calling thread and returns a completed task. Thread-safe.
 /// </summary>
 internal interface IWaitQueue
 {

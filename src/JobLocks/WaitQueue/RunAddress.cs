@@ -6,7 +6,7 @@ namespace JobLocks.WaitQueue;
 /// <param name="Queue">The queue of the scheduler into which the store puts the woken run; empty where the scheduler has no queues.</param>
 internal sealed record RunAddress(string Store, string Run, string Queue)
 {
-    /// <summary>The job as people know it, where the name of the run in the store is not readable; otherwise null.</summary>
+    /// <summary>The job of the run, by which it is shown and found: in Hangfire its id, in Quartz its key. Null where it is not known.</summary>
     public string? Job { get; init; }
 
     /// <summary>Whether the store has no run of this name that waits: a parked entry of this name belongs to an earlier run.</summary>

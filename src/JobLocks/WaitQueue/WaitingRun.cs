@@ -10,13 +10,15 @@ namespace JobLocks.WaitQueue;
 /// <param name="Address">The address of the run in its job store.</param>
 /// <param name="IsParked">Whether the queue entry records that the run is parked.</param>
 /// <param name="Since">When the run entered the queue, by the clock of the server.</param>
-/// <param name="IsDeliveryClaimed">Whether the run is to be woken, and this process must wake it in its job store.</param>
+/// <param name="IsDeliveryClaimed">Whether a process has claimed the delivery of the wake to the job store.</param>
 internal sealed record WaitingRun(long Number, LockKey Key, string Name, RunAddress Address, bool IsParked, bool IsDeliveryClaimed, DateTimeOffset Since)
 {
     /// <summary>For how long the run has waited, by the clock of the server.</summary>
     public TimeSpan Waited { get; init; }
 
-    /// <summary>Until when this process may wake the run in its store, by <see cref="BootClock"/>. After that, a sweep may have another process wake it.</summary>
+    /// <summary>
+    /// Until when this process may wake the run in its store, by <see cref="BootClock"/>. After that, a sweep may have another process wake it.
+    /// </summary>
     public TimeSpan WakeBy { get; init; } = TimeSpan.MaxValue;
 
     /// <summary>Whether <see cref="WakeBy"/> has passed, so that only a sweep may wake the run.</summary>

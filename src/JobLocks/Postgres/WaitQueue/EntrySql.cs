@@ -1,6 +1,6 @@
 namespace JobLocks.Postgres.WaitQueue;
 
-/// <summary>Statements that enqueue, park, restore and remove the entries of the wait queue. The column "place" is the position.</summary>
+/// <summary>Statements that enqueue, park, restore and remove the entries of the wait queue. The columns are described at <see cref="WaitQueueSql"/>.</summary>
 internal static class EntrySql
 {
     /// <summary>Finds the entry of the run $2 of the store $1. A run whose time limit is over is not reported as woken, but as overdue.</summary>
@@ -34,8 +34,8 @@ internal static class EntrySql
     public const string LockTableForCounting = """LOCK TABLE "joblocks".limits IN SHARE UPDATE EXCLUSIVE MODE""";
 
     /// <summary>
-    /// A run has reached a worker, so its job queue is served. Marks the late runs of that job queue by the year 1900 in "woken": later runs no longer pass
-    /// the other runs of the job queue because of them. Needs a common table expression "came" with the address of the run.
+    /// A run has reached a worker, so its job queue is served. Marks the late runs of the queue, so that they no longer make the other runs of the queue
+    /// count as late: see <see cref="WaitQueueSql"/>. Needs a common table expression "came" with the address of the run.
     /// </summary>
     private const string MarkLateRuns =
         """
@@ -55,10 +55,20 @@ internal static class EntrySql
         """;
 
     /// <summary>
-    /// Enqueues the run $2 of the store $1 for the key $4, if fewer than $9 runs wait there. A run that has an entry keeps its position: it was woken, and could not
-    /// run. Its queue is read from its entry, since the caller may not know it. Where $11 is true, a parked entry
-    /// of this name belongs to an earlier run, which was deleted: the run does not take over its times and its verdict. Returns the number of runs before it, its earlier key, and its entry, if there is one.
+    /// Enqueues the run $2 of the store $1 for the key $4, if fewer than $9 runs wait there. A run that has an entry was woken and could not run: it keeps its
+    /// entry number.
     /// </summary>
+    /// <remarks>
+    /// <list type="bullet">
+    /// <item><description>$3: the job queue of a new entry. The caller may not know the queue of an existing entry, which stays.</description></item>
+    /// <item><description>$8: the longest wait, in milliseconds; null for no limit.</description></item>
+    /// <item><description>$9: how many runs may wait for the key.</description></item>
+    /// <item><description>
+    /// $11: whether a parked entry of this name belongs to an earlier run, which was deleted. The run then does not get its times and its verdict.
+    /// </description></item>
+    /// <item><description>Result: the number of runs before it, its earlier key, and its entry. Null where it has none.</description></item>
+    /// </list>
+    /// </remarks>
     public const string Enqueue =
         $"""
         WITH was AS (SELECT place, key, queue FROM "joblocks".line WHERE store = $1 AND run = $2),
@@ -135,8 +145,8 @@ internal static class EntrySql
         """;
 
     /// <summary>
-    /// Marks the run at the position $1 as parked. Returns whether it was woken before. If its entry was removed meanwhile, because the store took long to park
-    /// the run, the entry is inserted again.
+    /// Marks the run of the entry $1 as parked. Returns whether it was woken before. If the entry was removed while the store parked the run, it is inserted
+    /// again.
     /// </summary>
     public const string Park =
         """
@@ -147,8 +157,8 @@ internal static class EntrySql
         """;
 
     /// <summary>
-    /// Of the store $1: those of the positions $2 of the runs $3 that have no entry under the keys $4. Also returns whether the run has another entry: at another
-    /// position, or for another of its locks.
+    /// Compares expected entries of the store $1 (number $2, run $3, key $4) with the table. Returns the numbers whose entry is missing or has another key,
+    /// and whether the run has any entry.
     /// </summary>
     public const string WithoutEntry =
         """
@@ -160,8 +170,8 @@ internal static class EntrySql
         """;
 
     /// <summary>
-    /// Inserts entries for runs of the store $1 again, at the positions $2. Skips runs that have another entry by now. All other arrays have the
-    /// same order. Returns the positions.
+    /// Inserts the entries $2 for runs of the store $1 again. Skips runs that have another entry by now. All arrays have the same order. Returns the numbers
+    /// of the inserted entries.
     /// </summary>
     public const string Restore =
         """
@@ -175,10 +185,10 @@ internal static class EntrySql
         SELECT place FROM restored
         """;
 
-    /// <summary>Marks the run at the position $1 as parked: its store has parked it, but the process that did so has not recorded that.</summary>
+    /// <summary>Marks the run of the entry $1 as parked: its store has parked it, but the process that did so has not recorded that.</summary>
     public const string MarkParked = """UPDATE "joblocks".line SET parked = true WHERE place = $1""";
 
-    /// <summary>Removes the entry at the position $1, of a run that has reached a worker.</summary>
+    /// <summary>Removes the entry $1, of a run that has reached a worker.</summary>
     public const string Dequeue =
         $"""
         WITH came AS (DELETE FROM "joblocks".line WHERE place = $1 RETURNING store, run, queue),
@@ -186,7 +196,7 @@ internal static class EntrySql
         SELECT FROM came
         """;
 
-    /// <summary>Removes the entries at the positions $1, of runs that will never start.</summary>
+    /// <summary>Removes the entries $1, of runs that will never start.</summary>
     public const string Remove = """DELETE FROM "joblocks".line WHERE place = ANY ($1)""";
 
     /// <summary>Removes the entries of the runs $2[i] of the stores $1[i], which have started. Returns their keys.</summary>
@@ -198,8 +208,8 @@ internal static class EntrySql
         """;
 
     /// <summary>
-    /// Removes those of the entries at the positions $1 that are parked and were not woken in the last seconds: their runs have started, as their store says, and
-    /// have not removed them. Returns their keys.
+    /// Removes those of the entries $1 that are parked and were not woken in the last seconds: their runs have started, as their store says, and have not
+    /// removed them. Returns their keys.
     /// </summary>
     public const string RemoveLeftovers =
         """

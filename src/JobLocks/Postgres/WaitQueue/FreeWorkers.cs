@@ -29,7 +29,9 @@ internal sealed class FreeWorkers
     /// <summary>Whether a free worker serves a queue.</summary>
     public bool HasWorkerFor(string queue) => _queues.Exists(served => served.Queue is null || string.Equals(served.Queue, queue, StringComparison.Ordinal));
 
-    /// <summary>Returns arrays of stores, their queues, free workers of each queue and of the whole store; and the positions of the pending wakes.</summary>
+    /// <summary>
+    /// Returns arrays of stores, their queues, free workers of each queue and of the whole store; and the entry numbers of the pending wakes.
+    /// </summary>
     public NpgsqlParameter[] Parameters(long[] underWay) =>
     [
         new NpgsqlParameter<string[]> { TypedValue = [.. _queues.Select(static queue => queue.Store)] },

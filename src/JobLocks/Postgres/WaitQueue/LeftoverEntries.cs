@@ -4,8 +4,9 @@ using JobLocks.WaitQueue;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Entries whose runs have started, as their job store says, and that are still there. The gate removes the entry of a run a moment after its start. An entry that
-/// stays is a leftover: its run was replaced by another one of the same name, or its process died. Used by the thread of the <see cref="WakeDispatcher"/> alone.
+/// Entries that still exist although their runs have started according to the job store. The gate removes the entry of a run a moment after its start. An
+/// entry that stays is a leftover: its run was replaced by another one of the same name, or its process died. Used by the thread of the
+/// <see cref="WakeDispatcher"/> alone.
 /// </summary>
 internal sealed class LeftoverEntries(TimeSpan wakeTimeout)
 {
@@ -17,7 +18,7 @@ internal sealed class LeftoverEntries(TimeSpan wakeTimeout)
 
     private readonly Dictionary<long, Observation> _seen = [];
 
-    /// <summary>Notes what a store says of some runs.</summary>
+    /// <summary>Records the states of some runs in their store.</summary>
     /// <param name="fates">The runs and their states.</param>
     /// <param name="mayBeOnTheWay">
     /// Whether the runs were woken before the store was asked. A worker may have such a run, and a filter of the user may keep it from the gate for a while.
@@ -48,8 +49,8 @@ internal sealed class LeftoverEntries(TimeSpan wakeTimeout)
         return leftovers;
     }
 
-    /// <param name="FirstAt">When the store first said that the run has started.</param>
-    /// <param name="LastAt">When it said so last.</param>
+    /// <param name="FirstAt">When the store first reported that the run has started.</param>
+    /// <param name="LastAt">When it last reported that.</param>
     /// <param name="Grace">How long the entry may stay after that.</param>
     [System.Runtime.InteropServices.StructLayout(System.Runtime.InteropServices.LayoutKind.Auto)]
     private readonly record struct Observation(TimeSpan FirstAt, TimeSpan LastAt, TimeSpan Grace);

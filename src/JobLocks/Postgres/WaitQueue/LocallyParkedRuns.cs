@@ -38,7 +38,7 @@ internal sealed class LocallyParkedRuns
     /// <summary>Removes an entry, unless the run was parked again after the entry was read.</summary>
     public void Remove(QueueEntry entry) => _entries.TryRemove(new(entry.Number, entry));
 
-    /// <summary>The entries of a store, ordered by position.</summary>
+    /// <summary>The entries of a store, ordered by entry number.</summary>
     public IReadOnlyList<QueueEntry> Of(string store) =>
         [.. _entries.Values.Where(entry => string.Equals(entry.Request!.Run.Store, store, StringComparison.Ordinal)).OrderBy(static entry => entry.Number)];
 }

@@ -68,13 +68,13 @@ internal sealed class LostEntries(PooledStatements statements, RunWaker waker, U
     }
 
     /// <summary>
-    /// Whether the processes that know the positions have had time to restore the entries, and other processes to agree on the name of the store. If not, the page is read
-    /// again later.
+    /// Whether the processes that have parked the runs have had time to restore the entries, and all processes to use the same name of the store. If not, the
+    /// page is read again later.
     /// </summary>
     private bool TryPassRestoreDelay(string store, string? page)
     {
         var (now, pass) = (BootClock.Now, _passes[store]);
-        // Losses within seconds of each other belong to one accident.
+        // Losses that follow each other within this time have one cause, and the delay counts from the first of them.
         if (now - pass.LostAt > _restoreTime + PassInterval) pass = pass with { LostSince = now, LostAt = now };
         var startsAt = pass.LostSince + _restoreTime;
         if (startsAt < pass.FirstAt + AgreementTime) startsAt = pass.FirstAt + AgreementTime;
@@ -83,8 +83,8 @@ internal sealed class LostEntries(PooledStatements statements, RunWaker waker, U
     }
 
     /// <summary>
-    /// Moves entries to the current name of the store. A store that was restored elsewhere has a new name, and so has one whose location a node could not read.
-    /// The runs keep their positions.
+    /// Moves entries to the current name of the store. A store that was restored elsewhere has a new name, and so has one whose location a node could not
+    /// read. The runs keep their entry numbers.
     /// </summary>
     private void AdoptEntries(string store, OtherStoreIds names, IReadOnlyList<(RunAddress Address, TimeSpan Waited)> runs)
     {
@@ -108,15 +108,15 @@ internal sealed class LostEntries(PooledStatements statements, RunWaker waker, U
 
     private static NpgsqlParameter<string[]> Texts(string[] values) => new() { TypedValue = values };
 
-    /// <summary>A run without position, key and lock name, since its store needs none of them.</summary>
+    /// <summary>A run without entry number, key and lock name, since its store needs none of them.</summary>
     private static WaitingRun ToWaitingRun(RunAddress address, TimeSpan waited) =>
         new(Number: 0, default, "", address, IsParked: true, IsDeliveryClaimed: true, default) { Waited = waited };
 
     /// <summary>The state of a pass through a store.</summary>
     /// <param name="From">Where the next page begins; null at the beginning of a pass.</param>
     /// <param name="NextAt">When that page is read.</param>
-    /// <param name="LostSince">When the first run without an entry was found after the last accident.</param>
-    /// <param name="LostAt">When the last run was found that could be started; before that, when the first run without an entry was found.</param>
+    /// <param name="LostSince">When the first run of the current losses was found. The delay counts from it.</param>
+    /// <param name="LostAt">When the last run without an entry was found and started. Until one was started: equal to <paramref name="LostSince"/>.</param>
     private readonly record struct Pass(string? From, TimeSpan NextAt, TimeSpan LostSince, TimeSpan LostAt)
     {
         /// <summary>When the store was read first by this process under this name.</summary>

@@ -5,11 +5,11 @@ using JobLocks.WaitQueue;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// The positions whose wakes this process has claimed recently, and whose runs are not known to have started: each will need a worker. Thread-safe.
+/// The entry numbers of the wakes that this process has claimed recently, and whose runs are not known to have started: each will need a worker. Thread-safe.
 /// </summary>
 internal sealed class PendingWakes
 {
-    // A run that has not started by then does not wait for a worker only. It must not keep other runs from the free workers.
+    // A run that has not started by then waits for more than a worker. It must not reserve a free worker any longer.
     private static readonly TimeSpan MaxAge = TimeSpan.FromSeconds(5);
 
     private const int FewWakes = 64;
@@ -20,7 +20,7 @@ internal sealed class PendingWakes
     private readonly ConcurrentDictionary<long, (RunAddress Run, TimeSpan At)> _deliveries = new();
     private volatile int _checkAbove = FewWakes;
 
-    /// <summary>All positions. Removes those that are too old first.</summary>
+    /// <summary>All entry numbers. Removes those that are too old first.</summary>
     public long[] Positions
     {
         get
@@ -37,7 +37,10 @@ internal sealed class PendingWakes
     /// <summary>Whether there are so many that the wait queue should be asked which of them have started in other processes.</summary>
     public bool AreMany => _deliveries.Count > _checkAbove;
 
-    /// <summary>The queues of the runs of a store that take longer to start than they do with a free worker. Runs that are older than the limit are left to a sweep.</summary>
+    /// <summary>
+    /// The queues of the runs of a store that have not started within UsualStart. Their scheduler may have no free worker. Runs that are older than MaxAge
+    /// are left to a sweep.
+    /// </summary>
     public IEnumerable<string> LateQueues(string store) => _deliveries.Values
         .Where(delivery => BootClock.Now - delivery.At is var age && age > UsualStart && age < MaxAge && string.Equals(delivery.Run.Store, store, StringComparison.Ordinal))
         .Select(static delivery => delivery.Run.Queue);
@@ -49,7 +52,7 @@ internal sealed class PendingWakes
 
     public void Remove(long position) => _deliveries.TryRemove(position, out _);
 
-    /// <summary>Removes those of the checked positions that are not pending any more.</summary>
+    /// <summary>Removes those of the checked entry numbers that are not pending any more.</summary>
     public void KeepPending(IReadOnlyCollection<long> checkedPositions, IReadOnlySet<long> pending)
     {
         foreach (var position in checkedPositions.Where(position => !pending.Contains(position))) _deliveries.TryRemove(position, out _);

@@ -14,6 +14,7 @@ namespace JobLocks.Postgres.WaitQueue;
 internal sealed class PooledStatements(SessionConnector connector, JobLocksOptions options, PooledUse use) : IDisposable
 {
     private readonly ConcurrentDictionary<string, string> _texts = new(StringComparer.Ordinal);
+    // Any connection of the pool, by which Dispose clears the pool. Written by several threads: each value leads to the same pool.
     private NpgsqlConnection? _template;
 
     /// <summary>Runs one statement and reads all rows.</summary>

@@ -54,7 +54,10 @@ internal sealed class PostgresWaitQueue(
         return entries is [var entry] ? entry : null;
     }
 
-    /// <summary>Enqueues a run. A run that has an entry keeps its position. From now on the run can be woken, but its store hears of that only after it is parked.</summary>
+    /// <summary>
+    /// Enqueues a run. A run that has an entry keeps its entry number. From now on the run can be woken, but the wake is delivered to its store only after it
+    /// is parked.
+    /// </summary>
     /// <param name="run">The run.</param>
     /// <param name="request">The lock that the run waits for.</param>
     /// <param name="rules">How many runs may wait, and for how long.</param>
@@ -96,14 +99,16 @@ internal sealed class PostgresWaitQueue(
         return result;
     }
 
-    /// <summary>Asks the job stores whether they still have the first waiters of a key. Call it before another run is dropped because of these waiters.</summary>
+    /// <summary>
+    /// Asks the job stores whether they still have the first waiters of a key. Call it before another run is dropped because of these waiters.
+    /// </summary>
     /// <param name="key">The key.</param>
     /// <param name="count">How many waiters are checked, from the first on.</param>
     /// <param name="blocks">Whether the caller has no asynchronous way.</param>
     /// <param name="stop">Cancels the call.</param>
     public ValueTask<WaiterCheckResult> CheckWaitersAsync(LockKey key, int count, bool blocks, CancellationToken stop) => waiterCheck.CheckFirstAsync(key, count, blocks, stop);
 
-    /// <summary>Asks the job stores about the runs that count for the length of the queue, even if later runs may pass them.</summary>
+    /// <summary>Asks the job stores about the runs that count for the length of the queue, even if later runs may bypass them.</summary>
     /// <param name="key">The key.</param>
     /// <param name="count">How many waiters are checked, from the first on.</param>
     /// <param name="blocks">Whether the caller has no asynchronous way.</param>
@@ -171,7 +176,7 @@ internal sealed class PostgresWaitQueue(
         await statements.ReadAsync(connection, EntrySql.LockTableForCounting, static _ => 0, blocks, stop).ConfigureAwait(false);
     }
 
-    /// <summary>Shows that this process serves the store of the run. Other processes pass over the run until they see that.</summary>
+    /// <summary>Shows that this process serves the store of the run. Other processes bypass the run until they see that.</summary>
     private async ValueTask ShowStoreAsync(string store, bool blocks)
     {
         if (wakeDispatcher.Presence.IsAnnounced(store) || wakeDispatcher.IsClosed(store)) return;

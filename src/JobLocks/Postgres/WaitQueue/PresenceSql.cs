@@ -2,8 +2,8 @@ namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
 /// Which stores are served. Each process that can start runs of a store holds a shared advisory lock for it on its lock session, so the lock ends with the
-/// process. Its first number is "JLst" in ASCII; where another program holds that lock exclusively, "JLs1" to "JLs9"; and where it holds all of these, a random one
-/// of 65,536 numbers. The second number is a hash. The same server computes it for all processes, so its formula does not matter.
+/// process. Its first number is "JLst" in ASCII; where another program holds that lock exclusively, "JLs1" to "JLs9"; and where it holds all of these, a
+/// random one of 65,536 numbers. The second number is a hash. The same server computes it for all processes, so its formula does not matter.
 /// </summary>
 internal static class PresenceSql
 {
@@ -25,8 +25,8 @@ internal static class PresenceSql
         """;
 
     /// <summary>
-    /// Shows that this session serves the store $1. Returns its backend, and the first number of the lock: where another program holds the first lock exclusively, the
-    /// first of nine that is free, or one of sixteen random ones. Returns no row where none is free.
+    /// Shows that this session serves the store $1. Returns its backend, and the first number of the lock: where another program holds the first lock
+    /// exclusively, the first of nine that is free, or one of sixteen random ones. Returns no row where none is free.
     /// </summary>
     public const string Show =
         """

@@ -7,8 +7,8 @@ using Npgsql;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Restores entries of the wait queue that were lost while their runs wait in a job store: an operator has emptied or dropped the table. Each process restores
-/// the entries of runs that it has parked, since it knows their positions. Used by the thread of the <see cref="WakeDispatcher"/> alone.
+/// Restores entries of the wait queue that were lost while their runs wait in a job store: an operator has emptied or dropped the table. Each process
+/// restores the entries of runs that it has parked, since it knows their entry numbers. Used by the thread of the <see cref="WakeDispatcher"/> alone.
 /// </summary>
 internal sealed class RestoredEntries(PooledStatements statements, RunWaker waker, ILogger log)
 {
@@ -47,8 +47,8 @@ internal sealed class RestoredEntries(PooledStatements statements, RunWaker wake
     }
 
     /// <summary>
-    /// Whether many runs have no entry because other processes have run them, which is normal where several processes share a store. The job store is asked about ten of
-    /// them: if none of the ten waits, all of them are forgotten.
+    /// Whether many runs have no entry because other processes have run them, which is normal if several processes share a store. Asks the job store about
+    /// ten of them. If none of the ten waits, removes all <paramref name="missing"/> entries from the memory of this process, and returns true.
     /// </summary>
     private bool HaveEnded(IRunStore store, List<QueueEntry> missing)
     {
@@ -75,7 +75,7 @@ internal sealed class RestoredEntries(PooledStatements statements, RunWaker wake
         if (gone.Count > 0) waker.Execute(EntrySql.Remove, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static entry => entry.Number)] });
     }
 
-    /// <summary>Which runs wait in their store, and which do not: those are forgotten. The store may not answer for some of them.</summary>
+    /// <summary>Which runs wait in their store, and which do not: this process forgets the latter. The store may not answer for some of them.</summary>
     private (List<QueueEntry> Waiting, List<QueueEntry> Gone) AskForFates(IRunStore store, IReadOnlyList<QueueEntry> entries)
     {
         var (waiting, gone) = (new List<QueueEntry>(), new List<QueueEntry>());
@@ -88,7 +88,9 @@ internal sealed class RestoredEntries(PooledStatements statements, RunWaker wake
         return (waiting, gone);
     }
 
-    /// <summary>The entries that the table does not have. A run that has another entry was parked again, perhaps by another process, and its old entry is forgotten.</summary>
+    /// <summary>
+    /// The entries that the table does not have. A run that has another entry was parked again, perhaps by another process, and its old entry is forgotten.
+    /// </summary>
     private List<QueueEntry> FindMissing(string store, IReadOnlyList<QueueEntry> entries)
     {
         var missing = Blocking.Wait(statements.ReadAsync(

@@ -8,22 +8,23 @@ using Npgsql;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Wakes the next runs of a key, and delivers the wakes to the job stores: directly where this process has claimed them, and by notifications to other processes
-/// otherwise. Its methods block. Used by the thread of the <see cref="WakeDispatcher"/> alone; the three properties are thread-safe.
+/// Wakes the next runs of a key, and delivers the wakes to the job stores: directly where this process has claimed them, and by notifications to other
+/// processes otherwise. Its methods block. Used by the thread of the <see cref="WakeDispatcher"/> alone; <see cref="LocallyWoken"/>,
+/// <see cref="PendingWakes"/> and <see cref="LocallyParked"/> are thread-safe.
 /// </summary>
 internal sealed class RunWaker(PooledStatements statements, ServedStores stores, WakeRequests requests, WakeFailures failures, TimeSpan wakeTimeout, ILogger log)
 {
-    /// <summary>The position in a notification that reports no run: the schedulers of other processes look into the store.</summary>
+    /// <summary>The entry number in a notification that reports no run: the schedulers of other processes then query the store.</summary>
     public const long NoPosition = 0;
 
     private const int LongestPayload = 7999;
 
     private static readonly TimeSpan QuickAnswer = TimeSpan.FromSeconds(1);
 
-    // A slow store must be able to take all wakes of one statement in time.
+    // A slow store must be able to write all wakes of one statement in time.
     private const int MostKeysAtOnce = 100;
 
-    // Well below the five seconds after which a sweep takes a claimed wake for lost.
+    // Well below the five seconds after which a sweep considers a claimed wake lost.
     private static readonly TimeSpan DeliveryTimeout = TimeSpan.FromSeconds(3);
 
     /// <summary>The runs that this process has woken.</summary>
@@ -32,7 +33,7 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
     /// <summary>The runs that this process has woken and that are not known to have started.</summary>
     public PendingWakes PendingWakes { get; } = new();
 
-    /// <summary>The entries of runs that have started, as their stores say.</summary>
+    /// <summary>The entries of runs that have started according to their stores.</summary>
     public LeftoverEntries Leftovers { get; } = new(wakeTimeout);
 
     /// <summary>The runs that this process has parked.</summary>
@@ -102,8 +103,8 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
     }
 
     /// <summary>
-    /// A run was gone when it was woken. The runs after it may be gone as well, because the store was cleared: they are asked about together, and not woken one
-    /// after the other.
+    /// A run did not exist any more when it was woken. The runs after it may be missing as well, because the store was cleared: the store is asked about all
+    /// of them together, instead of waking them one after the other.
     /// </summary>
     private void RemoveNextGoneRuns(IRunStore store, IEnumerable<LockKey> keys)
     {
@@ -122,8 +123,8 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
         requests.Add(CountByKey(Blocking.Wait(statements.ReadAsync(sql, static row => new LockKey(row.GetInt64(0)), blocks: true, CancellationToken.None, parameters).AsTask())));
 
     /// <summary>
-    /// Asks a store for the fates of its runs. If it refuses all at once, they are asked for one by one, so that one run does not hold up the others. A store that
-    /// took long to fail is not there: it is not asked again, so that it does not hold up the runs of other stores.
+    /// Asks a store for the states of its runs. If it refuses all at once, they are read one by one, so that one run does not delay the others. A store that
+    /// failed only after a long time is unreachable: it is not asked again, so that it does not delay the runs of other stores.
     /// </summary>
     public IEnumerable<(WaitingRun Run, ParkedRunState Fate)> ReadStates(
         IReadOnlyList<WaitingRun> runs, Func<IReadOnlyList<WaitingRun>, CancellationToken, ValueTask<IReadOnlyList<ParkedRunState>>> ask)
@@ -180,7 +181,9 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
         return woken.Count;
     }
 
-    /// <summary>Has a store start some runs. After an error, some of them may have been started nevertheless: the store is asked before a run is tried again.</summary>
+    /// <summary>
+    /// Makes a store start some runs. After an error, some of them may have been started nevertheless: the store is asked before a run is tried again.
+    /// </summary>
     public List<(WaitingRun Run, ParkedRunState Fate)> WakeOnce(IRunStore store, IReadOnlyList<WaitingRun> runs)
     {
         var isFirst = true;
@@ -199,13 +202,15 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
         return [.. ReadStates(runs, WakeAsync)];
     }
 
-    /// <summary>Delivers wakes to a store of this process. If the process dies after it has claimed them, or in the middle of this, a sweep continues.</summary>
+    /// <summary>
+    /// Delivers wakes to a store of this process. If the process dies after it has claimed them, or in the middle of this, a sweep continues.
+    /// </summary>
     private void Deliver(IRunStore store, WaitingRun[] runs)
     {
         var fates = WakeOnce(store, runs);
         foreach (var (run, _) in fates.Where(static run => run.Fate != ParkedRunState.Starting)) PendingWakes.Remove(run.Number);
         if (fates.Exists(static run => run.Fate == ParkedRunState.StartingElsewhere)) NotifyOtherProcesses(runs[0].Address.Store);
-        // The store was asked at the moment of the wake, so such a run has not left it because of the wake.
+        // The store was asked at the moment of the wake, so a run that has started did not start because of the wake.
         Leftovers.Note(fates, mayBeOnTheWay: false);
         var gone = fates.Where(static run => run.Fate == ParkedRunState.Gone).Select(static run => run.Run).ToList();
         RemoveGoneRuns(gone, wereWoken: true);
@@ -213,10 +218,10 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
         MarkHeldBack([.. fates.Where(static run => run.Fate == ParkedRunState.Paused).Select(static run => run.Run)]);
     }
 
-    /// <summary>Asks the schedulers of other processes to look into a store: one of them must start a run that was woken here.</summary>
+    /// <summary>Asks the schedulers of other processes to query a store: one of them must start a run that was woken here.</summary>
     public void NotifyOtherProcesses(string store)
     {
-        // The payload has the form of a wake, at a position that does not exist: a process of an earlier version finds nothing to do.
+        // The payload has the form of a wake with an entry number that does not exist: a process of an earlier version finds nothing to do.
         var payload = $"{NoPosition} {store}";
         if (Encoding.UTF8.GetByteCount(payload) <= LongestPayload) Execute(WakeSql.Notify, new NpgsqlParameter<string[]> { TypedValue = [payload] });
     }
@@ -224,7 +229,7 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
     /// <summary>Notifies other processes for a sweep, which must continue when the notification queue of PostgreSQL is full.</summary>
     public void TryNotifyOtherProcesses(string store) => failures.Try(() => NotifyOtherProcesses(store));
 
-    /// <summary>Lets the next runs pass those that a person holds back in their store.</summary>
+    /// <summary>Lets the next runs bypass those that a person holds back in their store.</summary>
     private void MarkHeldBack(IReadOnlyList<WaitingRun> heldBack)
     {
         if (heldBack.Count == 0) return;
@@ -236,7 +241,7 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
         requests.Add(CountByKey(keys));
     }
 
-    /// <summary>Delivers the wakes at some positions: their stores may not know of them yet.</summary>
+    /// <summary>Delivers the wakes of some entries that may not be delivered yet.</summary>
     public void DeliverWakes(long[] positions)
     {
         var runs = ReadRuns(WakeSql.ClaimWakes, [new NpgsqlParameter<long[]> { TypedValue = positions }, .. FreeWorkerParameters(stores.Free)]);
@@ -264,7 +269,7 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
         Blocking.Wait(statements.ReadAsync(
             WakeSql.AnyUndelivered, static row => row.GetBoolean(0), blocks: true, CancellationToken.None, free.Parameters([])[0]).AsTask()) is [true];
 
-    /// <summary>Leaves wakes to the first process that has a free worker, which may be this one.</summary>
+    /// <summary>Leaves wakes to the first process that has a free worker, which may be this process.</summary>
     private void Defer()
     {
         requests.HasDeferredWakes = true;

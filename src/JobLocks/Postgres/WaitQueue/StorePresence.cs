@@ -36,7 +36,7 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
         _ = AnnounceAgainAsync(store);
     }
 
-    /// <summary>Shows a store, and completes when it is shown: until then, other processes pass over its waiting runs.</summary>
+    /// <summary>Shows a store, and completes when it is shown: until then, other processes bypass its waiting runs.</summary>
     /// <exception cref="JobLocksUnavailableException">The server cannot be reached.</exception>
     public Task EnsureAnnouncedAsync(string store)
     {

@@ -36,7 +36,7 @@ internal sealed class StoreSweep(
         // The store was closed in the meantime.
         if (stores.Find(id) is null) presence.Withdraw(id);
         sweep.Sweep(store);
-        // Another run may have taken the worker that was free when a run was woken.
+        // Another run may occupy the worker that was free when a run was woken.
         var free = new FreeWorkers([store]);
         if (waker.PendingWakes.LateQueues(id).Any(queue => !free.HasWorkerFor(queue))) waker.TryNotifyOtherProcesses(id);
     }
@@ -65,7 +65,9 @@ internal sealed class StoreSweep(
         foreach (var name in earlierNames.Where(name => _toRename.Contains(name) || presence.IsAnnouncedOrPending(name))) Rename(name, id);
     }
 
-    /// <summary>The entries follow their store to its new name: it was restored, or another process has renamed it. If that fails, the next sweep tries again.</summary>
+    /// <summary>
+    /// Moves the entries of a store to its new name: it was restored, or another process has renamed it. If that fails, the next sweep tries again.
+    /// </summary>
     private void Rename(string oldName, string newName)
     {
         _toRename.Add(oldName);

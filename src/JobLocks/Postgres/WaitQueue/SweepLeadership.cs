@@ -6,20 +6,21 @@ using JobLocks.Primitives;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Which stores this process sweeps. Of all processes that serve a store, the one that holds an advisory lock for it sweeps. Where another program holds that lock,
-/// all processes use the next number of the same sequence. When that program releases it, they use the first number again. Thread-safe.
+/// Which stores this process sweeps. Of all processes that serve a store, the holder of an advisory lock for it sweeps. Where another program holds that
+/// lock, all processes use the next number of the same sequence. When that program releases it, they use the first number again. Thread-safe.
 /// </summary>
 internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks internalLocks)
 {
     private const int MaxNumbers = 100;
 
+    // Guards _leaderships. TryLead acquires the mutex of the served stores under it, never the other way round.
     private readonly Lock _sync = new();
     private readonly Dictionary<string, (int Backend, int Number)> _leaderships = new(StringComparer.Ordinal);
 
-    /// <summary>Lets this process sweep for a store, unless another process does.</summary>
+    /// <summary>Makes this process the leader that sweeps for a store, unless another process is.</summary>
     /// <param name="store">The name of the store.</param>
     /// <param name="serves">Whether this process still serves a store.</param>
-    /// <param name="isNew">Whether this call made the process the one that sweeps.</param>
+    /// <param name="isNew">Whether this call made the process the leader.</param>
     public bool TryLead(string store, Func<string, bool> serves, out bool isNew)
     {
         isNew = false;
@@ -43,7 +44,7 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks i
         return isNew = true;
     }
 
-    /// <summary>Lets another process sweep for a store.</summary>
+    /// <summary>Leaves the sweeps of a store to another process.</summary>
     public void Stop(string store)
     {
         int number;

@@ -3,7 +3,10 @@ namespace JobLocks.Postgres.WaitQueue;
 /// <summary>Statements of the sweep: missed wakes, free keys that have waiters, and stores that no process serves.</summary>
 internal static class SweepSql
 {
-    /// <summary>Lets this session sweep for the store whose number is $1, see <see cref="SweepLeadership"/>, unless another session does. "JLsw" in ASCII.</summary>
+    /// <summary>
+    /// Makes this session the leader that sweeps for the store with the number $1, see <see cref="SweepLeadership"/>, unless another session is. "JLsw" in
+    /// ASCII.
+    /// </summary>
     public const string AcquireLeadership = "SELECT to_jsonb(CASE WHEN pg_try_advisory_lock(1246524279, $1::int) THEN pg_backend_pid() END)";
 
     /// <summary>Lets another session sweep for the store.</summary>
@@ -13,8 +16,9 @@ internal static class SweepSql
     public const string HasEntries = """SELECT to_jsonb(EXISTS (SELECT FROM "joblocks".line WHERE store = $1 #>> '{}'))""";
 
     /// <summary>
-    /// The first waiter of each key, and whether the key is held: $1 keys from the key $2 on. Goes from key to key through the index, so that a long queue costs no
-    /// more than a short one. If no waiter precedes others, it is the first that can start and is not woken. If there is none either, it has 0 slots.
+    /// The first waiter of each key, and whether the key is held: $1 keys from the key $2 on. Reads key by key through the index, so that a long queue costs
+    /// no more than a short one. If no entry precedes others: the first entry that can start and was not woken. If there is no such entry, the row has slots
+    /// = 0.
     /// </summary>
     public const string Heads =
         $"""
@@ -71,8 +75,8 @@ internal static class SweepSql
         """;
 
     /// <summary>
-    /// Corrects times of the store $1 that are in the future. The clock of the server was set back, and statements that compare these times with now() would not
-    /// find the run before the clock reaches them. The time-out of a wake and the time limit of a run start again, now.
+    /// Sets future times of the store $1 to now(). They occur after the server's clock was set back; until the clock reached them, the run would not be
+    /// found. The time-out of a wake and the time limit of a run start again.
     /// </summary>
     public const string CorrectFutureTimes =
         """
@@ -100,7 +104,7 @@ internal static class SweepSql
         WHERE  place IN (SELECT place FROM woken UNION ALL SELECT place FROM limited)
         """;
 
-    /// <summary>Of the store $1: wakes the runs whose time limit is over and that are not woken. They learn from their entries that it is over.</summary>
+    /// <summary>Of the store $1: wakes the runs whose time limit is over and that are not woken. Their entries show that it is over.</summary>
     public const string WakeOverdue =
         """
         UPDATE "joblocks".line
@@ -110,9 +114,9 @@ internal static class SweepSql
         """;
 
     /// <summary>
-    /// Of the store $1: claims wakes that are older than one second and not claimed yet. A notification was lost, or no process had a free worker. The caller claims
-    /// as many as it has free workers for, by the parameters from $3 on. Where $2 is true, the caller sweeps for the store, and also claims all wakes that are
-    /// older than three seconds.
+    /// Of the store $1: claims wakes that are older than one second and not claimed yet. A notification was lost, or no process had a free worker. The caller
+    /// claims as many as it has free workers for, by the parameters from $3 on. Where $2 is true, the caller sweeps for the store, and also claims all wakes
+    /// that are older than three seconds.
     /// </summary>
     public static readonly string ClaimMissedWakes =
         $"""
@@ -138,7 +142,7 @@ internal static class SweepSql
         """;
 
     /// <summary>
-    /// Of the store $1: the next $3 runs after the position $2 that were woken and have not started. The process that was to park them, or to deliver the wake,
+    /// Of the store $1: the next $3 runs after the entry $2 that were woken and have not started. The process that was to park them, or to deliver the wake,
     /// may have died.
     /// </summary>
     public const string UnstartedRuns =
@@ -153,8 +157,8 @@ internal static class SweepSql
         """;
 
     /// <summary>
-    /// Of the store $1: the next $3 runs after the position $2 that are not woken, to ask the store about. Skips runs that are just being parked. A time in the
-    /// future is accepted: the clock of the server was set back.
+    /// Of the store $1: the next $3 runs after the entry $2 that are not woken, for a check in the store. Skips runs that are just being parked. A time in
+    /// the future is accepted: the clock of the server was set back.
     /// </summary>
     public const string WaitersToCheck =
         """
@@ -169,8 +173,8 @@ internal static class SweepSql
         """;
 
     /// <summary>
-    /// The stores that have entries and that no process serves, and for how many seconds, as far as sweeps have seen that. One entry of each is marked with the
-    /// time, until a process serves the store again. Goes from store to store through the index.
+    /// The stores that have entries and that no process serves, and for how many seconds, as far as sweeps have seen that. One entry of each is marked with
+    /// the time, until a process serves the store again. Reads store by store through the index.
     /// </summary>
     public const string UnservedStores =
         $"""
@@ -196,8 +200,8 @@ internal static class SweepSql
         """;
 
     /// <summary>
-    /// Moves entries of the runs $3, which the store $1 has parked, from its other names $2 to this name. Only names that no process serves are moved. The runs
-    /// keep their positions. Of a run that has several entries, one is kept.
+    /// Moves entries of the runs $3, which the store $1 has parked, from its other names $2 to this name. Only names that no process serves are moved. The
+    /// runs keep their entry numbers. Of a run that has several entries, one is kept.
     /// </summary>
     public const string Adopt =
         $"""

@@ -6,7 +6,7 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Notifications on the channel that are not from JobLocks: every database role can send them. The first one is logged at once. Later ones are counted, and
+/// Notifications on the channel that JobLocks has not sent: every database role can send them. The first one is logged at once. Later ones are counted, and
 /// logged together at intervals. Thread-safe.
 /// </summary>
 internal sealed class UnknownNotifications : IDisposable

@@ -7,7 +7,7 @@ using Npgsql;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Job stores that no process serves. Later runs pass their entries, which are kept in case a process serves the store again. The entries of a store in the
+/// Job stores that no process serves. Later runs bypass their entries, which are kept in case a process serves the store again. The entries of a store in the
 /// memory of a process are removed much sooner. Used by the thread of the <see cref="WakeDispatcher"/> alone, except <see cref="RemoveEntries"/>.
 /// </summary>
 internal sealed class UnservedStores(PooledStatements statements, JobLocksOptions options, ILogger log)
@@ -19,8 +19,8 @@ internal sealed class UnservedStores(PooledStatements statements, JobLocksOption
     public IReadOnlyCollection<string> Names => _unservedSince.Keys;
 
     /// <summary>
-    /// Removes the entries of stores that were unserved for as long as their entries are kept. For a store in memory, that is so long that its process cannot be
-    /// alive and only look for a new session. If a store is served again after all, its runs get new entries.
+    /// Removes the entries of stores that were unserved for as long as their entries are kept. For a store in memory this is LostAfter: a live process would
+    /// have opened a new session by then. If a store is served again after all, its runs get new entries.
     /// </summary>
     public void RemoveExpired()
     {
@@ -33,7 +33,7 @@ internal sealed class UnservedStores(PooledStatements statements, JobLocksOption
             // A process may be about to serve the store: it starts, or opens a new session.
             if (BootClock.Now - _unservedSince[store] < options.LostAfter) continue;
 
-            // No process lives as long as the entries of most stores are kept. So the table itself stores since when they are unserved.
+            // Entries are kept for longer than most processes live, so the table records since when a store is unserved.
             var keptFor = VolatileStore.Is(store) ? options.LostAfter : options.KeepUnservedFor;
             if (!VolatileStore.Is(store) && markedFor < keptFor) continue;
 

@@ -5,9 +5,23 @@ namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
 /// Conditions that the statements about the wait queue share. An entry precedes later ones while it has no verdict, while its wake has not expired, and
-/// while a process serves its store. A woken run that does not start in time is late: it lets the next run pass. A late run also marks its job queue as
-/// unserved, for all lock names: the runs of that queue let other runs pass, until one of them starts.
+/// while a process serves its store. A woken run that does not start in time is late: later entries bypass it. While a queue has a late run, the other
+/// entries of that queue do not precede later entries either, under any lock name. This ends when a run of the queue starts.
 /// </summary>
+/// <remarks>
+/// The column "place" is the entry number. The column "told" says whether a process has claimed the delivery of the wake. The values of the column "woken":
+/// <list type="table">
+/// <item><term>null</term><description>The run was not woken.</description></item>
+/// <item><term>a time</term><description>When the run was woken. It is late after the wake time-out.</description></item>
+/// <item><term>epoch (1970)</term><description>
+/// The run was woken, but a person holds it back in its store: see <see cref="WakeSql.MarkHeldBack"/>.
+/// </description></item>
+/// <item><term>1900-01-01</term><description>
+/// The run was late, but another run of its queue has started since: see <see cref="EntrySql.Dequeue"/>. It no longer makes the other runs of the queue count
+/// as late.
+/// </description></item>
+/// </list>
+/// </remarks>
 internal static class WaitQueueSql
 {
     /// <summary>Whether the row l precedes later rows. The lock table is read only where the other conditions need it, and once in a statement.</summary>
@@ -18,7 +32,7 @@ internal static class WaitQueueSql
 
     /// <summary>
     /// Whether the row l counts as a waiting run, for the length of the wait queue and for the rule that limits it. A late run counts, and so do the other
-    /// runs of its job queue: only the order passes over them. A run that a person holds back in its store does not count.
+    /// runs of its job queue: later entries only bypass them. A run that a person holds back in its store does not count.
     /// </summary>
     public const string Counts = $"l.verdict IS NULL AND coalesce(l.woken <> 'epoch', true) AND {PresenceSql.IsServed}";
 
@@ -33,8 +47,8 @@ internal static class WaitQueueSql
         """;
 
     /// <summary>
-    /// Fails where another session has an ACCESS EXCLUSIVE lock on the table, or waits for one. A full lock table fails with the same error, since its own error
-    /// would end the connection.
+    /// Fails where another session has an ACCESS EXCLUSIVE lock on the table, or waits for one. A full lock table fails with the same error, since its own
+    /// error would end the connection.
     /// </summary>
     public const string FailIfLocked =
         """

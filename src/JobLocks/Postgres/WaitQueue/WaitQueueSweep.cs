@@ -27,7 +27,7 @@ internal sealed class WaitQueueSweep(
     private readonly Dictionary<string, long> _unstartedUntil = new(StringComparer.Ordinal);
     private readonly Dictionary<string, TimeSpan> _clockCheckedAt = new(StringComparer.Ordinal);
 
-    /// <summary>Sweeps a store once, if this process is the one that sweeps for it.</summary>
+    /// <summary>Sweeps a store once, if this process is the leader for it.</summary>
     public void Sweep(IRunStore store)
     {
         var id = store.Id!;
@@ -80,7 +80,8 @@ internal sealed class WaitQueueSweep(
     {
         waker.DeliverMissedWakes(store.Id!, isLeader: true);
         var since = BootClock.Now;
-        // A slow store leaves many wakes undelivered, so this repeats. Runs that wait for a busy worker are not woken again: a page that has only those ends the loop.
+        // A slow store leaves many wakes undelivered, so this repeats. Runs that wait for a busy worker are not woken again. The loop ends with a page of
+        // which no run had to be woken.
         while (CheckRuns(store, ReadNextPage(SweepSql.UnstartedRuns, store.Id!, _unstartedUntil), areWoken: true) && BootClock.Now - since < LongestCheck)
         {
         }
@@ -91,7 +92,8 @@ internal sealed class WaitQueueSweep(
         var firstKey = long.MinValue;
         while (true)
         {
-            // Keys whose release was reported do not count as found by this sweep. They are handled before the statement: it would find them again, and wake one more run in vain.
+            // Wakes the keys first whose release was reported. Otherwise the statement would find these keys too: the metric would count them as missed, and
+            // one more run would be woken in vain.
             waker.WakeRequestedKeys();
             var heads = Blocking.Wait(statements.ReadAsync(
                 SweepSql.Heads,
@@ -148,7 +150,7 @@ internal sealed class WaitQueueSweep(
         return page;
     }
 
-    /// <summary>Asks a store for the fates of some runs, and repairs their entries and wakes.</summary>
+    /// <summary>Asks a store for the states of some runs, and repairs their entries and wakes.</summary>
     /// <returns>Whether some of them had to be woken.</returns>
     private bool CheckRuns(IRunStore store, List<WaitingRun> runs, bool areWoken)
     {

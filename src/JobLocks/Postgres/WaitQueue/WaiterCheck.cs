@@ -8,8 +8,8 @@ using Npgsql;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Asks the job stores whether they still have the waiters of a key. This is needed before a run is dropped because of these waiters, and not
-/// for a run that only waits. Thread-safe.
+/// Asks the job stores whether they still have the waiters of a key. Needed before a run is dropped because of these waiters, but not for a run that only
+/// waits. Thread-safe.
 /// </summary>
 internal sealed class WaiterCheck(PooledStatements statements, WakeDispatcher wakeDispatcher, ILogger log)
 {
@@ -18,7 +18,7 @@ internal sealed class WaiterCheck(PooledStatements statements, WakeDispatcher wa
     // A store parks a run shortly after the run was enqueued.
     private static readonly TimeSpan LongestParking = TimeSpan.FromSeconds(2);
 
-    /// <summary>Checks the first waiters that precede others, and removes the entries of those that are gone.</summary>
+    /// <summary>Checks the first waiters that precede others, and removes the entries of runs that do not exist any more.</summary>
     /// <param name="key">The key.</param>
     /// <param name="count">How many waiters are checked, from the first on.</param>
     /// <param name="blocks">Whether the caller has no asynchronous way.</param>
@@ -77,7 +77,7 @@ internal sealed class WaiterCheck(PooledStatements statements, WakeDispatcher wa
             foreach (var ((run, wasWokenJustNow), fate) in waiters.Zip(fates))
             {
                 if (fate == ParkedRunState.Gone && (run.IsParked || run.Waited > LongestParking)) gone.Add(run);
-                // A woken run is on the way to its lock. Any other run that has started has left its entry behind, and a sweep removes it.
+                // A run that was woken just now is about to request its lock. Of any other started run, the entry is a leftover, which a sweep removes.
                 else if (fate == ParkedRunState.Started && run.IsParked && !wasWokenJustNow) hasAll = false;
             }
 

@@ -63,7 +63,9 @@ internal sealed class WakeDispatcher : IDisposable
     /// <summary>Whether a statement about waiting runs failed recently: runs may wait for a lock that is free.</summary>
     public bool IsBroken => _failures.AreRecent;
 
-    /// <summary>Wakes runs of a store from this process. A second call makes the dispatcher check at once whether a scheduler of this process can start them.</summary>
+    /// <summary>
+    /// Wakes runs of a store from this process. A second call makes the dispatcher check at once whether a scheduler of this process can start them.
+    /// </summary>
     public void Serve(IRunStore store)
     {
         _stores.Add(store);
@@ -97,10 +99,10 @@ internal sealed class WakeDispatcher : IDisposable
     /// <summary>Requests that waiters of these keys are woken: at least one of them can run now. Returns at once.</summary>
     public void RequestWakes(IReadOnlyList<FreeKey> keys) => _requests.Add(keys);
 
-    /// <summary>Requests that the wake at this position is delivered: its store may not know of it yet. Returns at once.</summary>
+    /// <summary>Requests the delivery of the wake of this entry, which may not be delivered yet. Returns at once.</summary>
     public void RequestDelivery(long position) => _requests.AddPosition(position);
 
-    /// <summary>Handles a notification of another process: the position of a woken run, and its store.</summary>
+    /// <summary>Handles a notification of another process: the entry number of a woken run, and its store.</summary>
     /// <param name="payload">The payload. Every database role can send one, so it may have any form.</param>
     /// <param name="backend">The process id of the server backend that sent it.</param>
     public void OnNotification(string payload, int backend)
@@ -147,7 +149,9 @@ internal sealed class WakeDispatcher : IDisposable
         }
     }
 
-    /// <summary>Removes the entries of a store whose runs end with it. Waits for the server, but not for long: otherwise a sweep removes the entries later.</summary>
+    /// <summary>
+    /// Removes the entries of a store whose runs end with it. Waits for the server, but not for long: otherwise a sweep removes the entries later.
+    /// </summary>
     private void RemoveEntriesOf(string store)
     {
         var removal = Task.Factory.StartNew(() => _failures.Try(() => _unserved.RemoveEntries(store)), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);

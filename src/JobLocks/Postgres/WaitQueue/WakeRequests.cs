@@ -6,7 +6,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// <summary>What the thread of the <see cref="WakeDispatcher"/> has to do next, noted by other threads. Thread-safe.</summary>
 internal sealed class WakeRequests
 {
-    // More notifications at once are a flood. A statement that looks up all their positions would delay the wake of a run.
+    // More notifications at once are a flood. A statement that looks up all their entries would delay the wake of a run.
     private const int MostNotified = 1000;
 
     private readonly StateMutex _sync = new();
@@ -34,11 +34,12 @@ internal sealed class WakeRequests
         foreach (var (key, free, _) in keys) _freeKeys[key] = _freeKeys.GetValueOrDefault(key) + free;
     });
 
-    /// <summary>The run at this position is woken, and its store may not know of it yet.</summary>
+    /// <summary>The run of this entry is woken, and its wake may not be delivered yet.</summary>
     public void AddPosition(long position) => Note(() => _positions.Add(position));
 
     /// <summary>
-    /// The same, as a notification reports it. In a flood, positions are not looked up one by one: all wakes that are not delivered are found together.
+    /// As <see cref="AddPosition"/>, for a notification. In a flood, entries are not looked up one by one: all wakes that are not delivered are found
+    /// together.
     /// </summary>
     public void AddNotified(long position) => Note(() =>
     {
@@ -112,7 +113,7 @@ internal sealed class WakeRequests
         }
     }
 
-    /// <param name="Positions">Woken runs whose store may not know of it yet.</param>
+    /// <param name="Positions">The entry numbers of woken runs whose wakes may not be delivered yet.</param>
     /// <param name="DeliversDeferred">Whether the wakes are delivered that were left to the first free worker.</param>
     /// <param name="IsSweepRequested">Whether the stores are swept at once.</param>
     [StructLayout(LayoutKind.Auto)]

@@ -1,13 +1,16 @@
 namespace JobLocks.Postgres.WaitQueue;
 
-/// <summary>Statements that wake runs, and that decide which process delivers a wake to the job store. The column "told" means: a process has claimed the delivery.</summary>
+/// <summary>
+/// Statements that wake runs, and that decide which process delivers a wake to the job store. The columns are described at <see cref="WaitQueueSql"/>.
+/// </summary>
 internal static class WakeSql
 {
     /// <summary>
-    /// Wakes the runs that can run now under the keys $1, where $2 more runs may run. Of an exclusive lock: the first run, unless it was woken before.
-    /// Of a shared lock: all readers before the first writer. Of a limited lock: as many runs as slots are free. Where $3 is true, runs that were woken before are
-    /// subtracted from $2. Where the first run belongs to a job queue with a late run, it is woken in addition. The caller claims the wakes for which it has a
-    /// free worker, by the parameters from $4 on. The rows are locked: two processes that release at the same time wake two runs, and not one run twice.
+    /// Wakes the runs that can run now under the keys $1, where $2 more runs may run. Of an exclusive lock: the first run, unless it was woken before. Of a
+    /// shared lock: all readers before the first writer. Of a limited lock: as many runs as slots are free. Where $3 is true, runs that were woken before are
+    /// subtracted from $2. If the first entry is bypassed because its queue has a late run, it is woken too: the queue may have a worker by now, and a start
+    /// of the run shows it. The caller claims the wakes for which it has a free worker, by the parameters from $4 on. The rows are locked: two processes that
+    /// release at the same time wake two runs, and not one run twice.
     /// </summary>
     public static readonly string Wake =
         $"""
@@ -66,8 +69,8 @@ internal static class WakeSql
         """;
 
     /// <summary>
-    /// Marks the runs at the positions $1 as held back by a person, if their wake has not expired: they keep their positions, and the next runs pass them.
-    /// They do not count as late, since they show nothing about their job queues. Returns their keys.
+    /// Marks the runs of the entries $1 as held back by a person, if their wake has not expired: they keep their entries, and the next runs bypass them. They
+    /// do not count as late, since they do not show whether their job queues are served. Returns their keys.
     /// </summary>
     public const string MarkHeldBack =
         """
@@ -79,14 +82,14 @@ internal static class WakeSql
         """;
 
     /// <summary>
-    /// Sends the notifications $1. Each names a position and its store: the run there was woken, and its store does not know yet. A commit with notifications waits for
-    /// all other such commits of the server, so it may wait for longer than other statements.
+    /// Sends the notifications $1. Each contains an entry number and the store: the run was woken, and its wake is not delivered yet. A commit with
+    /// notifications waits for all other such commits of the server, so it may wait for longer than other statements.
     /// </summary>
     public const string Notify = "SELECT set_config('lock_timeout', '5000', true), pg_notify('joblocks', n) FROM unnest($1::text[]) AS n";
 
     /// <summary>
-    /// Claims those of the positions $1 that are woken, parked and not claimed yet, as far as the caller has free workers by the parameters from $2 on. The caller
-    /// must deliver them. Many processes may hear of one wake, and only one of them claims it.
+    /// Claims those of the entries $1 that are woken, parked and not claimed yet, as far as the caller has free workers by the parameters from $2 on. The
+    /// caller must deliver them. Many processes may be notified of one wake, and only one of them claims it.
     /// </summary>
     public static readonly string ClaimWakes =
         $"""
@@ -111,8 +114,8 @@ internal static class WakeSql
         """;
 
     /// <summary>
-    /// Claims the first hundred wakes at any position, by the parameters from $1 on. Returns for each whether it has a verdict. Locks no more rows than there are
-    /// free workers, so that another process that claims at the same moment finds the others.
+    /// Claims the first hundred wakes that are not claimed, by the parameters from $1 on. Returns for each whether it has a verdict. Locks no more rows than
+    /// there are free workers, so that another process that claims at the same moment finds the others.
     /// </summary>
     public static readonly string ClaimDeferredWakes =
         $"""
@@ -138,6 +141,6 @@ internal static class WakeSql
     /// <summary>Whether a wake of one of the stores $1 is not claimed yet.</summary>
     public const string AnyUndelivered = """SELECT EXISTS (SELECT FROM "joblocks".line WHERE store = ANY ($1) AND woken IS NOT NULL AND parked AND NOT told)""";
 
-    /// <summary>Those of the positions $1 whose wake is claimed and whose run has not started.</summary>
+    /// <summary>Those of the entries $1 whose wake is claimed and whose run has not started.</summary>
     public const string PendingWakes = """SELECT place FROM "joblocks".line WHERE place = ANY ($1) AND told""";
 }
