@@ -78,10 +78,7 @@ internal sealed class InspectionRows(LockDispatcher dispatcher)
     public static TimeSpan? UsualHold(NpgsqlDataReader row, int at) =>
         !row.IsDBNull(at) && row.GetInt64(at) is var runs and > 0 ? TimeSpan.FromSeconds(row.GetDouble(at + 1) / runs) : null;
 
-    /// <summary>
-    /// Null for a run that a person holds back, and for a late run whose queue has started others since: see <see cref="WakeSql.MarkHeldBack"/> and
-    /// <see cref="EntrySql.Dequeue"/>.
-    /// </summary>
+    /// <summary>Null for the two marks of <see cref="WaitQueueSql"/>: held back by a person; late, but another run of its queue has started since.</summary>
     public static DateTimeOffset? WokenAt(NpgsqlDataReader row, int at) => Instant(row, at) is { } woken && woken > DateTimeOffset.UnixEpoch ? woken : null;
 
     public static DateTimeOffset? Instant(NpgsqlDataReader row, int at) => row.IsDBNull(at) ? null : new(row.GetDateTime(at));

@@ -62,8 +62,8 @@ internal static class InspectionSql
         ORDER  BY p.length DESC, p.key
         """;
 
-    /// <summary>The waiters of the key $1: skips $2 and reads $3. The first column is their total number.
-    /// Runs whose store no process serves let the other runs pass, and do not count for their positions.</summary>
+    /// <summary>The waiters of the key $1: skips $2 and reads $3. The first column is their total number. Runs whose store no process serves are bypassed, and
+    /// do not count for the positions of other runs.</summary>
     public const string WaitersOfKey =
         $"""
         SELECT t.total, l.*
@@ -88,8 +88,8 @@ internal static class InspectionSql
         SELECT minute, runs, held, refused, waited FROM "joblocks".minutes WHERE key = $1 AND minute > now() - interval '1 hour' ORDER BY minute
         """;
 
-    /// <summary>Names that are like $1, or have the key $2 or $3, or that the run or the job $4 waits for or holds.
-    /// A name that is held for the first time is not among the names yet: they are counted when a run ends.</summary>
+    /// <summary>Names that are like $1, or have the key $2 or $3, or that the run or the job $4 waits for or holds. The table names has no row for a name
+    /// before its first release, so the table held is searched too.</summary>
     public const string Find =
         "WITH RECURSIVE " + Stores +
         """
@@ -119,8 +119,8 @@ internal static class InspectionSql
         LIMIT 100
         """;
 
-    /// <summary>The waiting run or job $1, of the store $2 where that is known: key, name, since when, when it was woken, how many runs are before it, how many wait in all,
-    /// the values for the usual duration, and whether a process serves its store. Runs whose store no process serves are not counted.</summary>
+    /// <summary>The waiting run or job $1, of the store $2 where that is known: key, name, since when, when it was woken, how many runs are before it, how many
+    /// wait in all, the values for the usual duration, and whether a process serves its store. Runs whose store no process serves are not counted.</summary>
     public const string FindWaiter =
         "WITH RECURSIVE " + Stores +
         $"""
@@ -171,8 +171,8 @@ internal static class InspectionSql
         LIMIT    1
         """;
 
-    /// <summary>Requests for $2 that the backends $3 release the key $1: what they held at $4, and everything of the backends $5, which have no request yet.
-    /// Once for each lock: later holders are not meant. Where $6 is not null, only locks of the name with this key count: a slot has a key of its own.</summary>
+    /// <summary>Writes the name $2 into the rows of the key $1 that have no request: rows of the backends $3 that were held at $4, and all rows of the backends
+    /// $5. Rows of later holders stay unchanged. If $6 is not null, only rows of the lock name with this key are changed: a slot has its own key.</summary>
     public const string RequestRelease =
         """
         UPDATE "joblocks".held SET asked = $2
@@ -180,7 +180,8 @@ internal static class InspectionSql
         RETURNING backend, nth
         """;
 
-    /// <summary>The holders of the key $1: the time, the backend, whether it is foreign, the number of its lock, since when, and whether a release was requested.</summary>
+    /// <summary>The holders of the key $1: the time, the backend, whether it is foreign, the number of its lock, since when, and whether a release was
+    /// requested.</summary>
     public const string HoldersOfKey =
         Locks + Tables +
         """
@@ -195,7 +196,7 @@ internal static class InspectionSql
     /// <summary>Ends the session of the backend $1, if it holds a lock.</summary>
     public const string EndSession = Locks + " SELECT pg_terminate_backend(pid) FROM locks WHERE pid = $1 LIMIT 1";
 
-    // Goes from store to store through the index: a run is found by its store and its name there.
+    // Reads store by store through the index: a run is found by its store and its name there.
     private const string Stores =
         """
         stores AS (
@@ -233,7 +234,8 @@ internal static class InspectionSql
              line AS NOT MATERIALIZED (SELECT * FROM "joblocks".line)
         """;
 
-    /// <summary>Each holder of each lock. PostgreSQL hashes a full join even if the table statistics are out of date: a nested loop would run thousands of times.</summary>
+    /// <summary>Each holder of each lock. PostgreSQL hashes a full join even if the table statistics are out of date: a nested loop would run thousands of
+    /// times.</summary>
     public const string Holding =
         """
         ,
@@ -244,7 +246,7 @@ internal static class InspectionSql
                  WHERE  coalesce(l.pid, 0) > 0)
         """;
 
-    /// <summary>The names for which runs wait, with their number and the first position; and the stores of waiting runs that no process serves.</summary>
+    /// <summary>The names for which runs wait, with the number of runs and the first entry number; and the stores of waiting runs without a process.</summary>
     public const string Queues =
         $"""
         ,
@@ -258,7 +260,7 @@ internal static class InspectionSql
              unserved AS MATERIALIZED (SELECT store FROM line_stores AS l WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed})
         """;
 
-    /// <summary>How many of the runs that wait for the name p are in a store that no process serves. Reads their rows only where there is such a store.</summary>
+    /// <summary>How many of the runs that wait for the name p are in a store that no process serves. Reads their rows only if there is one.</summary>
     public const string CountUnserved =
         """
         CASE WHEN EXISTS (SELECT FROM unserved)

@@ -4,10 +4,10 @@ namespace JobLocks.Postgres.Reading;
 internal static class InternalLockSql
 {
     /// <summary>
-    /// Whether this session is registered as one of JobLocks, and which backends that are not registered hold internal locks: with the role, the application and the
-    /// address of each, as far as this role may see them. The pooled connections of a process have its role and its application.
-    /// A process that uses no schema, or another one, is recognised by the form of its application name, if its role may insert into the table of the sessions.
-    /// A session that holds the set-up lock and waits for a table of the schema is just setting up.
+    /// Whether this session is registered as one of JobLocks, and which backends that are not registered hold internal locks: with the role, the application
+    /// and the address of each, as far as this role may see them. The pooled connections of a process have its role and its application. A process that uses
+    /// no schema, or another one, is recognised by the form of its application name, if its role may insert into the table of the sessions. A session that
+    /// holds the set-up lock and waits for a table of the schema is just setting up.
     /// </summary>
     public const string Read =
         """

@@ -19,7 +19,7 @@ internal sealed class InternalLockWatch(LockDispatcher dispatcher, InternalLocks
     private TimeSpan _checkedAt = TimeSpan.MinValue / 2;
 
     /// <summary>Reads the holders, if it is time.</summary>
-    /// <returns>False where this session is not registered as one of JobLocks any more: other processes would take it for another program.</returns>
+    /// <returns>False where this session is not registered as one of JobLocks any more: other processes would list it as another program.</returns>
     public bool TryCheck()
     {
         if (BootClock.Now - _checkedAt < CheckInterval) return true;

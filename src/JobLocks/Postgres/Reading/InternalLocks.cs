@@ -58,7 +58,7 @@ internal sealed class InternalLocks
             foreach (var holder in reading.Holders)
             {
                 var holderKey = new HolderKey(holder.Backend, holder.Class, holder.IsShared);
-                // Of any session: several sessions of one program can pass a lock on to each other.
+                // The time counts for the lock, not for the session: a program may pass the lock from one of its sessions to another.
                 foreach (var number in holder.Numbers) seen[(holder.Class, holder.IsShared, number)] = isFirst ? now : _seenSince.GetValueOrDefault((holder.Class, holder.IsShared, number), now);
                 var proven = holder.Numbers.Where(number => now - seen[(holder.Class, holder.IsShared, number)] >= ProvenAfter).ToList();
                 if (proven.Count > 0) holders[holderKey] = holder.With(proven);

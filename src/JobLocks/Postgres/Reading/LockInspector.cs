@@ -14,7 +14,7 @@ internal sealed class LockInspector : IPageInspector
 {
     private const int LargestPage = 100;
 
-    // A person can load a page again. Code has no such button, so it waits longer for a connection.
+    // A viewer can load a page again, so a page waits only for a short time for a connection. Code waits longer.
     private static readonly TimeSpan PageTimeout = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan CodeTimeout = TimeSpan.FromSeconds(10);
 

@@ -34,7 +34,9 @@ internal sealed class OverviewReading(LockDispatcher dispatcher, InspectionReade
             new([.. waiting.Where(row => row.Position > waitingSkip && row.Position <= waitingSkip + (long)take).Select(static row => row.Waiting!)], totals.Names));
     }
 
-    /// <summary>A process that acquires locks checks their holders on its own. A process that only shows them reads here, and is certain after its second reading.</summary>
+    /// <summary>
+    /// In a process with a session, <see cref="InternalLockWatch"/> reads the holders. Otherwise they are read here; the second read confirms them.
+    /// </summary>
     private async Task<IReadOnlyList<InternalLockHolder>> ReadInternalLockHoldersAsync(CancellationToken stop)
     {
         if (!dispatcher.Session.Capabilities.HasReadModel || internalLocks.IsStale)

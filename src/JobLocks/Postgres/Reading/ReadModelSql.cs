@@ -1,14 +1,16 @@
 namespace JobLocks.Postgres.Reading;
 
 /// <summary>
-/// Statements that write the read model, from which the inspection reads. They run on the lock session, behind its guard: $1 is JSON, and so is each returned row.
+/// Statements that write the read model, from which the inspection reads. They run on the lock session, behind its guard: $1 is JSON, and so is each returned
+/// row.
 /// </summary>
 internal static class ReadModelSql
 {
     /// <summary>
-    /// Registers the session of a backend for an application. Removes the rows that ended sessions have left. A role that may not see when other sessions began
-    /// cannot tell an ended session from one that has its process id now. Rows of this backend that are still known stay: a release may have been requested in them.
-    /// A session that has changed its role may not see when it began itself: it reads that as its login role, and keeps this role for the rest of the transaction.
+    /// Registers the session of a backend for an application. Removes the rows that ended sessions have left. Without the right to see backend_start, a row
+    /// of an ended session is kept while another session has its process id. Rows of this backend that are still known stay: a release may have been
+    /// requested in them. After SET ROLE, a session may not see its own backend_start. So the statement resets the role, until the end of the transaction, to
+    /// read it.
     /// </summary>
     public const string RegisterSession =
         """
@@ -63,7 +65,9 @@ internal static class ReadModelSql
         SELECT to_jsonb(0) FROM "joblocks".sessions WHERE backend = $1::int
         """;
 
-    /// <summary>The locks of the backend $1 whose release is requested, the person or program that requests it, and the database role that wrote the request.</summary>
+    /// <summary>
+    /// The locks of the backend $1 whose release is requested, the person or program that requests it, and the database role that wrote the request.
+    /// </summary>
     public const string ReleaseRequests =
         """SELECT jsonb_build_object('Number', nth, 'By', asked, 'Role', asked_role) FROM "joblocks".held WHERE backend = $1::int AND asked IS NOT NULL""";
 

@@ -8,7 +8,7 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Postgres.Reading;
 
 /// <summary>
-/// Writes the read model: which runs hold a lock for longer than a moment, and the statistics of each name. Has the lock session write in bulk while it is not
+/// Writes the read model: which runs hold a lock for longer than a moment, and the statistics of each name. The lock session writes in bulk while it is not
 /// busy with locks: no run waits for the result, and no connection is opened. Thread-safe.
 /// </summary>
 internal sealed class ReadModelWriter : IDisposable
@@ -21,7 +21,7 @@ internal sealed class ReadModelWriter : IDisposable
     // Chunks of statistics that could not be written yet.
     private const int MaxUnwrittenChunks = 100;
 
-    // So many take a few milliseconds. A run that asks for a lock in the meantime waits for them.
+    // Writing this number of names takes a few milliseconds. Lock requests wait for that.
     private const int MaxNamesAtOnce = 200;
 
     private static readonly TimeSpan RequestCheckInterval = TimeSpan.FromSeconds(1);
@@ -34,6 +34,7 @@ internal sealed class ReadModelWriter : IDisposable
     private readonly JobLocksOptions _options;
     private readonly ILogger _log;
     private readonly RepeatingThread _thread;
+    // The fields from here on: used by _thread, and by the session thread only while _thread waits for it.
     private readonly Dictionary<LockGrant, long> _writtenNumbers = [];
     private readonly Queue<NameStatistics[]> _unwrittenStatistics = [];
     private long _lastNumber;
@@ -57,12 +58,12 @@ internal sealed class ReadModelWriter : IDisposable
     /// <summary>Whether the last write failed.</summary>
     public bool IsBroken => _isBroken;
 
-    /// <summary>A session is open. It is registered at once, so that other processes do not take it for a foreign one.</summary>
+    /// <summary>A session is open. It is registered at once, so that other processes do not list it as a foreign session.</summary>
     public void Start() => _thread.Start(atOnce: true);
 
     public void Dispose() => _thread.Dispose();
 
-    /// <summary>The locks of the session end with it in a moment, so only the statistics are written.</summary>
+    /// <summary>The session is about to close, and the rows of its locks then count as outdated. So only the statistics are written.</summary>
     private void WriteLastStatistics()
     {
         if (_dispatcher.Session.Capabilities.HasReadModel) Try(WriteStatistics);

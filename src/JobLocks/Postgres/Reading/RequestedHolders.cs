@@ -1,6 +1,6 @@
 namespace JobLocks.Postgres.Reading;
 
-/// <summary>The holders of a lock at the time when its release was requested. Runs that acquire the lock later are not meant by the request.</summary>
+/// <summary>The holders of a lock at the time when its release was requested. The request does not apply to runs that acquire the lock later.</summary>
 internal sealed class RequestedHolders(IReadOnlyList<RequestedHolders.Row> firstReading)
 {
     private readonly HashSet<int> _backends = [.. firstReading.Select(static row => row.Backend)];
@@ -24,8 +24,8 @@ internal sealed class RequestedHolders(IReadOnlyList<RequestedHolders.Row> first
     public List<Row> StillHolding(IEnumerable<Row> current) => [.. current.Where(IsSameHolder)];
 
     /// <summary>
-    /// A process can hold a shared lock several times, and acquire it again after the first reading. A holder of the first reading is recognised by its number: the
-    /// clock of its process can be ahead of the clock of the server.
+    /// A process can hold a shared lock several times, and acquire it again after the first reading. A holder of the first reading is recognised by its
+    /// number: the clock of its process can be ahead of the clock of the server.
     /// </summary>
     private bool IsSameHolder(Row row) => _backends.Contains(row.Backend)
         && (row.Number is { } number ? row.Since <= At || _seen.Contains((row.Backend, number))
