@@ -4,8 +4,8 @@ using JobLocks.Locks;
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>
-/// The request of one caller: all of several locks, or none. Its members change only under the mutex of the <see cref="LockDispatcher"/>, and not
-/// any more once <see cref="Answer"/> has completed. The caller awaits that, and then reads the grants.
+/// The request of one caller: all of several locks, or none. Its members change only under the mutex of the <see cref="LockDispatcher"/>, and not any more
+/// once <see cref="Answer"/> has completed. The caller awaits <see cref="Answer"/>, and then reads <see cref="Grants"/> and <see cref="WasRefusedForQueue"/>.
 /// </summary>
 internal sealed class AcquireRequest(IReadOnlyList<LockRequest> requests, Holder holder, bool waits)
 {
@@ -32,13 +32,13 @@ internal sealed class AcquireRequest(IReadOnlyList<LockRequest> requests, Holder
     /// <summary>The stack of the caller; null if stacks are not captured.</summary>
     public StackTrace? Stack { get; init; }
 
-    /// <summary>The position limit: wait queue entries below it go first, see <see cref="Locks.PositionLimit"/>.</summary>
+    /// <summary>The position limit: entries of the wait queue with smaller numbers precede the request, see <see cref="Locks.PositionLimit"/>.</summary>
     public long PositionLimit { get; set; }
 
     /// <summary>The key of the lock for which the run was woken; null if it was not woken.</summary>
     public LockKey? WokenFor { get; init; }
 
-    /// <summary>Whether the request was refused because wait queue entries go first, and not because the lock is held.</summary>
+    /// <summary>Whether the request was refused because entries of the wait queue precede it, and not because the lock is held.</summary>
     public bool WasRefusedForQueue { get; set; }
 
     /// <summary>The sequence number of the request in the order of arrival.</summary>

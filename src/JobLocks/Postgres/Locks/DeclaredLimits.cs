@@ -35,7 +35,7 @@ internal sealed class DeclaredLimits(JobLocksOptions options, ILogger log)
         _pausedUntil = BootClock.Now + PauseAfterFailure;
     }
 
-    /// <summary>Writes the limit of this process and compares it with the one that was declared before.</summary>
+    /// <summary>Writes the limit of this process and compares it with the limit that was declared before.</summary>
     public void Compare(SessionConnection session, LockRequest request)
     {
         var declaration = new { name = NameOf(request), slots = request.Limit, by = options.ApplicationName };

@@ -8,7 +8,7 @@ namespace JobLocks.Postgres.Locks;
 /// </summary>
 internal sealed class LocalLockTable
 {
-    // The server's answer if wait queue entries go first.
+    // The server's answer if entries of the wait queue precede the request.
     private const long RefusedForQueue = -2;
 
     private readonly ILockOwner _owner;
@@ -30,7 +30,7 @@ internal sealed class LocalLockTable
         Recovery = new(this, _entries, _reservations, Output);
     }
 
-    /// <summary>What the changes of this table leave for the dispatcher to do.</summary>
+    /// <summary>The output of the changes: what the dispatcher has to do next.</summary>
     public LockTableOutput Output { get; } = new();
 
     /// <summary>The callers that wait.</summary>
@@ -65,8 +65,8 @@ internal sealed class LocalLockTable
         var asked = operations.Count;
         for (var index = 0; index < request.Requests.Count; index++)
         {
-            // A waiter of this process for an exclusive or shared lock goes before all new requests except those of woken runs. With a limit, another
-            // slot can be free.
+            // A waiter of this process for an exclusive or shared lock precedes all new requests except those of woken runs. With a limit, another slot can
+            // be free.
             var lockRequest = request.Requests[index];
             var mayAsk = lockRequest.Limit > 1 || request.PositionLimitFor(index) == PositionLimit.Woken || _entries.Of(lockRequest.Key).Waiters.Count == 0;
             if (mayAsk && _reservations.TryRequest(request, index)) continue;
@@ -208,13 +208,13 @@ internal sealed class LocalLockTable
         _entries.RemoveWaiter(asked, request);
         NoteAnswer(request, op.Index, granted is not null);
         Waiters.ClearUnneededSignals(asked);
-        // Further readers can share the lock that this reader was granted. Behind a writer they keep waiting.
+        // Further readers can share the lock that this reader was granted. Readers that wait behind a writer keep waiting.
         Waiters.ServeFirst(asked);
     }
 
     /// <summary>
-    /// Wait queue entries go first. A request that waits in this process keeps the position that was drawn for it: it goes before all entries that
-    /// are added later.
+    /// Entries of the wait queue precede the request. A request that waits in this process keeps the entry number that was drawn for it: it precedes all
+    /// entries that are added later.
     /// </summary>
     private static void NoteRefusedForQueue(AcquireRequest request, long result)
     {

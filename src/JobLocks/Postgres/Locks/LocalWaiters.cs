@@ -3,8 +3,8 @@ using JobLocks.Primitives;
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>
-/// The callers of this process that wait for a lock, in the order of arrival. Only the first waiter of a key asks the server. Signals in the server's
-/// lock table tell other processes that a caller waits. Not thread-safe: used under the mutex of the <see cref="LockDispatcher"/>.
+/// The callers of this process that wait for a lock, in the order of arrival. Only the first waiter of a key asks the server. Signals in the server's lock
+/// table show other processes that a caller waits. Not thread-safe: used under the mutex of the <see cref="LockDispatcher"/>.
 /// </summary>
 internal sealed class LocalWaiters(LockEntries entries, LockReservations reservations, LockTableOutput output)
 {
@@ -42,7 +42,7 @@ internal sealed class LocalWaiters(LockEntries entries, LockReservations reserva
         return true;
     }
 
-    /// <summary>Asks the server again for keys whose waiters let other processes go first.</summary>
+    /// <summary>Asks the server again for keys whose waiters have given precedence to other processes.</summary>
     public void RetryDeferred(TimeSpan now)
     {
         if (_deferredRetries.Count == 0) return;
@@ -77,11 +77,11 @@ internal sealed class LocalWaiters(LockEntries entries, LockReservations reserva
     /// <summary>Asks the server for the first waiter of a key.</summary>
     public void ServeFirst(LockEntry entry)
     {
-        // Only the first waiter asks: the server would refuse the ones behind it.
+        // Only the first waiter asks: the server would refuse the later ones.
         if (entry.Waiters.First?.Value is { IsPending: false } first) reservations.TryRequest(first, 0);
     }
 
-    /// <summary>The same, and removes an entry without waiters.</summary>
+    /// <summary>As <see cref="ServeFirst"/>, and removes an entry without waiters.</summary>
     public void ServeAndTidy(LockEntry entry)
     {
         ServeFirst(entry);

@@ -173,8 +173,8 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, JobLocksOptions
     }
 
     /// <summary>
-    /// Replaces this process's own session by the run that was granted the lock meanwhile. A lost session of this process is not a holder for which a
-    /// run should be skipped: no run works under its locks any more. The lock counts as unavailable until the server frees it.
+    /// Replaces this process's own session by the run that was granted the lock meanwhile. If a lost session of this process still holds the lock on the
+    /// server, the lock counts as unavailable until the server frees it. A run must not be skipped for it: no run works under that lock.
     /// </summary>
     private Holder? ResolveHolder(Holder? holder, LockRequest request)
     {

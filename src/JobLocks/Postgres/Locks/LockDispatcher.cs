@@ -9,8 +9,8 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>
-/// Notes the operations of all threads in the local lock table, and has the one session of this process send them. Only <see cref="Enter"/> can wait for
-/// the server, when the caller does the work of the session. No member needs the thread pool. Thread-safe.
+/// Notes the operations of all threads in the local lock table, and makes the session of this process send them. Only <see cref="Enter"/> can wait for the
+/// server, when the caller does the work of the session. No member needs the thread pool. Thread-safe.
 /// </summary>
 internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
 {
@@ -53,7 +53,7 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
     /// <param name="requests">Sorted by key, each key once.</param>
     /// <param name="holder">The holder to record for the locks.</param>
     /// <param name="waits">Whether the request waits in this process instead of being refused.</param>
-    /// <param name="before">The position limit: wait queue entries below it go first, see <see cref="PositionLimit"/>.</param>
+    /// <param name="before">The position limit: entries of the wait queue with smaller numbers precede the request, see <see cref="PositionLimit"/>.</param>
     /// <param name="comesFor">The key of the lock for which the run was woken; null if it was not woken.</param>
     /// <param name="stack">The stack of the caller; null if stacks are not captured.</param>
     /// <param name="mayBlock">Whether the caller's thread may do the session's work. False for a request that waits: that work ignores its time-out.</param>

@@ -46,10 +46,10 @@ internal sealed class LockEntry(LockKey key)
     /// <summary>Whether a slot request for this name has no answer yet. A second one at the same time could be granted the same slot.</summary>
     public bool IsRequestingSlot { get; set; }
 
-    /// <summary>Tells other processes that a request of this process waits.</summary>
+    /// <summary>Shows other processes that a request of this process waits.</summary>
     public Signal WaiterSignal { get; set; }
 
-    /// <summary>Tells the readers of other processes that a writer of this process waits.</summary>
+    /// <summary>Shows the readers of other processes that a writer of this process waits.</summary>
     public Signal WriterSignal { get; set; }
 
     /// <summary>The key of the wait queue whose next run can be woken after a release: for a slot, the key of its name.</summary>

@@ -2,7 +2,7 @@ using JobLocks.Postgres.WaitQueue;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <summary>What the owner of the <see cref="LockDispatcher"/> hears of. No event is raised under a mutex, and no handler may block.</summary>
+/// <summary>The events for the owner of the <see cref="LockDispatcher"/>. No event is raised under a mutex, and no handler may block.</summary>
 internal sealed class LockEvents
 {
     /// <summary>A session is open.</summary>

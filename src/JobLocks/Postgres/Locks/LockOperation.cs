@@ -10,8 +10,8 @@ internal sealed record LockOperation(OperationCode Code, LockKey Key)
     public bool IsRelease => Code is OperationCode.Release or OperationCode.ReleaseShared;
 
     /// <summary>
-    /// For an acquire operation, the position limit: wait queue entries below it go first, see <see cref="PositionLimit"/>. For a release, the key
-    /// of the wait queue whose next run can be woken.
+    /// For an acquire operation, the position limit: entries of the wait queue with smaller numbers precede it, see <see cref="PositionLimit"/>. For a
+    /// release, the key of the wait queue whose next run can be woken.
     /// </summary>
     public long QueueArgument { get; init; }
 
@@ -28,8 +28,8 @@ internal sealed record LockOperation(OperationCode Code, LockKey Key)
     public IReadOnlyList<LockKey> Slots { get; init; } = [];
 
     /// <summary>
-    /// 0: refused, or not held. Acquire: 1 if granted; -2 or less if wait queue entries go first, and below -2 a new position was drawn: -2 minus
-    /// this number. Slot: the number of the granted slot, from 1, in the order of <see cref="Slots"/>. Release: 1, or more if other processes were
+    /// 0: refused, or not held. Acquire: 1 if granted; -2 or less if entries of the wait queue precede the request, and below -2 an entry number was drawn:
+    /// -2 minus this number. Slot: the number of the granted slot, from 1, in the order of <see cref="Slots"/>. Release: 1, or more if other processes were
     /// notified. Draw: the token.
     /// </summary>
     public long Result { get; set; }

@@ -16,16 +16,34 @@ internal static class LockSql
                    * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint)
         """;
 
-    /// <summary>
-    /// Settings of the session. Limits that a role or a database can carry would end a statement, or a session that idles while its runs work, so
-    /// they are switched off. The server frees a session that is silent for $1 milliseconds (from version 14 on). Its TCP keepalives, $2 to $4 in
-    /// seconds and $5 in milliseconds, end the connection no earlier. A fencing token must survive a crash of the server, so the commit waits for the
-    /// server's own disk. It does not wait for a standby: while a synchronous standby is away, every commit would hang, and the heartbeat with it.
-    /// The same few statements are run again and again, and planning them takes longer than running them, so they are planned once. All tables are
-    /// read through their indexes, however small they were at that time. Switching off sequential scans makes the plans look expensive, which would
-    /// start the JIT compiler, so that is switched off. While the session opens, it waits up to 5 seconds for the locks of other processes that open
-    /// theirs: fifty that start at once create their functions in one catalog.
-    /// </summary>
+    /// <summary>Settings of the session, as far as the version of the server has them.</summary>
+    /// <remarks>
+    /// <list type="table">
+    /// <item><term>idle_session_timeout</term><description>
+    /// $1, in milliseconds: after this silence the server frees the session. From version 14 on.
+    /// </description></item>
+    /// <item><term>tcp_keepalives_*, tcp_user_timeout</term><description>
+    /// $2 to $4 in seconds, $5 in milliseconds: the keepalives of the server end the connection no earlier.
+    /// </description></item>
+    /// <item><term>statement_timeout, idle_in_transaction_session_timeout, transaction_timeout</term><description>
+    /// Off. A limit that a role or a database carries would end a statement, or a session that idles while its runs work.
+    /// </description></item>
+    /// <item><term>lock_timeout</term><description>
+    /// 5 seconds while the session opens: fifty processes that start at the same time create their functions in one catalog.
+    /// </description></item>
+    /// <item><term>plan_cache_mode, enable_seqscan</term><description>
+    /// The few statements of the session are planned once, because planning takes longer than running. The plans read all tables through their
+    /// indexes, even if the tables were small at that time.
+    /// </description></item>
+    /// <item><term>jit</term><description>
+    /// Off. Without sequential scans the plans have high cost estimates, which would start the JIT compiler.
+    /// </description></item>
+    /// <item><term>synchronous_commit</term><description>
+    /// A fencing token must survive a crash of the server, so the commit waits for the server's own disk. It does not wait for a standby: while a
+    /// synchronous standby is unavailable, every commit and the heartbeat would hang.
+    /// </description></item>
+    /// </list>
+    /// </remarks>
     public const string SetUp =
         """
         SELECT set_config(s.name, s.value, false)
@@ -50,25 +68,34 @@ internal static class LockSql
     /// </summary>
     public const string EndSetUp = "SELECT set_config('lock_timeout', '100', false)";
 
-    /// <summary>
-    /// Runs the operation $1[i] (see <see cref="OperationCode"/>) on the key $2[i], row after row. Lock functions are called only in CASE branches of
-    /// the target list: in a WHERE clause, or near a sort, PostgreSQL may call them for other rows. A release comes before the check for waiters, and
-    /// a waiter sets its signal before it tries once more, so no wake-up is lost. The first numbers of the two-part keys are "JLwt" (the waiter
-    /// signal) and "JLin" (the writer signal) in ASCII. A transaction that notifies waits, when it commits, for all other transactions of the server
-    /// that notify, whatever their database. That may take longer than the session waits for a table lock, so a notifying transaction has a longer
-    /// lock_timeout.
-    /// </summary>
+    /// <summary>Runs the operation $1[i] (see <see cref="OperationCode"/>) on the key $2[i], row after row.</summary>
+    /// <remarks>
+    /// <para>
+    /// Evaluation order: lock functions are called only in CASE branches of the target list. In a WHERE clause, or near a sort, PostgreSQL may call
+    /// them for other rows.
+    /// </para>
+    /// <para>
+    /// Wake-ups: a release precedes the check for waiters, and a waiter sets its signal before it tries once more. So no wake-up is lost.
+    /// </para>
+    /// <para>
+    /// Signals: the first numbers of the two-part keys are "JLwt" (the waiter signal) and "JLin" (the writer signal) in ASCII.
+    /// </para>
+    /// <para>
+    /// Notifications: at its commit, a transaction that notifies waits for all other transactions of the server that notify, in every database. That
+    /// may take longer than the session waits for a table lock, so a notifying transaction has a longer lock_timeout.
+    /// </para>
+    /// </remarks>
     public const string Batch = Select + Acts + End + From;
 
     /// <summary>
-    /// The same with slots. For such a row, $6[i] of the keys $4, from $5[i] on, are tried in order until one is free. The recursion stops at the
-    /// first lock that is granted.
+    /// <see cref="Batch"/> with slots. For an <see cref="OperationCode.AcquireSlot"/>, $6[i] of the keys $4, from $5[i] on, are tried in order until one is
+    /// free. The recursion stops at the first lock that is granted.
     /// </summary>
     public const string BatchWithSlots = Select + Acts + SlotAct + End + FromWithSlots;
 
     /// <summary>
-    /// <see cref="Batch"/> with a wait queue: an acquire operation is refused while the queue of its key has an entry below the position $3[i]. For
-    /// 9223372036854775806 the answer also contains a new position.
+    /// <see cref="Batch"/> with a wait queue: an acquire operation is refused while an entry with a number below $3[i] precedes it in the queue of its key.
+    /// For <see cref="PositionLimit.DrawsPosition"/> the answer also contains a new entry number.
     /// </summary>
     public const string BatchWithQueue = SelectInLine + Acts + End + EndInLine + From;
 
@@ -231,6 +258,6 @@ internal static class LockSql
     /// </summary>
     public const string AcquireInTransaction = "SELECT pg_catalog.pg_try_advisory_xact_lock($1)";
 
-    /// <summary>The same in shared mode.</summary>
+    /// <summary>As <see cref="AcquireInTransaction"/>, in shared mode.</summary>
     public const string TakeSharedInTransaction = "SELECT pg_catalog.pg_try_advisory_xact_lock_shared($1)";
 }

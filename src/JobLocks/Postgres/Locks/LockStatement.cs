@@ -42,7 +42,9 @@ internal sealed class LockStatement : IDisposable
 
     /// <summary>Runs the operations in order and stores each answer in its operation.</summary>
     /// <returns>The keys for which at least one wait queue entry can run now.</returns>
-    /// <exception cref="NpgsqlException">The server answered with an error, and it is unknown which operations had an effect; or the connection broke.</exception>
+    /// <exception cref="NpgsqlException">
+    /// The server answered with an error, and it is unknown which operations had an effect; or the connection broke.
+    /// </exception>
     /// <exception cref="FullLockTableException">The lock table is full, and it is unknown which operations had an effect.</exception>
     /// <exception cref="WrongServerException">Another backend answered.</exception>
     public IReadOnlyList<FreeKey> Run(IReadOnlyList<LockOperation> ops)

@@ -3,8 +3,8 @@ using JobLocks.Locks;
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>
-/// What a change of the local lock table leaves for the dispatcher to do. Not thread-safe, except for <see cref="AwaitedOperations"/>: used under the
-/// mutex of the <see cref="LockDispatcher"/>.
+/// The output of a change of the local lock table: what the dispatcher has to do next. Not thread-safe, except for <see cref="AwaitedOperations"/>: used
+/// under the mutex of the <see cref="LockDispatcher"/>.
 /// </summary>
 internal sealed class LockTableOutput
 {
@@ -17,7 +17,7 @@ internal sealed class LockTableOutput
     /// <summary>Operations for the session, in order.</summary>
     public List<LockOperation> Operations { get; private set; } = [];
 
-    /// <summary>Whether a request waits for a lock of another process, so that releases of other processes must be heard.</summary>
+    /// <summary>Whether a request waits for a lock of another process, so that notifications of releases must be received.</summary>
     public bool NeedsListener { get; set; }
 
     /// <summary>Notes the release of a lock that the session did not hold.</summary>
@@ -26,7 +26,7 @@ internal sealed class LockTableOutput
     /// <summary>Removes and returns the releases of locks that the session did not hold.</summary>
     public List<LockOperation> TakeMissing() => TakeAll(ref _missing);
 
-    /// <summary>Notes a slot that was granted: its limit is compared with the one that other processes declare.</summary>
+    /// <summary>Notes a slot that was granted: its limit is compared with the limit that other processes declare.</summary>
     public void AddGrantedSlot(LockRequest request) => _grantedSlots.Add(request);
 
     /// <summary>Removes and returns the slots that were granted.</summary>
@@ -43,7 +43,7 @@ internal sealed class LockTableOutput
     /// </summary>
     public int AwaitedOperations => Volatile.Read(ref _awaitedOperations);
 
-    /// <summary>Returns the same number, and starts to count from zero.</summary>
+    /// <summary>Returns <see cref="AwaitedOperations"/>, and starts to count from zero.</summary>
     public int ResetAwaitedOperations() => Interlocked.Exchange(ref _awaitedOperations, 0);
 
     /// <summary>Notes an operation whose answer a request waits for.</summary>

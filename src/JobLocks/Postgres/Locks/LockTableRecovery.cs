@@ -96,7 +96,7 @@ internal sealed class LockTableRecovery(LocalLockTable table, LockEntries entrie
             return;
         }
 
-        // Two interruptions are enough: a third session would hardly do better.
+        // After two interruptions the request fails: a third session would probably break too.
         if (failure is not null || request.WasInterrupted || request.IsAbandoned)
         {
             table.Fail(request, failure ?? new JobLocksUnavailableException("The lock session broke twice before it answered."));

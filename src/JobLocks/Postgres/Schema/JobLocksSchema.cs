@@ -15,12 +15,13 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
 {
     private const string RollbackSql = "ROLLBACK";
 
+    // Changed only by Interlocked, so that the greatest token stays.
     private long _lastToken;
 
     /// <summary>Records a fencing token that a session has drawn.</summary>
     public void NoteToken(long token)
     {
-        // Two sessions, one of them lost, may call this at once: the greater token stays.
+        // Two sessions, one of them lost, may call this at the same time.
         for (var last = Volatile.Read(ref _lastToken); token > last; last = Volatile.Read(ref _lastToken)) Interlocked.CompareExchange(ref _lastToken, token, last);
     }
 

@@ -10,7 +10,7 @@ internal static class SchemaSql
     /// <summary>The statement at which the script waits for another set-up.</summary>
     public const string ScriptLock = "SELECT pg_advisory_xact_lock(1246524259, 0)";
 
-    /// <summary>The same with the number $1, see <see cref="SetUpLock"/>.</summary>
+    /// <summary>As <see cref="ScriptLock"/> with the number $1, see <see cref="SetUpLock"/>.</summary>
     public const string AcquireSetUpLock = "SELECT pg_advisory_xact_lock(1246524259, $1)";
 
     /// <summary>

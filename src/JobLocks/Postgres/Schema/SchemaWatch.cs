@@ -9,8 +9,8 @@ using Npgsql;
 namespace JobLocks.Postgres.Schema;
 
 /// <summary>
-/// Notices within seconds that the schema was dropped or created again, or that the rights of this role changed. Locks need none of it and continue.
-/// Runs on a thread of its own. Thread-safe.
+/// Detects within seconds that the schema was dropped or created again, or that the rights of this role changed. Locks need none of it and continue. Runs on
+/// a thread of its own. Thread-safe.
 /// </summary>
 internal sealed class SchemaWatch : IDisposable
 {
@@ -96,7 +96,7 @@ internal sealed class SchemaWatch : IDisposable
         }
     }
 
-    /// <summary>Has the session read which parts of the schema it can use.</summary>
+    /// <summary>Makes the session read which parts of the schema it can use.</summary>
     private (SchemaState Before, SchemaState Now) RefreshSession() => Blocking.Wait(_dispatcher.AskAsync(session =>
     {
         var before = session.Schema;

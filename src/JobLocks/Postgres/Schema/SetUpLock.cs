@@ -9,12 +9,12 @@ using Npgsql;
 namespace JobLocks.Postgres.Schema;
 
 /// <summary>
-/// The advisory lock of the set-up, acquired in the transaction of the script. If a program that sets up nothing holds it, the next number is used
-/// instead. All processes choose the number by the same rule, and the script can be run by several at once.
+/// The advisory lock of the set-up, acquired in the transaction of the script. If a program that sets up nothing holds it, the next number is used instead.
+/// All processes choose the number by the same rule, and the script can be run by several at once. Used by one thread.
 /// </summary>
 internal sealed class SetUpLock(NpgsqlConnection connection, OpeningWatch watch, string schema, ILogger log)
 {
-    // The same time as the script waits for a table lock.
+    // Equal to the time for which the script waits for a table lock.
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(60);
 
     // A set-up takes milliseconds, or waits for a table. After this time, an idle holder is not a set-up.
@@ -76,7 +76,7 @@ internal sealed class SetUpLock(NpgsqlConnection connection, OpeningWatch watch,
 
         foreach (var holder in holders.Where(static holder => holder.IsIdle))
         {
-            // At the first check, the lock has been waited for since the start.
+            // A holder of the first check counts as idle since the wait began.
             _idleSince.TryAdd(holder.Id, _hasReadHolders ? BootClock.Now : startedAt);
             if (BootClock.Now - _idleSince[holder.Id] >= SkippedAfter && _skipped.Add(holder.Id)) log.SetUpIsBlocked(schema, holder.Description.ToString());
         }

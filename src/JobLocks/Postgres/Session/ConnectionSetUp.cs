@@ -40,7 +40,7 @@ internal static class ConnectionSetUp
 
     /// <summary>
     /// Plan settings for connections of the small pools. Statements are planned once, because planning takes longer than running them. They are not
-    /// JIT-compiled, which takes even longer. The pool does not reset its connections: they carry nothing else from one statement to the next.
+    /// JIT-compiled, which takes even longer. The pool does not reset its connections: they keep no other state from one statement to the next.
     /// </summary>
     public const string ForPool =
         """

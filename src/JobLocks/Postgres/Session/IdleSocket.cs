@@ -29,11 +29,13 @@ internal sealed class IdleSocket
     }
 
     /// <summary>
-    /// From now on, a thread that waits for an answer is woken without the thread pool. On Unix, .NET hands data that arrives between the check of an
-    /// empty socket and the wait for it to the pool. While jobs block the whole pool, that answer would not be seen until the command times out. On
-    /// Windows this is not needed. There, and in a version of .NET without this switch, nothing changes. Not for a connection that is used
-    /// asynchronously: its continuations would run on the thread that serves all sockets.
+    /// Completes reads on the thread of the socket engine instead of the pool. Do not use it for an asynchronous connection: its continuations would
+    /// run on the thread that serves all sockets.
     /// </summary>
+    /// <remarks>
+    /// Needed on Unix: data that arrives between the poll and the wait is otherwise handed to the pool, and blocked jobs would delay the answer until
+    /// the command times out. Has no effect on Windows, or in a version of .NET without this switch.
+    /// </remarks>
     public void CompleteReadsInline()
     {
         try

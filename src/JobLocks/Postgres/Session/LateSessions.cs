@@ -1,8 +1,8 @@
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// Sessions that did not prove in time that they hold their locks. Their connections stay open while their runs stop: if the server still receives from
-/// this process, closing them would let others acquire the locks at once. Not thread-safe: used under the mutex of the <see cref="SessionSupervisor"/>.
+/// Sessions that did not prove in time that they hold their locks. Their connections stay open while their runs stop: the server may still get packets of
+/// this process, and on a close it would release the locks at once. Not thread-safe: used under the mutex of the <see cref="SessionSupervisor"/>.
 /// </summary>
 internal sealed class LateSessions
 {
@@ -15,7 +15,7 @@ internal sealed class LateSessions
         _sessions.Add((session, cutAt));
     }
 
-    /// <summary>Closes the connections whose time has come: the server may now grant their locks to others anyhow.</summary>
+    /// <summary>Closes the connections whose time is over: from now on the server may grant their locks to others in any case.</summary>
     public void CloseExpired(TimeSpan now)
     {
         foreach (var (session, cutAt) in _sessions)

@@ -8,8 +8,8 @@ using Npgsql;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// The connection that holds all locks of this process, from its opening to its end. A session is not reopened: the next one is another session, and
-/// owns no lock of this one. The connection is used by the session thread or by a caller that has taken the work, never by both at once.
+/// The connection that holds all locks of this process, from its opening to its end. A session is not reopened: the next one is another session, and owns no
+/// lock of this one. The connection is used by the session thread or by a caller that does the work on its own thread, never by both at the same time.
 /// </summary>
 internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange exchange, SessionConnector connector, OpeningWatch watch, string? schema, ILogger log)
 {
@@ -27,7 +27,7 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
     /// <summary>Whether the session thread waits for work. Accessed under the mutex of the supervisor.</summary>
     public bool IsIdle { get; set; }
 
-    /// <summary>Whether that wait is short: the thread then looks for work by itself. Accessed under the mutex of the supervisor.</summary>
+    /// <summary>Whether that wait is short: the thread then checks for work without a signal. Accessed under the mutex of the supervisor.</summary>
     public bool IsInShortWait { get; set; }
 
     /// <summary>Whether the session is open. Written under the mutex of the supervisor.</summary>
@@ -72,8 +72,8 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
     public bool HasDataOrIsClosed() => _connection is not null && (_socket is null || _socket.HasDataOrIsClosed());
 
     /// <summary>
-    /// Keeps the connection open until <see cref="CloseNow"/>. Its locks count as lost, but their runs are still stopping. If the server still receives
-    /// from this process, closing the connection would let others acquire the locks at once.
+    /// Keeps the connection open until <see cref="CloseNow"/>. Its locks count as lost, but their runs are still stopping. The server may still get packets
+    /// of this process: on a close it would release the locks while the runs are stopping.
     /// </summary>
     public void KeepOpen()
     {
@@ -105,7 +105,7 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
 
     private void ReconcileHeld(SessionConnection connection, TimeSpan sentAt, Exception cause, bool retriesOnce = false)
     {
-        // An error is an answer, too: it proves that the session is alive.
+        // An error also proves that the session is alive.
         exchange.Proved(this, sentAt);
         using (var command = new NpgsqlCommand(LockSql.ClearSignals, connection.Connection)) command.ExecuteNonQuery();
         exchange.Failed(this, cause, connection.Prove(ReadHeld), retriesOnce);
@@ -121,7 +121,7 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
         return held;
     }
 
-    /// <summary>Executes work and passes on the answers. Called by the thread that has taken the work: the session thread or a caller's.</summary>
+    /// <summary>Executes work and passes on the answers. Called by the thread that does the work: the session thread or a caller's.</summary>
     public void Execute(SessionWork work)
     {
         var startedAt = BootClock.Now;

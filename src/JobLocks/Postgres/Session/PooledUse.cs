@@ -1,6 +1,6 @@
 namespace JobLocks.Postgres.Session;
 
-/// <summary>A purpose with a small pool of connections of its own: inspection never takes a connection from a run that waits.</summary>
+/// <summary>A purpose with a small pool of connections of its own: inspection never uses a connection that a waiting run needs.</summary>
 /// <param name="Purpose">The purpose, as the end of a sentence.</param>
 /// <param name="Most">The maximum number of connections in a process.</param>
 /// <param name="ConnectSeconds">How many seconds a connection can take to open, or to become free.</param>

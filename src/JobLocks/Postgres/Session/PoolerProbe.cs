@@ -20,8 +20,7 @@ internal static class PoolerProbe
         var first = BackendOf(connection);
         for (var round = 0; round < Rounds; round++)
         {
-            // A transaction keeps its backend. If it was given the backend that the first connection has just used, that backend is not reserved for
-            // the first connection.
+            // A transaction keeps its backend. If the other connection gets the backend of the first one, the pooler does not reserve it.
             using var other = connect();
             using var transaction = other.BeginTransaction();
             var otherBackend = BackendOf(other);

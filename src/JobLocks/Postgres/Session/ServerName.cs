@@ -12,7 +12,7 @@ internal static class ServerName
         return $"{string.Join(',', hosts)}, database {settings.Database ?? settings.Username}";
     }
 
-    /// <summary>A port in the host entry goes before the port for all hosts.</summary>
+    /// <summary>A port in the host entry overrides the port for all hosts.</summary>
     private static string Address(string host, int port)
     {
         if (host.StartsWith('@') || Path.IsPathRooted(host)) return $"{host.TrimEnd('/')}/.s.PGSQL.{port}";

@@ -67,7 +67,9 @@ internal sealed class SessionConnection : IDisposable
     /// <summary>What the session uses of the schema, without the schema's version.</summary>
     public SchemaState Schema => new(Version: 0, _fence, HasWaitQueue || IsWaitQueueSuspended, HasReadModel, HasLimits);
 
-    /// <summary>When the last answered statement was sent. Statements of <see cref="Run"/> count only while the connection opens.</summary>
+    /// <summary>
+    /// When the last statement was sent that was answered in <see cref="Prove"/>. <see cref="SessionExchange"/> records the answers of <see cref="Run"/>.
+    /// </summary>
     public TimeSpan ProvedAt { get; private set; }
 
     /// <summary>False after an error that ended the connection.</summary>
@@ -176,8 +178,8 @@ internal sealed class SessionConnection : IDisposable
     }
 
     /// <summary>
-    /// A statement did not get a table lock in time. If it was the table of the wait queue, locks are granted without it for now: newcomers can then
-    /// pass the runs that wait.
+    /// A statement did not get a table lock in time. If it was the table of the wait queue, locks are granted without it for now: newcomers can then bypass
+    /// the runs that wait.
     /// </summary>
     /// <returns>Whether it was that table.</returns>
     public bool SuspendWaitQueue()

@@ -12,7 +12,7 @@ namespace JobLocks.Postgres.Session;
 /// <summary>Opens the connections of this process. Refuses a server that cannot hold locks, and names the remedy. Thread-safe.</summary>
 internal sealed class SessionConnector
 {
-    // One quarter of the nominal size of the server's lock table: while that is full, no client can connect.
+    // This process uses at most a quarter of the nominal size of the server's lock table: while the table is full, no client can connect.
     private const int ShareOfLockTable = 4;
 
     private const int OldestVersion = 120_000;
@@ -73,7 +73,7 @@ internal sealed class SessionConnector
     }
 
     /// <summary>Opens a connection outside of every pool: a pooled one would be lent to other code with these locks on it.</summary>
-    /// <param name="host">The host; null for the one that holds the locks.</param>
+    /// <param name="host">The host; null for the host that holds the locks.</param>
     /// <param name="keepAliveSeconds">The interval in which the driver checks an idle connection; 0 if the caller does that.</param>
     /// <param name="isAsynchronous">Whether it is used asynchronously, and not by one thread that waits for each answer.</param>
     public NpgsqlConnection Connect(string? host = null, int keepAliveSeconds = 0, bool isAsynchronous = false)
@@ -181,8 +181,8 @@ internal sealed class SessionConnector
             SearchPath = null,
             TargetSessionAttributes = null,
         };
-        // The driver's own queries about types would run before the set-up, and use whatever objects the role's search path contains. The data source
-        // belongs to the user, so the connection string is the only place where this can be set.
+        // The driver's own queries about types would run before the set-up, and use whatever objects the role's search path contains. The data source belongs
+        // to the user, so only the connection string can set this.
 #pragma warning disable CS0618
         settings.ServerCompatibilityMode = ServerCompatibilityMode.NoTypeLoading;
 #pragma warning restore CS0618

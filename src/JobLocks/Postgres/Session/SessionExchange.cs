@@ -7,7 +7,7 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// Hands work to the current session, and takes its answers. A session that was replaced gets no work, and its answers have no effect. Thread-safe.
+/// Gives work to the current session, and applies its answers. A session that was replaced gets no work, and its answers have no effect. Thread-safe.
 /// </summary>
 internal sealed class SessionExchange(StateMutex mutex, LocalLockTable table, SessionWorkQueue work, SessionSupervisor supervisor, LockEvents events, ILogger log)
 {
@@ -38,8 +38,8 @@ internal sealed class SessionExchange(StateMutex mutex, LocalLockTable table, Se
         lock (mutex)
         {
             session.IsBusy = false;
-            // The session thread looks for new work by itself. A caller's thread leaves to it the work that was noted meanwhile, and the closing of
-            // the connection.
+            // The session thread checks for new work itself. After the work of a caller's thread, it does the work that was noted meanwhile, and closes the
+            // connection.
             if (session.IsIdle && (!supervisor.IsCurrent(session) || work.HasUrgentWork(session))) mutex.SignalChange();
             if (supervisor.IsCurrent(session)) work.Done(roundTrip);
         }

@@ -7,15 +7,15 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// The sessions of this process, one at a time: how a session opens, proves that it is alive, is lost, and is replaced. A session reports to it, and takes
-/// its work from it. A report of a session that was replaced has no effect. Thread-safe; members that demand the mutex say so.
+/// The sessions of this process, one at a time: how a session opens, proves that it is alive, is lost, and is replaced. A session reports to it, and gets its
+/// work from it. A report of a session that was replaced has no effect. Thread-safe; members that demand the mutex say so.
 /// </summary>
 /// <param name="mutex">Guards the local lock table, the work and the fields of this object.</param>
 /// <param name="table">The locks of this process.</param>
 /// <param name="work">The work for the sessions.</param>
-/// <param name="listener">Hears releases of other processes.</param>
+/// <param name="listener">Receives the releases of other processes.</param>
 /// <param name="connector">Opens connections.</param>
-/// <param name="events">What the owner of the locks hears of.</param>
+/// <param name="events">The events for the owner of the locks.</param>
 /// <param name="options">The options of the process.</param>
 /// <param name="log">The log.</param>
 /// <param name="onTick">More work for the watch thread, which the jobs of the users cannot delay.</param>
@@ -28,7 +28,7 @@ internal sealed class SessionSupervisor(
     private readonly ReopenSchedule _reopening = new();
     private readonly LateSessions _lateSessions = new();
     private readonly FormerBackends _formerBackends = new();
-    // Written under the mutex, and read without it as well: an old value is as good as a new one there.
+    // Written under the mutex. Also read without it, where an outdated value does no harm.
     private volatile LockSession? _session;
     private volatile SessionCapabilities _lastCapabilities = SessionCapabilities.Unknown;
     private RepeatingThread? _watch;
@@ -97,8 +97,8 @@ internal sealed class SessionSupervisor(
     }
 
     /// <summary>
-    /// Passes on what a change of the local lock table has left to do, and wakes the session thread if there is urgent work. Demands the mutex, and is
-    /// called at the end of each change.
+    /// Handles the output of a change of the local lock table, and wakes the session thread if there is urgent work. Demands the mutex, and is called at the
+    /// end of each change.
     /// </summary>
     /// <returns>The answered requests. They are completed outside of the mutex.</returns>
     public List<AcquireRequest> Settle()

@@ -5,8 +5,8 @@ using JobLocks.Primitives;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// The work that waits for the session, and who does it when: the session thread or the caller's thread, at once or after more operations were gathered.
-/// All operations that are noted while the session is busy are sent in one round trip. All members except <see cref="Gather"/> demand the mutex.
+/// The work that waits for the session. Decides which thread does it, the session thread or the caller's, and whether it first gathers more operations. All
+/// operations that are noted while the session is busy are sent in one round trip. All members except <see cref="Gather"/> demand the mutex.
 /// </summary>
 internal sealed class SessionWorkQueue(StateMutex mutex, LockTableOutput output, DeclaredLimits limits)
 {
@@ -87,7 +87,7 @@ internal sealed class SessionWorkQueue(StateMutex mutex, LockTableOutput output,
         _waitersCouldRunAt = BootClock.Now;
     }
 
-    /// <summary>Takes the next work for a session, which is busy from now on.</summary>
+    /// <summary>Removes and returns the next work for a session, which is busy from now on.</summary>
     public SessionWork Take(LockSession session)
     {
         mutex.AssertHeld();
@@ -101,8 +101,8 @@ internal sealed class SessionWorkQueue(StateMutex mutex, LockTableOutput output,
     }
 
     /// <summary>
-    /// Takes the work for the caller's thread if the session is idle and the server is fast and has just answered: waking a thread takes as long as a
-    /// round trip on a fast network. Under contention the session thread keeps the work, because one round trip then carries many operations.
+    /// Removes and returns the work for the caller's thread if the session is idle and the server is fast and has just answered: waking a thread takes as
+    /// long as a round trip on a fast network. Under contention the session thread keeps the work, because one round trip then carries many operations.
     /// </summary>
     public SessionWork? TakeOnCallerThread(LockSession session) =>
         session is { IsOpen: true, IsBusy: false } && !_isContended && _roundTrip < FastRoundTrip && BootClock.Now - session.ProvedAt < Recently ? Take(session) : null;
@@ -128,7 +128,7 @@ internal sealed class SessionWorkQueue(StateMutex mutex, LockTableOutput output,
     }
 
     /// <summary>
-    /// Callers that asked together will ask together again. So this thread spins for about as long as it takes to wake it, and then sends all their
+    /// Callers that sent requests together will probably do so again. So this thread spins for about as long as it takes to wake it, and then sends all their
     /// operations at once. Called without the mutex.
     /// </summary>
     public void Gather()
