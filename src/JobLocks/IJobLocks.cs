@@ -84,7 +84,9 @@ public interface IJobLocks
     /// <param name="stop">Cancels the wait. A lock that the server grants nevertheless is released.</param>
     /// <returns>The handle, whose disposal releases the lock.</returns>
     /// <exception cref="ArgumentException">The name is empty, or contains half of a surrogate pair.</exception>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is negative or exceeds 24 days (<see cref="int.MaxValue"/> milliseconds).</exception>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// <paramref name="timeout"/> is negative or exceeds 24 days (<see cref="int.MaxValue"/> milliseconds).
+    /// </exception>
     /// <exception cref="TimeoutException">The lock was not free within <paramref name="timeout"/>. The message names its holder.</exception>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked. No lock is held.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. No lock is held.</exception>
@@ -95,7 +97,9 @@ public interface IJobLocks
     /// <param name="timeout">The longest wait; <see cref="Timeout.InfiniteTimeSpan"/> for no limit.</param>
     /// <param name="stop">Cancels the wait. A lock that the server grants nevertheless is released.</param>
     /// <returns>The handle, whose disposal releases the lock.</returns>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is negative or exceeds 24 days (<see cref="int.MaxValue"/> milliseconds).</exception>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// <paramref name="timeout"/> is negative or exceeds 24 days (<see cref="int.MaxValue"/> milliseconds).
+    /// </exception>
     /// <exception cref="TimeoutException">The lock was not free within <paramref name="timeout"/>. The message names its holder.</exception>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked. No lock is held.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. No lock is held.</exception>

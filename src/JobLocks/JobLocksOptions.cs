@@ -25,7 +25,9 @@ public sealed class JobLocksOptions
     /// <value>Default null: no further role.</value>
     public string? SchemaOwner { get; set; }
 
-    /// <summary>After how long without a message from a process the server releases its locks. The process declares them lost before that.</summary>
+    /// <summary>
+    /// If the server receives nothing from a process for this time, it releases the locks of that process. The process counts them as lost somewhat earlier.
+    /// </summary>
     /// <value>
     /// Default 30 seconds. From 2 seconds to one hour, and at least three times <see cref="HeartbeatInterval"/>. The last sixth of this time remains
     /// for the runs to stop. A server before version 14 cannot end an idle session, so it releases such locks later.
@@ -67,12 +69,12 @@ public sealed class JobLocksOptions
     /// <value>Default: true where the entry assembly was built without optimisation, as <c>dotnet build</c> does by default; otherwise false.</value>
     public bool CaptureStackOnAcquire { get; set; } = ProcessName.IsDebugBuild;
 
-    /// <summary>How long a woken run has precedence over the runs behind it. After that it keeps its entry, but other runs may bypass it.</summary>
+    /// <summary>How long a woken run precedes later entries. After that it keeps its entry, but other runs may bypass it.</summary>
     internal TimeSpan WakeTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>How long the server may stay silent while a session is being opened, once it has accepted the connection.</summary>
     internal TimeSpan OpeningSilenceTimeout { get; set; } = TimeSpan.FromSeconds(15);
 
-    /// <summary>By how much the process declares its locks lost before the server releases them.</summary>
+    /// <summary>Time between the loss in this process and the release by the server.</summary>
     internal TimeSpan LossMargin => LostAfter / 6;
 }

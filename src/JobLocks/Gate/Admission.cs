@@ -56,7 +56,9 @@ internal abstract record Admission
     /// <param name="Entry">The queue entry of the run.</param>
     /// <param name="Address">How the dispatcher finds the run in its job store.</param>
     /// <param name="Reason">Text for the scheduler's record of the run: the lock, its holder, the position.</param>
-    /// <param name="StartsUnwokenAfter">After how long the job store starts the run without a wake-up. It is the fallback where no process is left to wake the run.</param>
+    /// <param name="StartsUnwokenAfter">
+    /// After how long the job store starts the run without a wake-up. It is the fallback where no process is left to wake the run.
+    /// </param>
     internal sealed record Waits(QueueEntry Entry, RunAddress Address, string Reason, TimeSpan StartsUnwokenAfter) : Admission
     {
         /// <summary>The position in the wait queue, from 1.</summary>

@@ -55,7 +55,9 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. No lock is held.</exception>
     public Task<Admission> TryEnterAsync(JobCall call, CancellationToken stop) => EnterAsync(call, blocks: false, stop).AsTask();
 
-    /// <summary>The same for a scheduler that cannot await. Blocks the caller, and needs no thread but the caller's and the session's.</summary>
+    /// <summary>
+    /// As <see cref="TryEnterAsync"/>, for a scheduler that cannot await. Blocks the caller, and needs no thread but the caller's and the session's.
+    /// </summary>
     /// <exception cref="JobLockRuleException">A lock name cannot be built for this run. The run must fail and must not start.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. No lock is held.</exception>
     public Admission TryEnter(JobCall call, CancellationToken stop) => Blocking.Wait(EnterAsync(call, blocks: true, stop).AsTask());
@@ -75,10 +77,10 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
     public void Parked(QueueEntry entry) => Blocking.Wait(locks.WaitQueue.ParkAsync(entry, blocks: true, CancellationToken.None).AsTask());
 
     /// <summary>
-    /// The answer for a run whose scheduler did not wait until its locks were acquired: the run waits again at its former position. The caller
-    /// parks the run first and then releases the locks, which wakes the run.
+    /// The answer for a run whose scheduler did not wait until its locks were acquired: the run waits again with its former entry. The caller parks the run
+    /// first and then releases the locks, which wakes the run.
     /// </summary>
-    /// <returns>Null where the run had no position, or cannot wait.</returns>
+    /// <returns>Null where the run had no queue entry, or cannot wait.</returns>
     public Admission.Waits? WaitAgain(JobCall call, Admission.Admitted admitted) => Queueing.WaitAgain(call, RuleRequest.AllOf(call, locks.Scope), admitted);
 
     private async ValueTask<Admission> EnterAsync(JobCall call, bool blocks, CancellationToken stop)
@@ -147,6 +149,8 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
         // The smallest limit of all rules of the run applies, whichever lock the run waits for.
         var atMost = requests.Min(static ruleRequest => ruleRequest.Rule.Wait.AtMost);
         var tries = 1;
+        // Each round queues the run for the lock that was refused last. After as many rounds as locks, the run stays where it is. A round that repeats only
+        // its check does not count.
         for (var round = 1; ; round++)
         {
             var enqueued = await _queueing.EnqueueAsync(call, address, request, atMost, blocks, stop).ConfigureAwait(false);

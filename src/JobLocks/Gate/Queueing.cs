@@ -11,8 +11,8 @@ internal sealed class Queueing(ILockBackend locks, ILogger log)
     public static readonly TimeSpan UnwokenStartDelay = TimeSpan.FromHours(1);
 
     /// <summary>
-    /// By how much the start by the job store follows the end of the run's longest wait. JobLocks wakes the run at that end; a start by the
-    /// store at the same moment would start the run twice.
+    /// Delay between the end of the longest wait and the start by the job store. JobLocks wakes the run at the end of the wait; a start by the store at the
+    /// same moment would start the run twice.
     /// </summary>
     public static readonly TimeSpan DelayAfterLongestWait = TimeSpan.FromSeconds(10);
 
@@ -74,8 +74,8 @@ internal sealed class Queueing(ILockBackend locks, ILogger log)
     }
 
     /// <summary>
-    /// Has an admitted run wait again at its former position. Null where it had no queue entry, where its rules do not request that lock any
-    /// more, or where it cannot be parked.
+    /// Lets an admitted run wait again with its former entry. Null where it had no queue entry, where its rules do not request that lock any more, or where
+    /// it cannot be parked.
     /// </summary>
     public static Admission.Waits? WaitAgain(JobCall call, IReadOnlyList<RuleRequest> requests, Admission.Admitted admitted)
     {
@@ -113,7 +113,9 @@ internal sealed class Queueing(ILockBackend locks, ILogger log)
         else if (call.MayWaitInQueue && !await locks.WaitQueue.IsUsableAsync(blocks, CancellationToken.None).ConfigureAwait(false)) DequeueLater(call);
     }
 
-    /// <summary>Removes the queue entry of a run. An error is only logged: a run that holds its locks starts all the same, and its entry is removed later.</summary>
+    /// <summary>
+    /// Removes the queue entry of a run. An error is only logged: a run that holds its locks starts all the same, and its entry is removed later.
+    /// </summary>
     public async ValueTask DequeueAsync(JobCall call, RuleRequest request, QueueEntry entry, bool blocks)
     {
         try

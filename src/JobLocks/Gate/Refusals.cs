@@ -38,8 +38,9 @@ internal sealed class Refusals(ILockBackend locks, ILogger log)
         // Where the rule says Wait but the run cannot wait, the run is rescheduled.
         var action = request.Rule.OnConflict == OnConflict.Wait ? OnConflict.Reschedule : request.Rule.OnConflict;
 
-        // A run that was started before must be tried again: to end it now would lose its work, or abort the run that it is a second copy of.
-        // Where the lock has no holder any more, perhaps no run has done the work: the holder may only have held it while it tried to acquire several locks.
+        // A run that was started before must be tried again. If it ended now, its work would be lost; or, if it is a second delivery of a run that still
+        // executes, the scheduler would record that run as ended. Where the lock has no holder any more, perhaps no run has done the work: the holder may
+        // only have held it while it tried to acquire several locks.
         var hasNoHolder = holder is null && !isBehind;
         var mustRetry = action != OnConflict.Reschedule && (hasNoHolder || string.Equals(holder?.Run, RunOf(call), StringComparison.Ordinal) || WasStartedBefore(call));
         if (mustRetry) action = OnConflict.Reschedule;

@@ -15,7 +15,9 @@ public static class JobLocksServiceCollectionExtensions
 {
     /// <summary>Adds <see cref="IJobLocks"/> in the database of a connection string.</summary>
     /// <param name="services">The services to which the locks are added. The container disposes the locks.</param>
-    /// <param name="connectionString">A connection string of Npgsql. Where a pooler is used, it must address a pooler in session mode, or the server directly.</param>
+    /// <param name="connectionString">
+    /// A connection string of Npgsql. Where a pooler is used, it must address a pooler in session mode, or the server directly.
+    /// </param>
     /// <param name="configure">Changes the options. They are validated when the host starts.</param>
     /// <returns><paramref name="services"/>. A second call changes options, but not the database.</returns>
     /// <exception cref="ArgumentException">The connection string is invalid.</exception>

@@ -33,7 +33,7 @@ public interface IJobLockInspector
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<LockSnapshot> GetSnapshotAsync(int heldSkip = 0, int waitingSkip = 0, int take = 100, CancellationToken stop = default);
 
-    /// <summary>The held locks. The lock that is held for the longest time comes first.</summary>
+    /// <summary>The held locks. The lock that is held for the longest time is the first.</summary>
     /// <param name="skip">How many to skip.</param>
     /// <param name="take">How many to read, from 1 to 100.</param>
     /// <param name="stop">Cancels the call.</param>
@@ -41,7 +41,7 @@ public interface IJobLockInspector
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked.</exception>
     Task<LockPage<HeldLock>> GetHeldAsync(int skip = 0, int take = 100, CancellationToken stop = default);
 
-    /// <summary>The names for which runs wait. The name with the longest queue comes first.</summary>
+    /// <summary>The names for which runs wait. The name with the longest queue is the first.</summary>
     /// <param name="skip">How many to skip.</param>
     /// <param name="take">How many to read, from 1 to 100.</param>
     /// <param name="stop">Cancels the call.</param>
@@ -83,8 +83,8 @@ public interface IJobLockInspector
 
     /// <summary>Why a run does not start, in one sentence: the lock for which it waits, the holder, since when, the position, and the usual duration.</summary>
     /// <param name="run">
-    /// The name of the run in its store: in Hangfire the id of the job, in Quartz the name of the waiting trigger. Or the key of a Quartz job; of
-    /// several waiting runs of that job, the first one counts.
+    /// The name of the run in the wait queue, as <see cref="QueuedRun.Run"/>; or its job, as <see cref="QueuedRun.Job"/>: in Hangfire the id of the job, in
+    /// Quartz the key of the job. The plain name of a Quartz trigger is not found. Of several waiting runs of one job, the first one counts.
     /// </param>
     /// <param name="stop">Cancels the call.</param>
     /// <returns>The sentence. For a run that has started, the lock that it holds. Null where the run neither waits nor is known to hold a lock.</returns>
@@ -110,7 +110,9 @@ public interface IJobLockInspector
     /// continue without their locks. The database role needs the right to do so (<c>pg_signal_backend</c>, or the role of that session).
     /// </summary>
     /// <param name="backend">The process id of the backend of the session.</param>
-    /// <param name="by">The user who ends the session. This process logs the user before the attempt and after it; the other process only sees that its session has ended.</param>
+    /// <param name="by">
+    /// The user who ends the session. This process logs the user before the attempt and after it; the other process only sees that its session has ended.
+    /// </param>
     /// <param name="stop">Cancels the call.</param>
     /// <returns>False where no session with that backend holds a lock.</returns>
     /// <exception cref="ArgumentException"><paramref name="by"/> is empty.</exception>

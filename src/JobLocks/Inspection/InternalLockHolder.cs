@@ -11,10 +11,10 @@ namespace JobLocks;
 /// </remarks>
 public sealed class InternalLockHolder
 {
-    /// <summary>The first number of the locks, which tells their purpose. <c>classid</c> in <c>pg_locks</c>.</summary>
+    /// <summary>The first number of the locks, which identifies their purpose. <c>classid</c> in <c>pg_locks</c>.</summary>
     public required int Class { get; init; }
 
-    /// <summary>The second number of one of the locks, which stands for a lock name or a job store. <c>objid</c> in <c>pg_locks</c>.</summary>
+    /// <summary>The second number of one of the locks, which is computed from a lock name or a job store. <c>objid</c> in <c>pg_locks</c>.</summary>
     public required int Number { get; init; }
 
     /// <summary>How many locks of this class the program holds.</summary>

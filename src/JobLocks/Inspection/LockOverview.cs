@@ -12,8 +12,8 @@ namespace JobLocks;
 public sealed record LockOverview(DateTimeOffset At, long Held, long Waiting, IReadOnlyList<LockProcess> Processes, IReadOnlyList<WaitingName> LongestQueues, bool HasNames)
 {
     /// <summary>
-    /// Other programs that hold locks which JobLocks uses for its own work. A program is listed when it was seen for four seconds. Where this process
-    /// acquires no locks, a program is listed when it was seen in two readings that are at least 4 and at most 15 seconds apart.
+    /// Other programs that hold locks which JobLocks uses for its own work. A program is listed after four seconds. A process that acquires no locks learns
+    /// of programs only when the overview is read, so it needs two reads that are 4 to 15 seconds apart.
     /// </summary>
     public IReadOnlyList<InternalLockHolder> InternalLockHolders { get; init; } = [];
 }

@@ -21,7 +21,10 @@ public sealed record NamedLock(
     long Waited,
     IReadOnlyList<LockMinute> LastHour)
 {
-    /// <summary>Why the requested run does not start, as returned by <see cref="IJobLockInspector.ExplainAsync"/>; null where no run was requested or it does not wait.</summary>
+    /// <summary>
+    /// Why the requested run does not start, as returned by <see cref="IJobLockInspector.ExplainAsync"/>; null where no run was requested or it does not
+    /// wait.
+    /// </summary>
     public string? Explanation { get; init; }
 
     /// <summary>

@@ -11,10 +11,11 @@ namespace JobLocks;
 /// <param name="Scheduler">The scheduler of the run: <c>Hangfire</c> or <c>Quartz</c>.</param>
 /// <param name="Store">The id of the job store that keeps the run.</param>
 /// <param name="Run">
-/// The name of the run in that store. In Hangfire the id of the job and the time of its creation, as <c>17@2026-11-28T12:00:00.123Z</c>; in Quartz
-/// the name of a trigger in the group <c>joblocks</c>.
+/// The name of the run in that store. In Hangfire the id of the job and the time of its creation, as <c>17@2026-11-28T12:00:00.123Z</c>, and the id alone for
+/// a storage in memory. In Quartz <c>group/name</c> of the held trigger, both percent-encoded; if a stand-in waits for the firing, the name of the stand-in,
+/// whose group is <c>joblocks</c>.
 /// </param>
-/// <param name="Queue">The Hangfire queue into which the woken run goes; empty for Quartz.</param>
+/// <param name="Queue">The Hangfire queue in which the woken run is enqueued; empty for Quartz.</param>
 /// <param name="Since">When the run began to wait.</param>
 /// <param name="WokenAt">
 /// When the run was woken; null where it was not woken yet, or is held back by hand. A woken run that does not start within half a minute is bypassed
@@ -23,7 +24,7 @@ namespace JobLocks;
 public sealed record QueuedRun(
     LockKey Key, string Name, long Position, LockMode Mode, string Scheduler, string Store, string Run, string Queue, DateTimeOffset Since, DateTimeOffset? WokenAt)
 {
-    /// <summary>The job as people know it, where the name of the run in the store is not readable: in Quartz the key of the job; otherwise null.</summary>
+    /// <summary>The job of the run: in Hangfire its id, in Quartz its key. Null where the queue entry does not contain it.</summary>
     public string? Job { get; init; }
 
     /// <summary>

@@ -74,6 +74,7 @@ internal sealed class SharedReadings
 
         public TimeSpan NextAt => nextAt;
 
+        // Accessed under _sync of the outer class.
         public int Reuses { get; set; }
 
         public bool IsExpired(TimeSpan now) => answer.IsCompleted && now >= nextAt;

@@ -9,6 +9,8 @@ namespace JobLocks;
 /// <param name="UsualHold">How long a run holds the lock on average; null where no run has ended yet.</param>
 public sealed record WaitingName(LockKey Key, string Name, long Length, DateTimeOffset Since, LockHolder? Holder, TimeSpan? UsualHold)
 {
-    /// <summary>How many of the waiting runs are in job stores that no running process serves. All other runs bypass them until their application is started.</summary>
+    /// <summary>
+    /// How many of the waiting runs are in job stores that no running process serves. All other runs bypass them until their application is started.
+    /// </summary>
     public long Unserved { get; init; }
 }

@@ -27,7 +27,9 @@ internal static class InternalKeys
     /// <summary>"JLs9", the last of the nine substitutes.</summary>
     public const int LastStorePresence = 1246524217;
 
-    /// <summary>The first number of a range from which one is chosen at random where <see cref="StorePresence"/> and its nine substitutes are all held.</summary>
+    /// <summary>
+    /// The first number of a range from which one is chosen at random where <see cref="StorePresence"/> and its nine substitutes are all held.
+    /// </summary>
     public const int FirstRandomStorePresence = 1246560256;
 
     /// <summary>The last number of that range.</summary>

@@ -11,9 +11,9 @@ namespace JobLocks;
 /// moment later.
 /// </para>
 /// <para>
-/// Keep the handle for as long as you need the lock. When the garbage collector finds a handle that was not disposed, and of which neither the
-/// handle nor its <see cref="Lost"/> token is referenced any more, <see cref="Lost"/> is cancelled, the lock is released, and a warning is logged.
-/// With <see cref="JobLocksOptions.CaptureStackOnAcquire"/>, the warning shows where the lock was acquired.
+/// Keep the handle for as long as you need the lock. If neither the handle nor its <see cref="Lost"/> token is referenced any more, and the handle was not
+/// disposed, the garbage collector finds it: <see cref="Lost"/> is cancelled, the lock is released, and a warning is logged. With
+/// <see cref="JobLocksOptions.CaptureStackOnAcquire"/>, the warning shows where the lock was acquired.
 /// </para>
 /// </remarks>
 public sealed class JobLockHandle : IDisposable, IAsyncDisposable

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using JobLocks.Postgres.Locks;
 using JobLocks.Primitives;
 
 namespace JobLocks.Locks;
@@ -77,13 +76,19 @@ internal sealed class LockGrant
         }
     }
 
-    /// <summary>Why the lock was lost: the error of the connection, a <see cref="ReleaseRequestedException"/> or a dropped handle; null where it is not lost, or unknown.</summary>
+    /// <summary>
+    /// Why the lock was lost: the error of the connection, a <see cref="ReleaseRequestedException"/> or a dropped handle; null where it is not lost, or
+    /// unknown.
+    /// </summary>
     public Exception? LostBecause => Volatile.Read(ref _lostBecause);
 
-    /// <summary>The next element of the list of grants whose handles were collected, see <see cref="LockDispatcher"/>.</summary>
+    /// <summary>The next element of the list of grants whose handles were collected. Published by the interlocked insertion into that list.</summary>
     public LockGrant? NextCollected { get; set; }
 
-    /// <summary>The token source of a collected handle, on which callbacks may be registered; null where the handle had none.</summary>
+    /// <summary>
+    /// The token source of a collected handle, on which callbacks may be registered; null where the handle had none. Published like
+    /// <see cref="NextCollected"/>.
+    /// </summary>
     public CancellationTokenSource? OrphanedLost { get; private set; }
 
     /// <summary>Releases the lock. Does not throw and does not block.</summary>
@@ -99,7 +104,9 @@ internal sealed class LockGrant
         if (!IsReleased) _owner.OnHandleCollected(this);
     }
 
-    /// <summary>Sets <see cref="ReadModelRow"/> before the lock is recorded in the read model. False where the lock was released: then it must not be recorded.</summary>
+    /// <summary>
+    /// Sets <see cref="ReadModelRow"/> before the lock is recorded in the read model. False where the lock was released: then it must not be recorded.
+    /// </summary>
     public bool TryAssignReadModelRow(long number)
     {
         // The number is set before the flag is read: a release reads the number after it has set the flag.

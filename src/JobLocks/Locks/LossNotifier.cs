@@ -4,13 +4,14 @@ using JobLocks.Primitives;
 namespace JobLocks.Locks;
 
 /// <summary>
-/// Cancels the tokens of lost locks, and so runs the callbacks of users and schedulers, while no mutex is held. The thread pool runs them, so that
-/// a slow callback delays no other. A thread of JobLocks runs them too, because the jobs of the users may occupy the whole pool, and the callbacks
-/// must run before the server releases the lock. Thread-safe.
+/// Cancels the tokens of lost locks while no mutex is held; that runs the callbacks of users and schedulers. Each source is cancelled twice: by a pool
+/// thread, so that a slow callback delays no other source, and by a thread of JobLocks, because jobs may occupy the pool and the callbacks must run before
+/// the server releases the lock. The second call does nothing. Thread-safe.
 /// </summary>
 internal static class LossNotifier
 {
     private static readonly Queue<CancellationTokenSource> Pending = new();
+    // Accessed under the lock on Pending.
     private static bool _isRunning;
 
     /// <summary>Cancels a source soon, on another thread. Does not wait for its callbacks.</summary>
@@ -44,7 +45,7 @@ internal static class LossNotifier
         }
         catch (AggregateException callbackError)
         {
-            // A user callback threw. It is not ours to handle, and no caller could react to it.
+            // A callback of the user threw. No caller of this method can handle that.
             Debug.WriteLine(callbackError);
         }
     }

@@ -10,7 +10,10 @@ internal sealed class WrongServerException(string message) : Exception(DisplayTe
         $"it is reached through a pooler in transaction mode (the backend changed from {from} to {to}), where a lock belongs to no client. "
         + "Use the pooler's session mode, or give JobLocks a connection string past the pooler, to PostgreSQL's own port.");
 
-    /// <summary>Whether the role lacks CONNECT on the database. Recognised by the routine in the server's source, because the message text is in the server's language.</summary>
+    /// <summary>
+    /// Whether the role lacks CONNECT on the database. Recognised by the routine in the server's source, because the message text is in the server's
+    /// language.
+    /// </summary>
     public static bool IsAboutConnect(PostgresException refused) => refused is { SqlState: PostgresErrorCodes.InsufficientPrivilege, Routine: "CheckMyDatabase" };
 
     public static WrongServerException MayNotConnect(NpgsqlConnection connection, PostgresException refused) => new(

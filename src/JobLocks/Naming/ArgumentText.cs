@@ -107,7 +107,9 @@ internal static partial class ArgumentText
         name.Append(']');
     }
 
-    /// <summary>One text for equal numbers, such as 1.10, 1.1 and 1.1E0. Fractions have the precision of a double, because a job store may keep no more.</summary>
+    /// <summary>
+    /// One text for equal numbers, such as 1.10, 1.1 and 1.1E0. Fractions have the precision of a double, because a job store may keep no more.
+    /// </summary>
     private static string Number(JsonElement value)
     {
         if (value.TryGetInt64(out var whole)) return whole.ToString(CultureInfo.InvariantCulture);
@@ -148,7 +150,9 @@ internal static partial class ArgumentText
         return text.Length > 0;
     }
 
-    /// <summary>Whether the character is in C0, DEL or C1, or a Unicode line separator. Such characters are escaped, so that a lock name is always one line.</summary>
+    /// <summary>
+    /// Whether the character is in C0, DEL or C1, or a Unicode line separator. Such characters are escaped, so that a lock name is always one line.
+    /// </summary>
     private static bool IsControl(char character) =>
         character is < ' ' or (>= '\u007F' and <= '\u009F') or '\u2028' or '\u2029';
 

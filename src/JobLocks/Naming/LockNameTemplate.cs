@@ -11,7 +11,9 @@ internal sealed class LockNameTemplate
     private LockNameTemplate(List<Part> parts) => _parts = parts;
 
     /// <summary>Parses a template.</summary>
-    /// <exception cref="FormatException">The template is empty, or its braces do not match. The message continues a sentence that begins with "[JobLock(…)] on Job".</exception>
+    /// <exception cref="FormatException">
+    /// The template is empty, or its braces do not match. The message continues a sentence that begins with "[JobLock(…)] on Job".
+    /// </exception>
     public static LockNameTemplate Parse(string template)
     {
         if (string.IsNullOrWhiteSpace(template))

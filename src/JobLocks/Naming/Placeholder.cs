@@ -17,7 +17,9 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
     public override string ToString() => $"{{{DisplayText.Cut(string.Join('.', Path.Prepend(Argument)))}}}";
 
     /// <summary>Checks the placeholder against the signature of the job, as far as it is known before a run.</summary>
-    /// <exception cref="FormatException">The job has no such argument or property. The message continues a sentence that begins with "[JobLock(…)] on Job".</exception>
+    /// <exception cref="FormatException">
+    /// The job has no such argument or property. The message continues a sentence that begins with "[JobLock(…)] on Job".
+    /// </exception>
     public void Check(JobSignature job)
     {
         if (job.Parameters is not { } parameters)
@@ -38,7 +40,9 @@ internal sealed record Placeholder(string Argument, IReadOnlyList<string> Path, 
     }
 
     /// <summary>The value of the placeholder in a run.</summary>
-    /// <exception cref="FormatException">The run has no such argument or property. The message continues a sentence that begins with "[JobLock(…)] on Job".</exception>
+    /// <exception cref="FormatException">
+    /// The run has no such argument or property. The message continues a sentence that begins with "[JobLock(…)] on Job".
+    /// </exception>
     public object? Resolve(JobInvocation call)
     {
         var argument = Position is { } position && call.Job.Parameters is not null

@@ -10,6 +10,7 @@ internal sealed class RepeatingThread(string name, TimeSpan pause, Action act, A
     private static readonly TimeSpan LongestJoin = TimeSpan.FromSeconds(1);
 
     private readonly StateMutex _sync = new();
+    // Written under _sync, and not any more once _isClosed is set: then Dispose reads it without _sync.
     private Thread? _thread;
     private bool _isDue;
     private bool _isClosed;

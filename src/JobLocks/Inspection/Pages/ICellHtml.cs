@@ -16,15 +16,15 @@ internal interface ICellHtml
 
     /// <summary>A waiting run. A dashboard that has a page for it may link to it.</summary>
     /// <param name="run">The run.</param>
-    /// <param name="text">The run as people know it.</param>
-    /// <param name="title">The run as its job store knows it.</param>
+    /// <param name="text">The run as it is shown.</param>
+    /// <param name="title">The name of the run in its job store.</param>
     Markup Run(QueuedRun run, string text, string title);
 
     /// <summary>An instant, which a script may show in the time zone of the viewer.</summary>
     /// <param name="at">The instant.</param>
     Markup Instant(DateTimeOffset at);
 
-    /// <summary>A text in place of a value that does not exist.</summary>
+    /// <summary>A text instead of a value that does not exist.</summary>
     /// <param name="text">The text.</param>
     Markup Missing(string text);
 }
