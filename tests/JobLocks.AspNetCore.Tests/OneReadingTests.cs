@@ -38,7 +38,7 @@ public sealed class OneReadingTests
         {
             var page = await site.GetAsync($"{NamePage}?run=4712");
 
-            Assert.That(page, page.Contains("No run waits for it.", StringComparison.Ordinal) ? Does.Not.Contain("place 2 of 2") : Does.Contain("place 2 of 2"));
+            Assert.That(page, page.Contains("No run waits for it.", StringComparison.Ordinal) ? Does.Not.Contain("position 2 of 2") : Does.Contain("position 2 of 2"));
         }
     }
 

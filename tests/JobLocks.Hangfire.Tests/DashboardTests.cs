@@ -79,7 +79,7 @@ public sealed partial class DashboardTests : RealServers
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(sentence, Does.StartWith($"waiting for {stage.LockName}, held by Hangfire job {held} of server-0 (backend ").And.Contain(", place 1 of 1"));
+            Assert.That(sentence, Does.StartWith($"waiting for {stage.LockName}, held by Hangfire job {held} of server-0 (backend ").And.Contain(", position 1 of 1"));
             Assert.That(page, Does.Contain("js-joblocks").And.Contain($"waiting for {stage.LockName}, held by Hangfire job {held}"));
             Assert.That(await site.GetAsync("/hangfire/joblocks/runs/unknown"), Is.Empty);
         }

@@ -40,7 +40,7 @@ public sealed class LookAtManyTests : RealServers
     {
         var due = DateTime.UtcNow + TimeSpan.FromMinutes(30);
         var job = Job.FromExpression<WaitingJob>(static job => job.Run("x"));
-        var parked = Enumerable.Range(0, 250).Select(_ => Servers.Client.Create(job, new ScheduledState(due) { Reason = "Waiting for x, place 1" })).ToList();
+        var parked = Enumerable.Range(0, 250).Select(_ => Servers.Client.Create(job, new ScheduledState(due) { Reason = "Waiting for x, position 1" })).ToList();
 
         var runs = HangfireRuns.Of(Servers[0].Storage);
         var found = new List<string>();
@@ -70,7 +70,7 @@ public sealed class LookAtManyTests : RealServers
     private WaitingRun Park(string queue)
     {
         var job = queue is "default" ? Job.FromExpression<WaitingJob>(static job => job.Run("x")) : Job.FromExpression<WaitingJob>(static job => job.Run("x"), queue);
-        var id = Servers.Client.Create(job, new ScheduledState(TimeSpan.FromHours(1)) { Reason = "Waiting for x, place 1" });
+        var id = Servers.Client.Create(job, new ScheduledState(TimeSpan.FromHours(1)) { Reason = "Waiting for x, position 1" });
         return new(1, LockKey.Of("x"), "x", new("", id, queue), IsParked: true, IsDeliveryClaimed: true, Since: default);
     }
 }

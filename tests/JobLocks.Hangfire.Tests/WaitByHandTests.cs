@@ -83,7 +83,7 @@ public sealed class WaitByHandTests : RealServers
         using (Assert.EnterMultipleScope())
         {
             Assert.That(line.Select(static place => place.Run), Is.EqualTo([first, second]));
-            Assert.That(Servers.States.Of(second).OfType<ScheduledState>().Last().Reason, Does.EndWith(", place 2"));
+            Assert.That(Servers.States.Of(second).OfType<ScheduledState>().Last().Reason, Does.EndWith(", position 2"));
             Assert.That(stage.Entries.Entries.Select(static entry => entry.Number), Is.EqualTo([1, 2]));
             Assert.That(Servers.Parameter(first, "RetryCount"), Is.Null);
             Assert.That(await Servers.Locks.LineAsync(), Is.Empty);

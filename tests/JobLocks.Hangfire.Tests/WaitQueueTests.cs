@@ -94,7 +94,7 @@ public sealed class WaitQueueTests : RealServers
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(parked.Reason, Is.EqualTo($"Waiting for {stage.LockName}, place 3"));
+            Assert.That(parked.Reason, Is.EqualTo($"Waiting for {stage.LockName}, position 3"));
             Assert.That(line, Is.EqualTo([(stage.LockName, stranded)]));
             Assert.That(stage.Entries.Entries.Select(static entry => entry.Number), Is.EqualTo([2, 3, 1]));
             Assert.That(Servers.States.NamesOf(behind), Is.EqualTo(["Enqueued", "Processing", "Scheduled", "Processing", "Succeeded"]));

@@ -22,7 +22,7 @@ public sealed class WaitTests : RealServers
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(parked.Reason, Does.Match(@$"^Waiting for sync\({stage.Id}\), held by server-0 \(backend \d+ from [\d.:]+\), connected since [^,]+, place 1$"));
+            Assert.That(parked.Reason, Does.Match(@$"^Waiting for sync\({stage.Id}\), held by server-0 \(backend \d+ from [\d.:]+\), connected since [^,]+, position 1$"));
             Assert.That(parked.EnqueueAt, Is.EqualTo(parked.ScheduledAt.AddHours(1)).Within(TimeSpan.FromMilliseconds(100)));
             Assert.That(runsMeanwhile, Is.EqualTo(1));
             Assert.That(stage.Runs, Is.EqualTo(2));

@@ -26,7 +26,7 @@ public sealed class WaitTests : QuartzFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(parked.Key, Is.EqualTo(waiting.Key));
-            Assert.That(said, Does.Match(@$"Waiting for scene\({Scene.Id}\), held by Quartz job \S+ fired \S+ on \S+ since [^,]+, place 1$"));
+            Assert.That(said, Does.Match(@$"Waiting for scene\({Scene.Id}\), held by Quartz job \S+ fired \S+ on \S+ since [^,]+, position 1$"));
             Assert.That(begunMeanwhile, Is.EqualTo(1));
             Assert.That(Scene.Begun, Is.EqualTo(2));
             Assert.That(Scene.MostAtOnce, Is.EqualTo(1));

@@ -221,7 +221,7 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
     private Admission.Waits Wait(JobCall call, RuleRequest request, QueueEntry entry, RunAddress address, TimeSpan? atMost, int ahead, Holder? holder)
     {
         var heldBy = holder is null ? "" : $", held by {holder}";
-        var reason = $"{WaitReason}{request.ShownName}{heldBy}, place {ahead + 1}";
+        var reason = $"{WaitReason}{request.ShownName}{heldBy}, position {ahead + 1}";
         log.Waits(call.ShownId, request.ShownName, request.Key.Value, reason);
         return new(entry, address, reason, Queueing.UnwokenStartFor(atMost)) { Position = ahead + 1 };
     }

@@ -21,7 +21,7 @@ internal sealed record WaitExplanation(LockKey Key, string Name, DateTimeOffset 
         };
         var usual = UsualHold is { } time ? $", usual hold {DisplayText.Time(time)}" : "";
         var unserved = IsServed ? "" : ". No running process serves its job store: all others are let past until its application is started";
-        return string.Create(CultureInfo.InvariantCulture, $"waiting for {DisplayText.Name(Name)}, {holder}, place {Position} of {Length}{usual}{unserved}");
+        return string.Create(CultureInfo.InvariantCulture, $"waiting for {DisplayText.Name(Name)}, {holder}, position {Position} of {Length}{usual}{unserved}");
     }
 
     private static string SinceOf(LockHolder holder) => holder switch

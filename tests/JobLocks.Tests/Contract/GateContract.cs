@@ -70,7 +70,7 @@ public abstract class GateContract : ContractFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(waits.Position, Is.EqualTo(1));
-            Assert.That(waits.Reason, Does.StartWith($"Waiting for {Name}, held by code that took it by hand on ").And.EndsWith(", place 1"));
+            Assert.That(waits.Reason, Does.StartWith($"Waiting for {Name}, held by code that took it by hand on ").And.EndsWith(", position 1"));
             Assert.That(waits.StartsUnwokenAfter, Is.EqualTo(Queueing.UnwokenStartDelay));
             Assert.That(admitted.FormerEntry!.Number, Is.EqualTo(waits.Entry.Number));
             Assert.That(await Queue.FindAsync(AddressOf(0), blocks: false, stop), Is.Null, "an admitted run has left the queue");
@@ -116,7 +116,7 @@ public abstract class GateContract : ContractFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(waits.Position, Is.EqualTo(2));
-            Assert.That(waits.Reason, Is.EqualTo($"Waiting for {Name}, place 2"));
+            Assert.That(waits.Reason, Is.EqualTo($"Waiting for {Name}, position 2"));
         }
     }
 

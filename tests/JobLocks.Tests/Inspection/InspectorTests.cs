@@ -113,7 +113,7 @@ public sealed class InspectorTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(sentence, Does.StartWith($"waiting for {_name}, held by Hangfire job 1187 of billing on web-3 (pid 812) since {DateTime.UtcNow:yyyy}"));
-            Assert.That(sentence, Does.EndWith(", place 3 of 9, usual hold 4.1 s"));
+            Assert.That(sentence, Does.EndWith(", position 3 of 9, usual hold 4.1 s"));
             Assert.That(await _looking.Inspector.ExplainAsync("1187", stop), Does.StartWith($"holds {_name} since"));
             Assert.That(await _looking.Inspector.ExplainAsync("unknown", stop), Is.Null);
         }

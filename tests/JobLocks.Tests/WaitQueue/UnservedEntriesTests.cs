@@ -157,7 +157,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
         var shown = await locks.Inspector.GetNameAsync(Key, 0, 100, stop: stop);
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(await locks.Inspector.ExplainAsync("1", stop), Does.Contain("place 1 of 1"), came.Reason);
+            Assert.That(await locks.Inspector.ExplainAsync("1", stop), Does.Contain("position 1 of 1"), came.Reason);
             Assert.That(shown.Waiting.Total, Is.EqualTo(51));
             Assert.That(shown.Waiting.Items.Where(static run => run.IsServed).Select(static run => run.Position), Is.EqualTo([1]));
         }

@@ -45,7 +45,7 @@ internal static class LockTables
         "Waiting, in order",
         "No run waits for it.",
         [
-            new("Place", ColumnKind.Number, static (row, _) => Number(row.Position)),
+            new("Position", ColumnKind.Number, static (row, _) => Number(row.Position)),
             new("Run", ColumnKind.Text, static (row, html) => html.Run(row, DisplayText.Name($"{row.Scheduler} {row.Job ?? row.Run}"), DisplayText.Name(row.Run))),
             new("Since", ColumnKind.Value, static (row, html) => html.Instant(row.Since)),
             new("Mode", ColumnKind.Word, static (row, _) => Mode(row.Mode)),
