@@ -192,12 +192,17 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         _ when !StandIn.Is(parked.Key) && parked.PreviousFireTimeUtc is null => ParkedRunState.Gone,
         // If it has fired and still has the time of a held trigger, the end of an earlier run has cleared the mark.
         _ when !StandIn.Is(parked.Key) && HeldTrigger.HasLostMark(parked, clock.GetUtcNow() + misfireThreshold) => ParkedRunState.Parked,
+        // Close to its time, and for a trigger that measures its interval from the end of a run, that cannot be told: it may still wait.
+        _ when !StandIn.Is(parked.Key) && MayHaveLostMark(parked) => ParkedRunState.Starting,
         _ when !StandIn.Is(parked.Key) => ParkedRunState.Started,
         // A woken stand-in has the time at which its run was due. Before its wake, the time is later.
         _ when !(parked.NextFireTimeUtc > HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt)) => ParkedRunState.StartingElsewhere,
         _ when StandIn.Waits(parked.Description) => ParkedRunState.Parked,
         _ => ParkedRunState.Rescheduled,
     };
+
+    private bool MayHaveLostMark(IOperableTrigger parked) =>
+        HeldTrigger.HasLostMark(parked, clock.GetUtcNow()) || (HeldTrigger.HasFixedDelay(parked) && parked.NextFireTimeUtc > clock.GetUtcNow());
 
     private async ValueTask<ParkedRunState> WakeAsync(WaitingRun run, CancellationToken stop)
     {

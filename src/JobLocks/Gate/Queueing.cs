@@ -21,8 +21,8 @@ internal sealed class Queueing(ILockBackend locks, ILogger log)
     private static readonly TimeSpan EarlyUnwokenStart = UnwokenStartDelay - TimeSpan.FromSeconds(67);
 
     /// <summary>
-    /// After how long the job store starts a run by itself. Where the longest wait exceeds <see cref="UnwokenStartDelay"/>, the store starts the run
-    /// before <see cref="UnwokenStartDelay"/> and the run waits again: only runs that are due by then are searched for lost queue entries.
+    /// After how long the job store starts a run by itself. The search for lost queue entries covers an hour and a minute, so no run is parked for longer. If its longest
+    /// wait exceeds that, the store starts it a little earlier, and it waits again.
     /// </summary>
     /// <param name="longestWait">The longest wait of the run; null for no limit.</param>
     public static TimeSpan UnwokenStartFor(TimeSpan? longestWait) =>
@@ -131,6 +131,13 @@ internal sealed class Queueing(ILockBackend locks, ILogger log)
 
     private void DequeueLater(JobCall call)
     {
-        if (call.Address(false) is { } address) locks.WaitQueue.DequeueLater(address);
+        try
+        {
+            if (call.Address(false) is { } address) locks.WaitQueue.DequeueLater(address);
+        }
+        catch (Exception)
+        {
+            // The job store cannot say its name. The run starts all the same, and a sweep removes the entry.
+        }
     }
 }

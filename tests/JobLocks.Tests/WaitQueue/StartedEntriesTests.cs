@@ -18,6 +18,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         await ParkAsync(locks, 1, stop);
         await holder!.DisposeAsync();
         await Runs.NextAsync(stop);
+        Runs.State = static _ => ParkedRunState.Started;
         await using var other = await Raw.OpenAsync(Database, stop);
         var transaction = await other.BeginTransactionAsync(stop);
         await other.AskAsync("LOCK TABLE joblocks.line IN ACCESS EXCLUSIVE MODE", stop);
@@ -51,6 +52,36 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         await UntilAsync(async () => await LengthAsync() == 1, stop);
         Assert.That(await LockTable.AskAsync(Database, "SELECT run FROM joblocks.line WHERE name = $1", Name), Is.EqualTo("1"));
         await holder!.DisposeAsync();
+    }
+
+    [Test]
+    public async Task Removes_no_entry_of_a_run_that_another_process_has_parked_again(CancellationToken stop)
+    {
+        var locks = Open(static options => options.SweepInterval = TimeSpan.FromMinutes(1));
+        await using var holder = await locks.TryAcquireAsync(Name, stop);
+        await ParkAsync(locks, 1, stop);
+        await ParkAsync(locks, 2, stop);
+        Runs.State = static run => run.Address.Run is "2" ? ParkedRunState.Started : ParkedRunState.Parked;
+        var queue = ((ILockBackend)locks).WaitQueue;
+
+        queue.DequeueLater(AddressOf(1));
+        queue.DequeueLater(AddressOf(2));
+        queue.Serve(Runs);
+
+        await UntilAsync(async () => await LengthAsync() == 1, stop);
+        Assert.That(await LockTable.AskAsync(Database, "SELECT run FROM joblocks.line WHERE name = $1", Name), Is.EqualTo("1"));
+    }
+
+    [Test]
+    public async Task Admits_a_run_whose_store_cannot_say_its_name(CancellationToken stop)
+    {
+        await using var locks = AdvisoryLocks.Connect(Database, static options => options.Schema = null);
+        var call = CallOf(1, Rule) with { MayWaitInQueue = true, Address = static _ => throw new InvalidOperationException("The store is away.") };
+
+        var came = await new JobGate(locks, NullLogger<JobGate>.Instance).TryEnterAsync(call, stop);
+
+        Assert.That(came, Is.InstanceOf<Admission.Admitted>());
+        foreach (var handle in ((Admission.Admitted)came).Handles) await handle.DisposeAsync();
     }
 
     [Test]

@@ -30,7 +30,7 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
         _table = new(this, clock, connector.Server);
         _work = new(_sync, _table.Output, new(options, log));
         _listener = new(connector, this, events, log);
-        Meter = new(meters, () => _table.Count, () => Session!.Backend is not null, options.NamesInTelemetry);
+        Meter = new(meters, () => _table.Count, () => Session is { Backend: not null }, options.NamesInTelemetry);
         Session = new(_sync, _table, _work, _listener, connector, events, options, log, _collected.ReleaseAll) { Meter = Meter };
     }
 

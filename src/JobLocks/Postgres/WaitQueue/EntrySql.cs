@@ -55,8 +55,8 @@ internal static class EntrySql
         """;
 
     /// <summary>
-    /// Enqueues the run $2 of the store $1 for the key $4, if fewer than $9 runs wait there. A run that has an entry was woken and could not run: it keeps its
-    /// entry number.
+    /// Enqueues the run $2 of the store $1 for the key $4, if fewer than $9 runs wait there. A run that already has an entry, because it was
+    /// woken in vain or now waits for another of its locks, keeps its entry number.
     /// </summary>
     /// <remarks>
     /// <list type="bullet">
@@ -199,17 +199,12 @@ internal static class EntrySql
     /// <summary>Removes the entries $1, of runs that will never start.</summary>
     public const string Remove = """DELETE FROM "joblocks".line WHERE place = ANY ($1)""";
 
-    /// <summary>Removes the entries of the runs $2[i] of the stores $1[i], which have started. Returns their keys.</summary>
-    public const string RemoveStarted =
-        """
-        DELETE FROM "joblocks".line
-        WHERE  (store, run) IN (SELECT s.store, s.run FROM unnest($1::text[], $2::text[]) AS s (store, run))
-        RETURNING key
-        """;
+    /// <summary>Removes the entries of the runs $2 of the store $1, which have started. An entry that is not parked belongs to a run that waits again.</summary>
+    public const string RemoveStarted = """DELETE FROM "joblocks".line WHERE store = $1 AND run = ANY ($2) AND parked""";
 
     /// <summary>
     /// Removes those of the entries $1 that are parked and were not woken in the last seconds: their runs have started, as their store says, and have not
-    /// removed them. Returns their keys.
+    /// removed them.
     /// </summary>
     public const string RemoveLeftovers =
         """
@@ -217,7 +212,6 @@ internal static class EntrySql
         WHERE  place = ANY ($1)
         AND    parked
         AND    (woken IS NULL OR woken < now() - interval '4 s')
-        RETURNING key
         """;
 
     /// <summary>Those of the runs $2 that have an entry under one of the names $1 of their store.</summary>

@@ -24,7 +24,7 @@ internal sealed class LeftoverEntries(TimeSpan wakeTimeout)
     /// Whether the runs were woken before the store was asked. A worker may have such a run, and a filter of the user may keep it from the gate for a while.
     /// </param>
     /// <returns>The leftovers among them.</returns>
-    public IReadOnlyList<WaitingRun> Note(IReadOnlyCollection<(WaitingRun Run, ParkedRunState Fate)> fates, bool mayBeOnTheWay)
+    public IReadOnlyList<WaitingRun> Note(IReadOnlyCollection<(WaitingRun Run, ParkedRunState State)> fates, bool mayBeOnTheWay)
     {
         var now = BootClock.Now;
         foreach (var old in _seen.Where(entry => now - entry.Value.LastAt > Forgotten).Select(static entry => entry.Key).ToList()) _seen.Remove(old);

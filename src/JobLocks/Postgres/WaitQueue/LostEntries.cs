@@ -54,7 +54,7 @@ internal sealed class LostEntries(PooledStatements statements, RunWaker waker, U
     {
         var id = store.Id!;
         var startsElsewhere = false;
-        foreach (var (run, fate) in waker.WakeOnce(store, [.. lost.Select(static run => ToWaitingRun(run.Address, run.Waited))]))
+        foreach (var (run, fate) in waker.Calls.WakeOnce(store, [.. lost.Select(static run => ToWaitingRun(run.Address, run.Waited))], out _))
         {
             if (fate is not (ParkedRunState.Starting or ParkedRunState.StartingElsewhere)) continue;
 

@@ -7,7 +7,7 @@ using Npgsql;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Runs the statements of the wait queue on a few pooled connections, which are opened only where runs wait. Each method blocks if its caller has no
+/// Runs statements on the small pool of one purpose: the wait queue or inspection. Connections are opened at the first use. Each method blocks if its caller has no
 /// asynchronous way: it then awaits nothing, and the returned task has ended. Thread-safe.
 /// </summary>
 [SuppressMessage("Usage", "VSTHRD103:Call async methods when in an async method", Justification = "The caller says which of the two it needs.")]

@@ -41,6 +41,8 @@ internal sealed class PostgresWaitQueue(
     /// <summary>The entry of a run; null where it has none.</summary>
     public async ValueTask<QueueEntry?> FindAsync(RunAddress run, bool blocks, CancellationToken stop)
     {
+        // From here on, the gate removes the entry, or the run waits again.
+        wakeDispatcher.StartedRuns.Remove(run);
         if (wakeDispatcher.LocallyWoken.Take(run) is { } woken) return woken;
 
         var entries = await statements.ReadAsync(
@@ -119,8 +121,9 @@ internal sealed class PostgresWaitQueue(
     /// <summary>Records that the job store has parked the run. If the run was woken before that, the wake is delivered now.</summary>
     public async ValueTask ParkAsync(QueueEntry entry, bool blocks, CancellationToken stop)
     {
-        // A process that cannot reach the job store may wake the run: its notification arrives over this connection.
+        // Another process may wake the run without reaching its store. It then notifies this process over the listening connection.
         dispatcher.Listen();
+        wakeDispatcher.StartedRuns.Remove(entry.Request!.Run);
         wakeDispatcher.LocallyParked.Add(entry);
         var woken = await statements.ReadAsync(EntrySql.Park, static row => row.GetBoolean(0), blocks, stop, EntryParameters.ToPark(entry)).ConfigureAwait(false);
         if (woken is [true]) wakeDispatcher.RequestDelivery(entry.Number);

@@ -26,7 +26,7 @@ internal static class PresenceSql
 
     /// <summary>
     /// Shows that this session serves the store $1. Returns its backend, and the first number of the lock: where another program holds the first lock
-    /// exclusively, the first of nine that is free, or one of sixteen random ones. Returns no row where none is free.
+    /// exclusively, the first free one of nine substitutes, or the first that succeeds of sixteen random numbers. Returns no row where none is free.
     /// </summary>
     public const string Show =
         """

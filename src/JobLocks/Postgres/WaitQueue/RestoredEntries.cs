@@ -82,7 +82,7 @@ internal sealed class RestoredEntries(PooledStatements statements, RunWaker wake
         if (entries.Count == 0) return (waiting, gone);
 
         var byPosition = entries.ToDictionary(static entry => entry.Number);
-        foreach (var (run, fate) in waker.ReadStates([.. entries.Select(static entry => ToWaitingRun(entry))], store.GetStatesAsync))
+        foreach (var (run, fate) in waker.Calls.ReadStates([.. entries.Select(static entry => ToWaitingRun(entry))], store.GetStatesAsync))
             (fate == ParkedRunState.Parked ? waiting : gone).Add(byPosition[run.Number]);
         foreach (var entry in gone) waker.LocallyParked.Remove(entry);
         return (waiting, gone);

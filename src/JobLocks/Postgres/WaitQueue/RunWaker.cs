@@ -19,8 +19,6 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
 
     private const int LongestPayload = 7999;
 
-    private static readonly TimeSpan QuickAnswer = TimeSpan.FromSeconds(1);
-
     // A slow store must be able to write all wakes of one statement in time.
     private const int MostKeysAtOnce = 100;
 
@@ -32,6 +30,9 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
 
     /// <summary>The runs that this process has woken and that are not known to have started.</summary>
     public PendingWakes PendingWakes { get; } = new();
+
+    /// <summary>Calls the job stores.</summary>
+    public RunStoreCalls Calls { get; } = new(log);
 
     /// <summary>The entries of runs that have started according to their stores.</summary>
     public LeftoverEntries Leftovers { get; } = new(wakeTimeout);
@@ -91,13 +92,7 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
     {
         if (gone.Count == 0) return;
 
-        foreach (var run in gone)
-        {
-            log.EntryRemoved(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
-            LocallyParked.Remove(run.Number);
-            LocallyWoken.Remove(run.Address);
-        }
-
+        foreach (var run in gone) Forget(run);
         Execute(EntrySql.Remove, PositionsOf(gone));
         if (wereWoken) requests.Add(CountByKey(gone.Select(static run => run.Key)));
     }
@@ -114,31 +109,20 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
                 .Where(run => run.IsParked && string.Equals(run.Address.Store, store.Id, StringComparison.Ordinal)).ToList();
             if (next.Count == 0) continue;
 
-            RemoveGoneRuns([.. ReadStates(next, store.GetStatesAsync).Where(static run => run.Fate == ParkedRunState.Gone).Select(static run => run.Run)], wereWoken: false);
+            RemoveGoneRuns([.. Calls.ReadStates(next, store.GetStatesAsync).Where(static run => run.State == ParkedRunState.Gone).Select(static run => run.Run)], wereWoken: false);
         }
     }
 
-    /// <summary>Removes entries by a statement that returns their keys, and wakes the next runs of these keys.</summary>
-    public void RemoveAndWakeNext(string sql, params NpgsqlParameter[] parameters) =>
-        requests.Add(CountByKey(Blocking.Wait(statements.ReadAsync(sql, static row => new LockKey(row.GetInt64(0)), blocks: true, CancellationToken.None, parameters).AsTask())));
-
     /// <summary>
-    /// Asks a store for the states of its runs. If it refuses all at once, they are read one by one, so that one run does not delay the others. A store that
-    /// failed only after a long time is unreachable: it is not asked again, so that it does not delay the runs of other stores.
+    /// Removes the entries of runs that have started long ago, as their store says. Their locks may be held by these runs, so no other run is woken: the
+    /// sweep wakes the next runs of free keys.
     /// </summary>
-    public IEnumerable<(WaitingRun Run, ParkedRunState Fate)> ReadStates(
-        IReadOnlyList<WaitingRun> runs, Func<IReadOnlyList<WaitingRun>, CancellationToken, ValueTask<IReadOnlyList<ParkedRunState>>> ask)
+    public void RemoveLeftovers(IReadOnlyList<WaitingRun> leftovers)
     {
-        var askedAt = BootClock.Now;
-        try
-        {
-            return [.. runs.Zip(Blocking.Wait(ask(runs, CancellationToken.None).AsTask()))];
-        }
-        catch (Exception error)
-        {
-            log.StoreFailed(DisplayText.Name(runs[0].Address.Store), runs.Count, error);
-            return runs.Count == 1 || BootClock.Now - askedAt > QuickAnswer ? [] : runs.SelectMany(run => ReadStates([run], ask)).ToList();
-        }
+        if (leftovers.Count == 0) return;
+
+        foreach (var run in leftovers) Forget(run);
+        Execute(EntrySql.RemoveLeftovers, PositionsOf(leftovers));
     }
 
     public List<WaitingRun> ReadRuns(string sql, params NpgsqlParameter[] parameters)
@@ -151,6 +135,13 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
         Blocking.Wait(statements.RunAsync(sql, blocks: true, CancellationToken.None, parameters).AsTask());
 
     private static List<FreeKey> CountByKey(IEnumerable<LockKey> keys) => [.. keys.CountBy(static key => key).Select(static ofKey => new FreeKey(ofKey.Key, ofKey.Value))];
+
+    private void Forget(WaitingRun run)
+    {
+        log.EntryRemoved(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
+        LocallyParked.Remove(run.Number);
+        LocallyWoken.Remove(run.Address);
+    }
 
     private static NpgsqlParameter<string> Text(string value) => new() { TypedValue = value };
 
@@ -182,40 +173,19 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
     }
 
     /// <summary>
-    /// Makes a store start some runs. After an error, some of them may have been started nevertheless: the store is asked before a run is tried again.
-    /// </summary>
-    public List<(WaitingRun Run, ParkedRunState Fate)> WakeOnce(IRunStore store, IReadOnlyList<WaitingRun> runs)
-    {
-        var isFirst = true;
-        async ValueTask<IReadOnlyList<ParkedRunState>> WakeAsync(IReadOnlyList<WaitingRun> chunk, CancellationToken stop)
-        {
-            if (isFirst)
-            {
-                isFirst = false;
-                return await store.WakeAsync(chunk, stop).ConfigureAwait(false);
-            }
-
-            var fates = await store.GetStatesAsync(chunk, stop).ConfigureAwait(false);
-            return fates is [ParkedRunState.Parked or ParkedRunState.Rescheduled] && !chunk[0].IsTooLate ? await store.WakeAsync(chunk, stop).ConfigureAwait(false) : fates;
-        }
-
-        return [.. ReadStates(runs, WakeAsync)];
-    }
-
-    /// <summary>
     /// Delivers wakes to a store of this process. If the process dies after it has claimed them, or in the middle of this, a sweep continues.
     /// </summary>
     private void Deliver(IRunStore store, WaitingRun[] runs)
     {
-        var fates = WakeOnce(store, runs);
-        foreach (var (run, _) in fates.Where(static run => run.Fate != ParkedRunState.Starting)) PendingWakes.Remove(run.Number);
-        if (fates.Exists(static run => run.Fate == ParkedRunState.StartingElsewhere)) NotifyOtherProcesses(runs[0].Address.Store);
-        // The store was asked at the moment of the wake, so a run that has started did not start because of the wake.
-        Leftovers.Note(fates, mayBeOnTheWay: false);
-        var gone = fates.Where(static run => run.Fate == ParkedRunState.Gone).Select(static run => run.Run).ToList();
+        var fates = Calls.WakeOnce(store, runs, out var hasFailed);
+        foreach (var (run, _) in fates.Where(static run => run.State != ParkedRunState.Starting)) PendingWakes.Remove(run.Number);
+        if (fates.Exists(static run => run.State == ParkedRunState.StartingElsewhere)) NotifyOtherProcesses(runs[0].Address.Store);
+        // The store was asked before the wake, so a run that has started did not start because of the wake, unless the wake was repeated.
+        RemoveLeftovers(Leftovers.Note(fates, mayBeOnTheWay: hasFailed));
+        var gone = fates.Where(static run => run.State == ParkedRunState.Gone).Select(static run => run.Run).ToList();
         RemoveGoneRuns(gone, wereWoken: true);
         if (gone.Count > 0) RemoveNextGoneRuns(store, [.. gone.Select(static run => run.Key).Distinct()]);
-        MarkHeldBack([.. fates.Where(static run => run.Fate == ParkedRunState.Paused).Select(static run => run.Run)]);
+        MarkHeldBack([.. fates.Where(static run => run.State == ParkedRunState.Paused).Select(static run => run.Run)]);
     }
 
     /// <summary>Asks the schedulers of other processes to query a store: one of them must start a run that was woken here.</summary>

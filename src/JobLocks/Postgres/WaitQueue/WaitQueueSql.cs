@@ -17,8 +17,8 @@ namespace JobLocks.Postgres.WaitQueue;
 /// The run was woken, but a person holds it back in its store: see <see cref="WakeSql.MarkHeldBack"/>.
 /// </description></item>
 /// <item><term>1900-01-01</term><description>
-/// The run was late, but another run of its queue has started since: see <see cref="EntrySql.Dequeue"/>. It no longer makes the other runs of the queue count
-/// as late.
+/// The run was late, but another run of its queue has started since: see <see cref="EntrySql.Dequeue"/>. It no longer keeps the other runs of its
+/// job queue from preceding later entries.
 /// </description></item>
 /// </list>
 /// </remarks>

@@ -31,7 +31,7 @@ internal sealed class WaitQueueSweep(
     public void Sweep(IRunStore store)
     {
         var id = store.Id!;
-        // A process that has no wait queue must not keep other processes from sweeping. It knows that only after a session is open, and Leads opens one.
+        // A process that has no wait queue must not keep other processes from sweeping. It knows that only after a session is open, and TryLead opens one.
         if (dispatcher.Session.Capabilities.HasWaitQueue == false || !TryLead(id) || dispatcher.Session.Capabilities.HasWaitQueue != true)
         {
             Forget(id);
@@ -45,6 +45,8 @@ internal sealed class WaitQueueSweep(
         unserved.RemoveExpired();
         WakeWaitersOfFreeKeys();
         CheckNextWaiters(store);
+        // Runs that were gone, or that a person holds back, have left their locks to the next ones.
+        waker.WakeRequestedKeys();
         lost.Find(store);
     }
 
@@ -156,27 +158,23 @@ internal sealed class WaitQueueSweep(
     {
         if (runs.Count == 0) return false;
 
-        var fates = waker.ReadStates(runs, store.GetStatesAsync).ToList();
+        var fates = waker.Calls.ReadStates(runs, store.GetStatesAsync).ToList();
         // The process that parked the run died before it recorded that.
-        foreach (var (run, _) in fates.Where(static pair => pair is { Fate: ParkedRunState.Parked or ParkedRunState.Rescheduled, Run.IsParked: false }))
+        foreach (var (run, _) in fates.Where(static pair => pair is { State: ParkedRunState.Parked or ParkedRunState.Rescheduled, Run.IsParked: false }))
         {
             waker.Execute(EntrySql.MarkParked, new NpgsqlParameter<long> { TypedValue = run.Number });
             requests.AddPosition(run.Number);
         }
 
-        if (waker.Leftovers.Note(fates, mayBeOnTheWay: areWoken) is { Count: > 0 } leftovers)
-        {
-            foreach (var run in leftovers) log.EntryRemoved(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
-            waker.RemoveAndWakeNext(EntrySql.RemoveLeftovers, new NpgsqlParameter<long[]> { TypedValue = [.. leftovers.Select(static run => run.Number)] });
-        }
+        waker.RemoveLeftovers(waker.Leftovers.Note(fates, mayBeOnTheWay: areWoken));
 
         // The process that had claimed their wakes has died.
-        var missed = fates.Where(static pair => pair is { Fate: ParkedRunState.Parked or ParkedRunState.Rescheduled, Run.IsDeliveryClaimed: true }).Select(static pair => pair.Run).ToList();
+        var missed = fates.Where(static pair => pair is { State: ParkedRunState.Parked or ParkedRunState.Rescheduled, Run.IsDeliveryClaimed: true }).Select(static pair => pair.Run).ToList();
         waker.Deliver(missed);
-        foreach (var gone in fates.Where(static pair => pair.Fate == ParkedRunState.Gone).GroupBy(static pair => pair.Run.IsDeliveryClaimed))
+        foreach (var gone in fates.Where(static pair => pair.State == ParkedRunState.Gone).GroupBy(static pair => pair.Run.IsDeliveryClaimed))
             waker.RemoveGoneRuns([.. gone.Select(static pair => pair.Run)], wereWoken: gone.Key);
         // The scheduler that must start them has no free worker, or does not know of them.
-        if (fates.Exists(static pair => pair.Fate == ParkedRunState.StartingElsewhere)) waker.TryNotifyOtherProcesses(store.Id!);
+        if (fates.Exists(static pair => pair.State == ParkedRunState.StartingElsewhere)) waker.TryNotifyOtherProcesses(store.Id!);
         return missed.Count > 0;
     }
 

@@ -57,7 +57,13 @@ internal sealed class WaiterCheck(PooledStatements statements, WakeDispatcher wa
 
         if (gone.Count == 0) return answer;
 
-        foreach (var run in gone) log.EntryRemoved(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
+        foreach (var run in gone)
+        {
+            log.EntryRemoved(DisplayText.Name(run.Address.Run), DisplayText.Name(run.Name));
+            wakeDispatcher.LocallyParked.Remove(run.Number);
+            wakeDispatcher.LocallyWoken.Remove(run.Address);
+        }
+
         await statements.RunAsync(EntrySql.Remove, blocks, stop, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static run => run.Number)] }).ConfigureAwait(false);
         wakeDispatcher.RequestWakes([new(key)]);
         return WaiterCheckResult.SomeRemoved;

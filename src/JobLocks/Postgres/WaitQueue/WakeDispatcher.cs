@@ -141,7 +141,7 @@ internal sealed class WakeDispatcher : IDisposable
             if (next.DeliversDeferred) _failures.Try(_waker.DeliverDeferredWakes);
             if (BootClock.Now < sweepAt) continue;
 
-            if (_dispatcher.Session.Capabilities.HasWaitQueue == true) _failures.Try(() => StartedRuns.RemoveEntries(_waker));
+            if (_dispatcher.Session.Capabilities.HasWaitQueue == true) _failures.Try(() => StartedRuns.RemoveEntries(_stores, _waker));
 
             // A random interval, so that not all processes sweep at the same moment.
             sweepAt = BootClock.Now + (_sweepInterval * (0.9 + (0.2 * Random.Shared.NextDouble())));
