@@ -135,8 +135,8 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     }
 
     /// <summary>
-    /// After what time Hangfire starts a waiting run without a wake-up. If a new process finds this storage only through its jobs, the run is due earlier, in
-    /// proportion to its position, so that such a process soon fetches a job.
+    /// After what time Hangfire starts a waiting run without a wake-up. A process whose storage is in no configuration of JobLocks serves it only after it has
+    /// fetched a job. There the run is due earlier, in proportion to its position, so that such a process soon fetches one.
     /// </summary>
     private static TimeSpan AtMost(Admission.Waits waits, PerformContext context)
     {
@@ -211,7 +211,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
         run.Admitted.Dispose();
         if (!isLost) return;
 
-        // Hangfire applies the result of any run to the job in Processing, and that may already be the retry.
+        // The result of the stopped run must be dropped: Hangfire would apply it to the run of the job that is in Processing, which may be the retry.
         if (run.Watch is { HasStopped: true }) throw new JobAbortedException();
 
         new LostRun(handle).Remember(context, ConfiguredGates.For(context.Storage, context.BackgroundJob.Job).Loggers);

@@ -17,7 +17,7 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
     /// <summary>The prefix of the reason of a rescheduled run. If such a run had a queue entry, it may still have it.</summary>
     public const string RescheduledReason = "Rescheduled";
 
-    // The locks are requested again where runs ahead of this one no longer existed, or where the holder has released the lock.
+    // How often the locks are requested because runs ahead of this one no longer existed. If the lock turns out to have no holder, they are requested once more.
     private const int MostTries = 4;
 
     private readonly Queueing _queueing = new(locks, log);

@@ -6,8 +6,8 @@ using System.Text.RegularExpressions;
 namespace JobLocks.Naming;
 
 /// <summary>
-/// Writes an argument into a lock name. Words, numbers, Guids, dates and times are written unchanged. Every other text is quoted, so that no value
-/// can imitate the text around it. This is a wire format: after a change, old and new processes would use different names for the same lock.
+/// Writes an argument into a lock name. Words, numbers, Guids, dates and times are written without quotes, in one form each, unless the next
+/// character would be ambiguous. Every other text is quoted, so that no value can imitate the text around it. This is a wire format: after a change, old and new processes would use different names for the same lock.
 /// Thread-safe.
 /// </summary>
 internal static partial class ArgumentText

@@ -6,7 +6,7 @@ namespace JobLocks.Rules;
 /// A lock as the author of a job declares it: by an attribute, or by a call of <c>WithJobLock</c>. Not checked. The attributes of all schedulers keep their
 /// properties in it.
 /// </summary>
-/// <param name="Name">The template as written; null for the canonical name.</param>
+/// <param name="Name">The template as written. <see cref="HasName"/> says whether there is one; without it the canonical name is used.</param>
 /// <param name="OnConflict">What happens to a run when the lock is held.</param>
 /// <param name="RetryAfterSeconds">For <see cref="OnConflict.Reschedule"/>: seconds until the next attempt.</param>
 internal sealed record LockDeclaration(string? Name, OnConflict OnConflict, int RetryAfterSeconds)

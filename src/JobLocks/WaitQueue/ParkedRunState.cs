@@ -13,7 +13,7 @@ internal enum ParkedRunState
     Starting,
 
     /// <summary>
-    /// The run has left the store: a worker performs it, or performs a new run of the same name. The gate removes the entry of a run that starts. An entry
+    /// A worker performs the run, or the store has a newer run of the same name: the run is not parked any more. The gate removes the entry of a run that starts. An entry
     /// that stays is a leftover of a run that started while the entry could not be removed, or of a run that was replaced.
     /// </summary>
     Started,

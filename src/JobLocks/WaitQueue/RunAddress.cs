@@ -9,6 +9,6 @@ internal sealed record RunAddress(string Store, string Run, string Queue)
     /// <summary>The job of the run, by which it is shown and found: in Hangfire its id, in Quartz its key. Null where it is not known.</summary>
     public string? Job { get; init; }
 
-    /// <summary>Whether the store has no run of this name that waits: a parked entry of this name belongs to an earlier run.</summary>
+    /// <summary>Whether the run is new to the store. A parked entry of the same name is then a leftover of an earlier run.</summary>
     public bool IsNew { get; init; }
 }

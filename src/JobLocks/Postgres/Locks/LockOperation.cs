@@ -28,8 +28,8 @@ internal sealed record LockOperation(OperationCode Code, LockKey Key)
     public IReadOnlyList<LockKey> Slots { get; init; } = [];
 
     /// <summary>
-    /// 0: refused, or not held. Acquire: 1 if granted; -2 or less if entries of the wait queue precede the request, and below -2 an entry number was drawn:
-    /// -2 minus this number. Slot: the number of the granted slot, from 1, in the order of <see cref="Slots"/>. Release: 1, or more if other processes were
+    /// 0: refused, or not held. -1: the lock table of the server is full. Acquire: 1 if granted; -2 if entries of the wait queue precede the request;
+    /// -2 - n if the entry number n was drawn as well. Slot: the number of the granted slot, from 1, in the order of <see cref="Slots"/>. Release: 1, or more if other processes were
     /// notified. Draw: the token.
     /// </summary>
     public long Result { get; set; }

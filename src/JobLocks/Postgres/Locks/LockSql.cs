@@ -6,7 +6,7 @@ namespace JobLocks.Postgres.Locks;
 /// <summary>The statements about locks.</summary>
 internal static class LockSql
 {
-    /// <summary>The first statement on a new connection: the backend, whether it is a standby, the version, and the size of the lock table.</summary>
+    /// <summary>The first query after <see cref="Session.ConnectionSetUp"/>: the backend, whether it is a standby, the version, and the size of the lock table.</summary>
     public const string Ask =
         """
         SELECT pg_backend_pid(),
@@ -23,7 +23,7 @@ internal static class LockSql
     /// $1, in milliseconds: after this silence the server frees the session. From version 14 on.
     /// </description></item>
     /// <item><term>tcp_keepalives_*, tcp_user_timeout</term><description>
-    /// $2 to $4 in seconds, $5 in milliseconds: the keepalives of the server end the connection no earlier.
+    /// $2 and $3 in seconds, $4 a count, $5 in milliseconds: the keepalives end a dead connection no earlier than the idle time-out does.
     /// </description></item>
     /// <item><term>statement_timeout, idle_in_transaction_session_timeout, transaction_timeout</term><description>
     /// Off. A limit that a role or a database carries would end a statement, or a session that idles while its runs work.

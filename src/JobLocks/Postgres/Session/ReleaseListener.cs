@@ -8,8 +8,8 @@ using Npgsql;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// Listens for releases by other processes. Uses a connection of its own, which is open only while a request of this process waits. The dispatcher
-/// finds a missed release at its next check. Thread-safe.
+/// Listens for releases by other processes. Uses a connection of its own, which is open while a caller or a parked run may need a notification, and
+/// for 30 seconds after that. The dispatcher finds a missed release at its next check. Thread-safe.
 /// </summary>
 internal sealed class ReleaseListener(SessionConnector connector, LockDispatcher dispatcher, LockEvents events, ILogger log) : IAsyncDisposable
 {

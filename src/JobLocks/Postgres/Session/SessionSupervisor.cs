@@ -7,8 +7,8 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Postgres.Session;
 
 /// <summary>
-/// The sessions of this process, one at a time: how a session opens, proves that it is alive, is lost, and is replaced. A session reports to it, and gets its
-/// work from it. A report of a session that was replaced has no effect. Thread-safe; members that demand the mutex say so.
+/// The sessions of this process, one at a time: how a session opens, proves that it is alive, is lost, and is replaced. A session reports its
+/// opening and its loss to it, and gets its work from <see cref="SessionExchange"/>. A report of a session that was replaced has no effect. Thread-safe; members that demand the mutex say so.
 /// </summary>
 /// <param name="mutex">Guards the local lock table, the work and the fields of this object.</param>
 /// <param name="table">The locks of this process.</param>
