@@ -73,7 +73,7 @@ internal sealed class InspectionReader(LockDispatcher dispatcher, PooledStatemen
 
         try
         {
-            return (await ReadAsync(InspectionSql.WithoutSchema(sql), read, [.. parameters.Select(static parameter => parameter.Clone())], stop).ConfigureAwait(false), false);
+            return (await ReadAsync(InspectionSources.WithoutSchema(sql), read, [.. parameters.Select(static parameter => parameter.Clone())], stop).ConfigureAwait(false), false);
         }
         catch (PostgresException error) when (string.Equals(error.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
         {

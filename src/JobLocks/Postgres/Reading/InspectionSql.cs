@@ -1,4 +1,5 @@
 using JobLocks.Postgres.WaitQueue;
+using static JobLocks.Postgres.Reading.InspectionSources;
 
 namespace JobLocks.Postgres.Reading;
 
@@ -8,7 +9,7 @@ internal static class InspectionSql
 {
     /// <summary>The held locks: skips $1 and reads $2. The first column is their total number.</summary>
     public const string Held =
-        Locks + Tables + Holding +
+        InspectionSources.Locks + Tables + Holding +
         """
         ,
              sorted AS (
@@ -21,7 +22,7 @@ internal static class InspectionSql
 
     /// <summary>The holders of the key $1, or of one of its slots.</summary>
     public const string HeldOfKey =
-        Locks + Tables + Holding +
+        InspectionSources.Locks + Tables + Holding +
         """
         ,
              sorted AS (
@@ -35,7 +36,7 @@ internal static class InspectionSql
 
     /// <summary>The names for which runs wait: skips $1 and reads $2. The first column is their total number.</summary>
     public const string Waiting =
-        Locks + Tables + Queues +
+        InspectionSources.Locks + Tables + Queues +
         """
         ,
              page AS MATERIALIZED (SELECT * FROM lines ORDER BY length DESC, key OFFSET $1 LIMIT $2),
@@ -157,7 +158,7 @@ internal static class InspectionSql
 
     /// <summary>What the run or the job $1 holds, of the store $2 where that is known: runs of two stores may have the same name.</summary>
     public const string FindHolder =
-        Locks + Tables +
+        InspectionSources.Locks + Tables +
         """
 
         SELECT   h.name, h.since
@@ -183,7 +184,7 @@ internal static class InspectionSql
     /// <summary>The holders of the key $1: the time, the backend, whether it is foreign, the number of its lock, since when, and whether a release was
     /// requested.</summary>
     public const string HoldersOfKey =
-        Locks + Tables +
+        InspectionSources.Locks + Tables +
         """
 
         SELECT now(), coalesce(l.pid, 0), s.backend IS NULL, h.nth, h.since, h.asked IS NOT NULL
@@ -194,7 +195,7 @@ internal static class InspectionSql
         """;
 
     /// <summary>Ends the session of the backend $1, if it holds a lock.</summary>
-    public const string EndSession = Locks + " SELECT pg_terminate_backend(pid) FROM locks WHERE pid = $1 LIMIT 1";
+    public const string EndSession = InspectionSources.Locks + " SELECT pg_terminate_backend(pid) FROM locks WHERE pid = $1 LIMIT 1";
 
     // Reads store by store through the index: a run is found by its store and its name there.
     private const string Stores =
@@ -205,78 +206,6 @@ internal static class InspectionSql
             SELECT (SELECT l.store FROM "joblocks".line AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
             FROM   stores AS s
             WHERE  s.store IS NOT NULL)
-        """;
-
-    /// <summary>The sessions of the server and the granted locks. Statements that need the lock table begin with this.</summary>
-    public const string Locks =
-        """
-        WITH RECURSIVE alive AS MATERIALIZED (SELECT pid, application_name, client_addr, backend_start FROM pg_stat_get_activity(NULL)),
-             locks AS MATERIALIZED (
-                 SELECT (classid::bigint << 32) | objid::bigint AS key, CASE mode WHEN 'ShareLock' THEN 1 ELSE 0 END AS mode, pid
-                 FROM   pg_locks
-                 WHERE  locktype = 'advisory'
-                 AND    objsubid = 1
-                 AND    granted
-                 AND    database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-        """;
-
-    /// <summary>The tables of JobLocks, without the rows of an ended session whose process id the server has used again.
-    /// A role that may not see when other sessions began reads those rows too.</summary>
-    public const string Tables =
-        """
-        ,
-             sessions AS (
-                 SELECT s.backend, s.connected
-                 FROM   "joblocks".sessions AS s
-                 JOIN   alive AS a ON a.pid = s.backend AND coalesce(a.backend_start, s.connected) = s.connected),
-             held AS (SELECT h.* FROM "joblocks".held AS h JOIN sessions AS s ON s.backend = h.backend AND s.connected = h.connected),
-             names AS NOT MATERIALIZED (SELECT * FROM "joblocks".names),
-             line AS NOT MATERIALIZED (SELECT * FROM "joblocks".line)
-        """;
-
-    /// <summary>Each holder of each lock. PostgreSQL hashes a full join even if the table statistics are out of date: a nested loop would run thousands of
-    /// times.</summary>
-    public const string Holding =
-        """
-        ,
-             holding AS (
-                 SELECT l.*, h.line, h.name, h.run, h.since, h.store
-                 FROM   locks AS l
-                 FULL   JOIN held AS h ON h.backend = l.pid AND h.key = l.key
-                 WHERE  coalesce(l.pid, 0) > 0)
-        """;
-
-    /// <summary>The names for which runs wait, with the number of runs and the first entry number; and the stores of waiting runs without a process.</summary>
-    public const string Queues =
-        $"""
-        ,
-             lines AS MATERIALIZED (SELECT key, count(*) AS length, min(place) AS first FROM line WHERE verdict IS NULL GROUP BY key),
-             line_stores AS (
-                 (SELECT store FROM line ORDER BY store LIMIT 1)
-                 UNION ALL
-                 SELECT (SELECT l.store FROM line AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
-                 FROM   line_stores AS s
-                 WHERE  s.store IS NOT NULL),
-             unserved AS MATERIALIZED (SELECT store FROM line_stores AS l WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed})
-        """;
-
-    /// <summary>How many of the runs that wait for the name p are in a store that no process serves. Reads their rows only if there is one.</summary>
-    public const string CountUnserved =
-        """
-        CASE WHEN EXISTS (SELECT FROM unserved)
-             THEN (SELECT count(*) FROM line AS u WHERE u.key = p.key AND u.verdict IS NULL AND u.store IN (SELECT store FROM unserved))
-             ELSE 0
-        END
-        """;
-
-    private const string NoTables =
-        """
-        ,
-             sessions AS (SELECT NULL::int AS backend, NULL::timestamptz AS connected WHERE false),
-             held AS (SELECT NULL::int AS backend, NULL::bigint AS nth, NULL::bigint AS key, NULL::bigint AS line, NULL::text AS name, NULL::text AS run,
-                             NULL::timestamptz AS since, NULL::text AS asked, NULL::text AS store WHERE false),
-             names AS (SELECT NULL::bigint AS key, NULL::text AS name, NULL::bigint AS runs, NULL::float8 AS held WHERE false),
-             line AS (SELECT NULL::bigint AS key, NULL::bigint AS place, NULL::text AS name, NULL::text AS verdict, NULL::timestamptz AS since, NULL::text AS store WHERE false)
         """;
 
     private const string HolderColumns =
@@ -295,7 +224,4 @@ internal static class InspectionSql
         LEFT JOIN names AS n ON n.key = coalesce(l.line, l.key)
 
         """;
-
-    /// <summary>Changes a statement so that it runs on empty tables, where the schema cannot be read.</summary>
-    public static string WithoutSchema(string sql) => sql.Replace(Tables, NoTables, StringComparison.Ordinal);
 }

@@ -19,7 +19,7 @@ internal static class OverviewSql
     /// the same in all rows: the time, and how many locks, holders, names with waiting runs and waiting runs there are.
     /// </summary>
     public const string Read =
-        InspectionSql.Locks + InspectionSql.Tables + InspectionSql.Holding + InspectionSql.Queues +
+        InspectionSources.Locks + InspectionSources.Tables + InspectionSources.Holding + InspectionSources.Queues +
         """
         ,
              many AS (SELECT pid, count(*) AS held FROM locks GROUP BY pid),
@@ -58,7 +58,7 @@ internal static class OverviewSql
                  FROM   some_held
                  UNION  ALL
                  SELECT 2, p.nth, NULL, NULL, f.name, NULL, h.pid, h.run, h.since, h.store, p.key, p.length, f.since,
-        """ + InspectionSql.CountUnserved +
+        """ + InspectionSources.CountUnserved +
         """
 
                  FROM   page AS p
