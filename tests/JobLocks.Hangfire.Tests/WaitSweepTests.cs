@@ -101,6 +101,32 @@ public sealed class WaitSweepTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Removes_the_entry_of_a_run_that_was_started_by_hand_while_the_table_was_locked(CancellationToken stop)
+    {
+        var stage = NewStage();
+        await using var other = AdvisoryLocks.Connect(Servers.Database);
+        var held = await other.TryAcquireAsync(stage.LockName, stop);
+        var waiting = await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.RunOrJoin(stage.Id, 1)), stop);
+        await using var operatorSession = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(Servers.Database) { Pooling = false }.ConnectionString);
+        await operatorSession.OpenAsync(stop);
+        var transaction = await operatorSession.BeginTransactionAsync(stop);
+        await using (var locksTable = new NpgsqlCommand("LOCK TABLE joblocks.line IN ACCESS EXCLUSIVE MODE", operatorSession)) await locksTable.ExecuteNonQueryAsync(stop);
+        // Each process notices it with its next statement.
+        for (var server = 0; server < 2; server++) await (await Servers[server].Locks!.TryAcquireAsync($"notices it {server}", stop))!.DisposeAsync();
+
+        await held!.DisposeAsync();
+        Servers.Client.Requeue(waiting);
+        await stage.EnteredAsync(stop);
+        await transaction.DisposeAsync();
+
+        // While the run goes on, it counts as waiting no longer: no other run may be skipped on its account.
+        var line = await Patience.UntilAsync(Servers.Locks.LineAsync, static line => line.Count == 0, stop);
+        stage.LetLeave();
+        await Servers.States.NextAsync<SucceededState>(waiting, stop);
+        Assert.That(line, Is.Empty);
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Wakes_the_next_when_a_foreign_program_lets_go_and_tells_nobody(CancellationToken stop)
     {
         var stage = NewStage();

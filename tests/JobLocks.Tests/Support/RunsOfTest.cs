@@ -11,6 +11,7 @@ internal sealed class RunsOfTest : IRunStore
     private readonly ConcurrentDictionary<string, bool> _started = new(StringComparer.Ordinal);
     private int _count;
     private int _askedForWorkers;
+    private int _sweeps;
     private volatile IReadOnlyList<WorkerPool> _freeWorkers = [new(Queues: null, int.MaxValue)];
 
     public string Id { get; set; } = $"Test {Guid.NewGuid():N}";
@@ -60,7 +61,14 @@ internal sealed class RunsOfTest : IRunStore
 
     public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(Id);
 
-    public ValueTask<bool> CanStartRunsAsync(CancellationToken stop) => new(CanStart);
+    /// <summary>How often a sweep began.</summary>
+    public int Sweeps => _sweeps;
+
+    public ValueTask<bool> CanStartRunsAsync(CancellationToken stop)
+    {
+        Interlocked.Increment(ref _sweeps);
+        return new(CanStart);
+    }
 
     public ValueTask<IReadOnlyList<ParkedRunState>> GetStatesAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {

@@ -208,6 +208,21 @@ public sealed class PresenceTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Stays_served_where_another_scheduler_of_the_process_with_the_same_store_stands_by(CancellationToken stop)
+    {
+        var application = Open(static options => options.SweepInterval = TimeSpan.FromMilliseconds(100));
+        var standby = new RunsOfTest { Id = Runs.Id, CanStart = false };
+        await UntilServedAsync(Runs.Id, 1, stop);
+
+        var queue = ((ILockBackend)application).WaitQueue;
+        queue.Serve(standby);
+        while (standby.Sweeps < 10) Assert.That(await CountServersAsync(Runs.Id), Is.EqualTo(1));
+        queue.Forget(standby);
+
+        Assert.That(await CountServersAsync(Runs.Id), Is.EqualTo(1));
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Gives_up_the_places_of_a_store_that_no_process_has_served_for_long(CancellationToken stop)
     {
         var locks = Open(static options => KeepFor(options, TimeSpan.FromSeconds(1)));
@@ -298,7 +313,7 @@ public sealed class PresenceTests : WaitQueueFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(waiting.Select(static run => run.IsServed), Is.EqualTo([false, true]));
-            Assert.That(ofLeft, Does.EndWith("No running process serves its job store: all others are let past until its application is started"));
+            Assert.That(ofLeft, Does.EndWith("No running process serves its job store: other runs pass it until its application is started"));
             Assert.That(ofServed, Does.Not.Contain("serves its job store"));
         }
     }
@@ -340,7 +355,9 @@ public sealed class PresenceTests : WaitQueueFixture
 
     private async Task UntilServedAsync(string store, int processes, CancellationToken stop)
     {
-        while ((long)(await LockTable.AskAsync(Database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1246524276 AND objid::int = hashtext($1)", store))! != processes)
-            await Task.Delay(10, stop);
+        while (await CountServersAsync(store) != processes) await Task.Delay(10, stop);
     }
+
+    private async Task<long> CountServersAsync(string store) =>
+        (long)(await LockTable.AskAsync(Database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1246524276 AND objid::int = hashtext($1)", store))!;
 }

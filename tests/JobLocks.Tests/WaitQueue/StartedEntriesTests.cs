@@ -154,6 +154,27 @@ public sealed class StartedEntriesTests : WaitQueueFixture
     }
 
     [Test]
+    public async Task Asks_a_store_that_took_long_to_fail_no_further_and_wakes_the_runs_of_another_store(CancellationToken stop)
+    {
+        var locks = Open();
+        var hanging = new RunsOfTest { State = _ => stop.WaitHandle.WaitOne(TimeSpan.FromSeconds(1.5)) ? default : throw new TimeoutException("The store does not answer.") };
+        ((ILockBackend)locks).WaitQueue.Serve(hanging);
+        var holder = await locks.TryAcquireAsync(Name, stop);
+        await LockTable.AskAsync(
+            Database,
+            "INSERT INTO joblocks.line (store, run, queue, key, name, mode, slots, parked, since) SELECT $1, n::text, '', 7, 'another name', 0, 1, true, now() - interval '1 min' FROM generate_series(1, 100) AS n",
+            hanging.Id);
+        await ParkAsync(locks, 1, stop);
+        while (hanging.Questions.IsEmpty) await Task.Delay(10, stop);
+
+        await holder!.DisposeAsync();
+
+        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
+        Assert.That(hanging.Questions, Has.All.GreaterThan(1), "runs that were asked for together are asked for one by one");
+        await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE store = $1", hanging.Id);
+    }
+
+    [Test]
     public async Task Drops_no_run_for_a_newer_one_that_has_no_room_itself(CancellationToken stop)
     {
         var locks = Open(static options => options.LongestWaitQueue = 2);
