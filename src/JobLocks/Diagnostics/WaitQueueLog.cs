@@ -26,7 +26,7 @@ internal static partial class WaitQueueLog
     [LoggerMessage(407, LogLevel.Warning, "Job {JobId} runs, but its queue entry for {LockName} could not be removed: it is removed later")]
     public static partial void CannotDequeue(this ILogger log, string jobId, string lockName, Exception cause);
 
-    [LoggerMessage(409, LogLevel.Warning, "The job store {Store} cannot be shown as served: programs that are not JobLocks hold the advisory locks (1246524276, hashtext of that name), (1246524209 to 1246524217, the same) and many of (1246560256 to 1246625791, the same). Its waiting runs let all others past and are not woken")]
+    [LoggerMessage(409, LogLevel.Warning, "The job store {Store} cannot be shown as served: programs that are not JobLocks hold the advisory locks (1246524276, hashtext of that name), (1246524209 to 1246524217, the same) and many of (1246560256 to 1246625791, the same). Other runs pass its waiting runs, which are not woken")]
     public static partial void CannotShowStore(this ILogger log, string store);
 
     [LoggerMessage(420, LogLevel.Warning, "A program that is not JobLocks holds a lock that JobLocks needs for its own work. {Holder}")]

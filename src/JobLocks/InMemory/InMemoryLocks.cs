@@ -22,6 +22,7 @@ internal sealed class InMemoryLocks : IJobLocks, ILockBackend, IAsyncDisposable,
 {
     private readonly JobLocksOptions _options;
     private readonly MemoryDispatcher _dispatcher;
+    private readonly ManualRequests _manual;
     private readonly MemoryAcquisition _acquisition;
     private readonly MemoryWaitQueue _waitQueue;
     private readonly MemorySweep _sweep;
@@ -47,7 +48,8 @@ internal sealed class InMemoryLocks : IJobLocks, ILockBackend, IAsyncDisposable,
         };
         Delivery = new(_dispatcher, log);
         _sweep = new(_dispatcher, Delivery, _work, _options, clock);
-        _acquisition = new(_dispatcher, _options, clock);
+        _manual = new(_options);
+        _acquisition = new(_dispatcher, _manual, _options, clock);
         _waitQueue = new(_dispatcher, new(_dispatcher, log), _sweep, _work, _options);
         _inspection = new(_dispatcher, _options, clock, log);
         _traces = new(_options.NamesInTelemetry);
@@ -59,17 +61,17 @@ internal sealed class InMemoryLocks : IJobLocks, ILockBackend, IAsyncDisposable,
     private MemoryWakeDelivery Delivery { get; }
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(string name, CancellationToken stop = default) => TryAcquireAsync(_acquisition.RequestFor(name), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(string name, CancellationToken stop = default) => TryAcquireAsync(_manual.For(name), stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle?> TryAcquireAsync(LockKey key, CancellationToken stop = default) => TryAcquireAsync(new LockRequest(null, key), stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(string name, LockMode mode, CancellationToken stop = default) => TryAcquireAsync(_acquisition.RequestFor(name, mode), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(string name, LockMode mode, CancellationToken stop = default) => TryAcquireAsync(_manual.For(name, mode), stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle?> TryAcquireAsync(LockKey key, LockMode mode, CancellationToken stop = default) =>
-        TryAcquireAsync(new LockRequest(null, key, MemoryAcquisition.Defined(mode)), stop);
+        TryAcquireAsync(new LockRequest(null, key, ManualRequests.Validated(mode)), stop);
 
     /// <summary>Not supported: a transaction of PostgreSQL cannot hold a lock of this process.</summary>
     /// <exception cref="NotSupportedException">Always.</exception>
@@ -80,41 +82,41 @@ internal sealed class InMemoryLocks : IJobLocks, ILockBackend, IAsyncDisposable,
     /// <inheritdoc/>
     public Task<JobLockSet?> TryAcquireAllAsync(IEnumerable<string> names, CancellationToken stop = default)
     {
-        var requests = _acquisition.RequestsFor(names);
+        var requests = _manual.ForAll(names);
         return Answered(() => TryAcquireAll(requests, stop), stop);
     }
 
     /// <inheritdoc/>
-    public Task<JobLockHandle> AcquireAsync(string name, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOneAsync(_acquisition.RequestFor(name), timeout, stop);
+    public Task<JobLockHandle> AcquireAsync(string name, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOneAsync(_manual.For(name), timeout, stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle> AcquireAsync(LockKey key, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOneAsync(new(null, key), timeout, stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle> AcquireAsync(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) =>
-        _acquisition.AcquireOneAsync(_acquisition.RequestFor(name, mode), timeout, stop);
+        _acquisition.AcquireOneAsync(_manual.For(name, mode), timeout, stop);
 
     /// <inheritdoc/>
-    public JobLockHandle? TryAcquire(string name, CancellationToken stop = default) => _acquisition.TryAcquireOne(_acquisition.RequestFor(name), stop);
+    public JobLockHandle? TryAcquire(string name, CancellationToken stop = default) => _acquisition.TryAcquireOne(_manual.For(name), stop);
 
     /// <inheritdoc/>
     public JobLockHandle? TryAcquire(LockKey key, CancellationToken stop = default) => _acquisition.TryAcquireOne(new(null, key), stop);
 
     /// <inheritdoc/>
-    public JobLockHandle? TryAcquire(string name, LockMode mode, CancellationToken stop = default) => _acquisition.TryAcquireOne(_acquisition.RequestFor(name, mode), stop);
+    public JobLockHandle? TryAcquire(string name, LockMode mode, CancellationToken stop = default) => _acquisition.TryAcquireOne(_manual.For(name, mode), stop);
 
     /// <inheritdoc/>
-    public JobLockSet? TryAcquireAll(IEnumerable<string> names, CancellationToken stop = default) => TryAcquireAll(_acquisition.RequestsFor(names), stop);
+    public JobLockSet? TryAcquireAll(IEnumerable<string> names, CancellationToken stop = default) => TryAcquireAll(_manual.ForAll(names), stop);
 
     /// <inheritdoc/>
-    public JobLockHandle Acquire(string name, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOne(_acquisition.RequestFor(name), timeout, stop);
+    public JobLockHandle Acquire(string name, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOne(_manual.For(name), timeout, stop);
 
     /// <inheritdoc/>
     public JobLockHandle Acquire(LockKey key, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOne(new(null, key), timeout, stop);
 
     /// <inheritdoc/>
     public JobLockHandle Acquire(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) =>
-        _acquisition.AcquireOne(_acquisition.RequestFor(name, mode), timeout, stop);
+        _acquisition.AcquireOne(_manual.For(name, mode), timeout, stop);
 
     /// <summary>
     /// Declares the lock of a key lost, with all its readers. The key stays occupied until their handles are disposed, as after the loss of a session.
@@ -190,7 +192,7 @@ internal sealed class InMemoryLocks : IJobLocks, ILockBackend, IAsyncDisposable,
 
     private JobLockSet? TryAcquireAll(LockRequest[] requests, CancellationToken stop)
     {
-        var result = _acquisition.TryAcquireSet(requests, _acquisition.ByHand, entry: null, stop);
+        var result = _acquisition.TryAcquireSet(requests, _manual.Caller, entry: null, stop);
         return result.Refused is null ? new(result.Handles) : null;
     }
 }

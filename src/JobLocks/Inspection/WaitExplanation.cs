@@ -14,13 +14,13 @@ internal sealed record WaitExplanation(LockKey Key, string Name, DateTimeOffset 
     {
         var holder = held switch
         {
-            [] when WokenAt is not null => "whose turn has come",
+            [] when WokenAt is not null => "woken and about to start",
             [] => "which is free at the moment",
             [var only] => $"held by {only.Holder}{SinceOf(only.Holder)}",
             [var first, ..] => $"held by {first.Holder}{SinceOf(first.Holder)} and {held.Count - 1} more",
         };
         var usual = UsualHold is { } time ? $", usual hold {DisplayText.Time(time)}" : "";
-        var unserved = IsServed ? "" : ". No running process serves its job store: all others are let past until its application is started";
+        var unserved = IsServed ? "" : ". No running process serves its job store: other runs pass it until its application is started";
         return string.Create(CultureInfo.InvariantCulture, $"waiting for {DisplayText.Name(Name)}, {holder}, position {Position} of {Length}{usual}{unserved}");
     }
 

@@ -50,7 +50,7 @@ public abstract class GateContract : ContractFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(admission.Action, Is.EqualTo(declared));
-            Assert.That(admission.Reason, Does.StartWith($"{begin}{Name} is held by code that took it by hand on "));
+            Assert.That(admission.Reason, Does.StartWith($"{begin}{Name} is held by code that acquired it by hand on "));
             Assert.That(admission.RetryAfter, Is.EqualTo(TimeSpan.FromSeconds(15)));
         }
     }
@@ -70,7 +70,7 @@ public abstract class GateContract : ContractFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(waits.Position, Is.EqualTo(1));
-            Assert.That(waits.Reason, Does.StartWith($"Waiting for {Name}, held by code that took it by hand on ").And.EndsWith(", position 1"));
+            Assert.That(waits.Reason, Does.StartWith($"Waiting for {Name}, held by code that acquired it by hand on ").And.EndsWith(", position 1"));
             Assert.That(waits.StartsUnwokenAfter, Is.EqualTo(Queueing.UnwokenStartDelay));
             Assert.That(admitted.FormerEntry!.Number, Is.EqualTo(waits.Entry.Number));
             Assert.That(await Queue.FindAsync(AddressOf(0), blocks: false, stop), Is.Null, "an admitted run has left the queue");

@@ -100,7 +100,7 @@ public abstract class InspectionContract : ContractFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(explanation, Does.StartWith($"waiting for {Name}, held by code that took it by hand of ").And.Contain(", position 2 of 2"));
+            Assert.That(explanation, Does.StartWith($"waiting for {Name}, held by code that acquired it by hand of ").And.Contain(", position 2 of 2"));
             Assert.That(await Keeper.Inspection.ExplainAsync("1", "another store", stop), Is.Null);
             Assert.That(await Inspector.ExplainAsync("none", stop), Is.Null);
         }

@@ -70,7 +70,7 @@ public abstract class WaitingContract : ContractFixture
 
         Assert.That(
             async () => await Locks.AcquireAsync(Name, TimeSpan.FromMilliseconds(50), stop),
-            Throws.InstanceOf<TimeoutException>().With.Message.StartsWith($"{Name} was not free within 0.05 s. It is held by code that took it by hand on "));
+            Throws.InstanceOf<TimeoutException>().With.Message.StartsWith($"{Name} was not free within 0.05 s. It is held by code that acquired it by hand on "));
     }
 
     [Test]
@@ -80,7 +80,7 @@ public abstract class WaitingContract : ContractFixture
 
         Assert.That(
             () => Locks.Acquire(Name, TimeSpan.FromMilliseconds(50), stop),
-            Throws.InstanceOf<TimeoutException>().With.Message.StartsWith($"{Name} was not free within 0.05 s. It is held by code that took it by hand on "));
+            Throws.InstanceOf<TimeoutException>().With.Message.StartsWith($"{Name} was not free within 0.05 s. It is held by code that acquired it by hand on "));
     }
 
     [Test]

@@ -133,7 +133,7 @@ public sealed class FullServerTests
         {
             Assert.That(error!.Message, Does.Contain("max_locks_per_transaction").And.Contain($"The backend {filler.ProcessID} of").And.Contain($"SELECT pg_terminate_backend({filler.ProcessID})"));
             Assert.That(error.NeedsChange, Is.False);
-            Assert.That(refused!.Message, Does.Contain("It is held by code that took it by hand"));
+            Assert.That(refused!.Message, Does.Contain("It is held by code that acquired it by hand"));
             Assert.That(isLost, Is.False);
             Assert.That(holders, Is.EqualTo(1L));
             Assert.That(handle, Is.Not.Null);

@@ -63,7 +63,7 @@ public sealed class LatencyTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(second.Refused, Is.EqualTo(request));
-            Assert.That((await holder)?.Run, Is.EqualTo("code that took it by hand"));
+            Assert.That((await holder)?.Run, Is.EqualTo("code that acquired it by hand"));
         }
     }
 

@@ -35,7 +35,7 @@ public sealed class PageTableTests
     {
         var run = new QueuedRun(new(4), "sync", 2, LockMode.Exclusive, "Quartz", "Quartz x", "abc", "", At, wasWoken ? At : null) { Job = "group.job", IsServed = isServed };
 
-        Assert.That(RowOf(LockTables.QueuedRuns, run), Does.StartWith($"Position: 2 | Run: run Quartz group.job, title abc | Since: at 12 | Mode: exclusive | Its turn: {wakeState}"));
+        Assert.That(RowOf(LockTables.QueuedRuns, run), Does.StartWith($"Position: 2 | Run: run Quartz group.job, title abc | Since: at 12 | Mode: exclusive | Woken: {wakeState}"));
     }
 
     [TestCase(0, 100, 100, null, null, "1 to 100 of 100")]

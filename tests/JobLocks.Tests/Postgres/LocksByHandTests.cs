@@ -129,7 +129,7 @@ public sealed class LocksByHandTests
 
         var error = await Assert.ThrowsAsync<TimeoutException>(() => _locks.AcquireAsync(_name, TimeSpan.Zero, stop));
 
-        Assert.That(error!.Message, Does.Contain("held by code that took it by hand on").And.Contain($":{Environment.ProcessId} since 20"));
+        Assert.That(error!.Message, Does.Contain("held by code that acquired it by hand on").And.Contain($":{Environment.ProcessId} since 20"));
     }
 
     [Test, CancelAfter(60_000)]

@@ -144,7 +144,7 @@ public sealed class SchemaTests
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(page.Items.Select(static one => (one.Name, one.Holder.Run)), Is.EqualTo([("held", "code that took it by hand")]));
+            Assert.That(page.Items.Select(static one => (one.Name, one.Holder.Run)), Is.EqualTo([("held", "code that acquired it by hand")]));
             await Assert.ThatAsync(
                 () => looking.Inspector.EndSessionAsync(page.Items[0].Holder.Backend, "ops", stop), Throws.TypeOf<UnauthorizedAccessException>().With.Message.Contains("pg_signal_backend"));
             Assert.That(held!.Lost.IsCancellationRequested, Is.False);

@@ -79,7 +79,7 @@ internal static class EveryKindOfWork
         await look.GetOverviewAsync(stop);
         await look.GetWaitingAsync(stop: stop);
         await look.GetWaitingAsync(held.Key, stop: stop);
-        await look.GetNameAsync(held.Key, 0, 10, "code that took it by hand", stop);
+        await look.GetNameAsync(held.Key, 0, 10, "code that acquired it by hand", stop);
         await look.FindAsync("looked", stop);
         await look.ExplainAsync("1", stop);
         Assert.That(await look.RequestReleaseAsync(held.Key, "ops", TimeSpan.FromSeconds(20), stop), Is.EqualTo(ReleaseAnswer.Released));

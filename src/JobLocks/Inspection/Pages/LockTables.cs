@@ -49,7 +49,7 @@ internal static class LockTables
             new("Run", ColumnKind.Text, static (row, html) => html.Run(row, DisplayText.Name($"{row.Scheduler} {row.Job ?? row.Run}"), DisplayText.Name(row.Run))),
             new("Since", ColumnKind.Value, static (row, html) => html.Instant(row.Since)),
             new("Mode", ColumnKind.Word, static (row, _) => Mode(row.Mode)),
-            new("Its turn", ColumnKind.Value, WakeState),
+            new("Woken", ColumnKind.Value, WakeState),
         ]);
 
     /// <summary>The column with lock names that link to their pages.</summary>

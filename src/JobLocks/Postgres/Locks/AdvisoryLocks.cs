@@ -42,6 +42,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
     private readonly InternalLocks _internalLocks = new();
     private readonly JobLocksOptions _options;
     private readonly NpgsqlDataSource? _ownedSource;
+    private readonly ManualRequests _manual;
     private readonly LockAcquisition _acquisition;
 
     internal AdvisoryLocks(NpgsqlDataSource source, bool ownsSource, JobLocksOptions options, ILoggerFactory? loggers, TimeProvider? clock = null, IMeterFactory? meters = null)
@@ -58,7 +59,8 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
             OnNotification = (payload, backend) => _wakeDispatcher!.OnNotification(payload, backend),
             OnOpened = OnSessionOpened,
         });
-        _acquisition = new(_dispatcher, options, clock);
+        _manual = new(options);
+        _acquisition = new(_dispatcher, _manual, options, clock);
         var statements = new PooledStatements(connector, options, PooledUse.WaitQueue);
         _inspectionStatements = new(connector, options, PooledUse.Inspection);
         _wakeDispatcher = new(statements, _dispatcher, _internalLocks, options, log);
@@ -112,62 +114,62 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
     }
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(string name, CancellationToken stop = default) => _acquisition.TryAcquireOneAsync(_acquisition.RequestFor(name), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(string name, CancellationToken stop = default) => _acquisition.TryAcquireOneAsync(_manual.For(name), stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle?> TryAcquireAsync(LockKey key, CancellationToken stop = default) => _acquisition.TryAcquireOneAsync(new(null, key), stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(string name, LockMode mode, CancellationToken stop = default) => _acquisition.TryAcquireOneAsync(_acquisition.RequestFor(name, mode), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(string name, LockMode mode, CancellationToken stop = default) => _acquisition.TryAcquireOneAsync(_manual.For(name, mode), stop);
 
     /// <inheritdoc/>
-    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, LockMode mode, CancellationToken stop = default) => _acquisition.TryAcquireOneAsync(new(null, key, LockAcquisition.Validated(mode)), stop);
+    public Task<JobLockHandle?> TryAcquireAsync(LockKey key, LockMode mode, CancellationToken stop = default) => _acquisition.TryAcquireOneAsync(new(null, key, ManualRequests.Validated(mode)), stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle?> TryAcquireAsync(string name, NpgsqlTransaction transaction, CancellationToken stop = default) =>
-        TransactionLock.TryAcquireAsync(_acquisition.RequestFor(name), transaction, stop);
+        TransactionLock.TryAcquireAsync(_manual.For(name), transaction, stop);
 
     /// <inheritdoc/>
     public async Task<JobLockSet?> TryAcquireAllAsync(IEnumerable<string> names, CancellationToken stop = default)
     {
-        var result = await _acquisition.TryAcquireSetAsync(_acquisition.RequestsFor(names), _acquisition.ByHand, entry: null, stop).ConfigureAwait(false);
+        var result = await _acquisition.TryAcquireSetAsync(_manual.ForAll(names), _manual.Caller, entry: null, stop).ConfigureAwait(false);
         return result.Refused is null ? new(result.Handles) : null;
     }
 
     /// <inheritdoc/>
-    public Task<JobLockHandle> AcquireAsync(string name, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOneAsync(_acquisition.RequestFor(name), timeout, stop);
+    public Task<JobLockHandle> AcquireAsync(string name, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOneAsync(_manual.For(name), timeout, stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle> AcquireAsync(LockKey key, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOneAsync(new(null, key), timeout, stop);
 
     /// <inheritdoc/>
     public Task<JobLockHandle> AcquireAsync(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) =>
-        _acquisition.AcquireOneAsync(_acquisition.RequestFor(name, mode), timeout, stop);
+        _acquisition.AcquireOneAsync(_manual.For(name, mode), timeout, stop);
 
     /// <inheritdoc/>
-    public JobLockHandle? TryAcquire(string name, CancellationToken stop = default) => _acquisition.TryAcquireOne(_acquisition.RequestFor(name), stop);
+    public JobLockHandle? TryAcquire(string name, CancellationToken stop = default) => _acquisition.TryAcquireOne(_manual.For(name), stop);
 
     /// <inheritdoc/>
     public JobLockHandle? TryAcquire(LockKey key, CancellationToken stop = default) => _acquisition.TryAcquireOne(new(null, key), stop);
 
     /// <inheritdoc/>
-    public JobLockHandle? TryAcquire(string name, LockMode mode, CancellationToken stop = default) => _acquisition.TryAcquireOne(_acquisition.RequestFor(name, mode), stop);
+    public JobLockHandle? TryAcquire(string name, LockMode mode, CancellationToken stop = default) => _acquisition.TryAcquireOne(_manual.For(name, mode), stop);
 
     /// <inheritdoc/>
     public JobLockSet? TryAcquireAll(IEnumerable<string> names, CancellationToken stop = default)
     {
-        var result = _acquisition.TryAcquireSetBlocking(_acquisition.RequestsFor(names), _acquisition.ByHand, entry: null, stop);
+        var result = _acquisition.TryAcquireSetBlocking(_manual.ForAll(names), _manual.Caller, entry: null, stop);
         return result.Refused is null ? new(result.Handles) : null;
     }
 
     /// <inheritdoc/>
-    public JobLockHandle Acquire(string name, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOne(_acquisition.RequestFor(name), timeout, stop);
+    public JobLockHandle Acquire(string name, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOne(_manual.For(name), timeout, stop);
 
     /// <inheritdoc/>
     public JobLockHandle Acquire(LockKey key, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOne(new(null, key), timeout, stop);
 
     /// <inheritdoc/>
-    public JobLockHandle Acquire(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOne(_acquisition.RequestFor(name, mode), timeout, stop);
+    public JobLockHandle Acquire(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOne(_manual.For(name, mode), timeout, stop);
 
     /// <summary>Releases every lock and closes the connection. Waits at most 3 seconds for the connection to close.</summary>
     public async ValueTask DisposeAsync()

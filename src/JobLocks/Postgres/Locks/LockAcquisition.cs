@@ -1,22 +1,14 @@
-using System.Diagnostics;
-using System.Globalization;
+using JobLocks.Gate;
 using JobLocks.Locks;
-using JobLocks.Naming;
 using JobLocks.Primitives;
 using JobLocks.WaitQueue;
 
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>Acquires locks through the dispatcher, for code and for runs, with an asynchronous and a blocking form of each way. Thread-safe.</summary>
-internal sealed class LockAcquisition(LockDispatcher dispatcher, JobLocksOptions options, TimeProvider clock)
+internal sealed class LockAcquisition(LockDispatcher dispatcher, ManualRequests manual, JobLocksOptions options, TimeProvider clock)
 {
     private static readonly TimeSpan LongestHolderLookup = TimeSpan.FromSeconds(1);
-
-    /// <summary>The holder that is shown for code that acquires a lock by hand.</summary>
-    public Holder ByHand { get; } = new() { Run = "code that took it by hand", Application = options.ApplicationName };
-
-    public static LockMode Validated(LockMode mode) =>
-        Enum.IsDefined(mode) ? mode : throw new ArgumentOutOfRangeException(nameof(mode), mode, $"Use one of {string.Join(", ", Enum.GetNames<LockMode>())}.");
 
     /// <summary>Sorted by key, which is the same order in all processes, and each key once.</summary>
     private static IReadOnlyList<LockRequest> OrderedByKey(IReadOnlyList<LockRequest> requests) =>
@@ -31,37 +23,18 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, JobLocksOptions
         return new(JobLockHandle.Of([.. requests.DistinctBy(static request => request.Key).Select(request => byKey[request.Key])]), null);
     }
 
-    public LockRequest RequestFor(string name, LockMode mode = LockMode.Exclusive)
-    {
-        ArgumentException.ThrowIfNullOrWhiteSpace(name);
-
-        var scoped = LockScope.Apply(options.Scope, name);
-        return new(scoped, LockKey.Of(scoped), Validated(mode));
-    }
-
-    public LockRequest[] RequestsFor(IEnumerable<string> names)
-    {
-        ArgumentNullException.ThrowIfNull(names);
-
-        LockRequest[] requests = [.. names.Select(name => RequestFor(name))];
-        return requests.Length > 0 ? requests : throw new ArgumentException("There is no name to take the lock of.", nameof(names));
-    }
-
     private Holder WithApplicationName(Holder run) => run with { Application = options.ApplicationName };
 
     private AcquireRequest Enter(IReadOnlyList<LockRequest> requests, Holder run, bool waits, CancellationToken stop, QueueEntry? entry = null)
     {
         stop.ThrowIfCancellationRequested();
         var precedence = waits ? PositionLimit.DrawsPosition : entry?.Number ?? PositionLimit.Newcomer;
-        return dispatcher.Enter(OrderedByKey(requests), run, waits, precedence, entry is { HasPrecedence: true } ? entry.Key : null, StackOf(run), mayBlock: !waits);
+        return dispatcher.Enter(OrderedByKey(requests), run, waits, precedence, entry is { HasPrecedence: true } ? entry.Key : null, manual.StackOf(run), mayBlock: !waits);
     }
-
-    /// <summary>The stack of the caller. For a run of a scheduler there is none: the name of the run says more.</summary>
-    private StackTrace? StackOf(Holder run) => options.CaptureStackOnAcquire && string.Equals(run.Run, ByHand.Run, StringComparison.Ordinal) ? new(fNeedFileInfo: true) : null;
 
     public async Task<JobLockHandle?> TryAcquireOneAsync(LockRequest request, CancellationToken stop)
     {
-        var acquireRequest = Enter([request], ByHand, waits: false, stop);
+        var acquireRequest = Enter([request], manual.Caller, waits: false, stop);
         try
         {
             await acquireRequest.Answer.WaitAsync(stop).ConfigureAwait(false);
@@ -75,7 +48,7 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, JobLocksOptions
     }
 
     public JobLockHandle? TryAcquireOne(LockRequest request, CancellationToken stop) =>
-        TryAcquireSetBlocking([request], ByHand, entry: null, stop).Handles is [var handle] ? handle : null;
+        TryAcquireSetBlocking([request], manual.Caller, entry: null, stop).Handles is [var handle] ? handle : null;
 
     public async Task<AcquireResult> TryAcquireSetAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? entry, CancellationToken stop)
     {
@@ -108,9 +81,9 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, JobLocksOptions
 
     public async Task<JobLockHandle> AcquireOneAsync(LockRequest request, TimeSpan timeout, CancellationToken stop)
     {
-        CheckTimeout(timeout);
+        ManualRequests.CheckTimeout(timeout);
 
-        var acquireRequest = Enter([request], ByHand, waits: true, stop);
+        var acquireRequest = Enter([request], manual.Caller, waits: true, stop);
         try
         {
             await acquireRequest.Answer.WaitAsync(timeout, clock, stop).ConfigureAwait(false);
@@ -127,15 +100,15 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, JobLocksOptions
             var lookup = FindHolderOrNullAsync(request);
             await ((Task)lookup).WaitAsync(LongestHolderLookup, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             stop.ThrowIfCancellationRequested();
-            throw TimedOut(request, timeout, lookup.IsCompletedSuccessfully ? await lookup.ConfigureAwait(false) : null);
+            throw ManualRequests.TimedOut(request, timeout, lookup.IsCompletedSuccessfully ? await lookup.ConfigureAwait(false) : null);
         }
     }
 
     public JobLockHandle AcquireOne(LockRequest request, TimeSpan timeout, CancellationToken stop)
     {
-        CheckTimeout(timeout);
+        ManualRequests.CheckTimeout(timeout);
 
-        var acquireRequest = Enter([request], ByHand, waits: true, stop);
+        var acquireRequest = Enter([request], manual.Caller, waits: true, stop);
         try
         {
             if (Blocking.TryWait(acquireRequest.Answer, timeout, stop))
@@ -152,7 +125,7 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, JobLocksOptions
 
         dispatcher.Abandon(acquireRequest);
         var lookup = FindHolderOrNullAsync(request);
-        throw TimedOut(request, timeout, Blocking.TryWait(lookup, LongestHolderLookup, stop) && lookup.IsCompletedSuccessfully ? Blocking.Wait(lookup) : null);
+        throw ManualRequests.TimedOut(request, timeout, Blocking.TryWait(lookup, LongestHolderLookup, stop) && lookup.IsCompletedSuccessfully ? Blocking.Wait(lookup) : null);
     }
 
     public Task<Holder?> FindHolderAsync(LockRequest request) =>
@@ -182,17 +155,7 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, JobLocksOptions
         if (dispatcher.Session.IsCurrent(backend)) return dispatcher.FindHolder(request.Slots);
 
         return dispatcher.Session.IsFormer(backend)
-            ? throw new JobLocksUnavailableException($"{request} is still with a lost session of this process (backend {backend}): the server lets go within {options.LostAfter.TotalSeconds:0} s.")
+            ? throw new JobLocksUnavailableException($"{request} is still held by a lost session of this process (backend {backend}): the server releases it within {options.LostAfter.TotalSeconds:0} s.")
             : holder;
     }
-
-    private static void CheckTimeout(TimeSpan timeout)
-    {
-        if ((timeout < TimeSpan.Zero && timeout != Timeout.InfiniteTimeSpan) || timeout.TotalMilliseconds > int.MaxValue)
-            throw new ArgumentOutOfRangeException(nameof(timeout), timeout, "A lock can be waited for from zero to 24 days. Use Timeout.InfiniteTimeSpan to wait without limit.");
-    }
-
-    private static TimeoutException TimedOut(LockRequest request, TimeSpan timeout, Holder? holder) => new(
-        $"{request} was not free within {timeout.TotalSeconds.ToString("0.###", CultureInfo.InvariantCulture)} s. "
-        + $"It is held by {holder?.ToString() ?? "a holder that has released it meanwhile"}.");
 }

@@ -112,9 +112,8 @@ internal sealed class SessionSupervisor(
     }
 
     /// <summary>
-    /// The time at which the process counts its locks as lost, which is before the server can grant them to others. The server frees a session that
-    /// is silent for LostAfter, counted from the last statement. That statement was sent no earlier than the last one that was answered. LossMargin
-    /// is the time for the runs to stop.
+    /// The time at which the process counts its locks as lost. The server ends a session that is silent for LostAfter. Its silence begins with the last
+    /// statement that it received, so not before ProvedAt, the time of the last statement with an answer. The runs have LossMargin to stop.
     /// </summary>
     public TimeSpan DeadlineOf(LockSession session) => session.ProvedAt + options.LostAfter - options.LossMargin;
 
