@@ -19,23 +19,24 @@ BEGIN
 END
 $do$;
 
--- Takes locks, has runs wait, and writes down who holds what.
+-- Acquires locks, lets runs wait, and records the holders.
 GRANT USAGE ON SCHEMA "joblocks" TO joblocks_worker;
-GRANT USAGE ON SEQUENCE "joblocks".fence, "joblocks".place TO joblocks_worker;
-GRANT SELECT, INSERT, UPDATE ON "joblocks".limits TO joblocks_worker;
-GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".line, "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO joblocks_worker;
+GRANT USAGE ON SEQUENCE "joblocks".fence, "joblocks".entry_numbers TO joblocks_worker;
+GRANT SELECT, INSERT, UPDATE ON "joblocks".declared_limits TO joblocks_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".wait_queue, "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO joblocks_worker;
 
--- Looks: pages, JSON, IJobLockInspector. Of the sessions of other roles, it sees neither the address nor the start: the pages say "not known".
+-- Reads: pages, JSON, IJobLockInspector. It cannot see the addresses and the starts of sessions of other roles: the pages show "not known".
 GRANT USAGE ON SCHEMA "joblocks" TO joblocks_viewer;
-GRANT SELECT ON "joblocks".line, "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO joblocks_viewer;
+GRANT SELECT ON "joblocks".wait_queue, "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO joblocks_viewer;
 
--- Optional: shows addresses and starts of those sessions. It also lets the role read the text of the statements of every role in every database of this server, with
--- all values that stand in them. Only a superuser may grant it, or a role that has it with the right to pass it on.
+-- Optional: shows the addresses and starts of those sessions. With it, the role can also read the statements of every role in every database of this
+-- server, with all values in them. It can be granted by a superuser, or by a role that has it with the admin option.
 -- GRANT pg_read_all_stats TO joblocks_viewer;
 
--- Looks, and asks holders to let go. It may write any name into "asked": "asked_role" beside it is filled in by a trigger, and says which role did.
+-- Reads as well, and requests that holders release their locks. It can write any name into release_requested_by. So a trigger writes the role into
+-- release_requested_role.
 GRANT joblocks_viewer TO joblocks_operator;
-GRANT UPDATE (asked) ON "joblocks".held TO joblocks_operator;
+GRANT UPDATE (release_requested_by) ON "joblocks".holders TO joblocks_operator;
 
--- Optional: lets the operator end the sessions of every role that is no superuser, in every database of this server (IJobLockInspector.EndSessionAsync).
+-- Optional: lets the operator end the sessions of every role that is not a superuser, in every database of this server (IJobLockInspector.EndSessionAsync).
 -- GRANT pg_signal_backend TO joblocks_operator;

@@ -2,13 +2,13 @@
 -- To use another schema than "joblocks", change the name in this script and in the option Schema.
 -- A role that is not the owner needs:
 --     GRANT USAGE ON SCHEMA "joblocks" TO its_name;
---     GRANT USAGE ON SEQUENCE "joblocks".fence, "joblocks".place TO its_name;
---     GRANT SELECT, INSERT, UPDATE ON "joblocks".limits TO its_name;
---     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".line TO its_name;
---     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO its_name;
+--     GRANT USAGE ON SEQUENCE "joblocks".fence, "joblocks".entry_numbers TO its_name;
+--     GRANT SELECT, INSERT, UPDATE ON "joblocks".declared_limits TO its_name;
+--     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".wait_queue TO its_name;
+--     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO its_name;
 -- A role that only reads needs these rights and no others:
 --     GRANT USAGE ON SCHEMA "joblocks" TO who_looks;
---     GRANT SELECT ON "joblocks".line, "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO who_looks;
+--     GRANT SELECT ON "joblocks".wait_queue, "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO who_looks;
 BEGIN;
 
 -- Only the server's own objects, before any other statement: other roles can have created functions and operators of the same names in other schemas.
@@ -25,6 +25,50 @@ SET LOCAL lock_timeout = '60s';
 SELECT pg_advisory_xact_lock(1246524259, 0);
 
 CREATE SCHEMA IF NOT EXISTS "joblocks";
+
+-- The names that the objects had before version 11. A process of an older version that still runs creates its own objects anew: its runs then wait in
+-- another queue, and the locks themselves stay the same.
+DO $do$
+BEGIN
+    IF to_regclass('"joblocks".line') IS NOT NULL AND to_regclass('"joblocks".wait_queue') IS NULL THEN
+        -- Before the sequence: a session that inserts an entry holds the table first.
+        LOCK TABLE "joblocks".line IN ACCESS EXCLUSIVE MODE;
+        ALTER SEQUENCE IF EXISTS "joblocks".place RENAME TO entry_numbers;
+        ALTER TABLE "joblocks".line RENAME TO wait_queue;
+        ALTER TABLE "joblocks".wait_queue RENAME place TO entry;
+        ALTER TABLE "joblocks".wait_queue RENAME told TO claimed;
+        ALTER INDEX IF EXISTS "joblocks".line_pkey RENAME TO wait_queue_pkey;
+        ALTER INDEX IF EXISTS "joblocks".line_store_run_key RENAME TO wait_queue_store_run_key;
+        ALTER INDEX IF EXISTS "joblocks".line_order RENAME TO wait_queue_order;
+        ALTER INDEX IF EXISTS "joblocks".line_job RENAME TO wait_queue_job;
+        ALTER INDEX IF EXISTS "joblocks".line_unserved RENAME TO wait_queue_unserved;
+        ALTER INDEX IF EXISTS "joblocks".line_woken RENAME TO wait_queue_woken;
+        ALTER INDEX IF EXISTS "joblocks".line_until RENAME TO wait_queue_until;
+        -- Not used since versions 6 and 9.
+        DROP INDEX IF EXISTS "joblocks".line_key, "joblocks".line_turn;
+    END IF;
+    IF to_regclass('"joblocks".held') IS NOT NULL AND to_regclass('"joblocks".holders') IS NULL THEN
+        DROP TRIGGER IF EXISTS held_asked ON "joblocks".held;
+        DROP FUNCTION IF EXISTS "joblocks".note_asked();
+        ALTER TABLE "joblocks".held RENAME TO holders;
+        ALTER TABLE "joblocks".holders RENAME nth TO number;
+        ALTER TABLE "joblocks".holders RENAME line TO name_key;
+        ALTER TABLE "joblocks".holders RENAME asked TO release_requested_by;
+        IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = '"joblocks".holders'::regclass AND attname = 'asked_role') THEN
+            ALTER TABLE "joblocks".holders RENAME asked_role TO release_requested_role;
+        END IF;
+        ALTER INDEX IF EXISTS "joblocks".held_pkey RENAME TO holders_pkey;
+        ALTER INDEX IF EXISTS "joblocks".held_key RENAME TO holders_key;
+        ALTER INDEX IF EXISTS "joblocks".held_line RENAME TO holders_name_key;
+    END IF;
+    IF to_regclass('"joblocks".limits') IS NOT NULL AND to_regclass('"joblocks".declared_limits') IS NULL THEN
+        ALTER TABLE "joblocks".limits RENAME TO declared_limits;
+        ALTER TABLE "joblocks".declared_limits RENAME said_by TO declared_by;
+        ALTER TABLE "joblocks".declared_limits RENAME said_at TO declared_at;
+        ALTER INDEX IF EXISTS "joblocks".limits_pkey RENAME TO declared_limits_pkey;
+    END IF;
+END
+$do$;
 
 -- The schema can have existed before, with tables, triggers and functions of a role that wants another role to run them.
 DO $do$
@@ -49,15 +93,15 @@ WITH RECURSIVE
          SELECT c.oid, format('%s %I.%I', CASE c.relkind WHEN 'S' THEN 'sequence' WHEN 'v' THEN 'view' ELSE 'table' END, o.nspname, c.relname) AS what, c.relowner
          FROM   ours AS o
          JOIN   pg_class AS c ON c.relnamespace = o.oid
-         WHERE  c.relname IN ('fence', 'limits', 'place', 'line', 'sessions', 'held', 'names', 'minutes')),
+         WHERE  c.relname IN ('fence', 'entry_numbers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes')),
      owned AS (
-         SELECT 1 AS nth, format('schema %I', nspname) AS what, nspowner AS owner, NULL::text AS cure FROM ours
+         SELECT 1 AS rank, format('schema %I', nspname) AS what, nspowner AS owner, NULL::text AS cure FROM ours
          UNION ALL
          SELECT 2, what, relowner, NULL FROM tables
          UNION ALL
          SELECT 3, 'function ' || p.oid::regprocedure::text, p.proowner, NULL
          FROM   ours AS o
-         JOIN   pg_proc AS p ON p.pronamespace = o.oid AND p.proname IN ('key', 'note_asked')
+         JOIN   pg_proc AS p ON p.pronamespace = o.oid AND p.proname IN ('key', 'note_release_request')
          UNION ALL
          SELECT 4, format('trigger %I of the %s, by its function,', g.tgname, t.what), p.proowner, format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass)
          FROM   tables AS t
@@ -75,7 +119,7 @@ SELECT   CASE WHEN w.owner = 0 THEN format('the %s could call any function with 
 FROM     owned AS w
 LEFT     JOIN pg_roles AS r ON r.oid = w.owner
 WHERE    w.owner NOT IN (SELECT oid FROM trusted)
-ORDER BY w.nth, w.what
+ORDER BY w.rank, w.what
 LIMIT    1);
     IF found IS NOT NULL THEN
         RAISE invalid_schema_definition USING MESSAGE = 'JobLocks: ' || found;
@@ -92,11 +136,11 @@ EXCEPTION WHEN OTHERS THEN
 END
 $do$;
 
--- "fence" is the sequence of the fencing tokens. They grow with each grant of a key, so that a table can refuse a write with an older token. "place" is the
--- sequence of the positions in the wait queue: a sequence, never a clock, defines the order of arrival. Both start with the microseconds since 1970, because
--- they can be created again after an accident, and then no number may repeat. The clock can have been set back meanwhile: so a process of JobLocks sets the
--- greatest number that it has drawn, and one billion is added for the numbers that others have drawn since. If you run this script by hand, set the
--- greatest number in your tables here:
+-- "fence" is the sequence of the fencing tokens. They grow with each grant of a key, so that a table can refuse a write with an older token. "entry_numbers"
+-- is the sequence of the entries of the wait queue: a sequence, never a clock, defines the order of arrival. Both start with the microseconds since 1970,
+-- because they can be created again after an accident, and then no number may repeat. The clock can have been set back meanwhile: so a process of JobLocks
+-- sets the greatest number that it has drawn, and one billion is added for the numbers that others have drawn since. If you run this script by hand, set
+-- the greatest number in your tables here:
 -- SET LOCAL joblocks.last_token TO 'its_number'
 DO $do$
 DECLARE
@@ -105,21 +149,21 @@ DECLARE
         nullif(current_setting('joblocks.last_token', true), '')::bigint + 1000000000);
 BEGIN
     EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.fence START WITH %s', '"joblocks"', start);
-    EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.place START WITH %s', '"joblocks"', start);
+    EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.entry_numbers START WITH %s', '"joblocks"', start);
 END
 $do$;
 
 -- The limit of each lock name, as the processes declare it. Different limits for one name are a mistake.
-CREATE TABLE IF NOT EXISTS "joblocks".limits (
-    name    text        PRIMARY KEY,
-    slots   integer     NOT NULL,
-    said_by text        NOT NULL,
-    said_at timestamptz NOT NULL DEFAULT now()
+CREATE TABLE IF NOT EXISTS "joblocks".declared_limits (
+    name        text        PRIMARY KEY,
+    slots       integer     NOT NULL,
+    declared_by text        NOT NULL,
+    declared_at timestamptz NOT NULL DEFAULT now()
 );
 
--- The wait queue: the runs that wait for a lock, ordered by their position (place).
-CREATE TABLE IF NOT EXISTS "joblocks".line (
-    place   bigint      PRIMARY KEY DEFAULT nextval('"joblocks".place'),
+-- The wait queue: the runs that wait for a lock, ordered by their entry number (entry).
+CREATE TABLE IF NOT EXISTS "joblocks".wait_queue (
+    entry   bigint      PRIMARY KEY DEFAULT nextval('"joblocks".entry_numbers'),
     key     bigint      NOT NULL,
     name    text        NOT NULL,
     mode    smallint    NOT NULL, -- 0 exclusive, 1 shared
@@ -131,39 +175,33 @@ CREATE TABLE IF NOT EXISTS "joblocks".line (
     until   timestamptz,          -- when its waiting time ends
     parked  boolean     NOT NULL DEFAULT false, -- the store keeps the run until it is woken
     woken   timestamptz,          -- when the run was woken
-    told    boolean     NOT NULL DEFAULT false, -- the wake-up has reached the store
+    claimed boolean     NOT NULL DEFAULT false, -- a process delivers the wake to the store, or has delivered it
     verdict text,                 -- why the run must not start at all
     UNIQUE (store, run)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500, autovacuum_analyze_threshold = 500);
 
 -- The strongest lock that this script needs, at once: a session that comes between a weaker lock and this one would cause a deadlock.
-LOCK TABLE "joblocks".line IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE "joblocks".wait_queue IN ACCESS EXCLUSIVE MODE;
 
 -- Includes the verdict, so that a long queue can be counted in the index alone.
-CREATE INDEX IF NOT EXISTS line_order ON "joblocks".line (key, place) INCLUDE (verdict);
-
--- The name of this index before version 6.
-DROP INDEX IF EXISTS "joblocks".line_key;
+CREATE INDEX IF NOT EXISTS wait_queue_order ON "joblocks".wait_queue (key, entry) INCLUDE (verdict);
 
 -- The entries of a key are found through the index, however many entries another key has: statistics must not suggest that every key has that many.
-ALTER TABLE "joblocks".line ALTER COLUMN key SET (n_distinct = -1);
+ALTER TABLE "joblocks".wait_queue ALTER COLUMN key SET (n_distinct = -1);
 
 -- A readable name of the job, if its name in the store is not readable.
-ALTER TABLE "joblocks".line ADD COLUMN IF NOT EXISTS job text;
+ALTER TABLE "joblocks".wait_queue ADD COLUMN IF NOT EXISTS job text;
 
-CREATE INDEX IF NOT EXISTS line_job ON "joblocks".line (job) WHERE job IS NOT NULL;
+CREATE INDEX IF NOT EXISTS wait_queue_job ON "joblocks".wait_queue (job) WHERE job IS NOT NULL;
 
 -- Since when a sweep has found no process that serves the store. Set in one row of each such store.
-ALTER TABLE "joblocks".line ADD COLUMN IF NOT EXISTS unserved timestamptz;
+ALTER TABLE "joblocks".wait_queue ADD COLUMN IF NOT EXISTS unserved timestamptz;
 
-CREATE INDEX IF NOT EXISTS line_unserved ON "joblocks".line (store, unserved) WHERE unserved IS NOT NULL;
+CREATE INDEX IF NOT EXISTS wait_queue_unserved ON "joblocks".wait_queue (store, unserved) WHERE unserved IS NOT NULL;
 
-CREATE INDEX IF NOT EXISTS line_woken ON "joblocks".line (store, woken) WHERE woken IS NOT NULL;
+CREATE INDEX IF NOT EXISTS wait_queue_woken ON "joblocks".wait_queue (store, woken) WHERE woken IS NOT NULL;
 
--- An index that is not used since version 9.
-DROP INDEX IF EXISTS "joblocks".line_turn;
-
-CREATE INDEX IF NOT EXISTS line_until ON "joblocks".line (store, until) WHERE until IS NOT NULL;
+CREATE INDEX IF NOT EXISTS wait_queue_until ON "joblocks".wait_queue (store, until) WHERE until IS NOT NULL;
 
 -- The read model, for inspection. PostgreSQL's own lock table is authoritative: a row here without its entry there is outdated.
 -- Unlogged, since no session outlives a crash of the server.
@@ -174,39 +212,39 @@ CREATE UNLOGGED TABLE IF NOT EXISTS "joblocks".sessions (
 );
 
 -- The holders of locks that are held for longer than a moment.
-CREATE UNLOGGED TABLE IF NOT EXISTS "joblocks".held (
-    backend   integer     NOT NULL,
-    nth       bigint      NOT NULL, -- the number of the row within this session
-    connected timestamptz NOT NULL,
-    key       bigint      NOT NULL, -- the key of the lock, or of its slot
-    line      bigint      NOT NULL, -- the key of the name
-    name      text        NOT NULL,
-    run       text        NOT NULL,
-    since     timestamptz NOT NULL,
-    asked     text,                 -- who asked the run to release the lock
-    PRIMARY KEY (backend, nth)
+CREATE UNLOGGED TABLE IF NOT EXISTS "joblocks".holders (
+    backend              integer     NOT NULL,
+    number               bigint      NOT NULL, -- the number of the row within this session
+    connected            timestamptz NOT NULL,
+    key                  bigint      NOT NULL, -- the key of the lock, or of its slot
+    name_key             bigint      NOT NULL, -- the key of the name
+    name                 text        NOT NULL,
+    run                  text        NOT NULL,
+    since                timestamptz NOT NULL,
+    release_requested_by text,                 -- who requested that the run releases the lock
+    PRIMARY KEY (backend, number)
 );
 
 -- The scheduler's store that keeps the run: another store can have a run of the same name. Null if no store keeps it.
-ALTER TABLE "joblocks".held ADD COLUMN IF NOT EXISTS store text;
+ALTER TABLE "joblocks".holders ADD COLUMN IF NOT EXISTS store text;
 
--- The database role that set "asked", whatever text it wrote there. Set by the trigger.
-ALTER TABLE "joblocks".held ADD COLUMN IF NOT EXISTS asked_role text;
+-- The database role that set release_requested_by, whatever text it wrote there. Set by the trigger.
+ALTER TABLE "joblocks".holders ADD COLUMN IF NOT EXISTS release_requested_role text;
 
-CREATE OR REPLACE FUNCTION "joblocks".note_asked() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $fn$
+CREATE OR REPLACE FUNCTION "joblocks".note_release_request() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $fn$
 BEGIN
-    NEW.asked_role := session_user;
+    NEW.release_requested_role := session_user;
     RETURN NEW;
 END
 $fn$;
 
-DROP TRIGGER IF EXISTS held_asked ON "joblocks".held;
+DROP TRIGGER IF EXISTS release_requested ON "joblocks".holders;
 
-CREATE TRIGGER held_asked BEFORE UPDATE OF asked ON "joblocks".held FOR EACH ROW EXECUTE FUNCTION "joblocks".note_asked();
+CREATE TRIGGER release_requested BEFORE UPDATE OF release_requested_by ON "joblocks".holders FOR EACH ROW EXECUTE FUNCTION "joblocks".note_release_request();
 
-CREATE INDEX IF NOT EXISTS held_key ON "joblocks".held (key);
+CREATE INDEX IF NOT EXISTS holders_key ON "joblocks".holders (key);
 
-CREATE INDEX IF NOT EXISTS held_line ON "joblocks".held (line);
+CREATE INDEX IF NOT EXISTS holders_name_key ON "joblocks".holders (name_key);
 
 -- The statistics of each name since it was first seen. The ten thousand names seen last are kept.
 CREATE TABLE IF NOT EXISTS "joblocks".names (
@@ -273,6 +311,6 @@ AND    p.proowner IN (SELECT oid FROM trusted));
 END
 $do$;
 
-COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 10';
+COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 11';
 
 COMMIT;

@@ -59,7 +59,7 @@ internal static class JsonAnswers
 
     internal sealed record PageAnswer<T>(IReadOnlyList<T> Items, long Total);
 
-    internal sealed record HeldAnswer(string Key, string Line, string? Name, string Mode, HolderAnswer Holder, double? UsualHold);
+    internal sealed record HeldAnswer(string Key, string NameKey, string? Name, string Mode, HolderAnswer Holder, double? UsualHold);
 
     internal sealed record HolderAnswer(
         string? Run,
@@ -78,7 +78,7 @@ internal static class JsonAnswers
     internal sealed record RunAnswer(
         string Key,
         string Name,
-        long Place,
+        long Position,
         string Mode,
         string Scheduler,
         string Store,
@@ -86,7 +86,7 @@ internal static class JsonAnswers
         string? Job,
         string Queue,
         DateTimeOffset Since,
-        DateTimeOffset? TurnCame,
+        DateTimeOffset? WokenAt,
         bool IsServed);
 
     internal sealed record NameAnswer(

@@ -21,16 +21,16 @@ internal sealed class JsonEndpoints(Func<IJobLockInspector, PageReadings> looksO
     {
         group.WithTags("JobLocks").ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status503ServiceUnavailable);
         group.MapGet("/overview", async (IJobLockInspector locks, CancellationToken stop) => Json(JsonAnswers.Of((await looksOf(locks).ReadSnapshotAsync(0, 0, stop).ConfigureAwait(false)).Overview)))
-            .WithSummary("What happens at the moment: how much is held, how much waits, who takes locks, and under which names the most runs wait.")
+            .WithSummary("What happens at the moment: how many locks are held, how many runs wait, which processes hold locks, and for which names the most runs wait.")
             .Produces<JsonAnswers.OverviewAnswer>();
         group.MapGet("/held", async (IJobLockInspector locks, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] int take = LargestPage) =>
                 await PagedAsync(skip, take, async () => JsonAnswers.Of(await looksOf(locks).ReadAsync(("held", skip, take), look => look.GetHeldAsync(skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false))
-            .WithSummary("The locks that are held, the longest first.")
+            .WithSummary("The held locks, those held for the longest time first.")
             .Produces<JsonAnswers.PageAnswer<JsonAnswers.HeldAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest)
             .WithMetadata(new ParametersHint(PartHint));
         group.MapGet("/waiting", async (IJobLockInspector locks, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] int take = LargestPage) =>
                 await PagedAsync(skip, take, async () => JsonAnswers.Of(await looksOf(locks).ReadAsync(("waiting", skip, take), look => look.GetWaitingAsync(skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false))
-            .WithSummary("The names for which runs wait, the longest line first.")
+            .WithSummary("The names for which runs wait, the longest wait queue first.")
             .Produces<JsonAnswers.PageAnswer<JsonAnswers.WaitingAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest)
             .WithMetadata(new ParametersHint(PartHint));
         // The key is text, here and in the answers, because numbers of JavaScript have 53 bits.
@@ -40,13 +40,13 @@ internal sealed class JsonEndpoints(Func<IJobLockInspector, PageReadings> looksO
             .Produces<JsonAnswers.NameAnswer>().Produces(StatusCodes.Status404NotFound);
         group.MapGet("/names/{key}/waiting", async (IJobLockInspector locks, string key, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] int take = LargestPage) =>
                 KeyOf(key) is { } lockKey
-                    ? await PagedAsync(skip, take, async () => JsonAnswers.Of(await looksOf(locks).ReadAsync(("line", lockKey, skip, take), look => look.GetWaitingAsync(lockKey, skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false)
+                    ? await PagedAsync(skip, take, async () => JsonAnswers.Of(await looksOf(locks).ReadAsync(("waiters", lockKey, skip, take), look => look.GetWaitingAsync(lockKey, skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false)
                     : TypedResults.NotFound())
             .WithSummary("The runs that wait for one name, in their order.")
             .Produces<JsonAnswers.PageAnswer<JsonAnswers.RunAnswer>>().Produces(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status400BadRequest)
             .WithMetadata(new ParametersHint(PartHint));
         group.MapGet("/search", async (IJobLockInspector locks, [FromQuery] string q, CancellationToken stop) => Json(JsonAnswers.Of(await looksOf(locks).FindAsync(q, stop).ConfigureAwait(false))))
-            .WithSummary("Finds names by a part of them, by their key, or by a run.")
+            .WithSummary("Finds names by a part of the name, by the key, or by a run.")
             .Produces<IReadOnlyList<JsonAnswers.MatchAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest)
             .WithMetadata(new ParametersHint("q is missing: the text to search for."));
         // The key of a Quartz job may contain a slash, which a server leaves encoded.

@@ -54,7 +54,7 @@ public sealed class AnswerHeadersTests
         await using var site = await Site.StartAsync();
         await using var admin = await site.OpenAsync(stop);
         await using var transaction = await admin.BeginTransactionAsync(stop);
-        await using var command = new NpgsqlCommand("LOCK TABLE joblocks.held", admin);
+        await using var command = new NpgsqlCommand("LOCK TABLE joblocks.holders", admin);
         await command.ExecuteNonQueryAsync(stop);
 
         foreach (var path in new[] { "/joblocks", "/joblocks/api/v1/held" }) await CheckAsync(site, "GET", path, HttpStatusCode.ServiceUnavailable);

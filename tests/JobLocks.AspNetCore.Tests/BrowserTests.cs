@@ -40,14 +40,14 @@ public sealed class BrowserTests
     {
         var page = await _browser.OpenAsync(At("/joblocks"));
         await page.EvaluateAsync("window.loadedOnce = true");
-        await page.GetByText("Nothing is held.").WaitForAsync();
+        await page.GetByText("No lock is held.").WaitForAsync();
 
         var held = await _site.HoldAsync(Name);
         await _site.ParkAsync(Name, "4711");
         await page.GetByText("Hangfire job 1187 of billing on web-3 (pid 812)").First.WaitForAsync();
         var waiting = await page.Locator("[data-live=numbers]").InnerTextAsync();
         await held.DisposeAsync();
-        await page.GetByText("Nothing is held.").WaitForAsync();
+        await page.GetByText("No lock is held.").WaitForAsync();
 
         using (Assert.EnterMultipleScope())
         {
@@ -172,7 +172,7 @@ public sealed class BrowserTests
         await page.Locator("[data-live=held] a").FocusAsync();
 
         await held.DisposeAsync();
-        await page.GetByText("Nothing is held.").WaitForAsync();
+        await page.GetByText("No lock is held.").WaitForAsync();
 
         Assert.That(await page.EvaluateAsync<string>("document.activeElement.id"), Is.EqualTo("h-held"));
     }
@@ -261,7 +261,7 @@ public sealed class BrowserTests
         await page.GetByRole(AriaRole.Button, new() { Name = "Request release" }).ClickAsync();
         await page.GetByText("You may look at the locks, but not ask for them.").WaitForAsync();
 
-        Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.held WHERE asked IS NOT NULL"), Is.Zero);
+        Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.holders WHERE release_requested_by IS NOT NULL"), Is.Zero);
     }
 
     [TestCase("mallory", "The form is too old, or not from this page.")]
@@ -283,7 +283,7 @@ public sealed class BrowserTests
         {
             Assert.That((await posted).Status, Is.EqualTo(other is null ? 401 : 400));
             if (answer.Length > 0) await page.GetByText(answer).WaitForAsync();
-            Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.held WHERE asked IS NOT NULL"), Is.Zero);
+            Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.holders WHERE release_requested_by IS NOT NULL"), Is.Zero);
         }
     }
 

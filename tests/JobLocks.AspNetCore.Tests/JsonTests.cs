@@ -33,7 +33,7 @@ public sealed class JsonTests
             Assert.That(lockHeld.GetProperty("mode").GetString(), Is.EqualTo("exclusive"));
             Assert.That(lockHeld.GetProperty("holder").GetProperty("run").GetString(), Is.EqualTo("Hangfire job 1187"));
             Assert.That(name.GetProperty("name").GetString(), Is.EqualTo(Name));
-            Assert.That(line.GetProperty("items")[0].GetProperty("place").GetInt64(), Is.EqualTo(1));
+            Assert.That(line.GetProperty("items")[0].GetProperty("position").GetInt64(), Is.EqualTo(1));
             Assert.That(run.GetProperty("sentence").GetString(), Does.StartWith("waiting for order:42, held by Hangfire job 1187 of billing on web-3 (pid 812) since "));
         }
     }
@@ -93,8 +93,8 @@ public sealed class JsonTests
         Assert.That(await site.GetAsync($"/joblocks/api/v1/{path}", HttpStatusCode.BadRequest), Does.Contain("take from 1 to 100"));
     }
 
-    [TestCase("held", "held")]
-    [TestCase("line", "waiting")]
+    [TestCase("holders", "held")]
+    [TestCase("wait_queue", "waiting")]
     public async Task Says_which_table_is_locked_by_whom(string table, string path, CancellationToken stop)
     {
         await using var site = await Site.StartAsync();
@@ -121,7 +121,7 @@ public sealed class JsonTests
         await site.ParkAsync(Name, "4711");
         await using var admin = await site.OpenAsync(stop);
         await using var transaction = await admin.BeginTransactionAsync(stop);
-        await using var command = new NpgsqlCommand("LOCK TABLE joblocks.limits", admin);
+        await using var command = new NpgsqlCommand("LOCK TABLE joblocks.declared_limits", admin);
         await command.ExecuteNonQueryAsync(stop);
 
         using (Assert.EnterMultipleScope())

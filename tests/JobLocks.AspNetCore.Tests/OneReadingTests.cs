@@ -59,7 +59,7 @@ public sealed class OneReadingTests
     /// <summary>Two runs that are in the wait queue and out of it in turn, both at once.</summary>
     private sealed class ComeAndGo(NpgsqlConnection connection) : IAsyncDisposable
     {
-        private const string Turn = "UPDATE joblocks.line SET verdict = CASE WHEN verdict IS NULL THEN 'gone' END";
+        private const string Turn = "UPDATE joblocks.wait_queue SET verdict = CASE WHEN verdict IS NULL THEN 'gone' END";
 
         private readonly CancellationTokenSource _end = new();
         private Task _turns = Task.CompletedTask;

@@ -66,7 +66,7 @@ public sealed class PageTests
     {
         await using var site = await Site.StartAsync();
         await site.ParkAsync(Name, "4711");
-        await site.AskAsync($"INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked) VALUES ({LockKey.Of(Name)}, '{Name}', 0, 1, 'Quartz retired', '1', '', true)");
+        await site.AskAsync($"INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked) VALUES ({LockKey.Of(Name)}, '{Name}', 0, 1, 'Quartz retired', '1', '', true)");
 
         var overview = await site.GetAsync("/joblocks");
         var name = await site.GetAsync(NamePage);
@@ -169,8 +169,8 @@ public sealed class PageTests
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(overview, Does.Contain("No run waits.").And.Contain("Nothing is held."));
-            Assert.That(name, Does.Contain("key -5").And.Contain("It is free.").And.Contain("No run waits for it.").And.Contain("Nothing happened."));
+            Assert.That(overview, Does.Contain("No run waits.").And.Contain("No lock is held."));
+            Assert.That(name, Does.Contain("key -5").And.Contain("The lock is free.").And.Contain("No run waits for it.").And.Contain("Nothing happened."));
         }
     }
 
@@ -187,7 +187,7 @@ public sealed class PageTests
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(overview, Does.Not.Contain("Nothing is held.").And.Not.Contain("No run waits."));
+            Assert.That(overview, Does.Not.Contain("No lock is held.").And.Not.Contain("No run waits."));
             Assert.That(overview, Does.Contain("href=\"/joblocks/?held=0\">Before</a> none of 1").And.Contain("href=\"/joblocks/?waiting=0\">Before</a> none of 1"));
             Assert.That(name, Does.Not.Contain("No run waits for it.").And.Contain($"href=\"{NamePage}?skip=0\">Before</a> none of 1"));
         }
@@ -261,7 +261,7 @@ public sealed class PageTests
         {
             Assert.That(posted.StatusCode, Is.EqualTo(HttpStatusCode.BadRequest));
             Assert.That(got.StatusCode, Is.EqualTo(HttpStatusCode.MethodNotAllowed));
-            Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.held WHERE asked IS NOT NULL"), Is.Zero);
+            Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.holders WHERE release_requested_by IS NOT NULL"), Is.Zero);
         }
     }
 
@@ -279,7 +279,7 @@ public sealed class PageTests
         {
             Assert.That(page, Does.Not.Contain("Request release"));
             Assert.That(posted.StatusCode, Is.EqualTo(HttpStatusCode.Forbidden));
-            Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.held WHERE asked IS NOT NULL"), Is.Zero);
+            Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.holders WHERE release_requested_by IS NOT NULL"), Is.Zero);
         }
     }
 

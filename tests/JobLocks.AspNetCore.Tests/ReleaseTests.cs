@@ -33,7 +33,7 @@ public sealed class ReleaseTests
             var answer = await PostAsync(site, NamePage, form, (header, value));
 
             Assert.That(answer, Is.EqualTo(HttpStatusCode.Forbidden));
-            Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.held WHERE asked IS NOT NULL"), Is.Zero);
+            Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.holders WHERE release_requested_by IS NOT NULL"), Is.Zero);
         }
     }
 
@@ -66,7 +66,7 @@ public sealed class ReleaseTests
         using var held = await site.HoldAsync(Name);
         using var other = await site.HoldAsync(Other);
         held.Lost.UnsafeRegister(static handle => ((JobLockHandle)handle!).Dispose(), held);
-        while (await site.AskAsync("SELECT count(*) FROM joblocks.held") is not 2L) stop.ThrowIfCancellationRequested();
+        while (await site.AskAsync("SELECT count(*) FROM joblocks.holders") is not 2L) stop.ThrowIfCancellationRequested();
         var fields = await Site.FormOn(await site.GetAsync(NamePage)).ReadAsStringAsync(stop);
 
         foreach (var path in new[] { $"{NamePage}/release", $"{NamePage}/release/{LockKey.Of(Other)}", $"{NamePage}/release?key={LockKey.Of(Other)}&slot={LockKey.Of(Other)}" })
@@ -85,7 +85,7 @@ public sealed class ReleaseTests
         }
 
         Assert.That(other.IsLost, Is.False);
-        Assert.That(await site.AskAsync($"SELECT count(*) FROM joblocks.held WHERE key = {LockKey.Of(Other)} AND asked IS NOT NULL"), Is.Zero);
+        Assert.That(await site.AskAsync($"SELECT count(*) FROM joblocks.holders WHERE key = {LockKey.Of(Other)} AND release_requested_by IS NOT NULL"), Is.Zero);
     }
 
     [TestCase("?told=Released")]

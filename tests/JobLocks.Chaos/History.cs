@@ -16,7 +16,7 @@ internal sealed class History(NpgsqlDataSource database)
         CREATE SEQUENCE chaos.stamp;
         CREATE TABLE chaos.events (stamp bigint PRIMARY KEY DEFAULT nextval('chaos.stamp'), act int, process text, run int, attempt text, id text, had_lock boolean NOT NULL DEFAULT true, at timestamptz DEFAULT clock_timestamp());
         CREATE TABLE chaos.places (id text, place bigint);
-        CREATE FUNCTION chaos.note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO chaos.places VALUES (coalesce(new.job, new.run), new.place); RETURN new; END';
+        CREATE FUNCTION chaos.note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO chaos.places VALUES (coalesce(new.job, new.run), new.entry); RETURN new; END';
         CREATE TABLE chaos.writes (stamp bigint PRIMARY KEY DEFAULT nextval('chaos.stamp'), job text, before jsonb, after jsonb);
         CREATE FUNCTION chaos.note_write() RETURNS trigger LANGUAGE plpgsql AS
             'BEGIN INSERT INTO chaos.writes (job, before, after) VALUES (new.job_name, convert_from(old.job_data, ''UTF8'')::jsonb, convert_from(new.job_data, ''UTF8'')::jsonb); RETURN new; END';
@@ -24,7 +24,7 @@ internal sealed class History(NpgsqlDataSource database)
 
     private const string Watch =
         """
-        CREATE TRIGGER note AFTER INSERT ON joblocks.line FOR EACH ROW EXECUTE FUNCTION chaos.note();
+        CREATE TRIGGER note AFTER INSERT ON joblocks.wait_queue FOR EACH ROW EXECUTE FUNCTION chaos.note();
         CREATE TRIGGER note AFTER UPDATE OF job_data ON chaos_quartz.qrtz_job_details FOR EACH ROW WHEN (new.job_name LIKE 'counter%') EXECUTE FUNCTION chaos.note_write();
         """;
 
@@ -152,7 +152,7 @@ internal sealed class History(NpgsqlDataSource database)
     /// <summary>The runs that are in the wait queue, by scheduler and job.</summary>
     public async Task<IReadOnlyList<(string Scheduler, string Job)>> ReadPlacesAsync(CancellationToken stop)
     {
-        await using var command = database.CreateCommand("SELECT CASE WHEN store LIKE '%Hangfire%' THEN 'Hangfire' ELSE 'Quartz' END, coalesce(job, run) FROM joblocks.line");
+        await using var command = database.CreateCommand("SELECT CASE WHEN store LIKE '%Hangfire%' THEN 'Hangfire' ELSE 'Quartz' END, coalesce(job, run) FROM joblocks.wait_queue");
         await using var reader = await command.ExecuteReaderAsync(stop);
         var places = new List<(string, string)>();
         while (await reader.ReadAsync(stop)) places.Add((reader.GetString(0), reader.GetString(1)));

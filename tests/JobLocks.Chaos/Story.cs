@@ -129,7 +129,7 @@ internal sealed class Story(int seed, TimeSpan time, int processes, bool isCalm,
 
     private async Task DeleteAsync(History history, Offers offers, CancellationToken stop)
     {
-        var waiting = await history.AskAsync<string>("SELECT coalesce((SELECT coalesce(job, run) FROM joblocks.line WHERE store LIKE 'Hangfire%' ORDER BY place LIMIT 1 OFFSET " + _random.Next(5) + "), '')", stop);
+        var waiting = await history.AskAsync<string>("SELECT coalesce((SELECT coalesce(job, run) FROM joblocks.wait_queue WHERE store LIKE 'Hangfire%' ORDER BY entry LIMIT 1 OFFSET " + _random.Next(5) + "), '')", stop);
         if (waiting.Length == 0 || offers.Delete(waiting) is not (> 0 and var run)) return;
 
         history.Add(Act.Delete, "", run);

@@ -29,7 +29,7 @@ public sealed class BrowserTests : RealServers
         var name = await OpenAsync(site, $"/joblocks/names/{stage.Key}");
         var job = await OpenAsync(site, $"/hangfire/jobs/details/{waiting}");
         var holder = name.Locator("[data-live=held]");
-        var line = name.Locator("[data-live=line]");
+        var line = name.Locator("[data-live=waiting]");
         var sentence = job.Locator(".js-joblocks p");
 
         await Assertions.Expect(holder).ToContainTextAsync($"Hangfire job {first} of server-0");
@@ -43,7 +43,7 @@ public sealed class BrowserTests : RealServers
         await Assertions.Expect(sentence).ToContainTextAsync($"holds {stage.LockName} since", Patient);
 
         stage.LetLeave();
-        await Assertions.Expect(holder).ToContainTextAsync("It is free.", Patient);
+        await Assertions.Expect(holder).ToContainTextAsync("The lock is free.", Patient);
         await Assertions.Expect(job.Locator(".js-joblocks")).ToBeHiddenAsync(new() { Timeout = 30_000 });
     }
 

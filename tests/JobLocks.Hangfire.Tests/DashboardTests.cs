@@ -52,12 +52,12 @@ public sealed partial class DashboardTests : RealServers
     {
         var stage = NewStage();
         await HoldAndWaitAsync(stage, stop);
-        await Servers.Locks.RunAsync("INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked) SELECT key, name, 0, 1, 'Hangfire retired', '1', 'default', true FROM joblocks.line WHERE name = $1", stage.LockName);
+        await Servers.Locks.RunAsync("INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked) SELECT key, name, 0, 1, 'Hangfire retired', '1', 'default', true FROM joblocks.wait_queue WHERE name = $1", stage.LockName);
         await using var site = await DashboardSite.StartAsync(Servers[0].Storage);
 
         var locks = await site.GetAsync("/hangfire/joblocks");
         var name = await site.GetAsync($"/hangfire/joblocks/names/{stage.Key}");
-        await Servers.Locks.RunAsync("DELETE FROM joblocks.line WHERE store = 'Hangfire retired'");
+        await Servers.Locks.RunAsync("DELETE FROM joblocks.wait_queue WHERE store = 'Hangfire retired'");
 
         using (Assert.EnterMultipleScope())
         {

@@ -110,13 +110,13 @@ public sealed class EnqueuedAnewTests : RealServers
         var run = await Servers.ParkedAsync(
             keepsNewest ? Servers.Enqueue<WaitingJob>(job => job.RunOrReplace(stage.Id, number)) : Servers.Enqueue<WaitingJob>(job => job.RunOrJoin(stage.Id, number)), stop);
         await Patience.UntilAsync(
-            () => Servers.Locks.AskAsync("SELECT parked FROM joblocks.line WHERE name = $1 AND coalesce(job, run) = $2", stage.LockName, run), static parked => parked is true, stop);
+            () => Servers.Locks.AskAsync("SELECT parked FROM joblocks.wait_queue WHERE name = $1 AND coalesce(job, run) = $2", stage.LockName, run), static parked => parked is true, stop);
         return run;
     }
 
-    private Task LoseEntriesAsync(Stage stage) => Servers.Locks.RunAsync("DELETE FROM joblocks.line WHERE name = $1", stage.LockName);
+    private Task LoseEntriesAsync(Stage stage) => Servers.Locks.RunAsync("DELETE FROM joblocks.wait_queue WHERE name = $1", stage.LockName);
 
-    private Task<object?> LineAsync(Stage stage) => Servers.Locks.AskAsync("SELECT count(*) FROM joblocks.line WHERE name = $1", stage.LockName);
+    private Task<object?> LineAsync(Stage stage) => Servers.Locks.AskAsync("SELECT count(*) FROM joblocks.wait_queue WHERE name = $1", stage.LockName);
 
     private Task<object?> LineAtLastAsync(Stage stage, CancellationToken stop) => Patience.UntilAsync(() => LineAsync(stage), static count => count is 0L, stop);
 }

@@ -39,7 +39,7 @@ public sealed class FormerSchemaTests : RealServers
         var joins = await states.NextAsync<ScheduledState>(young.Client.Enqueue<WaitingJob>(job => job.RunOrJoin(joined.Id, 2)), stop);
         var replaces = await states.NextAsync<ScheduledState>(young.Client.Enqueue<WaitingJob>(job => job.RunOrReplace(replaced.Id, 2)), stop);
         var shown = await Patience.UntilAsync(() => byHand.Inspector.GetNameAsync(replaced.Key, stop: stop), static name => name.Waiting.Total == 2, stop);
-        var verdicts = await Servers.Locks.AskAsync("SELECT count(*) FROM joblocks.line WHERE verdict IS NOT NULL");
+        var verdicts = await Servers.Locks.AskAsync("SELECT count(*) FROM joblocks.wait_queue WHERE verdict IS NOT NULL");
         await held!.DisposeAsync();
         var order = new[] { await joined.EnteredAsync(stop), await replaced.EnteredAsync(stop) };
 

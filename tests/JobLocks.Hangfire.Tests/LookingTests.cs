@@ -16,7 +16,7 @@ public sealed class LookingTests : RealServers
     private const int Runs = 9;
 
     [Test, CancelAfter(120_000)]
-    public async Task Goes_on_with_runs_and_says_which_table_is_locked([Values("minutes", "names", "held", "sessions")] string table, CancellationToken stop)
+    public async Task Goes_on_with_runs_and_says_which_table_is_locked([Values("minutes", "names", "holders", "sessions")] string table, CancellationToken stop)
     {
         var stage = NewStage();
         var locks = Servers[0].Locks!;
@@ -46,7 +46,7 @@ public sealed class LookingTests : RealServers
         using (Assert.EnterMultipleScope())
         {
             Assert.That(stage.MostAtOnce, Is.EqualTo(1));
-            Assert.That(during.Description, Does.Contain("sessions, held, names or minutes locked"));
+            Assert.That(during.Description, Does.Contain("sessions, holders, names or minutes locked"));
             Assert.That((await HealthAsync(HealthStatus.Healthy)).Status, Is.EqualTo(HealthStatus.Healthy));
             Assert.That(viewers.Advice, Is.Empty, "no advice about a pool whose size is not the user's");
         }

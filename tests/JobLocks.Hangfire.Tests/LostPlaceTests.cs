@@ -20,7 +20,7 @@ public sealed class LostPlaceTests : RealServers
         await ParkedInLineAsync(stage, stop, count: 2);
         var entries = await EntriesAsync(stage);
 
-        await Servers.Locks.RunAsync("TRUNCATE joblocks.line");
+        await Servers.Locks.RunAsync("TRUNCATE joblocks.wait_queue");
         await Patience.UntilAsync(() => EntriesAsync(stage), now => Equals(now, entries), stop);
         await held!.DisposeAsync();
 
@@ -40,7 +40,7 @@ public sealed class LostPlaceTests : RealServers
         await ParkedInLineAsync(stage, stop);
         await Servers.StartAnewAsync();
 
-        await Servers.Locks.RunAsync($"DELETE FROM joblocks.line WHERE name = '{stage.LockName}'");
+        await Servers.Locks.RunAsync($"DELETE FROM joblocks.wait_queue WHERE name = '{stage.LockName}'");
         await held!.DisposeAsync();
 
         await stage.EnteredAsync(stop, atMost: TimeSpan.FromSeconds(45));
@@ -57,15 +57,15 @@ public sealed class LostPlaceTests : RealServers
         await ParkedInLineAsync(stage, stop);
         await Servers.StartAnewAsync();
 
-        await Servers.Locks.RunAsync($"DELETE FROM joblocks.line WHERE name = '{stage.LockName}'");
+        await Servers.Locks.RunAsync($"DELETE FROM joblocks.wait_queue WHERE name = '{stage.LockName}'");
         await held!.DisposeAsync();
 
         await stage.EnteredAsync(stop, atMost: TimeSpan.FromSeconds(45));
     }
 
     private Task<object?> EntriesAsync(Stage stage) =>
-        Servers.Locks.AskAsync($"SELECT string_agg(l::text, ', ' ORDER BY place) FROM joblocks.line AS l WHERE name = '{stage.LockName}'");
+        Servers.Locks.AskAsync($"SELECT string_agg(l::text, ', ' ORDER BY entry) FROM joblocks.wait_queue AS l WHERE name = '{stage.LockName}'");
 
     private async Task ParkedInLineAsync(Stage stage, CancellationToken stop, long count = 1) =>
-        await Patience.UntilAsync(() => Servers.Locks.AskAsync($"SELECT count(*) FROM joblocks.line WHERE parked AND name = '{stage.LockName}'"), parked => Equals(parked, count), stop);
+        await Patience.UntilAsync(() => Servers.Locks.AskAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE parked AND name = '{stage.LockName}'"), parked => Equals(parked, count), stop);
 }

@@ -62,7 +62,7 @@ public sealed class OtherStorageTests
         server.Dispose();
         await locks.DisposeAsync();
 
-        Assert.That(await _table.AskAsync($"SELECT count(*) FROM joblocks.line WHERE name = '{stage.LockName}'"), Is.EqualTo(0L));
+        Assert.That(await _table.AskAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE name = '{stage.LockName}'"), Is.EqualTo(0L));
     }
 
     [Test, CancelAfter(60_000)]
@@ -83,7 +83,7 @@ public sealed class OtherStorageTests
         {
         }
 
-        var left = await Patience.UntilAsync(() => _table.AskAsync("SELECT count(*) FROM joblocks.line WHERE name = $1", stage.LockName), static count => count is 0L, stop);
+        var left = await Patience.UntilAsync(() => _table.AskAsync("SELECT count(*) FROM joblocks.wait_queue WHERE name = $1", stage.LockName), static count => count is 0L, stop);
         Assert.That((left, stage.Runs), Is.EqualTo((0L, 0)));
     }
 

@@ -58,7 +58,7 @@ public sealed class RestoredStorageTests : RealServers
         await LeaveAsync(ended, 4, stop);
         await held!.DisposeAsync();
         await LeaveAsync(going, 1, stop);
-        var left = await Patience.UntilAsync(() => Servers.Locks.AskAsync("SELECT count(*) FROM joblocks.line"), static count => count is 0L, stop);
+        var left = await Patience.UntilAsync(() => Servers.Locks.AskAsync("SELECT count(*) FROM joblocks.wait_queue"), static count => count is 0L, stop);
         var open = await Patience.UntilAsync(() => Servers.Locks.AskAsync("SELECT count(*) FROM hangfire.job WHERE statename <> 'Succeeded'"), static count => count is 0L, stop);
 
         using (Assert.EnterMultipleScope())
@@ -86,7 +86,7 @@ public sealed class RestoredStorageTests : RealServers
         await stage.LeftAsync(stop, nth);
     }
 
-    private Task<object?> ParkedAsync(Stage stage) => Servers.Locks.AskAsync("SELECT count(*) FROM joblocks.line WHERE parked AND name = $1", stage.LockName);
+    private Task<object?> ParkedAsync(Stage stage) => Servers.Locks.AskAsync("SELECT count(*) FROM joblocks.wait_queue WHERE parked AND name = $1", stage.LockName);
 
     private async Task RestoreAsync()
     {

@@ -20,7 +20,7 @@ public sealed class StorageNameTests : RealServers
         await using var other = AdvisoryLocks.Connect(Servers.Database);
         await using var held = await other.TryAcquireAsync(stage.LockName, stop);
         await Servers.ParkedAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
-        var before = await Servers.Locks.AskAsync($"SELECT store FROM joblocks.line WHERE name = '{stage.LockName}'");
+        var before = await Servers.Locks.AskAsync($"SELECT store FROM joblocks.wait_queue WHERE name = '{stage.LockName}'");
 
         await Servers.Locks.RunAsync(Truncate);
         while (await Servers.Locks.AskAsync("SELECT value FROM hangfire.hash WHERE key = 'joblocks'") is null) await Task.Delay(20, stop);
@@ -177,10 +177,10 @@ public sealed class StorageNameTests : RealServers
         var name = HangfireRuns.Of(Servers[0].Storage).Identify();
         // As from a connection string that named no database.
         var before = $"{name[..name.IndexOf(" in ", StringComparison.Ordinal)]} in .hangfire";
-        var place = await Servers.Locks.AskAsync($"UPDATE joblocks.line SET store = '{before}' WHERE name = '{stage.LockName}' RETURNING place");
+        var place = await Servers.Locks.AskAsync($"UPDATE joblocks.wait_queue SET store = '{before}' WHERE name = '{stage.LockName}' RETURNING entry");
 
         var renamed = await Patience.UntilAsync(
-            () => Servers.Locks.AskAsync($"SELECT count(*) FROM joblocks.line WHERE place = {place} AND store = '{name}'"), static found => found is 1L, stop);
+            () => Servers.Locks.AskAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE entry = {place} AND store = '{name}'"), static found => found is 1L, stop);
         await held!.DisposeAsync();
 
         await Servers.States.NextAsync<SucceededState>(waiting, stop);

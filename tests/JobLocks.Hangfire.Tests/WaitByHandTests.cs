@@ -116,5 +116,5 @@ public sealed class WaitByHandTests : RealServers
     }
 
     private Task<object?> IsToldAsync(string run, CancellationToken stop) => Patience.UntilAsync(
-        () => Servers.Locks.AskAsync("SELECT told FROM joblocks.line WHERE job = $1", run), static told => told is true, stop);
+        () => Servers.Locks.AskAsync("SELECT claimed FROM joblocks.wait_queue WHERE job = $1", run), static claimed => claimed is true, stop);
 }

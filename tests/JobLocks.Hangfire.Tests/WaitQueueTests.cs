@@ -102,5 +102,5 @@ public sealed class WaitQueueTests : RealServers
         }
     }
 
-    private async Task<string?> QueueInLineAsync(string run) => (string?)await Servers.Locks.AskAsync("SELECT queue FROM joblocks.line WHERE job = $1", run);
+    private async Task<string?> QueueInLineAsync(string run) => (string?)await Servers.Locks.AskAsync("SELECT queue FROM joblocks.wait_queue WHERE job = $1", run);
 }

@@ -110,7 +110,7 @@ public sealed class WaitSweepTests : RealServers
         await using var operatorSession = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(Servers.Database) { Pooling = false }.ConnectionString);
         await operatorSession.OpenAsync(stop);
         var transaction = await operatorSession.BeginTransactionAsync(stop);
-        await using (var locksTable = new NpgsqlCommand("LOCK TABLE joblocks.line IN ACCESS EXCLUSIVE MODE", operatorSession)) await locksTable.ExecuteNonQueryAsync(stop);
+        await using (var locksTable = new NpgsqlCommand("LOCK TABLE joblocks.wait_queue IN ACCESS EXCLUSIVE MODE", operatorSession)) await locksTable.ExecuteNonQueryAsync(stop);
         // Each process notices it with its next statement.
         for (var server = 0; server < 2; server++) await (await Servers[server].Locks!.TryAcquireAsync($"notices it {server}", stop))!.DisposeAsync();
 
@@ -152,7 +152,7 @@ public sealed class WaitSweepTests : RealServers
         var waiting = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
 
         // Its process was killed after it had chosen this one, and before it told the storage: the lock is still held, so nobody else wakes it.
-        await Servers.Locks.RunAsync("UPDATE joblocks.line SET woken = now() - interval '5 s', told = $2 WHERE job = $1", waiting, wasAboutToBe);
+        await Servers.Locks.RunAsync("UPDATE joblocks.wait_queue SET woken = now() - interval '5 s', claimed = $2 WHERE job = $1", waiting, wasAboutToBe);
         await Servers.ParkedAsync(waiting, stop, nth: 2);
         await held!.DisposeAsync();
         await Servers.States.NextAsync<SucceededState>(waiting, stop);
@@ -194,8 +194,8 @@ public sealed class WaitSweepTests : RealServers
 
         await Servers.Locks.RunAsync(
             wasItsTurn
-                ? "UPDATE joblocks.line SET parked = false, woken = now() - interval '5 s', told = false WHERE job = $1"
-                : "UPDATE joblocks.line SET parked = false WHERE job = $1",
+                ? "UPDATE joblocks.wait_queue SET parked = false, woken = now() - interval '5 s', claimed = false WHERE job = $1"
+                : "UPDATE joblocks.wait_queue SET parked = false WHERE job = $1",
             waiting);
         await held!.DisposeAsync();
         await Servers.States.NextAsync<SucceededState>(waiting, stop);
@@ -219,8 +219,8 @@ public sealed class WaitSweepTests : RealServers
         // Fetched again by another worker, it has run meanwhile under no lock of ours: its row is left, before that of the run that waits.
         await Servers.Locks.RunAsync(
             """
-            INSERT INTO joblocks.line (place, key, name, mode, slots, store, run, queue, since)
-            SELECT -1, key, name, mode, slots, store, $2, queue, now() - interval '1 h' FROM joblocks.line WHERE job = $1
+            INSERT INTO joblocks.wait_queue (entry, key, name, mode, slots, store, run, queue, since)
+            SELECT -1, key, name, mode, slots, store, $2, queue, now() - interval '1 h' FROM joblocks.wait_queue WHERE job = $1
             """,
             waiting,
             ended);
@@ -237,7 +237,7 @@ public sealed class WaitSweepTests : RealServers
         var stage = NewStage();
         await using var held = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
         var waiting = await ParkedInLineAsync(Servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
-        var place = await Servers.Locks.AskAsync("SELECT place || ' ' || store FROM joblocks.line WHERE job = $1", waiting);
+        var place = await Servers.Locks.AskAsync("SELECT entry || ' ' || store FROM joblocks.wait_queue WHERE job = $1", waiting);
         // The servers listen from some moment on.
         var warned = _log.NextAsync("The channel joblocks brought", stop);
         await Patience.UntilAsync(
@@ -277,14 +277,14 @@ public sealed class WaitSweepTests : RealServers
     private async Task DeleteAsync(WaitingRun run, CancellationToken stop)
     {
         Servers.Client.Delete(run.Address.Job!);
-        await Patience.UntilAsync(() => Servers.Locks.AskAsync("SELECT count(*) FROM joblocks.line WHERE job = $1", run.Address.Job!), static left => left is 0L, stop);
+        await Patience.UntilAsync(() => Servers.Locks.AskAsync("SELECT count(*) FROM joblocks.wait_queue WHERE job = $1", run.Address.Job!), static left => left is 0L, stop);
     }
 
     /// <summary>The line knows that it is parked, a moment after Hangfire has said so.</summary>
     private async Task<string> ParkedInLineAsync(string run, CancellationToken stop)
     {
         await Servers.ParkedAsync(run, stop);
-        await Patience.UntilAsync(() => Servers.Locks.AskAsync("SELECT parked FROM joblocks.line WHERE job = $1", run), static parked => parked is true, stop);
+        await Patience.UntilAsync(() => Servers.Locks.AskAsync("SELECT parked FROM joblocks.wait_queue WHERE job = $1", run), static parked => parked is true, stop);
         return run;
     }
 

@@ -37,7 +37,7 @@ public sealed class FullDiskTests : RealServers
     private const string Fill =
         """
         CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE disk_full; END';
-        CREATE TRIGGER full_disk BEFORE INSERT ON joblocks.line FOR EACH ROW EXECUTE FUNCTION full_disk();
+        CREATE TRIGGER full_disk BEFORE INSERT ON joblocks.wait_queue FOR EACH ROW EXECUTE FUNCTION full_disk();
         """;
 
     [Test, CancelAfter(60_000)]

@@ -31,7 +31,7 @@ public sealed class AccidentTests : QuartzFixture
 
     [Test]
     public async Task Restores_the_positions_of_all_that_wait_where_the_wait_queue_was_lost(
-        [Values("TRUNCATE joblocks.line", "DELETE FROM joblocks.line", "DROP SCHEMA joblocks CASCADE")] string accident, [Values] Store store)
+        [Values("TRUNCATE joblocks.wait_queue", "DELETE FROM joblocks.wait_queue", "DROP SCHEMA joblocks CASCADE")] string accident, [Values] Store store)
     {
         var log = new LogLines();
         var node = await StartNodeAsync(store, settings => settings with { Loggers = log });
@@ -57,7 +57,7 @@ public sealed class AccidentTests : QuartzFixture
         foreach (var nth in Enumerable.Range(0, 6)) waiting.Add(await ParkOnAsync(nodes, nth));
         var positions = await PositionsAsync();
 
-        await AskAsync("TRUNCATE joblocks.line");
+        await AskAsync("TRUNCATE joblocks.wait_queue");
         await HasPositionsAsync(positions);
         await others.DisposeAsync();
 
@@ -74,7 +74,7 @@ public sealed class AccidentTests : QuartzFixture
         await ParkedAsync(130);
         var positions = await PositionsAsync();
 
-        await AskAsync("TRUNCATE joblocks.line");
+        await AskAsync("TRUNCATE joblocks.wait_queue");
         await HasPositionsAsync(positions);
         await others.DisposeAsync();
 
@@ -90,13 +90,13 @@ public sealed class AccidentTests : QuartzFixture
         await ParkAsync(node, 1);
         await ParkAsync(node, 2);
         var positions = await PositionsAsync();
-        var before = await AskAsync($"SELECT min(store) FROM joblocks.line WHERE name = '{Scene.LockName}'");
+        var before = await AskAsync($"SELECT min(store) FROM joblocks.wait_queue WHERE name = '{Scene.LockName}'");
         await node.Scheduler.AddJob(
             JobBuilder.Create<StoreMark>().WithIdentity("store", "joblocks").UsingJobData(DataKeys.Store, Guid.NewGuid().ToString("N")).StoreDurably().Build(), new() { Replace = true });
         await Eventually.IsTrueOf(
-            async () => await AskAsync($"SELECT min(store) FROM joblocks.line WHERE name = '{Scene.LockName}'"), now => now is string && !Equals(now, before), "the name of the store");
+            async () => await AskAsync($"SELECT min(store) FROM joblocks.wait_queue WHERE name = '{Scene.LockName}'"), now => now is string && !Equals(now, before), "the name of the store");
 
-        await AskAsync("TRUNCATE joblocks.line");
+        await AskAsync("TRUNCATE joblocks.wait_queue");
         await HasPositionsAsync(positions);
         await others.DisposeAsync();
 
@@ -114,7 +114,7 @@ public sealed class AccidentTests : QuartzFixture
         // As another node does that is refused an answer.
         await AskAsync($"UPDATE qrtz_triggers SET retry_attempt = 3000000 WHERE trigger_name = '{waiting[0].Key.Name}'");
 
-        await AskAsync("TRUNCATE joblocks.line");
+        await AskAsync("TRUNCATE joblocks.wait_queue");
 
         await HasPositionsAsync(positions[1..]);
         Assert.That(Scene.Begun, Is.Zero);
@@ -133,7 +133,7 @@ public sealed class AccidentTests : QuartzFixture
         await ParkedAsync(1);
         await EndAsync(ended);
 
-        await AskAsync("TRUNCATE joblocks.line");
+        await AskAsync("TRUNCATE joblocks.wait_queue");
         await StartNodeAsync(Store.Ado);
         await ParkedAsync(1);
         await others.DisposeAsync();
@@ -174,7 +174,7 @@ public sealed class AccidentTests : QuartzFixture
         var gone = await ParkAsync(node, keepsNewest);
         await ParkedAsync(1);
         await node.Scheduler.UnscheduleJob(gone.Key);
-        await AskAsync("TRUNCATE joblocks.line");
+        await AskAsync("TRUNCATE joblocks.wait_queue");
 
         var further = await ParkAsync(node, keepsNewest);
         await others.DisposeAsync();
@@ -191,7 +191,7 @@ public sealed class AccidentTests : QuartzFixture
         var oldest = await ParkAsync(node, keepsNewest: true);
         await ParkedAsync(1);
         var positions = await PositionsAsync();
-        await AskAsync("TRUNCATE joblocks.line");
+        await AskAsync("TRUNCATE joblocks.wait_queue");
         await HasPositionsAsync(positions);
 
         var newest = await ParkAsync(node, keepsNewest: true);
@@ -210,7 +210,7 @@ public sealed class AccidentTests : QuartzFixture
         var others = await OthersHoldAsync();
         var waiting = await ParkAsync(node, 1);
         var positions = await PositionsAsync();
-        await AskAsync("TRUNCATE joblocks.line");
+        await AskAsync("TRUNCATE joblocks.wait_queue");
         await HasPositionsAsync(positions);
 
         await node.RunAsync<SkippingJob>(Scene);
@@ -234,11 +234,11 @@ public sealed class AccidentTests : QuartzFixture
     }
 
     private async Task<string[]> PositionsAsync() =>
-        (string[])(await AskAsync($"SELECT coalesce(array_agg(format('%s %s %s %s', place, run, since, until) ORDER BY place), '{{}}') FROM joblocks.line WHERE parked AND name = '{Scene.LockName}'"))!;
+        (string[])(await AskAsync($"SELECT coalesce(array_agg(format('%s %s %s %s', entry, run, since, until) ORDER BY entry), '{{}}') FROM joblocks.wait_queue WHERE parked AND name = '{Scene.LockName}'"))!;
 
     /// <summary>Waits until these runs, and no others, stand where they stood. For a moment the table may not be there.</summary>
     private async Task HasPositionsAsync(string[] positions) => await Eventually.IsTrueOf(
-        async () => await AskAsync("SELECT to_regclass('joblocks.line')::text") is string ? string.Join(", ", await PositionsAsync()) : "no table",
+        async () => await AskAsync("SELECT to_regclass('joblocks.wait_queue')::text") is string ? string.Join(", ", await PositionsAsync()) : "no table",
         now => string.Equals(now, string.Join(", ", positions), StringComparison.Ordinal),
         "the positions");
 

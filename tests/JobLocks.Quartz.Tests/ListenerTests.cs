@@ -130,7 +130,7 @@ public sealed class ListenerTests : QuartzFixture
         {
             Assert.That(thrown?.InnerException, Is.TypeOf<JobLockConflictException>());
             Assert.That(Scene.Begun, Is.EqualTo(1));
-            Assert.That(await AskAsync("SELECT count(*) FROM joblocks.line"), Is.Zero);
+            Assert.That(await AskAsync("SELECT count(*) FROM joblocks.wait_queue"), Is.Zero);
         }
     }
 

@@ -42,7 +42,7 @@ public sealed class StoreNameTests : QuartzFixture
 
         await young.RunAsync<JoiningJob>(Scene);
         await Eventually.IsTrueOf(
-            async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.line WHERE parked AND name = '{Scene.LockName}'"))!, static count => count == 1, "runs in line");
+            async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE parked AND name = '{Scene.LockName}'"))!, static count => count == 1, "runs in line");
         await others.DisposeAsync();
 
         await Scene.NextRunAsync();
@@ -58,7 +58,7 @@ public sealed class StoreNameTests : QuartzFixture
         else await node.RunAsync<WaitingJob>(Scene);
         await ParkedAsync(1);
 
-        await AskAsync($"DELETE FROM joblocks.line WHERE name = '{Scene.LockName}'");
+        await AskAsync($"DELETE FROM joblocks.wait_queue WHERE name = '{Scene.LockName}'");
         await others.DisposeAsync();
 
         await Scene.NextRunAsync();
@@ -272,7 +272,7 @@ public sealed class StoreNameTests : QuartzFixture
         await StartNodeAsync(Store.Ado, settings => settings with { StoreDatabase = own.ConnectionString });
         await Eventually.IsTrueOf(NameAsync, name => !string.Equals(name, before, StringComparison.Ordinal), "the name of the store");
 
-        var run = (string)(await AskAsync($"SELECT run FROM joblocks.line WHERE name = '{Scene.LockName}'"))!;
+        var run = (string)(await AskAsync($"SELECT run FROM joblocks.wait_queue WHERE name = '{Scene.LockName}'"))!;
         using (Assert.EnterMultipleScope())
         {
             Assert.That(await LineAsync(), Is.EqualTo(1));
@@ -290,7 +290,7 @@ public sealed class StoreNameTests : QuartzFixture
         await node.RunAsync<PatientJob>(Scene);
         await ParkedAsync(1);
 
-        await AskAsync($"DELETE FROM joblocks.line WHERE name = '{Scene.LockName}'");
+        await AskAsync($"DELETE FROM joblocks.wait_queue WHERE name = '{Scene.LockName}'");
         await others.DisposeAsync();
 
         await Scene.NextRunAsync();
@@ -319,7 +319,7 @@ public sealed class StoreNameTests : QuartzFixture
         return new NpgsqlConnectionStringBuilder(Database) { Username = role, Password = "limited" }.ConnectionString;
     }
 
-    private async Task<long> PlaceAsync() => (long)(await AskAsync($"SELECT min(place) FROM joblocks.line WHERE name = '{Scene.LockName}'"))!;
+    private async Task<long> PlaceAsync() => (long)(await AskAsync($"SELECT min(entry) FROM joblocks.wait_queue WHERE name = '{Scene.LockName}'"))!;
 
     private async Task WaitOnAsync(Node node, int count = 1)
     {
@@ -327,9 +327,9 @@ public sealed class StoreNameTests : QuartzFixture
         await ParkedAsync(count);
     }
 
-    private async Task<string> NameAsync() => (string)(await AskAsync($"SELECT store FROM joblocks.line WHERE name = '{Scene.LockName}'"))!;
+    private async Task<string> NameAsync() => (string)(await AskAsync($"SELECT store FROM joblocks.wait_queue WHERE name = '{Scene.LockName}'"))!;
 
-    private async Task<long> StoresAsync() => (long)(await AskAsync($"SELECT count(DISTINCT store) FROM joblocks.line WHERE name = '{Scene.LockName}'"))!;
+    private async Task<long> StoresAsync() => (long)(await AskAsync($"SELECT count(DISTINCT store) FROM joblocks.wait_queue WHERE name = '{Scene.LockName}'"))!;
 
     private NpgsqlConnectionStringBuilder Named(string suffix)
     {

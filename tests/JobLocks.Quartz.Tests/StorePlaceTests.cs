@@ -31,7 +31,7 @@ public sealed class StorePlaceTests : QuartzFixture
         await young.RunAsync<JoiningJob>(Scene);
         await young.RunAsync<ReplacingJob>(replaced);
         foreach (var scene in new[] { Scene, replaced }) await ParkedAsync(scene, 2);
-        var verdicts = await AskAsync($"SELECT count(*) FROM joblocks.line WHERE verdict IS NOT NULL AND name IN ('{Scene.LockName}', '{replaced.LockName}')");
+        var verdicts = await AskAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE verdict IS NOT NULL AND name IN ('{Scene.LockName}', '{replaced.LockName}')");
         var shown = (await Others.Inspector.GetNameAsync(LockKey.Of(Scene.LockName))).Waiting.Items;
         await held!.DisposeAsync();
         foreach (var scene in new[] { Scene, replaced }) await scene.NextRunAsync();
@@ -55,7 +55,7 @@ public sealed class StorePlaceTests : QuartzFixture
         Node[] nodes = [await StartAsync("one"), await StartAsync("two")];
         foreach (var node in nodes) await ScheduleAsync(node);
         await ParkedAsync(2);
-        var (stores, names) = (await AskAsync($"SELECT count(DISTINCT store) FROM joblocks.line WHERE name = '{Scene.LockName}'"), await AskAsync($"SELECT count(DISTINCT run) FROM joblocks.line WHERE name = '{Scene.LockName}'"));
+        var (stores, names) = (await AskAsync($"SELECT count(DISTINCT store) FROM joblocks.wait_queue WHERE name = '{Scene.LockName}'"), await AskAsync($"SELECT count(DISTINCT run) FROM joblocks.wait_queue WHERE name = '{Scene.LockName}'"));
 
         if (isOneCleared)
         {
@@ -90,5 +90,5 @@ public sealed class StorePlaceTests : QuartzFixture
     }
 
     private Task<long> ParkedAsync(Scene scene, long count) => Eventually.IsTrueOf(
-        async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.line WHERE parked AND name = '{scene.LockName}'"))!, parked => parked == count, "runs in line");
+        async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE parked AND name = '{scene.LockName}'"))!, parked => parked == count, "runs in line");
 }

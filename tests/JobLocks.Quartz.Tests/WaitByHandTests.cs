@@ -41,7 +41,7 @@ public sealed class WaitByHandTests : QuartzFixture
 
         await node.Scheduler.PauseTriggerGroups(GroupMatcher<TriggerKey>.GroupEquals(parked.Key.Group));
         await others.DisposeAsync();
-        await Eventually.IsTrue(async () => await AskAsync($"SELECT woken IS NOT NULL FROM joblocks.line WHERE name = '{Scene.LockName}'") is true, "its turn");
+        await Eventually.IsTrue(async () => await AskAsync($"SELECT woken IS NOT NULL FROM joblocks.wait_queue WHERE name = '{Scene.LockName}'") is true, "its turn");
         var state = await node.Scheduler.GetTriggerState(parked.Key);
         var begunMeanwhile = Scene.Begun;
         await node.Scheduler.ResumeAll();

@@ -124,7 +124,7 @@ public sealed class WaitElsewhereTests : QuartzFixture
 
         await others.DisposeAsync();
         await Eventually.IsTrueOf(
-            async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.line WHERE woken IS NOT NULL AND name = '{Scene.LockName}'"))!, static count => count == 1, "runs whose turn has come");
+            async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE woken IS NOT NULL AND name = '{Scene.LockName}'"))!, static count => count == 1, "runs whose turn has come");
         var begunMeanwhile = Scene.Begun;
         _running[0].Leave();
 
@@ -159,7 +159,7 @@ public sealed class WaitElsewhereTests : QuartzFixture
         var (one, two) = (await nearlyBusy.Locks.TryAcquireAsync(Scene.LockName), await nearlyBusy.Locks.TryAcquireAsync(second.LockName));
         await nearlyBusy.RunAsync<WaitingJob>(Scene);
         await nearlyBusy.RunAsync<WaitingJob>(second);
-        await Eventually.IsTrueOf(async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.line WHERE parked AND name IN ('{Scene.LockName}', '{second.LockName}')"))!, static count => count == 2, "runs in line");
+        await Eventually.IsTrueOf(async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE parked AND name IN ('{Scene.LockName}', '{second.LockName}')"))!, static count => count == 2, "runs in line");
         await OccupyAsync(nearlyBusy, Threads - 1);
         await StartAsync();
         await ServedByAsync(2);

@@ -25,11 +25,11 @@ public sealed class WaitOnceTests : QuartzFixture
         // Its turn came long ago, and so did that of another one, which shows when both were looked after.
         await AskAsync(
             $"""
-            UPDATE joblocks.line SET woken = now() - interval '6 s' WHERE name = '{Scene.LockName}';
-            INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked, told, woken)
-            SELECT key, name, mode, slots, store, 'ghost', queue, true, true, woken FROM joblocks.line WHERE name = '{Scene.LockName}'
+            UPDATE joblocks.wait_queue SET woken = now() - interval '6 s' WHERE name = '{Scene.LockName}';
+            INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked, claimed, woken)
+            SELECT key, name, mode, slots, store, 'ghost', queue, true, true, woken FROM joblocks.wait_queue WHERE name = '{Scene.LockName}'
             """);
-        await Eventually.IsTrueOf(async () => (long)(await AskAsync("SELECT count(*) FROM joblocks.line WHERE run = 'ghost'"))!, static count => count == 0, "the ghost");
+        await Eventually.IsTrueOf(async () => (long)(await AskAsync("SELECT count(*) FROM joblocks.wait_queue WHERE run = 'ghost'"))!, static count => count == 0, "the ghost");
         slow.LetGo();
         await Scene.NextRunAsync();
         await LineEndsAsync();
@@ -43,7 +43,7 @@ public sealed class WaitOnceTests : QuartzFixture
     public async Task Keeps_its_place_where_a_sweep_took_it_for_gone_while_its_store_was_slow([Values] Store store)
     {
         var node = await StartNodeAsync(store);
-        node.JobStore.PutBack = _ => AskAsync("DELETE FROM joblocks.line WHERE NOT parked");
+        node.JobStore.PutBack = _ => AskAsync("DELETE FROM joblocks.wait_queue WHERE NOT parked");
         var others = await OthersHoldAsync();
         await node.RunAsync<WaitingJob>(Scene);
         await node.Told.NextPutBackAsync();

@@ -139,7 +139,7 @@ public sealed class WaitOrderTests : QuartzFixture
         await node.RunAsync<WaitingJob>(Scene);
         await ParkedAsync(1);
 
-        await AskAsync($"UPDATE joblocks.line SET parked = false, woken = now() - interval '5 s', told = false WHERE name = '{Scene.LockName}'");
+        await AskAsync($"UPDATE joblocks.wait_queue SET parked = false, woken = now() - interval '5 s', claimed = false WHERE name = '{Scene.LockName}'");
         await others.DisposeAsync();
         await Scene.NextRunAsync();
         await node.IsIdleAsync();

@@ -81,10 +81,10 @@ public sealed class WakeReachTests : QuartzFixture
         await ParkedAsync(1);
 
         await node.Scheduler.DeleteJob(new JobKey("the job"));
-        await AskAsync($"UPDATE joblocks.line SET since = now() - interval '3 h', until = now() - interval '1 h' WHERE name = '{Scene.LockName}'");
+        await AskAsync($"UPDATE joblocks.wait_queue SET since = now() - interval '3 h', until = now() - interval '1 h' WHERE name = '{Scene.LockName}'");
         await node.Scheduler.ScheduleJob(Job(), Trigger());
         await Eventually.IsTrueOf(
-            async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.line WHERE parked AND until > now() + interval '1 h' AND name = '{Scene.LockName}'"))!, static count => count == 1, "runs that wait");
+            async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE parked AND until > now() + interval '1 h' AND name = '{Scene.LockName}'"))!, static count => count == 1, "runs that wait");
         await others.DisposeAsync();
 
         await Scene.NextRunAsync();

@@ -228,10 +228,10 @@ public sealed class BothSchedulersTests : IApplyStateFilter, IJobListener
 
     private async Task ParkedAsync(Work work, int count, CancellationToken stop)
     {
-        while (await CountAsync("SELECT count(*) FROM joblocks.line WHERE parked AND name = $1", work.LockName) != count) await Task.Delay(TimeSpan.FromMilliseconds(10), stop);
+        while (await CountAsync("SELECT count(*) FROM joblocks.wait_queue WHERE parked AND name = $1", work.LockName) != count) await Task.Delay(TimeSpan.FromMilliseconds(10), stop);
     }
 
-    private Task<long> CountLineAsync(Work work) => CountAsync("SELECT count(*) FROM joblocks.line WHERE name = $1", work.LockName);
+    private Task<long> CountLineAsync(Work work) => CountAsync("SELECT count(*) FROM joblocks.wait_queue WHERE name = $1", work.LockName);
 
     private Task<long> CountLocksAsync() =>
         CountAsync("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())");

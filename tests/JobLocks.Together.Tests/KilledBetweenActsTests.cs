@@ -30,9 +30,9 @@ public sealed class KilledBetweenActsTests(bool forHangfire)
 
     private string Gates => $"""
         CREATE FUNCTION chaos.gate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(7, TG_ARGV[0]::int); RETURN new; END';
-        CREATE TRIGGER gate BEFORE UPDATE ON joblocks.line FOR EACH ROW EXECUTE FUNCTION chaos.gate({Telling});
+        CREATE TRIGGER gate BEFORE UPDATE ON joblocks.wait_queue FOR EACH ROW EXECUTE FUNCTION chaos.gate({Telling});
         CREATE FUNCTION chaos.gate_of_end() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(7, TG_ARGV[0]::int); RETURN old; END';
-        CREATE TRIGGER gate_of_end BEFORE DELETE ON joblocks.line FOR EACH ROW EXECUTE FUNCTION chaos.gate_of_end({Leaving});
+        CREATE TRIGGER gate_of_end BEFORE DELETE ON joblocks.wait_queue FOR EACH ROW EXECUTE FUNCTION chaos.gate_of_end({Leaving});
         {(forHangfire
             ? $"""
               CREATE TRIGGER gate BEFORE INSERT ON chaos_hangfire.set FOR EACH ROW EXECUTE FUNCTION chaos.gate({Parking});
@@ -138,7 +138,7 @@ public sealed class KilledBetweenActsTests(bool forHangfire)
 
         await held.DisposeAsync();
         await StopsAtAsync(Starting, stop);
-        var woken = await CountAsync("SELECT count(*) FROM joblocks.line WHERE woken IS NOT NULL", stop);
+        var woken = await CountAsync("SELECT count(*) FROM joblocks.wait_queue WHERE woken IS NOT NULL", stop);
         await KillAsync(victim, Starting, stop);
 
         await ComesAsync(atMost: 1, stop);
@@ -185,14 +185,14 @@ public sealed class KilledBetweenActsTests(bool forHangfire)
     /// <summary>It is parked, and its scheduler is done with what led to that.</summary>
     private async Task ParkedAsync(CancellationToken stop)
     {
-        await UntilAsync("SELECT count(*) FROM joblocks.line WHERE parked", 1, stop);
+        await UntilAsync("SELECT count(*) FROM joblocks.wait_queue WHERE parked", 1, stop);
         await UntilAsync(Unfinished, 0, stop);
     }
 
     private async Task ComesAsync(int atMost, CancellationToken stop)
     {
         await UntilAsync("SELECT least(count(*), 1) FROM chaos.events WHERE act = 1", 1, stop);
-        await UntilAsync("SELECT count(*) FROM joblocks.line", 0, stop);
+        await UntilAsync("SELECT count(*) FROM joblocks.wait_queue", 0, stop);
         await UntilAsync("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1", 0, stop);
         await UntilAsync(NotDone, 0, stop);
 

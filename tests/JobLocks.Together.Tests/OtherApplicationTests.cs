@@ -58,7 +58,7 @@ public sealed class OtherApplicationTests
         _work.LetLeave();
         using var patience = new CancellationTokenSource(Soon);
         await UntilAsync(Held, 0, patience.Token);
-        await UntilAsync("SELECT count(*) FROM joblocks.line", 0, patience.Token);
+        await UntilAsync("SELECT count(*) FROM joblocks.wait_queue", 0, patience.Token);
     }
 
     [OneTimeTearDown]
@@ -136,7 +136,7 @@ public sealed class OtherApplicationTests
         await ParkedAsync(before + 1, stop);
     }
 
-    private Task ParkedAsync(int count, CancellationToken stop) => UntilAsync($"SELECT count(*) FROM joblocks.line WHERE parked AND name = '{_work.LockName}'", count, stop);
+    private Task ParkedAsync(int count, CancellationToken stop) => UntilAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE parked AND name = '{_work.LockName}'", count, stop);
 
     /// <summary>The test's own limit ends it.</summary>
     private async Task UntilAsync(string sql, long wanted, CancellationToken stop)

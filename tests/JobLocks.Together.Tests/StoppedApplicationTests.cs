@@ -167,9 +167,9 @@ public sealed class StoppedApplicationTests
     private async Task<IReadOnlyList<int>> RunsAsync(Act act, IReadOnlyList<int> runs, CancellationToken stop) =>
         [.. (await _history.ReadAsync(stop)).Where(one => one.Act == act && runs.Contains(one.Run)).Select(static one => one.Run)];
 
-    private Task<long> CountParkedAsync(string name, CancellationToken stop) => CountAsync($"SELECT count(*) FROM joblocks.line WHERE parked AND name = '{name}'", stop);
+    private Task<long> CountParkedAsync(string name, CancellationToken stop) => CountAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE parked AND name = '{name}'", stop);
 
-    private Task<long> CountLineAsync(string name, CancellationToken stop) => CountAsync($"SELECT count(*) FROM joblocks.line WHERE name = '{name}'", stop);
+    private Task<long> CountLineAsync(string name, CancellationToken stop) => CountAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE name = '{name}'", stop);
 
     private Task<long> CountAsync(string sql, CancellationToken stop) => _history.AskAsync<long>(sql, stop);
 

@@ -21,8 +21,8 @@ internal sealed class NamePage(string basePath, NamedLock name, int from, Antifo
         <h2 id="h-held" tabindex="-1">{LockTables.Holders.Heading}</h2>
         {Held()}
         </section>
-        <section data-live="line" aria-labelledby="h-line">
-        <h2 id="h-line" tabindex="-1">{LockTables.QueuedRuns.Heading}</h2>
+        <section data-live="waiting" aria-labelledby="h-waiting">
+        <h2 id="h-waiting" tabindex="-1">{LockTables.QueuedRuns.Heading}</h2>
         {Waiters()}
         </section>
         <section data-live="hour" aria-labelledby="h-hour">

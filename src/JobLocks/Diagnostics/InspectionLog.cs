@@ -17,9 +17,9 @@ internal static partial class InspectionLog
     [LoggerMessage(604, LogLevel.Warning, "{By} wants to end the session of the backend {Backend}, and with it all locks that it holds")]
     public static partial void EndingSession(this ILogger log, string by, int backend);
 
-    [LoggerMessage(605, LogLevel.Warning, "What came of the session of the backend {Backend}, which {By} wanted to end: {Outcome}")]
+    [LoggerMessage(605, LogLevel.Warning, "{By} requested the end of the session of backend {Backend}: {Outcome}")]
     public static partial void SessionEnded(this ILogger log, int backend, string by, string outcome);
 
-    [LoggerMessage(606, LogLevel.Information, "What came of the lock {LockKey}, which {By} asked for: {Answer}")]
+    [LoggerMessage(606, LogLevel.Information, "{By} requested the release of the lock {LockKey}: {Answer}")]
     public static partial void ReleaseAnswered(this ILogger log, long lockKey, string by, string answer);
 }

@@ -20,9 +20,9 @@ internal sealed class LedgerCase : ICase
         """
         CREATE ROLE {0} LOGIN;
         GRANT USAGE ON SCHEMA joblocks TO {0};
-        GRANT USAGE ON SEQUENCE joblocks.fence, joblocks.place TO {0};
-        GRANT SELECT, INSERT, UPDATE ON joblocks.limits TO {0};
-        GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.line TO {0}
+        GRANT USAGE ON SEQUENCE joblocks.fence, joblocks.entry_numbers TO {0};
+        GRANT SELECT, INSERT, UPDATE ON joblocks.declared_limits TO {0};
+        GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.wait_queue TO {0}
         """;
 
     public string Name => "ledger";

@@ -35,7 +35,7 @@ internal sealed class ManyNamesCase : ICase
         var holder = await bench.Database.OpenAsync(stop);
         await using (var take = holder.CreateCommand())
         {
-            take.CommandText = "SELECT count(pg_advisory_lock(key)) FROM joblocks.line";
+            take.CommandText = "SELECT count(pg_advisory_lock(key)) FROM joblocks.wait_queue";
             await take.ExecuteScalarAsync(stop);
         }
 

@@ -54,7 +54,7 @@ internal sealed class WakeCase(string who, WaitingWay way) : ICase
             var name = $"bench({prefix}0)";
             var releaseAsync = await holdAsync(name);
             await server.OrderAsync(WaitingServer.Offer, new WaitingOffer(prefix, Runs: 1, Names: 1, Milliseconds: 1));
-            while (await bench.Database.AskAsync("SELECT place FROM joblocks.line WHERE parked AND name = $1", stop, name) is null) await Task.Delay(LookAgainAfter, stop);
+            while (await bench.Database.AskAsync("SELECT entry FROM joblocks.wait_queue WHERE parked AND name = $1", stop, name) is null) await Task.Delay(LookAgainAfter, stop);
 
             times.Add(await StartedAsync(server, await releaseAsync(), stop));
         }

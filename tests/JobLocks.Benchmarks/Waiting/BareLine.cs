@@ -9,7 +9,7 @@ internal sealed class BareLine : IAsyncDisposable
 {
     private const string Fill =
         """
-        INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+        INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked)
         SELECT k.key, k.name, 0, 1, $1, r::text, '', true
         FROM   generate_series(1, $2) AS r,
                LATERAL (SELECT n.name, joblocks.key(n.name) AS key FROM (SELECT $3 || (r % $4)) AS n (name)) AS k
@@ -32,8 +32,8 @@ internal sealed class BareLine : IAsyncDisposable
     {
         var line = new BareLine(database, application);
         await line.Locks.EnsureSessionAsync(stop);
-        await database.AskAsync("DELETE FROM joblocks.line", stop);
-        await database.AskAsync("VACUUM ANALYZE joblocks.line", stop);
+        await database.AskAsync("DELETE FROM joblocks.wait_queue", stop);
+        await database.AskAsync("VACUUM ANALYZE joblocks.wait_queue", stop);
         return line;
     }
 
@@ -42,7 +42,7 @@ internal sealed class BareLine : IAsyncDisposable
     {
         await _database.AskAsync(Fill, stop, _store.Id, runs, prefix, names);
         // As the server does by itself within a minute, here and at the beginning.
-        await _database.AskAsync("VACUUM ANALYZE joblocks.line", stop);
+        await _database.AskAsync("VACUUM ANALYZE joblocks.wait_queue", stop);
     }
 
     /// <summary>From here on the runs are woken by this process.</summary>
@@ -63,6 +63,6 @@ internal sealed class BareLine : IAsyncDisposable
     {
         Keeper.WaitQueue.Forget(_store);
         await Locks.DisposeAsync();
-        await _database.AskAsync("DELETE FROM joblocks.line", CancellationToken.None);
+        await _database.AskAsync("DELETE FROM joblocks.wait_queue", CancellationToken.None);
     }
 }

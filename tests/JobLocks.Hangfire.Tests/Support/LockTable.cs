@@ -28,12 +28,12 @@ internal sealed class LockTable(string database)
     /// <summary>Waits until other processes see who has a lock.</summary>
     public async Task WrittenDownAsync(LockKey key, CancellationToken stop)
     {
-        while (await AskAsync("SELECT count(*) FROM joblocks.held WHERE key = $1", key.Value) is 0L) await Task.Delay(DatabaseState.LookAgainAfter, stop);
+        while (await AskAsync("SELECT count(*) FROM joblocks.holders WHERE key = $1", key.Value) is 0L) await Task.Delay(DatabaseState.LookAgainAfter, stop);
     }
 
     /// <summary>Who stands in the line: names of locks and runs, in order.</summary>
     public Task<IReadOnlyList<(string Name, string Run)>> LineAsync() =>
-        DatabaseState.ReadAllAsync(database, "SELECT name, job FROM joblocks.line ORDER BY place", static row => (row.GetString(0), row.GetString(1)));
+        DatabaseState.ReadAllAsync(database, "SELECT name, job FROM joblocks.wait_queue ORDER BY entry", static row => (row.GetString(0), row.GetString(1)));
 
     /// <summary>Waits until nobody stands in the line; gives who does when it stays so.</summary>
     public Task<IReadOnlyList<(string Name, string Run)>> LineAtLastAsync(CancellationToken stop) =>

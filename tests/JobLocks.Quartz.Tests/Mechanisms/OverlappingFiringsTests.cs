@@ -85,7 +85,7 @@ public sealed class OverlappingFiringsTests : MechanismFixture
         var others = await OthersHoldAsync();
         await ScheduleAsync(nodes[0], typeof(WaitingJob), trigger => trigger.StartAt(StartSoon()).WithSimpleSchedule(TimeSpan.FromSeconds(1), 20).WithOverlapPolicy(policy));
         await ParkedAsync(1);
-        var place = await AskAsync("SELECT max(place) FROM joblocks.line");
+        var place = await AskAsync("SELECT max(entry) FROM joblocks.wait_queue");
         var isBeginning = 0;
         foreach (var node in nodes)
         {
@@ -94,7 +94,7 @@ public sealed class OverlappingFiringsTests : MechanismFixture
             {
                 if (!key.Equals(Mine) || await AskAsync(HeldByNode) is 0L || Interlocked.Exchange(ref isBeginning, 1) == 1) return;
 
-                await Eventually.IsTrueOf(async () => await AskAsync($"SELECT count(*) FROM joblocks.line WHERE parked AND place > {place}"), static parked => parked is 1L, "the next occurrence waits");
+                await Eventually.IsTrueOf(async () => await AskAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE parked AND entry > {place}"), static parked => parked is 1L, "the next occurrence waits");
             };
         }
 

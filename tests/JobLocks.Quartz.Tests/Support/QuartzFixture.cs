@@ -104,11 +104,11 @@ public abstract class QuartzFixture
         "the lock is free");
 
     /// <summary>How many stand in the line of the scene.</summary>
-    private protected async Task<long> LineAsync() => (long)(await AskAsync($"SELECT count(*) FROM joblocks.line WHERE name = '{Scene.LockName}'"))!;
+    private protected async Task<long> LineAsync() => (long)(await AskAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE name = '{Scene.LockName}'"))!;
 
     /// <summary>Waits until so many are parked in the line of the scene, whichever node has seen to it.</summary>
     private protected Task ParkedAsync(long count) => Eventually.IsTrueOf(
-        async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.line WHERE parked AND name = '{Scene.LockName}'"))!,
+        async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE parked AND name = '{Scene.LockName}'"))!,
         parked => parked == count,
         "runs in line");
 

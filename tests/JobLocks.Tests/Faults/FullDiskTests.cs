@@ -12,7 +12,7 @@ namespace JobLocks.Tests.Faults;
 [TestFixture, CancelAfter(90_000)]
 public sealed class FullDiskTests : WaitQueueFixture
 {
-    private static readonly string[] Tables = ["line", "limits", "sessions", "held", "names", "minutes"];
+    private static readonly string[] Tables = ["wait_queue", "declared_limits", "sessions", "holders", "names", "minutes"];
 
     [Test]
     public async Task Keeps_locks_and_runs_and_starts_what_waits_when_there_is_room_again(CancellationToken stop)
@@ -65,7 +65,7 @@ public sealed class FullDiskTests : WaitQueueFixture
 
         await MakeRoomAsync();
 
-        while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.held WHERE name = $1", Name) is 0L || locks.FirstLimitation is not null) await Task.Delay(50, stop);
+        while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.holders WHERE name = $1", Name) is 0L || locks.FirstLimitation is not null) await Task.Delay(50, stop);
         Assert.That(held!.IsLost, Is.False);
     }
 

@@ -27,7 +27,7 @@ public sealed class RunsAtLockedTablesTests : WaitQueueFixture
         await using (var admin = await Raw.OpenAsync(Database, stop))
         {
             await using var transaction = await admin.BeginTransactionAsync(stop);
-            await admin.AskAsync("LOCK TABLE joblocks.line IN ACCESS EXCLUSIVE MODE", stop);
+            await admin.AskAsync("LOCK TABLE joblocks.wait_queue IN ACCESS EXCLUSIVE MODE", stop);
 
             var gate = JobGate.To(locks);
             answer = await (blocks ? Task.Run(() => gate.TryEnter(Call(1), stop), stop) : gate.TryEnterAsync(Call(1), stop)).WaitAsync(Soon, stop);
@@ -47,7 +47,7 @@ public sealed class RunsAtLockedTablesTests : WaitQueueFixture
         await using var held = await locks.TryAcquireAsync(Name, stop);
         await using var admin = await Raw.OpenAsync(Database, stop);
         await using var transaction = await admin.BeginTransactionAsync(stop);
-        await admin.AskAsync("LOCK TABLE joblocks.line IN ACCESS EXCLUSIVE MODE", stop);
+        await admin.AskAsync("LOCK TABLE joblocks.wait_queue IN ACCESS EXCLUSIVE MODE", stop);
 
         var answer = await JobGate.To(locks).TryEnterAsync(Call(1) with { MayWaitInQueue = false }, stop).WaitAsync(Soon, stop);
 
@@ -55,7 +55,7 @@ public sealed class RunsAtLockedTablesTests : WaitQueueFixture
     }
 
     [Test]
-    public async Task No_statement_of_the_wait_queue_waits_long_for_a_locked_table([Values("line", "limits")] string table, CancellationToken stop)
+    public async Task No_statement_of_the_wait_queue_waits_long_for_a_locked_table([Values("wait_queue", "declared_limits")] string table, CancellationToken stop)
     {
         var locks = Open();
         await EnsureSessionAsync(locks, stop);
@@ -66,7 +66,7 @@ public sealed class RunsAtLockedTablesTests : WaitQueueFixture
 
         var found = FindAsync(locks, stop).WaitAsync(Soon, stop);
 
-        if (table is "limits") Assert.That(await found, Is.Null, "it needs no limits");
+        if (table is "declared_limits") Assert.That(await found, Is.Null, "it needs no limits");
         else Assert.That(() => found, Throws.TypeOf<PostgresException>().With.Property(nameof(PostgresException.SqlState)).EqualTo(PostgresErrorCodes.LockNotAvailable));
     }
 
@@ -77,7 +77,7 @@ public sealed class RunsAtLockedTablesTests : WaitQueueFixture
         await EnsureSessionAsync(locks, stop);
         await using var admin = await Raw.OpenAsync(Database, stop);
         await using var transaction = await admin.BeginTransactionAsync(stop);
-        await admin.AskAsync("LOCK TABLE joblocks.limits IN ACCESS EXCLUSIVE MODE", stop);
+        await admin.AskAsync("LOCK TABLE joblocks.declared_limits IN ACCESS EXCLUSIVE MODE", stop);
 
         // Each is compared with what other processes declare, which needs that table.
         for (var i = 1; i <= 100; i++)
@@ -99,7 +99,7 @@ public sealed class RunsAtLockedTablesTests : WaitQueueFixture
         var call = Call(1) with { Rules = [LockRule.For(new(Name, OnConflict.Wait, 15) { KeepWaiting = 1 }, JobSignature.Of(typeof(ClientSync)))] };
         await using var admin = await Raw.OpenAsync(Database, stop);
         await using var transaction = await admin.BeginTransactionAsync(stop);
-        await admin.AskAsync("LOCK TABLE joblocks.limits IN ACCESS EXCLUSIVE MODE", stop);
+        await admin.AskAsync("LOCK TABLE joblocks.declared_limits IN ACCESS EXCLUSIVE MODE", stop);
 
         var answer = await JobGate.To(locks).TryEnterAsync(call, stop).WaitAsync(Soon, stop);
         await transaction.DisposeAsync();

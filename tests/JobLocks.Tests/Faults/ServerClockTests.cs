@@ -20,7 +20,7 @@ public sealed class ServerClockTests : WaitQueueFixture
         await ParkAsync(locks, 1, stop);
 
         // As a process leaves it that is killed after it woke the run.
-        await MoveAsync("line SET woken = now() + $2::interval, since = since + $2::interval", moved);
+        await MoveAsync("wait_queue SET woken = now() + $2::interval, since = since + $2::interval", moved);
         await held!.DisposeAsync();
 
         Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
@@ -34,7 +34,7 @@ public sealed class ServerClockTests : WaitQueueFixture
         await ParkAsync(locks, 1, stop);
         await ParkAsync(locks, 2, stop);
 
-        await MoveAsync("line SET woken = CASE run WHEN '1' THEN now() + $2::interval END, told = run = '1', since = since + $2::interval", moved);
+        await MoveAsync("wait_queue SET woken = CASE run WHEN '1' THEN now() + $2::interval END, claimed = run = '1', since = since + $2::interval", moved);
         Runs.State = static run => run.Address.Run is "1" ? ParkedRunState.Gone : ParkedRunState.Parked;
         await held!.DisposeAsync();
 
@@ -48,7 +48,7 @@ public sealed class ServerClockTests : WaitQueueFixture
         await using var held = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
 
-        await MoveAsync("line SET since = since + $2::interval", moved);
+        await MoveAsync("wait_queue SET since = since + $2::interval", moved);
         Runs.State = static _ => ParkedRunState.Gone;
 
         while (await LengthAsync() > 0) await Task.Delay(50, stop);
@@ -63,7 +63,7 @@ public sealed class ServerClockTests : WaitQueueFixture
         var standing = await keeper.WaitQueue.EnqueueAsync(AddressOf(1), new LockRequest(Name, Key), new(TimeSpan.FromSeconds(2), 0, false), blocks: false, stop);
         await keeper.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
 
-        await MoveAsync("line SET since = since + $2::interval, until = until + $2::interval", moved);
+        await MoveAsync("wait_queue SET since = since + $2::interval, until = until + $2::interval", moved);
 
         // It is started to learn that its time is over.
         Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
@@ -76,7 +76,7 @@ public sealed class ServerClockTests : WaitQueueFixture
         var locks = Open();
         var held = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
-        await MoveAsync("line SET since = since + $2::interval", moved);
+        await MoveAsync("wait_queue SET since = since + $2::interval", moved);
         await ParkAsync(locks, 2, stop);
         await held!.DisposeAsync();
 
@@ -97,7 +97,7 @@ public sealed class ServerClockTests : WaitQueueFixture
         var locks = Open();
         await using var held = await locks.TryAcquireAsync(Name, stop);
         await WrittenDownAsync(stop);
-        await MoveAsync("held SET since = since + $2::interval", moved);
+        await MoveAsync("holders SET since = since + $2::interval", moved);
         await using var releases = held!.Lost.Register(held.Dispose);
 
         var answer = await locks.Inspector.RequestReleaseAsync(Key, "ops", TimeSpan.FromSeconds(20), stop);
@@ -119,7 +119,7 @@ public sealed class ServerClockTests : WaitQueueFixture
         await ParkAsync(locks, 1, stop);
         await WrittenDownAsync(stop);
 
-        foreach (var column in new[] { "held SET since = since", "line SET since = since", "names SET seen = seen" }) await MoveAsync($"{column} + $2::interval", moved);
+        foreach (var column in new[] { "holders SET since = since", "wait_queue SET since = since", "names SET seen = seen" }) await MoveAsync($"{column} + $2::interval", moved);
         await LockTable.AskAsync(Database, "UPDATE joblocks.minutes SET minute = minute + $2::interval WHERE key = $1", Key.Value, moved);
         var snapshot = await locks.Inspector.GetSnapshotAsync(stop: stop);
         await held!.DisposeAsync();
@@ -142,6 +142,6 @@ public sealed class ServerClockTests : WaitQueueFixture
 
     private async Task WrittenDownAsync(CancellationToken stop)
     {
-        while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.held WHERE name = $1", Name) is 0L) await Task.Delay(50, stop);
+        while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.holders WHERE name = $1", Name) is 0L) await Task.Delay(50, stop);
     }
 }

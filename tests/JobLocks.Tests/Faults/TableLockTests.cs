@@ -10,7 +10,7 @@ namespace JobLocks.Tests.Faults;
 [TestFixture, CancelAfter(120_000)]
 public sealed class TableLockTests
 {
-    private const string TakeIt = "LOCK TABLE joblocks.line IN ACCESS EXCLUSIVE MODE";
+    private const string TakeIt = "LOCK TABLE joblocks.wait_queue IN ACCESS EXCLUSIVE MODE";
 
     private static readonly TimeSpan LostAfter = TimeSpan.FromSeconds(3);
 
@@ -80,14 +80,14 @@ public sealed class TableLockTests
         await locks.EnsureSessionAsync(stop);
         await using var serving = await Serving.ShowAsync(_database, "another");
         await LockTable.AskAsync(
-            _database, "INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue) VALUES ($1, 'queued', 0, 1, 'another', '1', '')", LockKey.Of("queued").Value);
+            _database, "INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue) VALUES ($1, 'queued', 0, 1, 'another', '1', '')", LockKey.Of("queued").Value);
 
         await using var dump = await Raw.OpenAsync(_database, stop);
         var transaction = await dump.BeginTransactionAsync(stop);
-        await dump.AskAsync("SELECT count(*) FROM joblocks.line", stop);
+        await dump.AskAsync("SELECT count(*) FROM joblocks.wait_queue", stop);
         await using var other = await Raw.OpenAsync(_database, stop);
-        var rewritten = other.AskAsync("VACUUM FULL joblocks.line", stop);
-        while (await LockTable.AskAsync(_database, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'joblocks.line'::regclass") is 0L) await Task.Delay(DatabaseState.LookAgainAfter, stop);
+        var rewritten = other.AskAsync("VACUUM FULL joblocks.wait_queue", stop);
+        while (await LockTable.AskAsync(_database, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'joblocks.wait_queue'::regclass") is 0L) await Task.Delay(DatabaseState.LookAgainAfter, stop);
         await using (var passes = await locks.TryAcquireAsync("queued", stop)) Assert.That(passes, Is.Not.Null, "nobody can see that somebody waits");
         var usable = await ((ILockBackend)locks).WaitQueue.IsUsableAsync(blocks: false, stop);
 
@@ -107,7 +107,7 @@ public sealed class TableLockTests
 
     [Test]
     public async Task Says_what_is_missing_and_goes_on_whatever_table_it_is(
-        [Values("line", "limits", "sessions", "held", "names", "minutes")] string table, [Values("DO $$BEGIN LOCK TABLE joblocks.{0}; END$$", "VACUUM FULL joblocks.{0}")] string act, CancellationToken stop)
+        [Values("wait_queue", "declared_limits", "sessions", "holders", "names", "minutes")] string table, [Values("DO $$BEGIN LOCK TABLE joblocks.{0}; END$$", "VACUUM FULL joblocks.{0}")] string act, CancellationToken stop)
     {
         await using var locks = Locks(_database);
         await using var held = await locks.TryAcquireAsync("held", stop);
@@ -123,7 +123,7 @@ public sealed class TableLockTests
         await using (var limited = (await ((ILockBackend)locks).TryAcquireAllAsync([new("two", LockKey.Of("two"), LockMode.Exclusive, 2)], new(), null, blocks: false, stop)).Handles[0])
             Assert.That(limited, Is.Not.Null);
         // No run needs the limits.
-        var expected = table switch { "line" => "has locked the table joblocks.line", "limits" => "", _ => "it cannot be written down for now" };
+        var expected = table switch { "wait_queue" => "has locked the table joblocks.wait_queue", "declared_limits" => "", _ => "it cannot be written down for now" };
         await Eventually(() => Task.FromResult(expected.Length == 0 ? locks.FirstLimitation is null : locks.FirstLimitation?.Contains(expected, StringComparison.Ordinal) == true), stop);
         await reading.DisposeAsync();
         await acting;
@@ -142,10 +142,10 @@ public sealed class TableLockTests
         var role = $"r{Guid.NewGuid():N}";
         await LockTable.AskAsync(_database, $"CREATE ROLE {role} LOGIN");
         await LockTable.AskAsync(_database, $"GRANT USAGE ON SCHEMA joblocks TO {role}");
-        await LockTable.AskAsync(_database, $"GRANT USAGE ON SEQUENCE joblocks.fence, joblocks.place TO {role}");
-        await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE ON joblocks.limits TO {role}");
-        await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.line TO {role}");
-        if (hasLedger) await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.sessions, joblocks.held, joblocks.names, joblocks.minutes TO {role}");
+        await LockTable.AskAsync(_database, $"GRANT USAGE ON SEQUENCE joblocks.fence, joblocks.entry_numbers TO {role}");
+        await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE ON joblocks.declared_limits TO {role}");
+        await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.wait_queue TO {role}");
+        if (hasLedger) await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.sessions, joblocks.holders, joblocks.names, joblocks.minutes TO {role}");
         var settings = new NpgsqlConnectionStringBuilder(_database) { Username = role };
         // Without a temporary function, the statements are sent as they are.
         if (!mayCreate) await LockTable.AskAsync(_database, $"REVOKE TEMPORARY ON DATABASE \"{settings.Database}\" FROM PUBLIC");

@@ -86,7 +86,7 @@ public sealed class HostileTextTests
     {
         await using var locks = AdvisoryLocks.Connect(_database, loggers: _log);
         await locks.EnsureSessionAsync(stop);
-        await LockTable.AskAsync(_database, $"INSERT INTO joblocks.limits (name, slots, said_by) VALUES ('limited', 3, '{Hostile}')");
+        await LockTable.AskAsync(_database, $"INSERT INTO joblocks.declared_limits (name, slots, declared_by) VALUES ('limited', 3, '{Hostile}')");
 
         var taken = await ((ILockBackend)locks).TryAcquireAllAsync([new("limited", LockKey.Of("limited"), LockMode.Exclusive, 2)], new(), entry: null, blocks: false, stop);
         await _log.WhenSaidAsync("is limited to 2 here", stop);
@@ -102,7 +102,7 @@ public sealed class HostileTextTests
         await locks.EnsureSessionAsync(stop);
         await LockTable.AskAsync(
             _database,
-            "INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, verdict) VALUES ($1, 'queued', 0, 1, 'store', '1', '', $2)",
+            "INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, verdict) VALUES ($1, 'queued', 0, 1, 'store', '1', '', $2)",
             LockKey.Of("queued").Value,
             Hostile);
         var call = Calls.Call("queued") with { JobId = 1.ToString(CultureInfo.InvariantCulture), MayWaitInQueue = true, Address = static _ => new("store", "1", "") };

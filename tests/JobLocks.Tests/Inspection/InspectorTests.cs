@@ -272,9 +272,9 @@ public sealed class InspectorTests
         var lost = held.WhenLost();
         await UntilAsync(async () => (await _looking.Inspector.GetHeldAsync(stop: stop)).Items.Any(static one => one.Name is not null), stop);
 
-        await DoAsync("ALTER TABLE joblocks.held RENAME TO away", admin, stop);
-        await log.WhenSaidAsync("held\" does not exist", stop);
-        await DoAsync("BEGIN; UPDATE joblocks.away SET asked = 'ops'; ALTER TABLE joblocks.away RENAME TO held; COMMIT", admin, stop);
+        await DoAsync("ALTER TABLE joblocks.holders RENAME TO away", admin, stop);
+        await log.WhenSaidAsync("holders\" does not exist", stop);
+        await DoAsync("BEGIN; UPDATE joblocks.away SET release_requested_by = 'ops'; ALTER TABLE joblocks.away RENAME TO holders; COMMIT", admin, stop);
         await lost.WaitAsync(stop);
 
         Assert.That(held.LostReason, Is.EqualTo($"The lock {_name} is given up, since ops (database role {Role}) asked for it."));
@@ -353,7 +353,7 @@ public sealed class InspectorTests
         await admin.OpenAsync(stop);
         await using var transaction = await admin.BeginTransactionAsync(stop);
         // Who looks must wait for it, for longer than its time.
-        await DoAsync("LOCK TABLE joblocks.held, joblocks.line", admin, stop);
+        await DoAsync("LOCK TABLE joblocks.holders, joblocks.wait_queue", admin, stop);
 
         using (Assert.EnterMultipleScope())
         {

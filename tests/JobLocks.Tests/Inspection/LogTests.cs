@@ -55,7 +55,7 @@ public sealed class LogTests
 
         await Assert.ThatAsync(() => looking.Inspector.RequestReleaseAsync(held!.Key, "Ann", TimeSpan.FromSeconds(5), stop), Throws.TypeOf<UnauthorizedAccessException>());
 
-        Assert.That(log.Text, Does.Contain($"What came of the lock {held!.Key}, which Ann asked for: This role may not ask for locks"));
+        Assert.That(log.Text, Does.Contain($"Ann requested the release of the lock {held!.Key}: This role may not request the release of locks"));
     }
 
     /// <summary>A process hears the channel while it waits for a lock of another one.</summary>

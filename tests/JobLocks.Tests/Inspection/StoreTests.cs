@@ -61,13 +61,13 @@ public sealed class StoreTests
     public async Task Brings_a_schema_of_before_up_to_date(CancellationToken stop)
     {
         await (await _locks.TryAcquireAsync("order:1", stop))!.DisposeAsync();
-        await LockTable.AskAsync(_database, "ALTER TABLE joblocks.held DROP COLUMN store");
+        await LockTable.AskAsync(_database, "ALTER TABLE joblocks.holders DROP COLUMN store");
         await LockTable.AskAsync(_database, "COMMENT ON SCHEMA joblocks IS 'Concurrency of jobs, made by JobLocks. Schema version 3'");
 
         await using var fresh = AdvisoryLocks.Connect(_database);
         await using var held = await fresh.TryAcquireAsync("order:1", stop);
 
-        Assert.That(await LockTable.AskAsync(_database, "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'joblocks' AND table_name = 'held' AND column_name = 'store'"), Is.EqualTo(1L));
+        Assert.That(await LockTable.AskAsync(_database, "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'joblocks' AND table_name = 'holders' AND column_name = 'store'"), Is.EqualTo(1L));
     }
 
     private async Task<JobLockHandle> HoldAsync(string name, string run, string store, CancellationToken stop)

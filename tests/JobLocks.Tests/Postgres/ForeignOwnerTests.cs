@@ -103,10 +103,10 @@ public sealed class ForeignOwnerTests
         Assert.That(() => locks.TryAcquireAsync("granted itself", stop), Throws.TypeOf<JobLocksUnavailableException>().With.Message.Contains(_stranger));
     }
 
-    [TestCase("table", "joblocks.limits"), TestCase("table", "joblocks.line"), TestCase("table", "joblocks.sessions")]
-    [TestCase("table", "joblocks.held"), TestCase("table", "joblocks.names"), TestCase("table", "joblocks.minutes")]
-    [TestCase("sequence", "joblocks.fence"), TestCase("sequence", "joblocks.place")]
-    [TestCase("function", "joblocks.note_asked()"), TestCase("function", "joblocks.key(text)")]
+    [TestCase("table", "joblocks.declared_limits"), TestCase("table", "joblocks.wait_queue"), TestCase("table", "joblocks.sessions")]
+    [TestCase("table", "joblocks.holders"), TestCase("table", "joblocks.names"), TestCase("table", "joblocks.minutes")]
+    [TestCase("sequence", "joblocks.fence"), TestCase("sequence", "joblocks.entry_numbers")]
+    [TestCase("function", "joblocks.note_release_request()"), TestCase("function", "joblocks.key(text)")]
     public async Task Is_named_with_its_table_sequence_or_function_of_ours(string kind, string what, CancellationToken stop)
     {
         await RunAsync(DocsTests.Read("schema.sql"));
@@ -147,31 +147,31 @@ public sealed class ForeignOwnerTests
     public async Task Is_refused_with_a_trigger_whose_condition_could_call_a_function_of_theirs(CancellationToken stop)
     {
         await RunAsync(DocsTests.Read("schema.sql"));
-        await RunAsync($"GRANT USAGE ON SCHEMA joblocks TO {_stranger}; GRANT TRIGGER ON joblocks.line TO {_stranger}; GRANT CREATE ON SCHEMA public TO {_stranger}");
+        await RunAsync($"GRANT USAGE ON SCHEMA joblocks TO {_stranger}; GRANT TRIGGER ON joblocks.wait_queue TO {_stranger}; GRANT CREATE ON SCHEMA public TO {_stranger}");
         await RunAsync(
             """
             CREATE FUNCTION public.theirs(text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'theirs was run'; END $$;
-            CREATE TRIGGER "their trigger" BEFORE UPDATE ON joblocks.line FOR EACH ROW WHEN (public.theirs(NEW.name)) EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger();
+            CREATE TRIGGER "their trigger" BEFORE UPDATE ON joblocks.wait_queue FOR EACH ROW WHEN (public.theirs(NEW.name)) EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger();
             """,
             _stranger);
         await using var locks = AdvisoryLocks.Connect(_database);
 
         var error = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.TryAcquireAsync("refused", stop));
 
-        Assert.That(error!.Message, Does.Contain("the trigger \"their trigger\" of the table joblocks.line, by its condition, could call any function").And.Contain("DROP TRIGGER \"their trigger\" ON joblocks.line"));
+        Assert.That(error!.Message, Does.Contain("the trigger \"their trigger\" of the table joblocks.wait_queue, by its condition, could call any function").And.Contain("DROP TRIGGER \"their trigger\" ON joblocks.wait_queue"));
     }
 
     [Test]
     public async Task Is_named_by_a_process_that_only_looks_when_the_trigger_comes_later(CancellationToken stop)
     {
         await RunAsync(DocsTests.Read("schema.sql"));
-        await RunAsync($"GRANT USAGE ON SCHEMA joblocks TO {_stranger}; GRANT TRIGGER ON joblocks.held TO {_stranger}; GRANT CREATE ON SCHEMA public TO {_stranger}");
+        await RunAsync($"GRANT USAGE ON SCHEMA joblocks TO {_stranger}; GRANT TRIGGER ON joblocks.holders TO {_stranger}; GRANT CREATE ON SCHEMA public TO {_stranger}");
         await using var looking = AdvisoryLocks.Connect(_database, static options => options.PrepareSchema = false);
         await looking.Inspector.GetOverviewAsync(stop);
         await RunAsync(
             """
             CREATE FUNCTION public.theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'theirs was run'; END $$;
-            CREATE TRIGGER "their trigger" BEFORE UPDATE ON joblocks.held FOR EACH ROW EXECUTE FUNCTION public.theirs();
+            CREATE TRIGGER "their trigger" BEFORE UPDATE ON joblocks.holders FOR EACH ROW EXECUTE FUNCTION public.theirs();
             """,
             _stranger);
 

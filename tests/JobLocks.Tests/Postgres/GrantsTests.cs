@@ -49,7 +49,7 @@ public sealed class GrantsTests
         var held = (Admission.Admitted)await gate.TryEnterAsync(Calls.Call("granted"), stop);
         var waits = await gate.TryEnterAsync(Calls.Call("granted") with { Address = _ => address }, stop);
         var limited = (Admission.Admitted)await gate.TryEnterAsync(Calls.Call("limited") with { Rules = [Limited] }, stop);
-        while (await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.held") is not 2L) stop.ThrowIfCancellationRequested();
+        while (await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.holders") is not 2L) stop.ThrowIfCancellationRequested();
         var token = held.First.FencingToken;
         held.Dispose();
         using var later = (Admission.Admitted)await gate.TryEnterAsync(Calls.Call("granted") with { Address = _ => address, MayWaitInQueue = true }, stop);
@@ -82,9 +82,9 @@ public sealed class GrantsTests
             Assert.That(await LockTable.AskAsync(_database, "SELECT count(*) FROM pg_roles WHERE rolname ~ '^pg_' AND pg_has_role($1, oid, 'MEMBER')", Login("operator")), Is.Zero);
             await Assert.ThatAsync(
                 () => locks.Inspector.RequestReleaseAsync(held.Key, "a viewer", AtMost, stop),
-                Throws.TypeOf<UnauthorizedAccessException>().With.Message.Contains("GRANT UPDATE (asked) ON joblocks.held"));
+                Throws.TypeOf<UnauthorizedAccessException>().With.Message.Contains("GRANT UPDATE (release_requested_by) ON joblocks.holders"));
             await Assert.ThatAsync(() => locks.Inspector.EndSessionAsync(name.Held.Single().Holder.Backend, "a viewer", stop), Throws.TypeOf<UnauthorizedAccessException>());
-            foreach (var change in new[] { "DELETE FROM joblocks.line", "UPDATE joblocks.held SET asked = 'x'", "DELETE FROM joblocks.names", "SELECT nextval('joblocks.fence')", "INSERT INTO joblocks.limits VALUES ('x', 1, 'x')" })
+            foreach (var change in new[] { "DELETE FROM joblocks.wait_queue", "UPDATE joblocks.holders SET release_requested_by = 'x'", "DELETE FROM joblocks.names", "SELECT nextval('joblocks.fence')", "INSERT INTO joblocks.declared_limits VALUES ('x', 1, 'x')" })
                 Assert.That(async () => await RunAsync(change, "viewer"), Throws.TypeOf<PostgresException>().With.Property("SqlState").EqualTo(PostgresErrorCodes.InsufficientPrivilege), change);
             Assert.That(held.Lost.IsCancellationRequested, Is.False);
         }
@@ -104,7 +104,7 @@ public sealed class GrantsTests
         {
             Assert.That(answer, Is.EqualTo(ReleaseAnswer.Released));
             Assert.That(held.LostReason, Does.Contain($"an operator (database role {Login("operator")})"));
-            foreach (var change in new[] { "UPDATE joblocks.held SET name = 'x'", "DELETE FROM joblocks.held", "DELETE FROM joblocks.line" })
+            foreach (var change in new[] { "UPDATE joblocks.holders SET name = 'x'", "DELETE FROM joblocks.holders", "DELETE FROM joblocks.wait_queue" })
                 Assert.That(async () => await RunAsync(change, "operator"), Throws.TypeOf<PostgresException>().With.Property("SqlState").EqualTo(PostgresErrorCodes.InsufficientPrivilege), change);
         }
     }
@@ -119,14 +119,14 @@ public sealed class GrantsTests
         var lost = held.WhenLost();
         await WrittenDownAsync(stop);
 
-        await RunAsync("UPDATE joblocks.held SET asked = 'the boss'", "operator");
+        await RunAsync("UPDATE joblocks.holders SET release_requested_by = 'the boss'", "operator");
         await lost.WaitAsync(stop);
 
         using (Assert.EnterMultipleScope())
         {
             Assert.That(held.LostReason, Does.Contain($"the boss (database role {Login("operator")}) asked for it"));
             Assert.That(log.Text, Does.Contain($"the boss (database role {Login("operator")}) requested the release of the lock"));
-            Assert.That(async () => await RunAsync("UPDATE joblocks.held SET asked_role = 'boss'", "operator"), Throws.TypeOf<PostgresException>().With.Property("SqlState").EqualTo(PostgresErrorCodes.InsufficientPrivilege));
+            Assert.That(async () => await RunAsync("UPDATE joblocks.holders SET release_requested_role = 'boss'", "operator"), Throws.TypeOf<PostgresException>().With.Property("SqlState").EqualTo(PostgresErrorCodes.InsufficientPrivilege));
         }
     }
 
@@ -153,6 +153,6 @@ public sealed class GrantsTests
 
     private async Task WrittenDownAsync(CancellationToken stop)
     {
-        while (await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.held") is 0L) stop.ThrowIfCancellationRequested();
+        while (await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.holders") is 0L) stop.ThrowIfCancellationRequested();
     }
 }

@@ -11,7 +11,7 @@ namespace JobLocks.Tests.Postgres;
 [TestFixture, CancelAfter(90_000)]
 public sealed class SchemaAccidentsTests : WaitQueueFixture
 {
-    [TestCase("TRUNCATE joblocks.line"), TestCase("DROP TABLE joblocks.line CASCADE"), TestCase("DROP SCHEMA joblocks CASCADE")]
+    [TestCase("TRUNCATE joblocks.wait_queue"), TestCase("DROP TABLE joblocks.wait_queue CASCADE"), TestCase("DROP SCHEMA joblocks CASCADE")]
     public async Task Starts_a_run_that_waited_when_its_place_is_gone(string accident, CancellationToken stop)
     {
         var locks = Open();
@@ -34,7 +34,7 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
         var before = held!.FencingToken;
 
         await LockTable.AskAsync(Database, "DROP SCHEMA joblocks CASCADE");
-        await UntilAsync(async () => await LockTable.AskAsync(Database, "SELECT to_regclass('joblocks.line') IS NOT NULL") is true && locks.FirstLimitation is null, stop);
+        await UntilAsync(async () => await LockTable.AskAsync(Database, "SELECT to_regclass('joblocks.wait_queue') IS NOT NULL") is true && locks.FirstLimitation is null, stop);
         await using var next = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
 
@@ -79,7 +79,7 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
         await LockTable.AskAsync(Database, "DROP EVENT TRIGGER refuse");
 
         await UntilAsync(() => locks.FirstLimitation is null, stop);
-        Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line"), Is.Zero);
+        Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue"), Is.Zero);
     }
 
     [Test]
@@ -100,7 +100,7 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
         await DropRoleAsync(role);
     }
 
-    [TestCase("line"), TestCase("held"), TestCase("sessions"), TestCase("names"), TestCase("minutes"), TestCase("fence", "USAGE"), TestCase("place", "USAGE"), TestCase("limits", "SELECT, INSERT, UPDATE")]
+    [TestCase("wait_queue"), TestCase("holders"), TestCase("sessions"), TestCase("names"), TestCase("minutes"), TestCase("fence", "USAGE"), TestCase("entry_numbers", "USAGE"), TestCase("declared_limits", "SELECT, INSERT, UPDATE")]
     public async Task Notices_within_seconds_that_a_right_was_taken_away_and_given_back(string table, string rights = "SELECT, INSERT, UPDATE, DELETE", CancellationToken stop = default)
     {
         var (role, login) = await NewRoleAsync(stop);
@@ -120,8 +120,8 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
             Assert.That(without.Entries["joblocks"].Description, table switch
             {
                 "fence" => Does.Contain("no fencing tokens"),
-                "line" or "place" => Does.Contain("no run can enter the wait queue"),
-                "limits" => Does.Contain("GRANT SELECT, INSERT, UPDATE ON joblocks.limits"),
+                "wait_queue" or "entry_numbers" => Does.Contain("no run can enter the wait queue"),
+                "declared_limits" => Does.Contain("GRANT SELECT, INSERT, UPDATE ON joblocks.declared_limits"),
                 // The failed write is noticed before the lost right, or after it.
                 _ => Does.Contain("the holders of locks are not shown").Or.Contain("who holds what"),
             });
@@ -135,20 +135,20 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
     {
         using var log = new LogLines();
         var (role, login) = await NewRoleAsync(stop);
-        var revoke = $"REVOKE UPDATE ON joblocks.limits FROM {role}";
+        var revoke = $"REVOKE UPDATE ON joblocks.declared_limits FROM {role}";
         if (atStart) await LockTable.AskAsync(Database, revoke);
         await using var twos = AdvisoryLocks.Connect(login, loggers: log);
         await EnsureSessionAsync(twos, stop);
         if (!atStart) await LockTable.AskAsync(Database, revoke);
-        await UntilAsync(() => twos.FirstLimitation?.Contains("joblocks.limits", StringComparison.Ordinal) == true, stop);
+        await UntilAsync(() => twos.FirstLimitation?.Contains("joblocks.declared_limits", StringComparison.Ordinal) == true, stop);
         await using var threes = Open();
         await using var other = await TakeAsync(threes, 3, stop);
-        await UntilAsync(async () => await LockTable.AskAsync(Database, "SELECT slots FROM joblocks.limits WHERE name = $1", Name) is 3, stop);
+        await UntilAsync(async () => await LockTable.AskAsync(Database, "SELECT slots FROM joblocks.declared_limits WHERE name = $1", Name) is 3, stop);
 
         await (await TakeAsync(twos, 2, stop)).DisposeAsync();
         await ParkAsync(twos, 1, new LockRequest($"{Name} waits", LockKey.Of($"{Name} waits")), stop);
         var saidBefore = log.Text.Contains("is limited to 2 here, but to 3", StringComparison.Ordinal);
-        await LockTable.AskAsync(Database, $"GRANT UPDATE ON joblocks.limits TO {role}");
+        await LockTable.AskAsync(Database, $"GRANT UPDATE ON joblocks.declared_limits TO {role}");
         await UntilAsync(() => twos.FirstLimitation is null, stop);
         await (await TakeAsync(twos, 2, stop)).DisposeAsync();
         await log.WhenSaidAsync("is limited to 2 here, but to 3", stop);
@@ -156,15 +156,15 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(saidBefore, Is.False);
-            Assert.That(log.Text, Does.Contain("Warning Processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON joblocks.limits"));
-            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1", $"{Name} waits"), Is.EqualTo(1));
+            Assert.That(log.Text, Does.Contain("Warning Processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON joblocks.declared_limits"));
+            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue WHERE name = $1", $"{Name} waits"), Is.EqualTo(1));
         }
 
         await twos.DisposeAsync();
         await DropRoleAsync(role);
     }
 
-    [TestCase("TRUNCATE joblocks.sessions, joblocks.held"), TestCase("DELETE FROM joblocks.held"), TestCase("DELETE FROM joblocks.sessions")]
+    [TestCase("TRUNCATE joblocks.sessions, joblocks.holders"), TestCase("DELETE FROM joblocks.holders"), TestCase("DELETE FROM joblocks.sessions")]
     public async Task Writes_its_holders_down_again_when_the_tables_were_emptied(string accident, CancellationToken stop)
     {
         await using var locks = Open();
@@ -177,7 +177,7 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
     }
 
     private Task IsShownAsync(CancellationToken stop) => UntilAsync(
-        async () => await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.held JOIN joblocks.sessions USING (backend) WHERE name = $1", Name) is 1L, stop);
+        async () => await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.holders JOIN joblocks.sessions USING (backend) WHERE name = $1", Name) is 1L, stop);
 
     private static Task UntilAsync(Func<bool> isSo, CancellationToken stop) => UntilAsync(() => Task.FromResult(isSo()), stop);
 

@@ -173,7 +173,7 @@ public sealed class SchemaTests
 
     private static async Task WrittenDownAsync(string database, CancellationToken stop)
     {
-        while (await LockTable.AskAsync(database, "SELECT count(*) FROM joblocks.held") is 0L) stop.ThrowIfCancellationRequested();
+        while (await LockTable.AskAsync(database, "SELECT count(*) FROM joblocks.holders") is 0L) stop.ThrowIfCancellationRequested();
     }
 
     [Test]
@@ -219,7 +219,7 @@ public sealed class SchemaTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(handle!.FencingToken, Is.Positive);
-            Assert.That(await LockTable.AskAsync(database, "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = $1 AND relname IN ('fence', 'limits')", schema), Is.EqualTo(2));
+            Assert.That(await LockTable.AskAsync(database, "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = $1 AND relname IN ('fence', 'declared_limits')", schema), Is.EqualTo(2));
             Assert.That(await LockTable.AskAsync(database, Ours), Is.Zero);
         }
     }

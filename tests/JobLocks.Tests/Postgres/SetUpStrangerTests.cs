@@ -66,12 +66,12 @@ public sealed class SetUpStrangerTests
         await using (var first = AdvisoryLocks.Connect(_database)) await first.EnsureSessionAsync(stop);
         await LockTable.AskAsync(_database, "COMMENT ON SCHEMA joblocks IS 'Schema version 7'");
         await using var reader = await Raw.OpenAsync(_database, stop);
-        await reader.AskAsync("BEGIN; SELECT FROM joblocks.line", stop);
+        await reader.AskAsync("BEGIN; SELECT FROM joblocks.wait_queue", stop);
         using var log = new LogLines();
         await using var one = AdvisoryLocks.Connect(_database, loggers: log);
         await using var two = AdvisoryLocks.Connect(_database, loggers: log);
         var upgrades = Task.WhenAll(one.EnsureSessionAsync(stop), two.EnsureSessionAsync(stop));
-        while (await LockTable.AskAsync(_database, "SELECT coalesce(max(now() - waitstart), '0') > interval '12 s' FROM pg_locks WHERE relation = 'joblocks.line'::regclass AND NOT granted") is not true)
+        while (await LockTable.AskAsync(_database, "SELECT coalesce(max(now() - waitstart), '0') > interval '12 s' FROM pg_locks WHERE relation = 'joblocks.wait_queue'::regclass AND NOT granted") is not true)
             stop.ThrowIfCancellationRequested();
 
         await reader.AskAsync("COMMIT", stop);
@@ -89,6 +89,6 @@ public sealed class SetUpStrangerTests
         await using var script = new NpgsqlCommand(SchemaScript.Text.Replace("(1246524259, 0)", "(1246524259, 1)", StringComparison.Ordinal), connection);
         await script.ExecuteNonQueryAsync(stop);
 
-        Assert.That(await LockTable.AskAsync(_database, "SELECT to_regclass('joblocks.held') IS NOT NULL"), Is.True);
+        Assert.That(await LockTable.AskAsync(_database, "SELECT to_regclass('joblocks.holders') IS NOT NULL"), Is.True);
     }
 }

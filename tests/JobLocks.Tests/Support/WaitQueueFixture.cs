@@ -102,5 +102,5 @@ public abstract class WaitQueueFixture
 
     private protected RunAddress AddressOf(int run) => new(Runs.Id, run.ToString(CultureInfo.InvariantCulture), "");
 
-    private protected async Task<long> LengthAsync() => (long)(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1", Name))!;
+    private protected async Task<long> LengthAsync() => (long)(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue WHERE name = $1", Name))!;
 }

@@ -35,7 +35,7 @@ public sealed class FreeWorkerTests : WaitQueueFixture
         Runs.FreeWorkers = [];
 
         await holding!.DisposeAsync();
-        while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1 AND woken IS NOT NULL", Name) is 0L) await Task.Delay(10, stop);
+        while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue WHERE name = $1 AND woken IS NOT NULL", Name) is 0L) await Task.Delay(10, stop);
         var wokenMeanwhile = Runs.Woken;
         Runs.FreeWorkers = [new(["reports"], 1)];
         Runs.WorkerFreed();
@@ -109,7 +109,7 @@ public sealed class FreeWorkerTests : WaitQueueFixture
 
         await holding!.DisposeAsync();
         var first = await Runs.NextAsync(stop);
-        while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1 AND woken IS NOT NULL", Name) is not 2L) await Task.Delay(10, stop);
+        while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue WHERE name = $1 AND woken IS NOT NULL", Name) is not 2L) await Task.Delay(10, stop);
         var line = ((ILockBackend)alone).WaitQueue;
         await line.DequeueAsync((await line.FindAsync(first.Address, blocks: false, stop))!, blocks: false, stop);
         Runs.WorkerFreed();

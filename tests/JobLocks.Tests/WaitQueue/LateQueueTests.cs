@@ -67,7 +67,7 @@ public sealed class LateQueueTests : WaitQueueFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(taken, Is.Null);
-            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE store = $1 AND run = '1'", Runs.Id), Is.EqualTo(1), "the late one keeps its place");
+            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue WHERE store = $1 AND run = '1'", Runs.Id), Is.EqualTo(1), "the late one keeps its entry");
         }
     }
 
@@ -88,7 +88,7 @@ public sealed class LateQueueTests : WaitQueueFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(taken, Is.Null);
-            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE store = $1 AND run = '1'", Runs.Id), Is.EqualTo(1), "the late one keeps its place");
+            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue WHERE store = $1 AND run = '1'", Runs.Id), Is.EqualTo(1), "the late one keeps its entry");
             Assert.That(await LengthAsync(), Is.EqualTo(1), "the one that waits again has its place");
         }
     }
@@ -112,7 +112,7 @@ public sealed class LateQueueTests : WaitQueueFixture
 
     private Task<object?> AddRowAsync(int run, string woken, string queue = "") => LockTable.AskAsync(
         Database,
-        $"INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked, told, woken) VALUES ($1, $2, 0, 1, $3, $4, $5, true, {woken} IS NOT NULL, {woken})",
+        $"INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked, claimed, woken) VALUES ($1, $2, 0, 1, $3, $4, $5, true, {woken} IS NOT NULL, {woken})",
         Key.Value,
         Name,
         Runs.Id,

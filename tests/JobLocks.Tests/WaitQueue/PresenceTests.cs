@@ -242,7 +242,7 @@ public sealed class PresenceTests : WaitQueueFixture
         await AddRowsAsync($"Quartz of an application {Guid.NewGuid():N}", 3);
         await UntilMarkedAsync(1, stop);
         await locks.DisposeAsync();
-        await LockTable.AskAsync(Database, "UPDATE joblocks.line SET unserved = unserved - interval '1 h' WHERE name = $1", Name);
+        await LockTable.AskAsync(Database, "UPDATE joblocks.wait_queue SET unserved = unserved - interval '1 h' WHERE name = $1", Name);
 
         await EnsureSessionAsync(Open(static options => KeepFor(options, TimeSpan.FromHours(1))), stop);
         while (await LengthAsync() > 0) await Task.Delay(10, stop);
@@ -305,7 +305,7 @@ public sealed class PresenceTests : WaitQueueFixture
         await using var holding = await application.TryAcquireAsync(Name, stop);
         await AddRowsAsync("Quartz of an application that was retired", 1);
         await ParkAsync(application, 2, stop);
-        var left = (string)(await LockTable.AskAsync(Database, "SELECT run FROM joblocks.line WHERE name = $1 AND store <> $2", Name, Runs.Id))!;
+        var left = (string)(await LockTable.AskAsync(Database, "SELECT run FROM joblocks.wait_queue WHERE name = $1 AND store <> $2", Name, Runs.Id))!;
 
         var waiting = (await application.Inspector.GetNameAsync(Key, stop: stop))!.Waiting.Items;
         var (ofLeft, ofServed) = (await application.Inspector.ExplainAsync(left, stop), await application.Inspector.ExplainAsync("2", stop));
@@ -339,13 +339,13 @@ public sealed class PresenceTests : WaitQueueFixture
 
     private async Task UntilMarkedAsync(long stores, CancellationToken stop)
     {
-        while (!Equals(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE unserved IS NOT NULL AND name = $1", Name), stores)) await Task.Delay(10, stop);
+        while (!Equals(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue WHERE unserved IS NOT NULL AND name = $1", Name), stores)) await Task.Delay(10, stop);
     }
 
     private Task<object?> AddRowsAsync(string store, int count) => LockTable.AskAsync(
         Database,
         """
-        INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+        INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked)
         SELECT $1, $2, 0, 1, $3, gen_random_uuid()::text, '', true FROM generate_series(1, $4)
         """,
         Key.Value,

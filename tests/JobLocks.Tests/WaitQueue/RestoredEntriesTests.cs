@@ -73,7 +73,7 @@ public sealed class RestoredEntriesTests : WaitQueueFixture
         var second = await EnterAsync(locks, 2, Rule with { KeepWaiting = 1, KeepNewest = keepsNewest }, stop);
         await ((ILockBackend)locks).WaitQueue.ParkAsync(((Admission.Waits)second).Entry, blocks: false, stop);
         await SweepUntilAsync(locks, async () => await LengthAsync() == 2, stop);
-        var verdicts = await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1 AND verdict IS NOT NULL", Name);
+        var verdicts = await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue WHERE name = $1 AND verdict IS NOT NULL", Name);
         Runs.CanStart = true;
         await held!.DisposeAsync();
 
@@ -108,13 +108,13 @@ public sealed class RestoredEntriesTests : WaitQueueFixture
         while (!await isSo());
     }
 
-    private Task<object?> LoseEntriesAsync() => LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE name = $1", Name);
+    private Task<object?> LoseEntriesAsync() => LockTable.AskAsync(Database, "DELETE FROM joblocks.wait_queue WHERE name = $1", Name);
 
     private async Task<int[]> RunsInLineAsync() =>
-        (int[])(await LockTable.AskAsync(Database, "SELECT array_agg(run::int ORDER BY place) FROM joblocks.line WHERE name = $1", Name))!;
+        (int[])(await LockTable.AskAsync(Database, "SELECT array_agg(run::int ORDER BY entry) FROM joblocks.wait_queue WHERE name = $1", Name))!;
 
     private async Task<string[]> PlacesAsync() =>
-        (string[])(await LockTable.AskAsync(Database, "SELECT array_agg(format('%s %s', run, place) ORDER BY place) FROM joblocks.line WHERE name = $1", Name))!;
+        (string[])(await LockTable.AskAsync(Database, "SELECT array_agg(format('%s %s', run, entry) ORDER BY entry) FROM joblocks.wait_queue WHERE name = $1", Name))!;
 
     private static int Number(WaitingRun run) => int.Parse(run.Address.Run, CultureInfo.InvariantCulture);
 }

@@ -21,7 +21,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         Runs.State = static _ => ParkedRunState.Started;
         await using var other = await Raw.OpenAsync(Database, stop);
         var transaction = await other.BeginTransactionAsync(stop);
-        await other.AskAsync("LOCK TABLE joblocks.line IN ACCESS EXCLUSIVE MODE", stop);
+        await other.AskAsync("LOCK TABLE joblocks.wait_queue IN ACCESS EXCLUSIVE MODE", stop);
         await (await locks.TryAcquireAsync("notices it", stop))!.DisposeAsync();
         Assert.That(await ((ILockBackend)locks).WaitQueue.IsUsableAsync(blocks: false, stop), Is.False);
 
@@ -50,7 +50,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         queue.Serve(Runs);
 
         await UntilAsync(async () => await LengthAsync() == 1, stop);
-        Assert.That(await LockTable.AskAsync(Database, "SELECT run FROM joblocks.line WHERE name = $1", Name), Is.EqualTo("1"));
+        Assert.That(await LockTable.AskAsync(Database, "SELECT run FROM joblocks.wait_queue WHERE name = $1", Name), Is.EqualTo("1"));
         await holder!.DisposeAsync();
     }
 
@@ -69,7 +69,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         queue.Serve(Runs);
 
         await UntilAsync(async () => await LengthAsync() == 1, stop);
-        Assert.That(await LockTable.AskAsync(Database, "SELECT run FROM joblocks.line WHERE name = $1", Name), Is.EqualTo("1"));
+        Assert.That(await LockTable.AskAsync(Database, "SELECT run FROM joblocks.wait_queue WHERE name = $1", Name), Is.EqualTo("1"));
     }
 
     [Test]
@@ -90,7 +90,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         var locks = Open(static options => options.SweepInterval = TimeSpan.FromMinutes(1));
         await using var holding = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
-        if (wasWoken) await LockTable.AskAsync(Database, "UPDATE joblocks.line SET woken = now() - interval '10 s', told = true WHERE name = $1", Name);
+        if (wasWoken) await LockTable.AskAsync(Database, "UPDATE joblocks.wait_queue SET woken = now() - interval '10 s', claimed = true WHERE name = $1", Name);
         Runs.State = static _ => ParkedRunState.Started;
 
         var came = await StartAsync(locks, run: 2, Rule with { KeepWaiting = 1, KeepNewest = keepsNewest }, stop);
@@ -139,9 +139,9 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         await LockTable.AskAsync(
             Database,
             """
-            INSERT INTO joblocks.line (place, store, run, queue, key, name, mode, slots, parked)
-            SELECT l.place - 1000000 + n, l.store, 'gone ' || n, '', l.key, l.name, l.mode, l.slots, true
-            FROM   joblocks.line AS l, generate_series(1, 9999) AS n
+            INSERT INTO joblocks.wait_queue (entry, store, run, queue, key, name, mode, slots, parked)
+            SELECT l.entry - 1000000 + n, l.store, 'gone ' || n, '', l.key, l.name, l.mode, l.slots, true
+            FROM   joblocks.wait_queue AS l, generate_series(1, 9999) AS n
             WHERE  l.name = $1
             """,
             Name);
@@ -162,7 +162,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         var holder = await locks.TryAcquireAsync(Name, stop);
         await LockTable.AskAsync(
             Database,
-            "INSERT INTO joblocks.line (store, run, queue, key, name, mode, slots, parked, since) SELECT $1, n::text, '', 7, 'another name', 0, 1, true, now() - interval '1 min' FROM generate_series(1, 100) AS n",
+            "INSERT INTO joblocks.wait_queue (store, run, queue, key, name, mode, slots, parked, since) SELECT $1, n::text, '', 7, 'another name', 0, 1, true, now() - interval '1 min' FROM generate_series(1, 100) AS n",
             hanging.Id);
         await ParkAsync(locks, 1, stop);
         while (hanging.Questions.IsEmpty) await Task.Delay(10, stop);
@@ -171,7 +171,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
 
         Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
         Assert.That(hanging.Questions, Has.All.GreaterThan(1), "runs that were asked for together are asked for one by one");
-        await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE store = $1", hanging.Id);
+        await LockTable.AskAsync(Database, "DELETE FROM joblocks.wait_queue WHERE store = $1", hanging.Id);
     }
 
     [Test]
@@ -187,7 +187,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(came, Is.InstanceOf<Admission.Refused>());
-            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE verdict IS NULL AND name = $1", Name), Is.EqualTo(2));
+            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue WHERE verdict IS NULL AND name = $1", Name), Is.EqualTo(2));
         }
     }
 

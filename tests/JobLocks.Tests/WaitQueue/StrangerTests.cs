@@ -67,7 +67,7 @@ public sealed class StrangerTests : WaitQueueFixture
     {
         await using (var first = AdvisoryLocks.Connect(Database)) await first.EnsureSessionAsync(stop);
         await using var viewer = await Stranger.ConnectAsync(Database, stop, "billing@web-3:812");
-        await LockTable.AskAsync(Database, $"GRANT USAGE ON SCHEMA joblocks TO {viewer.Role}; GRANT SELECT ON ALL TABLES IN SCHEMA joblocks TO {viewer.Role}; GRANT UPDATE (asked) ON joblocks.held TO {viewer.Role}");
+        await LockTable.AskAsync(Database, $"GRANT USAGE ON SCHEMA joblocks TO {viewer.Role}; GRANT SELECT ON ALL TABLES IN SCHEMA joblocks TO {viewer.Role}; GRANT UPDATE (release_requested_by) ON joblocks.holders TO {viewer.Role}");
         await viewer.TakeAsync(InternalKeys.Sweep, SweepLeadership.LockNumber(Runs.Id, 0).ToString(CultureInfo.InvariantCulture), stop);
         await using var holder = await HoldAsync(stop);
         var locks = Open();

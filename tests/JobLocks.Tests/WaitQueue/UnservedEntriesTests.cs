@@ -18,8 +18,8 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
 
         var came = await EnterAsync(locks, 2, Rule with { KeepWaiting = 1, KeepNewest = true }, stop);
 
-        var dropped = await LockTable.AskAsync(Database, "SELECT string_agg(store || '/' || run, ', ') FROM joblocks.line WHERE name = $1 AND verdict IS NOT NULL", Name);
-        var waiting = await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1 AND verdict IS NULL AND store = $2", Name, Runs.Id);
+        var dropped = await LockTable.AskAsync(Database, "SELECT string_agg(store || '/' || run, ', ') FROM joblocks.wait_queue WHERE name = $1 AND verdict IS NOT NULL", Name);
+        var waiting = await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue WHERE name = $1 AND verdict IS NULL AND store = $2", Name, Runs.Id);
         using (Assert.EnterMultipleScope())
         {
             Assert.That(came, Is.InstanceOf<Admission.Waits>());
@@ -39,7 +39,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
         await holding!.DisposeAsync();
         await Runs.NextAsync(stop);
         Runs.State = static run => run.Address.Run is "1" ? ParkedRunState.Gone : ParkedRunState.Parked;
-        while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1 AND until <= now()", Name) is 0L) await Task.Delay(20, stop);
+        while (await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue WHERE name = $1 AND until <= now()", Name) is 0L) await Task.Delay(20, stop);
 
         var came = await EnterAsync(locks, 2, Rule with { WaitAtMostSeconds = 1 }, stop);
 
@@ -56,7 +56,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
         await holding!.DisposeAsync();
         await Runs.NextAsync(stop);
         await using var again = await HoldPastAsync(locks, stop);
-        var waiting = await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1 AND woken IS NULL", Name);
+        var waiting = await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue WHERE name = $1 AND woken IS NULL", Name);
 
         var came = new List<string>();
         for (var i = 10; i < 20; i++) came.Add((await EnterAsync(locks, i, Rule with { KeepWaiting = 1 }, stop)).GetType().Name);
@@ -90,7 +90,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
         await using var byHand = AdvisoryLocks.Connect(Database);
         await EnsureSessionAsync(byHand, stop);
         await AddRowsAsync("Quartz of an application that has stopped", "", 1000);
-        await LockTable.AskAsync(Database, "UPDATE joblocks.line SET woken = now() WHERE name = $1 AND place % 2 = 0", Name);
+        await LockTable.AskAsync(Database, "UPDATE joblocks.wait_queue SET woken = now() WHERE name = $1 AND entry % 2 = 0", Name);
 
         var since = TimeProvider.System.GetTimestamp();
         await using var all = await byHand.AcquireAsync(Name, TimeSpan.FromSeconds(10), stop);
@@ -132,7 +132,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
         await using (var other = await Raw.OpenAsync(Database, stop))
         {
             await using var transaction = await other.BeginTransactionAsync(stop);
-            await other.AskAsync("LOCK TABLE joblocks.line IN ACCESS EXCLUSIVE MODE", stop);
+            await other.AskAsync("LOCK TABLE joblocks.wait_queue IN ACCESS EXCLUSIVE MODE", stop);
             await EnsureSessionAsync(locks, stop);
             var renamed = log.WhenSaidAsync("from now on", stop);
             Runs.Id = $"{Runs.Id} restored";
@@ -198,7 +198,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
     private Task<object?> AddRowsAsync(string store, string queue, int count) => LockTable.AskAsync(
         Database,
         """
-        INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+        INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked)
         SELECT $1, $2, 0, 1, $3, gen_random_uuid()::text, $5, true FROM generate_series(1, $4)
         """,
         Key.Value,

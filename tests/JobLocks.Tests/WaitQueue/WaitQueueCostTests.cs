@@ -16,7 +16,7 @@ public sealed class WaitQueueCostTests
 
     private const string Fill =
         """
-        INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+        INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked)
         SELECT 42, 'long', 0, 1, 'Test store', i::text, '', true FROM generate_series(1, 100000) AS i
         """;
 
@@ -32,7 +32,7 @@ public sealed class WaitQueueCostTests
         _connection = await Raw.OpenAsync(database, CancellationToken.None);
         _serving = await Serving.ShowAsync(database, "Test store");
         await _connection.AskAsync(Fill, CancellationToken.None);
-        await _connection.AskAsync("VACUUM ANALYZE joblocks.line", CancellationToken.None);
+        await _connection.AskAsync("VACUUM ANALYZE joblocks.wait_queue", CancellationToken.None);
     }
 
     [OneTimeTearDown]

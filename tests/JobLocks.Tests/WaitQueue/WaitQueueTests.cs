@@ -64,7 +64,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
         await LockTable.AskAsync(
             Database,
             """
-            INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+            INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked)
             SELECT hashtextextended($1 || i, 0), $1 || i, 0, 1, $1, i::text, '', true FROM generate_series(1, 10000) AS i
             """,
             Runs.Id);
@@ -72,7 +72,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
         var waited = Stopwatch.StartNew();
         var names = new HashSet<string>(StringComparer.Ordinal);
         for (var i = 0; i < Names; i++) names.Add((await Runs.NextAsync(stop)).Name);
-        await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE store = $1", Runs.Id);
+        await LockTable.AskAsync(Database, "DELETE FROM joblocks.wait_queue WHERE store = $1", Runs.Id);
 
         using (Assert.EnterMultipleScope())
         {
@@ -92,14 +92,14 @@ public sealed class WaitQueueTests : WaitQueueFixture
         await LockTable.AskAsync(
             Database,
             """
-            INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+            INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked)
             SELECT hashtextextended($1 || i, 0), $1 || i, 0, 1, $1, i::text, '', true FROM generate_series(1, 500) AS i
             """,
             slow.Id);
 
         ((ILockBackend)locks).WaitQueue.Serve(slow);
         for (var i = 0; i < Names; i++) await slow.NextAsync(stop);
-        await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE store = $1", slow.Id);
+        await LockTable.AskAsync(Database, "DELETE FROM joblocks.wait_queue WHERE store = $1", slow.Id);
 
         Assert.That(slow.TooLate, Is.Zero);
     }
@@ -112,18 +112,18 @@ public sealed class WaitQueueTests : WaitQueueFixture
         await LockTable.AskAsync(
             Database,
             """
-            INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked, told, woken)
+            INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked, claimed, woken)
             SELECT i, 'late', 0, 1, 'of nobody ' || $1, i::text, '', true, true, now() - interval '1 hour' FROM generate_series(-9223372036854775807, -9223372036854765000) AS i
             """,
             Runs.Id);
         await LockTable.AskAsync(
             Database,
-            "INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked) VALUES (9223372036854775806, $2, 0, 1, $1, 'last', '', true)",
+            "INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked) VALUES (9223372036854775806, $2, 0, 1, $1, 'last', '', true)",
             Runs.Id,
             Name);
 
         var woken = await Runs.NextAsync(stop);
-        await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE store LIKE '%' || $1", Runs.Id);
+        await LockTable.AskAsync(Database, "DELETE FROM joblocks.wait_queue WHERE store LIKE '%' || $1", Runs.Id);
 
         Assert.That(woken.Address.Run, Is.EqualTo("last"));
     }
@@ -201,7 +201,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
         await LockTable.AskAsync(
             Database,
             """
-            INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+            INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked)
             SELECT $2, $1, 0, 1, 'memory: Quartz of nobody', i::text, '', true FROM generate_series(1, 3) AS i
             """,
             Name,
@@ -221,7 +221,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
         var database = await AssemblySetup.Server.CreateDatabaseAsync("line_is_gone", stop);
         await using var locks = AdvisoryLocks.Connect(database);
         await using var held = await locks.TryAcquireAsync("held", stop);
-        await LockTable.AskAsync(database, "DROP TABLE joblocks.line");
+        await LockTable.AskAsync(database, "DROP TABLE joblocks.wait_queue");
 
         // The first to notice is refused, whoever that is.
         await using var taken = await locks.TryAcquireOnceBackAsync(Name, stop);

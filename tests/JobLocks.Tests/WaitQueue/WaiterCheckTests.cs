@@ -50,7 +50,7 @@ public sealed class WaiterCheckTests : WaitQueueFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(came, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.Action)).EqualTo(OnConflict.Reschedule));
-            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE name = $1 AND verdict IS NULL", Name), Is.EqualTo(1));
+            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue WHERE name = $1 AND verdict IS NULL", Name), Is.EqualTo(1));
         }
     }
 

@@ -86,7 +86,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         await LockTable.AskAsync(
             Database,
             """
-            INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+            INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked)
             SELECT joblocks.key($2 || i), $2 || i, 0, 2, $1, i::text, '', true FROM generate_series(1, 1000) AS i
             """,
             Runs.Id,
@@ -105,7 +105,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         await ParkAsync(locks, 0, stop);
         var late = AddressOf(1);
         await locks.WaitQueue.EnqueueAsync(late, new(Name, Key), new(TimeSpan.FromMilliseconds(1), 0, KeepsNewest: false), blocks: false, stop);
-        await LockTable.AskAsync(Database, "UPDATE joblocks.line SET woken = now() WHERE run = '1' AND store = $1", Runs.Id);
+        await LockTable.AskAsync(Database, "UPDATE joblocks.wait_queue SET woken = now() WHERE run = '1' AND store = $1", Runs.Id);
         await held!.DisposeAsync();
         await Runs.NextAsync(stop);
 
@@ -144,7 +144,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var held = await ((AdvisoryLocks)locks).TryAcquireAsync(Name, stop);
         var standing = await locks.WaitQueue.EnqueueAsync(AddressOf(0), new(Name, Key), default, blocks: false, stop);
         await ParkAsync(locks, 1, stop);
-        await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE run = '0' AND store = $1", Runs.Id);
+        await LockTable.AskAsync(Database, "DELETE FROM joblocks.wait_queue WHERE run = '0' AND store = $1", Runs.Id);
 
         await locks.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
         await held!.DisposeAsync();
@@ -167,7 +167,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
             await ((ILockBackend)locks).WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
         }
 
-        await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE store = $1", runs.Id);
+        await LockTable.AskAsync(Database, "DELETE FROM joblocks.wait_queue WHERE store = $1", runs.Id);
         // It had no session meanwhile, and sweeps again with a new one.
         while (await LengthAsync() < 2)
         {
@@ -195,11 +195,11 @@ public sealed class WakeOrderTests : WaitQueueFixture
         // The second time, nothing else is remembered any more.
         for (var accident = 0; accident < 2; accident++)
         {
-            await LockTable.AskAsync(Database, "DELETE FROM joblocks.line WHERE key = $1", Key.Value);
+            await LockTable.AskAsync(Database, "DELETE FROM joblocks.wait_queue WHERE key = $1", Key.Value);
             while (await LengthAsync() == 0) await Task.Delay(20, stop);
         }
 
-        Assert.That(await LockTable.AskAsync(Database, "SELECT string_agg(run, ' ') FROM joblocks.line WHERE key = $1", Key.Value), Is.EqualTo("2"));
+        Assert.That(await LockTable.AskAsync(Database, "SELECT string_agg(run, ' ') FROM joblocks.wait_queue WHERE key = $1", Key.Value), Is.EqualTo("2"));
     }
 
     [Test]
@@ -233,7 +233,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         await LockTable.AskAsync(
             Database,
             """
-            INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked, told, woken)
+            INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked, claimed, woken)
             SELECT i, 'n', 0, 1, $1, 'never ' || i, '', true, true, now() - interval '1 hour' FROM generate_series(1, 100) AS i
             UNION ALL SELECT 777777, 'n', 0, 1, $1, 'forgotten', '', true, true, now() - interval '6 s'
             """,
@@ -285,7 +285,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var moved = waits;
         while (moved.Entry.Key != LockKey.Of(second)) moved = (Admission.Waits)await gate.TryEnterAsync(call, stop);
         await gate.ParkedAsync(moved.Entry);
-        await LockTable.AskAsync(Database, "UPDATE joblocks.line SET until = now() - interval '1 s' WHERE store = $1", Runs.Id);
+        await LockTable.AskAsync(Database, "UPDATE joblocks.wait_queue SET until = now() - interval '1 s' WHERE store = $1", Runs.Id);
         var refused = (Admission.Refused)await gate.TryEnterAsync(call, stop);
         await others.DisposeAsync();
 
@@ -294,7 +294,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
             Assert.That(moved.Reason, Does.StartWith($"Waiting for {second}"));
             Assert.That(refused.Action, Is.EqualTo(OnConflict.Fail));
             Assert.That(refused.Reason, Does.StartWith($"Failed: it waited for 60 s, as long as it may; {second} is held by"));
-            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.line WHERE store = $1", Runs.Id), Is.Zero);
+            Assert.That(await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue WHERE store = $1", Runs.Id), Is.Zero);
         }
     }
 
@@ -307,10 +307,10 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var call = Calls.Call(Name) with { MayWaitInQueue = true, Address = _ => AddressOf(0) };
         var bounded = call with { Rules = [LockRule.For(new(Name, OnConflict.Wait, 15) { WaitAtMostSeconds = 1 }, call.Job)] };
         await gate.ParkedAsync(((Admission.Waits)await gate.TryEnterAsync(bounded, stop)).Entry);
-        await LockTable.AskAsync(Database, "UPDATE joblocks.line SET until = now() - interval '1 s' WHERE store = $1", Runs.Id);
+        await LockTable.AskAsync(Database, "UPDATE joblocks.wait_queue SET until = now() - interval '1 s' WHERE store = $1", Runs.Id);
 
         Assert.That(await gate.TryEnterAsync(call, stop), Is.InstanceOf<Admission.Waits>());
-        Assert.That(await LockTable.AskAsync(Database, "SELECT until IS NULL FROM joblocks.line WHERE store = $1", Runs.Id), Is.True);
+        Assert.That(await LockTable.AskAsync(Database, "SELECT until IS NULL FROM joblocks.wait_queue WHERE store = $1", Runs.Id), Is.True);
     }
 
     [Test]
@@ -324,7 +324,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         await gate.ParkedAsync(((Admission.Waits)await gate.TryEnterAsync(call, stop)).Entry);
         await LockTable.AskAsync(
             Database,
-            isOverdue ? "UPDATE joblocks.line SET until = now() - interval '1 s' WHERE store = $1" : "UPDATE joblocks.line SET verdict = 'Skipped: a newer run has come' WHERE store = $1",
+            isOverdue ? "UPDATE joblocks.wait_queue SET until = now() - interval '1 s' WHERE store = $1" : "UPDATE joblocks.wait_queue SET verdict = 'Skipped: a newer run has come' WHERE store = $1",
             Runs.Id);
 
         var refused = (Admission.Refused)await gate.TryEnterAsync(call, stop);

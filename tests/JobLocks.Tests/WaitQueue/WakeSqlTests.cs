@@ -33,7 +33,7 @@ public sealed class WakeSqlTests
 
     /// <summary>A late run would be one of the same queue for the next test.</summary>
     [TearDown]
-    public Task Clear() => RunAsync("DELETE FROM joblocks.line");
+    public Task Clear() => RunAsync("DELETE FROM joblocks.wait_queue");
 
     [Test]
     public async Task Wakes_one_where_one_may_run([Values] bool countsWoken)
@@ -82,7 +82,7 @@ public sealed class WakeSqlTests
     public async Task Wakes_the_next_when_the_first_has_had_its_turn_and_did_not_come()
     {
         await EnqueueAsync(3);
-        await RunAsync("UPDATE joblocks.line SET woken = now() - interval '31 s', told = true WHERE place = (SELECT min(place) FROM joblocks.line WHERE key = $1)", _key.Value);
+        await RunAsync("UPDATE joblocks.wait_queue SET woken = now() - interval '31 s', claimed = true WHERE entry = (SELECT min(entry) FROM joblocks.wait_queue WHERE key = $1)", _key.Value);
 
         Assert.That(await ReleaseAtOnceAsync(free: 1), Is.EqualTo([2]));
     }
@@ -91,7 +91,7 @@ public sealed class WakeSqlTests
     public async Task Wakes_nobody_who_is_not_to_run()
     {
         await EnqueueAsync(2);
-        await RunAsync("UPDATE joblocks.line SET verdict = 'Skipped' WHERE place = (SELECT min(place) FROM joblocks.line WHERE key = $1)", _key.Value);
+        await RunAsync("UPDATE joblocks.wait_queue SET verdict = 'Skipped' WHERE entry = (SELECT min(entry) FROM joblocks.wait_queue WHERE key = $1)", _key.Value);
 
         Assert.That(await ReleaseAtOnceAsync(free: 1), Is.EqualTo([2]));
     }
@@ -106,13 +106,13 @@ public sealed class WakeSqlTests
 
         await ReleaseAtOnceAsync(free: 1);
 
-        Assert.That(await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.line WHERE key = $1 AND woken IS NOT NULL", other.Value), Is.Zero);
+        Assert.That(await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.wait_queue WHERE key = $1 AND woken IS NOT NULL", other.Value), Is.Zero);
     }
 
     /// <summary>So many more stand in the line.</summary>
     private Task<object?> EnqueueAsync(int count, LockMode mode = LockMode.Exclusive, int slots = 1) => RunAsync(
         """
-        INSERT INTO joblocks.line (key, name, mode, slots, store, run, queue, parked)
+        INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, parked)
         SELECT $1, 'name', $2, $3, 'store', gen_random_uuid()::text, '', true FROM generate_series(1, $4)
         """,
         _key.Value,
@@ -124,7 +124,7 @@ public sealed class WakeSqlTests
     /// <returns>Who was woken, in order: 1 for the first in the line. One that was woken twice is there twice.</returns>
     private async Task<IReadOnlyList<int>> ReleaseAtOnceAsync(int free, bool countsWoken = false)
     {
-        var places = await PlacesAsync("SELECT place FROM joblocks.line WHERE key = $1 ORDER BY place", new NpgsqlParameter<long> { TypedValue = _key.Value });
+        var places = await PlacesAsync("SELECT entry FROM joblocks.wait_queue WHERE key = $1 ORDER BY entry", new NpgsqlParameter<long> { TypedValue = _key.Value });
         var woken = await Task.WhenAll(Enumerable.Range(0, Releases).Select(_ => Task.Run(() => PlacesAsync(
             WaitQueueSql.For(Options, WakeSql.Wake),
             [

@@ -9,7 +9,7 @@ internal static class LockTables
     /// <summary>The lock names for which runs wait.</summary>
     public static PageTable<WaitingName> WaitingNames { get; } = new(
         "Waiting",
-        "No run waits. A run that meets a held lock appears here, with its place in the line.",
+        "No run waits. A run that meets a held lock appears here.",
         [
             LockName<WaitingName>(static row => row.Key, static row => row.Name),
             new("Runs", ColumnKind.Number, static (row, _) => row.Unserved == 0 ? Number(row.Length) : Markup.Of($"{row.Length} <strong>{row.Unserved} not served</strong>")),
@@ -21,7 +21,7 @@ internal static class LockTables
     /// <summary>The held locks.</summary>
     public static PageTable<HeldLock> HeldLocks { get; } = new(
         "Held",
-        "Nothing is held. A lock appears here while a run, or a program in any language, has it.",
+        "No lock is held. A lock appears here while a run, or a program in any language, holds it.",
         [
             LockName<HeldLock>(static row => row.NameKey, static row => row.Name),
             new("Held by", ColumnKind.Text, static (row, html) => Holder(row.Holder, html)),
@@ -33,7 +33,7 @@ internal static class LockTables
     /// <summary>The holders of one lock name.</summary>
     public static PageTable<HeldLock> Holders { get; } = new(
         "Held by",
-        "It is free. The next holder appears here.",
+        "The lock is free. The next holder appears here.",
         [
             new("Holder", ColumnKind.Text, static (row, html) => Holder(row.Holder, html)),
             new("Since", ColumnKind.Value, static (row, html) => Since(row.Holder, html)),

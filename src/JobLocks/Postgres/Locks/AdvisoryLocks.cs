@@ -205,14 +205,14 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
     /// </summary>
     internal string? FirstLimitation => _options.Schema is not { } schema ? null
         : _schemaWatch.Problem is { } trouble ? trouble
-        : _dispatcher.Session.Capabilities.IsWaitQueueSuspended ? $"no run can enter the wait queue for now: another session has locked the table {schema}.line, or waits for that lock."
-        : _dispatcher.Session.Capabilities.HasWaitQueue == false ? $"no run can enter the wait queue: this role may not use {schema}.line. See the GRANT lines in docs/schema.sql."
+        : _dispatcher.Session.Capabilities.IsWaitQueueSuspended ? $"no run can enter the wait queue for now: another session has locked the table {schema}.wait_queue, or waits for that lock."
+        : _dispatcher.Session.Capabilities.HasWaitQueue == false ? $"no run can enter the wait queue: this role may not use {schema}.wait_queue. See the GRANT lines in docs/schema.sql."
         : !_dispatcher.Session.Capabilities.HasFence ? $"handles have no fencing tokens: this role may not use {schema}.fence. See the GRANT lines in docs/schema.sql."
-        : !_dispatcher.Session.Capabilities.HasReadModel ? $"the holders of locks are not shown: this role may not use {schema}.held. See the GRANT lines in docs/schema.sql."
-        : !_dispatcher.Session.Capabilities.HasLimits ? $"processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {schema}.limits TO it, see docs/schema.sql."
+        : !_dispatcher.Session.Capabilities.HasReadModel ? $"the holders of locks are not shown: this role may not use {schema}.holders. See the GRANT lines in docs/schema.sql."
+        : !_dispatcher.Session.Capabilities.HasLimits ? $"processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {schema}.declared_limits TO it, see docs/schema.sql."
         : _internalLocks.Holders is [var holder, ..] ? $"a program that is not JobLocks holds a lock that JobLocks needs for its own work. {holder}"
         : _wakeDispatcher.IsBroken ? "waiting runs cannot be woken for now. They start when this is over. See warning 401 for the cause."
-        : _readModelWriter.IsBroken ? $"it cannot be written down for now who holds what and what happened. See warning 601, whether another session has {schema}.sessions, held, names or minutes locked, and the GRANT lines in docs/schema.sql."
+        : _readModelWriter.IsBroken ? $"it cannot be written down for now who holds what and what happened. See warning 601, whether another session has {schema}.sessions, holders, names or minutes locked, and the GRANT lines in docs/schema.sql."
         : null;
 
     /// <summary>Opens the session if none is open, and waits for an answer of the server on it.</summary>

@@ -113,7 +113,7 @@ internal static class LockSql
         SELECT u.b, count(*)::int
         FROM   ROWS FROM (unnest($1::int2[]), unnest($3::bigint[])) AS u (o, b)
         WHERE  u.o IN (1, 3)
-        AND    (SELECT true FROM "joblocks".line AS l WHERE l.key = u.b AND l.woken IS NULL LIMIT 1)
+        AND    (SELECT true FROM "joblocks".wait_queue AS l WHERE l.key = u.b AND l.woken IS NULL LIMIT 1)
         AND    (u.o = 1 OR NOT EXISTS (SELECT
                                        FROM   pg_locks AS h
                                        WHERE  h.locktype = 'advisory'
@@ -136,11 +136,11 @@ internal static class LockSql
         $"""
         SELECT CASE WHEN b > 0 AND o IN (0, 2, 4, 9)
                          AND EXISTS (SELECT
-                                     FROM   "joblocks".line AS l
+                                     FROM   "joblocks".wait_queue AS l
                                      WHERE  l.key = u.k
-                                     AND    l.place < u.b
+                                     AND    l.entry < u.b
                                      AND    {WaitQueueSql.Precedes})
-                    THEN CASE b WHEN 9223372036854775806 THEN -2 - nextval('"joblocks".place') ELSE -2 END
+                    THEN CASE b WHEN 9223372036854775806 THEN -2 - nextval('"joblocks".entry_numbers') ELSE -2 END
                     ELSE (
         """;
 

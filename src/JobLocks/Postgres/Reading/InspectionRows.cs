@@ -17,11 +17,11 @@ internal sealed class InspectionRows(LockDispatcher dispatcher)
 
         var key = new LockKey(row.GetInt64(at));
         var own = row.GetInt32(at + 4) == dispatcher.Session.Backend ? dispatcher.HeldSince(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
-        var line = row.IsDBNull(at + 1) ? own?.NameKey ?? key : new(row.GetInt64(at + 1));
+        var nameKey = row.IsDBNull(at + 1) ? own?.NameKey ?? key : new(row.GetInt64(at + 1));
         var holder = ReadHolder(row, at + 4, store: at + 13);
         return (row.GetInt64(0), new(
             key,
-            line,
+            nameKey,
             Name(row, at + 2) ?? (own?.Name is { } name ? DisplayText.Cut(name) : null),
             (LockMode)row.GetInt32(at + 3),
             own is null || holder.Run is not null ? holder : holder with { Run = own.Holder.Run, Since = own.Since, Store = own.Holder.Store },

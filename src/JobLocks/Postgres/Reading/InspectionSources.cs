@@ -29,9 +29,9 @@ internal static class InspectionSources
                  SELECT s.backend, s.connected
                  FROM   "joblocks".sessions AS s
                  JOIN   alive AS a ON a.pid = s.backend AND coalesce(a.backend_start, s.connected) = s.connected),
-             held AS (SELECT h.* FROM "joblocks".held AS h JOIN sessions AS s ON s.backend = h.backend AND s.connected = h.connected),
+             holders AS (SELECT h.* FROM "joblocks".holders AS h JOIN sessions AS s ON s.backend = h.backend AND s.connected = h.connected),
              names AS NOT MATERIALIZED (SELECT * FROM "joblocks".names),
-             line AS NOT MATERIALIZED (SELECT * FROM "joblocks".line)
+             waiters AS NOT MATERIALIZED (SELECT * FROM "joblocks".wait_queue)
         """;
 
     /// <summary>Each holder of each lock. PostgreSQL hashes a full join even if the table statistics are out of date: a nested loop would run thousands of
@@ -40,9 +40,9 @@ internal static class InspectionSources
         """
         ,
              holding AS (
-                 SELECT l.*, h.line, h.name, h.run, h.since, h.store
+                 SELECT l.*, h.name_key, h.name, h.run, h.since, h.store
                  FROM   locks AS l
-                 FULL   JOIN held AS h ON h.backend = l.pid AND h.key = l.key
+                 FULL   JOIN holders AS h ON h.backend = l.pid AND h.key = l.key
                  WHERE  coalesce(l.pid, 0) > 0)
         """;
 
@@ -50,21 +50,21 @@ internal static class InspectionSources
     public const string Queues =
         $"""
         ,
-             lines AS MATERIALIZED (SELECT key, count(*) AS length, min(place) AS first FROM line WHERE verdict IS NULL GROUP BY key),
-             line_stores AS (
-                 (SELECT store FROM line ORDER BY store LIMIT 1)
+             queues AS MATERIALIZED (SELECT key, count(*) AS length, min(entry) AS first FROM waiters WHERE verdict IS NULL GROUP BY key),
+             stores AS (
+                 (SELECT store FROM waiters ORDER BY store LIMIT 1)
                  UNION ALL
-                 SELECT (SELECT l.store FROM line AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
-                 FROM   line_stores AS s
+                 SELECT (SELECT l.store FROM waiters AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
+                 FROM   stores AS s
                  WHERE  s.store IS NOT NULL),
-             unserved AS MATERIALIZED (SELECT store FROM line_stores AS l WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed})
+             unserved AS MATERIALIZED (SELECT store FROM stores AS l WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed})
         """;
 
     /// <summary>How many of the runs that wait for the name p are in a store that no process serves. Reads their rows only if there is one.</summary>
     public const string CountUnserved =
         """
         CASE WHEN EXISTS (SELECT FROM unserved)
-             THEN (SELECT count(*) FROM line AS u WHERE u.key = p.key AND u.verdict IS NULL AND u.store IN (SELECT store FROM unserved))
+             THEN (SELECT count(*) FROM waiters AS u WHERE u.key = p.key AND u.verdict IS NULL AND u.store IN (SELECT store FROM unserved))
              ELSE 0
         END
         """;
@@ -73,10 +73,10 @@ internal static class InspectionSources
         """
         ,
              sessions AS (SELECT NULL::int AS backend, NULL::timestamptz AS connected WHERE false),
-             held AS (SELECT NULL::int AS backend, NULL::bigint AS nth, NULL::bigint AS key, NULL::bigint AS line, NULL::text AS name, NULL::text AS run,
-                             NULL::timestamptz AS since, NULL::text AS asked, NULL::text AS store WHERE false),
+             holders AS (SELECT NULL::int AS backend, NULL::bigint AS number, NULL::bigint AS key, NULL::bigint AS name_key, NULL::text AS name, NULL::text AS run,
+                             NULL::timestamptz AS since, NULL::text AS release_requested_by, NULL::text AS store WHERE false),
              names AS (SELECT NULL::bigint AS key, NULL::text AS name, NULL::bigint AS runs, NULL::float8 AS held WHERE false),
-             line AS (SELECT NULL::bigint AS key, NULL::bigint AS place, NULL::text AS name, NULL::text AS verdict, NULL::timestamptz AS since, NULL::text AS store WHERE false)
+             waiters AS (SELECT NULL::bigint AS key, NULL::bigint AS entry, NULL::text AS name, NULL::text AS verdict, NULL::timestamptz AS since, NULL::text AS store WHERE false)
         """;
 
     /// <summary>Changes a statement so that it runs on empty tables, where the schema cannot be read.</summary>

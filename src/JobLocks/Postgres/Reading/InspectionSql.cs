@@ -28,7 +28,7 @@ internal static class InspectionSql
              sorted AS (
                  SELECT *
                  FROM   holding AS l
-                 WHERE  key = $1 OR line = $1
+                 WHERE  key = $1 OR name_key = $1
                  ORDER  BY since NULLS LAST, pid, key
                  LIMIT  100)
         """
@@ -39,23 +39,23 @@ internal static class InspectionSql
         InspectionSources.Locks + Tables + Queues +
         """
         ,
-             page AS MATERIALIZED (SELECT * FROM lines ORDER BY length DESC, key OFFSET $1 LIMIT $2),
-             written AS MATERIALIZED (SELECT h.* FROM page AS p CROSS JOIN LATERAL (SELECT * FROM held WHERE line = p.key OFFSET 0) AS h),
+             page AS MATERIALIZED (SELECT * FROM queues ORDER BY length DESC, key OFFSET $1 LIMIT $2),
+             written AS MATERIALIZED (SELECT h.* FROM page AS p CROSS JOIN LATERAL (SELECT * FROM holders WHERE name_key = p.key OFFSET 0) AS h),
              sorted AS (
-                 SELECT DISTINCT ON (p.key) p.key AS waited, l.key, l.mode, l.pid, h.line, h.name, h.run, h.since, h.store
+                 SELECT DISTINCT ON (p.key) p.key AS waited, l.key, l.mode, l.pid, h.name_key, h.name, h.run, h.since, h.store
                  FROM   locks AS l
                  FULL   JOIN written AS h ON h.backend = l.pid AND h.key = l.key
-                 JOIN   page AS p ON p.key = coalesce(h.line, l.key)
+                 JOIN   page AS p ON p.key = coalesce(h.name_key, l.key)
                  WHERE  coalesce(l.pid, 0) > 0
                  ORDER  BY p.key, h.since NULLS LAST)
-        SELECT t.total, l.key, l.line, l.name, l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL,
+        SELECT t.total, l.key, l.name_key, l.name, l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL,
                n.runs, n.held, p.key, f.name, p.length, f.since, t.runs, l.store,
         """ + CountUnserved +
         """
 
-        FROM   (SELECT count(*) AS total, coalesce(sum(length), 0)::bigint AS runs FROM lines) AS t
+        FROM   (SELECT count(*) AS total, coalesce(sum(length), 0)::bigint AS runs FROM queues) AS t
         LEFT   JOIN page AS p ON true
-        LEFT   JOIN line AS f ON f.place = p.first
+        LEFT   JOIN waiters AS f ON f.entry = p.first
         LEFT   JOIN sorted AS l ON l.waited = p.key
         LEFT   JOIN alive AS a ON a.pid = l.pid
         LEFT   JOIN sessions AS s ON s.backend = l.pid
@@ -68,16 +68,16 @@ internal static class InspectionSql
     public const string WaitersOfKey =
         $"""
         SELECT t.total, l.*
-        FROM   (SELECT count(*) AS total FROM "joblocks".line WHERE key = $1 AND verdict IS NULL) AS t
+        FROM   (SELECT count(*) AS total FROM "joblocks".wait_queue WHERE key = $1 AND verdict IS NULL) AS t
         LEFT   JOIN (SELECT name,
-                            1 + before_page + count(*) FILTER (WHERE is_served) OVER (ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS nth,
-                            mode, store, run, queue, since, woken, job, is_served, place
+                            1 + before_page + count(*) FILTER (WHERE is_served) OVER (ORDER BY entry ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS position,
+                            mode, store, run, queue, since, woken, job, is_served, entry
                      FROM   (SELECT l.*, {PresenceSql.IsServed} AS is_served
-                             FROM   (SELECT * FROM "joblocks".line WHERE key = $1 AND verdict IS NULL ORDER BY place OFFSET $2 LIMIT $3) AS l) AS page
+                             FROM   (SELECT * FROM "joblocks".wait_queue WHERE key = $1 AND verdict IS NULL ORDER BY entry OFFSET $2 LIMIT $3) AS l) AS page
                      CROSS  JOIN (SELECT count(*) AS before_page
-                                  FROM   (SELECT store FROM "joblocks".line WHERE key = $1 AND verdict IS NULL ORDER BY place LIMIT $2) AS l
+                                  FROM   (SELECT store FROM "joblocks".wait_queue WHERE key = $1 AND verdict IS NULL ORDER BY entry LIMIT $2) AS l
                                   WHERE  {PresenceSql.IsServed}) AS b) AS l ON true
-        ORDER  BY l.place
+        ORDER  BY l.entry
         """;
 
     /// <summary>The statistics of the key $1.</summary>
@@ -99,20 +99,20 @@ internal static class InspectionSql
         UNION ALL
         SELECT key, name, 'key' FROM "joblocks".names WHERE key IN ($2, $3) AND name NOT ILIKE $1
         UNION ALL
-        SELECT * FROM (SELECT DISTINCT h.line, h.name, CASE WHEN h.name ILIKE $1 THEN 'name' ELSE 'key' END
-                       FROM   "joblocks".held AS h
+        SELECT * FROM (SELECT DISTINCT h.name_key, h.name, CASE WHEN h.name ILIKE $1 THEN 'name' ELSE 'key' END
+                       FROM   "joblocks".holders AS h
                        WHERE  h.name <> ''
-                       AND    (h.name ILIKE $1 OR h.line IN ($2, $3))
-                       AND    NOT EXISTS (SELECT FROM "joblocks".names AS n WHERE n.key = h.line)
+                       AND    (h.name ILIKE $1 OR h.name_key IN ($2, $3))
+                       AND    NOT EXISTS (SELECT FROM "joblocks".names AS n WHERE n.key = h.name_key)
                        LIMIT  100) AS by_held
         UNION ALL
         SELECT l.key, l.name, split_part(replace(l.store, 'memory: ', ''), ' ', 1) || ' run ' || l.run
-        FROM   stores AS s JOIN "joblocks".line AS l ON l.store = s.store AND l.run = $4
+        FROM   stores AS s JOIN "joblocks".wait_queue AS l ON l.store = s.store AND l.run = $4
         UNION ALL
-        SELECT * FROM (SELECT DISTINCT key, name, 'job ' || job FROM "joblocks".line WHERE job IN ($4, 'DEFAULT.' || $4) LIMIT 100) AS by_job
+        SELECT * FROM (SELECT DISTINCT key, name, 'job ' || job FROM "joblocks".wait_queue WHERE job IN ($4, 'DEFAULT.' || $4) LIMIT 100) AS by_job
         UNION ALL
-        SELECT * FROM (SELECT line, name, run
-                       FROM   "joblocks".held
+        SELECT * FROM (SELECT name_key, name, run
+                       FROM   "joblocks".holders
                        WHERE  run = split_part(run, ' ', 1) || ' job ' || $4
                        OR     starts_with(run, 'Quartz job ' || $4 || ' fired ')
                        OR     starts_with(run, 'Quartz job DEFAULT.' || $4 || ' fired ')
@@ -130,29 +130,29 @@ internal static class InspectionSql
         SELECT w.key, w.name, w.since, w.woken, c.before - u.before, c.total - u.total, n.runs, n.held, w.is_served
         FROM   (SELECT l.*, {PresenceSql.IsServed} AS is_served
                 FROM   stores AS s
-                JOIN   "joblocks".line AS l ON l.store = s.store AND l.run = $1
+                JOIN   "joblocks".wait_queue AS l ON l.store = s.store AND l.run = $1
                 WHERE  $2 IS NULL OR s.store = $2
                 UNION ALL
                 SELECT l.*, {PresenceSql.IsServed}
-                FROM   "joblocks".line AS l
+                FROM   "joblocks".wait_queue AS l
                 WHERE  l.job IN ($1, 'DEFAULT.' || $1)
                 AND    coalesce(l.store = $2, true)) AS w
         CROSS  JOIN LATERAL (
-                   SELECT count(*) FILTER (WHERE l.place < w.place) AS before, count(*) AS total
-                   FROM   "joblocks".line AS l
+                   SELECT count(*) FILTER (WHERE l.entry < w.entry) AS before, count(*) AS total
+                   FROM   "joblocks".wait_queue AS l
                    WHERE  l.key = w.key
                    AND    l.verdict IS NULL) AS c
         CROSS  JOIN LATERAL (
-                   SELECT count(*) FILTER (WHERE l.place < w.place) AS before, count(*) AS total
-                   FROM   "joblocks".line AS l
+                   SELECT count(*) FILTER (WHERE l.entry < w.entry) AS before, count(*) AS total
+                   FROM   "joblocks".wait_queue AS l
                    WHERE  EXISTS (SELECT FROM unserved)
                    AND    l.key = w.key
                    AND    l.verdict IS NULL
-                   AND    l.place <> w.place
+                   AND    l.entry <> w.entry
                    AND    l.store IN (SELECT store FROM unserved)) AS u
         LEFT   JOIN "joblocks".names AS n ON n.key = w.key
         WHERE  w.verdict IS NULL
-        ORDER  BY w.place
+        ORDER  BY w.entry
         LIMIT  1
         """;
 
@@ -162,7 +162,7 @@ internal static class InspectionSql
         """
 
         SELECT   h.name, h.since
-        FROM     held AS h
+        FROM     holders AS h
         JOIN     locks AS l ON l.pid = h.backend AND l.key = h.key
         WHERE    (h.run = split_part(h.run, ' ', 1) || ' job ' || $1
                   OR starts_with(h.run, 'Quartz job ' || $1 || ' fired ')
@@ -176,9 +176,9 @@ internal static class InspectionSql
     /// $5. Rows of later holders stay unchanged. If $6 is not null, only rows of the lock name with this key are changed: a slot has its own key.</summary>
     public const string RequestRelease =
         """
-        UPDATE "joblocks".held SET asked = $2
-        WHERE  key = $1 AND asked IS NULL AND backend = ANY ($3) AND (since <= $4 OR backend = ANY ($5)) AND coalesce(line = $6, true)
-        RETURNING backend, nth
+        UPDATE "joblocks".holders SET release_requested_by = $2
+        WHERE  key = $1 AND release_requested_by IS NULL AND backend = ANY ($3) AND (since <= $4 OR backend = ANY ($5)) AND coalesce(name_key = $6, true)
+        RETURNING backend, number
         """;
 
     /// <summary>The holders of the key $1: the time, the backend, whether it is foreign, the number of its lock, since when, and whether a release was
@@ -187,10 +187,10 @@ internal static class InspectionSql
         InspectionSources.Locks + Tables +
         """
 
-        SELECT now(), coalesce(l.pid, 0), s.backend IS NULL, h.nth, h.since, h.asked IS NOT NULL
+        SELECT now(), coalesce(l.pid, 0), s.backend IS NULL, h.number, h.since, h.release_requested_by IS NOT NULL
         FROM   locks AS l
         LEFT   JOIN sessions AS s ON s.backend = l.pid
-        LEFT   JOIN held AS h ON h.backend = l.pid AND h.key = l.key
+        LEFT   JOIN holders AS h ON h.backend = l.pid AND h.key = l.key
         WHERE  l.key = $1
         """;
 
@@ -201,9 +201,9 @@ internal static class InspectionSql
     private const string Stores =
         """
         stores AS (
-            (SELECT store FROM "joblocks".line ORDER BY store LIMIT 1)
+            (SELECT store FROM "joblocks".wait_queue ORDER BY store LIMIT 1)
             UNION ALL
-            SELECT (SELECT l.store FROM "joblocks".line AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
+            SELECT (SELECT l.store FROM "joblocks".wait_queue AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
             FROM   stores AS s
             WHERE  s.store IS NOT NULL)
         """;
@@ -211,7 +211,7 @@ internal static class InspectionSql
     private const string HolderColumns =
         """
 
-        SELECT t.total, l.key, l.line, coalesce(nullif(l.name, ''), n.name), l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start,
+        SELECT t.total, l.key, l.name_key, coalesce(nullif(l.name, ''), n.name), l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start,
                s.backend IS NULL, n.runs, n.held, l.store
 
         """;
@@ -221,7 +221,7 @@ internal static class InspectionSql
 
         LEFT JOIN alive AS a ON a.pid = l.pid
         LEFT JOIN sessions AS s ON s.backend = l.pid
-        LEFT JOIN names AS n ON n.key = coalesce(l.line, l.key)
+        LEFT JOIN names AS n ON n.key = coalesce(l.name_key, l.key)
 
         """;
 }

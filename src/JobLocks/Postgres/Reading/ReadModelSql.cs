@@ -20,8 +20,8 @@ internal static class ReadModelSql
                  WHERE  s.backend <> ($1 -> 'backend')::int
                  AND    NOT EXISTS (SELECT FROM alive AS a WHERE a.pid = s.backend AND coalesce(a.backend_start, s.connected) = s.connected)),
              left_behind AS (
-                 DELETE FROM "joblocks".held AS h
-                 WHERE  (h.backend = ($1 -> 'backend')::int AND h.nth <> ALL (ARRAY(SELECT jsonb_array_elements($1 -> 'known')::bigint)))
+                 DELETE FROM "joblocks".holders AS h
+                 WHERE  (h.backend = ($1 -> 'backend')::int AND h.number <> ALL (ARRAY(SELECT jsonb_array_elements($1 -> 'known')::bigint)))
                  OR     NOT EXISTS (SELECT FROM alive AS a WHERE a.pid = h.backend AND coalesce(a.backend_start, h.connected) = h.connected))
         INSERT INTO "joblocks".sessions (backend, connected, application)
         SELECT a.pid,
@@ -38,29 +38,29 @@ internal static class ReadModelSql
     /// <summary>Of the locks of a backend, removes some numbers that were released, and inserts others that have been held for a moment.</summary>
     public const string WriteHeld =
         """
-        WITH gone AS (DELETE FROM "joblocks".held WHERE backend = ($1 -> 'backend')::int AND nth IN (SELECT jsonb_array_elements($1 -> 'gone')::bigint))
-        INSERT INTO "joblocks".held (backend, connected, nth, key, line, name, run, since, store)
+        WITH gone AS (DELETE FROM "joblocks".holders WHERE backend = ($1 -> 'backend')::int AND number IN (SELECT jsonb_array_elements($1 -> 'gone')::bigint))
+        INSERT INTO "joblocks".holders (backend, connected, number, key, name_key, name, run, since, store)
         SELECT s.backend, s.connected, n.*
         FROM   "joblocks".sessions AS s,
-               jsonb_to_recordset($1 -> 'fresh') AS n (nth bigint, key bigint, line bigint, name text, run text, since timestamptz, store text)
+               jsonb_to_recordset($1 -> 'fresh') AS n (number bigint, key bigint, name_key bigint, name text, run text, since timestamptz, store text)
         WHERE  s.backend = ($1 -> 'backend')::int
-        ON CONFLICT (backend, nth) DO NOTHING
+        ON CONFLICT (backend, number) DO NOTHING
         RETURNING NULL::jsonb
         """;
 
     /// <summary>Removes some numbers of a backend, which are released now.</summary>
     public const string RemoveNumbers =
         """
-        DELETE FROM "joblocks".held
+        DELETE FROM "joblocks".holders
         WHERE  backend = ($1 -> 'backend')::int
-        AND    nth IN (SELECT jsonb_array_elements($1 -> 'gone')::bigint)
+        AND    number IN (SELECT jsonb_array_elements($1 -> 'gone')::bigint)
         RETURNING NULL::jsonb
         """;
 
     /// <summary>The numbers of the backend $1 that the table contains, and 0 for its session.</summary>
     public const string WrittenNumbers =
         """
-        SELECT to_jsonb(nth) FROM "joblocks".held WHERE backend = $1::int
+        SELECT to_jsonb(number) FROM "joblocks".holders WHERE backend = $1::int
         UNION ALL
         SELECT to_jsonb(0) FROM "joblocks".sessions WHERE backend = $1::int
         """;
@@ -69,7 +69,7 @@ internal static class ReadModelSql
     /// The locks of the backend $1 whose release is requested, the person or program that requests it, and the database role that wrote the request.
     /// </summary>
     public const string ReleaseRequests =
-        """SELECT jsonb_build_object('Number', nth, 'By', asked, 'Role', asked_role) FROM "joblocks".held WHERE backend = $1::int AND asked IS NOT NULL""";
+        """SELECT jsonb_build_object('Number', number, 'By', release_requested_by, 'Role', release_requested_role) FROM "joblocks".holders WHERE backend = $1::int AND release_requested_by IS NOT NULL""";
 
     /// <summary>Adds to the statistics of names. In the order of the keys, so that two processes cannot deadlock.</summary>
     public const string AddStatistics =

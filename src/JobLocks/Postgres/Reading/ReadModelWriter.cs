@@ -145,9 +145,9 @@ internal sealed class ReadModelWriter : IDisposable
                 gone = gone.Select(grant => _writtenNumbers[grant]),
                 fresh = fresh.Select(static grant => new
                 {
-                    nth = grant.ReadModelRow,
+                    number = grant.ReadModelRow,
                     key = grant.Key.Value,
-                    line = grant.NameKey.Value,
+                    name_key = grant.NameKey.Value,
                     name = Readable(grant.Name ?? ""),
                     run = Readable(grant.Holder.Run ?? "", DisplayText.LongestRun),
                     since = grant.Since.UtcDateTime,

@@ -100,7 +100,7 @@ internal sealed class ReleaseRequests(InspectionReader reader, JobLocksOptions o
         }
         catch (PostgresException error) when (string.Equals(error.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
         {
-            throw new UnauthorizedAccessException($"This role may not ask for locks: {DisplayText.Message(error.MessageText)}. It needs GRANT UPDATE (asked) ON {options.Schema}.held, see docs/grants.sql.", error);
+            throw new UnauthorizedAccessException($"This role may not request the release of locks: {DisplayText.Message(error.MessageText)}. It needs GRANT UPDATE (release_requested_by) ON {options.Schema}.holders, see docs/grants.sql.", error);
         }
         catch (PostgresException error) when (InspectionReader.IsAboutSchema(error))
         {

@@ -24,15 +24,15 @@ internal static class OwnerSql
                  SELECT c.oid, format('%s %I.%I', CASE c.relkind WHEN 'S' THEN 'sequence' WHEN 'v' THEN 'view' ELSE 'table' END, o.nspname, c.relname) AS what, c.relowner
                  FROM   ours AS o
                  JOIN   pg_class AS c ON c.relnamespace = o.oid
-                 WHERE  c.relname IN ('fence', 'limits', 'place', 'line', 'sessions', 'held', 'names', 'minutes')),
+                 WHERE  c.relname IN ('fence', 'entry_numbers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes')),
              owned AS (
-                 SELECT 1 AS nth, format('schema %I', nspname) AS what, nspowner AS owner, NULL::text AS cure FROM ours
+                 SELECT 1 AS rank, format('schema %I', nspname) AS what, nspowner AS owner, NULL::text AS cure FROM ours
                  UNION ALL
                  SELECT 2, what, relowner, NULL FROM tables
                  UNION ALL
                  SELECT 3, 'function ' || p.oid::regprocedure::text, p.proowner, NULL
                  FROM   ours AS o
-                 JOIN   pg_proc AS p ON p.pronamespace = o.oid AND p.proname IN ('key', 'note_asked')
+                 JOIN   pg_proc AS p ON p.pronamespace = o.oid AND p.proname IN ('key', 'note_release_request')
                  UNION ALL
                  SELECT 4, format('trigger %I of the %s, by its function,', g.tgname, t.what), p.proowner, format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass)
                  FROM   tables AS t
@@ -50,7 +50,7 @@ internal static class OwnerSql
         FROM     owned AS w
         LEFT     JOIN pg_roles AS r ON r.oid = w.owner
         WHERE    w.owner NOT IN (SELECT oid FROM trusted)
-        ORDER BY w.nth, w.what
+        ORDER BY w.rank, w.what
         LIMIT    1
         """;
 

@@ -5,7 +5,7 @@ namespace JobLocks.Postgres.Schema;
 /// <summary>The database objects of this library.</summary>
 internal static class SchemaSql
 {
-    public const int Version = 10;
+    public const int Version = 11;
 
     /// <summary>The statement at which the script waits for another set-up.</summary>
     public const string ScriptLock = "SELECT pg_advisory_xact_lock(1246524259, 0)";
@@ -45,11 +45,11 @@ internal static class SchemaSql
         """
         WITH s AS (SELECT oid FROM pg_namespace WHERE nspname = $1),
              f AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'fence' AND c.relkind = 'S'),
-             l AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'line' AND c.relkind = 'r'),
-             p AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'place' AND c.relkind = 'S'),
-             d AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'limits' AND c.relkind = 'r')
+             l AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'wait_queue' AND c.relkind = 'r'),
+             p AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'entry_numbers' AND c.relkind = 'S'),
+             d AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'declared_limits' AND c.relkind = 'r')
         SELECT CASE WHEN (SELECT count(*) FROM pg_class c JOIN s ON c.relnamespace = s.oid
-                          WHERE  c.relname IN ('fence', 'place', 'limits', 'line', 'sessions', 'held', 'names', 'minutes') AND c.relkind IN ('r', 'S')) < 8 THEN 0
+                          WHERE  c.relname IN ('fence', 'entry_numbers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes') AND c.relkind IN ('r', 'S')) < 8 THEN 0
                     ELSE coalesce(substring(obj_description((SELECT oid FROM s), 'pg_namespace') FROM 'version ([0-9]+)')::int, 0) END,
                coalesce((SELECT oid FROM f), 0)::bigint,
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_sequence_privilege((SELECT oid FROM f), 'USAGE'), false),
@@ -59,7 +59,7 @@ internal static class SchemaSql
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE')
                         AND (SELECT count(DISTINCT c.oid) = 4 AND bool_and(has_table_privilege(c.oid, p.privilege))
                              FROM   pg_class c CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS p (privilege)
-                             WHERE  c.relnamespace = (SELECT oid FROM s) AND c.relname IN ('sessions', 'held', 'names', 'minutes') AND c.relkind = 'r'), false),
+                             WHERE  c.relnamespace = (SELECT oid FROM s) AND c.relname IN ('sessions', 'holders', 'names', 'minutes') AND c.relkind = 'r'), false),
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_table_privilege((SELECT oid FROM d), 'SELECT')
                         AND has_table_privilege((SELECT oid FROM d), 'INSERT') AND has_table_privilege((SELECT oid FROM d), 'UPDATE'), false)
         """;
@@ -76,11 +76,11 @@ internal static class SchemaSql
     /// <summary>Writes the limit that a process declares for a name. Returns the previous declaration, or null if there is none.</summary>
     public const string DeclareLimit =
         """
-        WITH said AS (SELECT slots, said_by FROM "joblocks".limits WHERE name = $1 ->> 'name')
-        INSERT INTO "joblocks".limits (name, slots, said_by)
+        WITH previous AS (SELECT slots, declared_by FROM "joblocks".declared_limits WHERE name = $1 ->> 'name')
+        INSERT INTO "joblocks".declared_limits (name, slots, declared_by)
         VALUES      ($1 ->> 'name', ($1 ->> 'slots')::int, $1 ->> 'by')
-        ON CONFLICT (name) DO UPDATE SET slots = excluded.slots, said_by = excluded.said_by, said_at = now()
-        RETURNING   (SELECT jsonb_build_object('Slots', slots, 'By', said_by) FROM said)
+        ON CONFLICT (name) DO UPDATE SET slots = excluded.slots, declared_by = excluded.declared_by, declared_at = now()
+        RETURNING   (SELECT jsonb_build_object('Slots', slots, 'By', declared_by) FROM previous)
         """;
 
     /// <summary>The same text for a schema of another name. The name can also be inside a literal.</summary>

@@ -90,12 +90,12 @@ internal static class GuardSql
     private const string Tail = ";\n" + Caught;
 
     // Reads the index from its highest position: a queue that was long leaves dead rows at the other end until they are vacuumed.
-    public const string HasWaiters = "(SELECT place FROM \"joblocks\".line ORDER BY place DESC LIMIT 1) IS NOT NULL";
+    public const string HasWaiters = "(SELECT entry FROM \"joblocks\".wait_queue ORDER BY entry DESC LIMIT 1) IS NOT NULL";
 
     // If the wait queue is empty, the keys are not looked up.
-    public const string HasWaitersForKeys = HasWaiters + " AND EXISTS (SELECT FROM \"joblocks\".line AS l WHERE l.key = ANY ($2))";
+    public const string HasWaitersForKeys = HasWaiters + " AND EXISTS (SELECT FROM \"joblocks\".wait_queue AS l WHERE l.key = ANY ($2))";
 
-    private const string ReleasedKeysHaveWaiters = HasWaiters + " AND EXISTS (SELECT FROM \"joblocks\".line AS l WHERE l.key = ANY ($3))";
+    private const string ReleasedKeysHaveWaiters = HasWaiters + " AND EXISTS (SELECT FROM \"joblocks\".wait_queue AS l WHERE l.key = ANY ($3))";
 
     private const string BodyInLine = "BEGIN IF " + HasWaitersForKeys + " THEN RETURN QUERY ";
 

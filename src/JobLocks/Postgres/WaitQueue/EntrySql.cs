@@ -6,8 +6,8 @@ internal static class EntrySql
     /// <summary>Finds the entry of the run $2 of the store $1. A run whose time limit is over is not reported as woken, but as overdue.</summary>
     public const string Find =
         """
-        SELECT place, key, woken IS NOT NULL AND coalesce(until > now(), true), coalesce(until <= now(), false), verdict, since
-        FROM   "joblocks".line
+        SELECT entry, key, woken IS NOT NULL AND coalesce(until > now(), true), coalesce(until <= now(), false), verdict, since
+        FROM   "joblocks".wait_queue
         WHERE  store = $1
         AND    run = $2
         """;
@@ -31,27 +31,27 @@ internal static class EntrySql
     /// The counting lock of all keys, used where another program holds the advisory lock of one key. It locks a table that only JobLocks may change. While that
     /// program releases its lock, one process may hold the advisory lock and another one the table lock. The queue may then be one run longer than its limit.
     /// </summary>
-    public const string LockTableForCounting = """LOCK TABLE "joblocks".limits IN SHARE UPDATE EXCLUSIVE MODE""";
+    public const string LockTableForCounting = """LOCK TABLE "joblocks".declared_limits IN SHARE UPDATE EXCLUSIVE MODE""";
 
     /// <summary>
     /// A run has reached a worker, so its job queue is served. Marks the late runs of the queue, so that they no longer make the other runs of the queue
-    /// count as late: see <see cref="WaitQueueSql"/>. Needs a common table expression "came" with the address of the run.
+    /// count as late: see <see cref="WaitQueueSql"/>. Needs a common table expression "arrived" with the address of the run.
     /// </summary>
     private const string MarkLateRuns =
         """
         late AS (
-                 SELECT w.place
-                 FROM   "joblocks".line AS w
-                 JOIN   came AS l ON w.store = l.store AND w.queue = l.queue
+                 SELECT w.entry
+                 FROM   "joblocks".wait_queue AS w
+                 JOIN   arrived AS l ON w.store = l.store AND w.queue = l.queue
                  WHERE  w.woken > 'epoch'
                  AND    w.woken < now() - interval '30 s'
                  AND    w.verdict IS NULL
                  AND    w.run <> l.run
                  FOR    UPDATE OF w SKIP LOCKED),
              marked AS (
-                 UPDATE "joblocks".line
+                 UPDATE "joblocks".wait_queue
                  SET    woken = '1900-01-01 00:00+00'
-                 WHERE  place IN (SELECT place FROM late))
+                 WHERE  entry IN (SELECT entry FROM late))
         """;
 
     /// <summary>
@@ -71,31 +71,31 @@ internal static class EntrySql
     /// </remarks>
     public const string Enqueue =
         $"""
-        WITH was AS (SELECT place, key, queue FROM "joblocks".line WHERE store = $1 AND run = $2),
-             came AS (SELECT $1::text AS store, $2::text AS run, coalesce((SELECT queue FROM was), $3::text) AS queue),
+        WITH existing AS (SELECT entry, key, queue FROM "joblocks".wait_queue WHERE store = $1 AND run = $2),
+             arrived AS (SELECT $1::text AS store, $2::text AS run, coalesce((SELECT queue FROM existing), $3::text) AS queue),
              {MarkLateRuns},
              ahead AS (
                  SELECT count(*)::int AS n
                  FROM   (SELECT 1
-                         FROM   "joblocks".line AS l
+                         FROM   "joblocks".wait_queue AS l
                          WHERE  l.key = $4
-                         AND    l.place < coalesce((SELECT place FROM was), 9223372036854775807)
+                         AND    l.entry < coalesce((SELECT entry FROM existing), 9223372036854775807)
                          AND    {WaitQueueSql.Counts}
-                         LIMIT  $9) AS few),
-             stood AS (
-                 INSERT INTO "joblocks".line AS l (store, run, queue, key, name, mode, slots, until, job)
+                         LIMIT  $9) AS counted),
+             enqueued AS (
+                 INSERT INTO "joblocks".wait_queue AS l (store, run, queue, key, name, mode, slots, until, job)
                  SELECT $1, $2, $3, $4, $5, $6, $7, now() + $8 * interval '1 ms', $10
-                 WHERE  EXISTS (SELECT FROM was) OR (SELECT n FROM ahead) < $9
+                 WHERE  EXISTS (SELECT FROM existing) OR (SELECT n FROM ahead) < $9
                  ON CONFLICT (store, run) DO UPDATE
                  SET    key = excluded.key, name = excluded.name, mode = excluded.mode, slots = excluded.slots,
                         until = CASE WHEN excluded.until IS NOT NULL THEN coalesce(CASE WHEN NOT ($11 AND l.parked) THEN l.until END, excluded.until) END,
                         since = CASE WHEN $11 AND l.parked THEN excluded.since ELSE l.since END,
                         verdict = CASE WHEN NOT ($11 AND l.parked) THEN l.verdict END,
-                        woken = NULL, told = false, parked = false
-                 RETURNING l.place, l.key, coalesce(l.until <= now(), false), l.verdict, l.since, l.queue, extract(epoch FROM l.until - l.since)::float8)
-        SELECT (SELECT n FROM ahead), (SELECT key FROM was), stood.*
+                        woken = NULL, claimed = false, parked = false
+                 RETURNING l.entry, l.key, coalesce(l.until <= now(), false), l.verdict, l.since, l.queue, extract(epoch FROM l.until - l.since)::float8)
+        SELECT (SELECT n FROM ahead), (SELECT key FROM existing), enqueued.*
         FROM   (SELECT 1) AS always
-        LEFT   JOIN stood ON true
+        LEFT   JOIN enqueued ON true
         """;
 
     /// <summary>Whether a run was woken so recently that it may be on its way to its lock.</summary>
@@ -104,24 +104,24 @@ internal static class EntrySql
     /// <summary>The first $2 waiters of the key $1 that precede later ones, and for each whether it was woken just now.</summary>
     public const string FirstWaiters =
         $"""
-        SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8, {WasWokenJustNow}
-        FROM     "joblocks".line AS l
+        SELECT   entry, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8, {WasWokenJustNow}
+        FROM     "joblocks".wait_queue AS l
         WHERE    key = $1
         AND      {WaitQueueSql.Precedes}
-        ORDER BY place
+        ORDER BY entry
         LIMIT    $2
         """;
 
     /// <summary>The first $2 waiters of the key $1 that count, and the oldest of those that is not woken: <see cref="ReplaceOldest"/> drops that one.</summary>
     public const string FirstCountedWaiters =
         $"""
-        SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8, {WasWokenJustNow}
-        FROM     "joblocks".line
-        WHERE    place IN (
-                     (SELECT place FROM "joblocks".line AS l WHERE key = $1 AND {WaitQueueSql.Counts} ORDER BY place LIMIT $2)
+        SELECT   entry, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8, {WasWokenJustNow}
+        FROM     "joblocks".wait_queue
+        WHERE    entry IN (
+                     (SELECT entry FROM "joblocks".wait_queue AS l WHERE key = $1 AND {WaitQueueSql.Counts} ORDER BY entry LIMIT $2)
                      UNION ALL
-                     (SELECT place FROM "joblocks".line AS l WHERE key = $1 AND woken IS NULL AND {WaitQueueSql.Counts} ORDER BY place LIMIT 1))
-        ORDER BY place
+                     (SELECT entry FROM "joblocks".wait_queue AS l WHERE key = $1 AND woken IS NULL AND {WaitQueueSql.Counts} ORDER BY entry LIMIT 1))
+        ORDER BY entry
         """;
 
     /// <summary>
@@ -129,19 +129,19 @@ internal static class EntrySql
     /// </summary>
     public const string ReplaceOldest =
         $"""
-        UPDATE "joblocks".line
+        UPDATE "joblocks".wait_queue
         SET    verdict = $4, woken = now()
-        WHERE  place = (
-                   SELECT   place
-                   FROM     "joblocks".line AS l
+        WHERE  entry = (
+                   SELECT   entry
+                   FROM     "joblocks".wait_queue AS l
                    WHERE    key = $1
                    AND      woken IS NULL
                    AND      {WaitQueueSql.Counts}
                    AND      NOT (store = $2 AND run = $3)
-                   ORDER BY place
+                   ORDER BY entry
                    LIMIT    1
                    FOR UPDATE)
-        RETURNING place
+        RETURNING entry
         """;
 
     /// <summary>
@@ -150,7 +150,7 @@ internal static class EntrySql
     /// </summary>
     public const string Park =
         """
-        INSERT INTO "joblocks".line AS l (place, store, run, queue, key, name, mode, slots, since, until, job, parked)
+        INSERT INTO "joblocks".wait_queue AS l (entry, store, run, queue, key, name, mode, slots, since, until, job, parked)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9 + $10 * interval '1 ms', $11, true)
         ON CONFLICT (store, run) DO UPDATE SET parked = true
         RETURNING l.woken IS NOT NULL
@@ -162,10 +162,10 @@ internal static class EntrySql
     /// </summary>
     public const string WithoutEntry =
         """
-        SELECT    p.place, l.place IS NOT NULL OR EXISTS (SELECT FROM "joblocks".line AS o WHERE o.store = $1 AND o.run = p.run)
-        FROM      unnest($2::bigint[], $3::text[], $4::bigint[]) AS p (place, run, key)
-        LEFT JOIN "joblocks".line AS l ON l.place = p.place
-        WHERE     l.place IS NULL
+        SELECT    p.entry, l.entry IS NOT NULL OR EXISTS (SELECT FROM "joblocks".wait_queue AS o WHERE o.store = $1 AND o.run = p.run)
+        FROM      unnest($2::bigint[], $3::text[], $4::bigint[]) AS p (entry, run, key)
+        LEFT JOIN "joblocks".wait_queue AS l ON l.entry = p.entry
+        WHERE     l.entry IS NULL
         OR        l.key <> p.key
         """;
 
@@ -176,31 +176,31 @@ internal static class EntrySql
     public const string Restore =
         """
         WITH restored AS (
-                 INSERT INTO "joblocks".line (store, place, run, queue, key, name, mode, slots, since, until, job, parked)
-                 SELECT $1, r.place, r.run, r.queue, r.key, r.name, r.mode, r.slots, r.since, r.since + r.waits * interval '1 ms', r.job, true
+                 INSERT INTO "joblocks".wait_queue (store, entry, run, queue, key, name, mode, slots, since, until, job, parked)
+                 SELECT $1, r.entry, r.run, r.queue, r.key, r.name, r.mode, r.slots, r.since, r.since + r.waits * interval '1 ms', r.job, true
                  FROM   unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::smallint[], $8::integer[], $9::timestamptz[], $10::float8[], $11::text[])
-                        AS r (place, run, queue, key, name, mode, slots, since, waits, job)
+                        AS r (entry, run, queue, key, name, mode, slots, since, waits, job)
                  ON CONFLICT DO NOTHING
-                 RETURNING place)
-        SELECT place FROM restored
+                 RETURNING entry)
+        SELECT entry FROM restored
         """;
 
     /// <summary>Marks the run of the entry $1 as parked: its store has parked it, but the process that did so has not recorded that.</summary>
-    public const string MarkParked = """UPDATE "joblocks".line SET parked = true WHERE place = $1""";
+    public const string MarkParked = """UPDATE "joblocks".wait_queue SET parked = true WHERE entry = $1""";
 
     /// <summary>Removes the entry $1, of a run that has reached a worker.</summary>
     public const string Dequeue =
         $"""
-        WITH came AS (DELETE FROM "joblocks".line WHERE place = $1 RETURNING store, run, queue),
+        WITH arrived AS (DELETE FROM "joblocks".wait_queue WHERE entry = $1 RETURNING store, run, queue),
              {MarkLateRuns}
-        SELECT FROM came
+        SELECT FROM arrived
         """;
 
     /// <summary>Removes the entries $1, of runs that will never start.</summary>
-    public const string Remove = """DELETE FROM "joblocks".line WHERE place = ANY ($1)""";
+    public const string Remove = """DELETE FROM "joblocks".wait_queue WHERE entry = ANY ($1)""";
 
     /// <summary>Removes the entries of the runs $2 of the store $1, which have started. An entry that is not parked belongs to a run that waits again.</summary>
-    public const string RemoveStarted = """DELETE FROM "joblocks".line WHERE store = $1 AND run = ANY ($2) AND parked""";
+    public const string RemoveStarted = """DELETE FROM "joblocks".wait_queue WHERE store = $1 AND run = ANY ($2) AND parked""";
 
     /// <summary>
     /// Removes those of the entries $1 that are parked and were not woken in the last seconds: their runs have started, as their store says, and have not
@@ -208,12 +208,12 @@ internal static class EntrySql
     /// </summary>
     public const string RemoveLeftovers =
         """
-        DELETE FROM "joblocks".line
-        WHERE  place = ANY ($1)
+        DELETE FROM "joblocks".wait_queue
+        WHERE  entry = ANY ($1)
         AND    parked
         AND    (woken IS NULL OR woken < now() - interval '4 s')
         """;
 
     /// <summary>Those of the runs $2 that have an entry under one of the names $1 of their store.</summary>
-    public const string RunsWithEntry = """SELECT run FROM "joblocks".line WHERE store = ANY ($1) AND run = ANY ($2)""";
+    public const string RunsWithEntry = """SELECT run FROM "joblocks".wait_queue WHERE store = ANY ($1) AND run = ANY ($2)""";
 }

@@ -30,13 +30,13 @@ internal static class PresenceSql
     /// </summary>
     public const string Show =
         """
-        WITH RECURSIVE shown (nth, class) AS (
+        WITH RECURSIVE shown (attempt, class) AS (
                  SELECT 0, CASE WHEN pg_try_advisory_lock_shared(1246524276, hashtext($1 #>> '{}')) THEN 1246524276 END
                  UNION ALL
-                 SELECT nth + 1, CASE WHEN pg_try_advisory_lock_shared(next, hashtext($1 #>> '{}')) THEN next END
-                 FROM   (SELECT nth, CASE WHEN nth < 9 THEN 1246524209 + nth ELSE 1246560256 + floor(random() * 65536)::int END AS next
+                 SELECT attempt + 1, CASE WHEN pg_try_advisory_lock_shared(next, hashtext($1 #>> '{}')) THEN next END
+                 FROM   (SELECT attempt, CASE WHEN attempt < 9 THEN 1246524209 + attempt ELSE 1246560256 + floor(random() * 65536)::int END AS next
                          FROM   shown
-                         WHERE  class IS NULL AND nth < 25
+                         WHERE  class IS NULL AND attempt < 25
                          OFFSET 0) AS tried)
         SELECT jsonb_build_object('Backend', pg_backend_pid(), 'Class', class) FROM shown WHERE class IS NOT NULL
         """;

@@ -13,7 +13,7 @@ internal static class SweepSql
     public const string ReleaseLeadership = "SELECT to_jsonb(pg_advisory_unlock(1246524279, $1::int)::int)";
 
     /// <summary>Whether the store $1 has entries in the wait queue.</summary>
-    public const string HasEntries = """SELECT to_jsonb(EXISTS (SELECT FROM "joblocks".line WHERE store = $1 #>> '{}'))""";
+    public const string HasEntries = """SELECT to_jsonb(EXISTS (SELECT FROM "joblocks".wait_queue WHERE store = $1 #>> '{}'))""";
 
     /// <summary>
     /// The first waiter of each key, and whether the key is held: $1 keys from the key $2 on. Reads key by key through the index, so that a long queue costs
@@ -24,11 +24,11 @@ internal static class SweepSql
         $"""
         WITH RECURSIVE
              names AS (
-                 (SELECT key, 1 AS nth FROM "joblocks".line WHERE key >= $2 ORDER BY key LIMIT 1)
+                 (SELECT key, 1 AS number FROM "joblocks".wait_queue WHERE key >= $2 ORDER BY key LIMIT 1)
                  UNION ALL
-                 SELECT (SELECT l.key FROM "joblocks".line AS l WHERE l.key > n.key ORDER BY l.key LIMIT 1), n.nth + 1
+                 SELECT (SELECT l.key FROM "joblocks".wait_queue AS l WHERE l.key > n.key ORDER BY l.key LIMIT 1), n.number + 1
                  FROM   names AS n
-                 WHERE  n.key IS NOT NULL AND n.nth < $1),
+                 WHERE  n.key IS NOT NULL AND n.number < $1),
              held AS MATERIALIZED (
                  SELECT   (classid::bigint << 32) | objid::bigint AS key, bool_or(mode = 'ExclusiveLock') AS alone
                  FROM     pg_locks
@@ -41,19 +41,19 @@ internal static class SweepSql
         FROM   names AS n
         LEFT   JOIN LATERAL (
                    SELECT   name, mode, slots
-                   FROM     "joblocks".line AS l
+                   FROM     "joblocks".wait_queue AS l
                    WHERE    l.key = n.key
                    AND      {WaitQueueSql.Precedes}
-                   ORDER BY place
+                   ORDER BY entry
                    LIMIT    1) AS h ON true
         LEFT   JOIN LATERAL (
                    SELECT   name, mode, slots
-                   FROM     "joblocks".line AS l
+                   FROM     "joblocks".wait_queue AS l
                    WHERE    h.name IS NULL
                    AND      l.key = n.key
                    AND      l.woken IS NULL
                    AND      {WaitQueueSql.CanStart}
-                   ORDER BY place
+                   ORDER BY entry
                    LIMIT    1) AS late ON true
         LEFT   JOIN held ON held.key = n.key
         WHERE  n.key IS NOT NULL
@@ -81,36 +81,36 @@ internal static class SweepSql
     public const string CorrectFutureTimes =
         """
         WITH woken AS (
-                 SELECT   place
-                 FROM     "joblocks".line
+                 SELECT   entry
+                 FROM     "joblocks".wait_queue
                  WHERE    store = $1
                  AND      woken > now() + interval '1 s'
-                 ORDER BY key, place
+                 ORDER BY key, entry
                  LIMIT    10000
                  FOR UPDATE SKIP LOCKED),
              limited AS (
-                 SELECT   place
-                 FROM     "joblocks".line
+                 SELECT   entry
+                 FROM     "joblocks".wait_queue
                  WHERE    store = $1
                  AND      until IS NOT NULL
                  AND      since > now() + interval '1 s'
-                 ORDER BY key, place
+                 ORDER BY key, entry
                  LIMIT    10000
                  FOR UPDATE SKIP LOCKED)
-        UPDATE "joblocks".line
+        UPDATE "joblocks".wait_queue
         SET    woken = CASE WHEN woken > now() THEN now() ELSE woken END,
                until = until - greatest(since - now(), interval '0'),
                since = least(since, now())
-        WHERE  place IN (SELECT place FROM woken UNION ALL SELECT place FROM limited)
+        WHERE  entry IN (SELECT entry FROM woken UNION ALL SELECT entry FROM limited)
         """;
 
     /// <summary>Of the store $1: wakes the runs whose time limit is over and that are not woken. Their entries show that it is over.</summary>
     public const string WakeOverdue =
         """
-        UPDATE "joblocks".line
-        SET    woken = now(), told = parked
-        WHERE  place IN (SELECT place FROM "joblocks".line WHERE store = $1 AND until <= now() AND woken IS NULL ORDER BY until LIMIT 100 FOR UPDATE SKIP LOCKED)
-        RETURNING place, key, name, store, run, queue, parked, told, since, extract(epoch FROM now() - since)::float8
+        UPDATE "joblocks".wait_queue
+        SET    woken = now(), claimed = parked
+        WHERE  entry IN (SELECT entry FROM "joblocks".wait_queue WHERE store = $1 AND until <= now() AND woken IS NULL ORDER BY until LIMIT 100 FOR UPDATE SKIP LOCKED)
+        RETURNING entry, key, name, store, run, queue, parked, claimed, since, extract(epoch FROM now() - since)::float8
         """;
 
     /// <summary>
@@ -121,24 +121,24 @@ internal static class SweepSql
     public static readonly string ClaimMissedWakes =
         $"""
         WITH candidate AS MATERIALIZED (
-                 SELECT   l.place, l.store, l.queue, $2 AND l.woken < now() - interval '3 s' AS is_overdue
-                 FROM     "joblocks".line AS l
+                 SELECT   l.entry, l.store, l.queue, $2 AND l.woken < now() - interval '3 s' AS is_overdue
+                 FROM     "joblocks".wait_queue AS l
                  WHERE    l.store = $1
                  AND      l.woken < now() - interval '1 s'
                  AND      l.parked
-                 AND      NOT l.told
+                 AND      NOT l.claimed
                  AND      (($2 AND l.woken < now() - interval '3 s')
                            OR EXISTS (SELECT FROM unnest($3::text[], $4::text[]) AS o (store, queue) WHERE o.store = l.store AND coalesce(o.queue = l.queue, true)))
-                 ORDER BY l.place
+                 ORDER BY l.entry
                  LIMIT    100
                  FOR UPDATE SKIP LOCKED),
              {WorkersSql.ClaimableRows(3)}
-        UPDATE "joblocks".line AS l
-        SET    told = true
+        UPDATE "joblocks".wait_queue AS l
+        SET    claimed = true
         FROM   candidate
-        WHERE  l.place = candidate.place
-        AND    (candidate.is_overdue OR l.place IN (SELECT place FROM ours))
-        RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told, l.since, extract(epoch FROM now() - l.since)::float8
+        WHERE  l.entry = candidate.entry
+        AND    (candidate.is_overdue OR l.entry IN (SELECT entry FROM claimable))
+        RETURNING l.entry, l.key, l.name, l.store, l.run, l.queue, l.parked, l.claimed, l.since, extract(epoch FROM now() - l.since)::float8
         """;
 
     /// <summary>
@@ -147,12 +147,12 @@ internal static class SweepSql
     /// </summary>
     public const string UnstartedRuns =
         """
-        SELECT   place, key, name, store, run, queue, parked, told, since, extract(epoch FROM now() - since)::float8
-        FROM     "joblocks".line
+        SELECT   entry, key, name, store, run, queue, parked, claimed, since, extract(epoch FROM now() - since)::float8
+        FROM     "joblocks".wait_queue
         WHERE    store = $1
-        AND      place > $2
+        AND      entry > $2
         AND      woken < now() - CASE WHEN parked THEN interval '5 s' ELSE interval '1 s' END
-        ORDER BY place
+        ORDER BY entry
         LIMIT    $3
         """;
 
@@ -162,13 +162,13 @@ internal static class SweepSql
     /// </summary>
     public const string WaitersToCheck =
         """
-        SELECT   place, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
-        FROM     "joblocks".line
+        SELECT   entry, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8
+        FROM     "joblocks".wait_queue
         WHERE    store = $1
         AND      woken IS NULL
-        AND      place > $2
+        AND      entry > $2
         AND      (since < now() - interval '2 s' OR since > now() + interval '1 s')
-        ORDER BY place
+        ORDER BY entry
         LIMIT    $3
         """;
 
@@ -179,20 +179,20 @@ internal static class SweepSql
     public const string UnservedStores =
         $"""
         WITH RECURSIVE stores AS (
-                 (SELECT store FROM "joblocks".line ORDER BY store LIMIT 1)
+                 (SELECT store FROM "joblocks".wait_queue ORDER BY store LIMIT 1)
                  UNION ALL
-                 SELECT (SELECT l.store FROM "joblocks".line AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
+                 SELECT (SELECT l.store FROM "joblocks".wait_queue AS l WHERE l.store > s.store ORDER BY l.store LIMIT 1)
                  FROM   stores AS s
                  WHERE  s.store IS NOT NULL),
              gone AS MATERIALIZED (
-                 SELECT s.store, (SELECT min(m.unserved) FROM "joblocks".line AS m WHERE m.store = s.store AND m.unserved <= now()) AS since
+                 SELECT s.store, (SELECT min(m.unserved) FROM "joblocks".wait_queue AS m WHERE m.store = s.store AND m.unserved <= now()) AS since
                  FROM   (SELECT store FROM stores AS l WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed}) AS s),
              marked AS (
-                 UPDATE "joblocks".line
+                 UPDATE "joblocks".wait_queue
                  SET    unserved = now()
-                 WHERE  place IN (SELECT (SELECT f.place FROM "joblocks".line AS f WHERE f.store = g.store ORDER BY f.run LIMIT 1) FROM gone AS g WHERE g.since IS NULL)),
+                 WHERE  entry IN (SELECT (SELECT f.entry FROM "joblocks".wait_queue AS f WHERE f.store = g.store ORDER BY f.run LIMIT 1) FROM gone AS g WHERE g.since IS NULL)),
              served AS (
-                 UPDATE "joblocks".line
+                 UPDATE "joblocks".wait_queue
                  SET    unserved = NULL
                  WHERE  unserved IS NOT NULL
                  AND    store NOT IN (SELECT store FROM gone))
@@ -206,23 +206,23 @@ internal static class SweepSql
     public const string Adopt =
         $"""
         WITH others AS MATERIALIZED (
-                 SELECT l.place,
-                        row_number() OVER (PARTITION BY l.run ORDER BY l.place) AS nth,
-                        EXISTS (SELECT FROM "joblocks".line AS o WHERE o.store = $1 AND o.run = l.run) AS has_own
-                 FROM   "joblocks".line AS l
+                 SELECT l.entry,
+                        row_number() OVER (PARTITION BY l.run ORDER BY l.entry) AS rank,
+                        EXISTS (SELECT FROM "joblocks".wait_queue AS o WHERE o.store = $1 AND o.run = l.run) AS has_own
+                 FROM   "joblocks".wait_queue AS l
                  WHERE  l.store = ANY ($2)
                  AND    l.run = ANY ($3)
                  AND    NOT {PresenceSql.IsServed}),
              doubled AS (
-                 DELETE FROM "joblocks".line WHERE place IN (SELECT place FROM others WHERE has_own OR nth > 1))
-        UPDATE "joblocks".line
+                 DELETE FROM "joblocks".wait_queue WHERE entry IN (SELECT entry FROM others WHERE has_own OR rank > 1))
+        UPDATE "joblocks".wait_queue
         SET    store = $1, parked = true, unserved = NULL
-        WHERE  place IN (SELECT place FROM others WHERE NOT has_own AND nth = 1)
+        WHERE  entry IN (SELECT entry FROM others WHERE NOT has_own AND rank = 1)
         RETURNING run
         """;
 
     /// <summary>Removes all entries of the store $1.</summary>
-    public const string RemoveStore = """DELETE FROM "joblocks".line WHERE store = $1""";
+    public const string RemoveStore = """DELETE FROM "joblocks".wait_queue WHERE store = $1""";
 
     /// <summary>Removes all entries of the store $1, unless a process serves it.</summary>
     public const string RemoveUnservedStore = $"{RemoveStore} AND EXISTS (SELECT FROM (SELECT $1::text AS store) AS l WHERE NOT {PresenceSql.IsServed})";
@@ -231,13 +231,13 @@ internal static class SweepSql
     public const string RenameStore =
         """
         WITH doubled AS (
-            DELETE FROM "joblocks".line AS l
+            DELETE FROM "joblocks".wait_queue AS l
             WHERE  store = $1
-            AND    EXISTS (SELECT FROM "joblocks".line AS o WHERE o.store = $2 AND o.run = l.run)
-            RETURNING place)
-        UPDATE "joblocks".line
+            AND    EXISTS (SELECT FROM "joblocks".wait_queue AS o WHERE o.store = $2 AND o.run = l.run)
+            RETURNING entry)
+        UPDATE "joblocks".wait_queue
         SET    store = $2, unserved = NULL
         WHERE  store = $1
-        AND    place NOT IN (SELECT place FROM doubled)
+        AND    entry NOT IN (SELECT entry FROM doubled)
         """;
 }

@@ -9,7 +9,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// entries of that queue do not precede later entries either, under any lock name. This ends when a run of the queue starts.
 /// </summary>
 /// <remarks>
-/// The column "place" is the entry number. The column "told" says whether a process has claimed the delivery of the wake. The values of the column "woken":
+/// The column "entry" is the entry number. The column "claimed" says whether a process has claimed the delivery of the wake. The values of the column "woken":
 /// <list type="table">
 /// <item><term>null</term><description>The run was not woken.</description></item>
 /// <item><term>a time</term><description>When the run was woken. It is late after the wake time-out.</description></item>
@@ -42,7 +42,7 @@ internal static class WaitQueueSql
     /// </summary>
     public const string LateRunOfQueue =
         """
-        SELECT FROM "joblocks".line AS w
+        SELECT FROM "joblocks".wait_queue AS w
         WHERE  w.store = l.store AND w.queue = l.queue AND w.woken > 'epoch' AND w.woken < now() - interval '30 s' AND w.verdict IS NULL
         """;
 
@@ -54,7 +54,7 @@ internal static class WaitQueueSql
         """
         DO $do$
         BEGIN
-            LOCK TABLE "joblocks".line IN ACCESS SHARE MODE NOWAIT;
+            LOCK TABLE "joblocks".wait_queue IN ACCESS SHARE MODE NOWAIT;
         EXCEPTION WHEN out_of_memory THEN
             RAISE lock_not_available;
         END $do$

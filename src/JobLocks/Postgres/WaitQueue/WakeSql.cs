@@ -18,54 +18,54 @@ internal static class WakeSql
                  SELECT h.*, a.free, a.counts_woken
                  FROM   (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bool[]) AS a (key, free, counts_woken) ORDER BY key) AS a
                  CROSS  JOIN LATERAL (
-                            SELECT   place, store, queue, key, mode, slots, woken IS NOT NULL AS is_woken
-                            FROM     "joblocks".line AS l
+                            SELECT   entry, store, queue, key, mode, slots, woken IS NOT NULL AS is_woken
+                            FROM     "joblocks".wait_queue AS l
                             WHERE    l.key = a.key
                             AND      {WaitQueueSql.Precedes}
-                            ORDER BY place
+                            ORDER BY entry
                             LIMIT    (SELECT   CASE WHEN mode = 1 THEN 10000 WHEN slots = 1 THEN 1 ELSE slots + a.free END
-                                      FROM     "joblocks".line AS l
+                                      FROM     "joblocks".wait_queue AS l
                                       WHERE    l.key = a.key
                                       AND      {WaitQueueSql.Precedes}
-                                      ORDER BY place
+                                      ORDER BY entry
                                       LIMIT    1)
                             FOR UPDATE) AS h),
              ranked AS (
                  SELECT *,
-                        row_number() OVER in_order AS nth,
-                        count(*) FILTER (WHERE NOT is_woken) OVER in_order AS nth_that_waits,
+                        row_number() OVER in_order AS rank,
+                        count(*) FILTER (WHERE NOT is_woken) OVER in_order AS rank_of_waiting,
                         count(*) FILTER (WHERE is_woken) OVER (PARTITION BY key) AS woken_before,
                         count(*) FILTER (WHERE mode = 0) OVER in_order AS writers_until_here,
                         count(*) FILTER (WHERE slots = 1) OVER in_order AS unlimited_until_here
                  FROM   first
-                 WINDOW in_order AS (PARTITION BY key ORDER BY place)),
+                 WINDOW in_order AS (PARTITION BY key ORDER BY entry)),
              candidate AS MATERIALIZED (
-                 SELECT place, store, queue
+                 SELECT entry, store, queue
                  FROM   ranked
                  WHERE  NOT is_woken
                  AND    CASE WHEN mode = 1 THEN writers_until_here = 0
-                             WHEN slots = 1 THEN nth = 1
-                             ELSE unlimited_until_here = 0 AND nth_that_waits <= free - CASE WHEN counts_woken THEN woken_before ELSE 0 END
+                             WHEN slots = 1 THEN rank = 1
+                             ELSE unlimited_until_here = 0 AND rank_of_waiting <= free - CASE WHEN counts_woken THEN woken_before ELSE 0 END
                         END
                  UNION ALL
-                 SELECT late.place, late.store, late.queue
+                 SELECT late.entry, late.store, late.queue
                  FROM   (SELECT key FROM unnest($1::bigint[]) AS k (key) ORDER BY key) AS a
                  CROSS  JOIN LATERAL (
-                            SELECT   l.place, l.store, l.queue, l.woken IS NOT NULL AS is_woken, EXISTS ({WaitQueueSql.LateRunOfQueue}) AS is_late
-                            FROM     "joblocks".line AS l
+                            SELECT   l.entry, l.store, l.queue, l.woken IS NOT NULL AS is_woken, EXISTS ({WaitQueueSql.LateRunOfQueue}) AS is_late
+                            FROM     "joblocks".wait_queue AS l
                             WHERE    l.key = a.key
                             AND      {WaitQueueSql.CanStart}
-                            ORDER BY l.place
+                            ORDER BY l.entry
                             LIMIT    1
                             FOR UPDATE) AS late
                  WHERE  late.is_late
                  AND    NOT late.is_woken),
              {WorkersSql.ClaimableRows(4)}
-        UPDATE "joblocks".line AS l
-        SET    woken = now(), told = l.parked AND l.place IN (SELECT place FROM ours)
+        UPDATE "joblocks".wait_queue AS l
+        SET    woken = now(), claimed = l.parked AND l.entry IN (SELECT entry FROM claimable)
         FROM   candidate
-        WHERE  l.place = candidate.place
-        RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told, l.since, extract(epoch FROM now() - l.since)::float8
+        WHERE  l.entry = candidate.entry
+        RETURNING l.entry, l.key, l.name, l.store, l.run, l.queue, l.parked, l.claimed, l.since, extract(epoch FROM now() - l.since)::float8
         """;
 
     /// <summary>
@@ -74,9 +74,9 @@ internal static class WakeSql
     /// </summary>
     public const string MarkHeldBack =
         """
-        UPDATE "joblocks".line
+        UPDATE "joblocks".wait_queue
         SET    woken = 'epoch'
-        WHERE  place = ANY ($1)
+        WHERE  entry = ANY ($1)
         AND    woken > now() - interval '30 s'
         RETURNING key
         """;
@@ -94,23 +94,23 @@ internal static class WakeSql
     public static readonly string ClaimWakes =
         $"""
         WITH candidate AS MATERIALIZED (
-                 SELECT place, store, queue
-                 FROM   "joblocks".line
-                 WHERE  place = ANY ($1)
+                 SELECT entry, store, queue
+                 FROM   "joblocks".wait_queue
+                 WHERE  entry = ANY ($1)
                  AND    woken IS NOT NULL
                  AND    parked
-                 AND    NOT told
-                 ORDER  BY key, place
+                 AND    NOT claimed
+                 ORDER  BY key, entry
                  FOR    UPDATE),
              {WorkersSql.ClaimableRows(2)}
-        UPDATE "joblocks".line AS l
-        SET    told = true
-        FROM   ours
-        WHERE  l.place = ours.place
+        UPDATE "joblocks".wait_queue AS l
+        SET    claimed = true
+        FROM   claimable
+        WHERE  l.entry = claimable.entry
         AND    l.woken IS NOT NULL
         AND    l.parked
-        AND    NOT l.told
-        RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told, l.since, extract(epoch FROM now() - l.since)::float8
+        AND    NOT l.claimed
+        RETURNING l.entry, l.key, l.name, l.store, l.run, l.queue, l.parked, l.claimed, l.since, extract(epoch FROM now() - l.since)::float8
         """;
 
     /// <summary>
@@ -120,27 +120,27 @@ internal static class WakeSql
     public static readonly string ClaimDeferredWakes =
         $"""
         WITH candidate AS MATERIALIZED (
-                 SELECT   l.place, l.store, l.queue
-                 FROM     "joblocks".line AS l
+                 SELECT   l.entry, l.store, l.queue
+                 FROM     "joblocks".wait_queue AS l
                  WHERE    l.store = ANY ($1)
                  AND      l.woken IS NOT NULL
                  AND      l.parked
-                 AND      NOT l.told
+                 AND      NOT l.claimed
                  AND      EXISTS (SELECT FROM unnest($1::text[], $2::text[]) AS o (store, queue) WHERE o.store = l.store AND coalesce(o.queue = l.queue, true))
-                 ORDER BY l.place
+                 ORDER BY l.entry
                  LIMIT    least(100, (SELECT sum(n)::bigint FROM (SELECT max(o.n)::bigint AS n FROM unnest($1::text[], $4::int[]) AS o (store, n) GROUP BY o.store) AS s))
                  FOR UPDATE SKIP LOCKED),
              {WorkersSql.ClaimableRows(1)}
-        UPDATE "joblocks".line AS l
-        SET    told = true
-        FROM   ours
-        WHERE  l.place = ours.place
-        RETURNING l.place, l.key, l.name, l.store, l.run, l.queue, l.parked, l.told, l.since, extract(epoch FROM now() - l.since)::float8, l.verdict IS NOT NULL
+        UPDATE "joblocks".wait_queue AS l
+        SET    claimed = true
+        FROM   claimable
+        WHERE  l.entry = claimable.entry
+        RETURNING l.entry, l.key, l.name, l.store, l.run, l.queue, l.parked, l.claimed, l.since, extract(epoch FROM now() - l.since)::float8, l.verdict IS NOT NULL
         """;
 
     /// <summary>Whether a wake of one of the stores $1 is not claimed yet.</summary>
-    public const string AnyUndelivered = """SELECT EXISTS (SELECT FROM "joblocks".line WHERE store = ANY ($1) AND woken IS NOT NULL AND parked AND NOT told)""";
+    public const string AnyUndelivered = """SELECT EXISTS (SELECT FROM "joblocks".wait_queue WHERE store = ANY ($1) AND woken IS NOT NULL AND parked AND NOT claimed)""";
 
     /// <summary>Those of the entries $1 whose wake is claimed and whose run has not started.</summary>
-    public const string PendingWakes = """SELECT place FROM "joblocks".line WHERE place = ANY ($1) AND told""";
+    public const string PendingWakes = """SELECT entry FROM "joblocks".wait_queue WHERE entry = ANY ($1) AND claimed""";
 }

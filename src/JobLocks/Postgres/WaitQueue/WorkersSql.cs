@@ -4,7 +4,7 @@ namespace JobLocks.Postgres.WaitQueue;
 internal static class WorkersSql
 {
     /// <summary>
-    /// The common table expression "ours": the rows of "candidate" (place, store, queue), in their order, for which the caller has a free worker. The
+    /// The common table expression "claimable": the rows of "candidate" (entry, store, queue), in their order, for which the caller has a free worker. The
     /// parameters from <paramref name="first"/> on are those of <see cref="FreeWorkers.Parameters"/>. A pending wake occupies a worker until its run has left
     /// the wait queue or waits again, in any process.
     /// </summary>
@@ -12,9 +12,9 @@ internal static class WorkersSql
         $"""
         under_way AS MATERIALIZED (
                  SELECT   store, queue, count(*) AS n
-                 FROM     "joblocks".line
-                 WHERE    place = ANY (${first + 4}::bigint[])
-                 AND      told
+                 FROM     "joblocks".wait_queue
+                 WHERE    entry = ANY (${first + 4}::bigint[])
+                 AND      claimed
                  GROUP BY store, queue),
              free_workers AS MATERIALIZED (
                  SELECT f.store,
@@ -23,16 +23,16 @@ internal static class WorkersSql
                         f.of_store - coalesce((SELECT sum(u.n) FROM under_way AS u WHERE u.store = f.store), 0) AS of_store
                  FROM   unnest(${first}::text[], ${first + 1}::text[], ${first + 2}::int[], ${first + 3}::int[]) AS f (store, queue, of_queue, of_store)),
              served AS (
-                 SELECT c.place, c.store, f.of_queue, f.of_store, row_number() OVER (PARTITION BY c.store, c.queue ORDER BY c.place) AS nth
+                 SELECT c.entry, c.store, f.of_queue, f.of_store, row_number() OVER (PARTITION BY c.store, c.queue ORDER BY c.entry) AS rank
                  FROM   candidate AS c
                  CROSS  JOIN LATERAL (
                             SELECT sum(w.of_queue) AS of_queue, max(w.of_store) AS of_store
                             FROM   free_workers AS w
                             WHERE  w.store = c.store AND coalesce(w.queue = c.queue, true)) AS f
                  WHERE  f.of_store > 0),
-             ours AS MATERIALIZED (
-                 SELECT place
-                 FROM   (SELECT place, of_store, row_number() OVER (PARTITION BY store ORDER BY place) AS nth FROM served WHERE nth <= of_queue) AS s
-                 WHERE  nth <= of_store)
+             claimable AS MATERIALIZED (
+                 SELECT entry
+                 FROM   (SELECT entry, of_store, row_number() OVER (PARTITION BY store ORDER BY entry) AS rank FROM served WHERE rank <= of_queue) AS s
+                 WHERE  rank <= of_store)
         """;
 }

@@ -1,0 +1,278 @@
+-- Creates the objects of JobLocks in a database. It can be run again, and by several sessions at once. The locks themselves need none of these objects.
+-- To use another schema than "joblocks", change the name in this script and in the option Schema.
+-- A role that is not the owner needs:
+--     GRANT USAGE ON SCHEMA "joblocks" TO its_name;
+--     GRANT USAGE ON SEQUENCE "joblocks".fence, "joblocks".place TO its_name;
+--     GRANT SELECT, INSERT, UPDATE ON "joblocks".limits TO its_name;
+--     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".line TO its_name;
+--     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO its_name;
+-- A role that only reads needs these rights and no others:
+--     GRANT USAGE ON SCHEMA "joblocks" TO who_looks;
+--     GRANT SELECT ON "joblocks".line, "joblocks".sessions, "joblocks".held, "joblocks".names, "joblocks".minutes TO who_looks;
+BEGIN;
+
+-- Only the server's own objects, before any other statement: other roles can have created functions and operators of the same names in other schemas.
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
+-- If the owner of the schema is neither your role, nor the owner of the database, nor a superuser, name the owner here and in the option SchemaOwner:
+-- SET LOCAL joblocks.schema_owner TO 'its_owner'
+
+SET LOCAL lock_timeout = '60s';
+
+-- One set-up at a time. The number is "JLsc" in ASCII. Every role can hold this lock. If the script waits here, find the holder with the query below.
+-- Then end its session, or replace 0 by another number:
+--     SELECT a.pid, a.usename, a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.classid = 1246524259 AND l.granted;
+SELECT pg_advisory_xact_lock(1246524259, 0);
+
+CREATE SCHEMA IF NOT EXISTS "joblocks";
+
+-- The schema can have existed before, with tables, triggers and functions of a role that wants another role to run them.
+DO $do$
+DECLARE
+    found text;
+BEGIN
+    found := (
+WITH RECURSIVE
+     mine (oid) AS (
+         SELECT oid FROM pg_roles WHERE rolname = current_user
+         UNION
+         SELECT m.roleid FROM pg_auth_members AS m JOIN mine ON mine.oid = m.member WHERE m.grantor <> m.roleid),
+     trusted AS (
+         SELECT oid
+         FROM   pg_roles
+         WHERE  rolsuper
+         OR     rolname IN ('pg_database_owner', current_setting('joblocks.schema_owner', true))
+         OR     oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
+         OR     oid IN (SELECT oid FROM mine)),
+     ours AS (SELECT oid, nspname, nspowner FROM pg_namespace WHERE oid = to_regnamespace('"joblocks"')),
+     tables AS (
+         SELECT c.oid, format('%s %I.%I', CASE c.relkind WHEN 'S' THEN 'sequence' WHEN 'v' THEN 'view' ELSE 'table' END, o.nspname, c.relname) AS what, c.relowner
+         FROM   ours AS o
+         JOIN   pg_class AS c ON c.relnamespace = o.oid
+         WHERE  c.relname IN ('fence', 'limits', 'place', 'line', 'sessions', 'held', 'names', 'minutes')),
+     owned AS (
+         SELECT 1 AS nth, format('schema %I', nspname) AS what, nspowner AS owner, NULL::text AS cure FROM ours
+         UNION ALL
+         SELECT 2, what, relowner, NULL FROM tables
+         UNION ALL
+         SELECT 3, 'function ' || p.oid::regprocedure::text, p.proowner, NULL
+         FROM   ours AS o
+         JOIN   pg_proc AS p ON p.pronamespace = o.oid AND p.proname IN ('key', 'note_asked')
+         UNION ALL
+         SELECT 4, format('trigger %I of the %s, by its function,', g.tgname, t.what), p.proowner, format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass)
+         FROM   tables AS t
+         JOIN   pg_trigger AS g ON g.tgrelid = t.oid AND NOT g.tgisinternal
+         JOIN   pg_proc AS p ON p.oid = g.tgfoid
+         UNION ALL
+         -- A condition may call any function, with the rights of the role that uses the table.
+         SELECT 5, format('trigger %I of the %s, by its condition,', g.tgname, t.what), 0, format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass)
+         FROM   tables AS t
+         JOIN   pg_trigger AS g ON g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgqual IS NOT NULL)
+SELECT   CASE WHEN w.owner = 0 THEN format('the %s could call any function with the rights of %s. %s.', w.what, current_user, w.cure) ELSE
+         format('the %s belongs to the role %s, which is neither %s, nor a role that %s is a member of, the owner of the database, or a superuser: its code would run with '
+                'the rights of %s. %s; or, where that role is meant to keep it, set SchemaOwner = "%s".',
+                w.what, r.rolname, current_user, current_user, current_user, coalesce(w.cure, 'Drop it, since it may carry code of that role'), r.rolname) END
+FROM     owned AS w
+LEFT     JOIN pg_roles AS r ON r.oid = w.owner
+WHERE    w.owner NOT IN (SELECT oid FROM trusted)
+ORDER BY w.nth, w.what
+LIMIT    1);
+    IF found IS NOT NULL THEN
+        RAISE invalid_schema_definition USING MESSAGE = 'JobLocks: ' || found;
+    END IF;
+END
+$do$;
+
+-- In the schema public, because other applications can use the extension too.
+DO $do$
+BEGIN
+    CREATE EXTENSION IF NOT EXISTS pgcrypto SCHEMA public;
+EXCEPTION WHEN OTHERS THEN
+    RAISE NOTICE 'JobLocks: the function key(text) is left out, since pgcrypto cannot be had in public: %. CREATE EXTENSION pgcrypto elsewhere, and run this again.', SQLERRM;
+END
+$do$;
+
+-- "fence" is the sequence of the fencing tokens. They grow with each grant of a key, so that a table can refuse a write with an older token. "place" is the
+-- sequence of the positions in the wait queue: a sequence, never a clock, defines the order of arrival. Both start with the microseconds since 1970, because
+-- they can be created again after an accident, and then no number may repeat. The clock can have been set back meanwhile: so a process of JobLocks sets the
+-- greatest number that it has drawn, and one billion is added for the numbers that others have drawn since. If you run this script by hand, set the
+-- greatest number in your tables here:
+-- SET LOCAL joblocks.last_token TO 'its_number'
+DO $do$
+DECLARE
+    start bigint := greatest(
+        extract(epoch FROM clock_timestamp()) * 1000000,
+        nullif(current_setting('joblocks.last_token', true), '')::bigint + 1000000000);
+BEGIN
+    EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.fence START WITH %s', '"joblocks"', start);
+    EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.place START WITH %s', '"joblocks"', start);
+END
+$do$;
+
+-- The limit of each lock name, as the processes declare it. Different limits for one name are a mistake.
+CREATE TABLE IF NOT EXISTS "joblocks".limits (
+    name    text        PRIMARY KEY,
+    slots   integer     NOT NULL,
+    said_by text        NOT NULL,
+    said_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- The wait queue: the runs that wait for a lock, ordered by their position (place).
+CREATE TABLE IF NOT EXISTS "joblocks".line (
+    place   bigint      PRIMARY KEY DEFAULT nextval('"joblocks".place'),
+    key     bigint      NOT NULL,
+    name    text        NOT NULL,
+    mode    smallint    NOT NULL, -- 0 exclusive, 1 shared
+    slots   integer     NOT NULL, -- the limit: how many runs can hold the lock at once
+    store   text        NOT NULL, -- the scheduler's store that keeps the run
+    run     text        NOT NULL, -- the name of the run in that store
+    queue   text        NOT NULL, -- the scheduler's queue into which the store puts the woken run
+    since   timestamptz NOT NULL DEFAULT now(),
+    until   timestamptz,          -- when its waiting time ends
+    parked  boolean     NOT NULL DEFAULT false, -- the store keeps the run until it is woken
+    woken   timestamptz,          -- when the run was woken
+    told    boolean     NOT NULL DEFAULT false, -- the wake-up has reached the store
+    verdict text,                 -- why the run must not start at all
+    UNIQUE (store, run)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500, autovacuum_analyze_threshold = 500);
+
+-- The strongest lock that this script needs, at once: a session that comes between a weaker lock and this one would cause a deadlock.
+LOCK TABLE "joblocks".line IN ACCESS EXCLUSIVE MODE;
+
+-- Includes the verdict, so that a long queue can be counted in the index alone.
+CREATE INDEX IF NOT EXISTS line_order ON "joblocks".line (key, place) INCLUDE (verdict);
+
+-- The name of this index before version 6.
+DROP INDEX IF EXISTS "joblocks".line_key;
+
+-- The entries of a key are found through the index, however many entries another key has: statistics must not suggest that every key has that many.
+ALTER TABLE "joblocks".line ALTER COLUMN key SET (n_distinct = -1);
+
+-- A readable name of the job, if its name in the store is not readable.
+ALTER TABLE "joblocks".line ADD COLUMN IF NOT EXISTS job text;
+
+CREATE INDEX IF NOT EXISTS line_job ON "joblocks".line (job) WHERE job IS NOT NULL;
+
+-- Since when a sweep has found no process that serves the store. Set in one row of each such store.
+ALTER TABLE "joblocks".line ADD COLUMN IF NOT EXISTS unserved timestamptz;
+
+CREATE INDEX IF NOT EXISTS line_unserved ON "joblocks".line (store, unserved) WHERE unserved IS NOT NULL;
+
+CREATE INDEX IF NOT EXISTS line_woken ON "joblocks".line (store, woken) WHERE woken IS NOT NULL;
+
+-- An index that is not used since version 9.
+DROP INDEX IF EXISTS "joblocks".line_turn;
+
+CREATE INDEX IF NOT EXISTS line_until ON "joblocks".line (store, until) WHERE until IS NOT NULL;
+
+-- The read model, for inspection. PostgreSQL's own lock table is authoritative: a row here without its entry there is outdated.
+-- Unlogged, since no session outlives a crash of the server.
+CREATE UNLOGGED TABLE IF NOT EXISTS "joblocks".sessions (
+    backend     integer     PRIMARY KEY, -- the process ID of the server's backend
+    connected   timestamptz NOT NULL,    -- since when: a later backend can get the same process ID
+    application text        NOT NULL
+);
+
+-- The holders of locks that are held for longer than a moment.
+CREATE UNLOGGED TABLE IF NOT EXISTS "joblocks".held (
+    backend   integer     NOT NULL,
+    nth       bigint      NOT NULL, -- the number of the row within this session
+    connected timestamptz NOT NULL,
+    key       bigint      NOT NULL, -- the key of the lock, or of its slot
+    line      bigint      NOT NULL, -- the key of the name
+    name      text        NOT NULL,
+    run       text        NOT NULL,
+    since     timestamptz NOT NULL,
+    asked     text,                 -- who asked the run to release the lock
+    PRIMARY KEY (backend, nth)
+);
+
+-- The scheduler's store that keeps the run: another store can have a run of the same name. Null if no store keeps it.
+ALTER TABLE "joblocks".held ADD COLUMN IF NOT EXISTS store text;
+
+-- The database role that set "asked", whatever text it wrote there. Set by the trigger.
+ALTER TABLE "joblocks".held ADD COLUMN IF NOT EXISTS asked_role text;
+
+CREATE OR REPLACE FUNCTION "joblocks".note_asked() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $fn$
+BEGIN
+    NEW.asked_role := session_user;
+    RETURN NEW;
+END
+$fn$;
+
+DROP TRIGGER IF EXISTS held_asked ON "joblocks".held;
+
+CREATE TRIGGER held_asked BEFORE UPDATE OF asked ON "joblocks".held FOR EACH ROW EXECUTE FUNCTION "joblocks".note_asked();
+
+CREATE INDEX IF NOT EXISTS held_key ON "joblocks".held (key);
+
+CREATE INDEX IF NOT EXISTS held_line ON "joblocks".held (line);
+
+-- The statistics of each name since it was first seen. The ten thousand names seen last are kept.
+CREATE TABLE IF NOT EXISTS "joblocks".names (
+    key     bigint           PRIMARY KEY,
+    name    text             NOT NULL,
+    seen    timestamptz      NOT NULL,
+    runs    bigint           NOT NULL, -- how often the lock was held and released
+    held    double precision NOT NULL, -- for how many seconds in total it was held
+    refused bigint           NOT NULL, -- how many runs were refused and did not wait
+    waited  bigint           NOT NULL  -- how many runs entered the wait queue
+);
+
+CREATE INDEX IF NOT EXISTS names_seen ON "joblocks".names (seen);
+
+-- The same statistics for each minute of the last hour.
+CREATE TABLE IF NOT EXISTS "joblocks".minutes (
+    key     bigint           NOT NULL,
+    minute  timestamptz      NOT NULL,
+    runs    bigint           NOT NULL,
+    held    double precision NOT NULL,
+    refused bigint           NOT NULL,
+    waited  bigint           NOT NULL,
+    PRIMARY KEY (key, minute)
+);
+
+CREATE INDEX IF NOT EXISTS minutes_minute ON "joblocks".minutes (minute);
+
+-- The key of a lock name, for locks from SQL: the first eight bytes of the SHA-1 of its UTF-8 bytes, little-endian. Needs a pgcrypto that no other role
+-- can change.
+DO $do$
+DECLARE
+    home text;
+BEGIN
+    home := (
+WITH RECURSIVE
+     mine (oid) AS (
+         SELECT oid FROM pg_roles WHERE rolname = current_user
+         UNION
+         SELECT m.roleid FROM pg_auth_members AS m JOIN mine ON mine.oid = m.member WHERE m.grantor <> m.roleid),
+     trusted AS (
+         SELECT oid
+         FROM   pg_roles
+         WHERE  rolsuper
+         OR     rolname IN ('pg_database_owner', current_setting('joblocks.schema_owner', true))
+         OR     oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
+         OR     oid IN (SELECT oid FROM mine))
+SELECT quote_ident(n.nspname)
+FROM   pg_extension AS e
+JOIN   pg_namespace AS n ON n.oid = e.extnamespace
+JOIN   pg_proc AS p ON p.pronamespace = n.oid AND p.proargtypes = '17 25'::oidvector -- bytea, text
+JOIN   pg_depend AS d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
+WHERE  e.extname = 'pgcrypto'
+AND    p.proname = 'digest'
+AND    n.nspowner IN (SELECT oid FROM trusted)
+AND    p.proowner IN (SELECT oid FROM trusted));
+    IF home IS NOT NULL THEN
+        EXECUTE replace($sql$
+            CREATE OR REPLACE FUNCTION "joblocks".key(name text) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+            SET search_path = pg_catalog, pg_temp AS $key$
+                SELECT bit_or(get_byte(d.digest, i)::bigint << (8 * i))
+                FROM   (SELECT <home of pgcrypto>.digest(convert_to(name, 'UTF8'), 'sha1') AS digest) AS d, generate_series(0, 7) AS i
+            $key$ $sql$, '<home of pgcrypto>', home);
+    END IF;
+END
+$do$;
+
+COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 10';
+
+COMMIT;
