@@ -7,8 +7,8 @@
 --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".wait_queue TO its_name;
 --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO its_name;
 -- A role that only reads needs these rights and no others:
---     GRANT USAGE ON SCHEMA "joblocks" TO who_looks;
---     GRANT SELECT ON "joblocks".wait_queue, "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO who_looks;
+--     GRANT USAGE ON SCHEMA "joblocks" TO reader_role;
+--     GRANT SELECT ON "joblocks".wait_queue, "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO reader_role;
 BEGIN;
 
 -- Only the server's own objects, before any other statement: other roles can have created functions and operators of the same names in other schemas.
@@ -95,7 +95,7 @@ WITH RECURSIVE
          JOIN   pg_class AS c ON c.relnamespace = o.oid
          WHERE  c.relname IN ('fence', 'entry_numbers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes')),
      owned AS (
-         SELECT 1 AS rank, format('schema %I', nspname) AS what, nspowner AS owner, NULL::text AS cure FROM ours
+         SELECT 1 AS rank, format('schema %I', nspname) AS what, nspowner AS owner, NULL::text AS remedy FROM ours
          UNION ALL
          SELECT 2, what, relowner, NULL FROM tables
          UNION ALL
@@ -112,10 +112,10 @@ WITH RECURSIVE
          SELECT 5, format('trigger %I of the %s, by its condition,', g.tgname, t.what), 0, format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass)
          FROM   tables AS t
          JOIN   pg_trigger AS g ON g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgqual IS NOT NULL)
-SELECT   CASE WHEN w.owner = 0 THEN format('the %s could call any function with the rights of %s. %s.', w.what, current_user, w.cure) ELSE
+SELECT   CASE WHEN w.owner = 0 THEN format('the %s could call any function with the rights of %s. %s.', w.what, current_user, w.remedy) ELSE
          format('the %s belongs to the role %s, which is neither %s, nor a role that %s is a member of, the owner of the database, or a superuser: its code would run with '
                 'the rights of %s. %s; or, where that role is meant to keep it, set SchemaOwner = "%s".',
-                w.what, r.rolname, current_user, current_user, current_user, coalesce(w.cure, 'Drop it, since it may carry code of that role'), r.rolname) END
+                w.what, r.rolname, current_user, current_user, current_user, coalesce(w.remedy, 'Drop it, since it may carry code of that role'), r.rolname) END
 FROM     owned AS w
 LEFT     JOIN pg_roles AS r ON r.oid = w.owner
 WHERE    w.owner NOT IN (SELECT oid FROM trusted)
@@ -132,7 +132,7 @@ DO $do$
 BEGIN
     CREATE EXTENSION IF NOT EXISTS pgcrypto SCHEMA public;
 EXCEPTION WHEN OTHERS THEN
-    RAISE NOTICE 'JobLocks: the function key(text) is left out, since pgcrypto cannot be had in public: %. CREATE EXTENSION pgcrypto elsewhere, and run this again.', SQLERRM;
+    RAISE NOTICE 'JobLocks: the function key(text) is left out, since pgcrypto cannot be created in the schema public: %. CREATE EXTENSION pgcrypto elsewhere, and run this again.', SQLERRM;
 END
 $do$;
 

@@ -92,7 +92,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         var answer = (await locks.GetNameAsync(key, 0, 1, stop: stop).ConfigureAwait(false)).Includes(slot)
             ? await RequestReleaseAsync(locks, key, slot, requestedBy, stop).ConfigureAwait(false)
             : ReleaseAnswer.WasFree;
-        LooksOf(locks).Forget();
+        LooksOf(locks).Clear();
         var basePath = PathOf(BaseOf(http, route), key);
         ReleaseResultCookie.Keep(http, basePath, key, answer);
         return Results.Redirect(basePath);

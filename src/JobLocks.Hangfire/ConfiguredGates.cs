@@ -128,7 +128,7 @@ internal static class ConfiguredGates
 
     private static void Assign(JobStorage storage, StorageGate gate)
     {
-        if (Find(storage) is { } known && known.Gate != gate.Gate) known.Gate.Forget(HangfireRuns.Of(storage));
+        if (Find(storage) is { } known && known.Gate != gate.Gate) known.Gate.StopServing(HangfireRuns.Of(storage));
         if (Find(storage)?.Gate != gate.Gate) gate.Gate.Serve(HangfireRuns.Of(storage));
         Gates.AddOrUpdate(storage, gate);
     }
@@ -149,14 +149,14 @@ internal static class ConfiguredGates
     private sealed class StorageGate(JobGate gate)
     {
         // Written under Sync. Also read without it: once true, it stays true.
-        private volatile bool _isConfigured;
+        private volatile bool _isFinal;
 
         public JobGate Gate => gate;
 
         /// <summary>
         /// Whether the gate was configured for this storage, or the storage is in use. False for an unused default, which a later configuration may replace.
         /// </summary>
-        public bool IsFinal { get => _isConfigured; set => _isConfigured = value; }
+        public bool IsFinal { get => _isFinal; set => _isFinal = value; }
 
         public bool IsKnownOnlyFromJobs { get; init; }
     }

@@ -31,8 +31,8 @@ internal static class HangfireJobCall
         {
             Store = () => HangfireRuns.Of(context.Storage).TryIdentify(),
             WasStartedBefore = () => WasStartedBefore(context.Storage, context.BackgroundJob.Id),
-            MayWaitInQueue = FetchedRun.Of(context) is not { WasScheduled: false },
-            Address = isNewcomer => HangfireRuns.Of(context.Storage).AddressOf(context.BackgroundJob.Id, context.BackgroundJob.CreatedAt, isNewcomer ? OriginalQueue.StoreAndGet(context) : ""),
+            MayHaveQueueEntry = FetchedRun.Of(context) is not { WasScheduled: false },
+            Address = hasNoEntry => HangfireRuns.Of(context.Storage).AddressOf(context.BackgroundJob.Id, context.BackgroundJob.CreatedAt, hasNoEntry ? OriginalQueue.StoreAndGet(context) : ""),
         };
 
     /// <summary>A call that is only explained, not run.</summary>

@@ -64,7 +64,7 @@ internal sealed class HangfireRuns : IRunStore
     /// <summary>
     /// The name that is kept in the storage itself: two connection strings may lead to the same storage. Reads it only if it is not known yet.
     /// </summary>
-    public string Identify() => _id ?? ReadName();
+    public string Identify() => _id ?? ReadId();
 
     /// <summary>As <see cref="Identify"/>, but null if the storage cannot be asked.</summary>
     public string? TryIdentify()
@@ -83,7 +83,7 @@ internal sealed class HangfireRuns : IRunStore
     /// <summary>
     /// As <see cref="Identify"/>, but reads the name again after five seconds: the storage may be cleared or restored while the process runs.
     /// </summary>
-    public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(_id is { } known && BootClock.Now.Ticks - Volatile.Read(ref _readAtTicks) < BetweenReads.Ticks ? known : ReadName());
+    public ValueTask<string> IdentifyAsync(CancellationToken stop) => new(_id is { } known && BootClock.Now.Ticks - Volatile.Read(ref _readAtTicks) < BetweenReads.Ticks ? known : ReadId());
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop)
     {
@@ -110,7 +110,7 @@ internal sealed class HangfireRuns : IRunStore
     {
         using var noTransaction = AmbientTransaction.Suppress();
         using var connection = _storage.GetConnection();
-        return new([.. runs.Zip(StatesBeforeWake(connection, runs), (run, fate) => fate is ParkedRunState.Parked or ParkedRunState.Rescheduled ? Wake(connection, run) : fate)]);
+        return new([.. runs.Zip(StatesBeforeWake(connection, runs), (run, state) => state is ParkedRunState.Parked or ParkedRunState.Rescheduled ? Wake(connection, run) : state)]);
     }
 
     private IEnumerable<ParkedRunState> StatesBeforeWake(IStorageConnection connection, IReadOnlyList<WaitingRun> runs) => JobStatesInPostgres.Read(_storage, runs) is { } states
@@ -138,13 +138,13 @@ internal sealed class HangfireRuns : IRunStore
         return ParkedRunState.Starting;
     }
 
-    public ValueTask<OtherStoreIds> FindNamesAsync(CancellationToken stop)
+    public ValueTask<OtherStoreIds> FindOtherIdsAsync(CancellationToken stop)
     {
-        ReadName();
-        return new(new OtherStoreIds(Aliases: [], [Prefix + _name.Mark]));
+        ReadId();
+        return new(new OtherStoreIds(Aliases: [], [Prefix + _name.RandomPart]));
     }
 
-    private string ReadName()
+    private string ReadId()
     {
         _id = Prefix + _name.Read();
         Volatile.Write(ref _readAtTicks, BootClock.Now.Ticks);
@@ -190,7 +190,7 @@ internal sealed class HangfireRuns : IRunStore
     }
 
     /// <summary>A woken run that no worker has fetched yet is still in the state Scheduled, but no longer in the schedule.</summary>
-    private static ParkedRunState StateOf(StateData? state, bool isInSchedule) => StateOf(state) is var fate && fate is ParkedRunState.Parked or ParkedRunState.Rescheduled && !isInSchedule ? ParkedRunState.StartingElsewhere : fate;
+    private static ParkedRunState StateOf(StateData? data, bool isInSchedule) => StateOf(data) is var state && state is ParkedRunState.Parked or ParkedRunState.Rescheduled && !isInSchedule ? ParkedRunState.StartingAnywhere : state;
 
     private static ParkedRunState StateOf(StateData? state) => state?.Name switch
     {

@@ -138,7 +138,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
     /// After what time Hangfire starts a waiting run without a wake-up. A process whose storage is in no configuration of JobLocks serves it only after it has
     /// fetched a job. There the run is due earlier, in proportion to its position, so that such a process soon fetches one.
     /// </summary>
-    private static TimeSpan AtMost(Admission.Waits waits, PerformContext context)
+    private static TimeSpan UnwokenStartFor(Admission.Waits waits, PerformContext context)
     {
         var soon = TimeSpan.FromSeconds(LockDeclaration.DefaultRetryAfterSeconds) * waits.Position;
         return soon < waits.StartsUnwokenAfter && ConfiguredGates.IsKnownOnlyFromJobs(context.Storage) ? soon : waits.StartsUnwokenAfter;
@@ -185,7 +185,7 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
                 entered.Add(new(this, askedFor, call, admitted, WatchOver(context, admitted, gate)));
                 break;
             case Admission.Waits waits:
-                Refuse(context, new(waits, AtMost(waits, context), gate));
+                Refuse(context, new(waits, UnwokenStartFor(waits, context), gate));
                 break;
             case Admission.Refused refused:
                 if (refused.Action == OnConflict.Reschedule) OriginalQueue.StoreAndGet(context);

@@ -34,7 +34,7 @@ internal static class ParkedRun
 
         try
         {
-            refused.Gate.Parked(entry);
+            refused.Gate.MarkParked(entry);
         }
         catch (Exception broken)
         {

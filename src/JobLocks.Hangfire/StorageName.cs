@@ -35,7 +35,7 @@ internal sealed class StorageName(JobStorage storage)
     /// The random part of the name; null before the name was read. Names of earlier versions begin with it: they append the database of the connection
     /// string, which may be missing, or be the name that a pooler gives to it.
     /// </summary>
-    public string? Mark => _known?.Mark;
+    public string? RandomPart => _known?.RandomPart;
 
     /// <summary>The stored name; null if there is none, or if it is the name of another storage, of which this one is a copy.</summary>
     private StoredName? Find(IStorageConnection connection)
@@ -64,13 +64,13 @@ internal sealed class StorageName(JobStorage storage)
             // The name was deleted, or overwritten by a copy of another storage.
             : _known is { } before && (before.Location is null || location?.IsSameStorageAs(before.Location) == true) ? before
             : NameFor(Guid.NewGuid().ToString("N"), location);
-        connection.SetRangeInHash(Hash, [new(MarkField, known.Mark), new(NameField, known.Name), .. location?.ToEntries() ?? []]);
+        connection.SetRangeInHash(Hash, [new(MarkField, known.RandomPart), new(NameField, known.Name), .. location?.ToEntries() ?? []]);
         return known;
     }
 
     private StoredName NameFor(string mark, StorageLocation? location) =>
-        _known is { } before && string.Equals(before.Mark, mark, StringComparison.Ordinal) ? before
+        _known is { } before && string.Equals(before.RandomPart, mark, StringComparison.Ordinal) ? before
         : new(mark, location is null ? mark : $"{mark} in {location.Database}.{location.Schema}", location);
 
-    private sealed record StoredName(string Mark, string Name, StorageLocation? Location);
+    private sealed record StoredName(string RandomPart, string Name, StorageLocation? Location);
 }

@@ -43,8 +43,8 @@ public static class JobLocksSchedulerExtensions
         if (listeners.GetTriggerListener(JobLockListener.Name) is JobLockListener) return scheduler;
 
         var log = loggers.CreateLogger<JobLockListener>();
-        var running = new FiringDecisions();
-        var listener = new JobLockListener(gate, running, log, RunsOf, new VetoedRuns(new(gate, running, log), gate, log));
+        var decisions = new FiringDecisions();
+        var listener = new JobLockListener(gate, decisions, log, RunsOf, new VetoedRuns(new(gate, decisions, log), gate, log));
         // The listeners that release locks are added first.
         listeners.AddSchedulerListener(listener);
         listeners.AddJobListener(listener);
@@ -54,7 +54,7 @@ public static class JobLocksSchedulerExtensions
         QuartzRuns RunsOf(IScheduler started)
         {
             var triggers = new SchedulerTriggers(started);
-            return new(triggers, new MarkedStore(triggers), started.TimeProvider, new AdoJobStoreOptions().MisfireThreshold, log);
+            return new(triggers, new StoreIdInJob(triggers), started.TimeProvider, new AdoJobStoreOptions().MisfireThreshold, log);
         }
     }
 }

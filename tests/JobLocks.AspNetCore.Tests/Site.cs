@@ -70,7 +70,7 @@ internal sealed partial class Site : IAsyncDisposable
     {
         var line = ((ILockBackend)Locks).WaitQueue;
         var standing = await line.EnqueueAsync(new("Hangfire store", run, "default"), new(name, LockKey.Of(name)), default, blocks: false, default);
-        await line.ParkAsync(standing.Entry!, blocks: false, default);
+        await line.MarkParkedAsync(standing.Entry!, blocks: false, default);
     }
 
     /// <summary>Waits until other processes see who holds this.</summary>

@@ -6,7 +6,7 @@ using JobLocks.WaitQueue;
 
 namespace JobLocks.Hangfire.Tests;
 
-/// <summary>A storage is asked once for the fates of many runs.</summary>
+/// <summary>A storage is asked once for the states of many runs.</summary>
 [TestFixture]
 public sealed class LookAtManyTests : RealServers
 {
@@ -26,11 +26,11 @@ public sealed class LookAtManyTests : RealServers
         IReadOnlyList<WaitingRun> asked = [ofQueue, missing, woken, parked, deleted];
 
         using var connection = Servers[0].Storage.GetConnection();
-        IReadOnlyList<ParkedRunState> fates = runByRun ? [.. asked.Select(run => HangfireRuns.ReadState(connection, run))] : await runs.GetStatesAsync(asked, stop);
+        IReadOnlyList<ParkedRunState> states = runByRun ? [.. asked.Select(run => HangfireRuns.ReadState(connection, run))] : await runs.GetStatesAsync(asked, stop);
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(fates, Is.EqualTo([ParkedRunState.Parked, ParkedRunState.Gone, ParkedRunState.StartingElsewhere, ParkedRunState.Parked, ParkedRunState.Gone]));
+            Assert.That(states, Is.EqualTo([ParkedRunState.Parked, ParkedRunState.Gone, ParkedRunState.StartingAnywhere, ParkedRunState.Parked, ParkedRunState.Gone]));
             Assert.That(JobStatesInPostgres.Read(Servers[0].Storage, asked), Has.Count.EqualTo(asked.Count));
         }
     }

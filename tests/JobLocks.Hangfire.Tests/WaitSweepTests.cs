@@ -53,7 +53,7 @@ public sealed class WaitSweepTests : RealServers
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That((before[0], woken[0], after[0]), Is.EqualTo((ParkedRunState.Parked, ParkedRunState.Starting, ParkedRunState.StartingElsewhere)));
+            Assert.That((before[0], woken[0], after[0]), Is.EqualTo((ParkedRunState.Parked, ParkedRunState.Starting, ParkedRunState.StartingAnywhere)));
             Assert.That(await Servers.Locks.AskAsync("SELECT count(*) FROM hangfire.jobqueue WHERE queue = 'unserved'"), Is.EqualTo(1));
         }
     }
@@ -66,9 +66,9 @@ public sealed class WaitSweepTests : RealServers
 
         new BackgroundJobClient(Servers[0].Storage).ChangeState(run.Address.Job!, new ScheduledState(TimeSpan.FromMinutes(1)) { Reason = $"Rescheduled: {run.Name} could not be asked for." });
 
-        var fate = await runs.GetStatesAsync([run], stop);
+        var state = await runs.GetStatesAsync([run], stop);
         await DeleteAsync(run, stop);
-        Assert.That(fate, Is.EqualTo([ParkedRunState.Rescheduled]));
+        Assert.That(state, Is.EqualTo([ParkedRunState.Rescheduled]));
     }
 
     [Test, CancelAfter(60_000)]
@@ -172,13 +172,13 @@ public sealed class WaitSweepTests : RealServers
         var late = new WaitingRun(1, stage.Key, stage.LockName, new(runs.Identify(), waiting, "default"), IsParked: true, IsDeliveryClaimed: true, DateTimeOffset.UtcNow) { WakeBy = TimeSpan.Zero };
 
         await Assert.ThatAsync(async () => await runs.WakeAsync([late], stop), Throws.TypeOf<TimeoutException>());
-        var fate = await runs.GetStatesAsync([late], stop);
+        var state = await runs.GetStatesAsync([late], stop);
         await held!.DisposeAsync();
         await Servers.States.NextAsync<SucceededState>(waiting, stop);
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(fate, Is.EqualTo([ParkedRunState.Parked]));
+            Assert.That(state, Is.EqualTo([ParkedRunState.Parked]));
             Assert.That(stage.Runs, Is.EqualTo(1));
             Assert.That(await Servers.Locks.LineAsync(), Is.Empty);
         }

@@ -8,7 +8,7 @@ using Quartz.Impl;
 
 namespace JobLocks.Quartz.Tests;
 
-/// <summary>A job store is asked once for the fates of many runs.</summary>
+/// <summary>A job store is asked once for the states of many runs.</summary>
 [TestFixture, CancelAfter(60_000)]
 public sealed class LookAtManyTests : QuartzFixture
 {
@@ -20,12 +20,12 @@ public sealed class LookAtManyTests : QuartzFixture
         IReadOnlyList<ITrigger> parked = [await ParkAsync(node, 1), await ParkAsync(node, 2)];
         var asked = new AskedStore(node.JobStore);
 
-        var fates = await RunsOf(asked).GetStatesAsync([RunOf(parked[0].Key), RunOf(new("missing")), RunOf(parked[1].Key)], CancellationToken.None);
+        var states = await RunsOf(asked).GetStatesAsync([RunOf(parked[0].Key), RunOf(new("missing")), RunOf(parked[1].Key)], CancellationToken.None);
 
         foreach (var trigger in parked) await node.Scheduler.UnscheduleJob(trigger.Key);
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(fates, Is.EqualTo([ParkedRunState.Parked, ParkedRunState.Gone, ParkedRunState.Parked]));
+            Assert.That(states, Is.EqualTo([ParkedRunState.Parked, ParkedRunState.Gone, ParkedRunState.Parked]));
             Assert.That((asked.AboutMany, asked.AboutOne), Is.EqualTo((1, 1)));
         }
     }
@@ -57,7 +57,7 @@ public sealed class LookAtManyTests : QuartzFixture
     private static QuartzRuns RunsOf(IJobStore store)
     {
         var triggers = new JobStoreTriggers(store);
-        return new(triggers, new MarkedStore(triggers), TimeProvider.System, TimeSpan.FromMinutes(1), NullLogger.Instance);
+        return new(triggers, new StoreIdInJob(triggers), TimeProvider.System, TimeSpan.FromMinutes(1), NullLogger.Instance);
     }
 
     /// <summary>Counts the questions, and cannot read one trigger: as Quartz's own store, it leaves it out where it is one of many, and fails where it is alone.</summary>

@@ -218,9 +218,9 @@ public sealed class StoreNameTests : QuartzFixture
     public async Task Is_one_store_for_two_nodes_that_write_their_marks_at_the_same_moment()
     {
         var node = await StartNodeAsync(Store.Ado);
-        var quicker = new MarkedStore(node.JobStore.Triggers);
+        var quicker = new StoreIdInJob(node.JobStore.Triggers);
         var ofQuicker = "";
-        var slower = new MarkedStore(Proxy.Before(node.JobStore.Triggers, (member, ask) => member is nameof(IStoredTriggers.AddJobAsync) ? new ValueTask(AddAsync(ask)) : ask()));
+        var slower = new StoreIdInJob(Proxy.Before(node.JobStore.Triggers, (member, ask) => member is nameof(IStoredTriggers.AddJobAsync) ? new ValueTask(AddAsync(ask)) : ask()));
 
         var ofSlower = await slower.ReadAsync(known: null, CancellationToken.None);
 
@@ -237,12 +237,12 @@ public sealed class StoreNameTests : QuartzFixture
     public async Task Is_called_by_its_mark_alone_as_the_nodes_agree_that_know_where_it_is()
     {
         var node = await StartNodeAsync(Store.Ado);
-        MarkedStore[] nodes = [new(node.JobStore.Triggers), new(node.JobStore.Triggers)];
+        StoreIdInJob[] nodes = [new(node.JobStore.Triggers), new(node.JobStore.Triggers)];
         var before = new List<string>();
         foreach (var marked in nodes) before.Add(await marked.ReadAsync(known: null, CancellationToken.None));
 
-        var replaced = await nodes[0].ReplaceNameAsync("where it is", CancellationToken.None);
-        var replacedAgain = await nodes[1].ReplaceNameAsync("where it is", CancellationToken.None);
+        var replaced = await nodes[0].ReplaceIdAsync("where it is", CancellationToken.None);
+        var replacedAgain = await nodes[1].ReplaceIdAsync("where it is", CancellationToken.None);
         var after = new List<string>();
         foreach (var marked in nodes) after.Add(await marked.ReadAsync(before[0], CancellationToken.None));
 

@@ -67,16 +67,16 @@ public sealed class WaitOnceTests : QuartzFixture
         var late = new WaitingRun(1, LockKey.Of(Scene.LockName), Scene.LockName, new("", HeldTrigger.NameOf(parked.Key), ""), IsParked: true, IsDeliveryClaimed: true, DateTimeOffset.UtcNow) { WakeBy = TimeSpan.Zero };
 
         await Assert.ThatAsync(async () => await RunsOf(node).WakeAsync([late], CancellationToken.None), Throws.TypeOf<TimeoutException>());
-        var fate = await RunsOf(node).GetStatesAsync([late], CancellationToken.None);
+        var state = await RunsOf(node).GetStatesAsync([late], CancellationToken.None);
         await others.DisposeAsync();
         await Scene.NextRunAsync();
         await LineEndsAsync();
 
-        Assert.That(fate, Is.EqualTo([ParkedRunState.Parked]));
+        Assert.That(state, Is.EqualTo([ParkedRunState.Parked]));
         Assert.That(Scene.Begun, Is.EqualTo(1));
     }
 
-    private static QuartzRuns RunsOf(Node node) => new(node.JobStore.Triggers, new MarkedStore(node.JobStore.Triggers), TimeProvider.System, TimeSpan.FromMinutes(1), NullLogger.Instance);
+    private static QuartzRuns RunsOf(Node node) => new(node.JobStore.Triggers, new StoreIdInJob(node.JobStore.Triggers), TimeProvider.System, TimeSpan.FromMinutes(1), NullLogger.Instance);
 
     /// <summary>Holds up the firing of a run that had waited, before it comes to the gate.</summary>
     private sealed class SlowFiring
@@ -92,7 +92,7 @@ public sealed class WaitOnceTests : QuartzFixture
 
         public async Task FireAsync(ITrigger trigger)
         {
-            if (!HeldTrigger.Is(trigger)) return;
+            if (!HeldTrigger.HasMark(trigger)) return;
 
             Interlocked.Increment(ref _count);
             Fires.TrySetResult();

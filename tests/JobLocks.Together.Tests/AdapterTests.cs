@@ -20,6 +20,7 @@ public sealed class AdapterTests
     private static readonly (string Type, string[] Adapters)[] Contracts =
     [
         ("Diagnostics.LockTraces", [Quartz]),
+        ("Gate.AddressLookup", [Hangfire, Quartz]),
         ("Gate.Admission", [Hangfire, Quartz]),
         ("Gate.JobCall", [Hangfire, Quartz]),
         ("Gate.JobGate", [Hangfire, Quartz]),

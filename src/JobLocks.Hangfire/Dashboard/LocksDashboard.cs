@@ -70,7 +70,7 @@ internal static class LocksDashboard
             if (!Blocking.Wait(locks.GetNameAsync(name, 0, 1)).Includes(slot)) return false;
 
             var answer = Blocking.Wait(locks.RequestReleaseAsync(name, slot, requestedBy, TimeSpan.FromSeconds(5), CancellationToken.None));
-            locks.Pages.Forget();
+            locks.Pages.Clear();
             return answer is ReleaseAnswer.Released or ReleaseAnswer.WasFree or ReleaseAnswer.StillHeld;
         }
         catch (Exception refused) when (refused is UnauthorizedAccessException or JobLocksUnavailableException)

@@ -14,7 +14,7 @@ internal sealed class AnswerTimeout
     private volatile Observation _last = new(Shortest, NoAnswerUntil: long.MinValue);
 
     /// <summary>The longest wait for the next answer.</summary>
-    public TimeSpan Current => _last is var last && Environment.TickCount64 < last.NoAnswerUntil ? WithoutAnswer : last.Patience;
+    public TimeSpan Current => _last is var last && Environment.TickCount64 < last.NoAnswerUntil ? WithoutAnswer : last.Timeout;
 
     /// <summary>Records that the server has answered.</summary>
     /// <param name="within">The duration of the answer.</param>
@@ -24,7 +24,7 @@ internal sealed class AnswerTimeout
     /// <summary>Records that no answer arrived in time.</summary>
     public void OnTimeout() => _last = new(Shortest, Environment.TickCount64 + (long)WithoutAnswerFor.TotalMilliseconds);
 
-    /// <param name="Patience">The longest wait for the next answer.</param>
+    /// <param name="Timeout">The longest wait for the next answer.</param>
     /// <param name="NoAnswerUntil">Until when no answer is expected, in milliseconds since the machine started.</param>
-    private sealed record Observation(TimeSpan Patience, long NoAnswerUntil);
+    private sealed record Observation(TimeSpan Timeout, long NoAnswerUntil);
 }

@@ -6,7 +6,7 @@ using Quartz;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>Acquires the locks of a run after the job store has fired it, while Quartz calls its listeners. Thread-safe.</summary>
-internal sealed class ContextEntrance(JobGate gate, FiringDecisions running, ILogger log)
+internal sealed class ContextEntrance(JobGate gate, FiringDecisions decisions, ILogger log)
 {
     /// <summary>Asks the gate, unless the firing already holds its locks. Null if the firing holds them or no rule requests a lock.</summary>
     /// <param name="context">The run.</param>
@@ -15,14 +15,14 @@ internal sealed class ContextEntrance(JobGate gate, FiringDecisions running, ILo
     public async ValueTask<Admission?> EnterAsync(IJobExecutionContext context, QuartzRuns? runs)
     {
         var id = context.FireInstanceId;
-        if (running.Holds(id)) return null;
+        if (decisions.Holds(id)) return null;
 
         // Releases what is left of lost locks.
-        running.Release(id);
+        decisions.Release(id);
         if (QuartzJobCall.From(context, runs) is not { } call) return null;
 
         var admission = await AskAsync(call).ConfigureAwait(false);
-        if (admission is Admission.Admitted admitted) running.Remember(id, admitted);
+        if (admission is Admission.Admitted admitted) decisions.Remember(id, admitted);
         return admission;
     }
 

@@ -28,8 +28,8 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
     /// <summary>When the run was due.</summary>
     public DateTimeOffset Due => Bundle.ScheduledFireTimeUtc ?? Bundle.FireTimeUtc;
 
-    /// <summary>Whether the fired trigger itself is held, under its own key, if the run has to wait.</summary>
-    public bool IsHeldUnderOwnKey { get; } = WasHeld || StandIn is not null || HeldTrigger.CanWait(Stored, Bundle.JobDetail);
+    /// <summary>Whether the fired trigger itself can be held, under its own key, if the run has to wait.</summary>
+    public bool CanBeHeldUnderOwnKey { get; } = WasHeld || StandIn is not null || HeldTrigger.CanBeHeld(Stored, Bundle.JobDetail);
 
     /// <summary>Whether the fired trigger has no further occurrence, but has had an earlier one.</summary>
     public bool IsLastOfSeveral => StandIn is null && Bundle.NextFireTimeUtc is null && Bundle.PreviousFireTimeUtc is not null;
@@ -38,7 +38,7 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
     public bool WasAddedByJobLocks { get; } = Waiting.StandIn.Is(Stored.Key);
 
     /// <summary>The name of the run in the wait queue.</summary>
-    public string Name => field ??= WasAddedByJobLocks ? Stored.Key.Name : IsHeldUnderOwnKey ? HeldTrigger.NameOf(Stored.Key) : Waiting.StandIn.NewName(Stored.Key);
+    public string Name => field ??= WasAddedByJobLocks ? Stored.Key.Name : CanBeHeldUnderOwnKey ? HeldTrigger.NameOf(Stored.Key) : Waiting.StandIn.NewName(Stored.Key);
 
     /// <summary>
     /// Whether another firing of the same trigger has ended after this firing, which is the last of the schedule. A store in memory then considers the
@@ -63,7 +63,7 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
     /// <summary>Reads what the store has fired. Changes the trigger of the bundle, which is the caller's own copy.</summary>
     public static async ValueTask<FiredRun> OfAsync(TriggerFiredBundle fired, IJobStore store, CancellationToken stop)
     {
-        var wasHeld = HeldTrigger.Is(fired.Trigger);
+        var wasHeld = HeldTrigger.HasMark(fired.Trigger);
         var attempt = HeldTrigger.AttemptOf(fired.Trigger);
         if (Waiting.StandIn.Is(fired.Trigger.Key) && Waiting.StandIn.In(fired.Trigger.JobDataMap) is { } standIn)
             return new(fired.Trigger, await BundleOfOriginAsync(fired, standIn, attempt, store, stop).ConfigureAwait(false), standIn, wasHeld);
@@ -89,8 +89,8 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
             JobId = QuartzJobCall.IdOf(Bundle.JobDetail.Key, Id),
             Store = () => runs.Id,
             WasStartedBefore = () => WasStartedBefore,
-            MayWaitInQueue = WasHeld || WasAddedByJobLocks,
-            Address = _ => runs.Id is { } store ? new(store, Name, Queue: "") { Job = Bundle.JobDetail.Key.ToString(), IsNew = !WasHeld && !WasAddedByJobLocks } : null,
+            MayHaveQueueEntry = WasHeld || WasAddedByJobLocks,
+            Address = _ => runs.Id is { } store ? new(store, Name, Queue: "") { Job = Bundle.JobDetail.Key.ToString(), IsNewRun = !WasHeld && !WasAddedByJobLocks } : null,
         };
     }
 

@@ -13,13 +13,13 @@ namespace JobLocks.Quartz.Entering;
 /// Asks the gate about the runs that the job store has just fired, before any listener of Quartz is called. A run that has to wait is put back into
 /// the store in the background, without a listener call, a job instance or a worker. Thread-safe.
 /// </summary>
-internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, Resumption resumption, LastFirings last, FiringDecisions running, IJobStore store, ILogger log)
+internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, Resumption resumption, LastFirings last, FiringDecisions decisions, IJobStore store, ILogger log)
 {
     private static readonly TimeSpan LongestPark = TimeSpan.FromSeconds(5);
 
     private readonly ConcurrentDictionary<string, FiredRun> _tracked = new(StringComparer.Ordinal);
     private readonly PendingStoreWrites _writes = new(log);
-    private readonly AnswerTimeout _patience = new();
+    private readonly AnswerTimeout _answerTimeout = new();
 
     /// <summary>Replaces the results of runs that must not begin now. A shutdown waits until this is done.</summary>
     public async ValueTask DecideAsync(List<TriggerFiredResult> results)
@@ -36,13 +36,13 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         last.NoteEnd(ended);
         try
         {
-            await store.FiringComplete(await PrepareEndAsync(running.IsRefused(id) ? NotPersisting(ended) : WithoutMark(ended, run), run, stop).ConfigureAwait(false), stop).ConfigureAwait(false);
+            await store.FiringComplete(await PrepareEndAsync(decisions.IsRefused(id) ? NotPersisting(ended) : WithoutMark(ended, run), run, stop).ConfigureAwait(false), stop).ConfigureAwait(false);
             if (run is not null) await resumption.AfterAsync(run, ended).ConfigureAwait(false);
         }
         finally
         {
             runs.Threads.End(id);
-            running.Forget(id);
+            decisions.End(id);
         }
     }
 
@@ -125,7 +125,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         catch (Exception broken)
         {
             // A run never executes under a wrong lock name. Other firings of the same batch must not be affected.
-            running.Refuse(run.Id, broken);
+            decisions.Refuse(run.Id, broken);
             call = null;
             return false;
         }
@@ -137,7 +137,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         try
         {
             var answer = await gate.TryEnterAsync(call, CancellationToken.None).ConfigureAwait(false);
-            if (answer is not Admission.Refused { IsUnavailable: true }) _patience.Answered(Stopwatch.GetElapsedTime(askedAt));
+            if (answer is not Admission.Refused { IsUnavailable: true }) _answerTimeout.Answered(Stopwatch.GetElapsedTime(askedAt));
             return answer;
         }
         catch (Exception broken) when (broken is not JobLockRuleException)
@@ -152,11 +152,11 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     {
         try
         {
-            await all.WaitAsync(_patience.Current).ConfigureAwait(false);
+            await all.WaitAsync(_answerTimeout.Current).ConfigureAwait(false);
         }
         catch (TimeoutException)
         {
-            _patience.OnTimeout();
+            _answerTimeout.OnTimeout();
         }
         catch (JobLockRuleException)
         {
@@ -173,13 +173,13 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
             switch (await answer.ConfigureAwait(false))
             {
                 case Admission.Admitted admitted:
-                    running.Remember(run.Id, admitted);
+                    decisions.Remember(run.Id, admitted);
                     return TriggerFiredResult.Fired(await resumption.AdmittedAsync(run).ConfigureAwait(false));
                 case Admission.Refused { Action: OnConflict.Skip }:
-                    running.Refuse(run.Id, failure: null);
+                    decisions.Refuse(run.Id, failure: null);
                     return TriggerFiredResult.Fired(run.Bundle);
                 case Admission.Refused { Action: OnConflict.Fail } refused:
-                    running.Refuse(run.Id, new JobLockConflictException(refused.Reason));
+                    decisions.Refuse(run.Id, new JobLockConflictException(refused.Reason));
                     return TriggerFiredResult.Fired(run.Bundle);
                 case var later:
                     return await DeclineAsync(run, PutBackAsync(run, later)).ConfigureAwait(false);
@@ -187,14 +187,14 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
         catch (JobLockRuleException broken)
         {
-            running.Refuse(run.Id, broken);
+            decisions.Refuse(run.Id, broken);
             return TriggerFiredResult.Fired(run.Bundle);
         }
         catch (Exception broken)
         {
             // The store failed after the lock was acquired. The exception must not reach Quartz, or the other runs that the store has fired would be lost.
             log.Broke(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), broken);
-            running.Forget(run.Id);
+            decisions.End(run.Id);
             return await DeclineAsync(run, putBack.RetryAsync(run, TimeSpan.FromSeconds(1), broken.Message)).ConfigureAwait(false);
         }
     }

@@ -18,7 +18,7 @@ internal sealed class FiringDecisions
         _held.TryGetValue(fireInstanceId, out var held) && !held.Locks.Handles.Any(static handle => handle.IsLost);
 
     /// <summary>The handle of the first declared lock of a firing; null if it holds none.</summary>
-    public JobLockHandle? Find(string fireInstanceId) => _held.TryGetValue(fireInstanceId, out var held) ? held.Locks.First : null;
+    public JobLockHandle? FirstHandleOf(string fireInstanceId) => _held.TryGetValue(fireInstanceId, out var held) ? held.Locks.First : null;
 
     public void Remember(string fireInstanceId, Admission.Admitted locks) => _held[fireInstanceId] = new(locks);
 
@@ -49,7 +49,7 @@ internal sealed class FiringDecisions
     }
 
     /// <summary>Releases the locks of a firing that has ended, and removes its decision.</summary>
-    public void Forget(string? fireInstanceId)
+    public void End(string? fireInstanceId)
     {
         Release(fireInstanceId);
         if (fireInstanceId is not null) _refused.TryRemove(fireInstanceId, out _);

@@ -11,16 +11,16 @@ namespace JobLocks.Quartz.Entering;
 /// may throw: after an exception of a listener, Quartz does not call the other listeners, and drops the run.
 /// </summary>
 /// <param name="gate">Decides whether a run may begin.</param>
-/// <param name="running">The decisions for the firings of the scheduler.</param>
+/// <param name="decisions">The decisions for the firings of the scheduler.</param>
 /// <param name="log">The log.</param>
 /// <param name="createRuns">Creates the run store for the scheduler's job store.</param>
 /// <param name="vetoed">Decides at the veto, for a scheduler that was built without JobLocks; null if <see cref="LockingJobStore"/> has decided before.</param>
-internal sealed class JobLockListener(JobGate gate, FiringDecisions running, ILogger<JobLockListener> log, Func<IScheduler, QuartzRuns> createRuns, VetoedRuns? vetoed)
+internal sealed class JobLockListener(JobGate gate, FiringDecisions decisions, ILogger<JobLockListener> log, Func<IScheduler, QuartzRuns> createRuns, VetoedRuns? vetoed)
     : ITriggerListener, IJobListener, ISchedulerListener, IJobExecutionMiddleware
 {
     public const string Name = "JobLocks";
 
-    private readonly ContextEntrance _entrance = new(gate, running, log);
+    private readonly ContextEntrance _entrance = new(gate, decisions, log);
     private readonly ContinuationCheck? _continuations = vetoed is null ? null : new(log);
     private volatile QuartzRuns? _runs;
 
@@ -33,7 +33,7 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions running, ILo
     /// <summary>True vetoes the run. An immediate refire calls this again, while its lock is still held.</summary>
     async ValueTask<bool> ITriggerListener.VetoJobExecution(ITrigger trigger, IJobExecutionContext context, CancellationToken cancellationToken)
     {
-        if (vetoed is null) return running.IsRefused(context.FireInstanceId) && running.FailureOf(context.FireInstanceId) is null;
+        if (vetoed is null) return decisions.IsRefused(context.FireInstanceId) && decisions.FailureOf(context.FireInstanceId) is null;
 
         return await vetoed.IsVetoedAsync(context, await ServeAsync(context.Scheduler).ConfigureAwait(false)).ConfigureAwait(false);
     }
@@ -42,18 +42,18 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions running, ILo
     ValueTask IJobListener.JobToBeExecuted(IJobExecutionContext context, CancellationToken cancellationToken)
     {
         _runs?.Threads.Begin(context.FireInstanceId);
-        running.WhenLost(context, Interrupt);
+        decisions.WhenLost(context, Interrupt);
         return default;
     }
 
     /// <summary>Surrounds the job. An outer middleware may call this twice in one firing. Each call ensures that the lock is held.</summary>
     async ValueTask IJobExecutionMiddleware.Invoke(IJobExecutionContext context, JobExecutionDelegate next, CancellationToken cancellationToken)
     {
-        if (running.FailureOf(context.FireInstanceId) is { } refused) throw refused;
+        if (decisions.FailureOf(context.FireInstanceId) is { } refused) throw refused;
 
         await _entrance.EnterAgainAsync(context).ConfigureAwait(false);
-        running.WhenLost(context, Interrupt);
-        var handle = JobLockHandle.Current = running.Find(context.FireInstanceId);
+        decisions.WhenLost(context, Interrupt);
+        var handle = JobLockHandle.Current = decisions.FirstHandleOf(context.FireInstanceId);
         var isRefired = false;
         try
         {
@@ -78,7 +78,7 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions running, ILo
     /// <summary>Another listener vetoed an admitted run.</summary>
     ValueTask IJobListener.JobExecutionVetoed(IJobExecutionContext context, CancellationToken cancellationToken)
     {
-        running.Release(context.FireInstanceId);
+        decisions.Release(context.FireInstanceId);
         return default;
     }
 
@@ -93,7 +93,7 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions running, ILo
     ValueTask ISchedulerListener.SchedulerError(IScheduler scheduler, SchedulerErrorContext errorContext, CancellationToken cancellationToken)
     {
         _runs?.Threads.End(errorContext.FireInstanceId);
-        if (vetoed is not null) running.Release(errorContext.FireInstanceId);
+        if (vetoed is not null) decisions.Release(errorContext.FireInstanceId);
         return default;
     }
 
@@ -137,7 +137,7 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions running, ILo
 
     ValueTask ISchedulerListener.SchedulerShuttingDown(IScheduler scheduler, CancellationToken cancellationToken)
     {
-        if (_runs is { } runs) gate.Forget(runs);
+        if (_runs is { } runs) gate.StopServing(runs);
         return default;
     }
 
@@ -148,7 +148,7 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions running, ILo
 
         // Counts the thread as free before the release wakes other runs: this thread may execute one of them.
         _runs?.Threads.End(context.FireInstanceId);
-        running.Release(context.FireInstanceId);
+        decisions.Release(context.FireInstanceId);
     }
 
     /// <summary>Reports a job that was scheduled by a run, for the detection of self-waits. A job that is scheduled for much later is no self-wait.</summary>
@@ -156,7 +156,7 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions running, ILo
     {
         try
         {
-            if (trigger.StartTimeUtc - scheduler.TimeProvider.GetUtcNow() > SelfWaits.Patience) return;
+            if (trigger.StartTimeUtc - scheduler.TimeProvider.GetUtcNow() > SelfWaits.WarningDelay) return;
 
             if (await scheduler.GetJobDetail(trigger.JobKey, CancellationToken.None).ConfigureAwait(false) is { } job)
                 gate.OnJobCreated(() => QuartzJobCall.Of(job, trigger.JobDataMap));

@@ -29,7 +29,7 @@ internal static class QuartzJobCall
             JobId = IdOf(context),
             Store = () => runs?.Id,
             WasStartedBefore = () => WasStartedBefore(context),
-            MayWaitInQueue = parked is not null && runs is not null,
+            MayHaveQueueEntry = parked is not null && runs is not null,
             Address = _ => runs?.Id is { } store ? new(store, name, Queue: "") { Job = context.JobDetail.Key.ToString() } : null,
         };
     }
@@ -102,7 +102,7 @@ internal static class QuartzJobCall
                 Job = job,
                 Arguments = ArgumentsIn(merged),
                 Rules = rules,
-                Trace = TraceIn(triggerData),
+                CreatedBy = TraceIn(triggerData),
                 ToJson = static value => JsonSerializer.Serialize(value, value.GetType()),
             };
     }

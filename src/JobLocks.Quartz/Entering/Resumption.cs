@@ -32,7 +32,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
 
         // Clears the mark: while the run executes, every node treats the trigger as an ordinary one and fires its next occurrence.
         if (run.Stored.NextFireTimeUtc is not null) await ClearMarkAsync(run).ConfigureAwait(false);
-        else if (!HeldTrigger.HasFixedDelay(run.Stored) && FirstMissed(run) is { } owed) return WithOwedTime(run, owed, bundle);
+        else if (!HeldTrigger.HasFixedDelay(run.Stored) && FirstMissed(run) is { } missed) return WithNextTime(run, missed, bundle);
         return bundle;
     }
 
@@ -42,7 +42,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
     /// </summary>
     public async ValueTask BeforeAsync(FiredRun run, TriggeredJobCompleteContext ended)
     {
-        if (run.ResumesAt is { } owed && ended.Instruction == SchedulerInstruction.NoInstruction) await MoveAsync(run, owed, attempt: 0).ConfigureAwait(false);
+        if (run.ResumesAt is { } missed && ended.Instruction == SchedulerInstruction.NoInstruction) await MoveAsync(run, missed, attempt: 0).ConfigureAwait(false);
     }
 
     /// <summary>Completes the end of the run after it was written to the store.</summary>
@@ -98,7 +98,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
     /// </summary>
     private async ValueTask ClearOwnMarkAsync(FiredRun run)
     {
-        if (await triggers.FindAsync(run.Stored.Key, CancellationToken.None).ConfigureAwait(false) is { } now && HeldTrigger.IsHeld(now)) run.KeepsMark = false;
+        if (await triggers.FindAsync(run.Stored.Key, CancellationToken.None).ConfigureAwait(false) is { } now && HeldTrigger.IsNotWoken(now)) run.KeepsMark = false;
         else await ClearMarkAsync(run).ConfigureAwait(false);
     }
 
@@ -109,11 +109,11 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
     }
 
     /// <summary>Shows the run a trigger with a next time: Quartz considers a trigger without one complete, and reports that when the run ends.</summary>
-    private static TriggerFiredBundle WithOwedTime(FiredRun run, DateTimeOffset owed, TriggerFiredBundle bundle)
+    private static TriggerFiredBundle WithNextTime(FiredRun run, DateTimeOffset missed, TriggerFiredBundle bundle)
     {
         var trigger = (IOperableTrigger)bundle.Trigger.Clone();
-        trigger.NextFireTimeUtc = run.ResumesAt = owed;
-        return bundle with { Trigger = trigger, NextFireTimeUtc = owed };
+        trigger.NextFireTimeUtc = run.ResumesAt = missed;
+        return bundle with { Trigger = trigger, NextFireTimeUtc = missed };
     }
 
     private static DateTimeOffset? LatestBy(DateTimeOffset now, FiredRun run) => HeldTrigger.LastBefore(run.Stored, now.AddTicks(1)) is { } last && last > run.Due ? last : null;

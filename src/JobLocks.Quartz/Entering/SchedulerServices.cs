@@ -17,7 +17,7 @@ namespace JobLocks.Quartz.Entering;
 internal sealed class SchedulerServices(IJobLocks? locks, string name)
 {
     private readonly Lock _sync = new();
-    private readonly FiringDecisions _running = new();
+    private readonly FiringDecisions _decisions = new();
     // The fields from here on: accessed under _sync.
     private JobGate? _gate;
     private ILoggerFactory _loggers = NullLoggerFactory.Instance;
@@ -37,7 +37,7 @@ internal sealed class SchedulerServices(IJobLocks? locks, string name)
             _gate = (locks is null ? services.GetService<JobGate>() : JobGate.To(locks, _loggers)) ?? throw new JobLocksNotConfiguredException(
                 "quartz.UseJobLocks() was called, but the container has no locks. Add the line services.AddJobLocks(connectionString); "
                 + "without AddJobLocks, give the locks: quartz.UseJobLocks(AdvisoryLocks.Connect(connectionString)).");
-            return _listener = new(_gate, _running, _loggers.CreateLogger<JobLockListener>(), _ => Runs, vetoed: null);
+            return _listener = new(_gate, _decisions, _loggers.CreateLogger<JobLockListener>(), _ => Runs, vetoed: null);
         }
     }
 
@@ -77,11 +77,11 @@ internal sealed class SchedulerServices(IJobLocks? locks, string name)
         var clock = OfScheduler<TimeProvider>(services) ?? TimeProvider.System;
         var signaler = OfScheduler<ISchedulerSignaler>(services)!;
         var triggers = new JobStoreTriggers(store, signaler);
-        var runs = new QuartzRuns(triggers, NameOf(store, triggers, services), clock, MisfireThresholdOf(store, services), log);
+        var runs = new QuartzRuns(triggers, StoreIdOf(store, triggers, services), clock, MisfireThresholdOf(store, services), log);
         var resumption = new Resumption(store, triggers, signaler, () => StartupCheck.Scheduler, clock, log, closing);
         var last = new LastFirings(store);
         var putBack = new PutBack(store, signaler, clock, gate, last, log, closing);
-        return (runs, new(gate, runs, putBack, resumption, last, _running, store, log));
+        return (runs, new(gate, runs, putBack, resumption, last, _decisions, store, log));
     }
 
     /// <summary>
@@ -102,13 +102,13 @@ internal sealed class SchedulerServices(IJobLocks? locks, string name)
             + "quartz.UseJobLocks() in the first call took the store that was known then. Call UsePersistentStore in the same AddQuartz as UseJobLocks, or in an earlier one.");
     }
 
-    private IStoreName NameOf(IJobStore store, JobStoreTriggers triggers, IServiceProvider services)
+    private IStoreId StoreIdOf(IJobStore store, JobStoreTriggers triggers, IServiceProvider services)
     {
-        var marked = new MarkedStore(triggers);
-        if (!store.SupportsPersistence || OfScheduler<IDbProvider>(services) is not { } provider) return marked;
+        var inJob = new StoreIdInJob(triggers);
+        if (!store.SupportsPersistence || OfScheduler<IDbProvider>(services) is not { } provider) return inJob;
 
         var prefix = services.GetService<IOptionsMonitor<AdoJobStoreOptions>>()?.Get(name).TablePrefix ?? new AdoJobStoreOptions().TablePrefix;
-        return new StoreInPostgres(provider, () => StartupCheck.Scheduler?.SchedulerName ?? name, prefix, marked);
+        return new StoreInPostgres(provider, () => StartupCheck.Scheduler?.SchedulerName ?? name, prefix, inJob);
     }
 
     private TimeSpan MisfireThresholdOf(IJobStore store, IServiceProvider services) => store.SupportsPersistence

@@ -50,7 +50,7 @@ internal sealed class VetoedRuns(ContextEntrance entrance, JobGate gate, ILogger
     {
         try
         {
-            await gate.ParkedAsync(waits.Entry).ConfigureAwait(false);
+            await gate.MarkParkedAsync(waits.Entry).ConfigureAwait(false);
         }
         catch (Exception broken)
         {

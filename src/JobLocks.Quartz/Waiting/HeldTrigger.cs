@@ -14,16 +14,16 @@ internal static class HeldTrigger
 {
     private const int Mark = 1_000_000;
     private const int Woken = 2 * Mark;
-    private const int Postponed = 3 * Mark;
+    private const int Rescheduled = 3 * Mark;
 
     /// <summary>Whether the trigger has the mark: it is held, or was held until it fired just now.</summary>
-    public static bool Is(ITrigger trigger) => trigger.RetryAttempt >= Mark;
+    public static bool HasMark(ITrigger trigger) => trigger.RetryAttempt >= Mark;
 
     /// <summary>Whether the firing was woken. The mark records this, because the clocks of two nodes may differ by hours.</summary>
-    public static bool IsWoken(ITrigger trigger) => trigger.RetryAttempt is >= Woken and < Postponed;
+    public static bool IsWoken(ITrigger trigger) => trigger.RetryAttempt is >= Woken and < Rescheduled;
 
-    /// <summary>Whether the firing still waits or is postponed: it was not woken since it was held.</summary>
-    public static bool IsHeld(ITrigger trigger) => Is(trigger) && !IsWoken(trigger);
+    /// <summary>Whether the firing still waits or is rescheduled: it was not woken since it was held.</summary>
+    public static bool IsNotWoken(ITrigger trigger) => HasMark(trigger) && !IsWoken(trigger);
 
     /// <summary>
     /// Whether a trigger without a mark has the time of a held one, which is not in its own schedule. The end of an earlier run may have cleared the mark. A
@@ -32,7 +32,7 @@ internal static class HeldTrigger
     public static bool HasLostMark(ITrigger trigger, DateTimeOffset now) =>
         trigger is { RetryAttempt: 0, NextFireTimeUtc: { } next, PreviousFireTimeUtc: not null } && next > now && !HasFixedDelay(trigger) && LastBefore(trigger, next.AddTicks(1)) != next;
 
-    /// <summary>Whether the firing waits for its lock: it was not woken, and is not merely postponed for a short time.</summary>
+    /// <summary>Whether the firing waits for its lock: it was not woken, and is not merely rescheduled for a short time.</summary>
     public static bool Waits(int retryAttempt) => retryAttempt is >= Mark and < Woken;
 
     /// <summary>The attempt number without the mark, as a retry policy counts.</summary>
@@ -42,18 +42,18 @@ internal static class HeldTrigger
     /// Whether the trigger itself can be held. Not possible for a trigger that may fire again while its run executes: for such a firing a stand-in is added.
     /// Only Quartz's own trigger types support retries.
     /// </summary>
-    public static bool CanWait(ITrigger trigger, IJobDetail job) =>
+    public static bool CanBeHeld(ITrigger trigger, IJobDetail job) =>
         trigger is TriggerBase
         && (trigger.NextFireTimeUtc is null || job.ConcurrentExecutionDisallowed || HasFixedDelay(trigger) || trigger.OverlapPolicy is not (OverlapPolicy.Default or OverlapPolicy.AllowAll));
 
     /// <summary>Whether the store computes the next time at the end of a run.</summary>
     public static bool HasFixedDelay(ITrigger trigger) => trigger is ISimpleTrigger { MeasureIntervalFromCompletion: true };
 
-    /// <summary>Marks a trigger that has just fired: its firing is postponed to <paramref name="dueAt"/>, or until it is woken.</summary>
+    /// <summary>Marks a trigger that has just fired: its firing is rescheduled to <paramref name="dueAt"/>, or until it is woken.</summary>
     public static void Hold(IMutableTrigger trigger, int attempt, DateTimeOffset dueAt, bool waits)
     {
         trigger.NextFireTimeUtc = dueAt;
-        trigger.RetryAttempt = (waits ? Mark : Postponed) + attempt;
+        trigger.RetryAttempt = (waits ? Mark : Rescheduled) + attempt;
     }
 
     /// <summary>Marks a held trigger as woken: its firing is due now.</summary>
@@ -91,7 +91,7 @@ internal static class HeldTrigger
     public static T RemoveMarkFrom<T>(T trigger)
         where T : class, IOperableTrigger
     {
-        if (!Is(trigger)) return trigger;
+        if (!HasMark(trigger)) return trigger;
 
         var due = trigger.PreviousFireTimeUtc;
         trigger.RetryAttempt = AttemptOf(trigger);

@@ -19,7 +19,7 @@ internal static class OverlappingEnd
     {
         // Quartz plans no retry after the next occurrence. So if another retry follows, the next occurrence has not fired yet, and cannot be held.
         if (run.Attempt == 0 || run.KeepsMark || ended.Instruction == SchedulerInstruction.RetryTrigger) return ended;
-        if (await store.GetTrigger(ended.Trigger.Key, stop).ConfigureAwait(false) is not { } stored || !HeldTrigger.Is(stored) || stored.NextFireTimeUtc is null) return ended;
+        if (await store.GetTrigger(ended.Trigger.Key, stop).ConfigureAwait(false) is not { } stored || !HeldTrigger.HasMark(stored) || stored.NextFireTimeUtc is null) return ended;
 
         return new()
         {

@@ -24,7 +24,7 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
 
         try
         {
-            await gate.ParkedAsync(waits.Entry).ConfigureAwait(false);
+            await gate.MarkParkedAsync(waits.Entry).ConfigureAwait(false);
         }
         catch (Exception broken)
         {
@@ -46,7 +46,7 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
 
     private async ValueTask<bool> StoreAsync(FiredRun run, DateTimeOffset dueAt, string reason, bool waits = false)
     {
-        var standIn = run.IsHeldUnderOwnKey ? null : StandInOf(run).Build(clock, run.Name, run.Stored, run.WasStartedBefore, dueAt, reason);
+        var standIn = run.CanBeHeldUnderOwnKey ? null : StandInOf(run).Build(clock, run.Name, run.Stored, run.WasStartedBefore, dueAt, reason);
         if (standIn is null) HeldTrigger.Hold(run.Stored, HeldTrigger.AttemptOf(run.Bundle.Trigger), dueAt, waits);
 
         // After HoldAsync the run may already be woken. A retry therefore repeats only the writes that follow it.

@@ -16,9 +16,9 @@ namespace JobLocks.Quartz.Waiting;
 /// normally a wake-up starts them first. Thread-safe.
 /// </summary>
 [SuppressMessage("Design", "CA1001:Types that own disposable fields should be disposable", Justification = "A semaphore without a wait handle has nothing to dispose.")]
-internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, TimeProvider clock, TimeSpan misfireThreshold, ILogger log) : IRunStore
+internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreId storeId, TimeProvider clock, TimeSpan misfireThreshold, ILogger log) : IRunStore
 {
-    // The store may be cleared, restored or renamed while the scheduler runs, so its name is read again with the sweeps.
+    // The store may be cleared, restored or renamed while the scheduler runs, so its id is read again with the sweeps.
     private static readonly TimeSpan BetweenReads = TimeSpan.FromSeconds(5);
 
     // How far ahead waiting runs are searched: the time after which a waiting run starts without a wake-up, and one minute.
@@ -26,7 +26,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
 
     private static readonly TimeSpan BetweenSignals = TimeSpan.FromMilliseconds(50);
 
-    // One thread at a time reads the name. A store in memory would otherwise get two names.
+    // One thread at a time reads the id. A store in memory would otherwise get two ids.
     private readonly SemaphoreSlim _reading = new(1, 1);
     private long _readAtTicks;
     // Accessed only by the holder of _reading.
@@ -51,19 +51,19 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     }
 
     /// <summary>
-    /// The name of the store, read again after five seconds. It includes the location: schedulers of different applications often have the same name.
+    /// The id of the store, read again after five seconds. It includes the location: schedulers of different applications often have the same name.
     /// </summary>
     public async ValueTask<string> IdentifyAsync(CancellationToken stop) =>
-        _id is { } known && IsFresh ? known : await ReadNameAsync(mayBeFresh: true, stop).ConfigureAwait(false);
+        _id is { } known && IsFresh ? known : await ReadIdAsync(mayBeFresh: true, stop).ConfigureAwait(false);
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop) => new(Scheduler is { Status: SchedulerStatus.Running });
 
-    public async ValueTask<OtherStoreIds> FindNamesAsync(CancellationToken stop)
+    public async ValueTask<OtherStoreIds> FindOtherIdsAsync(CancellationToken stop)
     {
-        await ReadNameAsync(mayBeFresh: false, stop).ConfigureAwait(false);
-        return new([.. name.Earlier.Aliases.Select(Named)], [.. name.Earlier.OriginPrefixes.Select(Named)]);
+        await ReadIdAsync(mayBeFresh: false, stop).ConfigureAwait(false);
+        return new([.. storeId.OtherIds.Aliases.Select(WithPrefix)], [.. storeId.OtherIds.OriginPrefixes.Select(WithPrefix)]);
 
-        static string Named(string name) => $"Quartz {name}";
+        static string WithPrefix(string id) => $"Quartz {id}";
     }
 
     /// <summary>
@@ -78,28 +78,28 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     {
         var keys = runs.Select(KeyOf).ToList();
         var found = keys.Count == 1 ? [] : (await triggers.FindAsync(keys.ToHashSet(), stop).ConfigureAwait(false)).ToDictionary(static trigger => trigger.Key);
-        var fates = new List<ParkedRunState>(runs.Count);
+        var states = new List<ParkedRunState>(runs.Count);
         foreach (var key in keys)
         {
             // A query for many triggers omits a trigger that the store cannot read, as if it were deleted. A query for that one alone throws.
             var parked = found.GetValueOrDefault(key) ?? await triggers.FindAsync(key, stop).ConfigureAwait(false);
-            fates.Add(parked is null ? ParkedRunState.Gone : StateOf(parked));
+            states.Add(parked is null ? ParkedRunState.Gone : StateOf(parked));
         }
 
-        return fates;
+        return states;
     }
 
     public async ValueTask<IReadOnlyList<ParkedRunState>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
-        var fates = new List<ParkedRunState>(runs.Count);
+        var states = new List<ParkedRunState>(runs.Count);
         foreach (var run in runs)
         {
-            var fate = await WakeAsync(run, stop).ConfigureAwait(false);
+            var state = await WakeAsync(run, stop).ConfigureAwait(false);
             // Another run may occupy the thread that was free when this run was chosen.
-            fates.Add(fate == ParkedRunState.Starting && Threads.Free == 0 ? ParkedRunState.StartingElsewhere : fate);
+            states.Add(state == ParkedRunState.Starting && Threads.Free == 0 ? ParkedRunState.StartingAnywhere : state);
         }
 
-        return fates;
+        return states;
     }
 
     public async ValueTask<ParkedRuns> FindParkedAsync(string? from, CancellationToken stop)
@@ -136,14 +136,14 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
 
     private bool IsFresh => BootClock.Now.Ticks - Volatile.Read(ref _readAtTicks) < BetweenReads.Ticks;
 
-    private async ValueTask<string> ReadNameAsync(bool mayBeFresh, CancellationToken stop)
+    private async ValueTask<string> ReadIdAsync(bool mayBeFresh, CancellationToken stop)
     {
         await _reading.WaitAsync(stop).ConfigureAwait(false);
         try
         {
             if (mayBeFresh && _id is { } known && IsFresh) return known;
 
-            _read = await name.ReadAsync(_read, stop).ConfigureAwait(false);
+            _read = await storeId.ReadAsync(_read, stop).ConfigureAwait(false);
             Volatile.Write(ref _readAtTicks, BootClock.Now.Ticks);
             return _id = await triggers.IsPersistentAsync(stop).ConfigureAwait(false) ? $"Quartz {_read}" : $"{VolatileStore.Prefix}Quartz {_read}";
         }
@@ -184,10 +184,10 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
     {
         // The last firing of the trigger has started.
         { NextFireTimeUtc: null } => ParkedRunState.Started,
-        // A held trigger. Its mark says whether it was woken, waits for its lock, or is postponed for a short time.
-        _ when HeldTrigger.IsWoken(parked) => ParkedRunState.StartingElsewhere,
+        // A held trigger. Its mark says whether it was woken, waits for its lock, or is rescheduled for a short time.
+        _ when HeldTrigger.IsWoken(parked) => ParkedRunState.StartingAnywhere,
         _ when HeldTrigger.Waits(parked.RetryAttempt) => ParkedRunState.Parked,
-        _ when HeldTrigger.Is(parked) => ParkedRunState.Rescheduled,
+        _ when HeldTrigger.HasMark(parked) => ParkedRunState.Rescheduled,
         // A trigger of the application without a mark. If it has not fired yet, an operator has replaced the held one.
         _ when !StandIn.Is(parked.Key) && parked.PreviousFireTimeUtc is null => ParkedRunState.Gone,
         // If it has fired and still has the time of a held trigger, the end of an earlier run has cleared the mark.
@@ -196,7 +196,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         _ when !StandIn.Is(parked.Key) && MayHaveLostMark(parked) => ParkedRunState.Starting,
         _ when !StandIn.Is(parked.Key) => ParkedRunState.Started,
         // A woken stand-in has the time at which its run was due. Before its wake, the time is later.
-        _ when !(parked.NextFireTimeUtc > HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt)) => ParkedRunState.StartingElsewhere,
+        _ when !(parked.NextFireTimeUtc > HeldTrigger.TimeIn(parked.JobDataMap, DataKeys.DueAt)) => ParkedRunState.StartingAnywhere,
         _ when StandIn.Waits(parked.Description) => ParkedRunState.Parked,
         _ => ParkedRunState.Rescheduled,
     };
@@ -212,12 +212,12 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         await Task.WhenAll(stateQuery, triggerQuery).ConfigureAwait(false);
         if (await triggerQuery.ConfigureAwait(false) is not { } parked) return ParkedRunState.Gone;
 
-        if (StateOf(parked) is var fate and not (ParkedRunState.Parked or ParkedRunState.Rescheduled)) return fate;
-        var state = await stateQuery.ConfigureAwait(false);
-        if (state is TriggerState.Paused or TriggerState.Error) return ParkedRunState.Paused;
+        if (StateOf(parked) is var state and not (ParkedRunState.Parked or ParkedRunState.Rescheduled)) return state;
+        var triggerState = await stateQuery.ConfigureAwait(false);
+        if (triggerState is TriggerState.Paused or TriggerState.Error) return ParkedRunState.Paused;
         // Another run of the same job blocks the trigger, because the job disallows concurrent execution.
-        if (state == TriggerState.Blocked) return ParkedRunState.Parked;
-        if (await EndOfAsync(parked, stop).ConfigureAwait(false) is { } end) return await DropAsync(parked, end, stop).ConfigureAwait(false);
+        if (triggerState == TriggerState.Blocked) return ParkedRunState.Parked;
+        if (await EndOfAsync(parked, stop).ConfigureAwait(false) is { } end) return await DeleteEndedAsync(parked, end, stop).ConfigureAwait(false);
         if (StandIn.In(parked.JobDataMap) is { } standIn)
         {
             if (await IsPausedAsync(standIn, stop).ConfigureAwait(false)) return ParkedRunState.Paused;
@@ -228,12 +228,12 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
             if (change != TriggerChange.None) throw new InvalidOperationException($"The trigger {key} was changed while its run was woken.");
         }
 
-        if (HeldTrigger.Is(parked) || !StandIn.Is(parked.Key)) HeldTrigger.Wake(parked, DueTimeFor(parked, run.Waited));
+        if (HeldTrigger.HasMark(parked) || !StandIn.Is(parked.Key)) HeldTrigger.Wake(parked, DueTimeFor(parked, run.Waited));
         else parked.NextFireTimeUtc = DueTimeFor(parked, run.Waited);
         using var span = LockTraces.BeginStoring(QuartzJobCall.TraceIn(parked.JobDataMap));
         if (!await MoveBeforeDeadlineAsync(run, parked, stop).ConfigureAwait(false)) return ParkedRunState.Gone;
 
-        return await MayStartHereAsync(parked, stop).ConfigureAwait(false) ? ParkedRunState.Starting : ParkedRunState.StartingElsewhere;
+        return await MayStartHereAsync(parked, stop).ConfigureAwait(false) ? ParkedRunState.Starting : ParkedRunState.StartingAnywhere;
     }
 
     /// <summary>
@@ -279,7 +279,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreName name, Time
         return (parked.PreviousFireTimeUtc ?? clock.GetUtcNow()) + (late > TimeSpan.Zero ? late : TimeSpan.Zero);
     }
 
-    private async ValueTask<ParkedRunState> DropAsync(IOperableTrigger parked, string reason, CancellationToken stop)
+    private async ValueTask<ParkedRunState> DeleteEndedAsync(IOperableTrigger parked, string reason, CancellationToken stop)
     {
         log.Over(parked.JobKey.ToString(), reason);
         await triggers.DeleteAsync(parked.Key, stop).ConfigureAwait(false);

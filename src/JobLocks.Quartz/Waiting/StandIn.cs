@@ -29,7 +29,7 @@ internal sealed record StandIn(TriggerKey Origin, DateTimeOffset Due, DateTimeOf
     /// <summary>Whether a trigger belongs to the group of stand-ins.</summary>
     public static bool Is(TriggerKey key) => string.Equals(key.Group, Group, StringComparison.Ordinal);
 
-    /// <summary>Whether a stand-in with this description waits for its lock, and is not merely postponed for a short time.</summary>
+    /// <summary>Whether a stand-in with this description waits for its lock, and is not merely rescheduled for a short time.</summary>
     public static bool Waits(string? description) => description?.StartsWith(JobGate.WaitReason, StringComparison.Ordinal) == true;
 
     /// <summary>The data of a stand-in; null if it has none, because a scheduler that was built without JobLocks has added it.</summary>

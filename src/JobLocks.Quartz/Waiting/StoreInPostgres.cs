@@ -7,11 +7,11 @@ using Quartz.Impl.AdoJobStore.Common;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// The name of a job store in PostgreSQL: scheduler, cluster, database, schema and table prefix. The name survives a cleared or restored store, and a copy in
-/// another database has another name. If the role may not read the system identifier of the cluster, it uses a mark in the store, which another node has
-/// written or this node generates. Thread-safe.
+/// The id of a job store in PostgreSQL: scheduler, cluster, database, schema and table prefix. The id survives a cleared or restored store, and a copy in
+/// another database has another id. If the role may not read the system identifier of the cluster, it uses an identifier that is recorded in the store, which
+/// another node has written or this node generates. Thread-safe.
 /// </summary>
-internal sealed class StoreInPostgres(IDbProvider provider, Func<string> scheduler, string tablePrefix, MarkedStore markedStore) : IStoreName
+internal sealed class StoreInPostgres(IDbProvider provider, Func<string> scheduler, string tablePrefix, StoreIdInJob storeIdInJob) : IStoreId
 {
     // The search path of the connection is the application's. Only the table of Quartz is found through it. Every other name is schema-qualified, so that no
     // function, operator or type of another role can run instead.
@@ -30,9 +30,9 @@ internal sealed class StoreInPostgres(IDbProvider provider, Func<string> schedul
     private const string Table = "TRIGGERS";
 
     // Written only by ReadAsync, which QuartzRuns calls on one thread at a time.
-    private volatile OtherStoreIds _earlier = OtherStoreIds.None;
+    private volatile OtherStoreIds _otherIds = OtherStoreIds.None;
 
-    public OtherStoreIds Earlier => _earlier;
+    public OtherStoreIds OtherIds => _otherIds;
 
     public async ValueTask<string> ReadAsync(string? known, CancellationToken stop)
     {
@@ -41,7 +41,7 @@ internal sealed class StoreInPostgres(IDbProvider provider, Func<string> schedul
         var opening = provider.CreateConnection();
         await using (opening.ConfigureAwait(false))
         {
-            if (opening is not NpgsqlConnection connection) return await markedStore.ReadAsync(known, stop).ConfigureAwait(false);
+            if (opening is not NpgsqlConnection connection) return await storeIdInJob.ReadAsync(known, stop).ConfigureAwait(false);
 
             try
             {
@@ -50,7 +50,7 @@ internal sealed class StoreInPostgres(IDbProvider provider, Func<string> schedul
             }
             catch (PostgresException refused) when (IsRefused(refused))
             {
-                return await markedStore.ReadAsync(known, stop).ConfigureAwait(false);
+                return await storeIdInJob.ReadAsync(known, stop).ConfigureAwait(false);
             }
         }
     }
@@ -60,18 +60,18 @@ internal sealed class StoreInPostgres(IDbProvider provider, Func<string> schedul
         var rows = await AskAsync(connection, ReadLocation, static row => (Database: row.GetString(0), Schema: row.GetString(1), Table: row.GetString(2)), stop, tablePrefix + Table).ConfigureAwait(false);
         if (rows is not [var (database, schema, table)]) throw new SchedulerException($"The table {tablePrefix}{Table} is not there.");
 
-        var marks = new StoreMarks(connection, scheduler(), tablePrefix);
-        var cluster = await marks.ClusterAsync(database, await ClusterAsync(connection, stop).ConfigureAwait(false), stop).ConfigureAwait(false);
-        var name = NameIn(cluster);
-        // A node whose scheduler was built without JobLocks knows its store only by a mark.
-        var renamed = await markedStore.ReplaceNameAsync(name, stop).ConfigureAwait(false);
-        string[] replaced = renamed is null ? [] : [renamed];
-        _earlier = new(
-            [.. _earlier.Aliases.Concat(replaced).Concat(marks.GeneratedIn(database).Select(NameIn)).Distinct(StringComparer.Ordinal).Except([name], StringComparer.Ordinal)],
-            [.. marks.Origins(database).Select(origin => $"{scheduler()} in {origin}/")]);
-        return name;
+        var locations = new RecordedLocations(connection, scheduler(), tablePrefix);
+        var cluster = await locations.ClusterAsync(database, await ClusterAsync(connection, stop).ConfigureAwait(false), stop).ConfigureAwait(false);
+        var id = IdIn(cluster);
+        // A node whose scheduler was built without JobLocks knows its store only by the id in the job.
+        var former = await storeIdInJob.ReplaceIdAsync(id, stop).ConfigureAwait(false);
+        string[] replaced = former is null ? [] : [former];
+        _otherIds = new(
+            [.. _otherIds.Aliases.Concat(replaced).Concat(locations.GeneratedIn(database).Select(IdIn)).Distinct(StringComparer.Ordinal).Except([id], StringComparer.Ordinal)],
+            [.. locations.Origins(database).Select(origin => $"{scheduler()} in {origin}/")]);
+        return id;
 
-        string NameIn(string cluster) => $"{scheduler()} in {cluster}/{database}/{schema}.{table[..^Table.Length]}";
+        string IdIn(string cluster) => $"{scheduler()} in {cluster}/{database}/{schema}.{table[..^Table.Length]}";
     }
 
     /// <summary>The system identifier of the cluster; null if this role may not read it.</summary>

@@ -27,7 +27,7 @@ internal sealed class LockMeter : IDisposable
     private readonly Histogram<int> _operations;
 
     /// <param name="factory">The meter factory of the container; null without a container.</param>
-    /// <param name="held">Returns how many locks the session holds.</param>
+    /// <param name="held">Returns how many locks this process holds or has requested.</param>
     /// <param name="isOpen">Returns whether the session is open.</param>
     /// <param name="tagsNames">Whether the tags contain lock names in addition to templates.</param>
     public LockMeter(IMeterFactory? factory, Func<int> held, Func<bool> isOpen, bool tagsNames)
@@ -42,7 +42,7 @@ internal sealed class LockMeter : IDisposable
         _losses = _meter.CreateCounter<long>("joblocks.losses", "{lock}", "Locks that were lost while they were held.");
         _sweepWakes = _meter.CreateCounter<long>("joblocks.sweep.wakes", "{run}", "Runs that a sweep found to be next before another process had woken them.");
         _operations = _meter.CreateHistogram("joblocks.statement.operations", "{operation}", "Operations that went to the server in one statement.", advice: Counts);
-        _meter.CreateObservableUpDownCounter("joblocks.locks.held", held, "{lock}", "Locks that this process holds.");
+        _meter.CreateObservableUpDownCounter("joblocks.locks.held", held, "{lock}", "Locks that this process holds or has requested.");
         _meter.CreateObservableGauge("joblocks.session.open", () => isOpen() ? 1 : 0, "{session}", "1 while the session that holds the locks is open.");
     }
 

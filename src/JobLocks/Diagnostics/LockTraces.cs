@@ -9,14 +9,14 @@ namespace JobLocks.Diagnostics;
 /// <param name="tagsNames">Whether the spans contain the lock name in addition to the template.</param>
 internal sealed class LockTraces(bool tagsNames)
 {
-    public const string Take = "joblocks.request";
+    public const string Request = "joblocks.request";
     public const string Wait = "joblocks.wait";
     public const string Reschedule = "joblocks.reschedule";
 
     private static readonly ActivitySource Source = new(LockMeter.Name);
 
     /// <summary>Starts the span in which a run requests its locks. Disposing the activity ends the span.</summary>
-    public Activity? Begin(TracedRun run, LockLabel label) => Start(Take, run, label, since: default);
+    public Activity? Begin(TracedRun run, LockLabel label) => Start(Request, run, label, since: default);
 
     /// <summary>Adds the answer of the gate to the span of a run.</summary>
     /// <param name="span">The span of <see cref="Begin"/>; null where there is no listener.</param>

@@ -52,7 +52,7 @@ internal abstract record Admission
         public override string? Error => IsUnavailable || Action == OnConflict.Fail ? Reason : null;
     }
 
-    /// <summary>The run waits in the wait queue. The caller must park it in its job store, and then call <see cref="JobGate.ParkedAsync"/>.</summary>
+    /// <summary>The run waits in the wait queue. The caller must park it in its job store, and then call <see cref="JobGate.MarkParkedAsync"/>.</summary>
     /// <param name="Entry">The queue entry of the run.</param>
     /// <param name="Address">How the dispatcher finds the run in its job store.</param>
     /// <param name="Reason">Text for the scheduler's record of the run: the lock, its holder, the position.</param>

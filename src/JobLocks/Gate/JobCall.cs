@@ -3,7 +3,6 @@ using JobLocks.Diagnostics;
 using JobLocks.Naming;
 using JobLocks.Primitives;
 using JobLocks.Rules;
-using JobLocks.WaitQueue;
 
 namespace JobLocks.Gate;
 
@@ -20,7 +19,7 @@ internal sealed record JobCall : JobInvocation
     public string ShownId => DisplayText.Name(JobId, DisplayText.LongestRun);
 
     /// <summary>The run as traces show it.</summary>
-    public TracedRun Traced => new(Scheduler, ShownId, Trace);
+    public TracedRun Traced => new(Scheduler, ShownId, CreatedBy);
 
     /// <summary>Returns the id of the job store that keeps the run, for dashboards; null where it is unknown. Does not throw.</summary>
     public Func<string?> Store { get; init; } = static () => null;
@@ -29,7 +28,7 @@ internal sealed record JobCall : JobInvocation
     public required IReadOnlyList<LockRule> Rules { get; init; }
 
     /// <summary>The activity that created the job, to which the span of the run is linked; null where the scheduler does not keep it.</summary>
-    public ActivityContext? Trace { get; init; }
+    public ActivityContext? CreatedBy { get; init; }
 
     /// <summary>
     /// Returns whether this run was started before and did not end (a recovery, a second fetch, a retry of Quartz). A conflict then only
@@ -38,12 +37,11 @@ internal sealed record JobCall : JobInvocation
     public Func<bool> WasStartedBefore { get; init; } = static () => false;
 
     /// <summary>Whether the run may already have a queue entry. False only where it was certainly never parked.</summary>
-    public bool MayWaitInQueue { get; init; }
+    public bool MayHaveQueueEntry { get; init; }
 
     /// <summary>
     /// Returns the address under which the run is found while it waits; null where it cannot be parked, and is rescheduled instead. The gate
-    /// calls it only for a run that may have to wait, because it may query the job store. The argument is true where the run has no queue entry
-    /// yet. Where it has one, <see cref="RunAddress.Queue"/> may stay empty.
+    /// calls it only for a run that may have to wait, because it may query the job store.
     /// </summary>
-    public Func<bool, RunAddress?> Address { get; init; } = static _ => null;
+    public AddressLookup Address { get; init; } = static _ => null;
 }

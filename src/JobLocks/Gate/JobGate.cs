@@ -39,8 +39,8 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
     {
         ArgumentNullException.ThrowIfNull(locks);
 
-        return locks is ILockBackend keeper
-            ? new(keeper, (loggers ?? NullLoggerFactory.Instance).CreateLogger<JobGate>()) { Loggers = loggers ?? NullLoggerFactory.Instance }
+        return locks is ILockBackend backend
+            ? new(backend, (loggers ?? NullLoggerFactory.Instance).CreateLogger<JobGate>()) { Loggers = loggers ?? NullLoggerFactory.Instance }
             : throw new ArgumentException($"A {locks.GetType().Name} cannot lock runs. Use {nameof(AdvisoryLocks)}.{nameof(AdvisoryLocks.Connect)}(connectionString).", nameof(locks));
     }
 
@@ -48,7 +48,7 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
     public void Serve(IRunStore store) => locks.WaitQueue.Serve(store);
 
     /// <summary>From now on this process does not wake runs of a job store any more; other processes may.</summary>
-    public void Forget(IRunStore store) => locks.WaitQueue.Forget(store);
+    public void StopServing(IRunStore store) => locks.WaitQueue.StopServing(store);
 
     /// <summary>Acquires all locks of a run or none of them.</summary>
     /// <exception cref="JobLockRuleException">A lock name cannot be built for this run. The run must fail and must not start.</exception>
@@ -71,10 +71,10 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
 
     /// <summary>Call it when the job store has parked a waiting run.</summary>
     /// <exception cref="Npgsql.NpgsqlException">The wait queue cannot be updated. A sweep does it later.</exception>
-    public Task ParkedAsync(QueueEntry entry) => locks.WaitQueue.ParkAsync(entry, blocks: false, CancellationToken.None).AsTask();
+    public Task MarkParkedAsync(QueueEntry entry) => locks.WaitQueue.MarkParkedAsync(entry, blocks: false, CancellationToken.None).AsTask();
 
-    /// <inheritdoc cref="ParkedAsync"/>
-    public void Parked(QueueEntry entry) => Blocking.Wait(locks.WaitQueue.ParkAsync(entry, blocks: true, CancellationToken.None).AsTask());
+    /// <inheritdoc cref="MarkParkedAsync"/>
+    public void MarkParked(QueueEntry entry) => Blocking.Wait(locks.WaitQueue.MarkParkedAsync(entry, blocks: true, CancellationToken.None).AsTask());
 
     /// <summary>
     /// The answer for a run whose scheduler did not wait until its locks were acquired: the run waits again with its former entry. The caller parks the run
@@ -111,7 +111,7 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
         try
         {
             var entry = await _queueing.FindAsync(call, blocks, stop).ConfigureAwait(false);
-            if (entry?.Verdict is { } verdict) return await DropAsync(call, requests[0], entry, verdict, blocks).ConfigureAwait(false);
+            if (entry?.SkipReason is { } skipReason) return await RefuseReplacedAsync(call, requests[0], entry, skipReason, blocks).ConfigureAwait(false);
 
             for (var tries = 1; ; tries++)
             {
@@ -119,7 +119,7 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
                 if (result.Refused is null) return await AdmitAsync(call, requests, result, entry, blocks).ConfigureAwait(false);
 
                 var refused = RequestFor(result.Refused, requests);
-                if (await _queueing.AddressOfAsync(call, refused, isNewcomer: entry is null, blocks, stop).ConfigureAwait(false) is { } address)
+                if (await _queueing.AddressOfAsync(call, refused, hasNoEntry: entry is null, blocks, stop).ConfigureAwait(false) is { } address)
                     return await QueueAsync(call, run, requests, refused, address, blocks, stop).ConfigureAwait(false);
 
                 if (result.IsRefusedForQueue && refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail)
@@ -155,7 +155,7 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
         {
             var enqueued = await _queueing.EnqueueAsync(call, address, request, atMost, blocks, stop).ConfigureAwait(false);
             if (enqueued.Entry is not { } entry) return _refusals.RefuseFullQueue(call, request, enqueued);
-            if (entry.Verdict is { } verdict) return await DropAsync(call, request, entry, verdict, blocks).ConfigureAwait(false);
+            if (entry.SkipReason is { } skipReason) return await RefuseReplacedAsync(call, request, entry, skipReason, blocks).ConfigureAwait(false);
 
             var result = await locks.TryAcquireAllAsync(lockRequests, run, entry, blocks, stop).ConfigureAwait(false);
             if (result.Refused is null) return await AdmitAsync(call, requests, result, entry, blocks).ConfigureAwait(false);
@@ -164,7 +164,7 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
             var staysInQueue = refused.Key == request.Key || round > requests.Count;
             if (result.IsRefusedForQueue && (staysInQueue ? entry.IsOverdue : refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail))
             {
-                // The run would be dropped because of the runs that wait ahead of it. So their job stores are asked first.
+                // The run would be skipped or failed because of the runs that wait ahead of it. So their job stores are asked first.
                 var check = await _queueing.CheckWaitersAsync(refused, blocks, stop).ConfigureAwait(false);
                 if (check == WaiterCheckResult.SomeRemoved && tries++ < MostTries)
                 {
@@ -202,7 +202,7 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
     {
         try
         {
-            await _queueing.LeaveAsync(call, requests[0], entry, blocks).ConfigureAwait(false);
+            await _queueing.DequeueAdmittedAsync(call, requests[0], entry, blocks).ConfigureAwait(false);
             if (log.IsEnabled(LogLevel.Debug))
             {
                 foreach (var request in requests) log.Admitted(call.ShownId, request.ShownName, request.Key.Value);
@@ -234,13 +234,13 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
         return _refusals.WasStartedBefore(call) ? _refusals.RescheduleStarted(call, request, reason) : _refusals.Refused(call, request, OnConflict.Fail, $"Failed: {reason}");
     }
 
-    /// <summary>Carries out the verdict that the queue entry received while the run waited.</summary>
-    private async ValueTask<Admission> DropAsync(JobCall call, RuleRequest request, QueueEntry entry, string verdict, bool blocks)
+    /// <summary>Refuses a run that a newer run has replaced in the queue.</summary>
+    private async ValueTask<Admission> RefuseReplacedAsync(JobCall call, RuleRequest request, QueueEntry entry, string skipReason, bool blocks)
     {
         await _queueing.DequeueAndWakeNextAsync(call, request, entry, blocks).ConfigureAwait(false);
         // The text comes from a table, so it may contain anything.
-        verdict = DisplayText.Message(verdict);
-        return _refusals.WasStartedBefore(call) ? _refusals.RescheduleStarted(call, request, verdict) : _refusals.Refused(call, request, OnConflict.Skip, verdict);
+        skipReason = DisplayText.Message(skipReason);
+        return _refusals.WasStartedBefore(call) ? _refusals.RescheduleStarted(call, request, skipReason) : _refusals.Refused(call, request, OnConflict.Skip, skipReason);
     }
 
     private static RuleRequest RequestFor(LockRequest refused, IReadOnlyList<RuleRequest> requests) => requests.First(request => request.Key == refused.Key);

@@ -34,16 +34,16 @@ internal sealed class Queueing(ILockBackend locks, ILogger log)
     /// <summary>The queue entry of a run; null where it has none.</summary>
     public async ValueTask<QueueEntry?> FindAsync(JobCall call, bool blocks, CancellationToken stop)
     {
-        if (!call.MayWaitInQueue || !await locks.WaitQueue.IsUsableAsync(blocks, stop).ConfigureAwait(false)) return null;
+        if (!call.MayHaveQueueEntry || !await locks.WaitQueue.IsUsableAsync(blocks, stop).ConfigureAwait(false)) return null;
 
-        return call.Address(false) is { } address ? await locks.WaitQueue.FindAsync(address, blocks, stop).ConfigureAwait(false) : null;
+        return call.Address(hasNoEntry: false) is { } address ? await locks.WaitQueue.FindAsync(address, blocks, stop).ConfigureAwait(false) : null;
     }
 
     /// <summary>The address of the run where its rule has it wait for this lock; otherwise null.</summary>
-    public async ValueTask<RunAddress?> AddressOfAsync(JobCall call, RuleRequest request, bool isNewcomer, bool blocks, CancellationToken stop) =>
-        request.Rule.OnConflict == OnConflict.Wait && await locks.WaitQueue.IsUsableAsync(blocks, stop).ConfigureAwait(false) ? call.Address(isNewcomer) : null;
+    public async ValueTask<RunAddress?> AddressOfAsync(JobCall call, RuleRequest request, bool hasNoEntry, bool blocks, CancellationToken stop) =>
+        request.Rule.OnConflict == OnConflict.Wait && await locks.WaitQueue.IsUsableAsync(blocks, stop).ConfigureAwait(false) ? call.Address(hasNoEntry) : null;
 
-    /// <summary>Enters the run into the wait queue of a lock. Where the run waited for another lock before, the next run of that queue is woken.</summary>
+    /// <summary>Enqueues the run for a lock. Where the run waited for another lock before, the next run of that queue is woken.</summary>
     public async ValueTask<EnqueueResult> EnqueueAsync(JobCall call, RunAddress address, RuleRequest request, TimeSpan? atMost, bool blocks, CancellationToken stop)
     {
         var rules = request.Rule.Wait with { AtMost = atMost };
@@ -63,7 +63,7 @@ internal sealed class Queueing(ILockBackend locks, ILogger log)
             break;
         }
 
-        if (enqueued.IsNew)
+        if (enqueued.IsNewEntry)
         {
             locks.Statistics.Waited(request.Key, request.Name);
             locks.Meter.Enqueued(call.Scheduler, request.Label, enqueued.Ahead + 1);
@@ -81,7 +81,7 @@ internal sealed class Queueing(ILockBackend locks, ILogger log)
     {
         if (admitted.FormerEntry is not { } formerEntry
             || requests.FirstOrDefault(request => request.Key == formerEntry.Key) is not { } request
-            || call.Address(false) is not { } address) return null;
+            || call.Address(hasNoEntry: false) is not { } address) return null;
 
         var atMost = requests.Min(static ruleRequest => ruleRequest.Rule.Wait.AtMost);
         return new(
@@ -94,7 +94,7 @@ internal sealed class Queueing(ILockBackend locks, ILogger log)
         };
     }
 
-    /// <summary>Asks the job stores whether the runs ahead of this one still exist. Called before this run is dropped because of them.</summary>
+    /// <summary>Asks the job stores whether the runs ahead of this one still exist. Called before this run is skipped or failed because of them.</summary>
     public ValueTask<WaiterCheckResult> CheckWaitersAsync(RuleRequest request, bool blocks, CancellationToken stop) =>
         locks.WaitQueue.CheckWaitersAsync(request.Key, count: request.Lock.Limit, blocks, stop);
 
@@ -106,11 +106,11 @@ internal sealed class Queueing(ILockBackend locks, ILogger log)
     }
 
     /// <summary>Removes the queue entry of an admitted run, now or as soon as the queue can be used.</summary>
-    public async ValueTask LeaveAsync(JobCall call, RuleRequest request, QueueEntry? entry, bool blocks)
+    public async ValueTask DequeueAdmittedAsync(JobCall call, RuleRequest request, QueueEntry? entry, bool blocks)
     {
         if (entry is not null) await DequeueAsync(call, request, entry, blocks).ConfigureAwait(false);
-        // The queue could not be read, so the run may have an entry: other runs would be dropped because of it.
-        else if (call.MayWaitInQueue && !await locks.WaitQueue.IsUsableAsync(blocks, CancellationToken.None).ConfigureAwait(false)) DequeueLater(call);
+        // The queue could not be read, so the run may have an entry: other runs would be skipped or failed because of it.
+        else if (call.MayHaveQueueEntry && !await locks.WaitQueue.IsUsableAsync(blocks, CancellationToken.None).ConfigureAwait(false)) DequeueLater(call);
     }
 
     /// <summary>
@@ -133,7 +133,7 @@ internal sealed class Queueing(ILockBackend locks, ILogger log)
     {
         try
         {
-            if (call.Address(false) is { } address) locks.WaitQueue.DequeueLater(address);
+            if (call.Address(hasNoEntry: false) is { } address) locks.WaitQueue.DequeueLater(address);
         }
         catch (Exception)
         {

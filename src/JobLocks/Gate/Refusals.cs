@@ -28,20 +28,20 @@ internal sealed class Refusals(ILockBackend locks, ILogger log)
             : Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {waiting}, as many as may{NextTry(request)}");
     }
 
-    /// <summary>The job stores of the runs ahead of this one did not answer, so this run is rescheduled and not dropped.</summary>
+    /// <summary>The job stores of the runs ahead of this one did not answer, so this run is rescheduled, and neither skipped nor failed.</summary>
     public Admission.Refused RescheduleUnconfirmed(JobCall call, RuleRequest request) =>
-        Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {Conflict(request, holder: null, isBehind: true)}, and their store cannot be asked here{NextTry(request)}");
+        Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {Conflict(request, holder: null, isRefusedForQueue: true)}, and their store cannot be asked here{NextTry(request)}");
 
-    public Admission.Refused Refuse(JobCall call, RuleRequest request, Holder? holder, bool isBehind)
+    public Admission.Refused Refuse(JobCall call, RuleRequest request, Holder? holder, bool isRefusedForQueue)
     {
-        var conflict = Conflict(request, holder, isBehind);
+        var conflict = Conflict(request, holder, isRefusedForQueue);
         // Where the rule says Wait but the run cannot wait, the run is rescheduled.
         var action = request.Rule.OnConflict == OnConflict.Wait ? OnConflict.Reschedule : request.Rule.OnConflict;
 
         // A run that was started before must be tried again. If it ended now, its work would be lost; or, if it is a second delivery of a run that still
         // executes, the scheduler would record that run as ended. Where the lock has no holder any more, perhaps no run has done the work: the holder may
         // only have held it while it tried to acquire several locks.
-        var hasNoHolder = holder is null && !isBehind;
+        var hasNoHolder = holder is null && !isRefusedForQueue;
         var mustRetry = action != OnConflict.Reschedule && (hasNoHolder || string.Equals(holder?.Run, RunOf(call), StringComparison.Ordinal) || WasStartedBefore(call));
         if (mustRetry) action = OnConflict.Reschedule;
 
@@ -54,7 +54,7 @@ internal sealed class Refusals(ILockBackend locks, ILogger log)
         });
     }
 
-    /// <summary>Without an answer of the lock server the run cannot start, and there is no reason to drop it: it is rescheduled.</summary>
+    /// <summary>Without an answer of the lock server the run cannot start, and there is no reason to skip it or to fail it: it is rescheduled.</summary>
     public Admission.Refused RescheduleUnavailable(JobCall call, RuleRequest request, Exception unavailable)
     {
         var cause = DisplayText.Message(locks.DescribeError(unavailable));
@@ -90,7 +90,7 @@ internal sealed class Refusals(ILockBackend locks, ILogger log)
         }
     }
 
-    public static string Conflict(RuleRequest request, Holder? holder, bool isBehind) => isBehind
+    public static string Conflict(RuleRequest request, Holder? holder, bool isRefusedForQueue) => isRefusedForQueue
         ? $"other runs wait for {request.ShownName}, and one of them is next"
         : $"{request.ShownName} is held by {holder?.ToString() ?? "another run, which has released it meanwhile"}";
 

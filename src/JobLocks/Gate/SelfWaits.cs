@@ -12,7 +12,7 @@ namespace JobLocks.Gate;
 internal sealed class SelfWaits(ILogger log)
 {
     /// <summary>How long after the creation of such a job the warning is logged.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+    public static readonly TimeSpan WarningDelay = TimeSpan.FromSeconds(5);
 
     private readonly ConditionalWeakTable<JobLockHandle, JobCall> _watched = [];
 
@@ -37,7 +37,7 @@ internal sealed class SelfWaits(ILogger log)
 
     private async Task WatchAsync(JobLockHandle handle, JobCall created, RuleRequest request)
     {
-        await Task.Delay(Patience).ConfigureAwait(false);
-        if (!handle.IsReleased) log.WaitsForItself(DisplayText.Name(handle.Holder.Run ?? "A run", DisplayText.LongestRun), request.ShownName, Patience.TotalSeconds, created.ShownId);
+        await Task.Delay(WarningDelay).ConfigureAwait(false);
+        if (!handle.IsReleased) log.WaitsForItself(DisplayText.Name(handle.Holder.Run ?? "A run", DisplayText.LongestRun), request.ShownName, WarningDelay.TotalSeconds, created.ShownId);
     }
 }

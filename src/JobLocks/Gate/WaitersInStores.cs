@@ -7,7 +7,7 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Gate;
 
 /// <summary>
-/// Asks the job stores whether they still have the waiters because of which a run would be dropped. The same for every wait queue: it reads the waiters
+/// Asks the job stores whether they still have the waiters because of which a run would be skipped or failed. The same for every wait queue: it reads the waiters
 /// before, and removes the entries of those that are gone. Thread-safe.
 /// </summary>
 /// <param name="find">Returns the store with an id; null where this process does not serve it.</param>

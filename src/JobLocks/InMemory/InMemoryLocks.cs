@@ -160,10 +160,10 @@ internal sealed class InMemoryLocks : IJobLocks, ILockBackend, IAsyncDisposable,
 
     LockTraces ILockBackend.Traces => _traces;
 
-    StatisticsCounter ILockBackend.Statistics => _dispatcher.Statistics.Ledger;
+    StatisticsCounter ILockBackend.Statistics => _dispatcher.Statistics.Counter;
 
-    ValueTask<AcquireResult> ILockBackend.TryAcquireAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? place, bool blocks, CancellationToken stop) =>
-        new(_acquisition.TryAcquireSet(requests, run, place, stop));
+    ValueTask<AcquireResult> ILockBackend.TryAcquireAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? entry, bool blocks, CancellationToken stop) =>
+        new(_acquisition.TryAcquireSet(requests, run, entry, stop));
 
     ValueTask<Holder?> ILockBackend.FindHolderAsync(LockRequest request, bool blocks, CancellationToken stop) => new(_acquisition.FindHolder(request));
 

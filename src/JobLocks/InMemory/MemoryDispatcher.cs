@@ -115,14 +115,14 @@ internal sealed class MemoryDispatcher : ILockOwner
     /// As <see cref="Change{T}"/>, and then serves the callers and the runs that wait for some keys. Does nothing where the locks were disposed.
     /// </summary>
     /// <param name="change">Changes something, and returns the keys.</param>
-    public void ChangeAndSettle(Func<IEnumerable<LockKey>> change)
+    public void ChangeThenGrantAndWake(Func<IEnumerable<LockKey>> change)
     {
         Consequences consequences;
         lock (_sync)
         {
             if (_isClosed) return;
 
-            foreach (var key in change().Distinct().ToList()) _granting.Settle(key);
+            foreach (var key in change().Distinct().ToList()) _granting.GrantAndWakeNext(key);
             consequences = TakeConsequences();
         }
 
@@ -133,11 +133,11 @@ internal sealed class MemoryDispatcher : ILockOwner
     public MemoryAnswer TryAcquire(IReadOnlyList<LockRequest> requests, Holder holder, QueueEntry? entry, StackTrace? stack) =>
         Change(() => _granting.TryAcquire(requests, holder, entry, stack));
 
-    /// <summary>Enters a caller that waits for its lock.</summary>
-    public void Enter(MemoryWaiter waiter) => Change(() => _granting.Enter(waiter));
+    /// <summary>Adds a caller that waits for its lock.</summary>
+    public void AddWaiter(MemoryWaiter waiter) => Change(() => _granting.AddWaiter(waiter));
 
     /// <summary>A caller has stopped waiting. A lock that it was granted meanwhile is released.</summary>
-    public void Abandon(MemoryWaiter waiter) => ChangeAndSettle(() =>
+    public void Abandon(MemoryWaiter waiter) => ChangeThenGrantAndWake(() =>
     {
         _granting.Abandon(waiter);
         if (waiter.Grant is { } grant) NoteReleased(grant);
@@ -147,9 +147,9 @@ internal sealed class MemoryDispatcher : ILockOwner
     public void Release(LockGrant grant)
     {
         var held = UtcNow - grant.Since;
-        Statistics.Ledger.Ran(grant.NameKey, grant.Name, held);
+        Statistics.Counter.Ran(grant.NameKey, grant.Name, held);
         Meter.Held(new(grant.Template, grant.Name), held);
-        ChangeAndSettle(() =>
+        ChangeThenGrantAndWake(() =>
         {
             Statistics.Collect(UtcNow);
             _granting.Release(grant);
@@ -170,7 +170,7 @@ internal sealed class MemoryDispatcher : ILockOwner
     public int Lose(LockKey key, Exception? cause)
     {
         IReadOnlyList<LockGrant> lost = [];
-        ChangeAndSettle(() =>
+        ChangeThenGrantAndWake(() =>
         {
             lost = Locks.MarkLost(key);
             foreach (var grant in lost) NoteReleased(grant);
@@ -194,7 +194,7 @@ internal sealed class MemoryDispatcher : ILockOwner
     });
 
     /// <summary>Ends such a wait.</summary>
-    public void Forget(MemoryReleaseWait wait) => ChangeAndSettle(() =>
+    public void Forget(MemoryReleaseWait wait) => ChangeThenGrantAndWake(() =>
     {
         _releaseWaits.Remove(wait);
         return [];
@@ -217,7 +217,7 @@ internal sealed class MemoryDispatcher : ILockOwner
 
         foreach (var grant in lost) grant.DeclareLost();
         foreach (var waiter in waiters) waiter.Fail(new ObjectDisposedException(typeof(InMemoryLocks).FullName));
-        foreach (var wait in _releaseWaits) wait.ReleaseAll();
+        foreach (var wait in _releaseWaits) wait.Complete();
         Meter.Dispose();
         return true;
     }

@@ -10,12 +10,12 @@ internal interface IPageInspector : IJobLockInspector
     /// Requests the release of a lock or slot of one name: <see cref="IJobLockInspector.RequestReleaseAsync"/>, where locks of other names are left alone. A
     /// page may be authorized for one name only.
     /// </summary>
-    /// <param name="name">The key of the name.</param>
-    /// <param name="slot">The key of the lock: that of the name, or of one of its slots.</param>
+    /// <param name="nameKey">The key of the name.</param>
+    /// <param name="slotKey">The key of the lock: that of the name, or of one of its slots.</param>
     /// <param name="by">Who requests it.</param>
     /// <param name="atMost">The longest wait for the release.</param>
     /// <param name="stop">Cancels the call.</param>
-    Task<ReleaseAnswer> RequestReleaseAsync(LockKey name, LockKey slot, string by, TimeSpan? atMost, CancellationToken stop);
+    Task<ReleaseAnswer> RequestReleaseAsync(LockKey nameKey, LockKey slotKey, string by, TimeSpan? atMost, CancellationToken stop);
 
     /// <summary>Why a run does not start: <see cref="IJobLockInspector.ExplainAsync"/> for the runs of one job store.</summary>
     /// <param name="run">The run.</param>

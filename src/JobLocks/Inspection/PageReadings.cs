@@ -40,7 +40,7 @@ internal sealed class PageReadings(IJobLockInspector locks)
     public Task<T> ReadAsync<T>(object question, Func<IJobLockInspector, Task<T>> read, CancellationToken stop) => ReadAsync(question, OtherPause, reuses: 0, () => read(locks), stop);
 
     /// <summary>Call it after an action, so that all later readings show the result of the action.</summary>
-    public void Forget() => _readings.Forget();
+    public void Clear() => _readings.Clear();
 
     private async Task<T> ReadAsync<T>(object question, TimeSpan pause, int reuses, Func<Task<T>> read, CancellationToken stop)
     {

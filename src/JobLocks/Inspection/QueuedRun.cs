@@ -18,7 +18,7 @@ namespace JobLocks;
 /// <param name="Queue">The Hangfire queue in which the woken run is enqueued; empty for Quartz.</param>
 /// <param name="Since">When the run began to wait.</param>
 /// <param name="WokenAt">
-/// When the run was woken; null where it was not woken yet, or is held back by hand. A woken run that does not start within half a minute is bypassed
+/// When the run was woken; null where it was not woken yet, or is paused by hand. A woken run that does not start within half a minute is bypassed
 /// by other runs.
 /// </param>
 public sealed record QueuedRun(

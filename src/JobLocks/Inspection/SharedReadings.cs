@@ -49,7 +49,7 @@ internal sealed class SharedReadings
     }
 
     /// <summary>Call it after an action, so that each later answer shows the result of the action.</summary>
-    public void Forget()
+    public void Clear()
     {
         lock (_sync) _readings.Clear();
     }

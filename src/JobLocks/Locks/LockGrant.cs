@@ -15,7 +15,7 @@ internal sealed class LockGrant
     private volatile bool _isLost;
     private bool _isReleased;
     private Exception? _lostBecause;
-    private long _written;
+    private long _readModelRow;
 
     public LockGrant(LockRequest request, LockKey key, Holder holder, DateTimeOffset since, ILockOwner owner, long token)
     {
@@ -57,8 +57,8 @@ internal sealed class LockGrant
     /// <summary>The stack of the caller that acquired the lock; null where it was not captured.</summary>
     public StackTrace? Stack { get; init; }
 
-    /// <summary>The number of the lock in the read model for inspection; 0 where the lock is not recorded there.</summary>
-    public long ReadModelRow => Volatile.Read(ref _written);
+    /// <summary>The number of the row of the lock in the read model for inspection; 0 where the lock is not recorded there.</summary>
+    public long ReadModelRow => Volatile.Read(ref _readModelRow);
 
     /// <summary>Whether the lock was released.</summary>
     public bool IsReleased => Volatile.Read(ref _isReleased);
@@ -107,10 +107,10 @@ internal sealed class LockGrant
     /// <summary>
     /// Sets <see cref="ReadModelRow"/> before the lock is recorded in the read model. False where the lock was released: then it must not be recorded.
     /// </summary>
-    public bool TryAssignReadModelRow(long number)
+    public bool TryAssignReadModelRow(long row)
     {
-        // The number is set before the flag is read: a release reads the number after it has set the flag.
-        Interlocked.Exchange(ref _written, number);
+        // The row is set before the flag is read: a release reads the row after it has set the flag.
+        Interlocked.Exchange(ref _readModelRow, row);
         return !IsReleased;
     }
 

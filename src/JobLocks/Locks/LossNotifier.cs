@@ -4,7 +4,7 @@ using JobLocks.Primitives;
 namespace JobLocks.Locks;
 
 /// <summary>
-/// Cancels the tokens of lost locks while no mutex is held; that runs the callbacks of users and schedulers. Each source is cancelled twice: by a pool
+/// Cancels the tokens of lost locks. This runs callbacks of users and schedulers, so no mutex is held meanwhile. Each source is cancelled twice: by a pool
 /// thread, so that a slow callback delays no other source, and by a thread of JobLocks, because jobs may occupy the pool and the callbacks must run before
 /// the server releases the lock. The second call does nothing. Thread-safe.
 /// </summary>
@@ -25,7 +25,7 @@ internal static class LossNotifier
 
             try
             {
-                SessionThread.Start("JobLocks loss", CancelAll);
+                DedicatedThread.Start("JobLocks loss", CancelAll);
                 _isRunning = true;
             }
             catch (Exception noThread) when (noThread is OutOfMemoryException or ThreadStartException)

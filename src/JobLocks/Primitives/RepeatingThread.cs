@@ -24,7 +24,7 @@ internal sealed class RepeatingThread(string name, TimeSpan pause, Action act, A
             if (_isClosed) return;
 
             _isDue |= atOnce;
-            _thread ??= SessionThread.Start(name, Run);
+            _thread ??= DedicatedThread.Start(name, Run);
             _sync.SignalChange();
         }
     }

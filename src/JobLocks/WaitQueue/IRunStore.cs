@@ -36,7 +36,7 @@ internal interface IRunStore
 
     /// <summary>Reads <see cref="Id"/> again, and the other ids of the store.</summary>
     /// <exception cref="Exception">The store cannot be asked.</exception>
-    ValueTask<OtherStoreIds> FindNamesAsync(CancellationToken stop) => new(OtherStoreIds.None);
+    ValueTask<OtherStoreIds> FindOtherIdsAsync(CancellationToken stop) => new(OtherStoreIds.None);
 
     /// <summary>
     /// Starts parked runs as soon as a worker is free. No run is started twice: a run that is not parked any more stays as it is, and a run that

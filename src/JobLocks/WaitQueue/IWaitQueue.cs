@@ -4,8 +4,8 @@ using JobLocks.Rules;
 namespace JobLocks.WaitQueue;
 
 /// <summary>
-/// The runs that wait for a lock, in the order of their arrival, for all schedulers and processes together. A run always follows these steps: it enters the
-/// queue, requests its lock once more, and is parked in its job store. A release of the lock wakes the next run, which then requests the lock itself. A
+/// The runs that wait for a lock, in the order of their arrival, for all schedulers and processes together. A run always follows these steps: it is
+/// enqueued, requests its lock once more, and is parked in its job store. A release of the lock wakes the next run, which then requests the lock itself. A
 /// caller that cannot await passes <c>blocks: true</c>: then the method blocks the calling thread and returns a completed task. Thread-safe.
 /// </summary>
 internal interface IWaitQueue
@@ -18,12 +18,12 @@ internal interface IWaitQueue
     void Serve(IRunStore store);
 
     /// <summary>From now on this process does not wake runs of this job store any more; other processes may.</summary>
-    void Forget(IRunStore store);
+    void StopServing(IRunStore store);
 
     /// <summary>The entry of a run; null where it has none.</summary>
     ValueTask<QueueEntry?> FindAsync(RunAddress run, bool blocks, CancellationToken stop);
 
-    /// <summary>Enters a run. A run that already has an entry keeps its number, even where it waited for another lock.</summary>
+    /// <summary>Enqueues a run. A run that already has an entry keeps its number, even where it waited for another lock.</summary>
     /// <param name="run">The run.</param>
     /// <param name="request">The lock for which the run waits.</param>
     /// <param name="rules">How many runs may wait, and for how long.</param>
@@ -31,10 +31,10 @@ internal interface IWaitQueue
     /// <param name="stop">Cancels the call.</param>
     ValueTask<EnqueueResult> EnqueueAsync(RunAddress run, LockRequest request, WaitRules rules, bool blocks, CancellationToken stop);
 
-    /// <summary>Enters a run into a full queue: the oldest waiting run is dropped for it.</summary>
+    /// <summary>Enqueues a run in a full queue: the oldest waiting run is skipped for it.</summary>
     ValueTask<EnqueueResult> ReplaceOldestAsync(RunAddress run, LockRequest request, WaitRules rules, bool blocks, CancellationToken stop);
 
-    /// <summary>Asks the job stores whether they still have the first runs that wait for a key. Called before a run is dropped because of them.</summary>
+    /// <summary>Asks the job stores whether they still have the first runs that wait for a key. Called before another run is skipped or failed because of them.</summary>
     /// <param name="key">The key.</param>
     /// <param name="count">How many runs to ask about.</param>
     /// <param name="blocks">Whether to block the calling thread instead of awaiting.</param>
@@ -49,7 +49,7 @@ internal interface IWaitQueue
     ValueTask<WaiterCheckResult> CheckCountedWaitersAsync(LockKey key, int count, bool blocks, CancellationToken stop);
 
     /// <summary>Records that the job store has parked the run. From now on the run may be woken.</summary>
-    ValueTask ParkAsync(QueueEntry entry, bool blocks, CancellationToken stop);
+    ValueTask MarkParkedAsync(QueueEntry entry, bool blocks, CancellationToken stop);
 
     /// <summary>Removes the entry of a run that has its locks, or does not wait any more.</summary>
     ValueTask DequeueAsync(QueueEntry entry, bool blocks, CancellationToken stop);

@@ -19,7 +19,7 @@ internal enum ParkedRunState
     Started,
 
     /// <summary>The run is about to be started by a worker, perhaps in another process. The schedulers of the other processes must query the store.</summary>
-    StartingElsewhere,
+    StartingAnywhere,
 
     /// <summary>The run is parked and does not start although it was woken, because it was paused by hand. Sweeps check it again.</summary>
     Paused,

@@ -10,5 +10,5 @@ internal sealed record RunAddress(string Store, string Run, string Queue)
     public string? Job { get; init; }
 
     /// <summary>Whether the run is new to the store. A parked entry of the same name is then a leftover of an earlier run.</summary>
-    public bool IsNew { get; init; }
+    public bool IsNewRun { get; init; }
 }

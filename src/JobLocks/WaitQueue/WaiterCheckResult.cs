@@ -9,6 +9,6 @@ internal enum WaiterCheckResult
     /// <summary>Some of the runs do not exist any more. Their queue entries are removed.</summary>
     SomeRemoved,
 
-    /// <summary>This process cannot ask one of the stores. Its runs count as waiting, but no run may be dropped because of them.</summary>
+    /// <summary>This process cannot ask one of the stores. Its runs count as waiting, but no run may be skipped or failed because of them.</summary>
     NoAnswer,
 }

@@ -61,7 +61,7 @@ internal sealed class BareLine : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        Keeper.WaitQueue.Forget(_store);
+        Keeper.WaitQueue.StopServing(_store);
         await Locks.DisposeAsync();
         await _database.AskAsync("DELETE FROM joblocks.wait_queue", CancellationToken.None);
     }

@@ -44,7 +44,7 @@ internal sealed class WatchedJobStore(IJobStore store, Told told) : DelegatingJo
 
     public override async ValueTask FiringComplete(TriggeredJobCompleteContext context, CancellationToken cancellationToken = default)
     {
-        var isPutBack = HeldTrigger.Is(context.Trigger) && !HeldTrigger.IsWoken(context.Trigger) && context.Instruction == SchedulerInstruction.RetryTrigger;
+        var isPutBack = HeldTrigger.HasMark(context.Trigger) && !HeldTrigger.IsWoken(context.Trigger) && context.Instruction == SchedulerInstruction.RetryTrigger;
         var trigger = (ITrigger)context.Trigger.Clone();
         await base.FiringComplete(context, cancellationToken);
         if (isPutBack) await SayAsync(trigger);

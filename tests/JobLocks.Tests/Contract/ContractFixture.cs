@@ -103,7 +103,7 @@ public abstract class ContractFixture
     private protected async Task<QueueEntry> ParkAsync(int run, LockRequest request, CancellationToken stop)
     {
         var entry = await EnqueueAsync(run, request, stop);
-        await Queue.ParkAsync(entry, blocks: false, stop);
+        await Queue.MarkParkedAsync(entry, blocks: false, stop);
         return entry;
     }
 

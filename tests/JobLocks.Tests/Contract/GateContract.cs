@@ -62,7 +62,7 @@ public abstract class GateContract : ContractFixture
         var call = Call(0, Waits);
 
         var waits = (Admission.Waits)await Gate.TryEnterAsync(call, stop);
-        await Gate.ParkedAsync(waits.Entry);
+        await Gate.MarkParkedAsync(waits.Entry);
         await held.DisposeAsync();
         Assert.That(await NextWokenAsync(stop), Is.Zero);
         using var admitted = (Admission.Admitted)await Gate.TryEnterAsync(call, stop);
@@ -84,7 +84,7 @@ public abstract class GateContract : ContractFixture
         var call = Call(0, Waits);
 
         var waits = (Admission.Waits)Gate.TryEnter(call, stop);
-        Gate.Parked(waits.Entry);
+        Gate.MarkParked(waits.Entry);
         held!.Dispose();
         Assert.That(async () => await NextWokenAsync(stop), Is.Zero);
         using var admitted = (Admission.Admitted)Gate.TryEnter(call, stop);
@@ -166,7 +166,7 @@ public abstract class GateContract : ContractFixture
         await using var held = await HoldAsync(stop);
         var rule = Waits with { KeepWaiting = 1 } with { KeepNewest = true };
         var oldest = Call(0, rule);
-        await Gate.ParkedAsync(((Admission.Waits)await Gate.TryEnterAsync(oldest, stop)).Entry);
+        await Gate.MarkParkedAsync(((Admission.Waits)await Gate.TryEnterAsync(oldest, stop)).Entry);
 
         var newest = (Admission.Waits)await Gate.TryEnterAsync(Call(1, rule), stop);
         Assert.That(await NextWokenAsync(stop), Is.Zero);
@@ -204,7 +204,7 @@ public abstract class GateContract : ContractFixture
         await using var held = await HoldAsync(stop);
         var call = Call(0, Waits with { WaitAtMostSeconds = 1 });
         var waits = (Admission.Waits)await Gate.TryEnterAsync(call, stop);
-        await Gate.ParkedAsync(waits.Entry);
+        await Gate.MarkParkedAsync(waits.Entry);
         Assert.That(await NextWokenAsync(stop), Is.Zero);
 
         var admission = (Admission.Refused)await Gate.TryEnterAsync(call, stop);
@@ -243,7 +243,7 @@ public abstract class GateContract : ContractFixture
         var waits = (Admission.Waits)await Gate.TryEnterAsync(call, stop);
         await using (await Locks.TryAcquireAsync(other, stop) ?? throw new InvalidOperationException("A waiting run holds a lock."))
         {
-            await Gate.ParkedAsync(waits.Entry);
+            await Gate.MarkParkedAsync(waits.Entry);
         }
 
         await held.DisposeAsync();
@@ -263,14 +263,14 @@ public abstract class GateContract : ContractFixture
         var held = await HoldAsync(stop);
         var call = Call(0, Waits);
         var waits = (Admission.Waits)await Gate.TryEnterAsync(call, stop);
-        await Gate.ParkedAsync(waits.Entry);
+        await Gate.MarkParkedAsync(waits.Entry);
         await held.DisposeAsync();
         await NextWokenAsync(stop);
         var admitted = (Admission.Admitted)await Gate.TryEnterAsync(call, stop);
         await ParkAsync(1, stop);
 
         var again = Gate.WaitAgain(call, admitted)!;
-        await Gate.ParkedAsync(again.Entry);
+        await Gate.MarkParkedAsync(again.Entry);
         admitted.Dispose();
 
         Assert.That(again.Entry.Number, Is.EqualTo(waits.Entry.Number));
@@ -314,7 +314,7 @@ public abstract class GateContract : ContractFixture
         async Task EnterAsync(int run)
         {
             var admission = await Gate.TryEnterAsync(Call(run, Waits), stop);
-            if (admission is Admission.Waits waits) await Gate.ParkedAsync(waits.Entry);
+            if (admission is Admission.Waits waits) await Gate.MarkParkedAsync(waits.Entry);
             else await RunAsync((Admission.Admitted)admission);
         }
 
@@ -335,7 +335,7 @@ public abstract class GateContract : ContractFixture
     private JobCall Call(int run, params LockDeclaration[] rules) => Calls.Call(Job, Name) with
     {
         Rules = [.. rules.Select(static rule => LockRule.For(rule, Job))],
-        MayWaitInQueue = true,
+        MayHaveQueueEntry = true,
         Address = _ => AddressOf(run),
     };
 }

@@ -229,7 +229,7 @@ public abstract class InspectionContract : ContractFixture
     {
         await using var held = await HoldAsync(stop);
         var pages = Keeper.Inspection.Pages;
-        pages.Forget();
+        pages.Clear();
 
         var overview = await pages.ReadOverviewAsync(stop);
         var name = await pages.ReadNameAsync(Key, 0, run: null, stop);

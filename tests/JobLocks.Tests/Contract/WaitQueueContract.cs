@@ -29,10 +29,10 @@ public abstract class WaitQueueContract : ContractFixture
         {
             Assert.That(await Queue.IsUsableAsync(blocks: false, stop), Is.True);
             Assert.That((first.Ahead, second.Ahead), Is.EqualTo((0, 1)));
-            Assert.That((first.IsNew, second.IsNew), Is.EqualTo((true, true)));
+            Assert.That((first.IsNewEntry, second.IsNewEntry), Is.EqualTo((true, true)));
             Assert.That(second.Entry!.Number, Is.GreaterThan(first.Entry!.Number));
             Assert.That(second.Entry.Key, Is.EqualTo(Key));
-            Assert.That((second.Entry.HasPrecedence, second.Entry.IsOverdue, second.Entry.Verdict), Is.EqualTo((false, false, (string?)null)));
+            Assert.That((second.Entry.BypassesQueue, second.Entry.IsOverdue, second.Entry.SkipReason), Is.EqualTo((false, false, (string?)null)));
             Assert.That(second.Entry.Since, Is.InRange(before - TimeSpan.FromSeconds(1), DateTimeOffset.UtcNow + TimeSpan.FromSeconds(1)));
             Assert.That(second.Entry.Request!.Run, Is.EqualTo(AddressOf(1)));
         }
@@ -51,7 +51,7 @@ public abstract class WaitQueueContract : ContractFixture
         {
             Assert.That(again.Entry!.Number, Is.EqualTo(first.Number));
             Assert.That(again.Entry.Since, Is.EqualTo(first.Since));
-            Assert.That((again.Ahead, again.IsNew, again.FormerKey), Is.EqualTo((0, false, (LockKey?)null)));
+            Assert.That((again.Ahead, again.IsNewEntry, again.FormerKey), Is.EqualTo((0, false, (LockKey?)null)));
         }
     }
 
@@ -82,7 +82,7 @@ public abstract class WaitQueueContract : ContractFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That((found!.Number, found.Key, found.HasPrecedence, found.Since), Is.EqualTo((entry.Number, Key, false, entry.Since)));
+            Assert.That((found!.Number, found.Key, found.BypassesQueue, found.Since), Is.EqualTo((entry.Number, Key, false, entry.Since)));
             Assert.That(await Queue.FindAsync(AddressOf(1), blocks: true, stop), Is.Null);
         }
     }
@@ -146,7 +146,7 @@ public abstract class WaitQueueContract : ContractFixture
             Assert.That(newest.Entry, Is.Not.Null);
             Assert.That(newest.Ahead, Is.Zero, "the dropped run does not count");
             Assert.That(woken, Is.Zero, "the dropped run is woken to end");
-            Assert.That(dropped!.Verdict, Is.EqualTo($"Skipped: a newer run has replaced it in the queue of {Name}"));
+            Assert.That(dropped!.SkipReason, Is.EqualTo($"Skipped: a newer run has replaced it in the queue of {Name}"));
         }
     }
 
@@ -163,7 +163,7 @@ public abstract class WaitQueueContract : ContractFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(newest.Entry, Is.Null);
-            Assert.That(oldest!.Verdict, Is.Null);
+            Assert.That(oldest!.SkipReason, Is.Null);
         }
     }
 
@@ -174,7 +174,7 @@ public abstract class WaitQueueContract : ContractFixture
 
         var entered = await Queue.ReplaceOldestAsync(AddressOf(0), Request, KeepsOne with { KeepsNewest = true }, blocks: true, stop);
 
-        Assert.That((entered.Entry is null, entered.Ahead, entered.IsNew), Is.EqualTo((false, 0, true)));
+        Assert.That((entered.Entry is null, entered.Ahead, entered.IsNewEntry), Is.EqualTo((false, 0, true)));
     }
 
     [Test]
@@ -185,13 +185,13 @@ public abstract class WaitQueueContract : ContractFixture
         await Queue.ReplaceOldestAsync(AddressOf(1), Request, KeepsOne, blocks: false, stop);
 
         var sameRun = await Queue.EnqueueAsync(AddressOf(0), Request, default, blocks: false, stop);
-        await Queue.ParkAsync(sameRun.Entry!, blocks: false, stop);
-        var newRun = await Queue.EnqueueAsync(AddressOf(0) with { IsNew = true }, Request, default, blocks: false, stop);
+        await Queue.MarkParkedAsync(sameRun.Entry!, blocks: false, stop);
+        var newRun = await Queue.EnqueueAsync(AddressOf(0) with { IsNewRun = true }, Request, default, blocks: false, stop);
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(sameRun.Entry!.Verdict, Is.Not.Null);
-            Assert.That(newRun.Entry!.Verdict, Is.Null);
+            Assert.That(sameRun.Entry!.SkipReason, Is.Not.Null);
+            Assert.That(newRun.Entry!.SkipReason, Is.Null);
             Assert.That(newRun.Entry.Since, Is.GreaterThan(sameRun.Entry.Since));
         }
     }
@@ -202,7 +202,7 @@ public abstract class WaitQueueContract : ContractFixture
         SweepOften();
         await using var held = await HoldAsync(stop);
         var limited = await Queue.EnqueueAsync(AddressOf(0), Request, new(TimeSpan.FromMilliseconds(100), 0, KeepsNewest: false), blocks: false, stop);
-        await Queue.ParkAsync(limited.Entry!, blocks: false, stop);
+        await Queue.MarkParkedAsync(limited.Entry!, blocks: false, stop);
 
         var woken = await NextWokenAsync(stop);
         var found = await Queue.FindAsync(AddressOf(0), blocks: false, stop);
@@ -211,7 +211,7 @@ public abstract class WaitQueueContract : ContractFixture
         {
             Assert.That(woken, Is.Zero);
             Assert.That(limited.Entry!.Request!.AtMost, Is.EqualTo(TimeSpan.FromMilliseconds(100)).Within(TimeSpan.FromMilliseconds(1)));
-            Assert.That((found!.IsOverdue, found.HasPrecedence), Is.EqualTo((true, false)));
+            Assert.That((found!.IsOverdue, found.BypassesQueue), Is.EqualTo((true, false)));
         }
     }
 
@@ -223,7 +223,7 @@ public abstract class WaitQueueContract : ContractFixture
         await EnqueueAsync(1, Request, stop);
         await Queue.DequeueAsync(entry, blocks: false, stop);
 
-        await Queue.ParkAsync(entry, blocks: false, stop);
+        await Queue.MarkParkedAsync(entry, blocks: false, stop);
 
         var found = await Queue.FindAsync(AddressOf(0), blocks: false, stop);
         Assert.That((found!.Number, found.Key, found.Since), Is.EqualTo((entry.Number, Key, entry.Since)));
@@ -352,8 +352,8 @@ public abstract class WaitQueueContract : ContractFixture
         await ParkAsync(0, stop);
         var beingParked = await EnqueueAsync(1, Request, stop);
 
-        Queue.Forget(Runs);
-        await Queue.ParkAsync(beingParked, blocks: false, stop);
+        Queue.StopServing(Runs);
+        await Queue.MarkParkedAsync(beingParked, blocks: false, stop);
 
         using (Assert.EnterMultipleScope())
         {

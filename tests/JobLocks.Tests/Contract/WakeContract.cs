@@ -26,7 +26,7 @@ public abstract class WakeContract : ContractFixture
             Assert.That(woken.Address, Is.EqualTo(AddressOf(0)));
             Assert.That((woken.Number, woken.Key, woken.Name), Is.EqualTo((entry.Number, Key, Name)));
             Assert.That((woken.IsParked, woken.IsDeliveryClaimed, woken.IsTooLate), Is.EqualTo((true, true, false)));
-            Assert.That((await Queue.FindAsync(AddressOf(0), blocks: false, stop))!.HasPrecedence, Is.True);
+            Assert.That((await Queue.FindAsync(AddressOf(0), blocks: false, stop))!.BypassesQueue, Is.True);
         }
     }
 
@@ -124,7 +124,7 @@ public abstract class WakeContract : ContractFixture
         await ParkAndReleaseAsync($"{Name} other", run: 1, stop);
         Assert.That(await NextWokenAsync(stop), Is.EqualTo(1));
 
-        await Queue.ParkAsync(parkedLater, blocks: false, stop);
+        await Queue.MarkParkedAsync(parkedLater, blocks: false, stop);
 
         Assert.That(await NextWokenAsync(stop), Is.Zero);
     }
@@ -244,7 +244,7 @@ public abstract class WakeContract : ContractFixture
         Configure(static options => options.WakeTimeout = TimeSpan.FromMilliseconds(300));
         var held = await HoldAsync(stop);
         var late = new RunAddress(Runs.Id, "0", "slow");
-        await Queue.ParkAsync((await Queue.EnqueueAsync(late, Request, default, blocks: false, stop)).Entry!, blocks: false, stop);
+        await Queue.MarkParkedAsync((await Queue.EnqueueAsync(late, Request, default, blocks: false, stop)).Entry!, blocks: false, stop);
         await ParkAsync(1, stop);
 
         await held.DisposeAsync();
@@ -299,7 +299,7 @@ public abstract class WakeContract : ContractFixture
         await ParkAsync(0, stop);
         var waiting = Locks.AcquireAsync(Name, Patience, stop);
 
-        Queue.Forget(Runs);
+        Queue.StopServing(Runs);
         await held.DisposeAsync();
 
         await using var handle = await waiting.WaitAsync(Patience, stop);
@@ -312,7 +312,7 @@ public abstract class WakeContract : ContractFixture
         SweepOften();
         var held = await HoldAsync(stop);
         await ParkAsync(0, stop);
-        Queue.Forget(Runs);
+        Queue.StopServing(Runs);
         await held.DisposeAsync();
         await (await Locks.AcquireAsync(Name, Patience, stop)).DisposeAsync();
 

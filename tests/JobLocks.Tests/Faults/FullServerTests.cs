@@ -80,7 +80,7 @@ public sealed class FullServerTests
         var held = await locks.TryAcquireAsync("crowded", stop);
         await using var kept = await locks.TryAcquireAsync("kept", stop);
         var parked = (Admission.Waits)await EnterAsync(locks, "crowded", store, 1, stop);
-        await ((ILockBackend)locks).WaitQueue.ParkAsync(parked.Entry, blocks: false, stop);
+        await ((ILockBackend)locks).WaitQueue.MarkParkedAsync(parked.Entry, blocks: false, stop);
 
         var others = await CrowdOutAsync("crowded", stop);
         // The session that holds the locks is enough for a lock that is free.

@@ -174,7 +174,7 @@ public sealed class FullTablespaceTests : WaitQueueFixture
             parked.Add(run.ToString(CultureInfo.InvariantCulture));
             try
             {
-                await gate.ParkedAsync(((Admission.Waits)admission).Entry);
+                await gate.MarkParkedAsync(((Admission.Waits)admission).Entry);
             }
             catch (PostgresException full) when (full.SqlState is PostgresErrorCodes.DiskFull)
             {

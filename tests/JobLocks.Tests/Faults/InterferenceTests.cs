@@ -21,7 +21,7 @@ public sealed class InterferenceTests
         var first = await TakeAsync(dispatcher, "first", stop);
         var second = await TakeAsync(dispatcher, "second", stop);
         var told = second.WhenLost();
-        await dispatcher.AskAsync(static session => new NpgsqlCommand("SELECT pg_advisory_unlock_all()", session.Connection).ExecuteNonQuery()).WaitAsync(stop);
+        await dispatcher.QueryAsync(static session => new NpgsqlCommand("SELECT pg_advisory_unlock_all()", session.Connection).ExecuteNonQuery()).WaitAsync(stop);
 
         first.Dispose();
 
@@ -40,7 +40,7 @@ public sealed class InterferenceTests
 
     private static async Task<JobLockHandle> TakeAsync(LockDispatcher dispatcher, string name, CancellationToken stop)
     {
-        var acquire = dispatcher.Enter([new(name, LockKey.Of(name))], Run, waits: false, PositionLimit.Newcomer, comesFor: null, stack: null, mayBlock: false);
+        var acquire = dispatcher.AddRequest([new(name, LockKey.Of(name))], Run, waits: false, EntryLimit.Newcomer, wokenFor: null, stack: null, mayBlock: false);
         await acquire.Answer.WaitAsync(stop);
         return new(acquire.Grants[0]!);
     }

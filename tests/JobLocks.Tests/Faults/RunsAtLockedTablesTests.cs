@@ -49,7 +49,7 @@ public sealed class RunsAtLockedTablesTests : WaitQueueFixture
         await using var transaction = await admin.BeginTransactionAsync(stop);
         await admin.AskAsync("LOCK TABLE joblocks.wait_queue IN ACCESS EXCLUSIVE MODE", stop);
 
-        var answer = await JobGate.To(locks).TryEnterAsync(Call(1) with { MayWaitInQueue = false }, stop).WaitAsync(Soon, stop);
+        var answer = await JobGate.To(locks).TryEnterAsync(Call(1) with { MayHaveQueueEntry = false }, stop).WaitAsync(Soon, stop);
 
         Assert.That((answer as Admission.Refused)?.Action, Is.EqualTo(OnConflict.Reschedule));
     }
@@ -113,7 +113,7 @@ public sealed class RunsAtLockedTablesTests : WaitQueueFixture
         }
     }
 
-    private JobCall Call(int run) => Calls.Call(Name) with { JobId = run.ToString(CultureInfo.InvariantCulture), MayWaitInQueue = true, Address = _ => AddressOf(run) };
+    private JobCall Call(int run) => Calls.Call(Name) with { JobId = run.ToString(CultureInfo.InvariantCulture), MayHaveQueueEntry = true, Address = _ => AddressOf(run) };
 
     private async Task<QueueEntry?> FindAsync(ILockBackend locks, CancellationToken stop) => await locks.WaitQueue.FindAsync(AddressOf(1), blocks: false, stop);
 }

@@ -61,7 +61,7 @@ public sealed class ServerClockTests : WaitQueueFixture
         ILockBackend keeper = locks;
         await using var held = await locks.TryAcquireAsync(Name, stop);
         var standing = await keeper.WaitQueue.EnqueueAsync(AddressOf(1), new LockRequest(Name, Key), new(TimeSpan.FromSeconds(2), 0, false), blocks: false, stop);
-        await keeper.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
+        await keeper.WaitQueue.MarkParkedAsync(standing.Entry!, blocks: false, stop);
 
         await MoveAsync("wait_queue SET since = since + $2::interval, until = until + $2::interval", moved);
 

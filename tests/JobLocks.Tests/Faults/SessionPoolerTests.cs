@@ -41,7 +41,7 @@ public sealed class SessionPoolerTests
         var address = new RunAddress(_store.Id, blocks ? "blocks" : "awaits", "");
 
         var standing = await keeper.WaitQueue.EnqueueAsync(address, new("pooled line", LockKey.Of("pooled line")), default, blocks, stop);
-        await keeper.WaitQueue.ParkAsync(standing.Entry!, blocks, stop);
+        await keeper.WaitQueue.MarkParkedAsync(standing.Entry!, blocks, stop);
         await held!.DisposeAsync();
 
         Assert.That((await _store.NextAsync(stop)).Address, Is.EqualTo(address));

@@ -101,7 +101,7 @@ public sealed class InMemoryLocksTests
     public async Task Wakes_the_next_run_when_a_woken_one_has_not_started_in_time(CancellationToken stop)
     {
         var held = _locks.TryAcquire(Name, stop)!;
-        await Keeper.WaitQueue.ParkAsync((await Keeper.WaitQueue.EnqueueAsync(new(_runs.Id, "0", "slow"), Request, default, blocks: false, stop)).Entry!, blocks: false, stop);
+        await Keeper.WaitQueue.MarkParkedAsync((await Keeper.WaitQueue.EnqueueAsync(new(_runs.Id, "0", "slow"), Request, default, blocks: false, stop)).Entry!, blocks: false, stop);
         await ParkAsync(1, atMost: null, stop);
         held.Dispose();
         Assert.That((await _runs.NextAsync(stop)).Address.Run, Is.EqualTo("0"));
@@ -151,7 +151,7 @@ public sealed class InMemoryLocksTests
         var entry = await Keeper.WaitQueue.FindAsync(new(_runs.Id, "0", ""), blocks: false, stop);
         held.Dispose();
 
-        Assert.That(entry!.HasPrecedence, Is.False);
+        Assert.That(entry!.BypassesQueue, Is.False);
         Assert.That((await _runs.NextAsync(stop)).Address.Run, Is.EqualTo("0"));
     }
 
@@ -164,7 +164,7 @@ public sealed class InMemoryLocksTests
         for (var i = 0; i < 4; i++)
         {
             var entry = (await Keeper.WaitQueue.EnqueueAsync(new(_runs.Id, $"{i}", ""), request, default, blocks: false, stop)).Entry!;
-            await Keeper.WaitQueue.ParkAsync(entry, blocks: false, stop);
+            await Keeper.WaitQueue.MarkParkedAsync(entry, blocks: false, stop);
         }
 
         foreach (var handle in held) handle.Dispose();
@@ -273,7 +273,7 @@ public sealed class InMemoryLocksTests
     private async Task<QueueEntry> ParkAsync(int run, TimeSpan? atMost, CancellationToken stop)
     {
         var entry = (await Keeper.WaitQueue.EnqueueAsync(new(_runs.Id, $"{run}", ""), Request, new(atMost, 0, KeepsNewest: false), blocks: false, stop)).Entry!;
-        await Keeper.WaitQueue.ParkAsync(entry, blocks: false, stop);
+        await Keeper.WaitQueue.MarkParkedAsync(entry, blocks: false, stop);
         return entry;
     }
 }

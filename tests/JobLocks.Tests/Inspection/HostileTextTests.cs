@@ -105,7 +105,7 @@ public sealed class HostileTextTests
             "INSERT INTO joblocks.wait_queue (key, name, mode, slots, store, run, queue, verdict) VALUES ($1, 'queued', 0, 1, 'store', '1', '', $2)",
             LockKey.Of("queued").Value,
             Hostile);
-        var call = Calls.Call("queued") with { JobId = 1.ToString(CultureInfo.InvariantCulture), MayWaitInQueue = true, Address = static _ => new("store", "1", "") };
+        var call = Calls.Call("queued") with { JobId = 1.ToString(CultureInfo.InvariantCulture), MayHaveQueueEntry = true, Address = static _ => new("store", "1", "") };
 
         var answer = await new JobGate(locks, new Logger<JobGate>(_log)).TryEnterAsync(call, stop) as Admission.Refused;
 

@@ -220,7 +220,7 @@ public sealed class InspectorTests
     {
         using var held = (await ((ILockBackend)_locks).TryAcquireAllAsync([new(_name, Key)], new() { Run = "Quartz job DEFAULT.nightly fired vm_17" }, entry: null, blocks: false, stop)).Handles[0];
         var standing = await ((ILockBackend)_looking).WaitQueue.EnqueueAsync(new("Quartz store", "3f2504e0", "") { Job = "DEFAULT.sync" }, new(_name, Key), default, blocks: false, stop);
-        await ((ILockBackend)_looking).WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
+        await ((ILockBackend)_looking).WaitQueue.MarkParkedAsync(standing.Entry!, blocks: false, stop);
         await WrittenDownAsync(stop);
 
         using (Assert.EnterMultipleScope())
@@ -403,6 +403,6 @@ public sealed class InspectorTests
     private async Task ParkAsync(string run, CancellationToken stop)
     {
         var standing = await ((ILockBackend)_looking).WaitQueue.EnqueueAsync(new("Test store", run, ""), new(_name, Key), default, blocks: false, stop);
-        await ((ILockBackend)_looking).WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
+        await ((ILockBackend)_looking).WaitQueue.MarkParkedAsync(standing.Entry!, blocks: false, stop);
     }
 }

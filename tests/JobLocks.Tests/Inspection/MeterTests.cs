@@ -76,7 +76,7 @@ public sealed class MeterTests
         var admitted = (Admission.Admitted)await gate.TryEnterAsync(Call(OnConflict.Wait), stop);
         var waits = await gate.TryEnterAsync(Call(OnConflict.Wait) with { Address = _ => address }, stop);
         admitted.Dispose();
-        using var later = (Admission.Admitted)await gate.TryEnterAsync(Call(OnConflict.Wait) with { Address = _ => address, MayWaitInQueue = true }, stop);
+        using var later = (Admission.Admitted)await gate.TryEnterAsync(Call(OnConflict.Wait) with { Address = _ => address, MayHaveQueueEntry = true }, stop);
 
         using (Assert.EnterMultipleScope())
         {

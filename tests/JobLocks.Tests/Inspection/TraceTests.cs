@@ -43,14 +43,14 @@ public sealed class TraceTests
         var made = new ActivityContext(ActivityTraceId.CreateRandom(), ActivitySpanId.CreateRandom(), ActivityTraceFlags.Recorded);
         using var run = new Activity("a run").Start();
 
-        using var admitted = (Admission.Admitted)await JobGate.To(locks).TryEnterAsync(Call(OnConflict.Skip) with { Trace = made }, stop);
+        using var admitted = (Admission.Admitted)await JobGate.To(locks).TryEnterAsync(Call(OnConflict.Skip) with { CreatedBy = made }, stop);
         await JobGate.To(locks).TryEnterAsync(Call(OnConflict.Fail) with { JobId = "2" }, stop);
 
         var spans = Ours.ToList();
         Assert.That(spans, Has.Count.EqualTo(2));
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(spans.Select(static span => span.OperationName), Is.All.EqualTo(LockTraces.Take));
+            Assert.That(spans.Select(static span => span.OperationName), Is.All.EqualTo(LockTraces.Request));
             Assert.That(spans.Select(static span => span.ParentSpanId), Is.All.EqualTo(run.SpanId));
             Assert.That(Tags(spans, "joblocks.outcome"), Is.EqualTo("admitted, failed"));
             Assert.That(Tags(spans, "joblocks.job.id"), Is.EqualTo("1, 2"));
@@ -72,9 +72,9 @@ public sealed class TraceTests
         Assert.That(Ours.Select(static span => span.OperationName), Has.None.EqualTo(LockTraces.Wait));
         first.Dispose();
 
-        using var later = (Admission.Admitted)await gate.TryEnterAsync(Call(OnConflict.Wait) with { Address = _ => address, MayWaitInQueue = true }, stop);
+        using var later = (Admission.Admitted)await gate.TryEnterAsync(Call(OnConflict.Wait) with { Address = _ => address, MayHaveQueueEntry = true }, stop);
 
-        var takes = Ours.Where(static span => span.OperationName is LockTraces.Take).ToList();
+        var takes = Ours.Where(static span => span.OperationName is LockTraces.Request).ToList();
         var wait = Ours.Single(static span => span.OperationName is LockTraces.Wait);
         using (Assert.EnterMultipleScope())
         {

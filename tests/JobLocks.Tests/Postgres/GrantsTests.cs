@@ -52,7 +52,7 @@ public sealed class GrantsTests
         while (await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.holders") is not 2L) stop.ThrowIfCancellationRequested();
         var token = held.First.FencingToken;
         held.Dispose();
-        using var later = (Admission.Admitted)await gate.TryEnterAsync(Calls.Call("granted") with { Address = _ => address, MayWaitInQueue = true }, stop);
+        using var later = (Admission.Admitted)await gate.TryEnterAsync(Calls.Call("granted") with { Address = _ => address, MayHaveQueueEntry = true }, stop);
         limited.Dispose();
 
         using (Assert.EnterMultipleScope())

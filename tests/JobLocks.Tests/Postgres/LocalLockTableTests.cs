@@ -95,12 +95,12 @@ public sealed class LocalLockTableTests
         AnswerAll(static _ => 1);
 
         var acquire = new AcquireRequest([RequestFor("a"), RequestFor("b"), RequestFor("c")], Run, waits: false);
-        _table.Enter(acquire);
+        _table.AddRequest(acquire);
 
         using (Assert.EnterMultipleScope())
         {
             Assert.That(_table.Output.Operations, Is.Empty);
-            Assert.That(acquire.Refused, Is.EqualTo(1));
+            Assert.That(acquire.RefusedIndex, Is.EqualTo(1));
             Assert.That(_table.Count, Is.EqualTo(1));
         }
     }
@@ -112,7 +112,7 @@ public sealed class LocalLockTableTests
         AnswerAll(static _ => 1);
 
         for (var i = 0; i < 1000; i++)
-            _table.Enter(new AcquireRequest([RequestFor($"once({i})", 1), RequestFor($"place({i})", 3), RequestFor("b")], Run, waits: false));
+            _table.AddRequest(new AcquireRequest([RequestFor($"once({i})", 1), RequestFor($"place({i})", 3), RequestFor("b")], Run, waits: false));
 
         Assert.That(_table.Known, Is.EqualTo(1));
     }
@@ -160,7 +160,7 @@ public sealed class LocalLockTableTests
     public void Asks_for_the_next_place_where_that_still_fits()
     {
         var first = new AcquireRequest([RequestFor("a", 5), RequestFor("b"), RequestFor("c")], Run, waits: false);
-        _table.Enter(first);
+        _table.AddRequest(first);
         var second = Enter("a", LockMode.Exclusive, limit: 5, waits: false);
 
         _table.Share.Budget = 2;
@@ -179,7 +179,7 @@ public sealed class LocalLockTableTests
     private AcquireRequest Enter(string name, LockMode mode, int limit = 1, bool waits = true)
     {
         var acquire = new AcquireRequest([new(name, LockKey.Of(name), mode, limit)], Run, waits);
-        _table.Enter(acquire);
+        _table.AddRequest(acquire);
         return acquire;
     }
 

@@ -134,7 +134,7 @@ public sealed class SchemaTests
     {
         var (database, role) = await DatabaseOfAnotherAsync(stop);
         await RunDocsAsync(database, stop);
-        await GrantAsync(database, "who_looks", role);
+        await GrantAsync(database, "reader_role", role);
         await using var locks = AdvisoryLocks.Connect(database);
         await using var held = await locks.TryAcquireAsync("held", stop);
         await WrittenDownAsync(database, stop);

@@ -54,7 +54,7 @@ internal static class EveryKindOfWork
         for (var run = 1; run <= 2; run++)
         {
             var standing = await locks.WaitQueue.EnqueueAsync(new(store.Id, $"{run}", ""), new LockRequest("line", LockKey.Of("line")), default, blocks: false, stop);
-            await locks.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
+            await locks.WaitQueue.MarkParkedAsync(standing.Entry!, blocks: false, stop);
         }
 
         first.Dispose();

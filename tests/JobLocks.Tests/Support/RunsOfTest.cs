@@ -47,7 +47,7 @@ internal sealed class RunsOfTest : IRunStore
 
     public Action WorkerFreed { get; set; } = static () => { };
 
-    /// <summary>For each question after the fate of runs, how many runs it was about.</summary>
+    /// <summary>For each question after the state of runs, how many runs it was about.</summary>
     public ConcurrentQueue<int> Questions { get; } = [];
 
     /// <summary>What it has parked.</summary>
@@ -73,17 +73,17 @@ internal sealed class RunsOfTest : IRunStore
     public ValueTask<IReadOnlyList<ParkedRunState>> GetStatesAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
         Questions.Enqueue(runs.Count);
-        return new([.. runs.Select(run => State(run) is var fate && fate == ParkedRunState.Parked && _started.ContainsKey(run.Address.Run) ? ParkedRunState.Starting : fate)]);
+        return new([.. runs.Select(run => State(run) is var state && state == ParkedRunState.Parked && _started.ContainsKey(run.Address.Run) ? ParkedRunState.Starting : state)]);
     }
 
     public async ValueTask<IReadOnlyList<ParkedRunState>> WakeAsync(IReadOnlyList<WaitingRun> runs, CancellationToken stop)
     {
-        var fates = new List<ParkedRunState>();
+        var states = new List<ParkedRunState>();
         foreach (var run in runs)
         {
-            var fate = State(run);
-            fates.Add(fate == ParkedRunState.Parked ? ParkedRunState.Starting : fate);
-            if (fate != ParkedRunState.Parked) continue;
+            var state = State(run);
+            states.Add(state == ParkedRunState.Parked ? ParkedRunState.Starting : state);
+            if (state != ParkedRunState.Parked) continue;
 
             if (Takes > TimeSpan.Zero) await Task.Delay(Takes, stop);
             if (run.IsTooLate)
@@ -97,7 +97,7 @@ internal sealed class RunsOfTest : IRunStore
             _woken.Writer.TryWrite(run);
         }
 
-        if (!LosesNextAnswer) return fates;
+        if (!LosesNextAnswer) return states;
 
         LosesNextAnswer = false;
         throw new InvalidOperationException("The answer is lost.");

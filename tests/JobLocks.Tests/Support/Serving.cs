@@ -10,7 +10,7 @@ internal static class Serving
     public static async Task<NpgsqlConnection> ShowAsync(string connectionString, string store)
     {
         var connection = await Raw.OpenAsync(connectionString, CancellationToken.None);
-        await using var command = new NpgsqlCommand(PresenceSql.Show, connection) { Parameters = { new() { Value = $"\"{store}\"", NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Jsonb } } };
+        await using var command = new NpgsqlCommand(PresenceSql.Announce, connection) { Parameters = { new() { Value = $"\"{store}\"", NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Jsonb } } };
         await command.ExecuteScalarAsync();
         return connection;
     }

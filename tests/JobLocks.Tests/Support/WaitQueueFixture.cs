@@ -59,7 +59,7 @@ public abstract class WaitQueueFixture
     private protected AdvisoryLocks OpenFor(RunsOfTest store)
     {
         var locks = Open();
-        ((ILockBackend)locks).WaitQueue.Forget(Runs);
+        ((ILockBackend)locks).WaitQueue.StopServing(Runs);
         ((ILockBackend)locks).WaitQueue.Serve(store);
         return locks;
     }
@@ -71,7 +71,7 @@ public abstract class WaitQueueFixture
     private protected async Task ParkAsync(ILockBackend locks, int run, LockRequest request, CancellationToken stop)
     {
         var standing = await locks.WaitQueue.EnqueueAsync(AddressOf(run), request, default, blocks: false, stop);
-        await locks.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
+        await locks.WaitQueue.MarkParkedAsync(standing.Entry!, blocks: false, stop);
     }
 
     /// <summary>As the gate does for a run that was woken: it takes its lock by its place, and gives the place up. One that is refused parks again.</summary>

@@ -31,7 +31,7 @@ public sealed class FloodTests : WaitQueueFixture
         {
             var held = (await other.TryAcquireAsync(Name, stop))!;
             var standing = await ((ILockBackend)locks).WaitQueue.EnqueueAsync(new(store.Id, run.ToString(CultureInfo.InvariantCulture), ""), new(Name, Key), default, blocks: false, stop);
-            await ((ILockBackend)locks).WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
+            await ((ILockBackend)locks).WaitQueue.MarkParkedAsync(standing.Entry!, blocks: false, stop);
             var begun = TimeProvider.System.GetTimestamp();
             await held.DisposeAsync();
             await store.NextAsync(stop);

@@ -138,7 +138,7 @@ public sealed class FreeWorkerTests : WaitQueueFixture
             await Task.WhenAny(told, Task.Delay(10, stop));
         }
 
-        Assert.That((await line.FindAsync((await told).Address, blocks: false, stop))?.Verdict, Does.StartWith("Skipped"));
+        Assert.That((await line.FindAsync((await told).Address, blocks: false, stop))?.SkipReason, Does.StartWith("Skipped"));
     }
 
     private Task ParkReaderAsync(ILockBackend locks, int run, CancellationToken stop) =>
@@ -149,7 +149,7 @@ public sealed class FreeWorkerTests : WaitQueueFixture
     private async Task ParkAsync(ILockBackend locks, string run, LockRequest request, CancellationToken stop, string queue = "default")
     {
         var standing = await locks.WaitQueue.EnqueueAsync(new(Runs.Id, run, queue), request, default, blocks: false, stop);
-        await locks.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
+        await locks.WaitQueue.MarkParkedAsync(standing.Entry!, blocks: false, stop);
     }
 
     /// <summary>A process that sweeps: the sweep of an idle one could wake all runs, and not only those that are left to it.</summary>

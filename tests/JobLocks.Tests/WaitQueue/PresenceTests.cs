@@ -182,7 +182,7 @@ public sealed class PresenceTests : WaitQueueFixture
         await using var holding = await ((AdvisoryLocks)application).TryAcquireAsync(Name, stop);
         await application.WaitQueue.EnqueueAsync(new(runs.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
 
-        application.WaitQueue.Forget(runs);
+        application.WaitQueue.StopServing(runs);
 
         Assert.That(await LengthAsync(), Is.Zero);
     }
@@ -197,9 +197,9 @@ public sealed class PresenceTests : WaitQueueFixture
         await EnsureSessionAsync((AdvisoryLocks)application, stop);
         await UntilServedAsync(runs.Id, 1, stop);
 
-        application.WaitQueue.Forget(runs);
+        application.WaitQueue.StopServing(runs);
         var standing = await application.WaitQueue.EnqueueAsync(new(runs.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
-        await application.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
+        await application.WaitQueue.MarkParkedAsync(standing.Entry!, blocks: false, stop);
         await holding!.DisposeAsync();
 
         await using var granted = await byHand.AcquireAsync(Name, TimeSpan.FromSeconds(30), stop);
@@ -217,7 +217,7 @@ public sealed class PresenceTests : WaitQueueFixture
         var queue = ((ILockBackend)application).WaitQueue;
         queue.Serve(standby);
         while (standby.Sweeps < 10) Assert.That(await CountServersAsync(Runs.Id), Is.EqualTo(1));
-        queue.Forget(standby);
+        queue.StopServing(standby);
 
         Assert.That(await CountServersAsync(Runs.Id), Is.EqualTo(1));
     }
@@ -286,7 +286,7 @@ public sealed class PresenceTests : WaitQueueFixture
         for (var i = 1; i <= 20; i++)
         {
             var standing = await keeper.WaitQueue.EnqueueAsync(new(Runs.Id, $"{i}", "unserved"), new(Name, Key), default, blocks: false, stop);
-            await keeper.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
+            await keeper.WaitQueue.MarkParkedAsync(standing.Entry!, blocks: false, stop);
         }
 
         await ParkAsync(application, 21, stop);

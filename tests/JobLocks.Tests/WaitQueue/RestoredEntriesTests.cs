@@ -71,7 +71,7 @@ public sealed class RestoredEntriesTests : WaitQueueFixture
         await LoseEntriesAsync();
 
         var second = await EnterAsync(locks, 2, Rule with { KeepWaiting = 1, KeepNewest = keepsNewest }, stop);
-        await ((ILockBackend)locks).WaitQueue.ParkAsync(((Admission.Waits)second).Entry, blocks: false, stop);
+        await ((ILockBackend)locks).WaitQueue.MarkParkedAsync(((Admission.Waits)second).Entry, blocks: false, stop);
         await SweepUntilAsync(locks, async () => await LengthAsync() == 2, stop);
         var verdicts = await LockTable.AskAsync(Database, "SELECT count(*) FROM joblocks.wait_queue WHERE name = $1 AND verdict IS NOT NULL", Name);
         Runs.CanStart = true;

@@ -76,7 +76,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
     public async Task Admits_a_run_whose_store_cannot_say_its_name(CancellationToken stop)
     {
         await using var locks = AdvisoryLocks.Connect(Database, static options => options.Schema = null);
-        var call = CallOf(1, Rule) with { MayWaitInQueue = true, Address = static _ => throw new InvalidOperationException("The store is away.") };
+        var call = CallOf(1, Rule) with { MayHaveQueueEntry = true, Address = static _ => throw new InvalidOperationException("The store is away.") };
 
         var came = await new JobGate(locks, NullLogger<JobGate>.Instance).TryEnterAsync(call, stop);
 
@@ -206,7 +206,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
 
     /// <summary>A scheduler starts a run that may have an entry.</summary>
     private Task<Admission> StartAsync(AdvisoryLocks locks, int run, LockDeclaration rule, CancellationToken stop) =>
-        new JobGate(locks, NullLogger<JobGate>.Instance).TryEnterAsync(CallOf(run, rule) with { MayWaitInQueue = true }, stop);
+        new JobGate(locks, NullLogger<JobGate>.Instance).TryEnterAsync(CallOf(run, rule) with { MayHaveQueueEntry = true }, stop);
 
     private Task UntilIsEmptyAsync(CancellationToken stop) => UntilAsync(async () => await LengthAsync() == 0, stop);
 

@@ -35,7 +35,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
         var holding = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, 1, stop);
         var first = await EnterAsync(locks, 2, Rule with { WaitAtMostSeconds = 1 }, stop);
-        await ((ILockBackend)locks).WaitQueue.ParkAsync(((Admission.Waits)first).Entry, blocks: false, stop);
+        await ((ILockBackend)locks).WaitQueue.MarkParkedAsync(((Admission.Waits)first).Entry, blocks: false, stop);
         await holding!.DisposeAsync();
         await Runs.NextAsync(stop);
         Runs.State = static run => run.Address.Run is "1" ? ParkedRunState.Gone : ParkedRunState.Parked;
@@ -112,7 +112,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
         while (await ShownAsync(Runs.Id) == 0) await Task.Delay(20, stop);
 
         var standing = await ((ILockBackend)locks).WaitQueue.EnqueueAsync(before, new(Name, Key), default, blocks: false, stop);
-        await ((ILockBackend)locks).WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
+        await ((ILockBackend)locks).WaitQueue.MarkParkedAsync(standing.Entry!, blocks: false, stop);
         await holding!.DisposeAsync();
         var woken = await Runs.NextAsync(stop);
 
@@ -152,7 +152,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
         await AddRowsAsync("Quartz of an application that has stopped", "", 50);
 
         var came = (Admission.Waits)await EnterAsync(locks, 1, Rule, stop);
-        await ((ILockBackend)locks).WaitQueue.ParkAsync(came.Entry, blocks: false, stop);
+        await ((ILockBackend)locks).WaitQueue.MarkParkedAsync(came.Entry, blocks: false, stop);
 
         var shown = await locks.Inspector.GetNameAsync(Key, 0, 100, stop: stop);
         using (Assert.EnterMultipleScope())
@@ -170,7 +170,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
         await using var holding = await locks.TryAcquireAsync(Name, stop);
         await AddRowsAsync("Quartz of an application that has stopped", "", 3);
         var came = (Admission.Waits)await EnterAsync(locks, 1, Rule, stop);
-        await ((ILockBackend)locks).WaitQueue.ParkAsync(came.Entry, blocks: false, stop);
+        await ((ILockBackend)locks).WaitQueue.MarkParkedAsync(came.Entry, blocks: false, stop);
 
         var pressed = (await locks.Inspector.GetOverviewAsync(stop)).LongestQueues;
         var waiting = await locks.Inspector.GetWaitingAsync(stop: stop);

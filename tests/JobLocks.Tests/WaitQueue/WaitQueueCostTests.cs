@@ -56,7 +56,7 @@ public sealed class WaitQueueCostTests
         var free = new FreeWorkers([new RunsOfTest { Id = "Test store" }]);
         Assert.That(
             await BlocksOfAsync(
-                WakeSql.Wake, [Keys(42), new NpgsqlParameter<int[]> { TypedValue = [1] }, new NpgsqlParameter<bool[]> { TypedValue = [false] }, .. free.Parameters(underWay: [])]),
+                WakeSql.Wake, [Keys(42), new NpgsqlParameter<int[]> { TypedValue = [1] }, new NpgsqlParameter<bool[]> { TypedValue = [false] }, .. free.Parameters(pendingWakes: [])]),
             Is.InRange(1, FewBlocks));
     }
 

@@ -39,7 +39,7 @@ public sealed class WaiterCheckTests : WaitQueueFixture
     {
         var locks = Open();
         var other = Open();
-        ((ILockBackend)other).WaitQueue.Forget(Runs);
+        ((ILockBackend)other).WaitQueue.StopServing(Runs);
         var elsewhere = new RunsOfTest();
         ((ILockBackend)other).WaitQueue.Serve(elsewhere);
         await using var holding = await locks.TryAcquireAsync(Name, stop);

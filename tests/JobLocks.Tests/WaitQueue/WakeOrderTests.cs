@@ -133,7 +133,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var place = await locks.WaitQueue.FindAsync(AddressOf(1), blocks: false, stop);
         var taken = await locks.TryAcquireAllAsync([new(Name, Key), other], new() { Run = "1" }, place, blocks: false, stop);
 
-        Assert.That(place!.HasPrecedence, Is.True);
+        Assert.That(place!.BypassesQueue, Is.True);
         Assert.That(taken.Refused, Is.EqualTo(other), "the first in the line of the other one comes just now");
     }
 
@@ -146,7 +146,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         await ParkAsync(locks, 1, stop);
         await LockTable.AskAsync(Database, "DELETE FROM joblocks.wait_queue WHERE run = '0' AND store = $1", Runs.Id);
 
-        await locks.WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
+        await locks.WaitQueue.MarkParkedAsync(standing.Entry!, blocks: false, stop);
         await held!.DisposeAsync();
 
         Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("0"));
@@ -164,7 +164,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         for (var i = 0; i < 2; i++)
         {
             var standing = await ((ILockBackend)locks).WaitQueue.EnqueueAsync(new(runs.Id, $"{i}", ""), new(Name, Key), default, blocks: false, stop);
-            await ((ILockBackend)locks).WaitQueue.ParkAsync(standing.Entry!, blocks: false, stop);
+            await ((ILockBackend)locks).WaitQueue.MarkParkedAsync(standing.Entry!, blocks: false, stop);
         }
 
         await LockTable.AskAsync(Database, "DELETE FROM joblocks.wait_queue WHERE store = $1", runs.Id);
@@ -265,7 +265,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var locks = await OpenWithoutSweepAsync(stop);
         var others = AdvisoryLocks.Connect(Database);
         var gate = JobGate.To(locks);
-        var call = Calls.Call(Name) with { MayWaitInQueue = true, Address = _ => AddressOf(0) };
+        var call = Calls.Call(Name) with { MayHaveQueueEntry = true, Address = _ => AddressOf(0) };
         // They are asked for in the order of their keys.
         var (first, second) = LockKey.Of($"{Name}1").Value < LockKey.Of($"{Name}2").Value ? ($"{Name}1", $"{Name}2") : ($"{Name}2", $"{Name}1");
         call = call with
@@ -279,12 +279,12 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var heldFirst = await others.TryAcquireAsync(first, stop);
         using var heldSecond = await others.TryAcquireAsync(second, stop);
         var waits = (Admission.Waits)await gate.TryEnterAsync(call, stop);
-        await gate.ParkedAsync(waits.Entry);
+        await gate.MarkParkedAsync(waits.Entry);
         await heldFirst!.DisposeAsync();
 
         var moved = waits;
         while (moved.Entry.Key != LockKey.Of(second)) moved = (Admission.Waits)await gate.TryEnterAsync(call, stop);
-        await gate.ParkedAsync(moved.Entry);
+        await gate.MarkParkedAsync(moved.Entry);
         await LockTable.AskAsync(Database, "UPDATE joblocks.wait_queue SET until = now() - interval '1 s' WHERE store = $1", Runs.Id);
         var refused = (Admission.Refused)await gate.TryEnterAsync(call, stop);
         await others.DisposeAsync();
@@ -304,9 +304,9 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var locks = await OpenWithoutSweepAsync(stop);
         await using var held = await locks.TryAcquireAsync(Name, stop);
         var gate = JobGate.To(locks);
-        var call = Calls.Call(Name) with { MayWaitInQueue = true, Address = _ => AddressOf(0) };
+        var call = Calls.Call(Name) with { MayHaveQueueEntry = true, Address = _ => AddressOf(0) };
         var bounded = call with { Rules = [LockRule.For(new(Name, OnConflict.Wait, 15) { WaitAtMostSeconds = 1 }, call.Job)] };
-        await gate.ParkedAsync(((Admission.Waits)await gate.TryEnterAsync(bounded, stop)).Entry);
+        await gate.MarkParkedAsync(((Admission.Waits)await gate.TryEnterAsync(bounded, stop)).Entry);
         await LockTable.AskAsync(Database, "UPDATE joblocks.wait_queue SET until = now() - interval '1 s' WHERE store = $1", Runs.Id);
 
         Assert.That(await gate.TryEnterAsync(call, stop), Is.InstanceOf<Admission.Waits>());
@@ -319,9 +319,9 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var locks = await OpenWithoutSweepAsync(stop);
         await using var held = await locks.TryAcquireAsync(Name, stop);
         var gate = JobGate.To(locks);
-        var call = Calls.Call(Name) with { MayWaitInQueue = true, Address = _ => AddressOf(0), WasStartedBefore = static () => true };
+        var call = Calls.Call(Name) with { MayHaveQueueEntry = true, Address = _ => AddressOf(0), WasStartedBefore = static () => true };
         call = call with { Rules = [LockRule.For(new(Name, OnConflict.Wait, 15) { WaitAtMostSeconds = 60 }, call.Job)] };
-        await gate.ParkedAsync(((Admission.Waits)await gate.TryEnterAsync(call, stop)).Entry);
+        await gate.MarkParkedAsync(((Admission.Waits)await gate.TryEnterAsync(call, stop)).Entry);
         await LockTable.AskAsync(
             Database,
             isOverdue ? "UPDATE joblocks.wait_queue SET until = now() - interval '1 s' WHERE store = $1" : "UPDATE joblocks.wait_queue SET verdict = 'Skipped: a newer run has come' WHERE store = $1",

@@ -131,7 +131,7 @@ public sealed class WakeSqlTests
                 new NpgsqlParameter<long[]> { TypedValue = [_key.Value] },
                 new NpgsqlParameter<int[]> { TypedValue = [free] },
                 new NpgsqlParameter<bool[]> { TypedValue = [countsWoken] },
-                .. new FreeWorkers([]).Parameters(underWay: []),
+                .. new FreeWorkers([]).Parameters(pendingWakes: []),
             ]))));
         return [.. woken.SelectMany(static some => some).Select(place => places.IndexOf(place) + 1).Order()];
     }

@@ -25,7 +25,7 @@ internal sealed class MemoryAcquisition(MemoryDispatcher dispatcher, ManualReque
 
     public async Task<JobLockHandle> AcquireOneAsync(LockRequest request, TimeSpan timeout, CancellationToken stop)
     {
-        var waiter = Enter(request, timeout, stop);
+        var waiter = AddWaiter(request, timeout, stop);
         try
         {
             await waiter.Answer.WaitAsync(timeout, clock, stop).ConfigureAwait(false);
@@ -45,7 +45,7 @@ internal sealed class MemoryAcquisition(MemoryDispatcher dispatcher, ManualReque
 
     public JobLockHandle AcquireOne(LockRequest request, TimeSpan timeout, CancellationToken stop)
     {
-        var waiter = Enter(request, timeout, stop);
+        var waiter = AddWaiter(request, timeout, stop);
         try
         {
             if (TryWait(waiter.Answer, timeout, stop))
@@ -66,12 +66,12 @@ internal sealed class MemoryAcquisition(MemoryDispatcher dispatcher, ManualReque
 
     public Holder? FindHolder(LockRequest request) => dispatcher.Read(() => dispatcher.Locks.FindHolder(request));
 
-    private MemoryWaiter Enter(LockRequest request, TimeSpan timeout, CancellationToken stop)
+    private MemoryWaiter AddWaiter(LockRequest request, TimeSpan timeout, CancellationToken stop)
     {
         ManualRequests.CheckTimeout(timeout);
         stop.ThrowIfCancellationRequested();
         var waiter = new MemoryWaiter(request, manual.Caller, manual.StackOf(manual.Caller));
-        dispatcher.Enter(waiter);
+        dispatcher.AddWaiter(waiter);
         return waiter;
     }
 

@@ -25,26 +25,26 @@ internal sealed class MemoryGranting(MemoryLockTable locks, MemoryQueueTable que
         foreach (var request in requests)
         {
             // A run that requests several locks was woken for only one of them.
-            var isWoken = entry is { HasPrecedence: true } && entry.Key == request.Key;
+            var isWoken = entry is { BypassesQueue: true } && entry.Key == request.Key;
             var free = locks.FindFree(request, passesWaiters: isWoken);
-            var isBehind = free is not null && !isWoken && queue.HasEntryBefore(request.Key, entry?.Number ?? long.MaxValue);
-            if (free is { } key && !isBehind)
+            var isRefusedForQueue = free is not null && !isWoken && queue.HasEntryBefore(request.Key, entry?.Number ?? long.MaxValue);
+            if (free is { } key && !isRefusedForQueue)
             {
                 grants.Add(locks.Grant(request, key, holder, stack));
                 continue;
             }
 
             foreach (var grant in grants) locks.Remove(grant);
-            return new([], request, isBehind);
+            return new([], request, isRefusedForQueue);
         }
 
         return new(grants, null, IsRefusedForQueue: false);
     }
 
-    /// <summary>Enters a caller that waits for its lock. It may be granted at once.</summary>
-    public void Enter(MemoryWaiter waiter)
+    /// <summary>Adds a caller that waits for its lock. It may be granted at once.</summary>
+    public void AddWaiter(MemoryWaiter waiter)
     {
-        if (locks.Find(waiter.Request.Key) is { Waiters.Count: > 0 } || !TryServe(waiter)) locks.AddWaiter(waiter);
+        if (locks.Find(waiter.Request.Key) is { Waiters.Count: > 0 } || !TryGrant(waiter)) locks.AddWaiter(waiter);
     }
 
     /// <summary>A caller has stopped waiting. A lock that it was granted meanwhile is released.</summary>
@@ -52,7 +52,7 @@ internal sealed class MemoryGranting(MemoryLockTable locks, MemoryQueueTable que
     {
         if (waiter.Grant is { } grant) locks.Remove(grant);
         else locks.RemoveWaiter(waiter);
-        Settle(waiter.Request.Key);
+        GrantAndWakeNext(waiter.Request.Key);
     }
 
     /// <summary>Releases a lock.</summary>
@@ -60,14 +60,14 @@ internal sealed class MemoryGranting(MemoryLockTable locks, MemoryQueueTable que
     {
         if (!locks.Remove(grant)) return;
 
-        Settle(grant.Key);
-        if (grant.NameKey != grant.Key) Settle(grant.NameKey);
+        GrantAndWakeNext(grant.Key);
+        if (grant.NameKey != grant.Key) GrantAndWakeNext(grant.NameKey);
     }
 
     /// <summary>Grants a key to the callers that wait for it, as far as it is free, and then wakes the runs that can run.</summary>
-    public void Settle(LockKey key)
+    public void GrantAndWakeNext(LockKey key)
     {
-        while (locks.Find(key)?.Waiters.First?.Value is { } first && TryServe(first)) locks.RemoveWaiter(first);
+        while (locks.Find(key)?.Waiters.First?.Value is { } first && TryGrant(first)) locks.RemoveWaiter(first);
 
         wakeOrder.WakeNext(key);
     }
@@ -82,15 +82,15 @@ internal sealed class MemoryGranting(MemoryLockTable locks, MemoryQueueTable que
         return answered;
     }
 
-    private bool TryServe(MemoryWaiter waiter)
+    private bool TryGrant(MemoryWaiter waiter)
     {
         var request = waiter.Request;
         if (locks.FindFree(request, passesWaiters: true) is not { } key) return false;
 
-        if (queue.HasEntryBefore(request.Key, waiter.Place ?? long.MaxValue))
+        if (queue.HasEntryBefore(request.Key, waiter.Number ?? long.MaxValue))
         {
             // From now on the caller precedes all runs that enter the queue later.
-            waiter.Place ??= queue.DrawNumber();
+            waiter.Number ??= queue.DrawNumber();
             return false;
         }
 

@@ -21,5 +21,5 @@ internal sealed class MemoryReleaseWait(IReadOnlyList<LockGrant> holders)
         if (_remaining.Remove(grant) && _remaining.Count == 0) _done.TrySetResult();
     }
 
-    public void ReleaseAll() => _done.TrySetResult();
+    public void Complete() => _done.TrySetResult();
 }

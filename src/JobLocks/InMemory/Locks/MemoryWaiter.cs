@@ -28,7 +28,7 @@ internal sealed class MemoryWaiter(LockRequest request, Holder holder, StackTrac
     /// <summary>
     /// The entry number with which the caller is ordered among the waiting runs. It is drawn when entries first precede the caller; null before that.
     /// </summary>
-    public long? Place { get; set; }
+    public long? Number { get; set; }
 
     public void Complete() => _answer.TrySetResult();
 

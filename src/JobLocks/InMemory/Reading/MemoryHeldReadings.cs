@@ -22,7 +22,7 @@ internal sealed class MemoryHeldReadings(MemoryDispatcher dispatcher, JobLocksOp
     public IReadOnlyList<HeldLock> Of(LockKey key) => [.. Grants.Where(grant => grant.Key == key || grant.NameKey == key).Take(MemoryInspector.LargestPage).Select(ReadHeld)];
 
     /// <summary>The holder that holds a lock of a name for the longest time; null where the lock is free.</summary>
-    public LockHolder? FirstHolderOf(LockKey name) => Grants.FirstOrDefault(grant => grant.NameKey == name) is { } grant ? ReadHolder(grant) : null;
+    public LockHolder? FirstHolderOf(LockKey nameKey) => Grants.FirstOrDefault(grant => grant.NameKey == nameKey) is { } grant ? ReadHolder(grant) : null;
 
     private HeldLock ReadHeld(LockGrant grant) => new(
         grant.Key,

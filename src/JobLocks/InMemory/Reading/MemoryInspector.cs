@@ -86,10 +86,10 @@ internal sealed class MemoryInspector : IPageInspector
     }
 
     public Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, string by, TimeSpan? atMost = null, CancellationToken stop = default) =>
-        _releases.RequestAsync(key, name: null, by, atMost, stop);
+        _releases.RequestAsync(key, nameKey: null, by, atMost, stop);
 
-    public Task<ReleaseAnswer> RequestReleaseAsync(LockKey name, LockKey slot, string by, TimeSpan? atMost, CancellationToken stop) =>
-        _releases.RequestAsync(slot, name, by, atMost, stop);
+    public Task<ReleaseAnswer> RequestReleaseAsync(LockKey nameKey, LockKey slotKey, string by, TimeSpan? atMost, CancellationToken stop) =>
+        _releases.RequestAsync(slotKey, nameKey, by, atMost, stop);
 
     /// <summary>Declares all locks lost if the number is <see cref="MemoryHeldReadings.Session"/>: no session exists that could be ended.</summary>
     public Task<bool> EndSessionAsync(int backend, string by, CancellationToken stop = default)

@@ -50,7 +50,7 @@ internal sealed class MemoryQueueReadings(MemoryDispatcher dispatcher, MemoryHel
 
     public static string NameOf(MemoryQueueEntry entry) => DisplayText.Cut(entry.Request.Name ?? entry.Request.ToString());
 
-    private static bool IsShown(MemoryQueueEntry entry) => entry.Verdict is null;
+    private static bool IsShown(MemoryQueueEntry entry) => entry.SkipReason is null;
 
     private bool IsServed(MemoryQueueEntry entry) => dispatcher.Stores.IsServed(entry.Store);
 

@@ -13,26 +13,26 @@ internal sealed class MemoryReleaseRequests(MemoryDispatcher dispatcher, TimePro
 
     /// <summary>Requests the release of a lock, and waits until the present holders have released it.</summary>
     /// <param name="key">The key of the lock.</param>
-    /// <param name="name">The key of its name, where locks of other names are left alone; null for any name.</param>
+    /// <param name="nameKey">The key of its name, where locks of other names are left alone; null for any name.</param>
     /// <param name="by">The user who requests it.</param>
     /// <param name="atMost">The longest wait; null for ten seconds.</param>
     /// <param name="stop">Cancels the wait.</param>
-    public async Task<ReleaseAnswer> RequestAsync(LockKey key, LockKey? name, string by, TimeSpan? atMost, CancellationToken stop)
+    public async Task<ReleaseAnswer> RequestAsync(LockKey key, LockKey? nameKey, string by, TimeSpan? atMost, CancellationToken stop)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(by);
 
         by = DisplayText.Name(by);
-        var answer = await AskHoldersAsync(key, name, by, atMost ?? DefaultTimeout, stop).ConfigureAwait(false);
+        var answer = await AskHoldersAsync(key, nameKey, by, atMost ?? DefaultTimeout, stop).ConfigureAwait(false);
         log.ReleaseAnswered(key.Value, by, answer.ToString());
         return answer;
     }
 
-    private async Task<ReleaseAnswer> AskHoldersAsync(LockKey key, LockKey? name, string by, TimeSpan atMost, CancellationToken stop)
+    private async Task<ReleaseAnswer> AskHoldersAsync(LockKey key, LockKey? nameKey, string by, TimeSpan atMost, CancellationToken stop)
     {
         if (dispatcher.WaitForRelease(() => dispatcher.Locks.Find(key) is { IsHeld: true } entry ? [.. entry.Grants] : []) is not { } wait) return ReleaseAnswer.WasFree;
 
         log.ReleaseAsked(by, key.Value);
-        foreach (var grant in wait.Holders.Where(grant => grant.NameKey == (name ?? grant.NameKey) && !grant.IsKnownLost))
+        foreach (var grant in wait.Holders.Where(grant => grant.NameKey == (nameKey ?? grant.NameKey) && !grant.IsKnownLost))
         {
             log.ReleaseReceived(grant.ToString(), grant.Key.Value, DisplayText.Name(grant.Holder.Run ?? "unknown code"), by);
             grant.DeclareLost(new ReleaseRequestedException(by));

@@ -4,7 +4,7 @@ namespace JobLocks.InMemory.Reading;
 
 /// <summary>
 /// The counts and durations of each lock name, in total and by minute. Not thread-safe: used under the mutex of the <see cref="MemoryDispatcher"/>,
-/// except <see cref="Ledger"/>.
+/// except <see cref="Counter"/>.
 /// </summary>
 internal sealed class MemoryStatistics
 {
@@ -13,7 +13,7 @@ internal sealed class MemoryStatistics
     private readonly Dictionary<LockKey, NameTotals> _totals = [];
 
     /// <summary>Counts the events since the last <see cref="Collect"/>. Thread-safe.</summary>
-    public StatisticsCounter Ledger { get; } = new();
+    public StatisticsCounter Counter { get; } = new();
 
     /// <summary>All names with their totals.</summary>
     public IEnumerable<NameTotals> All => _totals.Values;
@@ -22,7 +22,7 @@ internal sealed class MemoryStatistics
     public void Collect(DateTimeOffset now)
     {
         var minute = new DateTimeOffset(now.UtcTicks - (now.UtcTicks % TimeSpan.TicksPerMinute), TimeSpan.Zero);
-        foreach (var counted in Ledger.Take())
+        foreach (var counted in Counter.Take())
         {
             if (!_totals.TryGetValue(counted.Key, out var totals)) _totals[counted.Key] = totals = new(counted.Key, counted.Name);
             totals.Add(counted, minute, minute - KeptMinutes);

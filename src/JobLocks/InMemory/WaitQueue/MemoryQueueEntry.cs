@@ -4,7 +4,7 @@ using JobLocks.WaitQueue;
 namespace JobLocks.InMemory.WaitQueue;
 
 /// <summary>The entry of a run in the wait queue. Its members change only under the mutex of the <see cref="MemoryDispatcher"/>.</summary>
-internal sealed class MemoryQueueEntry(long place, RunAddress run, LockRequest request, DateTimeOffset since)
+internal sealed class MemoryQueueEntry(long number, RunAddress run, LockRequest request, DateTimeOffset since)
 {
     /// <summary>The result of the last wake of the run.</summary>
     internal enum Wake
@@ -15,15 +15,15 @@ internal sealed class MemoryQueueEntry(long place, RunAddress run, LockRequest r
         /// <summary>The run was woken at <see cref="WokenAt"/>.</summary>
         Woken,
 
-        /// <summary>The run was woken and did not start, because a person holds it back in its store. Other runs bypass it.</summary>
-        HeldBack,
+        /// <summary>The run was woken and did not start, because it was paused by hand. Other runs bypass it.</summary>
+        Paused,
 
         /// <summary>The run was woken and did not start in time. Another run of its scheduler queue has started since, so only this run is bypassed.</summary>
         PassedOver,
     }
 
     /// <summary>The entry number. It grows with each arrival, and a run keeps it as long as it waits.</summary>
-    public long Number => place;
+    public long Number => number;
 
     /// <summary>The id of the job store. It changes when the store is renamed.</summary>
     public string Store { get; set; } = run.Store;
@@ -46,7 +46,7 @@ internal sealed class MemoryQueueEntry(long place, RunAddress run, LockRequest r
     public DateTimeOffset? Until { get; private set; }
 
     /// <summary>Why the run must not start; null where it may.</summary>
-    public string? Verdict { get; set; }
+    public string? SkipReason { get; set; }
 
     public Wake State { get; private set; }
 
@@ -66,7 +66,7 @@ internal sealed class MemoryQueueEntry(long place, RunAddress run, LockRequest r
     public bool IsOverdue(DateTimeOffset now) => Until <= now;
 
     /// <summary>The run was woken and has not started in time.</summary>
-    public bool IsLate(DateTimeOffset now, TimeSpan wakeTimeout) => State == Wake.Woken && Verdict is null && WokenAt < now - wakeTimeout;
+    public bool IsLate(DateTimeOffset now, TimeSpan wakeTimeout) => State == Wake.Woken && SkipReason is null && WokenAt < now - wakeTimeout;
 
     /// <summary>The run waits from now on, for a lock that may be another one than before.</summary>
     /// <param name="atMost">The longest wait; null for no limit.</param>
@@ -77,7 +77,7 @@ internal sealed class MemoryQueueEntry(long place, RunAddress run, LockRequest r
     public void Restart(TimeSpan? atMost, bool isNewRun, DateTimeOffset now)
     {
         var isOfEarlierRun = isNewRun && IsParked;
-        if (isOfEarlierRun) (Since, Verdict) = (now, null);
+        if (isOfEarlierRun) (Since, SkipReason) = (now, null);
         Until = atMost is { } longest ? (isOfEarlierRun ? null : Until) ?? now + longest : null;
         (State, IsParked, IsDelivered) = (Wake.None, false, false);
     }
@@ -87,7 +87,7 @@ internal sealed class MemoryQueueEntry(long place, RunAddress run, LockRequest r
 
     public void MarkWoken(DateTimeOffset now) => (State, WokenAt) = (Wake.Woken, now);
 
-    public void MarkHeldBack() => State = Wake.HeldBack;
+    public void MarkPaused() => State = Wake.Paused;
 
     public void MarkPassedOver() => State = Wake.PassedOver;
 }

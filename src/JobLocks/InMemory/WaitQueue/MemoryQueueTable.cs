@@ -8,14 +8,14 @@ namespace JobLocks.InMemory.WaitQueue;
 /// </summary>
 internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions options, TimeProvider clock)
 {
-    private readonly SortedDictionary<long, MemoryQueueEntry> _byPlace = [];
+    private readonly SortedDictionary<long, MemoryQueueEntry> _byNumber = [];
     private readonly Dictionary<(string Store, string Run), MemoryQueueEntry> _byRun = [];
     private readonly Dictionary<LockKey, SortedDictionary<long, MemoryQueueEntry>> _byKey = [];
     private readonly HashSet<MemoryQueueEntry> _woken = [];
-    private long _lastPlace;
+    private long _lastNumber;
 
     /// <summary>All entries, in the order of their numbers.</summary>
-    public IEnumerable<MemoryQueueEntry> All => _byPlace.Values;
+    public IEnumerable<MemoryQueueEntry> All => _byNumber.Values;
 
     /// <summary>The keys for which runs wait.</summary>
     public IReadOnlyCollection<LockKey> Keys => _byKey.Keys;
@@ -25,7 +25,7 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
 
     public MemoryQueueEntry? Find(RunAddress run) => _byRun.GetValueOrDefault((run.Store, run.Run));
 
-    public MemoryQueueEntry? Find(long place) => _byPlace.GetValueOrDefault(place);
+    public MemoryQueueEntry? Find(long number) => _byNumber.GetValueOrDefault(number);
 
     /// <summary>The entries of a key, in the order of their numbers.</summary>
     public IEnumerable<MemoryQueueEntry> Of(LockKey key) => _byKey.TryGetValue(key, out var entries) ? entries.Values : [];
@@ -34,9 +34,9 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
     /// An entry number for a caller that waits outside of the wait queue. It is greater than the numbers of all runs that wait, and smaller than those of all
     /// later runs.
     /// </summary>
-    public long DrawNumber() => ++_lastPlace;
+    public long DrawNumber() => ++_lastNumber;
 
-    /// <summary>Enters a run. A run that has an entry keeps its entry number.</summary>
+    /// <summary>Enqueues a run. A run that has an entry keeps its entry number.</summary>
     /// <param name="run">The run.</param>
     /// <param name="request">The lock for which it waits.</param>
     /// <param name="atMost">The longest wait; null for no limit.</param>
@@ -53,29 +53,29 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
         var entry = former ?? new(DrawNumber(), run, request, now);
         Remove(entry);
         entry.Request = request;
-        entry.Restart(atMost, run.IsNew, now);
+        entry.Restart(atMost, run.IsNewRun, now);
         Add(entry);
-        var result = new QueueEntry(entry.Number, entry.Key, HasPrecedence: false, entry.IsOverdue(now), entry.Verdict, entry.Since)
+        var result = new QueueEntry(entry.Number, entry.Key, BypassesQueue: false, entry.IsOverdue(now), entry.SkipReason, entry.Since)
         {
             Request = new(run with { Queue = entry.Queue }, request, entry.Until - entry.Since),
         };
-        return new(result, ahead, formerKey == entry.Key ? null : formerKey, IsNew: formerKey is null);
+        return new(result, ahead, formerKey == entry.Key ? null : formerKey, IsNewEntry: formerKey is null);
     }
 
-    /// <summary>Gives the oldest waiting run of a key a verdict, and wakes it to be dropped.</summary>
+    /// <summary>Gives the oldest waiting run of a key a skip reason, and wakes it to be skipped.</summary>
     /// <returns>False where each waiting run is already woken.</returns>
-    public bool DropOldest(LockKey key, RunAddress newcomer, string verdict)
+    public bool SkipOldest(LockKey key, RunAddress newcomer, string skipReason)
     {
         var oldest = Of(key).FirstOrDefault(entry => !entry.IsWoken && Counts(entry) && entry != Find(newcomer));
         if (oldest is null) return false;
 
-        oldest.Verdict = verdict;
+        oldest.SkipReason = skipReason;
         Wake(oldest);
         return true;
     }
 
     /// <summary>Records that the store has parked the run of an entry. An entry that was removed meanwhile is restored with its number.</summary>
-    public void Park(QueueEntry parked)
+    public void MarkParked(QueueEntry parked)
     {
         var request = parked.Request!;
         var entry = Find(request.Run);
@@ -91,9 +91,9 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
 
     /// <summary>Removes the entry of a run that has reached a worker.</summary>
     /// <returns>The key for which the run waited; null where it has no entry.</returns>
-    public LockKey? Dequeue(long place)
+    public LockKey? Dequeue(long number)
     {
-        if (Find(place) is not { } entry) return null;
+        if (Find(number) is not { } entry) return null;
 
         Remove(entry);
         PassLateRunsOver(entry.Store, entry.Queue, entry.Run);
@@ -102,7 +102,7 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
 
     public void Remove(MemoryQueueEntry entry)
     {
-        _byPlace.Remove(entry.Number);
+        _byNumber.Remove(entry.Number);
         _byRun.Remove((entry.Store, entry.Run));
         _woken.Remove(entry);
         if (_byKey.TryGetValue(entry.Key, out var ofKey) && ofKey.Remove(entry.Number) && ofKey.Count == 0) _byKey.Remove(entry.Key);
@@ -130,19 +130,19 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
     }
 
     /// <summary>Whether the key has an entry with a smaller number that precedes later entries.</summary>
-    public bool HasEntryBefore(LockKey key, long place) => Of(key).TakeWhile(entry => entry.Number < place).Any(Precedes);
+    public bool HasEntryBefore(LockKey key, long number) => Of(key).TakeWhile(entry => entry.Number < number).Any(Precedes);
 
     /// <summary>Whether an entry precedes later ones: its run can start, and no run of its scheduler queue is late.</summary>
     public bool Precedes(MemoryQueueEntry entry) => CanStart(entry) && !IsQueueLate(entry);
 
     /// <summary>Whether an entry precedes later ones, without regard to other runs of its scheduler queue.</summary>
     public bool CanStart(MemoryQueueEntry entry) =>
-        entry.Verdict is null
+        entry.SkipReason is null
         && (entry.State == MemoryQueueEntry.Wake.None || (entry.State == MemoryQueueEntry.Wake.Woken && !IsLate(entry)))
         && stores.IsServed(entry.Store);
 
-    /// <summary>Whether an entry counts for the length of the queue. A late run counts, a run that a person holds back does not.</summary>
-    public bool Counts(MemoryQueueEntry entry) => entry.Verdict is null && entry.State != MemoryQueueEntry.Wake.HeldBack && stores.IsServed(entry.Store);
+    /// <summary>Whether an entry counts for the length of the queue. A late run counts, a run that was paused by hand does not.</summary>
+    public bool Counts(MemoryQueueEntry entry) => entry.SkipReason is null && entry.State != MemoryQueueEntry.Wake.Paused && stores.IsServed(entry.Store);
 
     /// <summary>Whether a run of the same scheduler queue was woken and has not started in time: the queue seems to have no worker.</summary>
     public bool IsQueueLate(MemoryQueueEntry entry) => _woken.Any(woken => IsLate(woken) && IsOfQueue(woken, entry.Store, entry.Queue));
@@ -163,7 +163,7 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
 
     private void Add(MemoryQueueEntry entry)
     {
-        _byPlace.Add(entry.Number, entry);
+        _byNumber.Add(entry.Number, entry);
         _byRun.Add((entry.Store, entry.Run), entry);
         if (!_byKey.TryGetValue(entry.Key, out var ofKey)) _byKey[entry.Key] = ofKey = [];
         ofKey.Add(entry.Number, entry);

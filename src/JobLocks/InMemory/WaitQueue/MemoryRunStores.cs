@@ -48,13 +48,13 @@ internal sealed class MemoryRunStores
     public bool IsServed(string id) => _served.Contains(id);
 
     /// <summary>A run of the store enters the wait queue, or a scheduler of this process can start its runs.</summary>
-    public void Show(string id)
+    public void Announce(string id)
     {
         if (!IsClosed(id)) _served.Add(id);
     }
 
     /// <summary>No scheduler of this process can start runs of the store.</summary>
-    public void Hide(string id) => _served.Remove(id);
+    public void Withdraw(string id) => _served.Remove(id);
 
     /// <summary>Records the current id of a store.</summary>
     /// <returns>The former id; null where it has not changed.</returns>

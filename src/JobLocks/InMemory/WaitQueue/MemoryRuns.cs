@@ -7,11 +7,11 @@ internal static class MemoryRuns
 {
     /// <summary>The entry as its run sees it.</summary>
     public static QueueEntry AsEntry(MemoryQueueEntry entry, DateTimeOffset now) =>
-        new(entry.Number, entry.Key, entry.IsWoken && !entry.IsOverdue(now), entry.IsOverdue(now), entry.Verdict, entry.Since);
+        new(entry.Number, entry.Key, entry.IsWoken && !entry.IsOverdue(now), entry.IsOverdue(now), entry.SkipReason, entry.Since);
 
     /// <summary>The entry as its job store sees it.</summary>
     public static WaitingRun AsWaiting(MemoryQueueEntry entry, DateTimeOffset now) =>
-        new(entry.Number, entry.Key, entry.Request.ToString(), new(entry.Store, entry.Run, entry.Queue), entry.IsParked, IsDeliveryClaimed: entry.IsWoken, entry.Since)
+        new(entry.Number, entry.Key, entry.Request.ToString(), new(entry.Store, entry.Run, entry.Queue), entry.IsParked, IsDeliveryClaimed: entry.IsDelivered, entry.Since)
         {
             Waited = now - entry.Since,
         };

@@ -10,7 +10,7 @@ internal sealed class MemorySweep : IDisposable
 {
     private const int MostAsked = 100;
 
-    // A run that was woken is not asked about before it has had this time to start, and a run that was enqueued before it has had this time to be parked.
+    // How long a woken run has to start, and an enqueued run to be parked, before its store is asked about it.
     private static readonly TimeSpan UsualStart = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan UsualParking = TimeSpan.FromSeconds(2);
 
@@ -20,7 +20,7 @@ internal sealed class MemorySweep : IDisposable
     private readonly JobLocksOptions _options;
     private readonly TimeProvider _clock;
     private readonly ITimer _timer;
-    private readonly Dictionary<string, long> _askedUntil = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, long> _lastAskedAbout = new(StringComparer.Ordinal);
     private long _startedAt;
     private bool _isScheduled;
 
@@ -47,13 +47,13 @@ internal sealed class MemorySweep : IDisposable
     {
         var id = await store.IdentifyAsync(CancellationToken.None).ConfigureAwait(false);
         var canStart = await store.CanStartRunsAsync(CancellationToken.None).ConfigureAwait(false);
-        _dispatcher.ChangeAndSettle(() =>
+        _dispatcher.ChangeThenGrantAndWake(() =>
         {
             if (!_dispatcher.Stores.Contains(store)) return [];
 
             if (_dispatcher.Stores.Rename(store, id) is { } formerId) _dispatcher.Queue.RenameStore(formerId, id);
-            if (canStart) _dispatcher.Stores.Show(id);
-            else _dispatcher.Stores.Hide(id);
+            if (canStart) _dispatcher.Stores.Announce(id);
+            else _dispatcher.Stores.Withdraw(id);
             if (canStart) WakeOverdue(id);
             return _dispatcher.Queue.Keys;
         });
@@ -74,7 +74,7 @@ internal sealed class MemorySweep : IDisposable
         var startedAt = _startedAt;
         Volatile.Write(ref _isScheduled, false);
         // Schedules the next sweep where runs still wait.
-        _dispatcher.ChangeAndSettle(static () => []);
+        _dispatcher.ChangeThenGrantAndWake(static () => []);
         // A test moves its clock by hours while a sweep runs. What is due then must not wait until the test moves the clock again.
         if (Volatile.Read(ref _isScheduled) && _clock.GetElapsedTime(startedAt) >= _options.SweepInterval) _work.Add(StartAsync);
         return Task.CompletedTask;
@@ -89,7 +89,7 @@ internal sealed class MemorySweep : IDisposable
     /// <summary>Asks a store about the next of its runs: whether those that wait exist, and whether those that were woken start.</summary>
     private async Task AskAboutRunsAsync(IRunStore store, string id)
     {
-        var runs = _dispatcher.Read(() => NextPage(id));
+        var (runs, woken) = _dispatcher.Read(() => NextPage(id));
         if (runs.Count == 0) return;
 
         var states = await _delivery.AskAsync(
@@ -97,15 +97,16 @@ internal sealed class MemorySweep : IDisposable
             all => store.GetStatesAsync(all, CancellationToken.None),
             async run => (await store.GetStatesAsync([run], CancellationToken.None).ConfigureAwait(false))[0]).ConfigureAwait(false);
         _delivery.Apply(states);
-        _dispatcher.ChangeAndSettle(() =>
+        _dispatcher.ChangeThenGrantAndWake(() =>
         {
             foreach (var (run, _) in states.Where(static answer => answer.State is ParkedRunState.Parked or ParkedRunState.Rescheduled))
             {
                 // An entry that has changed meanwhile was entered anew.
-                if (_dispatcher.Queue.Find(run.Number) is not { } entry || entry.IsWoken != run.IsDeliveryClaimed) continue;
+                var wasWoken = woken.Contains(run.Number);
+                if (_dispatcher.Queue.Find(run.Number) is not { } entry || entry.IsWoken != wasWoken) continue;
 
                 // The run was not recorded as parked, or its store has not started it although it was woken.
-                (entry.IsParked, entry.IsDelivered) = (true, entry.IsDelivered && !run.IsDeliveryClaimed);
+                (entry.IsParked, entry.IsDelivered) = (true, entry.IsDelivered && !wasWoken);
             }
 
             return RemoveLeftovers(states);
@@ -132,16 +133,16 @@ internal sealed class MemorySweep : IDisposable
         return keys;
     }
 
-    private List<WaitingRun> NextPage(string store)
+    /// <summary>The next runs of a store to ask about, and the numbers of those that were woken.</summary>
+    private (List<WaitingRun> Runs, HashSet<long> Woken) NextPage(string store)
     {
         var now = _dispatcher.UtcNow;
         var page = _dispatcher.Queue.All
-            .Where(entry => entry.Number > _askedUntil.GetValueOrDefault(store) && IsOf(entry, store) && IsToBeAskedAbout(entry, now))
+            .Where(entry => entry.Number > _lastAskedAbout.GetValueOrDefault(store) && IsOf(entry, store) && IsToBeAskedAbout(entry, now))
             .Take(MostAsked)
-            .Select(entry => MemoryRuns.AsWaiting(entry, now))
             .ToList();
-        _askedUntil[store] = page.Count < MostAsked ? 0 : page[^1].Number;
-        return page;
+        _lastAskedAbout[store] = page.Count < MostAsked ? 0 : page[^1].Number;
+        return (page.ConvertAll(entry => MemoryRuns.AsWaiting(entry, now)), [.. page.Where(static entry => entry.IsWoken).Select(static entry => entry.Number)]);
     }
 
     private static bool IsToBeAskedAbout(MemoryQueueEntry entry, DateTimeOffset now) => entry.State switch

@@ -16,7 +16,7 @@ internal sealed class MemoryWaitQueue(MemoryDispatcher dispatcher, MemoryWaiterC
     {
         // A wake is passed to the store at once, whether or not a worker is free.
         store.WorkerFreed = static () => { };
-        dispatcher.ChangeAndSettle(() =>
+        dispatcher.ChangeThenGrantAndWake(() =>
         {
             dispatcher.Stores.Add(store);
             return [];
@@ -24,7 +24,7 @@ internal sealed class MemoryWaitQueue(MemoryDispatcher dispatcher, MemoryWaiterC
         work.Add(() => sweep.SweepAsync(store));
     }
 
-    public void Forget(IRunStore store) => dispatcher.ChangeAndSettle(() =>
+    public void StopServing(IRunStore store) => dispatcher.ChangeThenGrantAndWake(() =>
     {
         var ids = dispatcher.Stores.Remove(store);
         // The runs of a store in memory have ended with it.
@@ -42,23 +42,23 @@ internal sealed class MemoryWaitQueue(MemoryDispatcher dispatcher, MemoryWaiterC
     public ValueTask<EnqueueResult> EnqueueAsync(RunAddress run, LockRequest request, WaitRules rules, bool blocks, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();
-        return new(Enter(run, () => Queue.Enqueue(run, request, rules.AtMost, QueueLimit(rules))));
+        return new(AnnounceStoreAndEnqueue(run, () => Queue.Enqueue(run, request, rules.AtMost, QueueLimit(rules))));
     }
 
     public ValueTask<EnqueueResult> ReplaceOldestAsync(RunAddress run, LockRequest request, WaitRules rules, bool blocks, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();
-        return new(Enter(run, Replace));
+        return new(AnnounceStoreAndEnqueue(run, Replace));
 
         EnqueueResult Replace()
         {
             var attempt = Queue.Enqueue(run, request, rules.AtMost, QueueLimit(rules));
             if (attempt.Entry is not null) return attempt;
 
-            // The run is enqueued first. If the queue is too long for that, no other run is dropped for it.
+            // The run is enqueued first. If the queue is too long for that, no other run is skipped for it.
             var extra = Queue.Enqueue(run, request, rules.AtMost, options.LongestWaitQueue);
             if (extra.Entry is not { } entry) return attempt;
-            if (Queue.DropOldest(request.Key, run, $"Skipped: a newer run has replaced it in the queue of {request}")) return extra with { Ahead = Math.Max(0, extra.Ahead - 1) };
+            if (Queue.SkipOldest(request.Key, run, $"Skipped: a newer run has replaced it in the queue of {request}")) return extra with { Ahead = Math.Max(0, extra.Ahead - 1) };
 
             Queue.Dequeue(entry.Number);
             return attempt;
@@ -71,7 +71,7 @@ internal sealed class MemoryWaitQueue(MemoryDispatcher dispatcher, MemoryWaiterC
     public ValueTask<WaiterCheckResult> CheckCountedWaitersAsync(LockKey key, int count, bool blocks, CancellationToken stop) =>
         Completed(waiterCheck.CheckCountedAsync(key, count, stop), blocks);
 
-    public ValueTask ParkAsync(QueueEntry entry, bool blocks, CancellationToken stop)
+    public ValueTask MarkParkedAsync(QueueEntry entry, bool blocks, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();
         var store = entry.Request!.Run.Store;
@@ -79,7 +79,7 @@ internal sealed class MemoryWaitQueue(MemoryDispatcher dispatcher, MemoryWaiterC
         {
             // The run has ended with the memory of its scheduler.
             if (VolatileStore.Is(store) && dispatcher.Stores.IsClosed(store)) Queue.Dequeue(entry.Number);
-            else Queue.Park(entry);
+            else Queue.MarkParked(entry);
         });
         return default;
     }
@@ -87,19 +87,19 @@ internal sealed class MemoryWaitQueue(MemoryDispatcher dispatcher, MemoryWaiterC
     public ValueTask DequeueAsync(QueueEntry entry, bool blocks, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();
-        dispatcher.ChangeAndSettle(() => Queue.Dequeue(entry.Number) is { } key ? [key] : []);
+        dispatcher.ChangeThenGrantAndWake(() => Queue.Dequeue(entry.Number) is { } key ? [key] : []);
         return default;
     }
 
-    public void DequeueLater(RunAddress run) => dispatcher.ChangeAndSettle(() => Queue.Find(run) is { } entry && Queue.Dequeue(entry.Number) is { } key ? [key] : []);
+    public void DequeueLater(RunAddress run) => dispatcher.ChangeThenGrantAndWake(() => Queue.Find(run) is { } entry && Queue.Dequeue(entry.Number) is { } key ? [key] : []);
 
-    public void WakeNext(LockKey key) => dispatcher.ChangeAndSettle(() => [key]);
+    public void WakeNext(LockKey key) => dispatcher.ChangeThenGrantAndWake(() => [key]);
 
     private int QueueLimit(WaitRules rules) => rules.Keep == 0 ? options.LongestWaitQueue : Math.Min(rules.Keep, options.LongestWaitQueue);
 
-    private EnqueueResult Enter(RunAddress run, Func<EnqueueResult> enqueue) => dispatcher.Change(() =>
+    private EnqueueResult AnnounceStoreAndEnqueue(RunAddress run, Func<EnqueueResult> enqueue) => dispatcher.Change(() =>
     {
-        dispatcher.Stores.Show(run.Store);
+        dispatcher.Stores.Announce(run.Store);
         return enqueue();
     });
 

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 
 namespace JobLocks.InMemory.WaitQueue;
 
-/// <summary>Asks the job stores whether they still have the waiters of a key, before a run is dropped because of these waiters. Thread-safe.</summary>
+/// <summary>Asks the job stores whether they still have the waiters of a key, before a run is skipped or failed because of these waiters. Thread-safe.</summary>
 internal sealed class MemoryWaiterCheck(MemoryDispatcher dispatcher, ILogger log)
 {
     // A woken run asks for its lock by then.
@@ -34,7 +34,7 @@ internal sealed class MemoryWaiterCheck(MemoryDispatcher dispatcher, ILogger log
         var (gone, areOthersThere) = await _stores.AskAsync(waiters, blocks: false, stop).ConfigureAwait(false);
         if (gone.Count == 0) return areOthersThere && count <= WaitersInStores.MostChecked ? WaiterCheckResult.AllExist : WaiterCheckResult.NoAnswer;
 
-        dispatcher.ChangeAndSettle(() =>
+        dispatcher.ChangeThenGrantAndWake(() =>
         {
             foreach (var run in gone)
             {

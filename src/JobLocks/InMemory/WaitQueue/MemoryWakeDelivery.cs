@@ -53,13 +53,13 @@ internal sealed class MemoryWakeDelivery(MemoryDispatcher dispatcher, ILogger lo
         return answers;
     }
 
-    /// <summary>Removes the entries of runs that do not exist any more, and has other runs bypass those that a person holds back.</summary>
+    /// <summary>Removes the entries of runs that do not exist any more, and has other runs bypass those that were paused by hand.</summary>
     public void Apply(IReadOnlyList<(WaitingRun Run, ParkedRunState State)> answers)
     {
         foreach (var (gone, _) in answers.Where(static answer => answer.State == ParkedRunState.Gone))
             log.EntryRemoved(DisplayText.Name(gone.Address.Run), DisplayText.Name(gone.Name));
 
-        dispatcher.ChangeAndSettle(() =>
+        dispatcher.ChangeThenGrantAndWake(() =>
         {
             var changed = new List<LockKey>();
             foreach (var (run, state) in answers.Where(static answer => answer.State is ParkedRunState.Gone or ParkedRunState.Paused))
@@ -67,7 +67,7 @@ internal sealed class MemoryWakeDelivery(MemoryDispatcher dispatcher, ILogger lo
                 if (dispatcher.Queue.Find(run.Number) is not { } entry) continue;
 
                 if (state == ParkedRunState.Gone) dispatcher.Queue.Remove(entry);
-                else if (entry.State == MemoryQueueEntry.Wake.Woken) entry.MarkHeldBack();
+                else if (entry.State == MemoryQueueEntry.Wake.Woken) entry.MarkPaused();
                 changed.Add(run.Key);
             }
 
@@ -78,7 +78,7 @@ internal sealed class MemoryWakeDelivery(MemoryDispatcher dispatcher, ILogger lo
     private async Task DeliverAsync(IRunStore store, IReadOnlyList<WaitingRun> runs)
     {
         var answers = await AskAsync(runs, all => store.WakeAsync(all, CancellationToken.None), WakeUnlessStartedAsync).ConfigureAwait(false);
-        if (answers.Any(static answer => answer.State == ParkedRunState.StartingElsewhere))
+        if (answers.Any(static answer => answer.State == ParkedRunState.StartingAnywhere))
         {
             foreach (var scheduler in dispatcher.Read(() => dispatcher.Stores.FindAll(runs[0].Address.Store))) scheduler.RequeryStore();
         }

@@ -5,7 +5,7 @@ namespace JobLocks.Postgres.Locks;
 
 /// <summary>
 /// The request of one caller: all of several locks, or none. Its members change only under the mutex of the <see cref="LockDispatcher"/>, and not any more
-/// once <see cref="Answer"/> has completed. The caller awaits <see cref="Answer"/>, and then reads <see cref="Grants"/> and <see cref="WasRefusedForQueue"/>.
+/// once <see cref="Answer"/> has completed. The caller awaits <see cref="Answer"/>, and then reads <see cref="Grants"/> and <see cref="IsRefusedForQueue"/>.
 /// </summary>
 internal sealed class AcquireRequest(IReadOnlyList<LockRequest> requests, Holder holder, bool waits)
 {
@@ -32,14 +32,14 @@ internal sealed class AcquireRequest(IReadOnlyList<LockRequest> requests, Holder
     /// <summary>The stack of the caller; null if stacks are not captured.</summary>
     public StackTrace? Stack { get; init; }
 
-    /// <summary>The position limit: entries of the wait queue with smaller numbers precede the request, see <see cref="Locks.PositionLimit"/>.</summary>
-    public long PositionLimit { get; set; }
+    /// <summary>The entry limit: entries of the wait queue with smaller numbers precede the request, see <see cref="Locks.EntryLimit"/>.</summary>
+    public long EntryLimit { get; set; }
 
     /// <summary>The key of the lock for which the run was woken; null if it was not woken.</summary>
     public LockKey? WokenFor { get; init; }
 
     /// <summary>Whether the request was refused because entries of the wait queue precede it, and not because the lock is held.</summary>
-    public bool WasRefusedForQueue { get; set; }
+    public bool IsRefusedForQueue { get; set; }
 
     /// <summary>The sequence number of the request in the order of arrival.</summary>
     public long Arrival { get; set; }
@@ -53,7 +53,8 @@ internal sealed class AcquireRequest(IReadOnlyList<LockRequest> requests, Holder
     /// <summary>The number of lock requests without an answer.</summary>
     public int Unanswered { get; set; } = requests.Count;
 
-    public int Refused { get; set; } = Granted;
+    /// <summary>The index of the first refused lock request; <see cref="Granted"/> if there is none.</summary>
+    public int RefusedIndex { get; set; } = Granted;
 
     /// <summary>Whether an operation for this request was noted for the session and has no answer yet.</summary>
     public bool IsPending { get; set; }
@@ -64,11 +65,11 @@ internal sealed class AcquireRequest(IReadOnlyList<LockRequest> requests, Holder
     /// <summary>Whether the request was repeated once, because the session broke or its statement failed before the answer.</summary>
     public bool WasInterrupted { get; set; }
 
-    /// <summary>The exception for the caller; null to complete with <see cref="Refused"/>.</summary>
+    /// <summary>The exception for the caller; null to complete with <see cref="RefusedIndex"/>.</summary>
     public Exception? Failure { get; set; }
 
-    /// <summary>The position limit of one lock request. A run that requests several locks was woken for only one of them.</summary>
-    public long PositionLimitFor(int index) => requests[index].Key == WokenFor ? Locks.PositionLimit.Woken : PositionLimit;
+    /// <summary>The entry limit of one lock request. A run that requests several locks was woken for only one of them.</summary>
+    public long EntryLimitFor(int index) => requests[index].Key == WokenFor ? Locks.EntryLimit.Woken : EntryLimit;
 
     /// <summary>Passes the answers of requests on to their callers. Called without a mutex.</summary>
     public static void CompleteAll(List<AcquireRequest> done)
@@ -78,7 +79,7 @@ internal sealed class AcquireRequest(IReadOnlyList<LockRequest> requests, Holder
 
     private void Complete()
     {
-        if (Failure is null) _answer.TrySetResult(Refused);
+        if (Failure is null) _answer.TrySetResult(RefusedIndex);
         else _answer.TrySetException(Failure);
     }
 }

@@ -198,7 +198,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
     internal string Server => _dispatcher.Server;
 
     /// <summary>The number of locks that this process holds.</summary>
-    internal int CountHeld => _dispatcher.HeldSince(DateTimeOffset.MaxValue).Count;
+    internal int CountHeld => _dispatcher.GrantedUntil(DateTimeOffset.MaxValue).Count;
 
     /// <summary>
     /// The first part of the schema that cannot be used, as the end of a sentence; null if everything can be used or no schema is configured.
@@ -217,7 +217,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
 
     /// <summary>Opens the session if none is open, and waits for an answer of the server on it.</summary>
     /// <exception cref="JobLocksUnavailableException">The session cannot be opened, or it broke.</exception>
-    internal Task EnsureSessionAsync(CancellationToken stop) => _dispatcher.AskAsync(static _ => true).WaitAsync(stop);
+    internal Task EnsureSessionAsync(CancellationToken stop) => _dispatcher.QueryAsync(static _ => true).WaitAsync(stop);
 
     string? ILockBackend.Scope => _options.Scope;
 

@@ -39,7 +39,7 @@ internal sealed class DeclaredLimits(JobLocksOptions options, ILogger log)
     public void Compare(SessionConnection session, LockRequest request)
     {
         var declaration = new { name = NameOf(request), slots = request.Limit, by = options.ApplicationName };
-        foreach (var other in session.Ask<Declaration>(SchemaSql.For(options.Schema!, SchemaSql.DeclareLimit), declaration).OfType<Declaration>())
+        foreach (var other in session.Query<Declaration>(SchemaSql.For(options.Schema!, SchemaSql.DeclareLimit), declaration).OfType<Declaration>())
         {
             if (other.Slots != request.Limit) log.LimitsDiffer(request.ToString(), request.Limit, other.Slots, DisplayText.Name(other.By));
         }

@@ -51,7 +51,7 @@ internal sealed class LocalLockTable
     /// <summary>
     /// Adds a new request. If one of its locks cannot be granted, the request is refused at once, and the server is not asked for the others.
     /// </summary>
-    public void Enter(AcquireRequest request)
+    public void AddRequest(AcquireRequest request)
     {
         request.Arrival = ++_arrivals;
         if (request.Waits)
@@ -68,7 +68,7 @@ internal sealed class LocalLockTable
             // A waiter of this process for an exclusive or shared lock precedes all new requests except those of woken runs. With a limit, another slot can
             // be free.
             var lockRequest = request.Requests[index];
-            var mayAsk = lockRequest.Limit > 1 || request.PositionLimitFor(index) == PositionLimit.Woken || _entries.Of(lockRequest.Key).Waiters.Count == 0;
+            var mayAsk = lockRequest.Limit > 1 || request.EntryLimitFor(index) == EntryLimit.Woken || _entries.Of(lockRequest.Key).Waiters.Count == 0;
             if (mayAsk && _reservations.TryRequest(request, index)) continue;
 
             var reserved = operations.GetRange(asked, operations.Count - asked);
@@ -102,7 +102,7 @@ internal sealed class LocalLockTable
             case OperationCode.AcquireSlot:
                 _reservations.Undo(op);
                 HandleAcquire(op, entry, op.Result > 0 ? _entries.Of(op.Slots[(int)op.Result - 1]) : null, token);
-                foreach (var slot in op.Slots) Waiters.ServeAndTidy(_entries.Of(slot));
+                foreach (var slot in op.Slots) Waiters.RequestFirstAndTidy(_entries.Of(slot));
                 RequestNextSlot(entry);
                 break;
             case OperationCode.Release or OperationCode.ReleaseShared:
@@ -130,7 +130,7 @@ internal sealed class LocalLockTable
         if (request.IsPending || !request.Waits || _entries.Find(request.Requests[0].Key) is not { } entry || !_entries.RemoveWaiter(entry, request)) return;
 
         Waiters.ClearUnneededSignals(entry);
-        Waiters.ServeAndTidy(entry);
+        Waiters.RequestFirstAndTidy(entry);
     }
 
     /// <summary>Releases a lock. For a lost lock, this only frees the entry: the session that held it no longer exists.</summary>
@@ -146,13 +146,13 @@ internal sealed class LocalLockTable
         else if (entry.Grants.Count == 0)
         {
             entry.State = LockEntryState.Free;
-            Waiters.ServeAndTidy(entry);
+            Waiters.RequestFirstAndTidy(entry);
         }
     }
 
     /// <summary>The locks that were granted at a time or before it, and are not lost.</summary>
-    public List<LockGrant> HeldSince(DateTimeOffset since) =>
-        [.. _entries.All.Where(static entry => entry.State == LockEntryState.Held).SelectMany(static entry => entry.Grants).Where(grant => grant.Since <= since)];
+    public List<LockGrant> GrantedUntil(DateTimeOffset time) =>
+        [.. _entries.All.Where(static entry => entry.State == LockEntryState.Held).SelectMany(static entry => entry.Grants).Where(grant => grant.Since <= time)];
 
     /// <summary>The holder of one of these keys in this process; null if there is none.</summary>
     public Holder? FindHolder(IEnumerable<LockKey> keys) =>
@@ -209,7 +209,7 @@ internal sealed class LocalLockTable
         NoteAnswer(request, op.Index, granted is not null);
         Waiters.ClearUnneededSignals(asked);
         // Further readers can share the lock that this reader was granted. Readers that wait behind a writer keep waiting.
-        Waiters.ServeFirst(asked);
+        Waiters.RequestFirst(asked);
     }
 
     /// <summary>
@@ -218,8 +218,8 @@ internal sealed class LocalLockTable
     /// </summary>
     private static void NoteRefusedForQueue(AcquireRequest request, long result)
     {
-        request.WasRefusedForQueue = true;
-        if (result < RefusedForQueue) request.PositionLimit = RefusedForQueue - result;
+        request.IsRefusedForQueue = true;
+        if (result < RefusedForQueue) request.EntryLimit = RefusedForQueue - result;
     }
 
     private void Grant(LockEntry entry, AcquireRequest request, int index, long token)
@@ -235,17 +235,17 @@ internal sealed class LocalLockTable
 
     private void NoteAnswer(AcquireRequest request, int index, bool granted)
     {
-        if (!granted && request.Refused == AcquireRequest.Granted) request.Refused = index;
+        if (!granted && request.RefusedIndex == AcquireRequest.Granted) request.RefusedIndex = index;
         if (--request.Unanswered > 0) return;
 
         // All or none, and no locks for a caller that stopped waiting.
-        if (request.IsAbandoned || request.Refused != AcquireRequest.Granted || request.Failure is not null) ReleaseGrants(request);
+        if (request.IsAbandoned || request.RefusedIndex != AcquireRequest.Granted || request.Failure is not null) ReleaseGrants(request);
         Output.AddDone(request);
     }
 
     private void Refuse(AcquireRequest request, int index)
     {
-        request.Refused = index;
+        request.RefusedIndex = index;
         request.Unanswered = 0;
         Output.AddDone(request);
     }

@@ -17,23 +17,23 @@ internal sealed class LocalWaiters(LockEntries entries, LockReservations reserva
     private TimeSpan _retriedAt;
 
     /// <summary>Whether a request of this process waits for a lock that another process holds.</summary>
-    public bool AreForOtherProcesses => entries.All.Any(static entry => entry.WaiterSignal == LockEntry.Signal.Set);
+    public bool AnyWaitsForOtherProcess => entries.All.Any(static entry => entry.WaiterSignal == LockEntry.Signal.Set);
 
     /// <summary>Another process released the key, or may have released it.</summary>
     public void Retry(LockKey key)
     {
-        if (entries.Find(key) is { } entry) ServeFirst(entry);
+        if (entries.Find(key) is { } entry) RequestFirst(entry);
     }
 
     /// <summary>Asks the server again for each key with waiters: a holder that died sends no notification.</summary>
     public void RetryAll()
     {
-        foreach (var entry in entries.All.Where(static entry => entry.Waiters.Count > 0).ToList()) ServeFirst(entry);
+        foreach (var entry in entries.All.Where(static entry => entry.Waiters.Count > 0).ToList()) RequestFirst(entry);
     }
 
     /// <summary>Calls <see cref="RetryAll"/> if the last such call was more than a second ago.</summary>
-    /// <returns>Whether it was.</returns>
-    public bool RetryDue(TimeSpan now)
+    /// <returns>Whether it has retried.</returns>
+    public bool RetryAllIfDue(TimeSpan now)
     {
         if (now - _retriedAt <= BetweenRetries) return false;
 
@@ -71,20 +71,20 @@ internal sealed class LocalWaiters(LockEntries entries, LockReservations reserva
 
         entry.WaiterSignal = LockEntry.Signal.Requested;
         output.Operations.Add(new(OperationCode.SetWaiterSignal, entry.Key));
-        ServeFirst(entry);
+        RequestFirst(entry);
     }
 
     /// <summary>Asks the server for the first waiter of a key.</summary>
-    public void ServeFirst(LockEntry entry)
+    public void RequestFirst(LockEntry entry)
     {
         // Only the first waiter asks: the server would refuse the later ones.
         if (entry.Waiters.First?.Value is { IsPending: false } first) reservations.TryRequest(first, 0);
     }
 
-    /// <summary>As <see cref="ServeFirst"/>, and removes an entry without waiters.</summary>
-    public void ServeAndTidy(LockEntry entry)
+    /// <summary>As <see cref="RequestFirst"/>, and removes an entry without waiters.</summary>
+    public void RequestFirstAndTidy(LockEntry entry)
     {
-        ServeFirst(entry);
+        RequestFirst(entry);
         entries.Tidy(entry);
     }
 
@@ -92,7 +92,7 @@ internal sealed class LocalWaiters(LockEntries entries, LockReservations reserva
     public void Released(LockEntry entry, bool othersWereNotified)
     {
         if (othersWereNotified && entry.Waiters.Count > 0) _deferredRetries.Add((BootClock.Now + YieldDelay, entry.Key));
-        else ServeFirst(entry);
+        else RequestFirst(entry);
     }
 
     /// <summary>Clears the signals of a key that no waiter needs any more.</summary>

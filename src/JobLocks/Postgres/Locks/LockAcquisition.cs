@@ -16,7 +16,7 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, ManualRequests 
 
     private static AcquireResult Result(AcquireRequest acquireRequest, IReadOnlyList<LockRequest> requests, int answer)
     {
-        if (answer != AcquireRequest.Granted) return new([], acquireRequest.Requests[answer], acquireRequest.WasRefusedForQueue);
+        if (answer != AcquireRequest.Granted) return new([], acquireRequest.Requests[answer], acquireRequest.IsRefusedForQueue);
         if (acquireRequest.Requests.Count == 1) return new([new(acquireRequest.Grants[0]!)], null);
 
         var byKey = acquireRequest.Requests.Zip(acquireRequest.Grants).ToDictionary(static granted => granted.First.Key, static granted => granted.Second!);
@@ -25,16 +25,16 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, ManualRequests 
 
     private Holder WithApplicationName(Holder run) => run with { Application = options.ApplicationName };
 
-    private AcquireRequest Enter(IReadOnlyList<LockRequest> requests, Holder run, bool waits, CancellationToken stop, QueueEntry? entry = null)
+    private AcquireRequest AddRequest(IReadOnlyList<LockRequest> requests, Holder run, bool waits, CancellationToken stop, QueueEntry? entry = null)
     {
         stop.ThrowIfCancellationRequested();
-        var precedence = waits ? PositionLimit.DrawsPosition : entry?.Number ?? PositionLimit.Newcomer;
-        return dispatcher.Enter(OrderedByKey(requests), run, waits, precedence, entry is { HasPrecedence: true } ? entry.Key : null, manual.StackOf(run), mayBlock: !waits);
+        var precedence = waits ? EntryLimit.DrawsEntryNumber : entry?.Number ?? EntryLimit.Newcomer;
+        return dispatcher.AddRequest(OrderedByKey(requests), run, waits, precedence, entry is { BypassesQueue: true } ? entry.Key : null, manual.StackOf(run), mayBlock: !waits);
     }
 
     public async Task<JobLockHandle?> TryAcquireOneAsync(LockRequest request, CancellationToken stop)
     {
-        var acquireRequest = Enter([request], manual.Caller, waits: false, stop);
+        var acquireRequest = AddRequest([request], manual.Caller, waits: false, stop);
         try
         {
             await acquireRequest.Answer.WaitAsync(stop).ConfigureAwait(false);
@@ -52,7 +52,7 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, ManualRequests 
 
     public async Task<AcquireResult> TryAcquireSetAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? entry, CancellationToken stop)
     {
-        var acquireRequest = Enter(requests, WithApplicationName(run), waits: false, stop, entry);
+        var acquireRequest = AddRequest(requests, WithApplicationName(run), waits: false, stop, entry);
         try
         {
             return Result(acquireRequest, requests, await acquireRequest.Answer.WaitAsync(stop).ConfigureAwait(false));
@@ -66,7 +66,7 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, ManualRequests 
 
     public AcquireResult TryAcquireSetBlocking(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? entry, CancellationToken stop)
     {
-        var acquireRequest = Enter(requests, WithApplicationName(run), waits: false, stop, entry);
+        var acquireRequest = AddRequest(requests, WithApplicationName(run), waits: false, stop, entry);
         try
         {
             Blocking.TryWait(acquireRequest.Answer, Timeout.InfiniteTimeSpan, stop);
@@ -83,7 +83,7 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, ManualRequests 
     {
         ManualRequests.CheckTimeout(timeout);
 
-        var acquireRequest = Enter([request], manual.Caller, waits: true, stop);
+        var acquireRequest = AddRequest([request], manual.Caller, waits: true, stop);
         try
         {
             await acquireRequest.Answer.WaitAsync(timeout, clock, stop).ConfigureAwait(false);
@@ -108,7 +108,7 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, ManualRequests 
     {
         ManualRequests.CheckTimeout(timeout);
 
-        var acquireRequest = Enter([request], manual.Caller, waits: true, stop);
+        var acquireRequest = AddRequest([request], manual.Caller, waits: true, stop);
         try
         {
             if (Blocking.TryWait(acquireRequest.Answer, timeout, stop))
@@ -131,7 +131,7 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, ManualRequests 
     public Task<Holder?> FindHolderAsync(LockRequest request) =>
         dispatcher.FindHolder(request.Slots) is { } local
             ? Task.FromResult<Holder?>(local)
-            : dispatcher.AskAsync(session => ResolveHolder(session.Prove(connection => ForeignHolder.Read(connection, request)), request));
+            : dispatcher.QueryAsync(session => ResolveHolder(session.Prove(connection => ForeignHolder.Read(connection, request)), request));
 
     private Task<Holder?> FindHolderOrNullAsync(LockRequest request)
     {

@@ -9,7 +9,7 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>
-/// Notes the operations of all threads in the local lock table, and makes the session of this process send them. Only <see cref="Enter"/> can wait for the
+/// Notes the operations of all threads in the local lock table, and makes the session of this process send them. Only <see cref="AddRequest"/> can wait for the
 /// server, when the caller does the work of the session. No member needs the thread pool. Thread-safe.
 /// </summary>
 internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
@@ -53,15 +53,15 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
     /// <param name="requests">Sorted by key, each key once.</param>
     /// <param name="holder">The holder to record for the locks.</param>
     /// <param name="waits">Whether the request waits in this process instead of being refused.</param>
-    /// <param name="before">The position limit: entries of the wait queue with smaller numbers precede the request, see <see cref="PositionLimit"/>.</param>
-    /// <param name="comesFor">The key of the lock for which the run was woken; null if it was not woken.</param>
+    /// <param name="entryLimit">The entry limit: entries of the wait queue with smaller numbers precede the request, see <see cref="EntryLimit"/>.</param>
+    /// <param name="wokenFor">The key of the lock for which the run was woken; null if it was not woken.</param>
     /// <param name="stack">The stack of the caller; null if stacks are not captured.</param>
     /// <param name="mayBlock">Whether the caller's thread may do the session's work. False for a request that waits: that work ignores its time-out.</param>
     /// <exception cref="JobLocksUnavailableException">The server cannot be asked, or the share of the lock table is used up. No lock was acquired.</exception>
     /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>
-    public AcquireRequest Enter(IReadOnlyList<LockRequest> requests, Holder holder, bool waits, long before, LockKey? comesFor, StackTrace? stack, bool mayBlock)
+    public AcquireRequest AddRequest(IReadOnlyList<LockRequest> requests, Holder holder, bool waits, long entryLimit, LockKey? wokenFor, StackTrace? stack, bool mayBlock)
     {
-        var request = new AcquireRequest(requests, holder, waits) { PositionLimit = before, WokenFor = comesFor, Stack = stack };
+        var request = new AcquireRequest(requests, holder, waits) { EntryLimit = entryLimit, WokenFor = wokenFor, Stack = stack };
         List<AcquireRequest> done;
         SessionWork? work;
         LockSession? session;
@@ -70,10 +70,10 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
             Session.EnsureSession();
             if (!_table.Share.HasRoomFor(request)) throw _table.Share.Exceeded(request);
 
-            _table.Enter(request);
+            _table.AddRequest(request);
             session = Session.Current;
             work = mayBlock && request.IsPending && session is not null ? _work.TakeOnCallerThread(session) : null;
-            done = Session.Settle();
+            done = Session.HandleTableOutput();
         }
 
         AcquireRequest.CompleteAll(done);
@@ -106,15 +106,15 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
     /// <returns>The answer. A thread can block on it: no other pool thread is needed to complete it.</returns>
     /// <exception cref="JobLocksUnavailableException">The server cannot be asked.</exception>
     /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>
-    public Task<T> AskAsync<T>(Func<SessionConnection, T> ask)
+    public Task<T> QueryAsync<T>(Func<SessionConnection, T> query)
     {
         var answer = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
         List<AcquireRequest> done;
         lock (_sync)
         {
             Session.EnsureSession();
-            _work.Add(new(session => answer.TrySetResult(ask(session)), failure => answer.TrySetException(failure)));
-            done = Session.Settle();
+            _work.Add(new(session => answer.TrySetResult(query(session)), failure => answer.TrySetException(failure)));
+            done = Session.HandleTableOutput();
         }
 
         AcquireRequest.CompleteAll(done);
@@ -122,9 +122,9 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
     }
 
     /// <summary>The locks that were granted at a time or before it, and are not lost.</summary>
-    public List<LockGrant> HeldSince(DateTimeOffset since)
+    public List<LockGrant> GrantedUntil(DateTimeOffset time)
     {
-        lock (_sync) return _table.HeldSince(since);
+        lock (_sync) return _table.GrantedUntil(time);
     }
 
     /// <summary>The holder of one of these keys in this process; null if there is none.</summary>
@@ -153,7 +153,7 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
         lock (_sync)
         {
             change(_table, argument);
-            done = Session.Settle();
+            done = Session.HandleTableOutput();
         }
 
         AcquireRequest.CompleteAll(done);

@@ -10,7 +10,7 @@ internal sealed record LockOperation(OperationCode Code, LockKey Key)
     public bool IsRelease => Code is OperationCode.Release or OperationCode.ReleaseShared;
 
     /// <summary>
-    /// For an acquire operation, the position limit: entries of the wait queue with smaller numbers precede it, see <see cref="PositionLimit"/>. For a
+    /// For an acquire operation, the entry limit: entries of the wait queue with smaller numbers precede it, see <see cref="EntryLimit"/>. For a
     /// release, the key of the wait queue whose next run can be woken.
     /// </summary>
     public long QueueArgument { get; init; }

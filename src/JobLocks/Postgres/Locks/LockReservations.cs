@@ -24,7 +24,7 @@ internal sealed class LockReservations(LockEntries entries, LockTableOutput outp
 
         request.IsPending = true;
         var code = joins ? OperationCode.Join : lockRequest.Mode == LockMode.Shared ? OperationCode.AcquireShared : OperationCode.Acquire;
-        output.AddAwaited(new(code, lockRequest.Key) { Request = request, Index = index, QueueArgument = request.PositionLimitFor(index) });
+        output.AddAwaited(new(code, lockRequest.Key) { Request = request, Index = index, QueueArgument = request.EntryLimitFor(index) });
         return true;
     }
 
@@ -49,7 +49,7 @@ internal sealed class LockReservations(LockEntries entries, LockTableOutput outp
         {
             Request = request,
             Index = index,
-            QueueArgument = request.PositionLimitFor(index),
+            QueueArgument = request.EntryLimitFor(index),
             Slots = [.. free.Select(static entry => entry.Key)],
         });
         return true;

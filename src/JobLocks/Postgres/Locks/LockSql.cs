@@ -7,7 +7,7 @@ namespace JobLocks.Postgres.Locks;
 internal static class LockSql
 {
     /// <summary>The first query after <see cref="Session.ConnectionSetUp"/>: the backend, whether it is a standby, the version, and the size of the lock table.</summary>
-    public const string Ask =
+    public const string ReadServerFacts =
         """
         SELECT pg_backend_pid(),
                pg_is_in_recovery(),
@@ -95,12 +95,12 @@ internal static class LockSql
 
     /// <summary>
     /// <see cref="Batch"/> with a wait queue: an acquire operation is refused while an entry with a number below $3[i] precedes it in the queue of its key.
-    /// For <see cref="PositionLimit.DrawsPosition"/> the answer also contains a new entry number.
+    /// For <see cref="EntryLimit.DrawsEntryNumber"/> the answer also contains a new entry number.
     /// </summary>
-    public const string BatchWithQueue = SelectInLine + Acts + End + EndInLine + From;
+    public const string BatchWithQueue = SelectWithQueue + Acts + End + EndWithQueue + From;
 
     /// <summary><see cref="BatchWithSlots"/> with a wait queue.</summary>
-    public const string BatchWithQueueAndSlots = SelectInLine + Acts + SlotAct + End + EndInLine + FromWithSlots;
+    public const string BatchWithQueueAndSlots = SelectWithQueue + Acts + SlotAct + End + EndWithQueue + FromWithSlots;
 
     /// <summary>
     /// The wait queues $3[i] of the released keys that have entries which were not woken, and the number of releases of each. This is a statement of
@@ -132,7 +132,7 @@ internal static class LockSql
 
     private const string Select = "SELECT (";
 
-    private const string SelectInLine =
+    private const string SelectWithQueue =
         $"""
         SELECT CASE WHEN b > 0 AND o IN (0, 2, 4, 9)
                          AND EXISTS (SELECT
@@ -144,7 +144,7 @@ internal static class LockSql
                     ELSE (
         """;
 
-    private const string EndInLine = " END";
+    private const string EndWithQueue = " END";
 
     private const string Acts =
         """
@@ -224,7 +224,7 @@ internal static class LockSql
 
     /// <summary>
     /// The backend with the most entries of the server's lock table. The name of its role is left out: reading it locks a shared catalog, for which a
-    /// full lock table has no room. The answer is JSON, as <see cref="Session.SessionConnection.Ask{T}"/> expects.
+    /// full lock table has no room. The answer is JSON, as <see cref="Session.SessionConnection.Query{T}"/> expects.
     /// </summary>
     public const string MostLocks =
         """
@@ -259,5 +259,5 @@ internal static class LockSql
     public const string AcquireInTransaction = "SELECT pg_catalog.pg_try_advisory_xact_lock($1)";
 
     /// <summary>As <see cref="AcquireInTransaction"/>, in shared mode.</summary>
-    public const string TakeSharedInTransaction = "SELECT pg_catalog.pg_try_advisory_xact_lock_shared($1)";
+    public const string AcquireSharedInTransaction = "SELECT pg_catalog.pg_try_advisory_xact_lock_shared($1)";
 }

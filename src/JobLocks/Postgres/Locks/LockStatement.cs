@@ -19,21 +19,21 @@ internal sealed class LockStatement : IDisposable
     private readonly NpgsqlParameter<long[]> _slots = new() { TypedValue = [] };
     private readonly NpgsqlParameter<int[]> _slotsFrom = new() { TypedValue = [] };
     private readonly NpgsqlParameter<int[]> _slotsCount = new() { TypedValue = [] };
-    private readonly bool _takesSlots;
+    private readonly bool _supportsSlots;
 
     /// <param name="connection">An open connection that no other thread uses meanwhile.</param>
     /// <param name="facts">The expected backend, and the abilities of the session.</param>
-    /// <param name="takesSlots">Whether the statement supports <see cref="OperationCode.AcquireSlot"/>, which is rare and makes it longer.</param>
-    public LockStatement(NpgsqlConnection connection, SessionFacts facts, bool takesSlots)
+    /// <param name="supportsSlots">Whether the statement supports <see cref="OperationCode.AcquireSlot"/>, which is rare and makes it longer.</param>
+    public LockStatement(NpgsqlConnection connection, SessionFacts facts, bool supportsSlots)
     {
         _backend = facts.Backend;
-        _takesSlots = takesSlots;
-        _command = new(Sql(facts, takesSlots), connection)
+        _supportsSlots = supportsSlots;
+        _command = new(Sql(facts, supportsSlots), connection)
         {
             Parameters = { _codes, _keys, _queueArguments },
         };
 
-        if (takesSlots) _command.Parameters.AddRange(new[] { _slots, (NpgsqlParameter)_slotsFrom, _slotsCount });
+        if (supportsSlots) _command.Parameters.AddRange(new[] { _slots, (NpgsqlParameter)_slotsFrom, _slotsCount });
         _command.Prepare();
         // The function of the guard runs this query itself.
         if (facts is { HasWaitQueue: true, IsGuarded: false })
@@ -62,7 +62,7 @@ internal sealed class LockStatement : IDisposable
         _codes.TypedValue = codes;
         _keys.TypedValue = keys;
         _queueArguments.TypedValue = queueArguments;
-        if (_takesSlots) SetSlots(ops);
+        if (_supportsSlots) SetSlots(ops);
 
         using (var reader = _command.ExecuteReader())
         {
@@ -104,14 +104,14 @@ internal sealed class LockStatement : IDisposable
         return ReadFreeKeys(reader);
     }
 
-    private static string Sql(SessionFacts facts, bool takesSlots)
+    private static string Sql(SessionFacts facts, bool supportsSlots)
     {
         var sql = facts switch
         {
-            { IsGuarded: true, HasWaitQueue: true } => takesSlots ? GuardSql.BatchWithQueueAndSlots : GuardSql.BatchWithQueue,
-            { IsGuarded: true } => takesSlots ? GuardSql.BatchWithSlots : GuardSql.Batch,
-            { HasWaitQueue: true } => WaitQueueSql.For(facts.Options, takesSlots ? LockSql.BatchWithQueueAndSlots : LockSql.BatchWithQueue),
-            _ => takesSlots ? LockSql.BatchWithSlots : LockSql.Batch,
+            { IsGuarded: true, HasWaitQueue: true } => supportsSlots ? GuardSql.BatchWithQueueAndSlots : GuardSql.BatchWithQueue,
+            { IsGuarded: true } => supportsSlots ? GuardSql.BatchWithSlots : GuardSql.Batch,
+            { HasWaitQueue: true } => WaitQueueSql.For(facts.Options, supportsSlots ? LockSql.BatchWithQueueAndSlots : LockSql.BatchWithQueue),
+            _ => supportsSlots ? LockSql.BatchWithSlots : LockSql.Batch,
         };
         return LockSql.For(facts.Options, sql);
     }

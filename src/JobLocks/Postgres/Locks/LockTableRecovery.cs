@@ -80,7 +80,7 @@ internal sealed class LockTableRecovery(LocalLockTable table, LockEntries entrie
         foreach (var request in requests)
         {
             request.Unanswered = request.Requests.Count;
-            if (!request.IsAbandoned && table.Share.HasRoomFor(request)) table.Enter(request);
+            if (!request.IsAbandoned && table.Share.HasRoomFor(request)) table.AddRequest(request);
             else table.Fail(request, failure);
         }
 
@@ -104,10 +104,10 @@ internal sealed class LockTableRecovery(LocalLockTable table, LockEntries entrie
         }
 
         request.WasInterrupted = true;
-        request.Refused = AcquireRequest.Granted;
-        request.WasRefusedForQueue = false;
+        request.RefusedIndex = AcquireRequest.Granted;
+        request.IsRefusedForQueue = false;
         request.Unanswered = request.Requests.Count;
-        table.Enter(request);
+        table.AddRequest(request);
     }
 
     private void ContinueOrFail(LockEntry entry, Exception? failure)
@@ -118,6 +118,6 @@ internal sealed class LockTableRecovery(LocalLockTable table, LockEntries entrie
         }
 
         table.RequestNextSlot(entry);
-        table.Waiters.ServeAndTidy(entry);
+        table.Waiters.RequestFirstAndTidy(entry);
     }
 }

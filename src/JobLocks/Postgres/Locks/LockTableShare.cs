@@ -17,39 +17,39 @@ internal sealed class LockTableShare(LockEntries entries, string server)
     public long Budget { get; set; } = long.MaxValue;
 
     /// <summary>The number of entries of the server's lock table that the session uses, or can use for the requests so far.</summary>
-    public int Weight
+    public int NeededEntries
     {
         get
         {
-            var weight = entries.Count;
-            if (entries.WaitedKeys + entries.SlotWaiters == 0) return weight;
+            var needed = entries.Count;
+            if (entries.WaitedKeys + entries.SlotWaiters == 0) return needed;
 
             foreach (var entry in entries.All)
             {
-                if (entry.Waiters.Count > 0) weight += WeightOfWaiting(entry);
-                if (entry.SlotWaiters.TryPeek(out var next)) weight += Math.Min(entry.SlotWaiters.Count, next.Request.Requests[next.Index].Limit);
+                if (entry.Waiters.Count > 0) needed += EntriesNeededToWait(entry);
+                if (entry.SlotWaiters.TryPeek(out var next)) needed += Math.Min(entry.SlotWaiters.Count, next.Request.Requests[next.Index].Limit);
             }
 
-            return weight;
+            return needed;
         }
     }
 
     /// <summary>Whether the requests so far need more than the budget.</summary>
-    public bool IsExceeded => Weight > Budget;
+    public bool IsExceeded => NeededEntries > Budget;
 
     // The exact sum takes time, and is needed only near the budget.
-    private int WeightAtMost => entries.Count + (LocksOfWaitedKey * entries.WaitedKeys) + entries.SlotWaiters;
+    private int NeededEntriesAtMost => entries.Count + (LocksOfWaitedKey * entries.WaitedKeys) + entries.SlotWaiters;
 
     /// <summary>Whether a new request fits into the budget.</summary>
     public bool HasRoomFor(AcquireRequest request) =>
-        WeightAtMost + request.Requests.Count + LocksOfWaitedKey <= Budget || WeightOf(request) is var more && (more == 0 || Weight + more <= Budget);
+        NeededEntriesAtMost + request.Requests.Count + LocksOfWaitedKey <= Budget || EntriesNeededFor(request) is var more && (more == 0 || NeededEntries + more <= Budget);
 
     /// <summary>Whether a request that the server refused can wait within the budget: waiting needs more entries than asking.</summary>
     public bool HasRoomToWait(LockEntry entry) =>
-        entry.Waiters.Count > 0 || WeightAtMost + LocksOfWaitedKey <= Budget || Weight + WeightOfWaiting(entry) <= Budget;
+        entry.Waiters.Count > 0 || NeededEntriesAtMost + LocksOfWaitedKey <= Budget || NeededEntries + EntriesNeededToWait(entry) <= Budget;
 
     /// <summary>The error for a request that does not fit.</summary>
-    public JobLocksUnavailableException Exceeded(AcquireRequest request) => Exceeded(WeightOf(request));
+    public JobLocksUnavailableException Exceeded(AcquireRequest request) => Exceeded(EntriesNeededFor(request));
 
     /// <summary>The error for a request that the server refused, and that has no room to wait.</summary>
     public JobLocksUnavailableException ExceededByWaiting() => Exceeded(LocksOfWaitedKey);
@@ -60,18 +60,18 @@ internal sealed class LockTableShare(LockEntries entries, string server)
     /// <summary>
     /// The number of further entries of the server's lock table that a new request needs. A key that this process holds or waits for needs none.
     /// </summary>
-    private int WeightOf(AcquireRequest request)
+    private int EntriesNeededFor(AcquireRequest request)
     {
-        var weight = 0;
+        var needed = 0;
         foreach (var lockRequest in request.Requests)
         {
             var entry = entries.Find(lockRequest.Key);
-            if (lockRequest.Limit > 1) weight += MayGetSlot(lockRequest, entry) ? 1 : 0;
-            else if (entry is null or { State: LockEntryState.Free, Waiters.Count: 0 }) weight++;
-            else if (request.Waits && entry.Waiters.Count == 0 && !entry.IsFreeFor(lockRequest.Mode)) weight += WeightOfWaiting(entry);
+            if (lockRequest.Limit > 1) needed += MayGetSlot(lockRequest, entry) ? 1 : 0;
+            else if (entry is null or { State: LockEntryState.Free, Waiters.Count: 0 }) needed++;
+            else if (request.Waits && entry.Waiters.Count == 0 && !entry.IsFreeFor(lockRequest.Mode)) needed += EntriesNeededToWait(entry);
         }
 
-        return weight;
+        return needed;
     }
 
     private bool MayGetSlot(LockRequest lockRequest, LockEntry? name) => name is { IsRequestingSlot: true }
@@ -79,10 +79,10 @@ internal sealed class LockTableShare(LockEntries entries, string server)
         : lockRequest.Slots.Any(slot => entries.Find(slot) is null or { State: LockEntryState.Free, Waiters.Count: 0 });
 
     /// <summary>The entries that waiting needs. The lock itself is left out if it is already counted as held or requested.</summary>
-    private static int WeightOfWaiting(LockEntry entry) =>
+    private static int EntriesNeededToWait(LockEntry entry) =>
         entry.State is LockEntryState.Held or LockEntryState.Requested ? LocksOfWaitedKey - 1 : LocksOfWaitedKey;
 
     private JobLocksUnavailableException Exceeded(int more) => new(
-        $"This process needs {Weight} locks of the lock table of PostgreSQL at {server}, and {more} more for this request. Its share is {Budget}, "
+        $"This process needs {NeededEntries} locks of the lock table of PostgreSQL at {server}, and {more} more for this request. Its share is {Budget}, "
         + "a quarter of that table: a full one would keep every client from connecting. Raise max_locks_per_transaction there, or hold and wait for fewer keys at once.");
 }

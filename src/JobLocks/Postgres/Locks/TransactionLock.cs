@@ -24,7 +24,7 @@ internal sealed class TransactionLock : ILockOwner
         try
         {
             if (transaction.Connection is { } connection)
-                return new(request.Mode == LockMode.Shared ? LockSql.TakeSharedInTransaction : LockSql.AcquireInTransaction, connection, transaction);
+                return new(request.Mode == LockMode.Shared ? LockSql.AcquireSharedInTransaction : LockSql.AcquireInTransaction, connection, transaction);
         }
         catch (InvalidOperationException completed)
         {
@@ -32,7 +32,7 @@ internal sealed class TransactionLock : ILockOwner
             cause = completed;
         }
 
-        throw new ArgumentException($"The transaction is over, so the lock {request} cannot be taken in it.", nameof(transaction), cause);
+        throw new ArgumentException($"The transaction is over, so the lock {request} cannot be acquired in it.", nameof(transaction), cause);
     }
 
     void ILockOwner.Release(LockGrant grant)

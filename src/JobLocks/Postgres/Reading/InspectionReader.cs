@@ -14,7 +14,7 @@ internal sealed class InspectionReader(LockDispatcher dispatcher, PooledStatemen
     private readonly NpgsqlConnection? _snapshot;
 
     private InspectionReader(InspectionReader reader, NpgsqlConnection snapshot)
-        : this(reader.Dispatcher, reader.Statements, reader.Options, reader.Gate, reader.Timeout) => _snapshot = snapshot;
+        : this(reader.Dispatcher, reader.Statements, reader.Options, reader.Throttle, reader.Timeout) => _snapshot = snapshot;
 
     private LockDispatcher Dispatcher => dispatcher;
 
@@ -22,7 +22,7 @@ internal sealed class InspectionReader(LockDispatcher dispatcher, PooledStatemen
 
     private JobLocksOptions Options => options;
 
-    private InspectionThrottle Gate => throttle;
+    private InspectionThrottle Throttle => throttle;
 
     private TimeSpan Timeout => timeout;
 

@@ -16,7 +16,7 @@ internal sealed class InspectionRows(LockDispatcher dispatcher)
         if (row.IsDBNull(at)) return (row.GetInt64(0), null);
 
         var key = new LockKey(row.GetInt64(at));
-        var own = row.GetInt32(at + 4) == dispatcher.Session.Backend ? dispatcher.HeldSince(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
+        var own = row.GetInt32(at + 4) == dispatcher.Session.Backend ? dispatcher.GrantedUntil(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
         var nameKey = row.IsDBNull(at + 1) ? own?.NameKey ?? key : new(row.GetInt64(at + 1));
         var holder = ReadHolder(row, at + 4, store: at + 13);
         return (row.GetInt64(0), new(
@@ -78,7 +78,7 @@ internal sealed class InspectionRows(LockDispatcher dispatcher)
     public static TimeSpan? UsualHold(NpgsqlDataReader row, int at) =>
         !row.IsDBNull(at) && row.GetInt64(at) is var runs and > 0 ? TimeSpan.FromSeconds(row.GetDouble(at + 1) / runs) : null;
 
-    /// <summary>Null for the two marks of <see cref="WaitQueueSql"/>: held back by a person; late, but another run of its queue has started since.</summary>
+    /// <summary>Null for the two marks of <see cref="WaitQueueSql"/>: paused by hand; late, but another run of its queue has started since.</summary>
     public static DateTimeOffset? WokenAt(NpgsqlDataReader row, int at) => Instant(row, at) is { } woken && woken > DateTimeOffset.UnixEpoch ? woken : null;
 
     public static DateTimeOffset? Instant(NpgsqlDataReader row, int at) => row.IsDBNull(at) ? null : new(row.GetDateTime(at));

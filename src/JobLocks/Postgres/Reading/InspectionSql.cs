@@ -89,8 +89,8 @@ internal static class InspectionSql
         SELECT minute, runs, held, refused, waited FROM "joblocks".minutes WHERE key = $1 AND minute > now() - interval '1 hour' ORDER BY minute
         """;
 
-    /// <summary>Names that are like $1, or have the key $2 or $3, or that the run or the job $4 waits for or holds. The table names has no row for a name
-    /// before its first release, so the table held is searched too.</summary>
+    /// <summary>Lock names that are like $1, that have the key $2 or $3, or that the run or job $4 waits for or holds. A name has no row in names before its first
+    /// release, so holders is searched too.</summary>
     public const string Find =
         "WITH RECURSIVE " + Stores +
         """

@@ -25,7 +25,7 @@ internal sealed class InternalLockWatch(LockDispatcher dispatcher, InternalLocks
         if (BootClock.Now - _checkedAt < CheckInterval) return true;
 
         _checkedAt = BootClock.Now;
-        if (Blocking.Wait(dispatcher.AskAsync(session => TryRead(session))) is not { } reading) return true;
+        if (Blocking.Wait(dispatcher.QueryAsync(session => TryRead(session))) is not { } reading) return true;
         if (!reading.IsKnown) return false;
 
         var (begun, ended) = locks.Update(reading);
@@ -38,7 +38,7 @@ internal sealed class InternalLockWatch(LockDispatcher dispatcher, InternalLocks
     {
         try
         {
-            return session.Ask<InternalLockReading>(WaitQueueSql.For(options, InternalLockSql.Read), 0) is [{ } reading] ? reading : null;
+            return session.Query<InternalLockReading>(WaitQueueSql.For(options, InternalLockSql.Read), 0) is [{ } reading] ? reading : null;
         }
         catch (PostgresException) when (session.IsOpen)
         {

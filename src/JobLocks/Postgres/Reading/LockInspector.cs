@@ -114,10 +114,10 @@ internal sealed class LockInspector : IPageInspector
     }
 
     public Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, string by, TimeSpan? atMost = null, CancellationToken stop = default) =>
-        _releases.RequestReleaseAsync(key, name: null, by, atMost, stop);
+        _releases.RequestReleaseAsync(key, nameKey: null, by, atMost, stop);
 
-    public Task<ReleaseAnswer> RequestReleaseAsync(LockKey name, LockKey slot, string by, TimeSpan? atMost, CancellationToken stop) =>
-        _releases.RequestReleaseAsync(slot, name, by, atMost, stop);
+    public Task<ReleaseAnswer> RequestReleaseAsync(LockKey nameKey, LockKey slotKey, string by, TimeSpan? atMost, CancellationToken stop) =>
+        _releases.RequestReleaseAsync(slotKey, nameKey, by, atMost, stop);
 
     public Task<bool> EndSessionAsync(int backend, string by, CancellationToken stop = default) => _releases.EndSessionAsync(backend, by, stop);
 

@@ -25,13 +25,13 @@ internal sealed class OverviewReading(LockDispatcher dispatcher, InspectionReade
                 totals.Locks,
                 totals.Runs,
                 [.. parts.Select(static row => row.Process).OfType<LockProcess>()],
-                [.. waiting.Where(static row => row.Position <= MaxContendedNames).Select(static row => row.Waiting!)],
+                [.. waiting.Where(static row => row.Rank <= MaxContendedNames).Select(static row => row.Waiting!)],
                 hasNames)
             {
                 InternalLockHolders = holders,
             },
             new([.. parts.Select(static row => row.Held).OfType<HeldLock>()], totals.Holders),
-            new([.. waiting.Where(row => row.Position > waitingSkip && row.Position <= waitingSkip + (long)take).Select(static row => row.Waiting!)], totals.Names));
+            new([.. waiting.Where(row => row.Rank > waitingSkip && row.Rank <= waitingSkip + (long)take).Select(static row => row.Waiting!)], totals.Names));
     }
 
     /// <summary>
@@ -54,9 +54,9 @@ internal sealed class OverviewReading(LockDispatcher dispatcher, InspectionReade
         var totals = new Totals(Instant(row, 0)!.Value, row.GetInt64(1), row.GetInt64(2), row.GetInt64(3), row.GetInt64(4));
         return (row.IsDBNull(5) ? -1 : row.GetInt32(5)) switch
         {
-            OverviewSql.IsProcess => new(totals, Process: rows.ReadProcess(row, 10, locks: 21)),
-            OverviewSql.IsHeld => new(totals, Held: rows.ReadHeld(row, 6).Item),
-            OverviewSql.IsWaiting => new(totals, row.GetInt64(23), Waiting: new(
+            OverviewSql.ProcessRow => new(totals, Process: rows.ReadProcess(row, 10, locks: 21)),
+            OverviewSql.HeldRow => new(totals, Held: rows.ReadHeld(row, 6).Item),
+            OverviewSql.WaitingRow => new(totals, row.GetInt64(23), Waiting: new(
                 new(row.GetInt64(20)), Name(row, 8)!, row.GetInt64(21), Instant(row, 22)!.Value, row.IsDBNull(10) ? null : rows.ReadHolder(row, 10, store: 19), UsualHold(row, 17))
             {
                 Unserved = row.GetInt64(24),
@@ -68,5 +68,5 @@ internal sealed class OverviewReading(LockDispatcher dispatcher, InspectionReade
     /// <summary>The columns that are the same in all rows: how many locks, holders, names with waiting runs, and waiting runs there are.</summary>
     private sealed record Totals(DateTimeOffset At, long Locks, long Holders, long Names, long Runs);
 
-    private sealed record Part(Totals Totals, long Position = 0, LockProcess? Process = null, HeldLock? Held = null, WaitingName? Waiting = null);
+    private sealed record Part(Totals Totals, long Rank = 0, LockProcess? Process = null, HeldLock? Held = null, WaitingName? Waiting = null);
 }

@@ -6,13 +6,13 @@ namespace JobLocks.Postgres.Reading;
 internal static class OverviewSql
 {
     /// <summary>The kind of a row, in the sixth column. Null in the only row where there is nothing to show.</summary>
-    public const int IsProcess = 0;
+    public const int ProcessRow = 0;
 
-    /// <inheritdoc cref="IsProcess"/>
-    public const int IsHeld = 1;
+    /// <inheritdoc cref="ProcessRow"/>
+    public const int HeldRow = 1;
 
-    /// <inheritdoc cref="IsProcess"/>
-    public const int IsWaiting = 2;
+    /// <inheritdoc cref="ProcessRow"/>
+    public const int WaitingRow = 2;
 
     /// <summary>
     /// Of the held locks, skips $1 and reads $2. Of the names for which runs wait, skips $3 and reads $4, and always reads the first $5. The first columns are
@@ -22,13 +22,13 @@ internal static class OverviewSql
         InspectionSources.Locks + InspectionSources.Tables + InspectionSources.Holding + InspectionSources.Queues +
         """
         ,
-             many AS (SELECT pid, count(*) AS held FROM locks GROUP BY pid),
+             lock_counts AS (SELECT pid, count(*) AS held FROM locks GROUP BY pid),
              processes AS (
-                 SELECT a.pid, coalesce(m.held, 0) AS held, row_number() OVER (ORDER BY coalesce(m.held, 0) DESC, a.pid) AS rank
+                 SELECT a.pid, coalesce(c.held, 0) AS held, row_number() OVER (ORDER BY coalesce(c.held, 0) DESC, a.pid) AS rank
                  FROM   alive AS a
                  LEFT   JOIN sessions AS s ON s.backend = a.pid
-                 LEFT   JOIN many AS m ON m.pid = a.pid
-                 WHERE  s.backend IS NOT NULL OR m.held > 0
+                 LEFT   JOIN lock_counts AS c ON c.pid = a.pid
+                 WHERE  s.backend IS NOT NULL OR c.held > 0
                  ORDER  BY rank
                  LIMIT  100),
              some_held AS (
@@ -50,7 +50,7 @@ internal static class OverviewSql
                  ORDER  BY p.key, h.since NULLS LAST),
              parts AS (
                  SELECT 0 AS part, rank, NULL::bigint AS key, NULL::bigint AS name_key, NULL::text AS name, NULL::int AS mode, pid, NULL::text AS run,
-                        NULL::timestamptz AS since, NULL::text AS store, NULL::bigint AS waited, held AS many, NULL::timestamptz AS first_since,
+                        NULL::timestamptz AS since, NULL::text AS store, NULL::bigint AS waited, held AS count, NULL::timestamptz AS first_since,
                         NULL::bigint AS unserved
                  FROM   processes
                  UNION  ALL
@@ -66,7 +66,7 @@ internal static class OverviewSql
                  LEFT   JOIN first_holders AS h ON h.waited = p.key)
         SELECT t.at, t.locks, t.holders, t.names, t.runs,
                r.part, r.key, r.name_key, coalesce(nullif(r.name, ''), n.name), r.mode, r.pid, r.run, r.since,
-               a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL, n.runs, n.held, r.store, r.waited, r.many, r.first_since, r.rank, r.unserved
+               a.application_name, host(a.client_addr::inet), a.backend_start, s.backend IS NULL, n.runs, n.held, r.store, r.waited, r.count, r.first_since, r.rank, r.unserved
         FROM   (SELECT now() AS at, (SELECT count(*) FROM locks) AS locks, (SELECT count(*) FROM holding) AS holders, count(*) AS names,
                        coalesce(sum(length), 0)::bigint AS runs
                 FROM   queues) AS t

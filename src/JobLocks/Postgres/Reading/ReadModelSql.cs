@@ -35,7 +35,7 @@ internal static class ReadModelSql
         RETURNING NULL::jsonb
         """;
 
-    /// <summary>Of the locks of a backend, removes some numbers that were released, and inserts others that have been held for a moment.</summary>
+    /// <summary>Removes the rows of locks that a backend has released, and inserts those of locks that it has held for a moment.</summary>
     public const string WriteHeld =
         """
         WITH gone AS (DELETE FROM "joblocks".holders WHERE backend = ($1 -> 'backend')::int AND number IN (SELECT jsonb_array_elements($1 -> 'gone')::bigint))
@@ -48,8 +48,8 @@ internal static class ReadModelSql
         RETURNING NULL::jsonb
         """;
 
-    /// <summary>Removes some numbers of a backend, which are released now.</summary>
-    public const string RemoveNumbers =
+    /// <summary>Removes some rows of a backend, whose locks are released now.</summary>
+    public const string RemoveRows =
         """
         DELETE FROM "joblocks".holders
         WHERE  backend = ($1 -> 'backend')::int
@@ -57,8 +57,8 @@ internal static class ReadModelSql
         RETURNING NULL::jsonb
         """;
 
-    /// <summary>The numbers of the backend $1 that the table contains, and 0 for its session.</summary>
-    public const string WrittenNumbers =
+    /// <summary>The numbers of the rows of the backend $1, and 0 for its session.</summary>
+    public const string WrittenRows =
         """
         SELECT to_jsonb(number) FROM "joblocks".holders WHERE backend = $1::int
         UNION ALL

@@ -35,9 +35,9 @@ internal sealed class ReadModelWriter : IDisposable
     private readonly ILogger _log;
     private readonly RepeatingThread _thread;
     // The fields from here on: used by _thread, and by the session thread only while _thread waits for it.
-    private readonly Dictionary<LockGrant, long> _writtenNumbers = [];
+    private readonly Dictionary<LockGrant, long> _writtenRows = [];
     private readonly Queue<NameStatistics[]> _unwrittenStatistics = [];
-    private long _lastNumber;
+    private long _lastRow;
     private int _backend;
     private TimeSpan _requestsCheckedAt;
     private TimeSpan _statisticsWrittenAt;
@@ -107,27 +107,27 @@ internal sealed class ReadModelWriter : IDisposable
         if (_backend == 0 || now - _tablesCheckedAt < TableCheckInterval) return;
 
         _tablesCheckedAt = now;
-        var numbersInTable = Query<long>(ReadModelSql.WrittenNumbers, _backend).ToHashSet();
-        if (!numbersInTable.Contains(0)) _backend = 0;
+        var rowsInTable = Query<long>(ReadModelSql.WrittenRows, _backend).ToHashSet();
+        if (!rowsInTable.Contains(0)) _backend = 0;
         // Locks that were released in the meantime are missing too. They are not held any more, so they are not written again.
-        foreach (var missing in _writtenNumbers.Where(pair => !numbersInTable.Contains(pair.Value)).Select(static pair => pair.Key).ToList()) _writtenNumbers.Remove(missing);
+        foreach (var missing in _writtenRows.Where(pair => !rowsInTable.Contains(pair.Value)).Select(static pair => pair.Key).ToList()) _writtenRows.Remove(missing);
     }
 
     private void WriteHeld(int backend, TimeSpan now)
     {
         CheckTables(now);
-        var held = _dispatcher.HeldSince(_dispatcher.UtcNow - MinRecordedHold);
+        var held = _dispatcher.GrantedUntil(_dispatcher.UtcNow - MinRecordedHold);
         if (backend != _backend)
         {
-            _writtenNumbers.Clear();
+            _writtenRows.Clear();
             Execute(ReadModelSql.RegisterSession, new { backend, application = _options.ApplicationName, known = held.Select(static grant => grant.ReadModelRow) });
             _backend = backend;
         }
 
-        var gone = _writtenNumbers.Keys.Except(held).ToList();
-        var fresh = held.Where(grant => !_writtenNumbers.ContainsKey(grant)).ToList();
+        var gone = _writtenRows.Keys.Except(held).ToList();
+        var fresh = held.Where(grant => !_writtenRows.ContainsKey(grant)).ToList();
         if (gone.Count + fresh.Count > 0) WriteHeld(gone, fresh);
-        if (_writtenNumbers.Count == 0 || now - _requestsCheckedAt < RequestCheckInterval) return;
+        if (_writtenRows.Count == 0 || now - _requestsCheckedAt < RequestCheckInterval) return;
 
         _requestsCheckedAt = now;
         DeclareRequestedLocksLost();
@@ -135,14 +135,14 @@ internal sealed class ReadModelWriter : IDisposable
 
     private void WriteHeld(List<LockGrant> gone, List<LockGrant> fresh)
     {
-        Blocking.Wait(_dispatcher.AskAsync(session =>
+        Blocking.Wait(_dispatcher.QueryAsync(session =>
         {
             // A lock that was released in the meantime is not written. A lock that is released later is removed from the table before that.
-            fresh.RemoveAll(grant => !grant.TryAssignReadModelRow(grant.ReadModelRow > 0 ? grant.ReadModelRow : ++_lastNumber));
-            return session.Ask<object>(WaitQueueSql.For(_options, ReadModelSql.WriteHeld), new
+            fresh.RemoveAll(grant => !grant.TryAssignReadModelRow(grant.ReadModelRow > 0 ? grant.ReadModelRow : ++_lastRow));
+            return session.Query<object>(WaitQueueSql.For(_options, ReadModelSql.WriteHeld), new
             {
                 backend = _backend,
-                gone = gone.Select(grant => _writtenNumbers[grant]),
+                gone = gone.Select(grant => _writtenRows[grant]),
                 fresh = fresh.Select(static grant => new
                 {
                     number = grant.ReadModelRow,
@@ -155,15 +155,15 @@ internal sealed class ReadModelWriter : IDisposable
                 }),
             });
         }));
-        foreach (var grant in gone) _writtenNumbers.Remove(grant);
-        foreach (var grant in fresh) _writtenNumbers[grant] = grant.ReadModelRow;
+        foreach (var grant in gone) _writtenRows.Remove(grant);
+        foreach (var grant in fresh) _writtenRows[grant] = grant.ReadModelRow;
     }
 
     private void DeclareRequestedLocksLost()
     {
-        foreach (var (number, by, role) in Query<Request>(ReadModelSql.ReleaseRequests, _backend).OfType<Request>())
+        foreach (var (row, by, role) in Query<Request>(ReadModelSql.ReleaseRequests, _backend).OfType<Request>())
         {
-            if (_writtenNumbers.FirstOrDefault(pair => pair.Value == number).Key is not { IsLost: false } grant) continue;
+            if (_writtenRows.FirstOrDefault(pair => pair.Value == row).Key is not { IsLost: false } grant) continue;
 
             // A role that may write to the table can write any name, but no role except its own.
             var requester = $"{DisplayText.Name(by)} (database role {DisplayText.Name(role ?? "unknown")})";
@@ -195,7 +195,7 @@ internal sealed class ReadModelWriter : IDisposable
 
     private void Execute(string sql, object parameter) => Query<object>(sql, parameter);
 
-    private List<T?> Query<T>(string sql, object parameter) => Blocking.Wait(_dispatcher.AskAsync(session => session.Ask<T>(WaitQueueSql.For(_options, sql), parameter)));
+    private List<T?> Query<T>(string sql, object parameter) => Blocking.Wait(_dispatcher.QueryAsync(session => session.Query<T>(WaitQueueSql.For(_options, sql), parameter)));
 
     private void Try(Action action)
     {

@@ -17,18 +17,18 @@ internal sealed class ReleaseRequests(InspectionReader reader, JobLocksOptions o
 
     /// <inheritdoc cref="JobLocks.IJobLockInspector.RequestReleaseAsync"/>
     /// <param name="key">The key of the lock.</param>
-    /// <param name="name">The key of its name; null where that does not matter.</param>
+    /// <param name="nameKey">The key of its name; null where that does not matter.</param>
     /// <param name="by">Who requests it.</param>
     /// <param name="atMost">How long this waits for the release.</param>
     /// <param name="stop">Cancels the call.</param>
-    public async Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, LockKey? name, string by, TimeSpan? atMost, CancellationToken stop)
+    public async Task<ReleaseAnswer> RequestReleaseAsync(LockKey key, LockKey? nameKey, string by, TimeSpan? atMost, CancellationToken stop)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(by);
 
         by = DisplayText.Name(by);
         try
         {
-            var answer = await RequestAsync(key, name, by, BootClock.Now + (atMost ?? DefaultTimeout), stop).ConfigureAwait(false);
+            var answer = await RequestAsync(key, nameKey, by, BootClock.Now + (atMost ?? DefaultTimeout), stop).ConfigureAwait(false);
             log.ReleaseAnswered(key.Value, by, answer.ToString());
             return answer;
         }
@@ -59,7 +59,7 @@ internal sealed class ReleaseRequests(InspectionReader reader, JobLocksOptions o
         }
     }
 
-    private async Task<ReleaseAnswer> RequestAsync(LockKey key, LockKey? name, string by, TimeSpan deadline, CancellationToken stop)
+    private async Task<ReleaseAnswer> RequestAsync(LockKey key, LockKey? nameKey, string by, TimeSpan deadline, CancellationToken stop)
     {
         var startedAt = BootClock.Now;
         RequestedHolders? holders = null;
@@ -76,16 +76,16 @@ internal sealed class ReleaseRequests(InspectionReader reader, JobLocksOptions o
             if (remaining.Count == 0) return ReleaseAnswer.Released;
 
             // A session of JobLocks that was just opened is not registered yet, and a lock that was just acquired is not in the read model yet.
-            var isRegistered = BootClock.Now - startedAt > RegistrationTime;
-            if (isRegistered && remaining.TrueForAll(static row => row.IsForeign)) return ReleaseAnswer.IsForeign;
-            if (!isRegistered || holders.WithoutRequest.Length > 0) await SendRequestAsync(holders, key, name, by, stop).ConfigureAwait(false);
+            var hadTimeToRegister = BootClock.Now - startedAt > RegistrationTime;
+            if (hadTimeToRegister && remaining.TrueForAll(static row => row.IsForeign)) return ReleaseAnswer.IsForeign;
+            if (!hadTimeToRegister || holders.WithoutRequest.Length > 0) await SendRequestAsync(holders, key, nameKey, by, stop).ConfigureAwait(false);
 
             if (BootClock.Now >= deadline) return ReleaseAnswer.StillHeld;
             await Task.Delay(PollInterval, stop).ConfigureAwait(false);
         }
     }
 
-    private async Task SendRequestAsync(RequestedHolders holders, LockKey key, LockKey? name, string by, CancellationToken stop)
+    private async Task SendRequestAsync(RequestedHolders holders, LockKey key, LockKey? nameKey, string by, CancellationToken stop)
     {
         if (options.Schema is null) return;
 
@@ -94,7 +94,7 @@ internal sealed class ReleaseRequests(InspectionReader reader, JobLocksOptions o
             var requested = await reader.ReadAsync(
                 InspectionSql.RequestRelease,
                 static row => (Backend: row.GetInt32(0), Number: row.GetInt64(1)),
-                [Key(key), Text(by), Numbers(holders.Backends), new NpgsqlParameter { NpgsqlDbType = NpgsqlDbType.TimestampTz, Value = holders.At.UtcDateTime }, Numbers(holders.WithoutRequest), KeyOrNull(name)],
+                [Key(key), Text(by), Numbers(holders.Backends), new NpgsqlParameter { NpgsqlDbType = NpgsqlDbType.TimestampTz, Value = holders.At.UtcDateTime }, Numbers(holders.WithoutRequest), KeyOrNull(nameKey)],
                 stop).ConfigureAwait(false);
             foreach (var (backend, number) in requested) holders.AddRequested(backend, number);
         }

@@ -133,5 +133,5 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
 
     private static WrongServerException Missing(string schema, int version, string why) => new(
         $"the schema {schema} {(version == 0 ? "is not there" : $"has version {version.ToString(CultureInfo.InvariantCulture)} and not {SchemaSql.Version}")}, and {why}. "
-        + $"Have docs/schema.sql run by a role that may, or set {nameof(JobLocksOptions.Schema)} = null to go without fencing tokens and what else needs it.");
+        + $"Have docs/schema.sql run by a role that may, or set {nameof(JobLocksOptions.Schema)} = null to work without the schema: no fencing tokens, wait queue or inspection.");
 }

@@ -15,8 +15,8 @@ internal static class SchemaScript
         --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".wait_queue TO its_name;
         --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO its_name;
         -- A role that only reads needs these rights and no others:
-        --     GRANT USAGE ON SCHEMA "joblocks" TO who_looks;
-        --     GRANT SELECT ON "joblocks".wait_queue, "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO who_looks;
+        --     GRANT USAGE ON SCHEMA "joblocks" TO reader_role;
+        --     GRANT SELECT ON "joblocks".wait_queue, "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO reader_role;
         BEGIN;
 
         -- Only the server's own objects, before any other statement: other roles can have created functions and operators of the same names in other schemas.
@@ -96,7 +96,7 @@ internal static class SchemaScript
         BEGIN
             CREATE EXTENSION IF NOT EXISTS pgcrypto SCHEMA public;
         EXCEPTION WHEN OTHERS THEN
-            RAISE NOTICE 'JobLocks: the function key(text) is left out, since pgcrypto cannot be had in public: %. CREATE EXTENSION pgcrypto elsewhere, and run this again.', SQLERRM;
+            RAISE NOTICE 'JobLocks: the function key(text) is left out, since pgcrypto cannot be created in the schema public: %. CREATE EXTENSION pgcrypto elsewhere, and run this again.', SQLERRM;
         END
         $do$;
 

@@ -64,7 +64,7 @@ internal static class SchemaSql
                         AND has_table_privilege((SELECT oid FROM d), 'INSERT') AND has_table_privilege((SELECT oid FROM d), 'UPDATE'), false)
         """;
 
-    /// <summary><see cref="ReadState"/> as <see cref="Session.SessionConnection.Ask{T}"/> expects it: the parameter and the answer are JSON.</summary>
+    /// <summary><see cref="ReadState"/> as <see cref="Session.SessionConnection.Query{T}"/> expects it: the parameter and the answer are JSON.</summary>
     public static readonly string ReadStateAsJson = $$"""
         SELECT to_jsonb(l) FROM (
         {{ReadState.Replace("$1", "($1 #>> '{}')", StringComparison.Ordinal)}}) AS l ("Version", "Fence", "MayDraw", "HasWaitQueue", "HasReadModel", "HasLimits")

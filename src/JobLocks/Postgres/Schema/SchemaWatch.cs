@@ -92,12 +92,12 @@ internal sealed class SchemaWatch : IDisposable
         }
         catch (PostgresException refused)
         {
-            throw new WrongServerException($"the schema {_schema} is not there or not whole, and cannot be made for now ({refused.MessageText}). It is tried again. See docs/schema.sql.");
+            throw new WrongServerException($"the schema {_schema} is missing or incomplete, and cannot be created at the moment ({refused.MessageText}). It is tried again. See docs/schema.sql.");
         }
     }
 
     /// <summary>Makes the session read which parts of the schema it can use.</summary>
-    private (SchemaState Before, SchemaState Now) RefreshSession() => Blocking.Wait(_dispatcher.AskAsync(session =>
+    private (SchemaState Before, SchemaState Now) RefreshSession() => Blocking.Wait(_dispatcher.QueryAsync(session =>
     {
         var before = session.Schema;
         var now = session.ReadSchema(_schema!);

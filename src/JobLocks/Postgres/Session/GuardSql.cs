@@ -16,8 +16,8 @@ internal static class GuardSql
     /// </summary>
     public static void Create(NpgsqlConnection connection, JobLocksOptions options, bool hasWaitQueue)
     {
-        string[] functions = [CreatePlain, CreateWithSlots, CreateAsk];
-        foreach (var sql in hasWaitQueue ? [.. functions, WaitQueueSql.For(options, CreateInLine), WaitQueueSql.For(options, CreateInLineWithSlots)] : functions)
+        string[] functions = [CreatePlain, CreateWithSlots, CreateQuery];
+        foreach (var sql in hasWaitQueue ? [.. functions, WaitQueueSql.For(options, CreateWithQueue), WaitQueueSql.For(options, CreateWithQueueAndSlots)] : functions)
         {
             using var create = new NpgsqlCommand(LockSql.For(options, sql), connection);
             create.ExecuteNonQuery();
@@ -31,11 +31,11 @@ internal static class GuardSql
     public const string CreateWithSlots = HeadWithSlots + Body + LockSql.BatchWithSlots + Tail;
 
     /// <summary>Creates the same function with the wait queue. If no run waits for a key of the operations, this costs one more index lookup.</summary>
-    public const string CreateInLine = HeadInLine + BodyInLine + LockSql.BatchWithQueue + Otherwise + LockSql.Batch + ThenReadQueuesOfReleased + LockSql.QueuesOfReleased + TailInLine;
+    public const string CreateWithQueue = HeadWithQueue + BodyWithQueue + LockSql.BatchWithQueue + Otherwise + LockSql.Batch + ThenReadQueuesOfReleased + LockSql.QueuesOfReleased + TailWithQueue;
 
-    /// <inheritdoc cref="CreateInLine"/>
-    public const string CreateInLineWithSlots =
-        HeadInLineWithSlots + BodyInLine + LockSql.BatchWithQueueAndSlots + Otherwise + LockSql.BatchWithSlots + ThenReadQueuesOfReleased + LockSql.QueuesOfReleased + TailInLine;
+    /// <inheritdoc cref="CreateWithQueue"/>
+    public const string CreateWithQueueAndSlots =
+        HeadWithQueueAndSlots + BodyWithQueue + LockSql.BatchWithQueueAndSlots + Otherwise + LockSql.BatchWithSlots + ThenReadQueuesOfReleased + LockSql.QueuesOfReleased + TailWithQueue;
 
     /// <summary>
     /// Creates the function for statements that are not lock operations. They need room in the lock table too: a statement that writes locks its
@@ -43,13 +43,13 @@ internal static class GuardSql
     /// as a full disk, because the driver closes the connection on each of them. These statements write only what inspection shows, so their commit
     /// does not wait for the disk, and a crash of the server can lose the last second of it.
     /// </summary>
-    public const string CreateAsk =
+    public const string CreateQuery =
         """
-        CREATE OR REPLACE FUNCTION pg_temp.joblocks_ask(question text, given jsonb) RETURNS SETOF jsonb LANGUAGE plpgsql
+        CREATE OR REPLACE FUNCTION pg_temp.joblocks_query(query text, given jsonb) RETURNS SETOF jsonb LANGUAGE plpgsql
         SET search_path = pg_catalog, pg_temp AS $guard$
         BEGIN
             PERFORM set_config('synchronous_commit', 'off', true);
-            RETURN QUERY EXECUTE question USING given;
+            RETURN QUERY EXECUTE query USING given;
         EXCEPTION
             WHEN out_of_memory THEN
                 RAISE program_limit_exceeded USING MESSAGE = 'the lock table is full', HINT = 'Raise max_locks_per_transaction.';
@@ -58,8 +58,8 @@ internal static class GuardSql
         END $guard$
         """;
 
-    /// <summary>Calls <see cref="CreateAsk"/>.</summary>
-    public const string Ask = "SELECT * FROM pg_temp.joblocks_ask($2, $1)";
+    /// <summary>Calls <see cref="CreateQuery"/>.</summary>
+    public const string Query = "SELECT * FROM pg_temp.joblocks_query($2, $1)";
 
     /// <summary>Calls <see cref="CreatePlain"/>.</summary>
     public const string Batch = "SELECT r, pid FROM pg_temp.joblocks_batch($1, $2, $3)";
@@ -67,19 +67,19 @@ internal static class GuardSql
     /// <summary>Calls <see cref="CreateWithSlots"/>.</summary>
     public const string BatchWithSlots = "SELECT r, pid FROM pg_temp.joblocks_batch($1, $2, $3, $4, $5, $6)";
 
-    /// <summary>Calls <see cref="CreateInLine"/>.</summary>
-    public const string BatchWithQueue = "SELECT r, pid FROM pg_temp.joblocks_batch_in_line($1, $2, $3)";
+    /// <summary>Calls <see cref="CreateWithQueue"/>.</summary>
+    public const string BatchWithQueue = "SELECT r, pid FROM pg_temp.joblocks_batch_with_queue($1, $2, $3)";
 
-    /// <summary>Calls <see cref="CreateInLineWithSlots"/>.</summary>
-    public const string BatchWithQueueAndSlots = "SELECT r, pid FROM pg_temp.joblocks_batch_in_line($1, $2, $3, $4, $5, $6)";
+    /// <summary>Calls <see cref="CreateWithQueueAndSlots"/>.</summary>
+    public const string BatchWithQueueAndSlots = "SELECT r, pid FROM pg_temp.joblocks_batch_with_queue($1, $2, $3, $4, $5, $6)";
 
     private const string Head = CreateBatch + "(int2[], bigint[], bigint[])" + Returns;
 
     private const string HeadWithSlots = CreateBatch + "(int2[], bigint[], bigint[], bigint[], int[], int[])" + Returns;
 
-    private const string HeadInLine = CreateBatch + "_in_line(int2[], bigint[], bigint[])" + Returns;
+    private const string HeadWithQueue = CreateBatch + "_with_queue(int2[], bigint[], bigint[])" + Returns;
 
-    private const string HeadInLineWithSlots = CreateBatch + "_in_line(int2[], bigint[], bigint[], bigint[], int[], int[])" + Returns;
+    private const string HeadWithQueueAndSlots = CreateBatch + "_with_queue(int2[], bigint[], bigint[], bigint[], int[], int[])" + Returns;
 
     private const string CreateBatch = "CREATE OR REPLACE FUNCTION pg_temp.joblocks_batch";
 
@@ -89,7 +89,7 @@ internal static class GuardSql
 
     private const string Tail = ";\n" + Caught;
 
-    // Reads the index from its highest position: a queue that was long leaves dead rows at the other end until they are vacuumed.
+    // Reads the index from the highest entry number: the other end of a formerly long queue has dead rows until they are vacuumed.
     public const string HasWaiters = "(SELECT entry FROM \"joblocks\".wait_queue ORDER BY entry DESC LIMIT 1) IS NOT NULL";
 
     // If the wait queue is empty, the keys are not looked up.
@@ -97,13 +97,13 @@ internal static class GuardSql
 
     private const string ReleasedKeysHaveWaiters = HasWaiters + " AND EXISTS (SELECT FROM \"joblocks\".wait_queue AS l WHERE l.key = ANY ($3))";
 
-    private const string BodyInLine = "BEGIN IF " + HasWaitersForKeys + " THEN RETURN QUERY ";
+    private const string BodyWithQueue = "BEGIN IF " + HasWaitersForKeys + " THEN RETURN QUERY ";
 
     private const string Otherwise = ";\nELSE RETURN QUERY ";
 
     private const string ThenReadQueuesOfReleased = ";\nEND IF; IF $1 && '{1,3}'::int2[] AND " + ReleasedKeysHaveWaiters + " THEN RETURN QUERY ";
 
-    private const string TailInLine = ";\nEND IF; " + Caught;
+    private const string TailWithQueue = ";\nEND IF; " + Caught;
 
     private const string Caught = "EXCEPTION WHEN out_of_memory THEN RETURN QUERY SELECT -1::bigint, pg_backend_pid(); END $guard$";
 }

@@ -6,23 +6,23 @@ namespace JobLocks.Postgres.Session;
 /// </summary>
 internal sealed class LateSessions
 {
-    private readonly List<(LockSession Session, TimeSpan CutAt)> _sessions = [];
+    private readonly List<(LockSession Session, TimeSpan CloseAt)> _sessions = [];
 
     /// <summary>Keeps the connection of a session open until a time.</summary>
-    public void KeepOpen(LockSession session, TimeSpan cutAt)
+    public void KeepOpen(LockSession session, TimeSpan closeAt)
     {
         session.KeepOpen();
-        _sessions.Add((session, cutAt));
+        _sessions.Add((session, closeAt));
     }
 
     /// <summary>Closes the connections whose time is over: from now on the server may grant their locks to others in any case.</summary>
     public void CloseExpired(TimeSpan now)
     {
-        foreach (var (session, cutAt) in _sessions)
+        foreach (var (session, closeAt) in _sessions)
         {
-            if (cutAt <= now) session.CloseNow();
+            if (closeAt <= now) session.CloseNow();
         }
 
-        _sessions.RemoveAll(late => late.CutAt <= now);
+        _sessions.RemoveAll(late => late.CloseAt <= now);
     }
 }

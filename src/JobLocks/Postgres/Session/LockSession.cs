@@ -13,7 +13,7 @@ namespace JobLocks.Postgres.Session;
 /// </summary>
 internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange exchange, SessionConnector connector, OpeningWatch watch, string? schema, ILogger log)
 {
-    private readonly StateMutex _cutSync = new();
+    private readonly StateMutex _closeSync = new();
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile IdleSocket? _socket;
     private volatile SessionConnection? _connection;
@@ -66,7 +66,7 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
         return sent;
     }
 
-    public void Start() => SessionThread.Start("JobLocks session", Run);
+    public void Start() => DedicatedThread.Start("JobLocks session", Run);
 
     /// <summary>Whether the idle connection has data to read or is closed. If that cannot be seen, true: the server must be asked.</summary>
     public bool HasDataOrIsClosed() => _connection is not null && (_socket is null || _socket.HasDataOrIsClosed());
@@ -77,7 +77,7 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
     /// </summary>
     public void KeepOpen()
     {
-        lock (_cutSync) _isKeptOpen = true;
+        lock (_closeSync) _isKeptOpen = true;
     }
 
     /// <summary>
@@ -88,18 +88,18 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
     {
         watch.CloseNow();
         _socket?.Close();
-        lock (_cutSync)
+        lock (_closeSync)
         {
             _isKeptOpen = false;
-            _cutSync.SignalChange();
+            _closeSync.SignalChange();
         }
     }
 
     private void WaitForCloseNow()
     {
-        lock (_cutSync)
+        lock (_closeSync)
         {
-            while (_isKeptOpen) _cutSync.Wait(Timeout.InfiniteTimeSpan);
+            while (_isKeptOpen) _closeSync.Wait(Timeout.InfiniteTimeSpan);
         }
     }
 
@@ -132,9 +132,9 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
         catch (Exception broken)
         {
             ReportBroken(broken);
-            // Questions that were answered before the error keep their answers.
+            // Queries that were answered before the error keep their answers.
             var failure = ServerTrouble.Describe(_connection!.Server, broken);
-            foreach (var question in work.Queries) question.Fail(failure);
+            foreach (var query in work.Queries) query.Fail(failure);
         }
         finally
         {
@@ -188,9 +188,9 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
             exchange.Answered(this, sentAt, token);
             if (freeKeys.Count > 0) exchange.WaitersCanRun(freeKeys);
         }
-        catch (PostgresException busy) when (connection.IsOpen && (SessionConnection.IsLocked(busy) || SessionConnection.IsQueueFull(busy)))
+        catch (PostgresException busy) when (connection.IsOpen && (SessionConnection.IsLocked(busy) || SessionConnection.IsNotificationQueueFull(busy)))
         {
-            if (SessionConnection.IsQueueFull(busy)) exchange.NotificationsFailed(busy);
+            if (SessionConnection.IsNotificationQueueFull(busy)) exchange.NotificationsFailed(busy);
             else if (connection.SuspendWaitQueue()) SuspendWaitQueue();
             ReconcileHeld(connection, sentAt, busy, retriesOnce: true);
         }
@@ -204,9 +204,9 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
             ReconcileHeld(connection, sentAt, new FullLockTableException(DescribeLargestUser(connection)));
         }
 
-        foreach (var question in work.Queries)
+        foreach (var query in work.Queries)
         {
-            Ask(connection, question);
+            Query(connection, query);
             exchange.Proved(this, connection.ProvedAt);
         }
     }
@@ -216,7 +216,7 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
     {
         try
         {
-            if (connection.Ask<LockTableUse>(LockSql.MostLocks, "") is not [{ Backend: { } backend } largest] || backend == connection.Backend) return null;
+            if (connection.Query<LockTableUse>(LockSql.MostLocks, "") is not [{ Backend: { } backend } largest] || backend == connection.Backend) return null;
 
             var application = string.IsNullOrEmpty(largest.Application) ? "a program without a name" : DisplayText.Name(largest.Application);
             return FormattableString.Invariant($"The backend {backend} of {application} has the most entries of it, {largest.Entries}, and SELECT pg_terminate_backend({backend}) would end it. ");
@@ -259,15 +259,15 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
         return wasUsed;
     }
 
-    private static void Ask(SessionConnection connection, SessionQuery question)
+    private static void Query(SessionConnection connection, SessionQuery query)
     {
         try
         {
-            question.Run(connection);
+            query.Run(connection);
         }
         catch (Exception failed)
         {
-            question.Fail(failed as JobLocksUnavailableException ?? ServerTrouble.Describe(connection.Server, failed));
+            query.Fail(failed as JobLocksUnavailableException ?? ServerTrouble.Describe(connection.Server, failed));
             if (!connection.IsOpen) throw;
         }
     }

@@ -47,7 +47,7 @@ internal sealed class SessionConnection : IDisposable
     public int Backend => _facts.Backend;
 
     /// <summary>The share of this process: how many entries of the server's lock table it can use.</summary>
-    public long Budget => _facts.LockTableShare;
+    public long Share => _facts.LockTableShare;
 
     /// <summary>Whether runs can enter the wait queue.</summary>
     public bool HasWaitQueue => _facts.HasWaitQueue;
@@ -101,7 +101,7 @@ internal sealed class SessionConnection : IDisposable
 
         try
         {
-            Ask<object>(WaitQueueSql.For(_facts.Options, ReadModelSql.RemoveNumbers), new { backend = Backend, gone = rows });
+            Query<object>(WaitQueueSql.For(_facts.Options, ReadModelSql.RemoveRows), new { backend = Backend, gone = rows });
         }
         catch (PostgresException refused) when (IsOpen)
         {
@@ -116,9 +116,9 @@ internal sealed class SessionConnection : IDisposable
     /// both JSON, so that one function of the guard can run every such statement.
     /// </summary>
     /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
-    public List<T?> Ask<T>(string sql, object parameter)
+    public List<T?> Query<T>(string sql, object parameter)
     {
-        using var command = new NpgsqlCommand(_facts.IsGuarded ? GuardSql.Ask : sql, Connection)
+        using var command = new NpgsqlCommand(_facts.IsGuarded ? GuardSql.Query : sql, Connection)
         {
             Parameters = { new NpgsqlParameter<string> { TypedValue = JsonSerializer.Serialize(parameter), NpgsqlDbType = NpgsqlDbType.Jsonb } },
         };
@@ -214,15 +214,15 @@ internal sealed class SessionConnection : IDisposable
     /// <summary>
     /// Whether the error says that no notification can be sent: a listener does not read, and the server's queue of unread notifications is full.
     /// </summary>
-    public static bool IsQueueFull(PostgresException refused) => string.Equals(refused.SqlState, PostgresErrorCodes.ProgramLimitExceeded, StringComparison.Ordinal);
+    public static bool IsNotificationQueueFull(PostgresException refused) => string.Equals(refused.SqlState, PostgresErrorCodes.ProgramLimitExceeded, StringComparison.Ordinal);
 
     /// <summary>Runs through the guard, because reading shared catalogs needs room in the lock table.</summary>
     private SchemaState QuerySchema(string schema)
     {
         try
         {
-            _facts.Owners.RunAgain(sql => Ask<string>($"SELECT to_jsonb((\n{sql}))", schema)[0]);
-            return Ask<SchemaState.Row>(SchemaSql.ReadStateAsJson, schema)[0]!.ToState();
+            _facts.Owners.RunAgain(sql => Query<string>($"SELECT to_jsonb((\n{sql}))", schema)[0]);
+            return Query<SchemaState.Row>(SchemaSql.ReadStateAsJson, schema)[0]!.ToState();
         }
         catch (WrongServerException untrusted)
         {
@@ -239,7 +239,7 @@ internal sealed class SessionConnection : IDisposable
 
     private LockStatement Prepare(SessionFacts facts)
     {
-        var plain = new LockStatement(Connection, facts, takesSlots: false);
+        var plain = new LockStatement(Connection, facts, supportsSlots: false);
         _facts = facts;
         _plain?.Dispose();
         _withSlots?.Dispose();
@@ -270,7 +270,7 @@ internal sealed class SessionConnection : IDisposable
     {
         foreach (var op in operations)
         {
-            if (op.Code == OperationCode.AcquireSlot) return _withSlots ??= new(Connection, _facts, takesSlots: true);
+            if (op.Code == OperationCode.AcquireSlot) return _withSlots ??= new(Connection, _facts, supportsSlots: true);
         }
 
         return _plain;

@@ -13,7 +13,7 @@ namespace JobLocks.Postgres.Session;
 internal sealed class SessionConnector
 {
     // This process uses at most a quarter of the nominal size of the server's lock table: while the table is full, no client can connect.
-    private const int ShareOfLockTable = 4;
+    private const int LockTableDivisor = 4;
 
     private const int OldestVersion = 120_000;
     private const int FirstWithIdleTimeout = 140_000;
@@ -103,7 +103,7 @@ internal sealed class SessionConnector
         settings.KeepAlive = keepAliveSeconds;
         settings.MaxAutoPrepare = 0;
         settings.Pooling = false;
-        // Much later than the session is cut: after a time-out Npgsql tries to cancel the command, for up to twice the time to connect.
+        // Much later than the session is closed: after a time-out Npgsql tries to cancel the command, for up to twice the time to connect.
         settings.CommandTimeout = (int)Math.Ceiling(_options.LostAfter.TotalSeconds * 2) + 30;
         var connection = Clone(settings.ConnectionString);
         try
@@ -202,7 +202,7 @@ internal sealed class SessionConnector
         try
         {
             watch.Connected(connection);
-            var (backend, version, lockTable) = Ask(connection);
+            var (backend, version, lockTable) = ReadServerFacts(connection);
             watch.Restart();
             // They differ behind every pooler, whatever its mode.
             if (backend != connection.ProcessID) PoolerProbe.Check(connection, () => Connect(host));
@@ -214,7 +214,7 @@ internal sealed class SessionConnector
             _host = host;
             _log.Opened(Server, backend);
             if (version < FirstWithIdleTimeout) _log.OldServer(version / 10_000);
-            return new(connection, new(Server, backend, isGuarded, schema.HasWaitQueue, schema.HasReadModel, schema.HasLimits, schema.Fence, lockTable / ShareOfLockTable, _options, Owners));
+            return new(connection, new(Server, backend, isGuarded, schema.HasWaitQueue, schema.HasReadModel, schema.HasLimits, schema.Fence, lockTable / LockTableDivisor, _options, Owners));
         }
         catch
         {
@@ -223,9 +223,9 @@ internal sealed class SessionConnector
         }
     }
 
-    private static (int Backend, int Version, long LockTableSize) Ask(NpgsqlConnection connection)
+    private static (int Backend, int Version, long LockTableSize) ReadServerFacts(NpgsqlConnection connection)
     {
-        using var command = new NpgsqlCommand(LockSql.Ask, connection);
+        using var command = new NpgsqlCommand(LockSql.ReadServerFacts, connection);
         using var reader = command.ExecuteReader();
         reader.Read();
         if (reader.GetBoolean(1)) throw WrongServerException.Standby();

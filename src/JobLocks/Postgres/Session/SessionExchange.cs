@@ -62,7 +62,7 @@ internal sealed class SessionExchange(StateMutex mutex, LocalLockTable table, Se
             }
 
             interference = DeclareMissing();
-            done = supervisor.Settle();
+            done = supervisor.HandleTableOutput();
         }
 
         AcquireRequest.CompleteAll(done);
@@ -96,7 +96,7 @@ internal sealed class SessionExchange(StateMutex mutex, LocalLockTable table, Se
             if (!supervisor.IsCurrent(session)) return;
 
             lacksLocks = table.Recovery.Compare(session.TakeSent(), held, supervisor.Unavailable(cause), retriesOnce);
-            done = supervisor.Settle();
+            done = supervisor.HandleTableOutput();
         }
 
         AcquireRequest.CompleteAll(done);

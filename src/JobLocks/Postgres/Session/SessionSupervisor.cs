@@ -8,7 +8,8 @@ namespace JobLocks.Postgres.Session;
 
 /// <summary>
 /// The sessions of this process, one at a time: how a session opens, proves that it is alive, is lost, and is replaced. A session reports its
-/// opening and its loss to it, and gets its work from <see cref="SessionExchange"/>. A report of a session that was replaced has no effect. Thread-safe; members that demand the mutex say so.
+/// opening and its loss to this object, and gets its work from <see cref="SessionExchange"/>. A report of a session that was replaced has no effect. Thread-safe;
+/// members that demand the mutex say so.
 /// </summary>
 /// <param name="mutex">Guards the local lock table, the work and the fields of this object.</param>
 /// <param name="table">The locks of this process.</param>
@@ -101,7 +102,7 @@ internal sealed class SessionSupervisor(
     /// end of each change.
     /// </summary>
     /// <returns>The answered requests. They are completed outside of the mutex.</returns>
-    public List<AcquireRequest> Settle()
+    public List<AcquireRequest> HandleTableOutput()
     {
         mutex.AssertHeld();
         work.AddFollowUps(Capabilities.HasLimits);
@@ -141,9 +142,9 @@ internal sealed class SessionSupervisor(
             session.IsOpen = true;
             session.ReadCapabilities(opened);
             _failure = null;
-            table.Share.Budget = opened.Budget;
+            table.Share.Budget = opened.Share;
             if (table.Share.IsExceeded) table.Recovery.TrimToBudget(table.Share.Exceeded());
-            done = Settle();
+            done = HandleTableOutput();
         }
 
         AcquireRequest.CompleteAll(done);
@@ -174,15 +175,15 @@ internal sealed class SessionSupervisor(
             lost = table.Recovery.Lose(session.TakeSent(), failure);
             // The runs are notified while the connection is still open and still holds their locks.
             foreach (var grant in lost) grant.DeclareLost(cause);
-            unanswered = failure is null ? [] : work.TakeQuestions();
+            unanswered = failure is null ? [] : work.TakeQueries();
             _failure = failure;
             if (mustPause) _reopening.Delay();
             else StartSession();
-            done = Settle();
+            done = HandleTableOutput();
             mutex.SignalChange();
         }
 
-        foreach (var question in unanswered) question.Fail(failure!);
+        foreach (var query in unanswered) query.Fail(failure!);
         AcquireRequest.CompleteAll(done);
         if (failure is not null) log.CannotOpen(connector.Server, cause);
         if (lost.Count == 0) return;
@@ -205,7 +206,7 @@ internal sealed class SessionSupervisor(
             session = _session;
             var failure = new ObjectDisposedException(typeof(AdvisoryLocks).FullName);
             foreach (var grant in table.Recovery.Lose(session?.TakeSent() ?? [], failure)) grant.DeclareLost();
-            foreach (var question in work.TakeQuestions()) question.Fail(failure);
+            foreach (var query in work.TakeQueries()) query.Fail(failure);
             done = table.Output.TakeDone();
             mutex.SignalChange();
         }
@@ -217,7 +218,7 @@ internal sealed class SessionSupervisor(
 
     private void StartSession()
     {
-        _watch ??= new("JobLocks watch", BetweenTicks, () => { Tick(); onTick(); }, CutLateSessions);
+        _watch ??= new("JobLocks watch", BetweenTicks, () => { Tick(); onTick(); }, CloseLateSessions);
         _watch.Start(atOnce: false);
         _exchange ??= new(mutex, table, work, this, events, log);
         var session = new LockSession(this, _exchange, connector, new(options.OpeningSilenceTimeout), options.Schema, log);
@@ -279,7 +280,7 @@ internal sealed class SessionSupervisor(
     {
         _reopening.Reset();
         table.Waiters.RetryDeferred(now);
-        if (table.Waiters.RetryDue(now)) listener.StopIfIdle(table.Waiters.AreForOtherProcesses);
+        if (table.Waiters.RetryAllIfDue(now)) listener.StopIfIdle(table.Waiters.AnyWaitsForOtherProcess);
 
         // An idle connection does not show by itself that it is broken. A busy one shows it as soon as its statement fails.
         if (session.IsIdle && (now - session.ProvedAt >= options.HeartbeatInterval || session.HasDataOrIsClosed()))
@@ -288,10 +289,10 @@ internal sealed class SessionSupervisor(
             mutex.SignalChange();
         }
 
-        return Settle();
+        return HandleTableOutput();
     }
 
-    private void CutLateSessions()
+    private void CloseLateSessions()
     {
         lock (mutex) _lateSessions.CloseExpired(TimeSpan.MaxValue);
     }

@@ -20,7 +20,7 @@ internal sealed class SessionWorkQueue(StateMutex mutex, LockTableOutput output,
     private const int LargestGatheredBatch = 24;
 
     // Each takes a round trip. Lock operations that are noted meanwhile wait for no more of them.
-    private const int MostQuestions = 8;
+    private const int MostQueries = 8;
 
     private static readonly TimeSpan ShortestGathering = TimeSpan.FromMicroseconds(30);
     private static readonly TimeSpan LongestGathering = TimeSpan.FromMicroseconds(100);
@@ -29,7 +29,7 @@ internal sealed class SessionWorkQueue(StateMutex mutex, LockTableOutput output,
     private static readonly TimeSpan FastRoundTrip = TimeSpan.FromMilliseconds(0.5);
     private static readonly TimeSpan Recently = TimeSpan.FromSeconds(1);
 
-    private List<SessionQuery> _questions = [];
+    private List<SessionQuery> _queries = [];
     private TimeSpan _workedAt;
     private TimeSpan _roundTrip;
     private TimeSpan _waitersCouldRunAt = TimeSpan.MinValue / 2;
@@ -39,17 +39,17 @@ internal sealed class SessionWorkQueue(StateMutex mutex, LockTableOutput output,
     private volatile int _lastBatchSize;
 
     /// <summary>Whether there is anything to do.</summary>
-    public bool HasWork => output.Operations.Count > 0 || _questions.Count > 0 || _heartbeatIsDue;
+    public bool HasWork => output.Operations.Count > 0 || _queries.Count > 0 || _heartbeatIsDue;
 
     /// <summary>Whether there is work for which the session thread is woken.</summary>
     public bool HasUrgentWork(LockSession session) =>
-        HasWork && (!session.IsInShortWait || output.AwaitedOperations > 0 || _questions.Count > 0 || _heartbeatIsDue);
+        HasWork && (!session.IsInShortWait || output.AwaitedOperations > 0 || _queries.Count > 0 || _heartbeatIsDue);
 
     /// <summary>Adds a statement that is not about locks. It is sent after all operations noted so far.</summary>
-    public void Add(SessionQuery question)
+    public void Add(SessionQuery query)
     {
         mutex.AssertHeld();
-        _questions.Add(question);
+        _queries.Add(query);
     }
 
     /// <summary>Adds the statements that follow from changes of the local lock table. No run waits for them.</summary>
@@ -77,8 +77,8 @@ internal sealed class SessionWorkQueue(StateMutex mutex, LockTableOutput output,
         _heartbeatIsDue = false;
     }
 
-    /// <summary>Removes and returns all questions.</summary>
-    public List<SessionQuery> TakeQuestions() => TakeQuestions(int.MaxValue);
+    /// <summary>Removes and returns all queries.</summary>
+    public List<SessionQuery> TakeQueries() => TakeQueries(int.MaxValue);
 
     /// <summary>A run in the wait queue can run.</summary>
     public void WaitersCanRun()
@@ -97,7 +97,7 @@ internal sealed class SessionWorkQueue(StateMutex mutex, LockTableOutput output,
         _isContended = operations.Count > ContentionThreshold;
         _lastBatchSize = output.ResetAwaitedOperations();
         session.Sent = operations;
-        return new(operations, TakeQuestions(MostQuestions));
+        return new(operations, TakeQueries(MostQueries));
     }
 
     /// <summary>
@@ -145,11 +145,11 @@ internal sealed class SessionWorkQueue(StateMutex mutex, LockTableOutput output,
         }
     }
 
-    private List<SessionQuery> TakeQuestions(int atMost)
+    private List<SessionQuery> TakeQueries(int atMost)
     {
         mutex.AssertHeld();
-        var taken = _questions;
-        _questions = taken.Count <= atMost ? [] : taken.GetRange(atMost, taken.Count - atMost);
+        var taken = _queries;
+        _queries = taken.Count <= atMost ? [] : taken.GetRange(atMost, taken.Count - atMost);
         if (taken.Count > atMost) taken.RemoveRange(atMost, taken.Count - atMost);
         return taken;
     }

@@ -13,10 +13,10 @@ internal static class EntryParameters
     /// <param name="request">The run and its lock.</param>
     /// <param name="maxWaiting">How many runs may wait.</param>
     public static NpgsqlParameter[] ToEnqueue(QueueEntryRequest request, int maxWaiting) =>
-        [.. Common(request), Milliseconds(request), new NpgsqlParameter<int> { TypedValue = maxWaiting }, Job(request), new NpgsqlParameter<bool> { TypedValue = request.Run.IsNew }];
+        [.. Common(request), Milliseconds(request), new NpgsqlParameter<int> { TypedValue = maxWaiting }, Job(request), new NpgsqlParameter<bool> { TypedValue = request.Run.IsNewRun }];
 
-    /// <summary>For <see cref="EntrySql.Park"/>.</summary>
-    public static NpgsqlParameter[] ToPark(QueueEntry entry)
+    /// <summary>For <see cref="EntrySql.ParkOrRestore"/>.</summary>
+    public static NpgsqlParameter[] ToParkOrRestore(QueueEntry entry)
     {
         var request = entry.Request!;
         return

@@ -112,7 +112,7 @@ internal static class EntrySql
         LIMIT    $2
         """;
 
-    /// <summary>The first $2 waiters of the key $1 that count, and the oldest of those that is not woken: <see cref="ReplaceOldest"/> drops that one.</summary>
+    /// <summary>The first $2 waiters of the key $1 that count, and the oldest of those that is not woken: <see cref="ReplaceOldest"/> has that one skipped.</summary>
     public const string FirstCountedWaiters =
         $"""
         SELECT   entry, key, name, store, run, queue, parked, false, since, extract(epoch FROM now() - since)::float8, {WasWokenJustNow}
@@ -125,7 +125,7 @@ internal static class EntrySql
         """;
 
     /// <summary>
-    /// Gives the oldest waiter of the key $1 that counts and is not woken the verdict $4, and wakes it to be dropped. Skips the run $3 of the store $2.
+    /// Gives the oldest waiter of the key $1 that counts and is not woken the verdict $4, and wakes it to be skipped. Leaves out the run $3 of the store $2.
     /// </summary>
     public const string ReplaceOldest =
         $"""
@@ -148,7 +148,7 @@ internal static class EntrySql
     /// Marks the run of the entry $1 as parked. Returns whether it was woken before. If the entry was removed while the store parked the run, it is inserted
     /// again.
     /// </summary>
-    public const string Park =
+    public const string ParkOrRestore =
         """
         INSERT INTO "joblocks".wait_queue AS l (entry, store, run, queue, key, name, mode, slots, since, until, job, parked)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9 + $10 * interval '1 ms', $11, true)
@@ -214,6 +214,6 @@ internal static class EntrySql
         AND    (woken IS NULL OR woken < now() - interval '4 s')
         """;
 
-    /// <summary>Those of the runs $2 that have an entry under one of the names $1 of their store.</summary>
+    /// <summary>Those of the runs $2 that have an entry under one of the ids $1 of their store.</summary>
     public const string RunsWithEntry = """SELECT run FROM "joblocks".wait_queue WHERE store = ANY ($1) AND run = ANY ($2)""";
 }

@@ -32,13 +32,13 @@ internal sealed class FreeWorkers
     /// <summary>
     /// Returns arrays of stores, their queues, free workers of each queue and of the whole store; and the entry numbers of the pending wakes.
     /// </summary>
-    public NpgsqlParameter[] Parameters(long[] underWay) =>
+    public NpgsqlParameter[] Parameters(long[] pendingWakes) =>
     [
         new NpgsqlParameter<string[]> { TypedValue = [.. _queues.Select(static queue => queue.Store)] },
         new NpgsqlParameter<string?[]> { TypedValue = [.. _queues.Select(static queue => queue.Queue)] },
         new NpgsqlParameter<int[]> { TypedValue = [.. _queues.Select(static queue => queue.FreeInQueue)] },
         new NpgsqlParameter<int[]> { TypedValue = [.. _queues.Select(static queue => queue.FreeInStore)] },
-        new NpgsqlParameter<long[]> { TypedValue = underWay },
+        new NpgsqlParameter<long[]> { TypedValue = pendingWakes },
     ];
 
     private static int Sum(IEnumerable<WorkerPool> pools) => (int)Math.Min(int.MaxValue, pools.Sum(static pool => (long)pool.Free));

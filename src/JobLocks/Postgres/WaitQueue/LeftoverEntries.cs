@@ -19,20 +19,20 @@ internal sealed class LeftoverEntries(TimeSpan wakeTimeout)
     private readonly Dictionary<long, Observation> _seen = [];
 
     /// <summary>Records the states of some runs in their store.</summary>
-    /// <param name="fates">The runs and their states.</param>
+    /// <param name="states">The runs and their states.</param>
     /// <param name="mayBeOnTheWay">
     /// Whether the runs were woken before the store was asked. A worker may have such a run, and a filter of the user may keep it from the gate for a while.
     /// </param>
     /// <returns>The leftovers among them.</returns>
-    public IReadOnlyList<WaitingRun> Note(IReadOnlyCollection<(WaitingRun Run, ParkedRunState State)> fates, bool mayBeOnTheWay)
+    public IReadOnlyList<WaitingRun> Note(IReadOnlyCollection<(WaitingRun Run, ParkedRunState State)> states, bool mayBeOnTheWay)
     {
         var now = BootClock.Now;
         foreach (var old in _seen.Where(entry => now - entry.Value.LastAt > Forgotten).Select(static entry => entry.Key).ToList()) _seen.Remove(old);
 
         var leftovers = new List<WaitingRun>();
-        foreach (var (run, fate) in fates)
+        foreach (var (run, state) in states)
         {
-            if (fate != ParkedRunState.Started || !run.IsParked)
+            if (state != ParkedRunState.Started || !run.IsParked)
             {
                 _seen.Remove(run.Number);
                 continue;

@@ -20,11 +20,11 @@ internal sealed class LocallyParkedRuns
         if (VolatileStore.Is(entry.Request!.Run.Store) || _entries.ContainsKey(entry.Number) || _entries.Count < MaxOfLastingStores) _entries[entry.Number] = entry;
     }
 
-    /// <summary>The store has a new name.</summary>
-    public void Rename(string oldName, string newName)
+    /// <summary>The store has a new id.</summary>
+    public void Rename(string oldId, string newId)
     {
-        foreach (var entry in Of(oldName))
-            _entries.TryUpdate(entry.Number, entry with { Request = entry.Request! with { Run = entry.Request.Run with { Store = newName } } }, entry);
+        foreach (var entry in Of(oldId))
+            _entries.TryUpdate(entry.Number, entry with { Request = entry.Request! with { Run = entry.Request.Run with { Store = newId } } }, entry);
     }
 
     /// <summary>Removes the runs of a store that is closed in this process.</summary>
@@ -33,7 +33,7 @@ internal sealed class LocallyParkedRuns
         foreach (var entry in Of(store)) Remove(entry.Number);
     }
 
-    public void Remove(long position) => _entries.TryRemove(position, out _);
+    public void Remove(long number) => _entries.TryRemove(number, out _);
 
     /// <summary>Removes an entry, unless the run was parked again after the entry was read.</summary>
     public void Remove(QueueEntry entry) => _entries.TryRemove(new(entry.Number, entry));

@@ -17,7 +17,7 @@ internal sealed class LocallyWokenRuns
     public void Add(WaitingRun run)
     {
         if (_entries.Count >= MaxRuns) _entries.Clear();
-        _entries[(run.Address.Store, run.Address.Run)] = (new(run.Number, run.Key, HasPrecedence: true, IsOverdue: false, Verdict: null, run.Since), BootClock.Now);
+        _entries[(run.Address.Store, run.Address.Run)] = (new(run.Number, run.Key, BypassesQueue: true, IsOverdue: false, SkipReason: null, run.Since), BootClock.Now);
     }
 
     /// <summary>The entry of the run was removed or changed: it must be read.</summary>

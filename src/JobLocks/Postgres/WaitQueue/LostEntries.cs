@@ -16,7 +16,7 @@ internal sealed class LostEntries(PooledStatements statements, RunWaker waker, U
     // Between two passes through a store. Each sweep reads one page.
     private static readonly TimeSpan PassInterval = TimeSpan.FromSeconds(10);
 
-    // Each process reads the name of a store again every five seconds. Two processes with two names for one store agree on one by then.
+    // Each process reads the id of a store again every five seconds. Two processes with two ids for one store agree on one by then.
     private static readonly TimeSpan AgreementTime = TimeSpan.FromSeconds(11);
 
     private const int MaxStartedAtOnce = 10;
@@ -37,12 +37,12 @@ internal sealed class LostEntries(PooledStatements statements, RunWaker waker, U
         _passes[id] = pass with { From = page.Next, NextAt = page.Next is null ? BootClock.Now + PassInterval : BootClock.Now };
         if (page.Runs.Count == 0) return;
 
-        // Read again: another process may have renamed the store a moment ago, and have entries under that name for these runs.
-        var names = Blocking.Wait(store.FindNamesAsync(CancellationToken.None).AsTask());
+        // Read again: another process may have renamed the store a moment ago, and have entries under that id for these runs.
+        var others = Blocking.Wait(store.FindOtherIdsAsync(CancellationToken.None).AsTask());
         if (!string.Equals(store.Id, id, StringComparison.Ordinal)) return;
 
-        AdoptEntries(id, names, page.Runs);
-        string[] all = [id, .. names.Aliases];
+        AdoptEntries(id, others, page.Runs);
+        string[] all = [id, .. others.Aliases];
         var lost = WithoutEntry(all, page.Runs);
         if (lost.Count == 0 || !TryPassRestoreDelay(id, pass.From)) return;
 
@@ -54,12 +54,12 @@ internal sealed class LostEntries(PooledStatements statements, RunWaker waker, U
     {
         var id = store.Id!;
         var startsElsewhere = false;
-        foreach (var (run, fate) in waker.Calls.WakeOnce(store, [.. lost.Select(static run => ToWaitingRun(run.Address, run.Waited))], out _))
+        foreach (var (run, state) in waker.Calls.WakeOnce(store, [.. lost.Select(static run => ToWaitingRun(run.Address, run.Waited))], out _))
         {
-            if (fate is not (ParkedRunState.Starting or ParkedRunState.StartingElsewhere)) continue;
+            if (state is not (ParkedRunState.Starting or ParkedRunState.StartingAnywhere)) continue;
 
             log.StartedWithoutEntry(DisplayText.Name(run.Address.Job ?? run.Address.Run), DisplayText.Name(id));
-            startsElsewhere |= fate == ParkedRunState.StartingElsewhere;
+            startsElsewhere |= state == ParkedRunState.StartingAnywhere;
             // Only a run that is started counts: a paused run is found in every pass.
             _passes[id] = _passes[id] with { LostAt = BootClock.Now };
         }
@@ -68,7 +68,7 @@ internal sealed class LostEntries(PooledStatements statements, RunWaker waker, U
     }
 
     /// <summary>
-    /// Whether the processes that have parked the runs have had time to restore the entries, and all processes to use the same name of the store. If not, the
+    /// Whether the processes that have parked the runs have had time to restore the entries, and all processes to use the same id of the store. If not, the
     /// page is read again later.
     /// </summary>
     private bool TryPassRestoreDelay(string store, string? page)
@@ -83,21 +83,21 @@ internal sealed class LostEntries(PooledStatements statements, RunWaker waker, U
     }
 
     /// <summary>
-    /// Moves entries to the current name of the store. A store that was restored elsewhere has a new name, and so has one whose location a node could not
+    /// Moves entries to the current id of the store. A store that was restored elsewhere has a new id, and so has one whose location a node could not
     /// read. The runs keep their entry numbers.
     /// </summary>
-    private void AdoptEntries(string store, OtherStoreIds names, IReadOnlyList<(RunAddress Address, TimeSpan Waited)> runs)
+    private void AdoptEntries(string store, OtherStoreIds others, IReadOnlyList<(RunAddress Address, TimeSpan Waited)> runs)
     {
-        string[] others = [.. names.Aliases, .. unserved.Names.Where(name => names.OriginPrefixes.Any(origin => name.StartsWith(origin, StringComparison.Ordinal)))];
-        if (others.Length == 0) return;
+        string[] ids = [.. others.Aliases, .. unserved.Ids.Where(id => others.OriginPrefixes.Any(origin => id.StartsWith(origin, StringComparison.Ordinal)))];
+        if (ids.Length == 0) return;
 
-        foreach (var run in ReadRuns(SweepSql.Adopt, new NpgsqlParameter<string> { TypedValue = store }, Texts(others), Runs(runs)))
+        foreach (var run in ReadRuns(SweepSql.Adopt, new NpgsqlParameter<string> { TypedValue = store }, Texts(ids), Runs(runs)))
             log.Adopted(DisplayText.Name(run), DisplayText.Name(store));
     }
 
-    private List<(RunAddress Address, TimeSpan Waited)> WithoutEntry(string[] names, IReadOnlyList<(RunAddress Address, TimeSpan Waited)> runs)
+    private List<(RunAddress Address, TimeSpan Waited)> WithoutEntry(string[] ids, IReadOnlyList<(RunAddress Address, TimeSpan Waited)> runs)
     {
-        var known = ReadRuns(EntrySql.RunsWithEntry, Texts(names), Runs(runs)).ToHashSet(StringComparer.Ordinal);
+        var known = ReadRuns(EntrySql.RunsWithEntry, Texts(ids), Runs(runs)).ToHashSet(StringComparer.Ordinal);
         return [.. runs.Where(run => !known.Contains(run.Address.Run))];
     }
 
@@ -110,7 +110,7 @@ internal sealed class LostEntries(PooledStatements statements, RunWaker waker, U
 
     /// <summary>A run without entry number, key and lock name, since its store needs none of them.</summary>
     private static WaitingRun ToWaitingRun(RunAddress address, TimeSpan waited) =>
-        new(Number: 0, default, "", address, IsParked: true, IsDeliveryClaimed: true, default) { Waited = waited };
+        new(Number: 0, default, "", address, IsParked: true, IsDeliveryClaimed: false, default) { Waited = waited };
 
     /// <summary>The state of a pass through a store.</summary>
     /// <param name="From">Where the next page begins; null at the beginning of a pass.</param>
@@ -119,7 +119,7 @@ internal sealed class LostEntries(PooledStatements statements, RunWaker waker, U
     /// <param name="LostAt">When the last run without an entry was found and started. Until one was started: equal to <paramref name="LostSince"/>.</param>
     private readonly record struct Pass(string? From, TimeSpan NextAt, TimeSpan LostSince, TimeSpan LostAt)
     {
-        /// <summary>When the store was read first by this process under this name.</summary>
+        /// <summary>When the store was read first by this process under this id.</summary>
         public TimeSpan FirstAt { get; init; }
     }
 }

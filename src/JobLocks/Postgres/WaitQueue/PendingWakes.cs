@@ -21,13 +21,13 @@ internal sealed class PendingWakes
     private volatile int _checkAbove = FewWakes;
 
     /// <summary>All entry numbers. Removes those that are too old first.</summary>
-    public long[] Positions
+    public long[] Entries
     {
         get
         {
-            foreach (var (position, (_, at)) in _deliveries)
+            foreach (var (entry, (_, at)) in _deliveries)
             {
-                if (BootClock.Now - at > MaxAge) _deliveries.TryRemove(position, out _);
+                if (BootClock.Now - at > MaxAge) _deliveries.TryRemove(entry, out _);
             }
 
             return [.. _deliveries.Keys];
@@ -41,7 +41,7 @@ internal sealed class PendingWakes
     /// The queues of the runs of a store that have not started within UsualStart. Their scheduler may have no free worker. Runs that are older than MaxAge
     /// are left to a sweep.
     /// </summary>
-    public IEnumerable<string> LateQueues(string store) => _deliveries.Values
+    public IEnumerable<string> QueuesOfUnstartedRuns(string store) => _deliveries.Values
         .Where(delivery => BootClock.Now - delivery.At is var age && age > UsualStart && age < MaxAge && string.Equals(delivery.Run.Store, store, StringComparison.Ordinal))
         .Select(static delivery => delivery.Run.Queue);
 
@@ -50,12 +50,12 @@ internal sealed class PendingWakes
         foreach (var run in runs) _deliveries[run.Number] = (run.Address, BootClock.Now);
     }
 
-    public void Remove(long position) => _deliveries.TryRemove(position, out _);
+    public void Remove(long entry) => _deliveries.TryRemove(entry, out _);
 
     /// <summary>Removes those of the checked entry numbers that are not pending any more.</summary>
-    public void KeepPending(IReadOnlyCollection<long> checkedPositions, IReadOnlySet<long> pending)
+    public void KeepPending(IReadOnlyCollection<long> checkedEntries, IReadOnlySet<long> pending)
     {
-        foreach (var position in checkedPositions.Where(position => !pending.Contains(position))) _deliveries.TryRemove(position, out _);
+        foreach (var entry in checkedEntries.Where(entry => !pending.Contains(entry))) _deliveries.TryRemove(entry, out _);
         _checkAbove = Math.Max(FewWakes, 2 * _deliveries.Count);
     }
 }

@@ -7,15 +7,15 @@ using Npgsql;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Runs statements on the small pool of one purpose: the wait queue or inspection. Connections are opened at the first use. Each method blocks if its caller has no
-/// asynchronous way: it then awaits nothing, and the returned task has ended. Thread-safe.
+/// Runs statements on the small pool of one purpose: the wait queue or inspection. Connections are opened at the first use. Each method blocks if its caller
+/// cannot await: it then awaits nothing, and the returned task has ended. Thread-safe.
 /// </summary>
 [SuppressMessage("Usage", "VSTHRD103:Call async methods when in an async method", Justification = "The caller says which of the two it needs.")]
 internal sealed class PooledStatements(SessionConnector connector, JobLocksOptions options, PooledUse use) : IDisposable
 {
     private readonly ConcurrentDictionary<string, string> _texts = new(StringComparer.Ordinal);
     // Any connection of the pool, by which Dispose clears the pool. Written by several threads: each value leads to the same pool.
-    private NpgsqlConnection? _template;
+    private NpgsqlConnection? _anyConnection;
 
     /// <summary>Runs one statement and reads all rows.</summary>
     /// <exception cref="NpgsqlException">The server cannot be reached, or returns an error.</exception>
@@ -70,7 +70,7 @@ internal sealed class PooledStatements(SessionConnector connector, JobLocksOptio
     /// <summary>Closes the idle connections.</summary>
     public void Dispose()
     {
-        if (_template is { } template) NpgsqlConnection.ClearPool(template);
+        if (_anyConnection is { } connection) NpgsqlConnection.ClearPool(connection);
     }
 
     private async ValueTask<NpgsqlConnection> OpenAsync(bool blocks, CancellationToken stop)
@@ -80,7 +80,7 @@ internal sealed class PooledStatements(SessionConnector connector, JobLocksOptio
         {
             if (blocks) connection.Open();
             else await connection.OpenAsync(stop).ConfigureAwait(false);
-            _template = connection;
+            _anyConnection = connection;
             if (PooledSetUp.IsMissing(connection)) await SetUpAsync(connection, blocks, stop).ConfigureAwait(false);
             else await EnsureOwnerAsync(connection, blocks, stop).ConfigureAwait(false);
             return connection;

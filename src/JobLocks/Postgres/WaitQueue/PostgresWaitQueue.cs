@@ -25,18 +25,18 @@ internal sealed class PostgresWaitQueue(
         if (options.Schema is null) return false;
         if (dispatcher.Session.Capabilities.HasWaitQueue is { } known) return known;
 
-        var isUsable = dispatcher.AskAsync(_ => dispatcher.Session.Capabilities.HasWaitQueue == true);
+        var isUsable = dispatcher.QueryAsync(_ => dispatcher.Session.Capabilities.HasWaitQueue == true);
         if (!blocks) return await isUsable.WaitAsync(stop).ConfigureAwait(false);
 
         Blocking.TryWait(isUsable, Timeout.InfiniteTimeSpan, stop);
         return Blocking.Wait(isUsable);
     }
 
-    /// <summary>Wakes runs of a job store from this process, until <see cref="Forget"/> or the end of the process.</summary>
+    /// <summary>Wakes runs of a job store from this process, until <see cref="StopServing"/> or the end of the process.</summary>
     public void Serve(IRunStore store) => wakeDispatcher.Serve(store);
 
     /// <summary>Leaves the runs of a job store to other processes.</summary>
-    public void Forget(IRunStore store) => wakeDispatcher.Forget(store);
+    public void StopServing(IRunStore store) => wakeDispatcher.StopServing(store);
 
     /// <summary>The entry of a run; null where it has none.</summary>
     public async ValueTask<QueueEntry?> FindAsync(RunAddress run, bool blocks, CancellationToken stop)
@@ -63,18 +63,18 @@ internal sealed class PostgresWaitQueue(
     /// <param name="run">The run.</param>
     /// <param name="request">The lock that the run waits for.</param>
     /// <param name="rules">How many runs may wait, and for how long.</param>
-    /// <param name="blocks">Whether the caller has no asynchronous way.</param>
+    /// <param name="blocks">Whether to block the calling thread instead of awaiting.</param>
     /// <param name="stop">Cancels the call.</param>
     public async ValueTask<EnqueueResult> EnqueueAsync(RunAddress run, LockRequest request, WaitRules rules, bool blocks, CancellationToken stop)
     {
-        await ShowStoreAsync(run.Store, blocks).ConfigureAwait(false);
+        await AnnounceStoreAsync(run.Store, blocks).ConfigureAwait(false);
         if (rules.Keep == 0) return await EnqueueAsync(run, request, rules, options.LongestWaitQueue, null, blocks, stop).ConfigureAwait(false);
 
         return await WithCountingLockAsync(request, connection => EnqueueAsync(run, request, rules, GetQueueLimit(rules), connection, blocks, stop),
             blocks, stop).ConfigureAwait(false);
     }
 
-    /// <summary>Enqueues a run. If the queue is full, the oldest waiting run that is not woken gets a verdict: it is woken to be dropped.</summary>
+    /// <summary>Enqueues a run. If the queue is full, the oldest waiting run that is not woken gets a skip reason: it is woken to be skipped.</summary>
     public async ValueTask<EnqueueResult> ReplaceOldestAsync(RunAddress run, LockRequest request, WaitRules rules, bool blocks, CancellationToken stop)
     {
         long? replaced = null;
@@ -85,7 +85,7 @@ internal sealed class PostgresWaitQueue(
                 var attempt = await EnqueueAsync(run, request, rules, GetQueueLimit(rules), connection, blocks, stop).ConfigureAwait(false);
                 if (attempt.Entry is not null) return attempt;
 
-                // The run is enqueued first. If the queue is too long for that, no other run is dropped for it.
+                // The run is enqueued first. If the queue is too long for that, no other run is skipped for it.
                 var extra = await EnqueueAsync(run, request, rules, options.LongestWaitQueue, connection, blocks, stop).ConfigureAwait(false);
                 if (extra.Entry is not { } entry) return attempt;
 
@@ -97,35 +97,35 @@ internal sealed class PostgresWaitQueue(
             },
             blocks,
             stop).ConfigureAwait(false);
-        if (replaced is { } position) wakeDispatcher.RequestDelivery(position);
+        if (replaced is { } number) wakeDispatcher.RequestDelivery(number);
         return result;
     }
 
     /// <summary>
-    /// Asks the job stores whether they still have the first waiters of a key. Call it before another run is dropped because of these waiters.
+    /// Asks the job stores whether they still have the first waiters of a key. Call it before another run is skipped or failed because of these waiters.
     /// </summary>
     /// <param name="key">The key.</param>
     /// <param name="count">How many waiters are checked, from the first on.</param>
-    /// <param name="blocks">Whether the caller has no asynchronous way.</param>
+    /// <param name="blocks">Whether to block the calling thread instead of awaiting.</param>
     /// <param name="stop">Cancels the call.</param>
     public ValueTask<WaiterCheckResult> CheckWaitersAsync(LockKey key, int count, bool blocks, CancellationToken stop) => waiterCheck.CheckFirstAsync(key, count, blocks, stop);
 
     /// <summary>Asks the job stores about the runs that count for the length of the queue, even if later runs may bypass them.</summary>
     /// <param name="key">The key.</param>
     /// <param name="count">How many waiters are checked, from the first on.</param>
-    /// <param name="blocks">Whether the caller has no asynchronous way.</param>
+    /// <param name="blocks">Whether to block the calling thread instead of awaiting.</param>
     /// <param name="stop">Cancels the call.</param>
     public ValueTask<WaiterCheckResult> CheckCountedWaitersAsync(LockKey key, int count, bool blocks, CancellationToken stop) =>
         waiterCheck.CheckCountedAsync(key, count, blocks, stop);
 
     /// <summary>Records that the job store has parked the run. If the run was woken before that, the wake is delivered now.</summary>
-    public async ValueTask ParkAsync(QueueEntry entry, bool blocks, CancellationToken stop)
+    public async ValueTask MarkParkedAsync(QueueEntry entry, bool blocks, CancellationToken stop)
     {
         // Another process may wake the run without reaching its store. It then notifies this process over the listening connection.
         dispatcher.Listen();
         wakeDispatcher.StartedRuns.Remove(entry.Request!.Run);
         wakeDispatcher.LocallyParked.Add(entry);
-        var woken = await statements.ReadAsync(EntrySql.Park, static row => row.GetBoolean(0), blocks, stop, EntryParameters.ToPark(entry)).ConfigureAwait(false);
+        var woken = await statements.ReadAsync(EntrySql.ParkOrRestore, static row => row.GetBoolean(0), blocks, stop, EntryParameters.ToParkOrRestore(entry)).ConfigureAwait(false);
         if (woken is [true]) wakeDispatcher.RequestDelivery(entry.Number);
         var store = entry.Request!.Run.Store;
         if (!wakeDispatcher.IsClosed(store)) return;
@@ -179,8 +179,8 @@ internal sealed class PostgresWaitQueue(
         await statements.ReadAsync(connection, EntrySql.LockTableForCounting, static _ => 0, blocks, stop).ConfigureAwait(false);
     }
 
-    /// <summary>Shows that this process serves the store of the run. Other processes bypass the run until they see that.</summary>
-    private async ValueTask ShowStoreAsync(string store, bool blocks)
+    /// <summary>Announces that this process serves the store of the run. Other processes bypass the run until they see that.</summary>
+    private async ValueTask AnnounceStoreAsync(string store, bool blocks)
     {
         if (wakeDispatcher.Presence.IsAnnounced(store) || wakeDispatcher.IsClosed(store)) return;
 
@@ -192,7 +192,7 @@ internal sealed class PostgresWaitQueue(
         }
         catch (JobLocksUnavailableException)
         {
-            // The next sweep shows it.
+            // The next sweep announces it.
         }
         finally
         {
@@ -227,16 +227,16 @@ internal sealed class PostgresWaitQueue(
             Text(run.Store),
             Text(run.Run),
             Text($"Skipped: a newer run has replaced it in the queue of {request}")).ConfigureAwait(false);
-        return replaced is [var position] ? position : null;
+        return replaced is [var number] ? number : null;
     }
 
     private static (EnqueueResult Result, string? Queue, TimeSpan? LongestWait) ReadEnqueueResult(NpgsqlDataReader row)
     {
         if (row.IsDBNull(2)) return (new(null, row.GetInt32(0)), null, null);
 
-        var entry = new QueueEntry(row.GetInt64(2), new(row.GetInt64(3)), HasPrecedence: false, row.GetBoolean(4), row.GetValue(5) as string, row.GetFieldValue<DateTimeOffset>(6));
+        var entry = new QueueEntry(row.GetInt64(2), new(row.GetInt64(3)), BypassesQueue: false, row.GetBoolean(4), row.GetValue(5) as string, row.GetFieldValue<DateTimeOffset>(6));
         var earlierKey = row.IsDBNull(1) ? (LockKey?)null : new(row.GetInt64(1));
-        return (new(entry, row.GetInt32(0), earlierKey == entry.Key ? null : earlierKey, IsNew: earlierKey is null),
+        return (new(entry, row.GetInt32(0), earlierKey == entry.Key ? null : earlierKey, IsNewEntry: earlierKey is null),
             row.GetString(7), row.IsDBNull(8) ? null : TimeSpan.FromSeconds(row.GetDouble(8)));
     }
 

@@ -25,22 +25,22 @@ internal static class PresenceSql
         """;
 
     /// <summary>
-    /// Shows that this session serves the store $1. Returns its backend, and the first number of the lock: where another program holds the first lock
+    /// Announces that this session serves the store $1. Returns its backend, and the first number of the lock: where another program holds the first lock
     /// exclusively, the first free one of nine substitutes, or the first that succeeds of sixteen random numbers. Returns no row where none is free.
     /// </summary>
-    public const string Show =
+    public const string Announce =
         """
-        WITH RECURSIVE shown (attempt, class) AS (
+        WITH RECURSIVE announced (attempt, class) AS (
                  SELECT 0, CASE WHEN pg_try_advisory_lock_shared(1246524276, hashtext($1 #>> '{}')) THEN 1246524276 END
                  UNION ALL
                  SELECT attempt + 1, CASE WHEN pg_try_advisory_lock_shared(next, hashtext($1 #>> '{}')) THEN next END
                  FROM   (SELECT attempt, CASE WHEN attempt < 9 THEN 1246524209 + attempt ELSE 1246560256 + floor(random() * 65536)::int END AS next
-                         FROM   shown
+                         FROM   announced
                          WHERE  class IS NULL AND attempt < 25
                          OFFSET 0) AS tried)
-        SELECT jsonb_build_object('Backend', pg_backend_pid(), 'Class', class) FROM shown WHERE class IS NOT NULL
+        SELECT jsonb_build_object('Backend', pg_backend_pid(), 'Class', class) FROM announced WHERE class IS NOT NULL
         """;
 
-    /// <summary>Shows no longer that this session serves the store Store, which it showed by the lock Class.</summary>
-    public const string Hide = "SELECT to_jsonb(pg_advisory_unlock_shared(($1 ->> 'Class')::int, hashtext($1 ->> 'Store'))::int)";
+    /// <summary>Withdraws the announcement of the store Store, which this session made by the lock Class.</summary>
+    public const string Withdraw = "SELECT to_jsonb(pg_advisory_unlock_shared(($1 ->> 'Class')::int, hashtext($1 ->> 'Store'))::int)";
 }

@@ -33,7 +33,7 @@ internal sealed class RestoredEntries(PooledStatements statements, RunWaker wake
         if (next.Count == 0) next = [.. parked.Take(MaxChecked)];
         var missing = next.Count == 0 ? [] : FindMissing(id, next);
         var since = BootClock.Now;
-        if (!HaveEnded(store, missing))
+        if (!RemoveIfEnded(store, missing))
         {
             foreach (var chunk in missing.Chunk(MaxAsked))
             {
@@ -50,12 +50,12 @@ internal sealed class RestoredEntries(PooledStatements statements, RunWaker wake
     /// Whether many runs have no entry because other processes have run them, which is normal if several processes share a store. Asks the job store about
     /// ten of them. If none of the ten waits, removes all <paramref name="missing"/> entries from the memory of this process, and returns true.
     /// </summary>
-    private bool HaveEnded(IRunStore store, List<QueueEntry> missing)
+    private bool RemoveIfEnded(IRunStore store, List<QueueEntry> missing)
     {
         if (missing.Count <= SampleSize) return false;
 
         List<QueueEntry> sample = [.. Enumerable.Range(0, SampleSize).Select(nth => missing[(nth + 1) * missing.Count / SampleSize - 1])];
-        if (AskForFates(store, sample).Gone.Count < sample.Count) return false;
+        if (AskForStates(store, sample).Gone.Count < sample.Count) return false;
 
         foreach (var entry in missing) waker.LocallyParked.Remove(entry);
         return true;
@@ -63,7 +63,7 @@ internal sealed class RestoredEntries(PooledStatements statements, RunWaker wake
 
     private void Restore(IRunStore store, QueueEntry[] missing)
     {
-        var (waiting, _) = AskForFates(store, missing);
+        var (waiting, _) = AskForStates(store, missing);
         if (waiting.Count == 0) return;
 
         var restored = Blocking.Wait(statements.ReadAsync(
@@ -71,19 +71,19 @@ internal sealed class RestoredEntries(PooledStatements statements, RunWaker wake
         if (restored.Count > 0) log.Restored(restored.Count, DisplayText.Name(store.Id!));
         // Another process may have started one of them after the store was asked.
         List<QueueEntry> restoredEntries = [.. waiting.Where(entry => restored.Contains(entry.Number))];
-        var (_, gone) = AskForFates(store, restoredEntries);
+        var (_, gone) = AskForStates(store, restoredEntries);
         if (gone.Count > 0) waker.Execute(EntrySql.Remove, new NpgsqlParameter<long[]> { TypedValue = [.. gone.Select(static entry => entry.Number)] });
     }
 
     /// <summary>Which runs wait in their store, and which do not: this process forgets the latter. The store may not answer for some of them.</summary>
-    private (List<QueueEntry> Waiting, List<QueueEntry> Gone) AskForFates(IRunStore store, IReadOnlyList<QueueEntry> entries)
+    private (List<QueueEntry> Waiting, List<QueueEntry> Gone) AskForStates(IRunStore store, IReadOnlyList<QueueEntry> entries)
     {
         var (waiting, gone) = (new List<QueueEntry>(), new List<QueueEntry>());
         if (entries.Count == 0) return (waiting, gone);
 
-        var byPosition = entries.ToDictionary(static entry => entry.Number);
-        foreach (var (run, fate) in waker.Calls.ReadStates([.. entries.Select(static entry => ToWaitingRun(entry))], store.GetStatesAsync))
-            (fate == ParkedRunState.Parked ? waiting : gone).Add(byPosition[run.Number]);
+        var byNumber = entries.ToDictionary(static entry => entry.Number);
+        foreach (var (run, state) in waker.Calls.CallStore([.. entries.Select(static entry => ToWaitingRun(entry))], store.GetStatesAsync))
+            (state == ParkedRunState.Parked ? waiting : gone).Add(byNumber[run.Number]);
         foreach (var entry in gone) waker.LocallyParked.Remove(entry);
         return (waiting, gone);
     }
@@ -95,18 +95,18 @@ internal sealed class RestoredEntries(PooledStatements statements, RunWaker wake
     {
         var missing = Blocking.Wait(statements.ReadAsync(
             EntrySql.WithoutEntry,
-            static row => (Place: row.GetInt64(0), IsParkedAnew: row.GetBoolean(1)),
+            static row => (Number: row.GetInt64(0), IsParkedAnew: row.GetBoolean(1)),
             blocks: true,
             CancellationToken.None,
             new NpgsqlParameter<string> { TypedValue = store },
             new NpgsqlParameter<long[]> { TypedValue = [.. entries.Select(static entry => entry.Number)] },
             new NpgsqlParameter<string[]> { TypedValue = [.. entries.Select(static entry => entry.Request!.Run.Run)] },
             new NpgsqlParameter<long[]> { TypedValue = [.. entries.Select(static entry => entry.Request!.Lock.Key.Value)] }).AsTask())
-                .ToDictionary(static row => row.Place, static row => row.IsParkedAnew);
+                .ToDictionary(static row => row.Number, static row => row.IsParkedAnew);
         foreach (var entry in entries.Where(entry => missing.GetValueOrDefault(entry.Number))) waker.LocallyParked.Remove(entry);
         return [.. entries.Where(entry => missing.TryGetValue(entry.Number, out var isParkedAnew) && !isParkedAnew)];
     }
 
     private static WaitingRun ToWaitingRun(QueueEntry entry) =>
-        new(entry.Number, entry.Key, entry.Request!.Lock.ToString(), entry.Request.Run, IsParked: true, IsDeliveryClaimed: true, entry.Since);
+        new(entry.Number, entry.Key, entry.Request!.Lock.ToString(), entry.Request.Run, IsParked: true, IsDeliveryClaimed: false, entry.Since);
 }

@@ -15,7 +15,7 @@ namespace JobLocks.Postgres.WaitQueue;
 internal sealed class RunWaker(PooledStatements statements, ServedStores stores, WakeRequests requests, WakeFailures failures, TimeSpan wakeTimeout, ILogger log)
 {
     /// <summary>The entry number in a notification that reports no run: the schedulers of other processes then query the store.</summary>
-    public const long NoPosition = 0;
+    public const long NoEntry = 0;
 
     private const int LongestPayload = 7999;
 
@@ -80,21 +80,21 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
     }
 
     /// <summary>Delivers the wakes of a store that were not claimed for a while.</summary>
-    /// <param name="store">The name of the store.</param>
+    /// <param name="store">The id of the store.</param>
     /// <param name="isLeader">Whether this process sweeps for the store: it then claims them in the end even without a free worker.</param>
     public void DeliverMissedWakes(string store, bool isLeader) =>
         Deliver(ReadRuns(SweepSql.ClaimMissedWakes, [Text(store), new NpgsqlParameter<bool> { TypedValue = isLeader }, .. FreeWorkerParameters(stores.Free)]));
 
     /// <summary>Removes the entries of runs that will never start.</summary>
     /// <param name="gone">The runs.</param>
-    /// <param name="wereWoken">Whether the runs were woken: other runs are then woken instead.</param>
-    public void RemoveGoneRuns(IReadOnlyList<WaitingRun> gone, bool wereWoken)
+    /// <param name="wakesOthers">Whether other runs are woken instead, because these runs were woken.</param>
+    public void RemoveGoneRuns(IReadOnlyList<WaitingRun> gone, bool wakesOthers)
     {
         if (gone.Count == 0) return;
 
         foreach (var run in gone) Forget(run);
-        Execute(EntrySql.Remove, PositionsOf(gone));
-        if (wereWoken) requests.Add(CountByKey(gone.Select(static run => run.Key)));
+        Execute(EntrySql.Remove, NumbersOf(gone));
+        if (wakesOthers) requests.Add(CountByKey(gone.Select(static run => run.Key)));
     }
 
     /// <summary>
@@ -109,7 +109,7 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
                 .Where(run => run.IsParked && string.Equals(run.Address.Store, store.Id, StringComparison.Ordinal)).ToList();
             if (next.Count == 0) continue;
 
-            RemoveGoneRuns([.. Calls.ReadStates(next, store.GetStatesAsync).Where(static run => run.State == ParkedRunState.Gone).Select(static run => run.Run)], wereWoken: false);
+            RemoveGoneRuns([.. Calls.CallStore(next, store.GetStatesAsync).Where(static run => run.State == ParkedRunState.Gone).Select(static run => run.Run)], wakesOthers: false);
         }
     }
 
@@ -122,7 +122,7 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
         if (leftovers.Count == 0) return;
 
         foreach (var run in leftovers) Forget(run);
-        Execute(EntrySql.RemoveLeftovers, PositionsOf(leftovers));
+        Execute(EntrySql.RemoveLeftovers, NumbersOf(leftovers));
     }
 
     public List<WaitingRun> ReadRuns(string sql, params NpgsqlParameter[] parameters)
@@ -145,7 +145,7 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
 
     private static NpgsqlParameter<string> Text(string value) => new() { TypedValue = value };
 
-    private static NpgsqlParameter<long[]> PositionsOf(IEnumerable<WaitingRun> runs) => new() { TypedValue = [.. runs.Select(static run => run.Number)] };
+    private static NpgsqlParameter<long[]> NumbersOf(IEnumerable<WaitingRun> runs) => new() { TypedValue = [.. runs.Select(static run => run.Number)] };
 
     public static WaitingRun ReadRun(NpgsqlDataReader row, TimeSpan deliverBy) => new(
         row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)),
@@ -177,46 +177,46 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
     /// </summary>
     private void Deliver(IRunStore store, WaitingRun[] runs)
     {
-        var fates = Calls.WakeOnce(store, runs, out var hasFailed);
-        foreach (var (run, _) in fates.Where(static run => run.State != ParkedRunState.Starting)) PendingWakes.Remove(run.Number);
-        if (fates.Exists(static run => run.State == ParkedRunState.StartingElsewhere)) NotifyOtherProcesses(runs[0].Address.Store);
+        var states = Calls.WakeOnce(store, runs, out var wasRepeated);
+        foreach (var (run, _) in states.Where(static run => run.State != ParkedRunState.Starting)) PendingWakes.Remove(run.Number);
+        if (states.Exists(static run => run.State == ParkedRunState.StartingAnywhere)) NotifyOtherProcesses(runs[0].Address.Store);
         // The store was asked before the wake, so a run that has started did not start because of the wake, unless the wake was repeated.
-        RemoveLeftovers(Leftovers.Note(fates, mayBeOnTheWay: hasFailed));
-        var gone = fates.Where(static run => run.State == ParkedRunState.Gone).Select(static run => run.Run).ToList();
-        RemoveGoneRuns(gone, wereWoken: true);
+        RemoveLeftovers(Leftovers.Note(states, mayBeOnTheWay: wasRepeated));
+        var gone = states.Where(static run => run.State == ParkedRunState.Gone).Select(static run => run.Run).ToList();
+        RemoveGoneRuns(gone, wakesOthers: true);
         if (gone.Count > 0) RemoveNextGoneRuns(store, [.. gone.Select(static run => run.Key).Distinct()]);
-        MarkHeldBack([.. fates.Where(static run => run.State == ParkedRunState.Paused).Select(static run => run.Run)]);
+        MarkPaused([.. states.Where(static run => run.State == ParkedRunState.Paused).Select(static run => run.Run)]);
     }
 
     /// <summary>Asks the schedulers of other processes to query a store: one of them must start a run that was woken here.</summary>
     public void NotifyOtherProcesses(string store)
     {
         // The payload has the form of a wake with an entry number that does not exist: a process of an earlier version finds nothing to do.
-        var payload = $"{NoPosition} {store}";
+        var payload = $"{NoEntry} {store}";
         if (Encoding.UTF8.GetByteCount(payload) <= LongestPayload) Execute(WakeSql.Notify, new NpgsqlParameter<string[]> { TypedValue = [payload] });
     }
 
     /// <summary>Notifies other processes for a sweep, which must continue when the notification queue of PostgreSQL is full.</summary>
     public void TryNotifyOtherProcesses(string store) => failures.Try(() => NotifyOtherProcesses(store));
 
-    /// <summary>Lets the next runs bypass those that a person holds back in their store.</summary>
-    private void MarkHeldBack(IReadOnlyList<WaitingRun> heldBack)
+    /// <summary>Lets the next runs bypass those that were paused by hand.</summary>
+    private void MarkPaused(IReadOnlyList<WaitingRun> paused)
     {
-        if (heldBack.Count == 0) return;
+        if (paused.Count == 0) return;
 
-        foreach (var run in heldBack) LocallyWoken.Remove(run.Address);
+        foreach (var run in paused) LocallyWoken.Remove(run.Address);
 
         var keys = Blocking.Wait(statements.ReadAsync(
-            WakeSql.MarkHeldBack, static row => new LockKey(row.GetInt64(0)), blocks: true, CancellationToken.None, PositionsOf(heldBack)).AsTask());
+            WakeSql.MarkPaused, static row => new LockKey(row.GetInt64(0)), blocks: true, CancellationToken.None, NumbersOf(paused)).AsTask());
         requests.Add(CountByKey(keys));
     }
 
     /// <summary>Delivers the wakes of some entries that may not be delivered yet.</summary>
-    public void DeliverWakes(long[] positions)
+    public void DeliverWakes(long[] entries)
     {
-        var runs = ReadRuns(WakeSql.ClaimWakes, [new NpgsqlParameter<long[]> { TypedValue = positions }, .. FreeWorkerParameters(stores.Free)]);
+        var runs = ReadRuns(WakeSql.ClaimWakes, [new NpgsqlParameter<long[]> { TypedValue = entries }, .. FreeWorkerParameters(stores.Free)]);
         Deliver(runs);
-        if (runs.Count < positions.Length) Defer();
+        if (runs.Count < entries.Length) Defer();
     }
 
     /// <summary>Delivers the wakes that were deferred until a worker of this process is free, or left to other processes.</summary>
@@ -226,11 +226,11 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
 
         var deliverBy = BootClock.Now + DeliveryTimeout;
         var runs = Blocking.Wait(statements.ReadAsync(
-            WakeSql.ClaimDeferredWakes, row => (Run: ReadRun(row, deliverBy), HasVerdict: row.GetBoolean(10)),
+            WakeSql.ClaimDeferredWakes, row => (Run: ReadRun(row, deliverBy), IsSkipped: row.GetBoolean(10)),
                 blocks: true, CancellationToken.None, FreeWorkerParameters(free)).AsTask());
         if (runs.Count == 0 && !AnyUndelivered(free)) requests.HasDeferredWakes = false;
-        // A run with a verdict must read its entry.
-        foreach (var (run, _) in runs.Where(static claimed => !claimed.HasVerdict)) LocallyWoken.Add(run);
+        // A run that is to be skipped must read its entry.
+        foreach (var (run, _) in runs.Where(static claimed => !claimed.IsSkipped)) LocallyWoken.Add(run);
         Deliver([.. runs.Select(static claimed => claimed.Run)]);
     }
 
@@ -251,12 +251,12 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
     {
         if (PendingWakes.AreMany)
         {
-            var positions = PendingWakes.Positions;
+            var entries = PendingWakes.Entries;
             var pending = Blocking.Wait(statements.ReadAsync(
-                WakeSql.PendingWakes, static row => row.GetInt64(0), blocks: true, CancellationToken.None, new NpgsqlParameter<long[]> { TypedValue = positions }).AsTask());
-            PendingWakes.KeepPending(positions, pending.ToHashSet());
+                WakeSql.PendingWakes, static row => row.GetInt64(0), blocks: true, CancellationToken.None, new NpgsqlParameter<long[]> { TypedValue = entries }).AsTask());
+            PendingWakes.KeepPending(entries, pending.ToHashSet());
         }
 
-        return free.Parameters(PendingWakes.Positions);
+        return free.Parameters(PendingWakes.Entries);
     }
 }

@@ -3,12 +3,12 @@ using JobLocks.WaitQueue;
 
 namespace JobLocks.Postgres.WaitQueue;
 
-/// <summary>The job stores that this process serves. A store is found by its current name. Thread-safe.</summary>
+/// <summary>The job stores that this process serves. A store is found by its current id. Thread-safe.</summary>
 internal sealed class ServedStores
 {
     private readonly Lock _sync = new();
 
-    // The names under which each store was swept. The current name is the last one.
+    // The ids under which each store was swept. The current id is the last one.
     private readonly Dictionary<IRunStore, List<string>> _stores = [];
     private readonly HashSet<string> _removed = new(StringComparer.Ordinal);
 
@@ -40,50 +40,50 @@ internal sealed class ServedStores
 
     /// <summary>Removes a store.</summary>
     /// <param name="store">The store to remove.</param>
-    /// <param name="names">The names under which it was swept.</param>
+    /// <param name="ids">The ids under which it was swept.</param>
     /// <returns>False where the store is not served.</returns>
-    public bool Remove(IRunStore store, [NotNullWhen(true)] out IReadOnlyList<string>? names)
+    public bool Remove(IRunStore store, [NotNullWhen(true)] out IReadOnlyList<string>? ids)
     {
         lock (_sync)
         {
-            var wasServed = _stores.Remove(store, out var sweptNames);
-            names = sweptNames;
-            if (sweptNames is not null) _removed.UnionWith(sweptNames);
+            var wasServed = _stores.Remove(store, out var sweptIds);
+            ids = sweptIds;
+            if (sweptIds is not null) _removed.UnionWith(sweptIds);
             if (wasServed && store.Id is { } id) _removed.Add(id);
             return wasServed;
         }
     }
 
-    /// <summary>Whether a store of this name was removed, and no store has the name now.</summary>
-    public bool WasRemoved(string name)
+    /// <summary>Whether a store of this id was removed, and no store has the id now.</summary>
+    public bool WasRemoved(string id)
     {
-        lock (_sync) return _removed.Contains(name) && FindUnsynchronized(name) is null;
+        lock (_sync) return _removed.Contains(id) && FindUnsynchronized(id) is null;
     }
 
-    /// <summary>The store of this name; null where this process does not serve it.</summary>
-    public IRunStore? Find(string name)
+    /// <summary>The store of this id; null where this process does not serve it.</summary>
+    public IRunStore? Find(string id)
     {
-        lock (_sync) return FindUnsynchronized(name);
+        lock (_sync) return FindUnsynchronized(id);
     }
 
-    /// <summary>Records the current name of a store.</summary>
+    /// <summary>Records the current id of a store.</summary>
     /// <param name="store">The store.</param>
-    /// <param name="name">Its current name.</param>
-    /// <param name="isNew">Whether its last name was another one.</param>
-    /// <returns>All earlier names.</returns>
-    public IReadOnlyList<string> Rename(IRunStore store, string name, out bool isNew)
+    /// <param name="id">Its current id.</param>
+    /// <param name="isNew">Whether its last id was another one.</param>
+    /// <returns>All earlier ids.</returns>
+    public IReadOnlyList<string> Rename(IRunStore store, string id, out bool isNew)
     {
         lock (_sync)
         {
             isNew = false;
-            if (!_stores.TryGetValue(store, out var names)) return [];
+            if (!_stores.TryGetValue(store, out var ids)) return [];
 
-            isNew = names.Count > 0 && !string.Equals(names[^1], name, StringComparison.Ordinal);
-            names.Remove(name);
-            names.Add(name);
-            return names[..^1];
+            isNew = ids.Count > 0 && !string.Equals(ids[^1], id, StringComparison.Ordinal);
+            ids.Remove(id);
+            ids.Add(id);
+            return ids[..^1];
         }
     }
 
-    private IRunStore? FindUnsynchronized(string name) => _stores.Keys.FirstOrDefault(store => string.Equals(store.Id, name, StringComparison.Ordinal));
+    private IRunStore? FindUnsynchronized(string id) => _stores.Keys.FirstOrDefault(store => string.Equals(store.Id, id, StringComparison.Ordinal));
 }

@@ -6,7 +6,7 @@ namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
 /// Runs that this process has admitted while their entries could not be removed: the table was locked, or the server did not answer. Such an entry would
-/// let other runs be dropped for a run that does not wait any more. Thread-safe, except <see cref="RemoveEntries"/>.
+/// let other runs be skipped or failed for a run that does not wait any more. Thread-safe, except <see cref="RemoveEntries"/>.
 /// </summary>
 internal sealed class StartedRuns
 {
@@ -38,7 +38,7 @@ internal sealed class StartedRuns
         {
             // The process that sweeps for the store finds the entry.
             var states = stores.Find(ofStore.Key) is not { } store ? []
-                : waker.Calls.ReadStates([.. ofStore.Select(static note => ToWaitingRun(note.Key))], store.GetStatesAsync).ToList();
+                : waker.Calls.CallStore([.. ofStore.Select(static note => ToWaitingRun(note.Key))], store.GetStatesAsync).ToList();
             var started = states.Where(static run => run.State is ParkedRunState.Started or ParkedRunState.Gone).Select(static run => run.Run.Address.Run)
                 .Where(run => _runs.ContainsKey((ofStore.Key, run))).ToArray();
             if (started.Length > 0)
@@ -48,5 +48,5 @@ internal sealed class StartedRuns
     }
 
     private static WaitingRun ToWaitingRun((string Store, string Run) run) =>
-        new(Number: 0, default, "", new(run.Store, run.Run, ""), IsParked: true, IsDeliveryClaimed: true, default);
+        new(Number: 0, default, "", new(run.Store, run.Run, ""), IsParked: true, IsDeliveryClaimed: false, default);
 }

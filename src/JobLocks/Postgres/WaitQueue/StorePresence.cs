@@ -7,55 +7,55 @@ using Microsoft.Extensions.Logging;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Shows other processes for which stores this process can start runs. The lock table of the server is authoritative: this class only keeps on which session
-/// a store was shown last. Thread-safe.
+/// Announces to other processes for which stores this process can start runs. The lock table of the server is authoritative: this class only keeps on which session
+/// a store was announced last. Thread-safe.
 /// </summary>
 internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
 {
     private readonly Lock _sync = new();
 
-    // The lock that shows each store. Its backend is 0 while the store is not shown yet.
-    private readonly Dictionary<string, StoreLock> _shown = new(StringComparer.Ordinal);
+    // The lock that announces each store. Its backend is 0 while the store is not announced yet.
+    private readonly Dictionary<string, StoreLock> _announcements = new(StringComparer.Ordinal);
 
-    /// <summary>Whether the session of this process shows the store.</summary>
+    /// <summary>Whether the session of this process announces the store.</summary>
     public bool IsAnnounced(string store)
     {
-        lock (_sync) return _shown.TryGetValue(store, out var shownBy) && shownBy.Backend != 0 && dispatcher.Session.IsCurrent(shownBy.Backend);
+        lock (_sync) return _announcements.TryGetValue(store, out var announcement) && announcement.Backend != 0 && dispatcher.Session.IsCurrent(announcement.Backend);
     }
 
-    /// <summary>Whether a store is shown, or will be.</summary>
+    /// <summary>Whether a store is announced, or will be.</summary>
     public bool IsAnnouncedOrPending(string store)
     {
-        lock (_sync) return _shown.ContainsKey(store);
+        lock (_sync) return _announcements.ContainsKey(store);
     }
 
-    /// <summary>Shows a store from now on, on later sessions too. Returns at once.</summary>
+    /// <summary>Announces a store from now on, on later sessions too. Returns at once.</summary>
     public void Announce(string store)
     {
-        lock (_sync) _shown.TryAdd(store, default);
+        lock (_sync) _announcements.TryAdd(store, default);
         _ = AnnounceAgainAsync(store);
     }
 
-    /// <summary>Shows a store, and completes when it is shown: until then, other processes bypass its waiting runs.</summary>
+    /// <summary>Announces a store, and completes when it is announced: until then, other processes bypass its waiting runs.</summary>
     /// <exception cref="JobLocksUnavailableException">The server cannot be reached.</exception>
     public Task EnsureAnnouncedAsync(string store)
     {
-        lock (_sync) _shown.TryAdd(store, default);
+        lock (_sync) _announcements.TryAdd(store, default);
         return IsAnnounced(store) ? Task.CompletedTask : AnnounceAsync(store);
     }
 
-    /// <summary>Shows a store no longer. Returns at once.</summary>
+    /// <summary>Withdraws the announcement of a store. Returns at once.</summary>
     public void Withdraw(string store)
     {
-        StoreLock shownBy;
+        StoreLock announcement;
         lock (_sync)
         {
-            if (!_shown.Remove(store, out shownBy) || shownBy.Backend == 0 || !dispatcher.Session.IsCurrent(shownBy.Backend)) return;
+            if (!_announcements.Remove(store, out announcement) || announcement.Backend == 0 || !dispatcher.Session.IsCurrent(announcement.Backend)) return;
         }
 
         try
         {
-            _ = dispatcher.AskAsync(session => session.Ask<int?>(PresenceSql.Hide, new { Store = store, shownBy.Class }));
+            _ = dispatcher.QueryAsync(session => session.Query<int?>(PresenceSql.Withdraw, new { Store = store, announcement.Class }));
         }
         catch (Exception error) when (error is JobLocksUnavailableException or ObjectDisposedException)
         {
@@ -63,11 +63,11 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
         }
     }
 
-    /// <summary>Shows all stores on a new session. Returns at once.</summary>
+    /// <summary>Announces all stores on a new session. Returns at once.</summary>
     public void AnnounceAll()
     {
         string[] stores;
-        lock (_sync) stores = [.. _shown.Keys];
+        lock (_sync) stores = [.. _announcements.Keys];
         foreach (var store in stores) _ = AnnounceAgainAsync(store);
     }
 
@@ -79,19 +79,19 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
         }
         catch (Exception error) when (error is JobLocksUnavailableException or ObjectDisposedException)
         {
-            // The next session shows the store, unless this process shuts down.
+            // The next session announces the store, unless this process shuts down.
         }
     }
 
-    private Task<bool> AnnounceAsync(string store) => dispatcher.AskAsync(session =>
+    private Task<bool> AnnounceAsync(string store) => dispatcher.QueryAsync(session =>
     {
-        // On the session's own thread, so that two concurrent callers show the store once.
+        // On the session's own thread, so that two concurrent callers announce the store once.
         lock (_sync)
         {
-            if (!_shown.TryGetValue(store, out var shownBy) || shownBy.Backend == session.Backend) return true;
+            if (!_announcements.TryGetValue(store, out var announcement) || announcement.Backend == session.Backend) return true;
         }
 
-        if (session.Ask<StoreLock?>(PresenceSql.Show, store) is not [{ } shown])
+        if (session.Query<StoreLock?>(PresenceSql.Announce, store) is not [{ } announced])
         {
             log.CannotShowStore(DisplayText.Name(store));
             return false;
@@ -99,19 +99,19 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
 
         lock (_sync)
         {
-            if (_shown.ContainsKey(store))
+            if (_announcements.ContainsKey(store))
             {
-                _shown[store] = shown;
+                _announcements[store] = announced;
                 return true;
             }
         }
 
-        // The store was hidden in the meantime.
-        session.Ask<int?>(PresenceSql.Hide, new { Store = store, shown.Class });
+        // The announcement was withdrawn in the meantime.
+        session.Query<int?>(PresenceSql.Withdraw, new { Store = store, announced.Class });
         return true;
     });
 
-    /// <summary>The lock that shows a store: the backend that holds it, and its first number.</summary>
+    /// <summary>The lock that announces a store: the backend that holds it, and its first number.</summary>
     [StructLayout(LayoutKind.Auto)]
     private readonly record struct StoreLock(int Backend, int Class);
 }

@@ -18,7 +18,7 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks i
     private readonly Dictionary<string, (int Backend, int Number)> _leaderships = new(StringComparer.Ordinal);
 
     /// <summary>Makes this process the leader that sweeps for a store, unless another process is.</summary>
-    /// <param name="store">The name of the store.</param>
+    /// <param name="store">The id of the store.</param>
     /// <param name="serves">Whether this process still serves a store.</param>
     /// <param name="isNew">Whether this call made the process the leader.</param>
     public bool TryLead(string store, Func<string, bool> serves, out bool isNew)
@@ -28,7 +28,7 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks i
         if (Leads(store, number)) return true;
 
         // Outside of the mutex: a slow server must not delay a scheduler that shuts down.
-        if (Blocking.Wait(dispatcher.AskAsync(session => session.Ask<int?>(SweepSql.AcquireLeadership, number))) is not [{ } backend]) return false;
+        if (Blocking.Wait(dispatcher.QueryAsync(session => session.Query<int?>(SweepSql.AcquireLeadership, number))) is not [{ } backend]) return false;
 
         lock (_sync)
         {
@@ -88,7 +88,7 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks i
     {
         try
         {
-            _ = dispatcher.AskAsync(session => session.Ask<int?>(SweepSql.ReleaseLeadership, number));
+            _ = dispatcher.QueryAsync(session => session.Query<int?>(SweepSql.ReleaseLeadership, number));
         }
         catch (Exception error) when (error is JobLocksUnavailableException or ObjectDisposedException)
         {

@@ -23,11 +23,11 @@ internal static class SweepSql
     public const string Heads =
         $"""
         WITH RECURSIVE
-             names AS (
+             keys AS (
                  (SELECT key, 1 AS number FROM "joblocks".wait_queue WHERE key >= $2 ORDER BY key LIMIT 1)
                  UNION ALL
                  SELECT (SELECT l.key FROM "joblocks".wait_queue AS l WHERE l.key > n.key ORDER BY l.key LIMIT 1), n.number + 1
-                 FROM   names AS n
+                 FROM   keys AS n
                  WHERE  n.key IS NOT NULL AND n.number < $1),
              held AS MATERIALIZED (
                  SELECT   (classid::bigint << 32) | objid::bigint AS key, bool_or(mode = 'ExclusiveLock') AS alone
@@ -37,8 +37,8 @@ internal static class SweepSql
                  AND      granted
                  AND      database = (SELECT oid FROM pg_database WHERE datname = current_database())
                  GROUP BY 1)
-        SELECT n.key, coalesce(h.name, late.name, ''), coalesce(h.mode, late.mode, 0::smallint), coalesce(h.slots, late.slots, 0), held.key IS NOT NULL, coalesce(held.alone, false)
-        FROM   names AS n
+        SELECT n.key, coalesce(h.name, bypassed.name, ''), coalesce(h.mode, bypassed.mode, 0::smallint), coalesce(h.slots, bypassed.slots, 0), held.key IS NOT NULL, coalesce(held.alone, false)
+        FROM   keys AS n
         LEFT   JOIN LATERAL (
                    SELECT   name, mode, slots
                    FROM     "joblocks".wait_queue AS l
@@ -54,24 +54,24 @@ internal static class SweepSql
                    AND      l.woken IS NULL
                    AND      {WaitQueueSql.CanStart}
                    ORDER BY entry
-                   LIMIT    1) AS late ON true
+                   LIMIT    1) AS bypassed ON true
         LEFT   JOIN held ON held.key = n.key
         WHERE  n.key IS NOT NULL
         ORDER BY n.key
         """;
 
-    /// <summary>For each of the names $1[i], how many of its slots $2[i] are held. Names without a held slot are left out.</summary>
+    /// <summary>For the lock with the index $1[i]: how many of its slots $2[i] are held. Locks without a held slot are left out.</summary>
     public const string CountHeld =
         """
-        SELECT   u.name, count(DISTINCT u.slot)::int
-        FROM     ROWS FROM (unnest($1::int[]), unnest($2::bigint[])) AS u (name, slot)
+        SELECT   u.lock_index, count(DISTINCT u.slot)::int
+        FROM     ROWS FROM (unnest($1::int[]), unnest($2::bigint[])) AS u (lock_index, slot)
         JOIN     (SELECT (classid::bigint << 32) | objid::bigint AS key
                   FROM   pg_locks
                   WHERE  locktype = 'advisory'
                   AND    objsubid = 1
                   AND    granted
                   AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS h ON h.key = u.slot
-        GROUP BY u.name
+        GROUP BY u.lock_index
         """;
 
     /// <summary>
@@ -200,7 +200,7 @@ internal static class SweepSql
         """;
 
     /// <summary>
-    /// Moves entries of the runs $3, which the store $1 has parked, from its other names $2 to this name. Only names that no process serves are moved. The
+    /// Moves entries of the runs $3, which the store $1 has parked, from its other ids $2 to this id. Only entries of ids that no process serves are moved. The
     /// runs keep their entry numbers. Of a run that has several entries, one is kept.
     /// </summary>
     public const string Adopt =
@@ -227,7 +227,7 @@ internal static class SweepSql
     /// <summary>Removes all entries of the store $1, unless a process serves it.</summary>
     public const string RemoveUnservedStore = $"{RemoveStore} AND EXISTS (SELECT FROM (SELECT $1::text AS store) AS l WHERE NOT {PresenceSql.IsServed})";
 
-    /// <summary>Renames the store $1 to $2. A run that has an entry under both names keeps the one under the new name.</summary>
+    /// <summary>Renames the store $1 to $2. A run that has an entry under both ids keeps the one under the new id.</summary>
     public const string RenameStore =
         """
         WITH doubled AS (

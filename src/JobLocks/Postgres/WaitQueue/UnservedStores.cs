@@ -15,8 +15,8 @@ internal sealed class UnservedStores(PooledStatements statements, JobLocksOption
     // By the clock of this process. For short times, this does not depend on the clock of the server, which may be set.
     private readonly Dictionary<string, TimeSpan> _unservedSince = new(StringComparer.Ordinal);
 
-    /// <summary>The names of all these stores at the last sweep.</summary>
-    public IReadOnlyCollection<string> Names => _unservedSince.Keys;
+    /// <summary>The ids of all these stores at the last sweep.</summary>
+    public IReadOnlyCollection<string> Ids => _unservedSince.Keys;
 
     /// <summary>
     /// Removes the entries of stores that were unserved for as long as their entries are kept. For a store in memory this is LostAfter: a live process would

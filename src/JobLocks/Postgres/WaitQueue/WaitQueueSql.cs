@@ -14,7 +14,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// <item><term>null</term><description>The run was not woken.</description></item>
 /// <item><term>a time</term><description>When the run was woken. It is late after the wake time-out.</description></item>
 /// <item><term>epoch (1970)</term><description>
-/// The run was woken, but a person holds it back in its store: see <see cref="WakeSql.MarkHeldBack"/>.
+/// The run was woken, but it was paused by hand: see <see cref="WakeSql.MarkPaused"/>.
 /// </description></item>
 /// <item><term>1900-01-01</term><description>
 /// The run was late, but another run of its queue has started since: see <see cref="EntrySql.Dequeue"/>. It no longer keeps the other runs of its
@@ -32,13 +32,13 @@ internal static class WaitQueueSql
 
     /// <summary>
     /// Whether the row l counts as a waiting run, for the length of the wait queue and for the rule that limits it. A late run counts, and so do the other
-    /// runs of its job queue: later entries only bypass them. A run that a person holds back in its store does not count.
+    /// runs of its job queue: later entries only bypass them. A run that was paused by hand does not count.
     /// </summary>
     public const string Counts = $"l.verdict IS NULL AND coalesce(l.woken <> 'epoch', true) AND {PresenceSql.IsServed}";
 
     /// <summary>
-    /// A late run w of the job queue of the row l: woken, and not started in time. Runs that a person holds back do not count, see
-    /// <see cref="WakeSql.MarkHeldBack"/>. Runs marked by <see cref="EntrySql.Dequeue"/> do not count either: another run of their queue has started since.
+    /// A late run w of the job queue of the row l: woken, and not started in time. Runs that were paused by hand do not count, see
+    /// <see cref="WakeSql.MarkPaused"/>. Runs marked by <see cref="EntrySql.Dequeue"/> do not count either: another run of their queue has started since.
     /// </summary>
     public const string LateRunOfQueue =
         """

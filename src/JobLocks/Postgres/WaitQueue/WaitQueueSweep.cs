@@ -10,7 +10,7 @@ namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
 /// Finds missed wakes: a holder died, a notification was lost, a process was killed between two steps, or a run was deleted by hand.
-/// One process at a time sweeps for a store. Used by the thread of the <see cref="WakeDispatcher"/> alone, except <see cref="Forget"/>.
+/// One process at a time sweeps for a store. Used by the thread of the <see cref="WakeDispatcher"/> alone, except <see cref="StopLeading"/>.
 /// </summary>
 internal sealed class WaitQueueSweep(
     PooledStatements statements, LockDispatcher dispatcher, SweepLeadership leadership, ServedStores stores, RunWaker waker, WakeRequests requests,
@@ -23,8 +23,8 @@ internal sealed class WaitQueueSweep(
     private static readonly TimeSpan LongestCheck = TimeSpan.FromSeconds(0.5);
     private static readonly TimeSpan ClockCheckInterval = TimeSpan.FromSeconds(5);
 
-    private readonly Dictionary<string, long> _checkedUntil = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, long> _unstartedUntil = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, long> _lastChecked = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, long> _lastUnstarted = new(StringComparer.Ordinal);
     private readonly Dictionary<string, TimeSpan> _clockCheckedAt = new(StringComparer.Ordinal);
 
     /// <summary>Sweeps a store once, if this process is the leader for it.</summary>
@@ -34,7 +34,7 @@ internal sealed class WaitQueueSweep(
         // A process that has no wait queue must not keep other processes from sweeping. It knows that only after a session is open, and TryLead opens one.
         if (dispatcher.Session.Capabilities.HasWaitQueue == false || !TryLead(id) || dispatcher.Session.Capabilities.HasWaitQueue != true)
         {
-            Forget(id);
+            StopLeading(id);
             if (dispatcher.Session.Capabilities.HasWaitQueue == true) SweepAsFollower(id);
             return;
         }
@@ -45,18 +45,18 @@ internal sealed class WaitQueueSweep(
         unserved.RemoveExpired();
         WakeWaitersOfFreeKeys();
         CheckNextWaiters(store);
-        // Runs that were gone, or that a person holds back, have left their locks to the next ones.
+        // Runs that were gone, or that were paused by hand, have left their locks to the next ones.
         waker.WakeRequestedKeys();
         lost.Find(store);
     }
 
     /// <summary>Leaves the sweeps of a store to other processes.</summary>
-    public void Forget(string store) => leadership.Stop(store);
+    public void StopLeading(string store) => leadership.Stop(store);
 
     /// <summary>Delivers wakes for which the process that woke the runs had no free worker.</summary>
     private void SweepAsFollower(string store)
     {
-        if (Blocking.Wait(dispatcher.AskAsync(session => session.Ask<bool>(WaitQueueSql.For(options, SweepSql.HasEntries), store))) is not [true]) return;
+        if (Blocking.Wait(dispatcher.QueryAsync(session => session.Query<bool>(WaitQueueSql.For(options, SweepSql.HasEntries), store))) is not [true]) return;
 
         dispatcher.Listen();
         waker.DeliverMissedWakes(store, isLeader: false);
@@ -84,7 +84,7 @@ internal sealed class WaitQueueSweep(
         var since = BootClock.Now;
         // A slow store leaves many wakes undelivered, so this repeats. Runs that wait for a busy worker are not woken again. The loop ends with a page of
         // which no run had to be woken.
-        while (CheckRuns(store, ReadNextPage(SweepSql.UnstartedRuns, store.Id!, _unstartedUntil), areWoken: true) && BootClock.Now - since < LongestCheck)
+        while (CheckRuns(store, ReadNextPage(SweepSql.UnstartedRuns, store.Id!, _lastUnstarted), areWoken: true) && BootClock.Now - since < LongestCheck)
         {
         }
     }
@@ -136,19 +136,19 @@ internal sealed class WaitQueueSweep(
     /// <summary>Asks the store about some of its waiting runs. The next sweep continues after them.</summary>
     private void CheckNextWaiters(IRunStore store)
     {
-        var runs = ReadNextPage(SweepSql.WaitersToCheck, store.Id!, _checkedUntil);
+        var runs = ReadNextPage(SweepSql.WaitersToCheck, store.Id!, _lastChecked);
         // Another process may wake these runs: its notification arrives over this connection.
         if (runs.Count > 0) dispatcher.Listen();
         CheckRuns(store, runs, areWoken: false);
     }
 
     /// <summary>Reads some runs. The next call continues after them, so that runs that never start do not hide the others.</summary>
-    private List<WaitingRun> ReadNextPage(string sql, string store, Dictionary<string, long> checkedUntil)
+    private List<WaitingRun> ReadNextPage(string sql, string store, Dictionary<string, long> lastRead)
     {
         var page = waker.ReadRuns(sql, Text(store),
-            new NpgsqlParameter<long> { TypedValue = checkedUntil.GetValueOrDefault(store, long.MinValue) },
+            new NpgsqlParameter<long> { TypedValue = lastRead.GetValueOrDefault(store, long.MinValue) },
             new NpgsqlParameter<int> { TypedValue = MaxChecked });
-        checkedUntil[store] = page.Count < MaxChecked ? long.MinValue : page[^1].Number;
+        lastRead[store] = page.Count < MaxChecked ? long.MinValue : page[^1].Number;
         return page;
     }
 
@@ -158,23 +158,24 @@ internal sealed class WaitQueueSweep(
     {
         if (runs.Count == 0) return false;
 
-        var fates = waker.Calls.ReadStates(runs, store.GetStatesAsync).ToList();
+        var states = waker.Calls.CallStore(runs, store.GetStatesAsync).ToList();
         // The process that parked the run died before it recorded that.
-        foreach (var (run, _) in fates.Where(static pair => pair is { State: ParkedRunState.Parked or ParkedRunState.Rescheduled, Run.IsParked: false }))
+        foreach (var (run, _) in states.Where(static pair => pair is { State: ParkedRunState.Parked or ParkedRunState.Rescheduled, Run.IsParked: false }))
         {
             waker.Execute(EntrySql.MarkParked, new NpgsqlParameter<long> { TypedValue = run.Number });
-            requests.AddPosition(run.Number);
+            requests.AddEntry(run.Number);
         }
 
-        waker.RemoveLeftovers(waker.Leftovers.Note(fates, mayBeOnTheWay: areWoken));
+        waker.RemoveLeftovers(waker.Leftovers.Note(states, mayBeOnTheWay: areWoken));
 
         // The process that had claimed their wakes has died.
-        var missed = fates.Where(static pair => pair is { State: ParkedRunState.Parked or ParkedRunState.Rescheduled, Run.IsDeliveryClaimed: true }).Select(static pair => pair.Run).ToList();
+        var missed = states.Where(static pair => pair is { State: ParkedRunState.Parked or ParkedRunState.Rescheduled, Run.IsDeliveryClaimed: true }).Select(static pair => pair.Run).ToList();
         waker.Deliver(missed);
-        foreach (var gone in fates.Where(static pair => pair.State == ParkedRunState.Gone).GroupBy(static pair => pair.Run.IsDeliveryClaimed))
-            waker.RemoveGoneRuns([.. gone.Select(static pair => pair.Run)], wereWoken: gone.Key);
+        // The claimed wake of a run is lost with the run, so other runs are woken instead.
+        foreach (var gone in states.Where(static pair => pair.State == ParkedRunState.Gone).GroupBy(static pair => pair.Run.IsDeliveryClaimed))
+            waker.RemoveGoneRuns([.. gone.Select(static pair => pair.Run)], wakesOthers: gone.Key);
         // The scheduler that must start them has no free worker, or does not know of them.
-        if (fates.Exists(static pair => pair.State == ParkedRunState.StartingElsewhere)) waker.TryNotifyOtherProcesses(store.Id!);
+        if (states.Exists(static pair => pair.State == ParkedRunState.StartingAnywhere)) waker.TryNotifyOtherProcesses(store.Id!);
         return missed.Count > 0;
     }
 

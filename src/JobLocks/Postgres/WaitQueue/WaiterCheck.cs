@@ -6,7 +6,7 @@ using Npgsql;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Asks the job stores whether they still have the waiters of a key. Needed before a run is dropped because of these waiters, but not for a run that only
+/// Asks the job stores whether they still have the waiters of a key. Needed before a run is skipped or failed because of these waiters, but not for a run that only
 /// waits. Thread-safe.
 /// </summary>
 internal sealed class WaiterCheck(PooledStatements statements, WakeDispatcher wakeDispatcher, ILogger log)
@@ -16,7 +16,7 @@ internal sealed class WaiterCheck(PooledStatements statements, WakeDispatcher wa
     /// <summary>Checks the first waiters that precede others, and removes the entries of runs that do not exist any more.</summary>
     /// <param name="key">The key.</param>
     /// <param name="count">How many waiters are checked, from the first on.</param>
-    /// <param name="blocks">Whether the caller has no asynchronous way.</param>
+    /// <param name="blocks">Whether to block the calling thread instead of awaiting.</param>
     /// <param name="stop">Cancels the call.</param>
     /// <exception cref="NpgsqlException">The wait queue cannot be read.</exception>
     public ValueTask<WaiterCheckResult> CheckFirstAsync(LockKey key, int count, bool blocks, CancellationToken stop) =>
@@ -25,7 +25,7 @@ internal sealed class WaiterCheck(PooledStatements statements, WakeDispatcher wa
     /// <summary>Checks the waiters that count for the length of the queue, and the waiter that a newer run would replace.</summary>
     /// <param name="key">The key.</param>
     /// <param name="count">How many waiters are checked, from the first on.</param>
-    /// <param name="blocks">Whether the caller has no asynchronous way.</param>
+    /// <param name="blocks">Whether to block the calling thread instead of awaiting.</param>
     /// <param name="stop">Cancels the call.</param>
     /// <exception cref="NpgsqlException">The wait queue cannot be read.</exception>
     public ValueTask<WaiterCheckResult> CheckCountedAsync(LockKey key, int count, bool blocks, CancellationToken stop) =>

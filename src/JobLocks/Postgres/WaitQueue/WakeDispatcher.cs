@@ -74,17 +74,17 @@ internal sealed class WakeDispatcher : IDisposable
     }
 
     /// <summary>The store is closed in this process. Other processes may continue with it.</summary>
-    public void Forget(IRunStore store)
+    public void StopServing(IRunStore store)
     {
-        if (!_stores.Remove(store, out var earlierNames) || store.Id is not { } id) return;
+        if (!_stores.Remove(store, out var earlierIds) || store.Id is not { } id) return;
 
-        foreach (var name in earlierNames.Append(id).Distinct(StringComparer.Ordinal))
+        foreach (var servedId in earlierIds.Append(id).Distinct(StringComparer.Ordinal))
         {
             // Another scheduler of this process may have the same store.
-            if (_stores.Find(name) is not null) continue;
+            if (_stores.Find(servedId) is not null) continue;
 
-            _storeSweep.Leave(name);
-            LocallyParked.Forget(name);
+            _storeSweep.Leave(servedId);
+            LocallyParked.Forget(servedId);
         }
 
         if (VolatileStore.Is(id)) RemoveEntriesOf(id);
@@ -93,14 +93,14 @@ internal sealed class WakeDispatcher : IDisposable
     /// <summary>Whether this store was closed in this process. One of its runs may still be about to enter the wait queue.</summary>
     public bool IsClosed(string store) => _stores.WasRemoved(store);
 
-    /// <summary>The store of this name; null where this process does not serve it.</summary>
-    public IRunStore? FindStore(string store) => _stores.Find(store);
+    /// <summary>The store with this id; null where this process does not serve it.</summary>
+    public IRunStore? FindStore(string id) => _stores.Find(id);
 
     /// <summary>Requests that waiters of these keys are woken: at least one of them can run now. Returns at once.</summary>
     public void RequestWakes(IReadOnlyList<FreeKey> keys) => _requests.Add(keys);
 
     /// <summary>Requests the delivery of the wake of this entry, which may not be delivered yet. Returns at once.</summary>
-    public void RequestDelivery(long position) => _requests.AddPosition(position);
+    public void RequestDelivery(long entry) => _requests.AddEntry(entry);
 
     /// <summary>Handles a notification of another process: the entry number of a woken run, and its store.</summary>
     /// <param name="payload">The payload. Every database role can send one, so it may have any form.</param>
@@ -108,10 +108,10 @@ internal sealed class WakeDispatcher : IDisposable
     public void OnNotification(string payload, int backend)
     {
         var separator = payload.IndexOf(' ', StringComparison.Ordinal);
-        if (separator < 0 || !long.TryParse(payload.AsSpan(0, separator), CultureInfo.InvariantCulture, out var position)) _unknownNotifications.Add(payload, backend);
+        if (separator < 0 || !long.TryParse(payload.AsSpan(0, separator), CultureInfo.InvariantCulture, out var entry)) _unknownNotifications.Add(payload, backend);
         else if (FindStore(payload[(separator + 1)..]) is not { } store) return;
-        else if (position == RunWaker.NoPosition) store.RequeryStore();
-        else _requests.AddNotified(position);
+        else if (entry == RunWaker.NoEntry) store.RequeryStore();
+        else _requests.AddNotified(entry);
     }
 
     public void Dispose()
@@ -128,7 +128,7 @@ internal sealed class WakeDispatcher : IDisposable
         _statements.Dispose();
     }
 
-    private void StartThread() => _thread ??= SessionThread.Start("JobLocks wait queue", RunLoop);
+    private void StartThread() => _thread ??= DedicatedThread.Start("JobLocks wait queue", RunLoop);
 
     private void RunLoop()
     {
@@ -137,7 +137,7 @@ internal sealed class WakeDispatcher : IDisposable
         {
             if (next.IsSweepRequested) sweepAt = BootClock.Now;
             _failures.Try(() => _waker.Wake(_requests.TakeFreeKeys()));
-            if (next.Positions.Length > 0) _failures.Try(() => _waker.DeliverWakes(next.Positions));
+            if (next.Entries.Length > 0) _failures.Try(() => _waker.DeliverWakes(next.Entries));
             if (next.DeliversDeferred) _failures.Try(_waker.DeliverDeferredWakes);
             if (BootClock.Now < sweepAt) continue;
 

@@ -11,7 +11,7 @@ internal sealed class WakeRequests
 
     private readonly StateMutex _sync = new();
     private Dictionary<LockKey, int> _freeKeys = [];
-    private HashSet<long> _positions = [];
+    private HashSet<long> _entries = [];
     private bool _isClosed;
     private bool _isSweepRequested;
     private bool _isDeferredDeliveryRequested;
@@ -35,15 +35,15 @@ internal sealed class WakeRequests
     });
 
     /// <summary>The run of this entry is woken, and its wake may not be delivered yet.</summary>
-    public void AddPosition(long position) => Note(() => _positions.Add(position));
+    public void AddEntry(long entry) => Note(() => _entries.Add(entry));
 
     /// <summary>
-    /// As <see cref="AddPosition"/>, for a notification. In a flood, entries are not looked up one by one: all wakes that are not delivered are found
+    /// As <see cref="AddEntry"/>, for a notification. In a flood, entries are not looked up one by one: all wakes that are not delivered are found
     /// together.
     /// </summary>
-    public void AddNotified(long position) => Note(() =>
+    public void AddNotified(long entry) => Note(() =>
     {
-        if (_positions.Count < MostNotified) _positions.Add(position);
+        if (_entries.Count < MostNotified) _entries.Add(entry);
         else _isDeferredDeliveryRequested = _hasDeferredWakes = true;
     });
 
@@ -74,7 +74,7 @@ internal sealed class WakeRequests
     {
         lock (_sync)
         {
-            while (!_isClosed && !_isSweepRequested && !_isDeferredDeliveryRequested && _freeKeys.Count + _positions.Count == 0)
+            while (!_isClosed && !_isSweepRequested && !_isDeferredDeliveryRequested && _freeKeys.Count + _entries.Count == 0)
             {
                 var pause = atMost();
                 if (pause == TimeSpan.Zero) break;
@@ -84,9 +84,9 @@ internal sealed class WakeRequests
 
             if (_isClosed) return null;
 
-            var next = new Batch([.. _positions], _isDeferredDeliveryRequested, _isSweepRequested);
+            var next = new Batch([.. _entries], _isDeferredDeliveryRequested, _isSweepRequested);
             _isDeferredDeliveryRequested = _isSweepRequested = false;
-            _positions = [];
+            _entries = [];
             return next;
         }
     }
@@ -113,9 +113,9 @@ internal sealed class WakeRequests
         }
     }
 
-    /// <param name="Positions">The entry numbers of woken runs whose wakes may not be delivered yet.</param>
+    /// <param name="Entries">The entry numbers of woken runs whose wakes may not be delivered yet.</param>
     /// <param name="DeliversDeferred">Whether the wakes are delivered that were left to the first free worker.</param>
     /// <param name="IsSweepRequested">Whether the stores are swept at once.</param>
     [StructLayout(LayoutKind.Auto)]
-    internal readonly record struct Batch(long[] Positions, bool DeliversDeferred, bool IsSweepRequested);
+    internal readonly record struct Batch(long[] Entries, bool DeliversDeferred, bool IsSweepRequested);
 }

@@ -48,18 +48,18 @@ internal static class WakeSql
                              ELSE unlimited_until_here = 0 AND rank_of_waiting <= free - CASE WHEN counts_woken THEN woken_before ELSE 0 END
                         END
                  UNION ALL
-                 SELECT late.entry, late.store, late.queue
+                 SELECT bypassed.entry, bypassed.store, bypassed.queue
                  FROM   (SELECT key FROM unnest($1::bigint[]) AS k (key) ORDER BY key) AS a
                  CROSS  JOIN LATERAL (
-                            SELECT   l.entry, l.store, l.queue, l.woken IS NOT NULL AS is_woken, EXISTS ({WaitQueueSql.LateRunOfQueue}) AS is_late
+                            SELECT   l.entry, l.store, l.queue, l.woken IS NOT NULL AS is_woken, EXISTS ({WaitQueueSql.LateRunOfQueue}) AS queue_has_late_run
                             FROM     "joblocks".wait_queue AS l
                             WHERE    l.key = a.key
                             AND      {WaitQueueSql.CanStart}
                             ORDER BY l.entry
                             LIMIT    1
-                            FOR UPDATE) AS late
-                 WHERE  late.is_late
-                 AND    NOT late.is_woken),
+                            FOR UPDATE) AS bypassed
+                 WHERE  bypassed.queue_has_late_run
+                 AND    NOT bypassed.is_woken),
              {WorkersSql.ClaimableRows(4)}
         UPDATE "joblocks".wait_queue AS l
         SET    woken = now(), claimed = l.parked AND l.entry IN (SELECT entry FROM claimable)
@@ -69,10 +69,10 @@ internal static class WakeSql
         """;
 
     /// <summary>
-    /// Marks the runs of the entries $1 as held back by a person, if their wake has not expired: they keep their entries, and the next runs bypass them. They
+    /// Marks the runs of the entries $1 as paused by hand, if their wake has not expired: they keep their entries, and the next runs bypass them. They
     /// do not count as late, since they do not show whether their job queues are served. Returns their keys.
     /// </summary>
-    public const string MarkHeldBack =
+    public const string MarkPaused =
         """
         UPDATE "joblocks".wait_queue
         SET    woken = 'epoch'

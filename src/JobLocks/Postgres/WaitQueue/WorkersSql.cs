@@ -10,7 +10,7 @@ internal static class WorkersSql
     /// </summary>
     public static string ClaimableRows(int first) =>
         $"""
-        under_way AS MATERIALIZED (
+        pending_wakes AS MATERIALIZED (
                  SELECT   store, queue, count(*) AS n
                  FROM     "joblocks".wait_queue
                  WHERE    entry = ANY (${first + 4}::bigint[])
@@ -19,8 +19,8 @@ internal static class WorkersSql
              free_workers AS MATERIALIZED (
                  SELECT f.store,
                         f.queue,
-                        f.of_queue - coalesce((SELECT sum(u.n) FROM under_way AS u WHERE u.store = f.store AND coalesce(u.queue = f.queue, true)), 0) AS of_queue,
-                        f.of_store - coalesce((SELECT sum(u.n) FROM under_way AS u WHERE u.store = f.store), 0) AS of_store
+                        f.of_queue - coalesce((SELECT sum(p.n) FROM pending_wakes AS p WHERE p.store = f.store AND coalesce(p.queue = f.queue, true)), 0) AS of_queue,
+                        f.of_store - coalesce((SELECT sum(p.n) FROM pending_wakes AS p WHERE p.store = f.store), 0) AS of_store
                  FROM   unnest(${first}::text[], ${first + 1}::text[], ${first + 2}::int[], ${first + 3}::int[]) AS f (store, queue, of_queue, of_store)),
              served AS (
                  SELECT c.entry, c.store, f.of_queue, f.of_store, row_number() OVER (PARTITION BY c.store, c.queue ORDER BY c.entry) AS rank

@@ -1,7 +1,7 @@
 namespace JobLocks.Primitives;
 
 /// <summary>Starts dedicated threads, because the jobs of the users may occupy all threads of the pool.</summary>
-internal static class SessionThread
+internal static class DedicatedThread
 {
     public static Thread Start(string name, Action run)
     {
