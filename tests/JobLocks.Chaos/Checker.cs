@@ -10,15 +10,15 @@ internal static class Checker
     [
         ("overlap", "overlap "),
         ("unlocked", "unlocked: "),
-        ("lost", "lost: "),
+        ("never started", "never started: "),
         ("double", "double: "),
-        ("undead", "undead: "),
-        ("disorder", "disorder "),
-        ("untrue", "untrue: "),
+        ("removed run started", "removed run started: "),
+        ("out of order", "out of order "),
+        ("wrong holder", "wrong holder: "),
         ("orphans", "orphan: "),
         ("early", "early: "),
         ("lost updates", "lost update: "),
-        ("piles", "pile: "),
+        ("too many waiting", "too many waiting: "),
     ];
 
     private const int EnoughToMeet = 20;
@@ -32,14 +32,14 @@ internal static class Checker
         [
             .. Overlaps(runs.Attempts),
             .. Unlocked(runs.Attempts),
-            .. Lost(runs),
+            .. NeverStarted(runs),
             .. Doubles(runs),
-            .. Undead(runs),
+            .. StartedAfterRemoval(runs),
             .. Truth.Check(record.Looks, runs.Attempts),
             .. Families.Check(record, runs),
             .. Counters.Check(record, runs),
             .. Repeats.Check(record, runs),
-            .. checksOrder ? Disorder(runs.Attempts) : [],
+            .. checksOrder ? OutOfOrder(runs.Attempts) : [],
             .. checksOrder ? NeverInLine(runs.Attempts) : [],
         ];
     }
@@ -75,9 +75,9 @@ internal static class Checker
     private static bool MayMeet(Attempt one, Attempt other) => one.Offer.Kind == other.Offer.Kind && one.Offer.Kind is Kind.Shared or Kind.OfTwo;
 
     /// <summary>Continuations and runs that others make come only where their condition holds; <see cref="Families"/> knows of them.</summary>
-    private static IEnumerable<string> Lost(Runs runs) => runs.Offers
+    private static IEnumerable<string> NeverStarted(Runs runs) => runs.Offers
         .Where(offer => offer is { Parent: 0, Maker: 0 } && runs.MustEnd(offer) && !runs.IsWhole(offer))
-        .Select(static offer => Say($"lost: run {offer.Number}"));
+        .Select(static offer => Say($"never started: run {offer.Number}"));
 
     /// <summary>
     /// A run that has ended may be run again only where a fault met it: its scheduler did not learn of the end. Quartz recovers one, too, whose
@@ -89,18 +89,18 @@ internal static class Checker
         .Where(of => !runs.IsRecovered(of.Key) && !runs.IsMadeAgain(of.Key) && !runs.MayComeAgain(of.Key))
         .Select(static of => Say($"double: run {of.Key.Number}, {of.Key.Kind} of {of.Key.Name}: {string.Join(", ", of.Select(static attempt => Say($"{attempt.Entered} to {attempt.Left} in {attempt.Process}, place {attempt.Place}")))}"));
 
-    private static IEnumerable<string> Undead(Runs runs) => runs.Attempts
+    private static IEnumerable<string> StartedAfterRemoval(Runs runs) => runs.Attempts
         .Where(attempt => runs.DeletedAt(attempt.Offer) < attempt.Entered && !runs.MayComeAgain(attempt.Offer))
-        .Select(static attempt => Say($"undead: run {attempt.Offer.Number}"));
+        .Select(static attempt => Say($"removed run started: run {attempt.Offer.Number}"));
 
-    private static IEnumerable<string> Disorder(IReadOnlyList<Attempt> attempts)
+    private static IEnumerable<string> OutOfOrder(IReadOnlyList<Attempt> attempts)
     {
         foreach (var name in attempts.Where(static attempt => attempt.Place > 0 && attempt.Offer.Kind == Kind.Alone).GroupBy(static attempt => attempt.Offer.Name, StringComparer.Ordinal))
         {
             var inOrder = name.OrderBy(static attempt => attempt.Entered).ToList();
             foreach (var (first, second) in inOrder.Zip(inOrder.Skip(1)))
             {
-                if (first.Place > second.Place) yield return Say($"disorder under {name.Key}: run {first.Offer.Number} with place {first.Place} before run {second.Offer.Number} with place {second.Place}");
+                if (first.Place > second.Place) yield return Say($"out of order under {name.Key}: run {first.Offer.Number} with place {first.Place} before run {second.Offer.Number} with place {second.Place}");
             }
         }
     }

@@ -14,7 +14,7 @@ internal static class Repeats
             .ToDictionary(static of => of.Key, static of => of.Max());
         return runs.Offers
             .Where(offer => offer.Series is { } series && most.GetValueOrDefault(offer.Number) > series.MostWaiting && !runs.IsCutFromContinuations(offer))
-            .Select(offer => Say($"pile: {most[offer.Number]} occurrences of run {offer.Number} waited, whose policy is {offer.Series!.Policy}"));
+            .Select(offer => Say($"too many waiting: {most[offer.Number]} occurrences of run {offer.Number} waited, whose policy is {offer.Series!.Policy}"));
     }
 
     private static string Say(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);

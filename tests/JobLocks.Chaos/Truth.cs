@@ -17,10 +17,10 @@ internal static class Truth
     {
         var isHeld = look.Before.Contains((shown.Key, shown.Backend)) || look.After.Contains((shown.Key, shown.Backend));
         if (!isHeld && !CanHaveComeAndGone(look, shown.Run, attempts))
-            yield return Say($"untrue: {shown.Key} was shown as held by backend {shown.Backend} between {look.Since} and {look.Until}, and was not");
+            yield return Say($"wrong holder: {shown.Key} was shown as held by backend {shown.Backend} between {look.Since} and {look.Until}, and was not");
 
         if (shown.Run > 0 && attempts.Where(attempt => attempt.Offer.Number == shown.Run).ToList() is { Count: > 0 } own && own.All(attempt => HadEnded(attempt, attempts, look.Since)))
-            yield return Say($"untrue: run {shown.Run} was shown to hold {shown.Key} after {look.Since}, and had ended before that");
+            yield return Say($"wrong holder: run {shown.Run} was shown to hold {shown.Key} after {look.Since}, and had ended before that");
     }
 
     /// <summary>

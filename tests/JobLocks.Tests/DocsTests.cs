@@ -57,15 +57,15 @@ public sealed partial class DocsTests
     }
 
     [Test]
-    public void Names_a_test_for_each_rule_that_everything_rests_on()
+    public void Names_a_test_for_each_invariant()
     {
-        var section = Read("how-it-works.md").Split("## What everything rests on")[1].Split("\n## ")[0];
-        var rules = Rule().Split(section).Skip(1).ToList();
+        var section = Read("how-it-works.md").Split("## Invariants")[1].Split("\n## ")[0];
+        var invariants = Invariant().Split(section).Skip(1).ToList();
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(rules, Has.Count.GreaterThan(5));
-            Assert.That(rules.Where(static rule => !TestName().IsMatch(rule)), Is.Empty);
+            Assert.That(invariants, Has.Count.GreaterThan(5));
+            Assert.That(invariants.Where(static invariant => !TestName().IsMatch(invariant)), Is.Empty);
         }
     }
 
@@ -92,7 +92,7 @@ public sealed partial class DocsTests
     private static partial Regex SourcePath();
 
     [GeneratedRegex(@"^\d+\. ", RegexOptions.Multiline | RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
-    private static partial Regex Rule();
+    private static partial Regex Invariant();
 
     [GeneratedRegex(@"\]\((?<target>[^)#]+)(#[^)]*)?\)", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
     private static partial Regex Link();

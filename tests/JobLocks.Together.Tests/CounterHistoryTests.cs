@@ -90,7 +90,7 @@ public sealed class CounterHistoryTests : WrittenHistory
         using (Assert.EnterMultipleScope())
         {
             Assert.That(allowed, Is.Empty);
-            Assert.That(Check(), Is.EqualTo(["pile: 2 occurrences of run 1 waited, whose policy is Skip"]));
+            Assert.That(Check(), Is.EqualTo(["too many waiting: 2 occurrences of run 1 waited, whose policy is Skip"]));
         }
     }
 
@@ -116,7 +116,7 @@ public sealed class CounterHistoryTests : WrittenHistory
         Enter(1, attempt: "next");
         Leave(1, attempt: "next");
 
-        Assert.That(Check(), Is.EqualTo(["undead: run 1"]));
+        Assert.That(Check(), Is.EqualTo(["removed run started: run 1"]));
     }
 
     private static Offer Counting(int run) => new(run, "counter-a", "", Kind.Alone, IsForHangfire: false, 1) { Counts = true };

@@ -86,7 +86,7 @@ public sealed class HistoryCheckerTests : WrittenHistory
     {
         Offer(1);
 
-        Assert.That(Check(), Is.EqualTo(["lost: run 1"]));
+        Assert.That(Check(), Is.EqualTo(["never started: run 1"]));
     }
 
     [Test]
@@ -141,7 +141,7 @@ public sealed class HistoryCheckerTests : WrittenHistory
         Enter(1);
         Leave(1);
 
-        Assert.That(Check(), Is.EqualTo(["undead: run 1"]));
+        Assert.That(Check(), Is.EqualTo(["removed run started: run 1"]));
     }
 
     [Test]
@@ -154,7 +154,7 @@ public sealed class HistoryCheckerTests : WrittenHistory
         Enter(1, place: 7);
         Leave(1);
 
-        Assert.That(Check(), Is.EqualTo(["disorder under a: run 2 with place 8 before run 1 with place 7"]));
+        Assert.That(Check(), Is.EqualTo(["out of order under a: run 2 with place 8 before run 1 with place 7"]));
     }
 
     [Test]
@@ -188,7 +188,7 @@ public sealed class HistoryCheckerTests : WrittenHistory
         Leave(1);
         LookAt(run: 0, isHeld: false);
 
-        Assert.That(Check(), Has.Exactly(1).Items.And.All.StartsWith("untrue: ").And.All.Contains("held by backend 7"));
+        Assert.That(Check(), Has.Exactly(1).Items.And.All.StartsWith("wrong holder: ").And.All.Contains("held by backend 7"));
     }
 
     [Test]
@@ -202,7 +202,7 @@ public sealed class HistoryCheckerTests : WrittenHistory
         LookAt(run: 1, isHeld: true);
         Leave(2);
 
-        Assert.That(Check(), Has.Exactly(1).Items.And.All.StartsWith("untrue: run 1 was shown"));
+        Assert.That(Check(), Has.Exactly(1).Items.And.All.StartsWith("wrong holder: run 1 was shown"));
     }
 
     [Test]
@@ -215,7 +215,7 @@ public sealed class HistoryCheckerTests : WrittenHistory
         Enter(1, place: 1);
         Leave(1);
 
-        Assert.That(Check(), Has.Exactly(1).Items.And.All.StartsWith("untrue: ").And.All.Contains("held by backend 7"));
+        Assert.That(Check(), Has.Exactly(1).Items.And.All.StartsWith("wrong holder: ").And.All.Contains("held by backend 7"));
     }
 
     [Test]

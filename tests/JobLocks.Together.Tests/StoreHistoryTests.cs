@@ -14,7 +14,7 @@ public sealed class StoreHistoryTests : WrittenHistory
         AddToStore(Act.Stored);
         Given(2);
 
-        Assert.That(Check(), Is.EqualTo(["lost: run 2"]));
+        Assert.That(Check(), Is.EqualTo(["never started: run 2"]));
     }
 
     [Test]
@@ -25,7 +25,7 @@ public sealed class StoreHistoryTests : WrittenHistory
         AddToStore(Act.Clear);
         AddToStore(Act.Stored);
 
-        Assert.That(Check(), Is.EqualTo(["lost: run 1"]));
+        Assert.That(Check(), Is.EqualTo(["never started: run 1"]));
     }
 
     [Test]
@@ -39,7 +39,7 @@ public sealed class StoreHistoryTests : WrittenHistory
         AddToStore(Act.Stored);
         Given(3);
 
-        Assert.That(Check(), Is.EqualTo(["lost: run 1", "lost: run 3"]));
+        Assert.That(Check(), Is.EqualTo(["never started: run 1", "never started: run 3"]));
     }
 
     [Test]

@@ -35,8 +35,8 @@ internal static class AllCases
             new LongLineCase(),
             new ManyNamesCase(),
             new WorkersCase(),
-            new LookCase(),
-            new LookingCase(),
+            new InspectCase(),
+            new ViewersCase(),
             new LedgerCase(),
             new PresenceCase(),
         ];

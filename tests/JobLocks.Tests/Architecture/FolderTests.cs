@@ -5,12 +5,12 @@ namespace JobLocks.Tests.Architecture;
 
 /// <summary>The folders of the core use each other in one direction. A type belongs to the folder of the file with its name.</summary>
 [TestFixture]
-public sealed class RoomTests
+public sealed class FolderTests
 {
     private const string Face = "(root)";
 
     // Each folder, and the folders that it may use. They stand above it.
-    private static readonly (string Room, string[] Uses)[] Allowed =
+    private static readonly (string Folder, string[] Uses)[] Allowed =
     [
         ("Primitives", []),
         ("Keys", []),
@@ -27,27 +27,27 @@ public sealed class RoomTests
         ("Hosting", ["Primitives", "Locks", "Inspection", Face, "Gate", "Postgres"]),
     ];
 
-    private static readonly Dictionary<string, string> RoomOf = Rooms();
+    private static readonly Dictionary<string, string> FolderOf = FoldersByType();
 
     [Test]
-    public void Use_only_the_rooms_that_the_table_allows()
+    public void Use_only_the_folders_that_the_table_allows()
     {
         var core = typeof(IJobLocks).Assembly;
         var architecture = new ArchLoader().LoadAssemblies(core).Build();
         var arrows = architecture.Types
-            .Where(type => RoomOf.ContainsKey(Outermost(type)))
+            .Where(type => FolderOf.ContainsKey(Outermost(type)))
             .SelectMany(static type => type.Dependencies.Select(dependency => (From: Outermost(type), To: Outermost(dependency.Target))))
-            .Where(static arrow => RoomOf.ContainsKey(arrow.To))
+            .Where(static arrow => FolderOf.ContainsKey(arrow.To))
             .Distinct()
             .ToList();
-        var uses = Allowed.ToDictionary(static room => room.Room, static room => room.Uses.Append(room.Room).ToHashSet(StringComparer.Ordinal), StringComparer.Ordinal);
+        var uses = Allowed.ToDictionary(static folder => folder.Folder, static folder => folder.Uses.Append(folder.Folder).ToHashSet(StringComparer.Ordinal), StringComparer.Ordinal);
 
-        var forbidden = arrows.Where(arrow => !uses[RoomOf[arrow.From]].Contains(RoomOf[arrow.To])).Select(static arrow => $"{RoomOf[arrow.From]}/{arrow.From} uses {RoomOf[arrow.To]}/{arrow.To}");
+        var forbidden = arrows.Where(arrow => !uses[FolderOf[arrow.From]].Contains(FolderOf[arrow.To])).Select(static arrow => $"{FolderOf[arrow.From]}/{arrow.From} uses {FolderOf[arrow.To]}/{arrow.To}");
 
         using (Assert.EnterMultipleScope())
         {
             Assert.That(forbidden, Is.Empty);
-            Assert.That(arrows.Select(static arrow => RoomOf[arrow.From]).Distinct(StringComparer.Ordinal), Is.SupersetOf((string[])["Gate", "Postgres", "WaitQueue"]), "arrows were found at all");
+            Assert.That(arrows.Select(static arrow => FolderOf[arrow.From]).Distinct(StringComparer.Ordinal), Is.SupersetOf((string[])["Gate", "Postgres", "WaitQueue"]), "arrows were found at all");
         }
     }
 
@@ -57,7 +57,7 @@ public sealed class RoomTests
         var architecture = new ArchLoader().LoadAssemblies(typeof(IJobLocks).Assembly).Build();
 
         var users = architecture.Types
-            .Where(static type => RoomOf.TryGetValue(Outermost(type), out var room) && string.Equals(room, "InMemory", StringComparison.Ordinal))
+            .Where(static type => FolderOf.TryGetValue(Outermost(type), out var folder) && string.Equals(folder, "InMemory", StringComparison.Ordinal))
             .Where(static type => type.Dependencies.Any(static dependency => dependency.Target.FullName.StartsWith("Npgsql.", StringComparison.Ordinal)))
             .Select(Outermost)
             .Distinct(StringComparer.Ordinal);
@@ -67,16 +67,16 @@ public sealed class RoomTests
 
     [Test]
     public void Are_all_in_the_table() =>
-        Assert.That(RoomOf.Values.Distinct(StringComparer.Ordinal), Is.EquivalentTo(Allowed.Select(static room => room.Room)));
+        Assert.That(FolderOf.Values.Distinct(StringComparer.Ordinal), Is.EquivalentTo(Allowed.Select(static folder => folder.Folder)));
 
     [Test]
     public void Form_no_circle()
     {
         var above = new HashSet<string>(StringComparer.Ordinal);
-        foreach (var (room, uses) in Allowed)
+        foreach (var (folder, uses) in Allowed)
         {
-            Assert.That(uses, Is.SubsetOf(above), room);
-            above.Add(room);
+            Assert.That(uses, Is.SubsetOf(above), folder);
+            above.Add(folder);
         }
     }
 
@@ -86,13 +86,13 @@ public sealed class RoomTests
         return name[(name.LastIndexOf('.') + 1)..].Split('`', '<')[0];
     }
 
-    private static Dictionary<string, string> Rooms()
+    private static Dictionary<string, string> FoldersByType()
     {
         var core = Path.Combine(Repository.Root, "src", "JobLocks");
         return Directory.EnumerateFiles(core, "*.cs", SearchOption.AllDirectories)
-            .Select(file => (Type: Path.GetFileName(file).Split('.')[0], Folders: Path.GetRelativePath(core, file).Split(Path.DirectorySeparatorChar)))
-            .Where(static file => file.Folders[0] is not ("bin" or "obj"))
+            .Select(file => (Type: Path.GetFileName(file).Split('.')[0], Path: Path.GetRelativePath(core, file).Split(Path.DirectorySeparatorChar)))
+            .Where(static file => file.Path[0] is not ("bin" or "obj"))
             .DistinctBy(static file => file.Type, StringComparer.Ordinal)
-            .ToDictionary(static file => file.Type, static file => file.Folders.Length == 1 ? Face : file.Folders[0], StringComparer.Ordinal);
+            .ToDictionary(static file => file.Type, static file => file.Path.Length == 1 ? Face : file.Path[0], StringComparer.Ordinal);
     }
 }

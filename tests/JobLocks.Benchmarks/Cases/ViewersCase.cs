@@ -14,7 +14,7 @@ namespace JobLocks.Benchmarks.Cases;
 /// What does it cost the runs of a process that a hundred viewers load its pages again as fast as they are answered? The viewers are in the same process:
 /// what they cost is counted, too.
 /// </summary>
-internal sealed class LookingCase : ICase
+internal sealed class ViewersCase : ICase
 {
     private const int Viewers = 100;
     private const int Waiting = 30_000;
@@ -24,14 +24,14 @@ internal sealed class LookingCase : ICase
     // Longer than what the pages may take before they are held back.
     private static readonly TimeSpan LeastTurn = TimeSpan.FromSeconds(6);
 
-    string ICase.Name => "looking";
+    string ICase.Name => "viewers";
 
     public bool TakesLong => true;
 
     public async Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop)
     {
-        Bench.Say("looking");
-        await using var line = await BareLine.OpenAsync(bench.Database, "looking", stop);
+        Bench.Say("viewers");
+        await using var line = await BareLine.OpenAsync(bench.Database, "viewers", stop);
         await using var app = await ServeAsync(line.Locks, stop);
         await line.FillAsync(Waiting, "looked-at-", names: 1, stop);
         line.Serve();
@@ -48,8 +48,8 @@ internal sealed class LookingCase : ICase
 
     private static Row Compare(string metric, string unit, IReadOnlyList<IReadOnlyList<(double Pairs, double Woken)>> turns, Func<(double Pairs, double Woken), double> of) => new()
     {
-        Case = "looking",
-        Peer = "nobody looks",
+        Case = "viewers",
+        Peer = "no viewers",
         Metric = metric,
         Unit = unit,
         Ours = Spread.Of(turns[0].Select(of)),

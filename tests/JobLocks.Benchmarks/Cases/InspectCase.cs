@@ -6,26 +6,26 @@ using JobLocks.Benchmarks.Waiting;
 
 namespace JobLocks.Benchmarks.Cases;
 
-/// <summary>What does it cost to look at many locks and a long line, and what does it cost those who take locks meanwhile?</summary>
-internal sealed class LookCase : ICase
+/// <summary>What does it cost to inspect many locks and a long wait queue, and what does it cost those who acquire locks meanwhile?</summary>
+internal sealed class InspectCase : ICase
 {
     private const int HeldByEach = 4000;
     private const int Waiting = 100_000;
-    private const int Looks = 15;
+    private const int Readings = 15;
     private const double MostMilliseconds = 50;
     private const double LeastShare = 0.95;
 
-    private static readonly TimeSpan BetweenLooks = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan BetweenReadings = TimeSpan.FromSeconds(1);
 
-    public string Name => "look";
+    public string Name => "inspect";
 
     public bool TakesLong => true;
 
     public async Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop)
     {
         Bench.Say(Name);
-        await using var line = await BareLine.OpenAsync(bench.Database, "look", stop);
-        await using var others = AdvisoryLocks.Connect(bench.Database.ConnectionString("look others"), static options => options.ApplicationName = "look others");
+        await using var line = await BareLine.OpenAsync(bench.Database, "inspect", stop);
+        await using var others = AdvisoryLocks.Connect(bench.Database.ConnectionString("inspect others"), static options => options.ApplicationName = "inspect others");
         await using var held = await HoldAsync(line.Locks, "ours", stop);
         await using var heldByOthers = await HoldAsync(others, "others", stop);
         await line.FillAsync(Waiting, "looked-at-", names: 2, stop);
@@ -46,8 +46,8 @@ internal sealed class LookCase : ICase
         rows.Add(new()
         {
             Case = Name,
-            Peer = "nobody looks",
-            Metric = "take and release, one look a second",
+            Peer = "no viewers",
+            Metric = "take and release, one reading a second",
             Unit = "pairs/s",
             Ours = Spread.Of(turns[0]),
             Theirs = Spread.Of(turns[1]),
@@ -59,15 +59,15 @@ internal sealed class LookCase : ICase
     private static async Task<JobLockSet> HoldAsync(AdvisoryLocks locks, string prefix, CancellationToken stop) =>
         await locks.TryAcquireAllAsync(Enumerable.Range(0, HeldByEach).Select(i => string.Create(CultureInfo.InvariantCulture, $"{prefix}-{i}")), stop) ?? throw new WrongAnswerException();
 
-    private async Task<Row> TimeAsync<T>(string what, Func<Task<T>> look)
+    private async Task<Row> TimeAsync<T>(string what, Func<Task<T>> read)
     {
         var times = new List<double>();
-        for (var i = 0; i < Looks; i++)
+        for (var i = 0; i < Readings; i++)
         {
-            // As a page that loads itself again: without a pause, looks have to rest, so that runs do not.
-            await Task.Delay(BetweenLooks);
+            // As a page that loads itself again: without a pause, readings would be delayed in favour of runs.
+            await Task.Delay(BetweenReadings);
             var began = Clock.Now;
-            await look();
+            await read();
             times.Add(Clock.MillisecondsBetween(began, Clock.Now));
         }
 
@@ -77,18 +77,18 @@ internal sealed class LookCase : ICase
             Peer = "-",
             Metric = string.Create(CultureInfo.InvariantCulture, $"{what}, {2 * HeldByEach:N0} held, {Waiting:N0} wait"),
             Unit = "ms",
-            Ours = Spread.Of(times.Skip(Looks / 3)),
+            Ours = Spread.Of(times.Skip(Readings / 3)),
             Goal = Goal.OursAtMost(MostMilliseconds),
         };
     }
 
-    /// <summary>At least one look falls into each turn.</summary>
+    /// <summary>At least one reading falls into each turn.</summary>
     private static async Task<double> PairsAsync(Bench bench, AdvisoryLocks taking, IJobLockInspector? locks, CancellationToken stop)
     {
         using var over = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        var looking = locks is null ? Task.CompletedTask : LookAsync(locks, over.Token);
+        var reading = locks is null ? Task.CompletedTask : ReadAsync(locks, over.Token);
         var (pairs, began) = (0, Clock.Now);
-        var most = Math.Max(bench.Effort.Turn.TotalMilliseconds, 2 * BetweenLooks.TotalMilliseconds);
+        var most = Math.Max(bench.Effort.Turn.TotalMilliseconds, 2 * BetweenReadings.TotalMilliseconds);
         while (Clock.MillisecondsBetween(began, Clock.Now) < most)
         {
             await using var handle = await taking.TryAcquireAsync("one more", stop) ?? throw new WrongAnswerException();
@@ -97,23 +97,23 @@ internal sealed class LookCase : ICase
 
         var seconds = Clock.MillisecondsBetween(began, Clock.Now) / 1000;
         await over.CancelAsync();
-        await looking;
+        await reading;
         return pairs / seconds;
     }
 
-    private static async Task LookAsync(IJobLockInspector locks, CancellationToken over)
+    private static async Task ReadAsync(IJobLockInspector locks, CancellationToken over)
     {
         try
         {
             while (true)
             {
                 await locks.GetOverviewAsync(over);
-                await Task.Delay(BetweenLooks, over);
+                await Task.Delay(BetweenReadings, over);
             }
         }
         catch (OperationCanceledException) when (over.IsCancellationRequested)
         {
-            // It has looked enough.
+            // It has read enough.
         }
     }
 }
