@@ -44,7 +44,7 @@ public static class JobLocksEndpointRouteBuilderExtensions
         Answering.Surround(group, localOnly);
         var page = new PageEndpoints(options);
         page.Map(group);
-        new JsonEndpoints(page.LooksOf).Map(group.MapGroup("/api/v1"));
+        new JsonEndpoints(page.ReadingsOf).Map(group.MapGroup("/api/v1"));
         // With the pattern "/", all other paths belong to the application.
         if (pattern.Trim('/').Length > 0) group.Map("/{**other}", Answering.NotFound).WithOrder(int.MaxValue).ExcludeFromDescription();
         return group;

@@ -49,11 +49,11 @@ internal static class JsonAnswers
     private static double? Seconds(TimeSpan? source) => source is { } time ? Seconds(time) : null;
 
     internal sealed record OverviewAnswer(
-        DateTimeOffset At, long Held, long Waiting, IReadOnlyList<ProcessAnswer> Processes, IReadOnlyList<WaitingAnswer> Pressed, bool HasNames,
+        DateTimeOffset At, long Held, long Waiting, IReadOnlyList<ProcessAnswer> Processes, IReadOnlyList<WaitingAnswer> LongestQueues, bool HasNames,
         IReadOnlyList<InternalLockAnswer> InternalLockHolders);
 
     internal sealed record InternalLockAnswer(
-        int Class, int Number, int Count, string Mode, int Backend, string? Role, string? Application, string? Address, string Effect, string Cure);
+        int Class, int Number, int Count, string Mode, int Backend, string? Role, string? Application, string? Address, string Effect, string Remedy);
 
     internal sealed record ProcessAnswer(HolderAnswer Session, long Locks);
 

@@ -10,7 +10,7 @@ using Microsoft.AspNetCore.Routing;
 namespace JobLocks.AspNetCore;
 
 /// <summary>Maps read-only JSON endpoints with the data of the page, for other dashboards.</summary>
-internal sealed class JsonEndpoints(Func<IJobLockInspector, PageReadings> looksOf)
+internal sealed class JsonEndpoints(Func<IJobLockInspector, PageReadings> readingsOf)
 {
     private const int LargestPage = 100;
     private const string PartHint = "skip is 0 or more, and take from 1 to 100.";
@@ -20,38 +20,38 @@ internal sealed class JsonEndpoints(Func<IJobLockInspector, PageReadings> looksO
     public void Map(RouteGroupBuilder group)
     {
         group.WithTags("JobLocks").ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status503ServiceUnavailable);
-        group.MapGet("/overview", async (IJobLockInspector locks, CancellationToken stop) => Json(JsonAnswers.Of((await looksOf(locks).ReadSnapshotAsync(0, 0, stop).ConfigureAwait(false)).Overview)))
+        group.MapGet("/overview", async (IJobLockInspector locks, CancellationToken stop) => Json(JsonAnswers.Of((await readingsOf(locks).ReadSnapshotAsync(0, 0, stop).ConfigureAwait(false)).Overview)))
             .WithSummary("What happens at the moment: how many locks are held, how many runs wait, which processes hold locks, and for which names the most runs wait.")
             .Produces<JsonAnswers.OverviewAnswer>();
         group.MapGet("/held", async (IJobLockInspector locks, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] int take = LargestPage) =>
-                await PagedAsync(skip, take, async () => JsonAnswers.Of(await looksOf(locks).ReadAsync(("held", skip, take), look => look.GetHeldAsync(skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false))
+                await PagedAsync(skip, take, async () => JsonAnswers.Of(await readingsOf(locks).ReadAsync(("held", skip, take), inspector => inspector.GetHeldAsync(skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false))
             .WithSummary("The held locks, those held for the longest time first.")
             .Produces<JsonAnswers.PageAnswer<JsonAnswers.HeldAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest)
             .WithMetadata(new ParametersHint(PartHint));
         group.MapGet("/waiting", async (IJobLockInspector locks, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] int take = LargestPage) =>
-                await PagedAsync(skip, take, async () => JsonAnswers.Of(await looksOf(locks).ReadAsync(("waiting", skip, take), look => look.GetWaitingAsync(skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false))
+                await PagedAsync(skip, take, async () => JsonAnswers.Of(await readingsOf(locks).ReadAsync(("waiting", skip, take), inspector => inspector.GetWaitingAsync(skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false))
             .WithSummary("The names for which runs wait, the longest wait queue first.")
             .Produces<JsonAnswers.PageAnswer<JsonAnswers.WaitingAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest)
             .WithMetadata(new ParametersHint(PartHint));
         // The key is text, here and in the answers, because numbers of JavaScript have 53 bits.
         group.MapGet("/names/{key}", async (IJobLockInspector locks, string key, CancellationToken stop) =>
-                KeyOf(key) is { } lockKey ? Json(JsonAnswers.Of(await looksOf(locks).ReadNameAsync(lockKey, 0, run: null, stop).ConfigureAwait(false))) : (IResult)TypedResults.NotFound())
+                KeyOf(key) is { } lockKey ? Json(JsonAnswers.Of(await readingsOf(locks).ReadNameAsync(lockKey, 0, run: null, stop).ConfigureAwait(false))) : (IResult)TypedResults.NotFound())
             .WithSummary("Everything about one name.")
             .Produces<JsonAnswers.NameAnswer>().Produces(StatusCodes.Status404NotFound);
         group.MapGet("/names/{key}/waiting", async (IJobLockInspector locks, string key, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] int take = LargestPage) =>
                 KeyOf(key) is { } lockKey
-                    ? await PagedAsync(skip, take, async () => JsonAnswers.Of(await looksOf(locks).ReadAsync(("waiters", lockKey, skip, take), look => look.GetWaitingAsync(lockKey, skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false)
+                    ? await PagedAsync(skip, take, async () => JsonAnswers.Of(await readingsOf(locks).ReadAsync(("waiters", lockKey, skip, take), inspector => inspector.GetWaitingAsync(lockKey, skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false)
                     : TypedResults.NotFound())
             .WithSummary("The runs that wait for one name, in their order.")
             .Produces<JsonAnswers.PageAnswer<JsonAnswers.RunAnswer>>().Produces(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status400BadRequest)
             .WithMetadata(new ParametersHint(PartHint));
-        group.MapGet("/search", async (IJobLockInspector locks, [FromQuery] string q, CancellationToken stop) => Json(JsonAnswers.Of(await looksOf(locks).FindAsync(q, stop).ConfigureAwait(false))))
+        group.MapGet("/search", async (IJobLockInspector locks, [FromQuery] string q, CancellationToken stop) => Json(JsonAnswers.Of(await readingsOf(locks).FindAsync(q, stop).ConfigureAwait(false))))
             .WithSummary("Finds names by a part of the name, by the key, or by a run.")
             .Produces<IReadOnlyList<JsonAnswers.MatchAnswer>>().ProducesProblem(StatusCodes.Status400BadRequest)
             .WithMetadata(new ParametersHint("q is missing: the text to search for."));
         // The key of a Quartz job may contain a slash, which a server leaves encoded.
         group.MapGet("/runs/{**run}", async (IJobLockInspector locks, string run, CancellationToken stop) =>
-                await looksOf(locks).ExplainAsync(run = run.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase), store: null, stop).ConfigureAwait(false) is { } sentence ? Json(new JsonAnswers.SentenceAnswer(run, sentence)) : (IResult)TypedResults.NotFound())
+                await readingsOf(locks).ExplainAsync(run = run.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase), store: null, stop).ConfigureAwait(false) is { } sentence ? Json(new JsonAnswers.SentenceAnswer(run, sentence)) : (IResult)TypedResults.NotFound())
             .WithSummary("Why a run does not start, in one sentence.")
             .Produces<JsonAnswers.SentenceAnswer>().Produces(StatusCodes.Status404NotFound);
         foreach (var path in new[] { "/overview", "/held", "/waiting", "/names/{key}", "/names/{key}/waiting", "/search", "/runs/{**run}" }) Answering.MapOthers(group, path, "GET");

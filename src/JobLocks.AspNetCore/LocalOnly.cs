@@ -12,7 +12,7 @@ namespace JobLocks.AspNetCore;
 /// </summary>
 internal sealed class LocalOnly(bool isDevelopment, ILogger log)
 {
-    private const string Cure = "Say who may see this page: app.MapJobLocks(...).RequireAuthorization(), or .AllowAnonymous().";
+    private const string Remedy = "Declare who may see this page: app.MapJobLocks(...).RequireAuthorization(), or .AllowAnonymous().";
 
     private readonly LogThrottle _refused = new();
 
@@ -21,8 +21,8 @@ internal sealed class LocalOnly(bool isDevelopment, ILogger log)
     {
         if (HasPolicy(http) || ReasonToRefuse(http) is not { } reason) return null;
 
-        if (_refused.IsTime()) log.RefusedUnsaid(http.Connection.RemoteIpAddress, reason);
-        return Results.Text($"Refused: {reason}. {Cure}", statusCode: StatusCodes.Status403Forbidden);
+        if (_refused.IsTime()) log.RefusedWithoutPolicy(http.Connection.RemoteIpAddress, reason);
+        return Results.Text($"Refused: {reason}. {Remedy}", statusCode: StatusCodes.Status403Forbidden);
     }
 
     private static bool HasPolicy(HttpContext http) =>

@@ -28,7 +28,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
 
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(5);
 
-    private PageReadings? _looksOfCustomInspector;
+    private PageReadings? _readingsOfCustomInspector;
 
     public void Map(RouteGroupBuilder group)
     {
@@ -48,17 +48,17 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
     private async Task<IResult> OverviewAsync(HttpContext http, IJobLockInspector locks, CancellationToken stop)
     {
         var (heldFrom, waitingFrom) = (From(http, "held"), From(http, "waiting"));
-        var look = heldFrom + (long)waitingFrom == 0
-            ? await LooksOf(locks).ReadOverviewAsync(stop).ConfigureAwait(false)
-            : await LooksOf(locks).ReadSnapshotAsync(heldFrom, waitingFrom, stop).ConfigureAwait(false);
+        var snapshot = heldFrom + (long)waitingFrom == 0
+            ? await ReadingsOf(locks).ReadOverviewAsync(stop).ConfigureAwait(false)
+            : await ReadingsOf(locks).ReadSnapshotAsync(heldFrom, waitingFrom, stop).ConfigureAwait(false);
         var basePath = BaseOf(http, Start);
-        return Page(basePath, options.Title, new OverviewPage(basePath, look, heldFrom, waitingFrom).Render());
+        return Page(basePath, options.Title, new OverviewPage(basePath, snapshot, heldFrom, waitingFrom).Render());
     }
 
     private async Task<IResult> NameAsync(HttpContext http, IJobLockInspector locks, long key, CancellationToken stop, [FromQuery] string? run = null)
     {
         var from = From(http, "skip");
-        var name = await LooksOf(locks).ReadNameAsync(new(key), from, run, stop).ConfigureAwait(false);
+        var name = await ReadingsOf(locks).ReadNameAsync(new(key), from, run, stop).ConfigureAwait(false);
         // A run that does not exist any more also gets a sentence, because an open page continues to show its state.
         var sentence = string.IsNullOrEmpty(run) ? null : name.Explanation ?? $"{DisplayText.Short(DisplayText.Name(run))} neither waits nor runs.";
         var token = MayRelease(http) ? http.RequestServices.GetService<IAntiforgery>()?.GetAndStoreTokens(http) : null;
@@ -70,20 +70,20 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
 
     private async Task<IResult> SearchAsync(HttpContext http, IJobLockInspector locks, CancellationToken stop, [FromQuery] string? q = null)
     {
-        var found = await LooksOf(locks).FindAsync(q ?? "", stop).ConfigureAwait(false);
+        var found = await ReadingsOf(locks).FindAsync(q ?? "", stop).ConfigureAwait(false);
         var basePath = BaseOf(http, Search);
         return found is [var match]
-            ? Results.Redirect($"{basePath}/names/{match.Key}{(await LooksOf(locks).ExplainAsync(q!, store: null, stop).ConfigureAwait(false) is null ? "" : $"?run={Uri.EscapeDataString(q!)}")}")
+            ? Results.Redirect($"{basePath}/names/{match.Key}{(await ReadingsOf(locks).ExplainAsync(q!, store: null, stop).ConfigureAwait(false) is null ? "" : $"?run={Uri.EscapeDataString(q!)}")}")
             : Page(basePath, $"Search · {options.Title}", new SearchPage(basePath, q ?? "", found).Render(), q);
     }
 
     private async Task<IResult> ReleaseAsync(HttpContext http, IJobLockInspector locks, LockKey key, LockKey slot, string route, CancellationToken stop)
     {
-        if (!MayRelease(http)) return Results.Text("You may look at the locks, but not ask for them.", statusCode: StatusCodes.Status403Forbidden);
+        if (!MayRelease(http)) return Results.Text("You may see the locks, but you may not request their release.", statusCode: StatusCodes.Status403Forbidden);
         if (!SameOrigin.Allows(http.Request))
             return Results.Text("This request comes from a page of another site. Behind a proxy that changes the host, use UseForwardedHeaders with XForwardedHost.", statusCode: StatusCodes.Status403Forbidden);
         if (http.RequestServices.GetService<IAntiforgery>() is not { } antiforgery)
-            return Results.Text("Nothing can be asked for here before builder.Services.AddAntiforgery() is called.", statusCode: StatusCodes.Status403Forbidden);
+            return Results.Text("Releases cannot be requested until builder.Services.AddAntiforgery() is called.", statusCode: StatusCodes.Status403Forbidden);
         if (await AntiforgeryErrorAsync(antiforgery, http).ConfigureAwait(false) is { } reason)
             return Results.Text($"{reason} Load the page again and press the button once more.", statusCode: StatusCodes.Status400BadRequest);
 
@@ -92,7 +92,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         var answer = (await locks.GetNameAsync(key, 0, 1, stop: stop).ConfigureAwait(false)).Includes(slot)
             ? await RequestReleaseAsync(locks, key, slot, requestedBy, stop).ConfigureAwait(false)
             : ReleaseAnswer.WasFree;
-        LooksOf(locks).Clear();
+        ReadingsOf(locks).Clear();
         var basePath = PathOf(BaseOf(http, route), key);
         ReleaseResultCookie.Keep(http, basePath, key, answer);
         return Results.Redirect(basePath);
@@ -117,7 +117,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
     /// <summary>
     /// The cached reads of an inspector. Those of JobLocks are shared with the other dashboard of this process; a custom inspector has its own.
     /// </summary>
-    internal PageReadings LooksOf(IJobLockInspector locks) => locks is IPageInspector inspector ? inspector.Pages : LazyInitializer.EnsureInitialized(ref _looksOfCustomInspector, () => new(locks));
+    internal PageReadings ReadingsOf(IJobLockInspector locks) => locks is IPageInspector inspector ? inspector.Pages : LazyInitializer.EnsureInitialized(ref _readingsOfCustomInspector, () => new(locks));
 
     /// <summary>
     /// Requires the canonical path: the segments as they were mapped, numbers without leading zeros or spaces, and no trailing slash. Routing ignores case

@@ -132,7 +132,7 @@ internal sealed class HangfireRuns : IRunStore
         transaction.RemoveFromSet(ScheduledSet, id);
         transaction.RemoveFromSet(ScheduledSet, $"{queue}:{id}");
         transaction.AddToQueue(queue, id);
-        if (run.IsTooLate) throw new TimeoutException("The storage took long to say where the runs are: another process may be waking them.");
+        if (run.IsTooLate) throw new TimeoutException("The storage answered too late to wake the run here: another process may have woken it.");
 
         transaction.Commit();
         return ParkedRunState.Starting;

@@ -5,13 +5,13 @@ namespace JobLocks.Quartz;
 /// <summary>Log messages of the Quartz adapter, with ids from 320. The gate logs refusals.</summary>
 internal static partial class QuartzLog
 {
-    [LoggerMessage(320, LogLevel.Information, "Job {JobId} is tried again at {RetryAt:u} by trigger {TriggerKey}. {Reason}")]
+    [LoggerMessage(320, LogLevel.Information, "Job {JobId} is rescheduled to {RetryAt:u} by trigger {TriggerKey}. {Reason}")]
     public static partial void Rescheduled(this ILogger log, string jobId, DateTimeOffset retryAt, string triggerKey, string reason);
 
-    [LoggerMessage(321, LogLevel.Warning, "Job {JobId} waits in this node to be tried again: the job store did not take its trigger. Next try in {Pause} s")]
+    [LoggerMessage(321, LogLevel.Warning, "Job {JobId} is rescheduled, but only in this node: the job store could not store its trigger. Next try in {Pause} s")]
     public static partial void CannotReschedule(this ILogger log, string jobId, double pause, Exception cause);
 
-    [LoggerMessage(322, LogLevel.Information, "Job {JobId} is not tried again: the job was deleted meanwhile. {Reason}")]
+    [LoggerMessage(322, LogLevel.Information, "Job {JobId} is not rescheduled: the job was deleted meanwhile. {Reason}")]
     public static partial void JobIsGone(this ILogger log, string jobId, string reason);
 
     [LoggerMessage(324, LogLevel.Error, "Job {JobId} is dropped, because the scheduler is shutting down and accepts no trigger any more. {Reason}")]
@@ -41,8 +41,8 @@ internal static partial class QuartzLog
     [LoggerMessage(330, LogLevel.Error, "Job {JobKey} was added, but none of its runs will begin")]
     public static partial void AddedWithBrokenRule(this ILogger log, string jobKey, Exception cause);
 
-    [LoggerMessage(333, LogLevel.Debug, "Whether the run that made job {JobKey} has the lock which the job needs is not known")]
-    public static partial void CannotLookAtMade(this ILogger log, string jobKey, Exception cause);
+    [LoggerMessage(333, LogLevel.Debug, "It could not be checked whether the run that created job {JobKey} holds the lock that the job needs")]
+    public static partial void CannotCheckSelfWait(this ILogger log, string jobKey, Exception cause);
 
     [LoggerMessage(334, LogLevel.Information, "Job {JobId} waited and does not run any more: {Reason}")]
     public static partial void Over(this ILogger log, string jobId, string reason);
@@ -55,8 +55,8 @@ internal static partial class QuartzLog
     public static partial void ContinuesVetoed(this ILogger log, string triggerKey, string parent, string jobId);
 
     [LoggerMessage(337, LogLevel.Debug, "Whether trigger {TriggerKey} starts after a job with a lock is not known")]
-    public static partial void CannotLookAtContinuation(this ILogger log, string triggerKey, Exception cause);
+    public static partial void CannotCheckContinuation(this ILogger log, string triggerKey, Exception cause);
 
     [LoggerMessage(338, LogLevel.Warning, "The scheduler could not be told of a run that another node has woken for it: its next poll of the job store finds the run")]
-    public static partial void CannotLookAgain(this ILogger log, Exception cause);
+    public static partial void CannotRequery(this ILogger log, Exception cause);
 }

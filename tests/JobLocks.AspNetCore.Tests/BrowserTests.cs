@@ -259,7 +259,7 @@ public sealed class BrowserTests
 
         Volatile.Write(ref isReadOnly, true);
         await page.GetByRole(AriaRole.Button, new() { Name = "Request release" }).ClickAsync();
-        await page.GetByText("You may look at the locks, but not ask for them.").WaitForAsync();
+        await page.GetByText("You may see the locks, but you may not request their release.").WaitForAsync();
 
         Assert.That(await site.AskAsync("SELECT count(*) FROM joblocks.holders WHERE release_requested_by IS NOT NULL"), Is.Zero);
     }

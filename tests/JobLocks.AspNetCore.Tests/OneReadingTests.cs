@@ -52,7 +52,7 @@ public sealed class OneReadingTests
         {
             var overview = await site.GetAsync("/joblocks/api/v1/overview");
 
-            Assert.That(overview, overview.Contains("\"waiting\":0", StringComparison.Ordinal) ? Does.Contain("\"pressed\":[]") : Does.Contain("\"waiting\":2").And.Contain("\"length\":2"));
+            Assert.That(overview, overview.Contains("\"waiting\":0", StringComparison.Ordinal) ? Does.Contain("\"longestQueues\":[]") : Does.Contain("\"waiting\":2").And.Contain("\"length\":2"));
         }
     }
 

@@ -140,7 +140,7 @@ public sealed class PageTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(page, Does.Contain($"SELECT pg_terminate_backend({script.ProcessID})"));
-            Assert.That(await site.GetAsync("/joblocks/api/v1/overview"), Does.Contain("\"internalLockHolders\":[{\"class\":1246521710,\"number\":4,").And.Contain($"\"cure\":\"SELECT pg_terminate_backend({script.ProcessID})\""));
+            Assert.That(await site.GetAsync("/joblocks/api/v1/overview"), Does.Contain("\"internalLockHolders\":[{\"class\":1246521710,\"number\":4,").And.Contain($"\"remedy\":\"SELECT pg_terminate_backend({script.ProcessID})\""));
         }
     }
 
@@ -156,7 +156,7 @@ public sealed class PageTests
 
         var page = await site.GetAsync("/joblocks");
 
-        Assert.That(page, Does.Contain("<td data-label=\"Session\">connected, ours</td>").And.Contain("<td data-label=\"Session\">connected, none of ours</td>"));
+        Assert.That(page, Does.Contain("<td data-label=\"Session\">connected, JobLocks</td>").And.Contain("<td data-label=\"Session\">connected, not JobLocks</td>"));
     }
 
     [Test]
@@ -170,7 +170,7 @@ public sealed class PageTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(overview, Does.Contain("No run waits.").And.Contain("No lock is held."));
-            Assert.That(name, Does.Contain("key -5").And.Contain("The lock is free.").And.Contain("No run waits for it.").And.Contain("Nothing happened."));
+            Assert.That(name, Does.Contain("key -5").And.Contain("The lock is free.").And.Contain("No run waits for it.").And.Contain("No events in the last hour."));
         }
     }
 

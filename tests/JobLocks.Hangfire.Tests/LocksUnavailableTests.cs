@@ -45,7 +45,7 @@ public sealed class LocksUnavailableTests : RealServers
             for (var i = 0; i < ids.Length; i++)
             {
                 Assert.That(later[i].Reason, Does.Match(
-                    @$"^Rescheduled: sync\({stages[i].Id}\) could not be asked for\. PostgreSQL at 127\.0\.0\.1:\d+, database \w+ cannot be asked for locks: .+\. Next try in 1 s$"));
+                    @$"^Rescheduled: sync\({stages[i].Id}\) could not be requested\. PostgreSQL at 127\.0\.0\.1:\d+, database \w+ cannot be asked for locks: .+\. Next try in 1 s$"));
                 Assert.That(stages[i].Runs, Is.EqualTo(1));
                 Assert.That(Servers.Parameter(ids[i], "RetryCount"), Is.Null);
                 Assert.That(Servers.States.NamesOf(ids[i]), Has.None.EqualTo(DeletedState.StateName).And.None.EqualTo(FailedState.StateName));

@@ -22,8 +22,8 @@ public sealed class SelfWaitTests : RealServers
         var parent = Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.RunAndMake(stage.Id, null!));
         await stage.EnteredAsync(stop);
 
-        var warning = await _log.NextAsync($"Hangfire job {parent} has had {stage.LockName} for 5 s since it made job ", stop);
-        var child = warning.Text.Split(" since it made job ")[1].Split(',')[0];
+        var warning = await _log.NextAsync($"Hangfire job {parent} still holds {stage.LockName}, 5 s after it created job ", stop);
+        var child = warning.Text.Split(" after it created job ")[1].Split(',')[0];
         var failed = await Servers.States.NextAsync<FailedState>(child, stop);
         stage.LetLeave();
         await Servers.States.NextAsync<SucceededState>(parent, stop);

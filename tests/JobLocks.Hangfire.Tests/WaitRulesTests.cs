@@ -120,7 +120,7 @@ public sealed class WaitRulesTests : RealServers
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(later.Reason, Is.EqualTo($"Rescheduled: 3 runs wait for {stage.LockName} already, as many as may; next try in 15 s"));
+            Assert.That(later.Reason, Is.EqualTo($"Rescheduled: 3 runs wait for {stage.LockName} already, which is the limit; next try in 15 s"));
             Assert.That(line.Select(static place => place.Run), Is.EqualTo(waiting));
             Assert.That(stage.Entries.Entries.Select(static entry => entry.Number), Is.EqualTo([1, 2, 3, 4]));
             Assert.That(await Servers.Locks.LineAsync(), Is.Empty);

@@ -64,7 +64,7 @@ public sealed class WaitSweepTests : RealServers
         await using var other = AdvisoryLocks.Connect(Servers.Database);
         var (runs, run) = await ParkedAsync(other, stop);
 
-        new BackgroundJobClient(Servers[0].Storage).ChangeState(run.Address.Job!, new ScheduledState(TimeSpan.FromMinutes(1)) { Reason = $"Rescheduled: {run.Name} could not be asked for." });
+        new BackgroundJobClient(Servers[0].Storage).ChangeState(run.Address.Job!, new ScheduledState(TimeSpan.FromMinutes(1)) { Reason = $"Rescheduled: {run.Name} could not be requested." });
 
         var state = await runs.GetStatesAsync([run], stop);
         await DeleteAsync(run, stop);

@@ -60,7 +60,7 @@ public sealed class FullDiskTests : RealServers
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(later.Reason, Does.StartWith($"Rescheduled: {stage.LockName} could not be asked for. ").And.Contain("53100"));
+            Assert.That(later.Reason, Does.StartWith($"Rescheduled: {stage.LockName} could not be requested. ").And.Contain("53100"));
             Assert.That(isLost, Is.False);
             Assert.That(stage.Runs, Is.EqualTo(1));
         }
@@ -113,7 +113,7 @@ public sealed class WithoutRightsTests : RealServers
         using (Assert.EnterMultipleScope())
         {
             Assert.That(later.Reason, Does.StartWith($"Rescheduled: {stage.LockName} is held by "));
-            Assert.That(_log.Lines.Where(static line => line.Level >= LogLevel.Warning).Select(static line => line.Text), Has.Exactly(1).Contains("No run can wait in the queue"));
+            Assert.That(_log.Lines.Where(static line => line.Level >= LogLevel.Warning).Select(static line => line.Text), Has.Exactly(1).Contains("No run can wait in the wait queue"));
             Assert.That(stage.Runs, Is.EqualTo(1));
         }
     }

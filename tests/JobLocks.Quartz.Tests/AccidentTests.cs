@@ -41,7 +41,7 @@ public sealed class AccidentTests : QuartzFixture
 
         await AskAsync(accident);
         await HasPositionsAsync(positions);
-        await log.NextAsync("they have their positions back").Soon();
+        await log.NextAsync("they have their entry numbers back").Soon();
         await others.DisposeAsync();
 
         Assert.That(await StartedAsync(3), Is.EqualTo(waiting.Select(static trigger => trigger.Key)));

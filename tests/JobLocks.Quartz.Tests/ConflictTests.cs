@@ -64,7 +64,7 @@ public sealed class ConflictTests : QuartzFixture
                 .WithRetryPolicy(RetryPolicy.Fixed(3, TimeSpan.FromSeconds(1))),
             static job => job.UsingJobData("size", 4));
         var next = await node.Told.NextPutBackAsync();
-        var said = await lines.NextAsync("is tried again").Soon();
+        var said = await lines.NextAsync("is rescheduled to").Soon();
         await others.DisposeAsync();
         var run = await Scene.NextRunAsync();
         await node.Told.NextEndAsync();
@@ -134,7 +134,7 @@ public sealed class ConflictTests : QuartzFixture
             Scene,
             static trigger => trigger.WithJobLock("trigger({scene})", OnConflict.Reschedule, retryAfterSeconds: 1).WithJobLock("another({scene})"),
             static job => job.WithJobLock("job({scene})", OnConflict.Reschedule, retryAfterSeconds: 1));
-        var said = await lines.NextAsync("is tried again").Soon();
+        var said = await lines.NextAsync("is rescheduled to").Soon();
         Scene.Act = static run => run.UntilToldAsync();
         await others!.DisposeAsync();
         var run = await Scene.NextRunAsync();

@@ -68,13 +68,13 @@ public sealed class RestartTests : QuartzFixture
         await _server.StopAsync();
 
         await node.RunAsync<SkippingJob>(Scene);
-        var said = await lines.NextAsync("is tried again").Soon();
+        var said = await lines.NextAsync("is rescheduled to").Soon();
         await _server.StartAgainAsync();
         var run = await Scene.NextRunAsync();
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(said, Does.Contain("could not be asked for"));
+            Assert.That(said, Does.Contain("could not be requested"));
             Assert.That(run.Handle, Is.Not.Null);
             Assert.That(Scene.Begun, Is.EqualTo(1));
         }

@@ -44,7 +44,7 @@ public sealed class ScheduleTests : QuartzFixture
         await node.RunAsync<SkippingJob>(Scene, static trigger => trigger.WithRetryPolicy(RetryPolicy.Fixed(3, TimeSpan.FromSeconds(1))));
         await node.Told.NextEndAsync();
         others.SetResult(await Others.AcquireAsync(Scene.LockName, Eventually.Patience));
-        var said = await lines.NextAsync("is tried again").Soon();
+        var said = await lines.NextAsync("is rescheduled to").Soon();
         await (await others.Task).DisposeAsync();
         await Scene.NextRunAsync();
         var retried = await Scene.NextRunAsync();

@@ -20,7 +20,7 @@ public sealed class SelfWaitTests : QuartzFixture
         var parent = await node.RunAsync<WaitingJob>(Scene, job: static job => job.WithIdentity("parent"));
         var run = await Scene.NextRunAsync();
 
-        var warning = await log.NextAsync($"{Scene.LockName} for 5 s since it made job DEFAULT.child").Soon();
+        var warning = await log.NextAsync($"{Scene.LockName}, 5 s after it created job DEFAULT.child").Soon();
         var error = await node.Told.NextErrorAsync();
         run.Leave();
         await node.IsIdleAsync();
@@ -50,12 +50,12 @@ public sealed class SelfWaitTests : QuartzFixture
             if (!string.Equals(run.Context.JobDetail.Key.Name, "last", StringComparison.Ordinal)) return;
 
             await node.RunAsync<WaitingJob>(Scene);
-            await log.NextAsync(" for 5 s since it made job ").Soon();
+            await log.NextAsync(", 5 s after it created job ").Soon();
         };
         await node.RunAsync<WaitingJob>(Scene, job: static job => job.WithIdentity("last"));
         await Scene.NextRunAsync();
         await Scene.NextRunAsync();
 
-        Assert.That(log.All.Where(static line => line.Contains(" since it made job ", StringComparison.Ordinal)), Has.Exactly(1).Items.And.All.Contains("DEFAULT.last"));
+        Assert.That(log.All.Where(static line => line.Contains(" after it created job ", StringComparison.Ordinal)), Has.Exactly(1).Items.And.All.Contains("DEFAULT.last"));
     }
 }

@@ -10,7 +10,7 @@ internal sealed class OverviewPage(string basePath, LockSnapshot snapshot, int h
     [
         new("Process", ColumnKind.Text, static (row, html) => LockTables.Holder(row.Session, html)),
         new("Locks", ColumnKind.Number, static (row, _) => LockTables.Number(row.Locks)),
-        new("Session", ColumnKind.Text, static (row, _) => Markup.Of($"{(row.Session.IsForeign ? "connected, none of ours" : "connected, ours")}")),
+        new("Session", ColumnKind.Text, static (row, _) => Markup.Of($"{(row.Session.IsForeign ? "connected, not JobLocks" : "connected, JobLocks")}")),
         new("Connected since", ColumnKind.Value, static (row, html) => LockTables.Instant(row.Session.ConnectedSince, html)),
         new("Backend", ColumnKind.Number, static (row, _) => LockTables.Number(row.Session.Backend)),
     ];
@@ -41,7 +41,7 @@ internal sealed class OverviewPage(string basePath, LockSnapshot snapshot, int h
 
     private Markup NoNames() => snapshot.Overview.HasNames
         ? Markup.None
-        : Markup.Of($"<p class=\"note\">Names, runs and lines cannot be read here: the schema of JobLocks is not there, or this role may not read it. See the GRANT lines in docs/schema.sql.</p>");
+        : Markup.Of($"<p class=\"note\">Lock names, runs and wait queues cannot be shown: the schema of JobLocks does not exist, or this role may not read it. See the GRANT lines in docs/schema.sql.</p>");
 
     private Markup InternalLocks() => snapshot.Overview.InternalLockHolders.Count == 0
         ? Markup.None
@@ -74,6 +74,6 @@ internal sealed class OverviewPage(string basePath, LockSnapshot snapshot, int h
         : Markup.Of(
             $"""
             {Parts.Table(ProcessColumns, snapshot.Overview.Processes.Select(static row => (row, "")), basePath)}
-            <p class="faint">A process stands here while PostgreSQL has its session. When that ends, its locks are free, and it is gone from here.</p>
+            <p class="faint">A process is listed while its session is open. When the session ends, its locks are free and the process is no longer listed.</p>
             """);
 }

@@ -46,7 +46,7 @@ internal sealed class SentenceDispatcher : IDashboardDispatcher
         catch (Exception broken)
         {
             // The page of the job is useful even without the sentence.
-            return broken is JobLocksUnavailableException ? broken.Message : $"It cannot be said here whether a lock holds it up: {DisplayText.Message(broken.Message)}";
+            return broken is JobLocksUnavailableException ? broken.Message : $"It is not known whether this job waits for a lock: {DisplayText.Message(broken.Message)}";
         }
     }
 }

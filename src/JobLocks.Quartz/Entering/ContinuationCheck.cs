@@ -23,7 +23,7 @@ internal sealed class ContinuationCheck(ILogger log)
         catch (Exception unknown)
         {
             // The check only logs a warning, so its own error is only logged too.
-            log.CannotLookAtContinuation("of the store", unknown);
+            log.CannotCheckContinuation("of the store", unknown);
         }
     }
 
@@ -39,7 +39,7 @@ internal sealed class ContinuationCheck(ILogger log)
         }
         catch (Exception unknown)
         {
-            log.CannotLookAtContinuation(key.ToString(), unknown);
+            log.CannotCheckContinuation(key.ToString(), unknown);
         }
     }
 }

@@ -164,7 +164,7 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions decisions, I
         catch (Exception unknown)
         {
             // The check only logs a hint. The run of the job reports what is wrong with its rules.
-            log.CannotLookAtMade(trigger.JobKey.ToString(), unknown);
+            log.CannotCheckSelfWait(trigger.JobKey.ToString(), unknown);
         }
     }
 

@@ -68,7 +68,7 @@ internal static class QuartzJobCall
     public static Admission.Refused NoAnswer(JobCall call, Exception broken)
     {
         var retryAfter = call.Rules[0].RetryAfter;
-        return new(OnConflict.Reschedule, $"Rescheduled: the lock could not be asked for. {broken.Message} Next try in {retryAfter.TotalSeconds:0} s", retryAfter) { IsUnavailable = true };
+        return new(OnConflict.Reschedule, $"Rescheduled: the lock could not be requested. {broken.Message} Next try in {retryAfter.TotalSeconds:0} s", retryAfter) { IsUnavailable = true };
     }
 
     internal static IReadOnlyList<JobArgument> ArgumentsIn(JobDataMap data)

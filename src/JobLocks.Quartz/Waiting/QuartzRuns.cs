@@ -171,7 +171,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreId storeId, Tim
             catch (Exception broken)
             {
                 // The scheduler finds the run at its next poll.
-                log.CannotLookAgain(broken);
+                log.CannotRequery(broken);
             }
         }
         while (Interlocked.Add(ref _signalsRequested, -answered) > 0);
@@ -257,7 +257,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreId storeId, Tim
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(stop);
         if (run.WakeBy < TimeSpan.MaxValue && run.WakeBy - BootClock.Now is var left)
         {
-            if (left <= TimeSpan.Zero) throw new TimeoutException("The job store took long to say where the run is: another node may be waking it.");
+            if (left <= TimeSpan.Zero) throw new TimeoutException("The job store answered too late to wake the run here: another node may have woken it.");
             deadline.CancelAfter(left);
         }
 

@@ -17,12 +17,12 @@ internal static partial class GateLog
     [LoggerMessage(106, LogLevel.Debug, "Job {JobId} is rescheduled: its lock {LockName} cannot be requested either. {Reason}")]
     public static partial void AlsoUnavailable(this ILogger log, string jobId, string lockName, string reason);
 
-    [LoggerMessage(104, LogLevel.Warning, "Job {JobId} is taken for one that was started before: its store does not say")]
+    [LoggerMessage(104, LogLevel.Warning, "Job {JobId} is treated as started before: its job store could not be asked")]
     public static partial void UnknownPast(this ILogger log, string jobId, Exception cause);
 
     [LoggerMessage(105, LogLevel.Information, "Job {JobId} waits for {LockName} ({LockKey}). {Reason}")]
     public static partial void Waits(this ILogger log, string jobId, string lockName, long lockKey, string reason);
 
-    [LoggerMessage(107, LogLevel.Warning, "{Holder} has had {LockName} for {Seconds} s since it made job {JobId}, which needs that lock: if it waits for that job, both wait for ever. Let it end first, or give the two different locks")]
+    [LoggerMessage(107, LogLevel.Warning, "{Holder} still holds {LockName}, {Seconds} s after it created job {JobId}, which needs that lock: if it waits for that job, neither can continue. Let it end first, or give the two different locks")]
     public static partial void WaitsForItself(this ILogger log, string holder, string lockName, double seconds, string jobId);
 }

@@ -5,7 +5,7 @@ namespace JobLocks.Diagnostics;
 /// <summary>The log messages of inspection and of the actions of users. Event ids from 600.</summary>
 internal static partial class InspectionLog
 {
-    [LoggerMessage(601, LogLevel.Warning, "The holders of locks cannot be recorded at {Server}: pages show less until this is over")]
+    [LoggerMessage(601, LogLevel.Warning, "The holders of locks cannot be recorded at {Server}: pages are incomplete until this works again")]
     public static partial void ReadModelFailed(this ILogger log, string server, Exception cause);
 
     [LoggerMessage(602, LogLevel.Warning, "{By} requested the release of the lock {LockName} ({LockKey}) of {Run}: its run is told to stop")]
@@ -14,7 +14,7 @@ internal static partial class InspectionLog
     [LoggerMessage(603, LogLevel.Warning, "{By} requests the release of the lock {LockKey} from its holder")]
     public static partial void ReleaseAsked(this ILogger log, string by, long lockKey);
 
-    [LoggerMessage(604, LogLevel.Warning, "{By} wants to end the session of the backend {Backend}, and with it all locks that it holds")]
+    [LoggerMessage(604, LogLevel.Warning, "{By} requests the end of the session of backend {Backend}, and so the release of all its locks")]
     public static partial void EndingSession(this ILogger log, string by, int backend);
 
     [LoggerMessage(605, LogLevel.Warning, "{By} requested the end of the session of backend {Backend}: {Outcome}")]

@@ -11,7 +11,7 @@ internal static partial class SessionLog
     [LoggerMessage(202, LogLevel.Error, "{Count} held locks are lost: their runs are told to stop")]
     public static partial void Broke(this ILogger log, int count, Exception cause);
 
-    [LoggerMessage(204, LogLevel.Warning, "PostgreSQL at {Server} cannot be asked for locks: runs are kept until it can")]
+    [LoggerMessage(204, LogLevel.Warning, "PostgreSQL at {Server} cannot be asked for locks: runs are rescheduled meanwhile")]
     public static partial void CannotOpen(this ILogger log, string server, Exception cause);
 
     [LoggerMessage(205, LogLevel.Error, "PostgreSQL at {Server} refused a statement: its requests fail, and held locks stay held")]
@@ -38,16 +38,16 @@ internal static partial class SessionLog
     [LoggerMessage(211, LogLevel.Warning, "{LockName} is limited to {Limit} here, but to {OtherLimit} by {Other}. Up to the larger number may run at once: bring both to one number")]
     public static partial void LimitsDiffer(this ILogger log, string lockName, int limit, int otherLimit, string other);
 
-    [LoggerMessage(212, LogLevel.Warning, "No run can wait in the queue, and runs that would wait are rescheduled: this role may not use {Schema}.wait_queue. See the GRANT lines in docs/schema.sql")]
+    [LoggerMessage(212, LogLevel.Warning, "No run can wait in the wait queue, and runs that would wait are rescheduled: this role may not use {Schema}.wait_queue. See the GRANT lines in docs/schema.sql")]
     public static partial void NoWaitQueue(this ILogger log, string schema);
 
     [LoggerMessage(213, LogLevel.Warning, "The holders of this process's locks are not shown: this role may not use {Schema}.holders and what belongs to it. See the GRANT lines in docs/schema.sql")]
     public static partial void NoReadModel(this ILogger log, string schema);
 
-    [LoggerMessage(214, LogLevel.Warning, "No run can enter the wait queue for now, and new runs may pass waiting ones: another session has locked the table {Schema}.wait_queue, or waits for that lock")]
+    [LoggerMessage(214, LogLevel.Warning, "No run can enter the wait queue for now, and new runs may bypass waiting runs: another session has locked the table {Schema}.wait_queue, or waits for that lock")]
     public static partial void WaitQueueIsLocked(this ILogger log, string schema);
 
-    [LoggerMessage(215, LogLevel.Information, "Runs can wait in the queue again: the table {Schema}.wait_queue is free")]
+    [LoggerMessage(215, LogLevel.Information, "Runs can wait in the wait queue again: the table {Schema}.wait_queue is free")]
     public static partial void WaitQueueIsBack(this ILogger log, string schema);
 
     [LoggerMessage(216, LogLevel.Warning, "PostgreSQL at {Server} cannot notify other processes of releases: they notice a release up to a second later. See pg_notification_queue_usage() there, and look for a session that listens but does not read. Logged again after {Pause} s at the earliest")]
@@ -59,12 +59,12 @@ internal static partial class SessionLog
     [LoggerMessage(218, LogLevel.Warning, "Processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {Schema}.declared_limits TO it, see docs/schema.sql")]
     public static partial void NoLimits(this ILogger log, string schema);
 
-    [LoggerMessage(221, LogLevel.Information, "The schema {Schema} has changed, or what this role may do with it: JobLocks goes on with what there is now")]
+    [LoggerMessage(221, LogLevel.Information, "The schema {Schema} has changed, or what this role may do with it: JobLocks continues with the new state")]
     public static partial void SchemaChanged(this ILogger log, string schema);
 
-    [LoggerMessage(222, LogLevel.Warning, "Locks go on, but runs cannot wait in the queue, and holders are not shown: {Reason}")]
+    [LoggerMessage(222, LogLevel.Warning, "Locks still work, but runs cannot wait in the wait queue, and holders are not shown: {Reason}")]
     public static partial void SchemaIsGone(this ILogger log, string reason);
 
-    [LoggerMessage(223, LogLevel.Debug, "The schema {Schema} cannot be looked at for now; trying again")]
+    [LoggerMessage(223, LogLevel.Debug, "The schema {Schema} cannot be read at the moment; trying again")]
     public static partial void CannotReadSchema(this ILogger log, string schema, Exception cause);
 }

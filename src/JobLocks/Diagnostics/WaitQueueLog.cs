@@ -8,7 +8,7 @@ internal static partial class WaitQueueLog
     [LoggerMessage(401, LogLevel.Warning, "The wait queue at {Server} cannot be read: waiting runs are woken by a later sweep")]
     public static partial void WaitQueueFailed(this ILogger log, string server, Exception cause);
 
-    [LoggerMessage(402, LogLevel.Warning, "{Count} runs of the store {Store} cannot be woken or asked after: it is tried again")]
+    [LoggerMessage(402, LogLevel.Warning, "{Count} runs of the store {Store} could not be woken, or their state could not be read: JobLocks tries again")]
     public static partial void StoreFailed(this ILogger log, string store, int count, Exception cause);
 
     [LoggerMessage(403, LogLevel.Information, "The queue entry of job {JobId} for {LockName} is removed: its store does not have the run parked any more")]
@@ -26,7 +26,7 @@ internal static partial class WaitQueueLog
     [LoggerMessage(407, LogLevel.Warning, "Job {JobId} runs, but its queue entry for {LockName} could not be removed: it is removed later")]
     public static partial void CannotDequeue(this ILogger log, string jobId, string lockName, Exception cause);
 
-    [LoggerMessage(409, LogLevel.Warning, "The job store {Store} cannot be shown as served: programs that are not JobLocks hold the advisory locks (1246524276, hashtext of that name), (1246524209 to 1246524217, the same) and many of (1246560256 to 1246625791, the same). Other runs pass its waiting runs, which are not woken")]
+    [LoggerMessage(409, LogLevel.Warning, "The job store {Store} cannot be shown as served: programs that are not JobLocks hold the advisory locks (1246524276, hashtext of that name), (1246524209 to 1246524217, the same) and many of (1246560256 to 1246625791, the same). Other runs bypass its waiting runs, which are not woken")]
     public static partial void CannotShowStore(this ILogger log, string store);
 
     [LoggerMessage(420, LogLevel.Warning, "A program that is not JobLocks holds a lock that JobLocks needs for its own work. {Holder}")]
@@ -41,9 +41,9 @@ internal static partial class WaitQueueLog
     [LoggerMessage(411, LogLevel.Information, "Job {JobId} waits in {Store} without a queue entry: it is started, and enqueued again if it must wait")]
     public static partial void StartedWithoutEntry(this ILogger log, string jobId, string store);
 
-    [LoggerMessage(412, LogLevel.Information, "Job {JobId} waits in {Store}, which was restored or had another name: it keeps its position")]
+    [LoggerMessage(412, LogLevel.Information, "Job {JobId} waits in {Store}, which was restored or had another name: it keeps its entry number")]
     public static partial void Adopted(this ILogger log, string jobId, string store);
 
-    [LoggerMessage(413, LogLevel.Warning, "{Count} runs wait in {Store} and their entries in the wait queue were lost: they have their positions back")]
+    [LoggerMessage(413, LogLevel.Warning, "{Count} runs wait in {Store} and their entries in the wait queue were lost: they have their entry numbers back")]
     public static partial void Restored(this ILogger log, int count, string store);
 }

@@ -11,7 +11,7 @@ internal sealed class Refusals(ILockBackend locks, ILogger log)
 {
     private readonly LogThrottle _unavailableThrottle = new();
 
-    /// <summary>The run as a holder is named.</summary>
+    /// <summary>The name of the run as a holder.</summary>
     public static string RunOf(JobCall call) => $"{call.Scheduler} job {call.JobId}";
 
     /// <summary>A run that was started before must not end without its work done, so it is rescheduled.</summary>
@@ -25,7 +25,7 @@ internal sealed class Refusals(ILockBackend locks, ILogger log)
         var waiting = $"{length} {(length == 1 ? "run waits" : "runs wait")} for {request.ShownName} already";
         return request.Rule.Wait.Keep is var keep and > 0 && length >= keep && result.AreWaitersConfirmed && !WasStartedBefore(call)
             ? Refused(call, request, OnConflict.Skip, $"Skipped: {waiting}, and its rule keeps {keep}")
-            : Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {waiting}, as many as may{NextTry(request)}");
+            : Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {waiting}, which is the limit{NextTry(request)}");
     }
 
     /// <summary>The job stores of the runs ahead of this one did not answer, so this run is rescheduled, and neither skipped nor failed.</summary>
@@ -62,7 +62,7 @@ internal sealed class Refusals(ILockBackend locks, ILogger log)
         else log.AlsoUnavailable(call.ShownId, request.ShownName, cause);
         return new(
             OnConflict.Reschedule,
-            $"Rescheduled: {request.ShownName} could not be asked for. {cause} Next try in {request.Rule.RetryAfter.TotalSeconds:0} s",
+            $"Rescheduled: {request.ShownName} could not be requested. {cause} Next try in {request.Rule.RetryAfter.TotalSeconds:0} s",
             request.Rule.RetryAfter)
         {
             IsUnavailable = true,

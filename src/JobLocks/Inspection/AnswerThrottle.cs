@@ -38,8 +38,8 @@ internal sealed class AnswerThrottle(Func<TimeSpan> now)
         }
     }
 
-    private static JobLocksUnavailableException TooMany() => new("More look at the locks of this process than it answers: fifty in a second. Runs are not held up by it.")
+    private static JobLocksUnavailableException TooMany() => new("This process answers at most fifty page requests in a second, and more arrive. Runs are not affected.")
     {
-        InspectionErrorTitle = "Too many look at the locks at this moment",
+        InspectionErrorTitle = "Too many page requests at the moment",
     };
 }

@@ -20,7 +20,7 @@ internal sealed record WaitExplanation(LockKey Key, string Name, DateTimeOffset 
             [var first, ..] => $"held by {first.Holder}{SinceOf(first.Holder)} and {held.Count - 1} more",
         };
         var usual = UsualHold is { } time ? $", usual hold {DisplayText.Time(time)}" : "";
-        var unserved = IsServed ? "" : ". No running process serves its job store: other runs pass it until its application is started";
+        var unserved = IsServed ? "" : ". No running process serves its job store: other runs bypass it until its application is started";
         return string.Create(CultureInfo.InvariantCulture, $"waiting for {DisplayText.Name(Name)}, {holder}, position {Position} of {Length}{usual}{unserved}");
     }
 

@@ -42,7 +42,7 @@ internal static class InternalKeys
     public static string EffectOf(int keyClass, bool isShared) => keyClass switch
     {
         Waiter => "a wait for a lock of that key can end up to a second later",
-        WaitingWriter when isShared => "a writer of that key can be passed by readers",
+        WaitingWriter when isShared => "a writer of that key can be bypassed by readers",
         WaitingWriter => "readers of that key are refused",
         QueueCount => "runs of that key with KeepWaiting are counted under a lock of the table limits instead",
         Sweep => "missed wake-ups of that job store are found by a process that holds another internal lock",

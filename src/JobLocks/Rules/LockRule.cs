@@ -46,7 +46,7 @@ internal sealed class LockRule
             if (!Enum.IsDefined(declaration.Mode))
                 throw new FormatException($"has an unknown {nameof(Mode)}. Use one of {string.Join(", ", Enum.GetNames<LockMode>())}.");
             if (declaration.Limit is < 1 or > LargestLimit)
-                throw new FormatException($"has Limit = {declaration.Limit}, but that many runs cannot be let in at once. Use 1 to {LargestLimit}.");
+                throw new FormatException($"has Limit = {declaration.Limit}, but the limit must allow at least one run and at most {LargestLimit}. Use 1 to {LargestLimit}.");
             if (declaration is { Limit: > 1, Mode: LockMode.Shared })
                 throw new FormatException($"has both Mode = LockMode.Shared and Limit = {declaration.Limit}, but a limit counts runs that exclude each other. Leave one of them out.");
 
@@ -55,7 +55,7 @@ internal sealed class LockRule
             if (declaration.KeepWaiting < 0)
                 throw new FormatException($"has KeepWaiting = {declaration.KeepWaiting}, but that many runs cannot wait. Use 1 or more, or 0 for all.");
             if (declaration is { KeepNewest: true, KeepWaiting: 0 })
-                throw new FormatException("has KeepNewest, but says not how many runs may wait: all do. Set KeepWaiting too, or leave KeepNewest out.");
+                throw new FormatException("has KeepNewest, but does not say how many runs may wait, so all may. Set KeepWaiting too, or leave KeepNewest out.");
             if (declaration.OnConflict != OnConflict.Wait && UsedWaitSetting(declaration) is { } setting)
                 throw new FormatException($"has {setting}, but OnConflict = OnConflict.{declaration.OnConflict}, with which no run waits. Leave one of them out.");
 

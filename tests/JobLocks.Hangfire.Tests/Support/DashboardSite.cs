@@ -13,7 +13,7 @@ namespace JobLocks.Hangfire.Tests.Support;
 /// <summary>Hangfire's own dashboard over a storage, on a port of its own.</summary>
 internal sealed partial class DashboardSite : IAsyncDisposable
 {
-    private const string TooManyLook = "connections of this process for looking at locks";
+    private const string TooManyLook = "connections of this process for inspection";
 
     private readonly WebApplication _app;
 

@@ -193,7 +193,7 @@ public abstract class GateContract : ContractFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(admission.Action, Is.EqualTo(OnConflict.Reschedule));
-            Assert.That(admission.Reason, Is.EqualTo($"Rescheduled: 1 run waits for {Name} already, as many as may; next try in 15 s"));
+            Assert.That(admission.Reason, Is.EqualTo($"Rescheduled: 1 run waits for {Name} already, which is the limit; next try in 15 s"));
         }
     }
 

@@ -61,7 +61,7 @@ public sealed class FullDiskTests : WaitQueueFixture
         await EnsureSessionAsync(locks, stop);
         await FillAsync();
         await using var held = await locks.TryAcquireAsync(Name, stop);
-        while (locks.FirstLimitation?.Contains("cannot be written down", StringComparison.Ordinal) != true) await Task.Delay(50, stop);
+        while (locks.FirstLimitation?.Contains("cannot be recorded", StringComparison.Ordinal) != true) await Task.Delay(50, stop);
 
         await MakeRoomAsync();
 

@@ -120,7 +120,7 @@ public sealed class FullServerTests
         var error = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.TryAcquireAsync("no room", stop));
         var refused = await Assert.ThrowsAsync<TimeoutException>(() => locks.AcquireAsync("held", TimeSpan.Zero, stop));
         // The session looks every three seconds whose the schema is, and that needs room, too.
-        await _log.WhenSaidAsync("cannot be looked at for now", stop);
+        await _log.WhenSaidAsync("cannot be read at the moment", stop);
         var isLost = held!.Lost.IsCancellationRequested;
         var holders = await filler.AskAsync(
             $"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND (classid::bigint << 32) | objid::bigint = {held.Key.Value}", stop);

@@ -93,7 +93,7 @@ public sealed class TableLockTests
 
         await transaction.DisposeAsync();
         await rewritten;
-        await _log.WhenSaidAsync("Runs can wait in the queue again", stop);
+        await _log.WhenSaidAsync("Runs can wait in the wait queue again", stop);
         var newcomer = await locks.TryAcquireAsync("queued", stop);
 
         using (Assert.EnterMultipleScope())
@@ -123,7 +123,7 @@ public sealed class TableLockTests
         await using (var limited = (await ((ILockBackend)locks).TryAcquireAllAsync([new("two", LockKey.Of("two"), LockMode.Exclusive, 2)], new(), null, blocks: false, stop)).Handles[0])
             Assert.That(limited, Is.Not.Null);
         // No run needs the limits.
-        var expected = table switch { "wait_queue" => "has locked the table joblocks.wait_queue", "declared_limits" => "", _ => "it cannot be written down for now" };
+        var expected = table switch { "wait_queue" => "has locked the table joblocks.wait_queue", "declared_limits" => "", _ => "holders and statistics cannot be recorded at the moment" };
         await Eventually(() => Task.FromResult(expected.Length == 0 ? locks.FirstLimitation is null : locks.FirstLimitation?.Contains(expected, StringComparison.Ordinal) == true), stop);
         await reading.DisposeAsync();
         await acting;

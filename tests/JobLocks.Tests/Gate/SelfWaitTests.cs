@@ -48,9 +48,9 @@ public sealed class SelfWaitTests
         (await MakeAsync("ended", [one], one, stop)).Dispose();
         await MakeAsync("last", [one], one, stop);
 
-        await _log.WhenSaidAsync("since it made job last,", stop);
+        await _log.WhenSaidAsync("after it created job last,", stop);
 
-        Assert.That(Warned.Concat(["another", "both read", "skipped", "failed", "of two", "ended"]).Where(made => _log.Text.Contains($"since it made job {made},", StringComparison.Ordinal)), Is.EquivalentTo(Warned));
+        Assert.That(Warned.Concat(["another", "both read", "skipped", "failed", "of two", "ended"]).Where(made => _log.Text.Contains($"after it created job {made},", StringComparison.Ordinal)), Is.EquivalentTo(Warned));
     }
 
     private static LockDeclaration Rule(string name, OnConflict what = OnConflict.Wait) => new($"{name}({{made}})", what, 15);

@@ -28,7 +28,7 @@ public sealed class AnswerThrottleTests
         var pace = new AnswerThrottle(() => _now);
         for (var i = 0; i < 200; i++) pace.Next();
 
-        Assert.That(() => pace.Next(), Throws.TypeOf<JobLocksUnavailableException>().With.Message.Contains("Runs are not held up"));
+        Assert.That(() => pace.Next(), Throws.TypeOf<JobLocksUnavailableException>().With.Message.Contains("Runs are not affected"));
         _now += TimeSpan.FromMilliseconds(20);
         Assert.That(pace.Next(), Is.EqualTo(TimeSpan.FromSeconds(3)));
     }

@@ -104,7 +104,7 @@ public sealed class AskTests
         await Assert.ThatAsync(() => locks.Inspector.EndSessionAsync(backend, "mallory", stop), Throws.TypeOf<UnauthorizedAccessException>());
         await LockTable.AskAsync(_database, $"DROP ROLE {role}");
 
-        Assert.That(_log.Text, Does.Contain($"mallory wants to end the session of the backend {backend}").And.Contain("which mallory wanted to end: This role may not do that"));
+        Assert.That(_log.Text, Does.Contain($"mallory requests the end of the session of backend {backend}").And.Contain($"mallory requested the end of the session of backend {backend}: This role may not do that"));
     }
 
     private static async Task<JobLockHandle> ShareAsync(AdvisoryLocks locks, string run, CancellationToken stop) =>

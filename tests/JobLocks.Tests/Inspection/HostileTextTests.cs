@@ -76,7 +76,7 @@ public sealed class HostileTextTests
 
         await LockTable.AskAsync(_database, "CREATE EVENT TRIGGER refuse_schema ON ddl_command_start WHEN TAG IN ('CREATE SCHEMA') EXECUTE FUNCTION refuse(); DROP SCHEMA joblocks CASCADE");
         while (locks.FirstLimitation is null) await Task.Delay(DatabaseState.LookAgainAfter, stop);
-        await _log.WhenSaidAsync("Locks go on, but", stop);
+        await _log.WhenSaidAsync("Locks still work, but", stop);
 
         CheckClean(locks.FirstLimitation!, [.. _log.Text.Split('\n').Where(static line => line.StartsWith("Warning ", StringComparison.Ordinal))]);
     }

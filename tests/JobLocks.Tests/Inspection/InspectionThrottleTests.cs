@@ -19,7 +19,7 @@ public sealed class InspectionThrottleTests
         var refused = await RefusedAsync<JobLocksUnavailableException>(() => _gate.ReadAsync(One, TimeSpan.FromMilliseconds(1), stop).AsTask());
         end.SetResult(7);
 
-        Assert.That(refused.Message, Does.StartWith("All 2 connections of this process for looking at locks in db are in use."));
+        Assert.That(refused.Message, Does.StartWith("All 2 connections of this process for inspection of db are in use."));
         Assert.That(refused.InspectionErrorTitle, Is.Not.Null);
         Assert.That(await Task.WhenAll(all), Is.All.EqualTo(7));
         Assert.That(await _gate.ReadAsync(One, TimeSpan.FromSeconds(30), stop), Is.EqualTo(1));

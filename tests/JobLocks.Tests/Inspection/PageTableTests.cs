@@ -29,7 +29,7 @@ public sealed class PageTableTests
             Is.EqualTo("Holder: holder Hangfire job 5 of billing (backend 7) | Since: missing not known | Mode: exclusive"));
 
     [TestCase(false, true, "<strong title=\"No running process serves the job store")]
-    [TestCase(true, true, "came at 12")]
+    [TestCase(true, true, "at 12")]
     [TestCase(true, false, "missing not yet")]
     public void Shows_a_waiting_run(bool isServed, bool wasWoken, string wakeState)
     {

@@ -165,7 +165,7 @@ public sealed class StrangerTests : WaitQueueFixture
         }
     }
 
-    [TestCase(InternalKeys.WaitingWriter, "a writer of that key can be passed by readers")]
+    [TestCase(InternalKeys.WaitingWriter, "a writer of that key can be bypassed by readers")]
     [TestCase(InternalKeys.StorePresence, "that job store seems to be served")]
     public async Task Goes_on_and_names_a_stranger_that_shares_an_internal_lock(int keyClass, string effect, CancellationToken stop)
     {

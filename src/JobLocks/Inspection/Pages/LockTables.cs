@@ -83,7 +83,7 @@ internal static class LockTables
     private static Markup WakeState(QueuedRun run, ICellHtml html) => run switch
     {
         { IsServed: false } => Markup.Of($"<strong title=\"{PageTexts.UnservedRun}\">not served</strong>"),
-        { WokenAt: { } wokenAt } => Markup.Of($"came {html.Instant(wokenAt)}"),
+        { WokenAt: { } wokenAt } => html.Instant(wokenAt),
         _ => html.Missing("not yet"),
     };
 }

@@ -6,11 +6,11 @@ namespace JobLocks.Inspection.Pages;
 internal static class PageTexts
 {
     /// <summary>About one waiting run whose job store no process serves.</summary>
-    public const string UnservedRun = "No running process serves the job store of this run: its application has stopped. Other runs pass it. Start the application to have it run. Only a run of a store in memory is gone with its process, and leaves the queue soon.";
+    public const string UnservedRun = "No running process serves the job store of this run: its application has stopped. Other runs bypass it. Start the application to have it run. Only a run of a store in memory is gone with its process, and leaves the queue soon.";
 
     /// <summary>About several waiting runs whose job stores no process serves.</summary>
     public const string UnservedRuns =
-        "Not served: no running process serves the job store of these runs, since their application has stopped. Other runs pass them. Start the application to have them run. Only runs of a store in memory are gone with their process, and leave the queue soon.";
+        "Not served: no running process serves the job store of these runs, since their application has stopped. Other runs bypass them. Start the application to have them run. Only runs of a store in memory are gone with their process, and leave the queue soon.";
 
     /// <summary>Above the other programs that hold internal locks.</summary>
     public const string InternalLocks = "A program that is not JobLocks holds locks that JobLocks needs for its own work.";

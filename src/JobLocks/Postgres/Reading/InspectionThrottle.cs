@@ -66,8 +66,8 @@ internal sealed class InspectionThrottle(string server)
     }
 
     private JobLocksUnavailableException CreateFullException() => new(
-        $"All {PooledUse.Inspection.Most} connections of this process for looking at locks in {server} are in use. Runs have others, and are not held up by it.")
+        $"All {PooledUse.Inspection.Most} connections of this process for inspection of {server} are in use. Runs use other connections.")
     {
-        InspectionErrorTitle = "Too many look at the locks at this moment",
+        InspectionErrorTitle = "Too many page requests at the moment",
     };
 }
