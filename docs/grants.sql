@@ -1,8 +1,8 @@
--- The least that the database roles of JobLocks need, as three roles to be granted to those of your applications:
+-- Creates three roles with the least rights that JobLocks needs. Grant them to the roles of your applications:
 --     GRANT joblocks_worker TO billing;
 -- Run by the owner of the schema, if it may create roles, or by a superuser, after schema.sql (or after the first start of an application that may create
 -- the schema). May be run again.
--- For another schema than "joblocks", change its name here. The locks themselves need no right at all: every role may take one.
+-- For another schema than "joblocks", change its name here. The locks themselves need no right at all: every role may acquire one.
 DO $do$
 DECLARE
     wanted text;
@@ -14,7 +14,7 @@ BEGIN
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), wanted);
     END LOOP;
 
-    -- Workers keep a function of their session there, which catches a full lock table.
+    -- The session of a worker creates a temporary function, which catches a full lock table.
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO joblocks_worker', current_database());
 END
 $do$;
@@ -33,7 +33,7 @@ GRANT SELECT ON "joblocks".wait_queue, "joblocks".sessions, "joblocks".holders, 
 -- server, with all values in them. It can be granted by a superuser, or by a role that has it with the admin option.
 -- GRANT pg_read_all_stats TO joblocks_viewer;
 
--- Reads as well, and requests that holders release their locks. It can write any name into release_requested_by. So a trigger writes the role into
+-- Reads as well, and requests that holders release their locks. This role can write any name into release_requested_by. So a trigger writes the role into
 -- release_requested_role.
 GRANT joblocks_viewer TO joblocks_operator;
 GRANT UPDATE (release_requested_by) ON "joblocks".holders TO joblocks_operator;

@@ -9,7 +9,7 @@ internal static class ByHandSnippets
     {
         await using var handle = await locks.TryAcquireAsync("sync(4)", stop);
         if (handle is null) return;                     // it is held elsewhere
-        await SyncAsync(4, handle.Lost);                // cancelled if the lock can no longer be proved
+        await SyncAsync(4, handle.Lost);                // cancelled when the process is no longer sure that it holds the lock
     }
 
     public static async Task Wait(IJobLocks locks, CancellationToken stop)

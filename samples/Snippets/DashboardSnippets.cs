@@ -9,7 +9,7 @@ public static class DashboardSnippets
     public static void Map(WebApplicationBuilder builder, string connectionString)
     {
         builder.Services.AddJobLocks(connectionString);
-        builder.Services.AddAntiforgery();                              // without it, the page only shows
+        builder.Services.AddAntiforgery();                              // without it, the page is read-only
         builder.Services.AddAuthorization(options => options.AddPolicy("operators", policy => policy.RequireRole("operator")));
 
         var app = builder.Build();
@@ -23,7 +23,7 @@ public static class DashboardSnippets
 
     public static async Task LookAsync(IJobLockInspector locks, CancellationToken stop)
     {
-        var sentence = await locks.ExplainAsync("4711", stop);          // a Hangfire job id, or the name of a Quartz trigger that waits
+        var sentence = await locks.ExplainAsync("4711", stop);          // a Hangfire job id, a Quartz job key, or the name of the run in the wait queue
         Console.WriteLine(sentence ?? "It neither waits nor runs.");
 
         foreach (var held in (await locks.GetHeldAsync(take: 20, stop: stop)).Items)

@@ -10,7 +10,7 @@ namespace Snippets;
 
 public class ClientSync
 {
-    [JobLock("sync({clientId})")]                       // one run per client, on every server
+    [JobLock("sync({clientId})")]                       // one run per client, on every machine
     public Task Run(int clientId, CancellationToken stop) => Task.Delay(TimeSpan.FromSeconds(5), stop);
 }
 

@@ -25,14 +25,14 @@ internal static class KindsSnippets
     public static async Task Readers(IJobLocks locks, CancellationToken stop)
     {
         await using var reader = await locks.TryAcquireAsync("prices", LockMode.Shared, stop);
-        if (reader is null) return;                     // a writer has it, or waits for it
+        if (reader is null) return;                     // a writer holds it, or waits for it
         await using var writer = await locks.AcquireAsync("stock", LockMode.Exclusive, TimeSpan.FromMinutes(1), stop);
     }
 
     public static async Task AllOrNone(IJobLocks locks, CancellationToken stop)
     {
         await using var both = await locks.TryAcquireAllAsync(["order(7)", "stock(3)"], stop);
-        if (both is null) return;                       // one of them is taken, and the other was not kept
+        if (both is null) return;                       // one of them is held elsewhere, and JobLocks holds neither
     }
 
     public static async Task InTransaction(IJobLocks locks, NpgsqlDataSource database, CancellationToken stop)

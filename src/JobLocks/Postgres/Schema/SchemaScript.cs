@@ -34,12 +34,12 @@ internal static class SchemaScript
 
         CREATE SCHEMA IF NOT EXISTS "joblocks";
 
-        -- The names that the objects had before version 11. A process of an older version that still runs creates its own objects anew: its runs then wait in
-        -- another queue, and the locks themselves stay the same.
+        -- Renames the objects that had other names before schema version 11. A process of an older version that still runs creates its own objects anew: its
+        -- runs then wait in another queue, and the locks themselves stay the same.
         DO $do$
         BEGIN
             IF to_regclass('"joblocks".line') IS NOT NULL AND to_regclass('"joblocks".wait_queue') IS NULL THEN
-                -- Before the sequence: a session that inserts an entry holds the table first.
+                -- Locks the table before the sequence, because a session that inserts an entry also locks the table first.
                 LOCK TABLE "joblocks".line IN ACCESS EXCLUSIVE MODE;
                 ALTER SEQUENCE IF EXISTS "joblocks".place RENAME TO entry_numbers;
                 ALTER TABLE "joblocks".line RENAME TO wait_queue;
@@ -78,7 +78,7 @@ internal static class SchemaScript
         END
         $do$;
 
-        -- The schema can have existed before, with tables, triggers and functions of a role that wants another role to run them.
+        -- The schema may have existed before, with triggers and functions of another role. They would run with the rights of the role that uses the tables.
         DO $do$
         DECLARE
             found text;
@@ -144,7 +144,8 @@ internal static class SchemaScript
             UNIQUE (store, run)
         ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500, autovacuum_analyze_threshold = 500);
 
-        -- The strongest lock that this script needs, at once: a session that comes between a weaker lock and this one would cause a deadlock.
+        -- Acquires the strongest lock first. If the script acquired a weaker lock first, another session could lock the table between the two, and both would
+        -- wait for each other.
         LOCK TABLE "joblocks".wait_queue IN ACCESS EXCLUSIVE MODE;
 
         -- Includes the verdict, so that a long queue can be counted in the index alone.
@@ -175,7 +176,7 @@ internal static class SchemaScript
             application text        NOT NULL
         );
 
-        -- The holders of locks that are held for longer than a moment.
+        -- The holders of locks that are held for at least 0.25 seconds.
         CREATE UNLOGGED TABLE IF NOT EXISTS "joblocks".holders (
             backend              integer     NOT NULL,
             number               bigint      NOT NULL, -- the number of the row within this session
