@@ -4,6 +4,7 @@ using Npgsql;
 
 namespace JobLocks.Samples.Tests;
 
+[Category("Long")]
 [TestFixture]
 public sealed class ClientSyncTests
 {

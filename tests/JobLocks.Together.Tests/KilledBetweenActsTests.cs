@@ -9,6 +9,7 @@ namespace JobLocks.Together.Tests;
 /// A process is killed between two acts of a run that waits: a trigger stops it where the next act writes. The run comes all the same, in another
 /// process, and nothing is left of it.
 /// </summary>
+[Category("Long")]
 [TestFixture(true), TestFixture(false), CancelAfter(150_000)]
 public sealed class KilledBetweenActsTests(bool forHangfire)
 {

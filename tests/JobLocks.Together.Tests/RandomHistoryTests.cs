@@ -4,6 +4,7 @@ using JobLocks.Chaos;
 namespace JobLocks.Together.Tests;
 
 /// <summary>The short form of the random histories; for a long one, run the program by itself.</summary>
+[Category("Long")]
 [TestFixture]
 public sealed class RandomHistoryTests
 {

@@ -5,6 +5,7 @@ using Npgsql;
 namespace JobLocks.Together.Tests;
 
 /// <summary>Applications with both schedulers, each in a process of its own, that stop or are killed while their runs wait.</summary>
+[Category("Long")]
 [TestFixture, CancelAfter(240_000)]
 public sealed class StoppedApplicationTests
 {
