@@ -40,7 +40,7 @@ public sealed class AuthorisationTests
     ];
 
     [Test]
-    public async Task Answers_nobody_before_the_application_says_who_may_look()
+    public async Task Answers_no_request_before_the_application_configures_authorisation()
     {
         await using var site = await Site.StartAsync(environment: "Production");
 

@@ -29,7 +29,7 @@ public sealed class OneReadingTests
     }
 
     [Test]
-    public async Task Gives_a_run_a_place_in_the_queue_that_is_shown_below(CancellationToken stop)
+    public async Task Shows_the_position_of_a_run_in_the_queue_below(CancellationToken stop)
     {
         await using var site = await Site.StartAsync();
         await using var coming = await ComeAndGo.StartAsync(site, stop);

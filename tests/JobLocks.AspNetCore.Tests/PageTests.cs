@@ -228,7 +228,7 @@ public sealed class PageTests
     }
 
     [Test]
-    public async Task Asks_the_holder_to_let_go_and_says_what_came_of_it(CancellationToken stop)
+    public async Task Requests_the_release_and_shows_the_result(CancellationToken stop)
     {
         await using var site = await Site.StartAsync(static page => page.RequireAuthorization());
         site.Client.DefaultRequestHeaders.Add(HeaderAuthentication.Header, "alice");
@@ -248,7 +248,7 @@ public sealed class PageTests
     }
 
     [Test]
-    public async Task Lets_nobody_ask_without_the_token_of_the_page(CancellationToken stop)
+    public async Task Accepts_no_request_without_the_token_of_the_page(CancellationToken stop)
     {
         await using var site = await Site.StartAsync();
         using var held = await site.HoldAsync(Name);

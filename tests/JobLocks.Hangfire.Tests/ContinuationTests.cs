@@ -34,7 +34,7 @@ public sealed class ContinuationTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Waits_for_the_run_in_line_to_have_really_happened(CancellationToken stop)
+    public async Task Waits_until_the_waiting_run_has_really_executed(CancellationToken stop)
     {
         var (parent, child) = (NewStage(), NewStage());
         child.LetLeave();

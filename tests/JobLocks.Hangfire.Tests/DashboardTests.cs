@@ -90,7 +90,7 @@ public sealed partial class DashboardTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Has_a_run_stopped_that_is_asked_to_let_go_and_says_so_in_its_state(CancellationToken stop)
+    public async Task Stops_a_run_whose_release_is_requested_and_says_so_in_its_state(CancellationToken stop)
     {
         var stage = NewStage();
         var id = Servers.EnqueueFor<StoppableJob>(Servers[0], job => job.Run(stage.Id, CancellationToken.None));

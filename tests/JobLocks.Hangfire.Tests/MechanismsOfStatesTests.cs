@@ -137,7 +137,7 @@ public sealed class MechanismsOfStatesTests : Mechanisms
     }
 
     [TestCase(nameof(MechanismJob.WaitAlone)), TestCase(nameof(MechanismJob.RescheduleAlone)), CancelAfter(60_000)]
-    public async Task DisableConcurrentExecution_lets_go_while_the_run_is_to_come_later(string method, CancellationToken stop)
+    public async Task DisableConcurrentExecution_releases_its_lock_while_the_run_is_rescheduled(string method, CancellationToken stop)
     {
         object? meanwhile = null;
         var (id, stage) = await PutOffAsync(

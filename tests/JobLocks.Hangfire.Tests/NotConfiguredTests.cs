@@ -12,7 +12,7 @@ public sealed class NotConfiguredTests : RealServers
     private protected override HangfireSetup Setup => new() { Servers = 1, UsesJobLocks = false };
 
     [Test]
-    public void Refuses_the_job_at_enqueue_with_the_line_to_add()
+    public void Refuses_the_job_at_enqueue_with_the_line_of_code_to_add()
     {
         var stage = NewStage();
         var before = Servers.CountJobs();
@@ -62,7 +62,7 @@ public sealed class NotConfiguredTests : RealServers
     }
 
     [Test]
-    public async Task Says_which_line_is_missing_from_the_container()
+    public async Task Says_which_line_of_code_is_missing_from_the_container()
     {
         await using var services = new ServiceCollection().BuildServiceProvider();
 

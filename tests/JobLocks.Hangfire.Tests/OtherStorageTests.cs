@@ -50,7 +50,7 @@ public sealed class OtherStorageTests
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Leaves_no_place_when_its_host_stops_in_order(CancellationToken stop)
+    public async Task Leaves_no_entry_when_its_host_stops_in_order(CancellationToken stop)
     {
         var stage = Stage.Open();
         await using var held = await _others.TryAcquireAsync(stage.LockName, stop);
@@ -66,7 +66,7 @@ public sealed class OtherStorageTests
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Lets_others_past_at_once_when_its_server_stops_and_then_leaves_no_place([Values] bool isStorageDisposed, CancellationToken stop)
+    public async Task Is_bypassed_at_once_when_its_server_stops_and_then_leaves_no_entry([Values] bool isStorageDisposed, CancellationToken stop)
     {
         var stage = Stage.Open();
         var held = await _others.TryAcquireAsync(stage.LockName, stop);
@@ -105,7 +105,7 @@ public sealed class OtherStorageTests
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Waits_in_line_in_order_and_in_its_queue(CancellationToken stop)
+    public async Task Waits_in_order_and_in_its_own_job_queue(CancellationToken stop)
     {
         var stage = Stage.Open();
         stage.LetLeave();
@@ -126,7 +126,7 @@ public sealed class OtherStorageTests
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Drops_the_place_of_a_deleted_run(CancellationToken stop)
+    public async Task Removes_the_entry_of_a_deleted_run(CancellationToken stop)
     {
         var stage = Stage.Open();
         var held = await _others.TryAcquireAsync(stage.LockName, stop);

@@ -41,7 +41,7 @@ public sealed class RecurringJobTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Keeps_its_next_execution_when_an_occurrence_waits_in_line(CancellationToken stop)
+    public async Task Keeps_its_next_execution_when_an_occurrence_waits(CancellationToken stop)
     {
         var stage = NewStage();
         stage.LetLeave();

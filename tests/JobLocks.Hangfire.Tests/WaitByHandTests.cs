@@ -9,7 +9,7 @@ namespace JobLocks.Hangfire.Tests;
 public sealed class WaitByHandTests : RealServers
 {
     [Test, CancelAfter(60_000)]
-    public async Task Drops_the_place_of_a_deleted_run_and_wakes_the_next_at_once(CancellationToken stop)
+    public async Task Removes_the_entry_of_a_deleted_run_and_wakes_the_next_at_once(CancellationToken stop)
     {
         var stage = NewStage();
         var held = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
@@ -29,7 +29,7 @@ public sealed class WaitByHandTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Drops_the_place_of_a_deleted_run_while_the_lock_is_held(CancellationToken stop)
+    public async Task Removes_the_entry_of_a_deleted_run_while_the_lock_is_held(CancellationToken stop)
     {
         var stage = NewStage();
         await using var held = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
@@ -42,7 +42,7 @@ public sealed class WaitByHandTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Gives_the_turn_of_a_run_that_was_deleted_after_it_was_woken_to_the_next(CancellationToken stop)
+    public async Task Wakes_the_next_run_where_one_was_deleted_after_it_was_woken(CancellationToken stop)
     {
         var stage = NewStage();
         var server = Servers.Add();
@@ -65,7 +65,7 @@ public sealed class WaitByHandTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Keeps_the_places_of_runs_that_were_requeued_while_the_lock_is_held(CancellationToken stop)
+    public async Task Keeps_the_entries_of_runs_that_were_requeued_while_the_lock_is_held(CancellationToken stop)
     {
         var stage = NewStage();
         var held = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
@@ -91,7 +91,7 @@ public sealed class WaitByHandTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Drops_the_place_of_a_run_that_was_scheduled_for_another_time(CancellationToken stop)
+    public async Task Removes_the_entry_of_a_run_that_was_scheduled_for_another_time(CancellationToken stop)
     {
         var stage = NewStage();
         stage.LetLeave();

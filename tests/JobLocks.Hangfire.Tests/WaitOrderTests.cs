@@ -90,7 +90,7 @@ public sealed class WaitOrderTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Moves_to_the_line_of_the_lock_that_it_still_lacks_and_passes_its_turn_on(CancellationToken stop)
+    public async Task Moves_to_the_wait_queue_of_the_lock_that_it_still_lacks_and_wakes_the_next_run(CancellationToken stop)
     {
         var stage = NewStage();
         var sync = await Servers[1].Locks!.TryAcquireAsync(stage.LockName, stop);
@@ -123,7 +123,7 @@ public sealed class WaitOrderTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Wakes_each_run_once_where_several_processes_hear_of_its_turn(CancellationToken stop)
+    public async Task Wakes_each_run_once_where_several_processes_are_notified(CancellationToken stop)
     {
         await using var other = AdvisoryLocks.Connect(Servers.Database);
         var name = $"elsewhere({Guid.NewGuid()})";

@@ -72,7 +72,7 @@ public sealed class WaitQueueTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Lets_others_past_a_run_whose_queue_nobody_serves_and_keeps_its_place(CancellationToken stop)
+    public async Task Lets_other_runs_bypass_one_whose_queue_no_server_serves_and_keeps_its_entry(CancellationToken stop)
     {
         var stage = NewStage();
         stage.LetLeave();

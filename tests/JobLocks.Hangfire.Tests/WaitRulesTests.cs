@@ -101,7 +101,7 @@ public sealed class WaitRulesTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Reschedules_a_run_that_the_longest_line_has_no_room_for(CancellationToken stop)
+    public async Task Reschedules_a_run_that_the_longest_wait_queue_has_no_room_for(CancellationToken stop)
     {
         var stage = NewStage();
         stage.LetLeave();

@@ -59,7 +59,7 @@ public sealed class WaitSweepTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Keeps_the_place_of_a_run_that_was_put_off_for_want_of_an_answer(CancellationToken stop)
+    public async Task Keeps_the_entry_of_a_run_that_was_put_off_for_want_of_an_answer(CancellationToken stop)
     {
         await using var other = AdvisoryLocks.Connect(Servers.Database);
         var (runs, run) = await ParkedAsync(other, stop);
@@ -127,7 +127,7 @@ public sealed class WaitSweepTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Wakes_the_next_when_a_foreign_program_lets_go_and_tells_nobody(CancellationToken stop)
+    public async Task Wakes_the_next_run_when_a_foreign_program_releases_the_lock_without_a_notification(CancellationToken stop)
     {
         var stage = NewStage();
         stage.LetLeave();
@@ -144,7 +144,7 @@ public sealed class WaitSweepTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Wakes_a_run_whose_turn_came_and_of_which_its_store_was_never_told([Values] bool wasAboutToBe, CancellationToken stop)
+    public async Task Wakes_a_run_that_was_woken_and_of_which_its_store_was_never_told([Values] bool wasAboutToBe, CancellationToken stop)
     {
         var stage = NewStage();
         stage.LetLeave();
@@ -205,7 +205,7 @@ public sealed class WaitSweepTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Drops_the_place_of_a_run_whose_process_died_before_it_was_parked(CancellationToken stop)
+    public async Task Removes_the_entry_of_a_run_whose_process_died_before_it_was_parked(CancellationToken stop)
     {
         var (stage, done) = (NewStage(), NewStage());
         stage.LetLeave();

@@ -7,7 +7,7 @@ namespace JobLocks.Hangfire.Tests;
 public sealed class WaitTests : RealServers
 {
     [Test, CancelAfter(60_000)]
-    public async Task Waits_in_line_and_runs_as_soon_as_the_lock_is_released(CancellationToken stop)
+    public async Task Waits_in_the_queue_and_runs_as_soon_as_the_lock_is_released(CancellationToken stop)
     {
         var stage = NewStage();
         var held = Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Run(stage.Id));

@@ -26,7 +26,7 @@ public sealed class ConflictTests : QuartzFixture
     }
 
     [Test]
-    public async Task Skips_the_run_when_somebody_else_holds_the_lock([Values] Store store)
+    public async Task Skips_the_run_when_another_run_holds_the_lock([Values] Store store)
     {
         var node = await StartNodeAsync(store);
         var others = await OthersHoldAsync();
@@ -49,7 +49,7 @@ public sealed class ConflictTests : QuartzFixture
     }
 
     [Test]
-    public async Task Tries_again_later_with_the_same_data_when_somebody_else_holds_the_lock([Values] Store store)
+    public async Task Tries_again_later_with_the_same_data_when_another_run_holds_the_lock([Values] Store store)
     {
         var lines = new LogLines();
         var node = await StartNodeAsync(store, settings => settings with { Loggers = lines });
@@ -87,7 +87,7 @@ public sealed class ConflictTests : QuartzFixture
     }
 
     [Test]
-    public async Task Fails_the_run_when_somebody_else_holds_the_lock([Values] Store store)
+    public async Task Fails_the_run_when_another_run_holds_the_lock([Values] Store store)
     {
         var node = await StartNodeAsync(store, static node => node with { Before = static quartz => quartz.AddSchedulerListener(new ThrowsOnError()) });
         var others = await OthersHoldAsync();

@@ -116,7 +116,7 @@ public sealed class ListenerTests : QuartzFixture
     }
 
     [Test]
-    public async Task Fails_the_second_attempt_of_a_run_that_would_have_to_wait_and_leaves_nothing_in_line()
+    public async Task Fails_the_second_attempt_of_a_run_that_would_have_to_wait_and_leaves_no_entry()
     {
         JobLockHandle? others = null;
         var twice = new Twice { Between = async () => others = await OthersHoldAsync() };

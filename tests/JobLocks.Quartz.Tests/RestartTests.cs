@@ -34,7 +34,7 @@ public sealed class RestartTests : QuartzFixture
     }
 
     [Test]
-    public async Task Keeps_the_line_and_runs_all_that_wait_in_their_order_when_the_database_restarts([Values] bool immediate)
+    public async Task Keeps_the_wait_queue_and_its_order_when_the_database_restarts([Values] bool immediate)
     {
         var nodes = new[] { await StartNodeAsync(Store.Ado), await StartNodeAsync(Store.Ado) };
         Scene.Act = run => Scene.Begun == 1 ? run.UntilToldOrStoppedAsync() : Task.CompletedTask;

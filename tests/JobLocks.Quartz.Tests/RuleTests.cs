@@ -31,7 +31,7 @@ public sealed class RuleTests : QuartzFixture
     }
 
     [Test]
-    public async Task Fails_a_run_with_a_rule_that_nobody_can_read()
+    public async Task Fails_a_run_with_a_rule_that_cannot_be_read()
     {
         var node = await StartNodeAsync(Store.Ram);
 
@@ -99,7 +99,7 @@ public sealed class RuleTests : QuartzFixture
     }
 
     [Test]
-    public void Says_which_line_is_missing_when_the_container_has_no_locks()
+    public void Says_which_line_of_code_is_missing_when_the_container_has_no_locks()
     {
         using var host = HostWith(static quartz => quartz.UseJobLocks(), hasLocks: false);
 

@@ -34,7 +34,7 @@ public sealed class SlowAnswerTests : QuartzFixture
     }
 
     [Test]
-    public async Task Runs_once_what_meets_nobody([Values] Store store)
+    public async Task Runs_once_what_meets_no_other_run([Values] Store store)
     {
         await using var network = await FaultyNetwork.StartAsync(Database);
         var node = await StartNodeAsync(store, settings => settings with { Database = network.ConnectionString, StoreDatabase = Database });

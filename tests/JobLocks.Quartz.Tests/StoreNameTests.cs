@@ -50,7 +50,7 @@ public sealed class StoreNameTests : QuartzFixture
     }
 
     [Test]
-    public async Task Runs_what_waits_where_the_line_was_emptied([Values] Store store, [Values] bool byHand, [Values] bool goesOnFiring)
+    public async Task Runs_what_waits_where_the_wait_queue_was_emptied([Values] Store store, [Values] bool byHand, [Values] bool goesOnFiring)
     {
         var others = await OthersHoldAsync();
         var node = await StartNodeAsync(store, settings => settings with { ByHand = byHand });
@@ -254,7 +254,7 @@ public sealed class StoreNameTests : QuartzFixture
     }
 
     [Test]
-    public async Task Keeps_the_places_of_its_runs_when_its_database_was_dropped_and_restored()
+    public async Task Keeps_the_entries_of_its_runs_when_its_database_was_dropped_and_restored()
     {
         await using var others = await OthersHoldAsync();
         var (own, dump) = (Named("dropped"), Named("dump"));
@@ -283,7 +283,7 @@ public sealed class StoreNameTests : QuartzFixture
     }
 
     [Test]
-    public async Task Runs_what_may_wait_for_hours_where_the_line_was_emptied([Values] Store store)
+    public async Task Runs_what_may_wait_for_hours_where_the_wait_queue_was_emptied([Values] Store store)
     {
         var others = await OthersHoldAsync();
         var node = await StartNodeAsync(store);

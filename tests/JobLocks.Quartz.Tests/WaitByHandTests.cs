@@ -8,15 +8,15 @@ namespace JobLocks.Quartz.Tests;
 public sealed class WaitByHandTests : QuartzFixture
 {
     [Test, CancelAfter(60_000)]
-    public Task Drops_the_place_of_a_run_that_was_unscheduled_and_wakes_the_next([Values] Store store) =>
+    public Task Removes_the_entry_of_a_run_that_was_unscheduled_and_wakes_the_next([Values] Store store) =>
         WakesTheNextAsync(store, static async (scheduler, run) => await scheduler.UnscheduleJob(run.Key));
 
     [Test, CancelAfter(60_000)]
-    public Task Drops_the_place_of_a_run_whose_job_was_deleted_and_wakes_the_next([Values] Store store) =>
+    public Task Removes_the_entry_of_a_run_whose_job_was_deleted_and_wakes_the_next([Values] Store store) =>
         WakesTheNextAsync(store, static async (scheduler, run) => await scheduler.DeleteJob(run.JobKey));
 
     [Test, CancelAfter(60_000)]
-    public async Task Drops_the_place_of_an_unscheduled_run_while_the_lock_is_held([Values] Store store)
+    public async Task Removes_the_entry_of_an_unscheduled_run_while_the_lock_is_held([Values] Store store)
     {
         var node = await StartNodeAsync(store);
         await using var others = await OthersHoldAsync();
@@ -58,7 +58,7 @@ public sealed class WaitByHandTests : QuartzFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Runs_now_what_a_person_starts_by_hand_only_when_its_turn_comes([Values] Store store)
+    public async Task Runs_what_a_person_starts_by_hand_only_when_its_lock_is_free([Values] Store store)
     {
         var node = await StartNodeAsync(store);
         var others = await OthersHoldAsync();

@@ -195,7 +195,7 @@ public sealed class WaitElsewhereTests : QuartzFixture
     }
 
     [Test]
-    public async Task Starts_on_the_node_that_its_trigger_prefers_where_another_one_hears_of_its_turn()
+    public async Task Starts_on_the_node_that_its_trigger_prefers_where_another_one_is_notified()
     {
         var hearing = await StartAsync();
         var preferred = await StartAsync();
@@ -211,7 +211,7 @@ public sealed class WaitElsewhereTests : QuartzFixture
     }
 
     [Test]
-    public async Task Starts_on_a_node_that_serves_its_execution_group_where_one_that_does_not_hears_of_its_turn()
+    public async Task Starts_on_a_node_that_serves_its_execution_group_where_another_one_is_notified()
     {
         var hearing = await StartAsync(refused: Group);
         var serving = await StartAsync();

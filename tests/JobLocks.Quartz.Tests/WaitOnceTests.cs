@@ -40,7 +40,7 @@ public sealed class WaitOnceTests : QuartzFixture
     }
 
     [Test]
-    public async Task Keeps_its_place_where_a_sweep_took_it_for_gone_while_its_store_was_slow([Values] Store store)
+    public async Task Keeps_its_entry_where_a_sweep_took_it_for_gone_while_its_store_was_slow([Values] Store store)
     {
         var node = await StartNodeAsync(store);
         node.JobStore.PutBack = _ => AskAsync("DELETE FROM joblocks.wait_queue WHERE NOT parked");

@@ -15,7 +15,7 @@ namespace JobLocks.Quartz.Tests;
 public sealed class WaitRecoveryTests : QuartzFixture
 {
     [Test]
-    public async Task Keeps_the_place_of_a_run_that_misfires_while_it_waits([Values] Store store)
+    public async Task Keeps_the_entry_of_a_run_that_misfires_while_it_waits([Values] Store store)
     {
         var misfired = new Misfires();
         var node = await StartNodeAsync(store, settings => settings with { MisfireThreshold = TimeSpan.FromSeconds(1), Before = quartz => quartz.AddTriggerListener(misfired) });

@@ -6,7 +6,7 @@ namespace JobLocks.Quartz.Tests;
 public sealed class WaitTests : QuartzFixture
 {
     [Test, CancelAfter(60_000)]
-    public async Task Waits_in_line_and_runs_as_soon_as_the_lock_is_released([Values] Store store)
+    public async Task Waits_in_the_queue_and_runs_as_soon_as_the_lock_is_released([Values] Store store)
     {
         Scene.Act = static run => run.UntilToldAsync();
         var lines = new LogLines();
@@ -55,7 +55,7 @@ public sealed class WaitTests : QuartzFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Runs_each_once_where_two_nodes_share_the_line([Values(Store.Ado)] Store store)
+    public async Task Runs_each_once_where_two_nodes_share_the_wait_queue([Values(Store.Ado)] Store store)
     {
         Scene.Act = static _ => Task.Delay(5);
         var nodes = new[] { await StartNodeAsync(store), await StartNodeAsync(store) };

@@ -26,7 +26,7 @@ public sealed class WakeReachTests : QuartzFixture
     }
 
     [Test]
-    public async Task A_ram_store_that_is_shut_down_in_order_leaves_no_place([Values] bool byHand)
+    public async Task A_ram_store_that_is_shut_down_in_order_leaves_no_entry([Values] bool byHand)
     {
         await using var others = await OthersHoldAsync();
         var node = await StartNodeAsync(Store.Ram, settings => settings with { ByHand = byHand });

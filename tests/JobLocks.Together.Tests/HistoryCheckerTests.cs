@@ -7,7 +7,7 @@ namespace JobLocks.Together.Tests;
 public sealed class HistoryCheckerTests : WrittenHistory
 {
     [Test]
-    public void Finds_nothing_in_a_history_in_which_all_took_turns()
+    public void Finds_nothing_in_a_history_in_which_all_runs_executed_in_order()
     {
         Offer(1);
         Offer(2);
@@ -145,7 +145,7 @@ public sealed class HistoryCheckerTests : WrittenHistory
     }
 
     [Test]
-    public void Finds_a_run_that_came_before_its_turn()
+    public void Finds_a_run_that_started_before_one_that_had_waited_longer()
     {
         Offer(1);
         Offer(2);
@@ -158,7 +158,7 @@ public sealed class HistoryCheckerTests : WrittenHistory
     }
 
     [Test]
-    public void Believes_somebody_who_was_shown_a_run_that_had_its_lock()
+    public void Accepts_a_page_that_showed_a_run_which_had_its_lock()
     {
         Offer(1);
         Enter(1);
@@ -169,7 +169,7 @@ public sealed class HistoryCheckerTests : WrittenHistory
     }
 
     [Test]
-    public void Believes_somebody_who_was_shown_a_lock_that_was_taken_and_given_back_meanwhile()
+    public void Accepts_a_page_that_showed_a_lock_which_was_acquired_and_released_meanwhile()
     {
         Offer(1);
         var since = Events.Count;
@@ -181,7 +181,7 @@ public sealed class HistoryCheckerTests : WrittenHistory
     }
 
     [Test]
-    public void Finds_a_lock_that_was_shown_and_that_nobody_had()
+    public void Finds_a_lock_that_was_shown_and_that_no_run_held()
     {
         Offer(1);
         Enter(1);

@@ -80,7 +80,7 @@ public sealed class KilledBetweenActsTests(bool forHangfire)
     }
 
     [Test]
-    public async Task Comes_though_its_process_was_killed_when_it_stood_in_line_and_was_not_yet_parked(CancellationToken stop)
+    public async Task Runs_though_its_process_was_killed_after_it_was_enqueued_and_before_it_was_parked(CancellationToken stop)
     {
         var held = await _locks.AcquireAsync(Name, Timeout.InfiniteTimeSpan, stop);
         await CloseAsync(Parking, stop);
@@ -95,7 +95,7 @@ public sealed class KilledBetweenActsTests(bool forHangfire)
     }
 
     [Test]
-    public async Task Comes_though_its_process_was_killed_when_it_was_parked_and_the_line_was_not_yet_told(CancellationToken stop)
+    public async Task Runs_though_its_process_was_killed_after_it_was_parked_and_before_its_entry_was_marked(CancellationToken stop)
     {
         var held = await _locks.AcquireAsync(Name, Timeout.InfiniteTimeSpan, stop);
         await CloseAsync(Telling, stop);
@@ -129,7 +129,7 @@ public sealed class KilledBetweenActsTests(bool forHangfire)
     }
 
     [Test]
-    public async Task Comes_though_its_process_was_killed_when_its_turn_had_come_and_its_store_did_not_know(CancellationToken stop)
+    public async Task Runs_though_its_process_was_killed_after_it_was_woken_and_before_its_store_knew(CancellationToken stop)
     {
         var held = await _locks.AcquireAsync(Name, Timeout.InfiniteTimeSpan, stop);
         await OfferAsync(stop);

@@ -88,7 +88,7 @@ public sealed class OtherApplicationTests
         LeavesTheStartToTheIdleServerAsync(Schema, queue: "default", serving: 2, wasStopped: true, stop);
 
     [Test]
-    public async Task Runs_in_the_memory_of_a_killed_process_let_others_past_at_once_and_leave_no_place(CancellationToken stop)
+    public async Task Runs_in_the_memory_of_a_killed_process_are_bypassed_at_once_and_leave_no_entry(CancellationToken stop)
     {
         var held = await _byHand.AcquireAsync(_work.LockName, Soon, stop);
         using var killed = await ApplicationProcess.StartInMemoryAsync(_server.ConnectionString, _work.Client, stop);

@@ -32,12 +32,12 @@ internal static class AllCases
             new WakeCase("quartz", WaitingWay.QuartzLine),
             new WaitingNamesCase(),
             new KillCase(),
-            new LongLineCase(),
+            new LongQueueCase(),
             new ManyNamesCase(),
             new WorkersCase(),
             new InspectCase(),
             new ViewersCase(),
-            new LedgerCase(),
+            new RecordedHoldersCase(),
             new PresenceCase(),
         ];
     }

@@ -24,7 +24,7 @@ internal sealed class InspectCase : ICase
     public async Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop)
     {
         Bench.Say(Name);
-        await using var line = await BareLine.OpenAsync(bench.Database, "inspect", stop);
+        await using var line = await BareQueue.OpenAsync(bench.Database, "inspect", stop);
         await using var others = AdvisoryLocks.Connect(bench.Database.ConnectionString("inspect others"), static options => options.ApplicationName = "inspect others");
         await using var held = await HoldAsync(line.Locks, "ours", stop);
         await using var heldByOthers = await HoldAsync(others, "others", stop);

@@ -30,7 +30,7 @@ internal sealed class ManyNamesCase : ICase
 
     private static async Task<(double Seconds, double Slowest)> TurnAsync(Bench bench, CancellationToken stop)
     {
-        await using var line = await BareLine.OpenAsync(bench.Database, "waiting-many", stop);
+        await using var line = await BareQueue.OpenAsync(bench.Database, "waiting-many", stop);
         await line.FillAsync(Names, "many-", Names, stop);
         var holder = await bench.Database.OpenAsync(stop);
         await using (var take = holder.CreateCommand())

@@ -30,7 +30,7 @@ internal sealed class PresenceCase : ICase
     public async Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop)
     {
         Bench.Say(CaseName);
-        await using var line = await BareLine.OpenAsync(bench.Database, CaseName, stop);
+        await using var line = await BareQueue.OpenAsync(bench.Database, CaseName, stop);
         await line.FillAsync(Callers * RunsOfEach, "waited-for-", Callers, stop);
         await using var queued = new Ours(bench.Database.ConnectionString(CaseName), CaseName);
         await using var empty = new Ours(bench.Database.ConnectionString(EmptySchema), EmptySchema, EmptySchema);

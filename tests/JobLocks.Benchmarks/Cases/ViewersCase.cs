@@ -31,7 +31,7 @@ internal sealed class ViewersCase : ICase
     public async Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop)
     {
         Bench.Say("viewers");
-        await using var line = await BareLine.OpenAsync(bench.Database, "viewers", stop);
+        await using var line = await BareQueue.OpenAsync(bench.Database, "viewers", stop);
         await using var app = await ServeAsync(line.Locks, stop);
         await line.FillAsync(Waiting, "looked-at-", names: 1, stop);
         line.Serve();
@@ -69,7 +69,7 @@ internal sealed class ViewersCase : ICase
         return app;
     }
 
-    private static async Task<(double Pairs, double Woken)> WorkWatchedAsync(Bench bench, BareLine line, WebApplication app, CancellationToken stop)
+    private static async Task<(double Pairs, double Woken)> WorkWatchedAsync(Bench bench, BareQueue line, WebApplication app, CancellationToken stop)
     {
         using var over = CancellationTokenSource.CreateLinkedTokenSource(stop);
         using var client = new HttpClient { BaseAddress = new(app.Urls.Single()) };
@@ -106,7 +106,7 @@ internal sealed class ViewersCase : ICase
         }
     }
 
-    private static async Task<(double Pairs, double Woken)> WorkAsync(Bench bench, BareLine line, CancellationToken stop)
+    private static async Task<(double Pairs, double Woken)> WorkAsync(Bench bench, BareQueue line, CancellationToken stop)
     {
         var most = Math.Max(bench.Effort.Turn.TotalMilliseconds, LeastTurn.TotalMilliseconds);
         var began = Stopwatch.GetTimestamp();

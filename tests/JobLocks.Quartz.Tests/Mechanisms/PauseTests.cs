@@ -83,7 +83,7 @@ public sealed class PauseTests : ShapeFixture
     }
 
     [Test]
-    public async Task Lets_other_runs_of_the_lock_past_one_that_is_paused([Values] Store store, [Values] PutOff how)
+    public async Task Lets_other_runs_of_the_lock_bypass_one_that_is_paused([Values] Store store, [Values] PutOff how)
     {
         var node = await StartWatchedAsync(store);
         var others = await OthersHoldAsync();
@@ -101,7 +101,7 @@ public sealed class PauseTests : ShapeFixture
     }
 
     [Test]
-    public async Task Is_not_waited_for_by_a_scheduler_that_stands_by_and_runs_when_it_goes_on([Values] Store store, [Values] PutOff how)
+    public async Task Is_not_waited_for_by_a_scheduler_in_standby_and_runs_when_it_goes_on([Values] Store store, [Values] PutOff how)
     {
         var node = await StartWatchedAsync(store);
         var others = await OthersHoldAsync();

@@ -43,7 +43,7 @@ public sealed class RemovalTests : ShapeFixture
     }
 
     [Test]
-    public async Task Leaves_the_line_when_it_is_removed_while_it_waits([Values] Store store)
+    public async Task Leaves_the_wait_queue_when_it_is_removed_while_it_waits([Values] Store store)
     {
         var node = await StartWatchedAsync(store);
         await using var others = await OthersHoldAsync();

@@ -193,7 +193,7 @@ public abstract class WakeContract : ContractFixture
     }
 
     [Test]
-    public async Task Wakes_the_next_run_in_place_of_one_that_a_person_holds_back(CancellationToken stop)
+    public async Task Wakes_the_next_run_in_place_of_one_that_was_paused_by_hand(CancellationToken stop)
     {
         Runs.State = static run => run.Address.Run is "0" ? ParkedRunState.Paused : ParkedRunState.Parked;
         var held = await HoldAsync(stop);

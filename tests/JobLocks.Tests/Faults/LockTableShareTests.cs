@@ -38,7 +38,7 @@ public sealed class LockTableShareTests
     }
 
     [TestCase(true), TestCase(false)]
-    public async Task Gives_each_of_two_thousand_waiters_of_one_name_its_turn(bool isOpen, CancellationToken stop)
+    public async Task Grants_the_lock_to_each_of_two_thousand_waiters_of_one_name(bool isOpen, CancellationToken stop)
     {
         if (isOpen) (await _locks.TryAcquireAsync("first", stop))!.Dispose();
         var (inside, overlaps, turns) = (0, 0, 0);
@@ -60,7 +60,7 @@ public sealed class LockTableShareTests
     }
 
     [Test]
-    public async Task Gives_each_waiter_its_turn_while_another_process_holds_the_name_at_first(CancellationToken stop)
+    public async Task Grants_the_lock_to_each_waiter_while_another_process_holds_it_at_first(CancellationToken stop)
     {
         await using var others = AdvisoryLocks.Connect(_server.ConnectionString);
         var held = (await others.TryAcquireAsync("crowd", stop))!;

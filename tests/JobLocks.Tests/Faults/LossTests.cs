@@ -99,7 +99,7 @@ public sealed class LossTests
     }
 
     [Test]
-    public async Task Answers_everybody_whose_take_was_in_flight_and_keeps_nothing_that_nobody_has(CancellationToken stop)
+    public async Task Answers_every_request_that_was_in_flight_and_keeps_no_lock_without_a_holder(CancellationToken stop)
     {
         const int Endings = 12;
         var holders = new ConcurrentDictionary<string, int>(StringComparer.Ordinal);

@@ -75,7 +75,7 @@ public sealed class OutageTests
     }
 
     [Test]
-    public async Task Lets_nobody_wait_behind_the_time_outs_of_others(CancellationToken stop)
+    public async Task Lets_no_caller_wait_behind_the_time_outs_of_others(CancellationToken stop)
     {
         await using var network = await FaultyNetwork.StartAsync(_server.ConnectionString);
         network.BlackHole();
@@ -97,7 +97,7 @@ public sealed class OutageTests
     }
 
     [Test]
-    public async Task Tells_those_who_wait_for_a_lock_of_somebody_else(CancellationToken stop)
+    public async Task Wakes_callers_that_wait_for_a_lock_of_another_process(CancellationToken stop)
     {
         await using var locks = Locks(_server.ConnectionString);
         await using var others = AdvisoryLocks.Connect(_server.ConnectionString);

@@ -157,7 +157,7 @@ public sealed class RefusalTests
     }
 
     [Test]
-    public async Task Refuses_to_go_without_TLS_where_only_we_want_it_and_says_that_somebody_must_change_that(CancellationToken stop)
+    public async Task Refuses_to_go_without_TLS_where_only_we_want_it_and_says_that_this_needs_a_change(CancellationToken stop)
     {
         await using var locks = Locks(With(static settings => settings.SslMode = SslMode.Require));
 

@@ -34,7 +34,7 @@ public sealed class SessionPoolerTests
     }
 
     [TestCase(true), TestCase(false)]
-    public async Task Stands_in_line_and_is_woken(bool blocks, CancellationToken stop)
+    public async Task Waits_in_the_queue_and_is_woken(bool blocks, CancellationToken stop)
     {
         ILockBackend keeper = _locks;
         var held = await _locks.TryAcquireAsync("pooled line", stop);
@@ -60,7 +60,7 @@ public sealed class SessionPoolerTests
 
     /// <summary>Not by a start-up option, and for as long as the connection lives: each use gives it back to the pool.</summary>
     [Test]
-    public async Task Plans_the_statements_of_the_line_once_and_without_the_JIT_compiler(CancellationToken stop)
+    public async Task Plans_the_statements_of_the_wait_queue_once_and_without_the_JIT_compiler(CancellationToken stop)
     {
         await using var source = NpgsqlDataSource.Create(_bouncer.ConnectionString);
         var options = new JobLocksOptions { ApplicationName = Sessions.NewName("plans") };

@@ -35,9 +35,9 @@ public sealed class TableLockTests
     }
 
     [TestCase(true, true), TestCase(false, true), TestCase(true, false), TestCase(false, false)]
-    public async Task Goes_on_with_its_locks_and_refuses_none(bool hasLedger, bool mayCreate, CancellationToken stop)
+    public async Task Goes_on_with_its_locks_and_refuses_none(bool hasReadModel, bool mayCreate, CancellationToken stop)
     {
-        await using var locks = Locks(await RoleAsync(hasLedger, mayCreate));
+        await using var locks = Locks(await RoleAsync(hasReadModel, mayCreate));
         await using var held = await locks.TryAcquireAsync("held", stop);
         await using var other = await Raw.OpenAsync(_database, stop);
         await using var transaction = await other.BeginTransactionAsync(stop);
@@ -62,7 +62,7 @@ public sealed class TableLockTests
         await using var transaction = await other.BeginTransactionAsync(stop);
         await other.AskAsync(TakeIt, stop);
 
-        await using var locks = Locks(await RoleAsync(hasLedger: true, mayCreate));
+        await using var locks = Locks(await RoleAsync(hasReadModel: true, mayCreate));
         await using var handle = await locks.TryAcquireAsync("first", stop);
 
         using (Assert.EnterMultipleScope())
@@ -74,9 +74,9 @@ public sealed class TableLockTests
     }
 
     [TestCase(true), TestCase(false)]
-    public async Task Lets_nobody_pass_the_line_again_once_it_can_be_looked_at(bool mayCreate, CancellationToken stop)
+    public async Task Lets_no_run_bypass_the_wait_queue_again_once_it_can_be_read(bool mayCreate, CancellationToken stop)
     {
-        await using var locks = Locks(await RoleAsync(hasLedger: true, mayCreate));
+        await using var locks = Locks(await RoleAsync(hasReadModel: true, mayCreate));
         await locks.EnsureSessionAsync(stop);
         await using var serving = await Serving.ShowAsync(_database, "another");
         await LockTable.AskAsync(
@@ -137,7 +137,7 @@ public sealed class TableLockTests
         while (!await isSo()) await Task.Delay(DatabaseState.LookAgainAfter, stop);
     }
 
-    private async Task<string> RoleAsync(bool hasLedger, bool mayCreate)
+    private async Task<string> RoleAsync(bool hasReadModel, bool mayCreate)
     {
         var role = $"r{Guid.NewGuid():N}";
         await LockTable.AskAsync(_database, $"CREATE ROLE {role} LOGIN");
@@ -145,7 +145,7 @@ public sealed class TableLockTests
         await LockTable.AskAsync(_database, $"GRANT USAGE ON SEQUENCE joblocks.fence, joblocks.entry_numbers TO {role}");
         await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE ON joblocks.declared_limits TO {role}");
         await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.wait_queue TO {role}");
-        if (hasLedger) await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.sessions, joblocks.holders, joblocks.names, joblocks.minutes TO {role}");
+        if (hasReadModel) await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.sessions, joblocks.holders, joblocks.names, joblocks.minutes TO {role}");
         var settings = new NpgsqlConnectionStringBuilder(_database) { Username = role };
         // Without a temporary function, the statements are sent as they are.
         if (!mayCreate) await LockTable.AskAsync(_database, $"REVOKE TEMPORARY ON DATABASE \"{settings.Database}\" FROM PUBLIC");

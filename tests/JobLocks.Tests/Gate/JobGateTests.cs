@@ -16,7 +16,7 @@ public sealed class JobGateTests
 {
     [TestCase(OnConflict.Skip)]
     [TestCase(OnConflict.Fail)]
-    public async Task Keeps_the_run_that_was_refused_where_nobody_holds_the_lock_any_more(OnConflict declared)
+    public async Task Keeps_the_run_that_was_refused_where_no_holder_is_found_any_more(OnConflict declared)
     {
         var keeper = new Keeper(static request => new([], request));
 

@@ -9,7 +9,7 @@ public sealed class AnswerThrottleTests
     private TimeSpan _now = TimeSpan.FromHours(1);
 
     [Test]
-    public void Answers_fifty_at_once_and_has_the_others_wait_for_their_turn()
+    public void Answers_fifty_at_once_and_has_the_others_wait()
     {
         var pace = new AnswerThrottle(() => _now);
 

@@ -120,7 +120,7 @@ public sealed class InspectorTests
     }
 
     [Test]
-    public async Task Lists_the_lines_and_the_runs_in_them_in_order(CancellationToken stop)
+    public async Task Lists_the_wait_queues_and_the_runs_in_them_in_order(CancellationToken stop)
     {
         using var held = await HoldAsync(stop);
         foreach (var run in new[] { "a", "b", "c" }) await ParkAsync(run, stop);
@@ -243,7 +243,7 @@ public sealed class InspectorTests
     }
 
     [Test]
-    public async Task Has_the_holder_cancel_its_run_and_learns_that_it_let_go(CancellationToken stop)
+    public async Task Has_the_holder_cancel_its_run_and_learns_of_the_release(CancellationToken stop)
     {
         using var held = await HoldAsync(stop);
         var lost = held.WhenLost();
@@ -281,7 +281,7 @@ public sealed class InspectorTests
     }
 
     [Test]
-    public async Task Tells_that_a_holder_does_not_let_go_and_asks_nothing_of_a_foreign_one(CancellationToken stop)
+    public async Task Tells_that_a_holder_does_not_release_and_requests_nothing_of_a_foreign_one(CancellationToken stop)
     {
         using var held = await HoldAsync(stop);
         await using var script = new NpgsqlConnection(_database + ";Application Name=nightly.py;Pooling=false");

@@ -69,7 +69,7 @@ public sealed class MeterTests
     }
 
     [Test]
-    public async Task Measures_how_long_a_run_stood_in_line(CancellationToken stop)
+    public async Task Measures_how_long_a_run_was_in_the_queue(CancellationToken stop)
     {
         var gate = JobGate.To(_locks);
         var address = new RunAddress("Test store", "1", "");

@@ -62,7 +62,7 @@ public sealed class TraceTests
     }
 
     [Test]
-    public async Task Shows_the_time_in_line_once_the_run_is_admitted(CancellationToken stop)
+    public async Task Shows_the_time_in_the_queue_once_the_run_is_admitted(CancellationToken stop)
     {
         await using var locks = AdvisoryLocks.Connect(_database);
         var gate = JobGate.To(locks);

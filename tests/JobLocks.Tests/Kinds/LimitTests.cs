@@ -68,7 +68,7 @@ public sealed class LimitTests : TwoInstances
     }
 
     [Test]
-    public async Task Gives_the_place_of_one_who_left_to_another_process(CancellationToken stop)
+    public async Task Gives_the_slot_of_a_run_that_ended_to_another_process(CancellationToken stop)
     {
         await using var first = await TryTakeAsync(Locks, 2, stop);
         var second = await TryTakeAsync(Locks, 2, stop);
@@ -82,7 +82,7 @@ public sealed class LimitTests : TwoInstances
     }
 
     [Test]
-    public async Task Never_gives_two_requests_of_one_process_the_same_place(CancellationToken stop)
+    public async Task Never_gives_two_requests_of_one_process_the_same_slot(CancellationToken stop)
     {
         for (var round = 0; round < 20; round++)
         {
@@ -122,7 +122,7 @@ public sealed class LimitTests : TwoInstances
     }
 
     [Test]
-    public async Task Excludes_a_lock_without_a_limit_and_plain_SQL_from_the_first_place(CancellationToken stop)
+    public async Task Excludes_a_lock_without_a_limit_and_plain_SQL_from_the_first_slot(CancellationToken stop)
     {
         var taken = new List<JobLockHandle>();
         for (var i = 0; i < 3; i++) taken.Add((await TryTakeAsync(Locks, 3, stop))!);
@@ -139,7 +139,7 @@ public sealed class LimitTests : TwoInstances
     }
 
     [Test]
-    public async Task Leaves_the_first_place_to_a_lock_without_a_limit_and_to_plain_SQL(CancellationToken stop)
+    public async Task Leaves_the_first_slot_to_a_lock_without_a_limit_and_to_plain_SQL(CancellationToken stop)
     {
         await using var psql = await Raw.OpenAsync(Database, stop);
         Assert.That(await psql.AskAsync($"SELECT pg_try_advisory_lock({LockKey.Of(Name)})", stop), Is.True);
@@ -177,7 +177,7 @@ public sealed class LimitTests : TwoInstances
     }
 
     [Test]
-    public async Task Has_a_place_for_each_of_a_thousand(CancellationToken stop)
+    public async Task Has_a_slot_for_each_of_a_thousand(CancellationToken stop)
     {
         var taken = new List<JobLockHandle>();
         for (var i = 0; i < 1000; i++) taken.Add((await TryTakeAsync(i % 2 == 0 ? Locks : Others, 1000, stop))!);
@@ -194,7 +194,7 @@ public sealed class LimitTests : TwoInstances
 
     /// <summary>A default server has room for 1,600 locks of one process. A request for a place asks for one of them, not for all places.</summary>
     [Test]
-    public async Task Counts_one_lock_for_each_request_however_many_places_there_are(CancellationToken stop)
+    public async Task Counts_one_lock_for_each_request_however_many_slots_there_are(CancellationToken stop)
     {
         var names = Enumerable.Range(0, 30).Select(i => $"{Name}{i}").ToList();
 
@@ -205,7 +205,7 @@ public sealed class LimitTests : TwoInstances
     }
 
     [Test]
-    public async Task Takes_a_place_and_another_lock_together_or_neither(CancellationToken stop)
+    public async Task Acquires_a_slot_and_another_lock_together_or_neither(CancellationToken stop)
     {
         var other = $"other({Name})";
         LockRequest[] both = [RequestFor(Name, 2), RequestFor(other, 1)];
@@ -224,7 +224,7 @@ public sealed class LimitTests : TwoInstances
     }
 
     [Test]
-    public async Task Takes_places_synchronously_too(CancellationToken stop)
+    public async Task Acquires_slots_synchronously_too(CancellationToken stop)
     {
         var keeper = (ILockBackend)Locks;
         AcquireResult Take() => Blocking.Wait(keeper.TryAcquireAllAsync([RequestFor(Name, 2)], Run, null, blocks: true, stop).AsTask());
@@ -244,7 +244,7 @@ public sealed class LimitTests : TwoInstances
     }
 
     [TestCase(0), TestCase(-1), TestCase(1001)]
-    public void Is_refused_where_it_lets_nobody_in_or_too_many(int limit)
+    public void Is_refused_where_it_admits_no_run_or_too_many(int limit)
     {
         var error = Assert.Throws<JobLockRuleException>(() => Rule(new("sync", OnConflict.Wait, 15) { Limit = limit }));
 

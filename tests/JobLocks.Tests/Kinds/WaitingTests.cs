@@ -200,7 +200,7 @@ public sealed class WaitingTests : TwoInstances
     }
 
     [Test]
-    public async Task Keeps_no_connection_when_it_is_disposed_while_somebody_waits(CancellationToken stop)
+    public async Task Keeps_no_connection_when_it_is_disposed_while_a_caller_waits(CancellationToken stop)
     {
         var application = $"ends-{Guid.NewGuid():N}";
         await using var held = await Others.AcquireAsync(Name, Patience, stop);
@@ -327,7 +327,7 @@ public sealed class WaitingTests : TwoInstances
     }
 
     [Test]
-    public async Task Does_not_stand_in_the_way_of_other_names(CancellationToken stop)
+    public async Task Does_not_delay_other_names(CancellationToken stop)
     {
         await using var held = await Others.AcquireAsync(Name, Patience, stop);
         using var impatient = CancellationTokenSource.CreateLinkedTokenSource(stop);

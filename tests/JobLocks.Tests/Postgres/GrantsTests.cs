@@ -40,7 +40,7 @@ public sealed class GrantsTests
     }
 
     [Test]
-    public async Task Let_a_worker_take_locks_wait_in_line_and_write_down_who_holds_what(CancellationToken stop)
+    public async Task Let_a_worker_acquire_locks_wait_in_the_queue_and_record_holders(CancellationToken stop)
     {
         using var log = new LogLines();
         await using var locks = As("worker", log);
@@ -91,7 +91,7 @@ public sealed class GrantsTests
     }
 
     [Test]
-    public async Task Let_an_operator_ask_holders_to_let_go_and_change_nothing_else(CancellationToken stop)
+    public async Task Let_an_operator_request_releases_and_change_nothing_else(CancellationToken stop)
     {
         var held = (await _owner.TryAcquireAsync("asked for", stop))!;
         held.Lost.Register(held.Dispose);

@@ -33,7 +33,7 @@ public sealed class LocalLockTableTests
     }
 
     [Test]
-    public void Keeps_readers_who_are_refused_together_in_line_once_and_in_order_under_one_mark()
+    public void Keeps_readers_that_are_refused_together_waiting_once_and_in_order_under_one_signal()
     {
         var readers = Enumerable.Range(0, 3).Select(_ => Enter("a", LockMode.Shared)).ToList();
         AnswerAll(static _ => 0);
@@ -55,7 +55,7 @@ public sealed class LocalLockTableTests
     }
 
     [Test]
-    public void Counts_a_request_for_one_of_many_places_as_one_lock()
+    public void Counts_a_request_for_one_of_many_slots_as_one_lock()
     {
         var acquire = Enter("a", LockMode.Exclusive, limit: 1000, waits: false);
         Assert.That(_table.Count, Is.EqualTo(1));
@@ -68,7 +68,7 @@ public sealed class LocalLockTableTests
     }
 
     [Test]
-    public void Counts_nothing_for_a_place_that_is_refused()
+    public void Counts_nothing_for_a_slot_that_is_refused()
     {
         Enter("a", LockMode.Exclusive, limit: 10, waits: false);
 
@@ -118,7 +118,7 @@ public sealed class LocalLockTableTests
     }
 
     [Test]
-    public void Asks_for_another_place_while_somebody_waits_for_the_plain_lock()
+    public void Requests_another_slot_while_a_caller_waits_for_the_plain_lock()
     {
         var first = Enter("a", LockMode.Exclusive, waits: false);
         AnswerAll(static _ => 1);
@@ -137,7 +137,7 @@ public sealed class LocalLockTableTests
     }
 
     [TestCase(0, 0), TestCase(1, 1)]
-    public void Leaves_nobody_behind_a_request_for_a_place_that_was_too_much(int budget, int asked)
+    public void Leaves_no_caller_behind_a_request_for_a_slot_that_was_too_much(int budget, int asked)
     {
         // Those after the first wait for its answer, and are not asked for yet.
         var acquires = Enumerable.Range(0, 3).Select(_ => Enter("a", LockMode.Exclusive, limit: 5, waits: false)).ToList();
@@ -157,7 +157,7 @@ public sealed class LocalLockTableTests
     }
 
     [Test]
-    public void Asks_for_the_next_place_where_that_still_fits()
+    public void Requests_the_next_slot_where_that_still_fits()
     {
         var first = new AcquireRequest([RequestFor("a", 5), RequestFor("b"), RequestFor("c")], Run, waits: false);
         _table.AddRequest(first);

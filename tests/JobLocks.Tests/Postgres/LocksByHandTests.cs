@@ -100,7 +100,7 @@ public sealed class LocksByHandTests
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Waits_until_the_holder_lets_go(CancellationToken stop)
+    public async Task Waits_until_the_holder_releases_the_lock(CancellationToken stop)
     {
         var held = await _others.TryAcquireAsync(_name, stop);
         var waiting = _locks.AcquireAsync(_name, Patience, stop);

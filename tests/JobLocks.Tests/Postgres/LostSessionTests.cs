@@ -44,7 +44,7 @@ public sealed class LostSessionTests
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Grants_the_name_again_in_a_new_session_once_the_loser_has_let_go(CancellationToken stop)
+    public async Task Grants_the_name_again_in_a_new_session_once_the_lost_handle_is_disposed(CancellationToken stop)
     {
         var lost = await _locks.TryAcquireAsync("again", stop);
         await EndSessionsAsync();

@@ -12,7 +12,7 @@ namespace JobLocks.Tests.Postgres;
 public sealed class SchemaAccidentsTests : WaitQueueFixture
 {
     [TestCase("TRUNCATE joblocks.wait_queue"), TestCase("DROP TABLE joblocks.wait_queue CASCADE"), TestCase("DROP SCHEMA joblocks CASCADE")]
-    public async Task Starts_a_run_that_waited_when_its_place_is_gone(string accident, CancellationToken stop)
+    public async Task Starts_a_run_that_waited_when_its_entry_is_gone(string accident, CancellationToken stop)
     {
         var locks = Open();
         var held = await locks.TryAcquireAsync(Name, stop);

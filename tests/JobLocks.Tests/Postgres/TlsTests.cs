@@ -126,7 +126,7 @@ public sealed class TlsTests
     }
 
     [Test]
-    public async Task Refuses_a_certificate_that_it_cannot_trust_and_says_that_somebody_must_change_that(CancellationToken stop)
+    public async Task Refuses_a_certificate_that_it_cannot_trust_and_says_that_this_needs_a_change(CancellationToken stop)
     {
         using var stranger = NewCertificate();
         await using var source = Source(builder => builder.UseRootCertificate(stranger).ConnectionStringBuilder.Password = Secret);

@@ -10,7 +10,7 @@ public sealed class LateQueueTests : WaitQueueFixture
     private AdvisoryLocks? _locks;
 
     [Test]
-    public async Task Lets_others_past_the_runs_of_the_queue_under_every_name(CancellationToken stop)
+    public async Task Lets_other_runs_bypass_the_runs_of_a_late_queue_under_every_name(CancellationToken stop)
     {
         await using var byHand = await OpenWithLateRunAsync(stop);
         await AddRowAsync(run: 2, woken: "NULL");
@@ -21,7 +21,7 @@ public sealed class LateQueueTests : WaitQueueFixture
     }
 
     [Test]
-    public async Task Lets_nobody_past_the_runs_of_another_queue(CancellationToken stop)
+    public async Task Lets_no_run_bypass_the_runs_of_another_queue(CancellationToken stop)
     {
         await using var byHand = await OpenWithLateRunAsync(stop);
         await AddRowAsync(run: 2, woken: "NULL", queue: "served");
@@ -52,7 +52,7 @@ public sealed class LateQueueTests : WaitQueueFixture
     }
 
     [Test]
-    public async Task Lets_nobody_past_its_runs_once_one_of_them_has_come(CancellationToken stop)
+    public async Task Lets_no_run_bypass_its_runs_once_one_of_them_has_started(CancellationToken stop)
     {
         await using var byHand = await OpenWithLateRunAsync(stop);
         await AddRowAsync(run: 2, woken: "NULL");
@@ -73,7 +73,7 @@ public sealed class LateQueueTests : WaitQueueFixture
 
     /// <summary>A run of Hangfire that starts again does not know its queue: only its row says it.</summary>
     [TestCase("", true), TestCase("", false), TestCase("default", true)]
-    public async Task Lets_nobody_past_its_runs_once_one_of_them_has_come_and_has_to_wait(string queue, bool again, CancellationToken stop)
+    public async Task Lets_no_run_bypass_its_runs_once_one_of_them_has_started_and_has_to_wait(string queue, bool again, CancellationToken stop)
     {
         await using var byHand = await OpenWithLateRunAsync(stop, queue);
         await AddRowAsync(run: 2, woken: "NULL", queue);

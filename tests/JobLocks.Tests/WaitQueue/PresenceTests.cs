@@ -15,7 +15,7 @@ public sealed class PresenceTests : WaitQueueFixture
     private static readonly Holder Run = new() { Run = "a run of a test" };
 
     [Test, CancelAfter(60_000)]
-    public async Task Acquires_past_the_runs_of_an_application_that_has_stopped(CancellationToken stop)
+    public async Task Bypasses_the_runs_of_an_application_that_has_stopped(CancellationToken stop)
     {
         var application = Open();
         await using var byHand = AdvisoryLocks.Connect(Database);
@@ -49,7 +49,7 @@ public sealed class PresenceTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Acquires_past_a_thousand_runs_that_no_process_can_start(CancellationToken stop)
+    public async Task Bypasses_a_thousand_runs_that_no_process_can_start(CancellationToken stop)
     {
         await using var byHand = await OpenBehindAThousandAsync(stop);
 
@@ -59,7 +59,7 @@ public sealed class PresenceTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Acquires_shared_past_a_thousand_runs_that_no_process_can_start(CancellationToken stop)
+    public async Task Bypasses_a_thousand_runs_that_no_process_can_start_for_a_shared_lock(CancellationToken stop)
     {
         await using var byHand = await OpenBehindAThousandAsync(stop);
 
@@ -69,7 +69,7 @@ public sealed class PresenceTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Acquires_all_slots_of_a_limit_past_a_thousand_runs_that_no_process_can_start(CancellationToken stop)
+    public async Task Bypasses_a_thousand_runs_that_no_process_can_start_for_all_slots_of_a_limit(CancellationToken stop)
     {
         await using var byHand = await OpenBehindAThousandAsync(stop);
 
@@ -81,7 +81,7 @@ public sealed class PresenceTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Acquires_all_of_several_names_past_a_thousand_runs_that_no_process_can_start(CancellationToken stop)
+    public async Task Bypasses_a_thousand_runs_that_no_process_can_start_for_several_names(CancellationToken stop)
     {
         await using var byHand = await OpenBehindAThousandAsync(stop);
         var first = Name;
@@ -175,7 +175,7 @@ public sealed class PresenceTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Gives_up_the_places_of_a_store_in_memory_when_it_is_shut_down(CancellationToken stop)
+    public async Task Removes_the_entries_of_a_store_in_memory_when_it_is_shut_down(CancellationToken stop)
     {
         var runs = new RunsOfTest { Id = $"{VolatileStore.Prefix}Test {Guid.NewGuid():N}" };
         ILockBackend application = OpenFor(runs);
@@ -188,7 +188,7 @@ public sealed class PresenceTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Lets_others_past_a_run_that_parks_when_its_scheduler_has_shut_down([Values] bool isInMemory, CancellationToken stop)
+    public async Task Lets_other_runs_bypass_one_that_is_parked_after_its_scheduler_has_shut_down([Values] bool isInMemory, CancellationToken stop)
     {
         var runs = new RunsOfTest { Id = $"{(isInMemory ? VolatileStore.Prefix : "")}Test {Guid.NewGuid():N}" };
         ILockBackend application = OpenFor(runs);
@@ -223,7 +223,7 @@ public sealed class PresenceTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Gives_up_the_places_of_a_store_that_no_process_has_served_for_long(CancellationToken stop)
+    public async Task Removes_the_entries_of_a_store_that_no_process_has_served_for_long(CancellationToken stop)
     {
         var locks = Open(static options => KeepFor(options, TimeSpan.FromSeconds(1)));
         await EnsureSessionAsync(locks, stop);
@@ -265,7 +265,7 @@ public sealed class PresenceTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Starts_a_run_that_is_parked_in_its_store_and_has_no_place(CancellationToken stop)
+    public async Task Starts_a_run_that_is_parked_in_its_store_and_has_no_entry(CancellationToken stop)
     {
         var application = Open();
         await EnsureSessionAsync(application, stop);

@@ -100,7 +100,7 @@ public sealed class StrangerTests : WaitQueueFixture
     }
 
     [Test]
-    public async Task Goes_back_to_the_first_sweep_key_when_the_stranger_has_let_go(CancellationToken stop)
+    public async Task Goes_back_to_the_first_sweep_key_when_the_foreign_program_has_released_it(CancellationToken stop)
     {
         await TakeSweepKeyAsync(stop);
         var (first, second) = (Open(), Open());

@@ -85,7 +85,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
     }
 
     [Test]
-    public async Task Ends_a_wait_by_hand_past_dead_rows_of_which_some_were_woken(CancellationToken stop)
+    public async Task Ends_the_wait_of_a_caller_behind_dead_rows_of_which_some_were_woken(CancellationToken stop)
     {
         await using var byHand = AdvisoryLocks.Connect(Database);
         await EnsureSessionAsync(byHand, stop);
@@ -100,7 +100,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
     }
 
     [Test]
-    public async Task Keeps_no_lock_from_others_for_a_run_that_took_its_place_while_its_store_was_renamed(CancellationToken stop)
+    public async Task Keeps_no_lock_from_others_for_a_run_that_was_enqueued_while_its_store_was_renamed(CancellationToken stop)
     {
         var locks = Open();
         await using var byHand = AdvisoryLocks.Connect(Database);
@@ -121,7 +121,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
     }
 
     [Test]
-    public async Task Keeps_the_place_of_a_run_whose_store_was_renamed_while_the_table_was_locked(CancellationToken stop)
+    public async Task Keeps_the_entry_of_a_run_whose_store_was_renamed_while_the_table_was_locked(CancellationToken stop)
     {
         using var log = new LogLines();
         var locks = Open(log);
@@ -145,7 +145,7 @@ public sealed class UnservedEntriesTests : WaitQueueFixture
     }
 
     [Test]
-    public async Task Says_on_a_page_which_place_a_run_has_among_those_that_are_served(CancellationToken stop)
+    public async Task Shows_the_position_of_a_run_among_those_that_are_served(CancellationToken stop)
     {
         var locks = Open();
         await using var holding = await locks.TryAcquireAsync(Name, stop);

@@ -47,7 +47,7 @@ public sealed class WaitQueueCostTests
         Assert.That(await BlocksOfAsync(LockSql.BatchWithQueue, Verbs(OperationCode.Acquire), Keys(key), Keys(long.MaxValue)), Is.InRange(1, FewBlocks));
 
     [TestCase(42), TestCase(43)]
-    public async Task Reads_a_few_blocks_to_see_whether_somebody_waits_for_what_is_released(long key) =>
+    public async Task Reads_a_few_blocks_to_see_whether_a_run_waits_for_what_is_released(long key) =>
         Assert.That(await BlocksOfAsync(LockSql.QueuesOfReleased, Verbs(OperationCode.Release), Keys(key), Keys(key)), Is.InRange(1, FewBlocks));
 
     [Test]

@@ -83,7 +83,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Claims_no_more_turns_than_a_slow_store_can_be_told_of(CancellationToken stop)
+    public async Task Claims_no_more_wakes_than_a_slow_store_can_be_told_of(CancellationToken stop)
     {
         const int Names = 500;
         var slow = new RunsOfTest { Takes = TimeSpan.FromMilliseconds(10) };
@@ -105,7 +105,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Sweeps_beyond_ten_thousand_names_under_which_nobody_is_to_be_woken(CancellationToken stop)
+    public async Task Sweeps_beyond_ten_thousand_names_of_which_no_run_can_be_woken(CancellationToken stop)
     {
         var locks = Open();
         await EnsureSessionAsync(locks, stop);
@@ -161,7 +161,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Lets_code_by_hand_and_runs_in_line_have_their_turn(CancellationToken stop)
+    public async Task Serves_callers_and_waiting_runs_in_the_order_of_arrival(CancellationToken stop)
     {
         const int Count = 20;
         var (locks, other) = (Open(), Open());
@@ -179,7 +179,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Takes_nobody_past_those_who_stand_there(CancellationToken stop)
+    public async Task Lets_no_new_run_bypass_the_waiting_ones(CancellationToken stop)
     {
         var locks = Open();
         var holding = await locks.TryAcquireAsync(Name, stop);
@@ -194,7 +194,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Gives_up_the_places_of_a_store_whose_process_has_died(CancellationToken stop)
+    public async Task Removes_the_entries_of_a_store_whose_process_has_died(CancellationToken stop)
     {
         var locks = Open(static options => (options.LostAfter, options.HeartbeatInterval) = (TimeSpan.FromSeconds(2), TimeSpan.FromMilliseconds(200)));
         var holding = await locks.TryAcquireAsync(Name, stop);
@@ -216,7 +216,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Goes_on_with_locks_where_the_line_is_gone(CancellationToken stop)
+    public async Task Goes_on_with_locks_where_the_wait_queue_is_gone(CancellationToken stop)
     {
         var database = await AssemblySetup.Server.CreateDatabaseAsync("line_is_gone", stop);
         await using var locks = AdvisoryLocks.Connect(database);

@@ -35,7 +35,7 @@ public sealed class WaiterCheckTests : WaitQueueFixture
     }
 
     [Test, CancelAfter(60_000)]
-    public async Task Is_rescheduled_where_nobody_vouches_for_the_run_that_was_counted([Values] bool keepsNewest, CancellationToken stop)
+    public async Task Is_rescheduled_where_no_store_confirms_the_run_that_was_counted([Values] bool keepsNewest, CancellationToken stop)
     {
         var locks = Open();
         var other = Open();

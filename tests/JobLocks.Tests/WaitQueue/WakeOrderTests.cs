@@ -57,7 +57,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
 
     [TestCase("plain")]
     [TestCase("\U0001F468\u200D\U0001F469 line\nbreak")]
-    public async Task Wakes_nobody_by_a_sweep_where_all_slots_are_held_whatever_is_in_the_name(string name, CancellationToken stop)
+    public async Task Wakes_no_run_by_a_sweep_where_all_slots_are_held_whatever_is_in_the_name(string name, CancellationToken stop)
     {
         const int Limit = 4;
         Name += name;
@@ -98,7 +98,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
     }
 
     [Test]
-    public async Task Lets_a_run_that_has_waited_long_enough_pass_nobody(CancellationToken stop)
+    public async Task Lets_a_run_whose_longest_wait_is_over_bypass_no_other_run(CancellationToken stop)
     {
         ILockBackend locks = await OpenWithoutSweepAsync(stop);
         var held = await ((AdvisoryLocks)locks).TryAcquireAsync(Name, stop);
@@ -117,7 +117,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
     }
 
     [Test]
-    public async Task Lets_a_run_pass_nobody_under_a_name_for_which_its_turn_has_not_come(CancellationToken stop)
+    public async Task Lets_a_run_bypass_no_other_run_of_a_name_for_which_it_was_not_woken(CancellationToken stop)
     {
         var other = new LockRequest($"{Name} other", LockKey.Of($"{Name} other"));
         ILockBackend locks = await OpenWithoutSweepAsync(stop);
@@ -138,7 +138,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
     }
 
     [Test]
-    public async Task Gives_a_run_its_place_back_that_was_given_up_while_its_store_was_slow_to_keep_it(CancellationToken stop)
+    public async Task Restores_the_entry_of_a_run_that_was_removed_while_its_store_was_slow_to_park_it(CancellationToken stop)
     {
         ILockBackend locks = await OpenWithoutSweepAsync(stop);
         var held = await ((AdvisoryLocks)locks).TryAcquireAsync(Name, stop);
@@ -154,7 +154,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
     }
 
     [Test]
-    public async Task Gives_a_store_in_memory_its_places_back_that_was_taken_for_dead(CancellationToken stop)
+    public async Task Restores_the_entries_of_a_store_in_memory_that_was_taken_for_dead(CancellationToken stop)
     {
         var runs = new RunsOfTest { Id = $"{VolatileStore.Prefix}Test {Guid.NewGuid():N}" };
         var other = AdvisoryLocks.Connect(Database);
@@ -203,7 +203,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
     }
 
     [Test]
-    public async Task Wakes_nobody_twice_whose_store_lost_its_answer(CancellationToken stop)
+    public async Task Wakes_no_run_twice_whose_store_lost_its_answer(CancellationToken stop)
     {
         const int Readers = 5;
         var locks = await OpenWithoutSweepAsync(stop);
@@ -243,7 +243,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
     }
 
     [Test]
-    public async Task Leaves_the_sweep_to_those_who_can_read_the_line(CancellationToken stop)
+    public async Task Leaves_the_sweep_to_processes_that_can_read_the_wait_queue(CancellationToken stop)
     {
         var blind = Open(static options => options.Schema = null);
         await EnsureSessionAsync(blind, stop);

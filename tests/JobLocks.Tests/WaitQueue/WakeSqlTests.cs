@@ -79,7 +79,7 @@ public sealed class WakeSqlTests
     }
 
     [Test]
-    public async Task Wakes_the_next_when_the_first_has_had_its_turn_and_did_not_come()
+    public async Task Wakes_the_next_run_when_the_first_was_woken_and_did_not_start()
     {
         await EnqueueAsync(3);
         await RunAsync("UPDATE joblocks.wait_queue SET woken = now() - interval '31 s', claimed = true WHERE entry = (SELECT min(entry) FROM joblocks.wait_queue WHERE key = $1)", _key.Value);
@@ -88,7 +88,7 @@ public sealed class WakeSqlTests
     }
 
     [Test]
-    public async Task Wakes_nobody_who_is_not_to_run()
+    public async Task Wakes_no_run_that_must_not_start()
     {
         await EnqueueAsync(2);
         await RunAsync("UPDATE joblocks.wait_queue SET verdict = 'Skipped' WHERE entry = (SELECT min(entry) FROM joblocks.wait_queue WHERE key = $1)", _key.Value);
@@ -97,7 +97,7 @@ public sealed class WakeSqlTests
     }
 
     [Test]
-    public async Task Leaves_the_lines_of_other_names_alone()
+    public async Task Leaves_the_wait_queues_of_other_names_alone()
     {
         var other = _key;
         await EnqueueAsync(1);

@@ -10,7 +10,7 @@ namespace JobLocks.Quartz.Tests;
 
 /// <summary>A job store is asked once for the states of many runs.</summary>
 [TestFixture, CancelAfter(60_000)]
-public sealed class LookAtManyTests : QuartzFixture
+public sealed class ManyStatesTests : QuartzFixture
 {
     [Test]
     public async Task Asks_once_for_all_runs_and_alone_for_one_that_is_not_among_them([Values] Store store)

@@ -8,7 +8,7 @@ namespace JobLocks.Hangfire.Tests;
 
 /// <summary>A storage is asked once for the states of many runs.</summary>
 [TestFixture]
-public sealed class LookAtManyTests : RealServers
+public sealed class ManyStatesTests : RealServers
 {
     private protected override HangfireSetup Setup => new() { Servers = 0 };
 

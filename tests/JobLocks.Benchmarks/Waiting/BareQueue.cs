@@ -5,7 +5,7 @@ using JobLocks.WaitQueue;
 namespace JobLocks.Benchmarks.Waiting;
 
 /// <summary>A line of runs that only stand there, in a database of its own.</summary>
-internal sealed class BareLine : IAsyncDisposable
+internal sealed class BareQueue : IAsyncDisposable
 {
     private const string Fill =
         """
@@ -18,7 +18,7 @@ internal sealed class BareLine : IAsyncDisposable
     private readonly Database _database;
     private readonly WokenRuns _store = new();
 
-    private BareLine(Database database, string application)
+    private BareQueue(Database database, string application)
     {
         _database = database;
         Locks = AdvisoryLocks.Connect(database.ConnectionString(application), options => options.ApplicationName = application);
@@ -28,9 +28,9 @@ internal sealed class BareLine : IAsyncDisposable
 
     private ILockBackend Keeper => Locks;
 
-    public static async Task<BareLine> OpenAsync(Database database, string application, CancellationToken stop)
+    public static async Task<BareQueue> OpenAsync(Database database, string application, CancellationToken stop)
     {
-        var line = new BareLine(database, application);
+        var line = new BareQueue(database, application);
         await line.Locks.EnsureSessionAsync(stop);
         await database.AskAsync("DELETE FROM joblocks.wait_queue", stop);
         await database.AskAsync("VACUUM ANALYZE joblocks.wait_queue", stop);

@@ -6,10 +6,10 @@ namespace JobLocks.Hangfire.Tests;
 
 /// <summary>A run that is parked in its storage and has lost its place in the wait queue is found there.</summary>
 [TestFixture]
-public sealed class LostPlaceTests : RealServers
+public sealed class LostEntryTests : RealServers
 {
     [Test, CancelAfter(60_000)]
-    public async Task Restores_the_positions_and_queues_of_what_waits_where_the_line_was_emptied(CancellationToken stop)
+    public async Task Restores_the_order_and_the_job_queues_of_what_waits_where_the_wait_queue_was_emptied(CancellationToken stop)
     {
         var stage = NewStage();
         stage.LetLeave();
@@ -30,7 +30,7 @@ public sealed class LostPlaceTests : RealServers
     }
 
     [Test, CancelAfter(120_000)]
-    public async Task Runs_a_job_that_was_scheduled_for_later_and_waits_where_the_line_was_emptied(CancellationToken stop)
+    public async Task Runs_a_job_that_was_scheduled_for_later_and_waits_where_the_wait_queue_was_emptied(CancellationToken stop)
     {
         var stage = NewStage();
         stage.LetLeave();
@@ -47,7 +47,7 @@ public sealed class LostPlaceTests : RealServers
     }
 
     [Test, CancelAfter(90_000)]
-    public async Task Runs_a_job_that_may_wait_for_hours_where_the_line_was_emptied(CancellationToken stop)
+    public async Task Runs_a_job_that_may_wait_for_hours_where_the_wait_queue_was_emptied(CancellationToken stop)
     {
         var stage = NewStage();
         stage.LetLeave();

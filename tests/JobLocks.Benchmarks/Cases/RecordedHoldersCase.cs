@@ -7,7 +7,7 @@ using Npgsql;
 namespace JobLocks.Benchmarks.Cases;
 
 /// <summary>What does it cost those who take locks that it is written down who held what, and for how long?</summary>
-internal sealed class LedgerCase : ICase
+internal sealed class RecordedHoldersCase : ICase
 {
     private const int Callers = 10;
 
@@ -25,15 +25,15 @@ internal sealed class LedgerCase : ICase
         GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.wait_queue TO {0}
         """;
 
-    public string Name => "ledger";
+    public string Name => "recorded-holders";
 
     public async Task<IReadOnlyList<Row>> RunAsync(Bench bench, CancellationToken stop)
     {
         Bench.Say(Name);
-        await using var noting = new Ours(bench.Database.ConnectionString("ledger"), "ledger");
+        await using var noting = new Ours(bench.Database.ConnectionString("recorded-holders"), "recorded-holders");
         // Its session sets the schema up.
         await (await noting.Lock("first").TakeAsync(TimeSpan.FromMinutes(1), stop)).DisposeAsync();
-        await using var silent = new Ours(await SilentAsync(bench, stop), "ledger silent");
+        await using var silent = new Ours(await SilentAsync(bench, stop), "holders not recorded");
 
         // What is not yet compiled would count for the one that comes first.
         await TurnAsync(bench, noting, 1, stop);
@@ -62,7 +62,7 @@ internal sealed class LedgerCase : ICase
     {
         var role = $"silent_{Guid.NewGuid():N}";
         await bench.Database.AskAsync(Grants.Replace("{0}", role, StringComparison.Ordinal), stop);
-        return new NpgsqlConnectionStringBuilder(bench.Database.ConnectionString("ledger silent")) { Username = role }.ConnectionString;
+        return new NpgsqlConnectionStringBuilder(bench.Database.ConnectionString("holders not recorded")) { Username = role }.ConnectionString;
     }
 
     private static Task<LoadResult> TurnAsync(Bench bench, Ours locks, int namesOfEach, CancellationToken stop) => new Load(bench.Effort, stop).RunAsync(Callers, caller =>
@@ -70,7 +70,7 @@ internal sealed class LedgerCase : ICase
         var nth = 0;
         return async () =>
         {
-            var name = string.Create(CultureInfo.InvariantCulture, $"ledger-{caller}-{nth++ % namesOfEach}");
+            var name = string.Create(CultureInfo.InvariantCulture, $"recorded-{caller}-{nth++ % namesOfEach}");
             await using var handle = await locks.Lock(name).TryTakeAsync(stop) ?? throw new WrongAnswerException();
         };
     });

@@ -7,7 +7,7 @@ using JobLocks.Benchmarks.Waiting;
 namespace JobLocks.Benchmarks.Cases;
 
 /// <summary>Does a long line cost those who leave it, or those who have nothing to do with it? And is its order kept?</summary>
-internal sealed class LongLineCase : ICase
+internal sealed class LongQueueCase : ICase
 {
     private const int Short = 10;
     private const int Long = 100_000;
@@ -35,7 +35,7 @@ internal sealed class LongLineCase : ICase
 
     private static async Task<Result> TurnAsync(Bench bench, int length, CancellationToken stop)
     {
-        await using var line = await BareLine.OpenAsync(bench.Database, "waiting-long", stop);
+        await using var line = await BareQueue.OpenAsync(bench.Database, "waiting-long", stop);
         var holding = await line.Locks.TryAcquireAsync("long-0", stop) ?? throw new WrongAnswerException();
         await line.FillAsync(length, "long-", names: 1, stop);
         line.Serve();

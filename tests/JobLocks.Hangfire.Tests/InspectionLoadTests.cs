@@ -9,7 +9,7 @@ namespace JobLocks.Hangfire.Tests;
 
 /// <summary>Many look at the locks while a table is locked that only the pages need. Runs go on.</summary>
 [TestFixture]
-public sealed class LookingTests : RealServers
+public sealed class InspectionLoadTests : RealServers
 {
     private const int Viewers = 20;
     private const int Searchers = 100;

@@ -5,7 +5,7 @@ namespace JobLocks.Quartz.Tests;
 
 /// <summary>Schedulers of one name whose job stores are in different places: under another table prefix, or in another database.</summary>
 [TestFixture, CancelAfter(90_000)]
-public sealed class StorePlaceTests : QuartzFixture
+public sealed class StoreLocationTests : QuartzFixture
 {
     [Test]
     public async Task Drops_no_run_and_keeps_no_free_lock_on_account_of_runs_under_a_former_table_prefix()
@@ -78,7 +78,7 @@ public sealed class StorePlaceTests : QuartzFixture
 
     private async Task<Node> StartAsync(string database)
     {
-        var own = await AssemblySetup.Server.CreateDatabaseAsync($"{nameof(StorePlaceTests)}{database}");
+        var own = await AssemblySetup.Server.CreateDatabaseAsync($"{nameof(StoreLocationTests)}{database}");
         return await StartNodeAsync(Store.Ado, settings => settings with { StoreDatabase = own });
     }
 
