@@ -72,7 +72,7 @@ internal sealed class FiringDecisions
                 _isWatched = true;
             }
 
-            // Outside of the mutex: the callback runs in this call if the lock is already lost. All handles of a firing share one session, so they are lost
+            // Outside of the mutex: the callback runs in this call if the lock is already lost. All handles of a firing are lost
             // together.
             var first = locks.First;
             var watcher = first.Lost.UnsafeRegister(_ => notify(first), state: null);

@@ -31,7 +31,7 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
 #pragma warning restore MA0055
 
     /// <summary>The lock of the current run, inside a job with <c>[JobLock]</c>; otherwise null.</summary>
-    /// <remarks>Where a job has several locks, this is the lock that is declared first. All of them share one session and are lost together.</remarks>
+    /// <remarks>Where a job has several locks, this is the lock that is declared first. All of them are lost together.</remarks>
     public static JobLockHandle? Current
     {
         get => Ambient.Value;
@@ -47,7 +47,7 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     /// <summary>
     /// Cancelled when the session can no longer prove that it holds the lock: stop the work that the lock protects. The cancellation precedes the
     /// moment at which the server can grant the lock to another session, unless the server itself ended the session. Releasing the lock does not
-    /// cancel the token.
+    /// cancel the token. It is also cancelled when a user requests the release of the lock, which is then held until the handle is disposed.
     /// </summary>
     public CancellationToken Lost
     {
@@ -145,6 +145,7 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
         if (handles.Length == 1) return handles;
 
         foreach (var handle in handles) handle.AcquiredTogether = handles;
+        LockGrant.Join(grants);
         return handles;
     }
 

@@ -13,7 +13,7 @@ public sealed class JobLockSet : IReadOnlyList<JobLockHandle>, IDisposable, IAsy
     /// <summary>The number of locks. Names with the same key count once.</summary>
     public int Count => _handles.Count;
 
-    /// <summary>Cancelled when the session can no longer prove that it holds the locks. They share one session and are lost together.</summary>
+    /// <summary>Cancelled when the session can no longer prove that it holds the locks. All of them are lost together.</summary>
     public CancellationToken Lost => _handles[0].Lost;
 
     /// <summary>The handles, in the order in which their names were given.</summary>

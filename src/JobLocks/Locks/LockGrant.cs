@@ -15,6 +15,7 @@ internal sealed class LockGrant
     private volatile bool _isLost;
     private bool _isReleased;
     private Exception? _lostBecause;
+    private IReadOnlyList<LockGrant>? _acquiredTogether;
     private long _readModelRow;
 
     public LockGrant(LockRequest request, LockKey key, Holder holder, DateTimeOffset since, ILockOwner owner, long token)
@@ -132,6 +133,22 @@ internal sealed class LockGrant
         Interlocked.MemoryBarrier();
         if (Volatile.Read(ref _lost) is { } weak && weak.TryGetTarget(out var lost)) LossNotifier.Notify(lost);
         else if (OrphanedLost is { } orphaned) LossNotifier.Notify(orphaned);
+    }
+
+    /// <summary>
+    /// Declares the lock lost because a user has requested its release, and with it the locks that were acquired together with it: they protect one piece
+    /// of work, which must stop.
+    /// </summary>
+    /// <param name="by">The user.</param>
+    public void DeclareReleaseRequested(string by)
+    {
+        foreach (var grant in Volatile.Read(ref _acquiredTogether) ?? [this]) grant.DeclareLost(new ReleaseRequestedException(by, grant == this ? null : ToString()));
+    }
+
+    /// <summary>Tells grants that they were acquired together. Called before their handles are passed to the caller.</summary>
+    public static void Join(IReadOnlyList<LockGrant> grants)
+    {
+        foreach (var grant in grants) Volatile.Write(ref grant._acquiredTogether, grants);
     }
 
     /// <inheritdoc cref="ILockOwner.CheckClock"/>

@@ -169,6 +169,33 @@ public abstract class InspectionContract : ContractFixture
     }
 
     [Test]
+    public async Task Cancels_the_token_of_a_set_when_the_release_of_any_of_its_locks_is_requested([Values] bool ofTheFirst, CancellationToken stop)
+    {
+        var other = $"also {Name}";
+        await using var set = (await Locks.TryAcquireAllAsync([Name, other], stop))!;
+        var areLost = set.Select(static handle => handle.Lost).Append(set.Lost).Select(WhenCancelledAsync).ToList();
+
+        var requesting = Inspector.RequestReleaseAsync(ofTheFirst ? Key : LockKey.Of(other), "Ada", Patience, stop);
+        await Task.WhenAll(areLost).WaitAsync(Patience, stop);
+        var reasons = set.Select(static handle => handle.LostReason).ToArray();
+        await set.DisposeAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(await requesting, Is.EqualTo(ReleaseAnswer.Released));
+            Assert.That(reasons, Has.All.Contains("Ada"));
+            Assert.That(reasons, Has.One.Contains(ofTheFirst ? $"{Name}, which was acquired together with it" : $"{other}, which was acquired together with it"));
+        }
+
+        static Task WhenCancelledAsync(CancellationToken token)
+        {
+            var cancelled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            token.Register(cancelled.SetResult);
+            return cancelled.Task;
+        }
+    }
+
+    [Test]
     public async Task Requests_the_release_of_a_lock_from_its_holder(CancellationToken stop)
     {
         var held = await HoldAsync(stop);

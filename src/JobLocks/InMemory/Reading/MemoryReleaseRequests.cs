@@ -1,5 +1,4 @@
 using JobLocks.Diagnostics;
-using JobLocks.Locks;
 using JobLocks.Primitives;
 using Microsoft.Extensions.Logging;
 
@@ -35,7 +34,7 @@ internal sealed class MemoryReleaseRequests(MemoryDispatcher dispatcher, TimePro
         foreach (var grant in wait.Holders.Where(grant => grant.NameKey == (nameKey ?? grant.NameKey) && !grant.IsKnownLost))
         {
             log.ReleaseReceived(grant.ToString(), grant.Key.Value, DisplayText.Name(grant.Holder.Run ?? "unknown code"), by);
-            grant.DeclareLost(new ReleaseRequestedException(by));
+            grant.DeclareReleaseRequested(by);
         }
 
         try

@@ -168,7 +168,7 @@ internal sealed class ReadModelWriter : IDisposable
             // A role that may write to the table can write any name, but no role except its own.
             var requester = $"{DisplayText.Name(by)} (database role {DisplayText.Name(role ?? "unknown")})";
             _log.ReleaseReceived(grant.ToString(), grant.Key.Value, DisplayText.Name(grant.Holder.Run ?? "an unknown run"), requester);
-            grant.DeclareLost(new ReleaseRequestedException(requester));
+            grant.DeclareReleaseRequested(requester);
         }
     }
 
