@@ -60,7 +60,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         var from = From(http, "skip");
         var name = await ReadingsOf(locks).ReadNameAsync(new(key), from, run, stop).ConfigureAwait(false);
         // A run that does not exist any more also gets a sentence, because an open page continues to show its state.
-        var sentence = string.IsNullOrEmpty(run) ? null : name.Explanation ?? $"{DisplayText.Short(DisplayText.Name(run))} neither waits nor runs.";
+        var sentence = string.IsNullOrEmpty(run) ? null : name.Explanation ?? $"{DisplayText.Short(DisplayText.Name(run))} neither waits for a lock nor is known to hold one.";
         var token = MayRelease(http) ? http.RequestServices.GetService<IAntiforgery>()?.GetAndStoreTokens(http) : null;
         var text = name.Name is null ? name.Key.ToString() : DisplayText.Short(DisplayText.Name(name.Name));
         var basePath = BaseOf(http, Name);

@@ -62,7 +62,7 @@ internal sealed class HangfireRuns : IRunStore
     public static HangfireRuns Of(JobStorage storage) => OfStorages.GetValue(storage, static storage => new(storage));
 
     /// <summary>
-    /// The name that is kept in the storage itself: two connection strings may lead to the same storage. Reads it only if it is not known yet.
+    /// The id: a prefix and the name that is kept in the storage itself, since two connection strings may lead to the same storage. Reads it only if it is not known yet.
     /// </summary>
     public string Identify() => _id ?? ReadId();
 

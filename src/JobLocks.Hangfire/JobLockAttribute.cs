@@ -90,8 +90,8 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
 
     /// <summary>How many runs may hold the lock at the same time, on all servers together.</summary>
     /// <value>
-    /// Default 1; from 1 to 1,000. All jobs with the same lock name should declare the same limit. If they differ, the largest limit applies,
-    /// and a warning names both.
+    /// Default 1; from 1 to 1,000. All jobs with the same lock name should declare the same limit. If they differ, each job uses its own limit, so
+    /// at most the largest number of runs executes at once, and a warning names both.
     /// </value>
     public int Limit { get => _declaration.Limit; set => _declaration = _declaration with { Limit = value }; }
 

@@ -21,11 +21,11 @@ internal sealed class RefusedRun
         };
     }
 
-    public RefusedRun(Admission.Waits waits, TimeSpan atMost, JobGate gate)
+    public RefusedRun(Admission.Waits waits, TimeSpan startsUnwokenAfter, JobGate gate)
     {
         Gate = gate;
         Entry = waits.Entry;
-        NextState = new ScheduledState(atMost) { Reason = waits.Reason };
+        NextState = new ScheduledState(startsUnwokenAfter) { Reason = waits.Reason };
     }
 
     /// <summary>The next state of the job.</summary>

@@ -5,7 +5,7 @@ namespace JobLocks;
 /// <summary>Acquires locks from code. They are the same locks that <c>[JobLock]</c> acquires for a run.</summary>
 /// <remarks>
 /// <para>A lock is held until its handle is disposed or the process dies; it never expires while the process lives and reaches its server.</para>
-/// <para>Not re-entrant: a held name cannot be acquired a second time, neither by this process nor by another one.</para>
+/// <para>Not re-entrant: a name that is held exclusively cannot be acquired a second time, neither by this process nor by another one.</para>
 /// <para>Waiting callers of one process acquire a lock in the order of their arrival. A reader does not pass a waiting writer.</para>
 /// <para>
 /// Where recent round trips to the server took less than half a millisecond on average, the <c>TryAcquire</c> methods perform the round trip on

@@ -223,7 +223,7 @@ public sealed class PageTests
         {
             Assert.That(found.Headers.Location?.ToString(), Is.EqualTo($"{NamePage}?run=4711"));
             Assert.That(await site.GetAsync($"{NamePage}?run=4711"), Does.Contain("waiting for order:42, held by Hangfire job 1187 of billing on web-3 (pid 812) since "));
-            Assert.That(await site.GetAsync($"{NamePage}?run=4712"), Does.Contain("4712 neither waits nor runs."));
+            Assert.That(await site.GetAsync($"{NamePage}?run=4712"), Does.Contain("4712 neither waits for a lock nor is known to hold one."));
         }
     }
 

@@ -39,7 +39,7 @@ internal sealed class NamePage(string basePath, NamedLock name, int from, Antifo
         ReleaseAnswer.Released => Note("It was released."),
         ReleaseAnswer.WasFree => Note("It was free already."),
         ReleaseAnswer.StillHeld => Note("It is still held. The run was told to stop: it ends when it checks its cancellation token, or when its work is done."),
-        ReleaseAnswer.IsForeign => Note("Its holder does not use JobLocks and cannot be asked. A role with that right can end its session in PostgreSQL."),
+        ReleaseAnswer.IsForeign => Note("Its holder does not use JobLocks and cannot be asked. A database role with the right to do so (pg_signal_backend) can end its session in PostgreSQL."),
         _ => Markup.None,
     };
 

@@ -70,7 +70,7 @@ internal sealed class OverviewPage(string basePath, LockSnapshot snapshot, int h
             """);
 
     private Markup Processes() => snapshot.Overview.Processes.Count == 0
-        ? Parts.Empty("No process has a session. One opens it with its first lock.")
+        ? Parts.Empty("No process has a session. A process opens it when its host starts, or with its first lock.")
         : Markup.Of(
             $"""
             {Parts.Table(ProcessColumns, snapshot.Overview.Processes.Select(static row => (row, "")), basePath)}

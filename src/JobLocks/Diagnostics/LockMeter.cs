@@ -40,7 +40,7 @@ internal sealed class LockMeter : IDisposable
         _waitDuration = _meter.CreateHistogram("joblocks.wait.duration", "s", "How long a run waited in the queue before it was admitted.", advice: LongDurations);
         _queueLength = _meter.CreateHistogram("joblocks.queue.length", "{run}", "Length of the wait queue after a run entered it.", advice: Counts);
         _losses = _meter.CreateCounter<long>("joblocks.losses", "{lock}", "Locks that were lost while they were held.");
-        _sweepWakes = _meter.CreateCounter<long>("joblocks.sweep.wakes", "{run}", "Runs that a sweep found to be next before another process had woken them.");
+        _sweepWakes = _meter.CreateCounter<long>("joblocks.sweep.wakes", "{run}", "Runs that a sweep has woken, because no release had woken them.");
         _operations = _meter.CreateHistogram("joblocks.statement.operations", "{operation}", "Operations that went to the server in one statement.", advice: Counts);
         _meter.CreateObservableUpDownCounter("joblocks.locks.held", held, "{lock}", "Locks that this process holds or has requested.");
         _meter.CreateObservableGauge("joblocks.session.open", () => isOpen() ? 1 : 0, "{session}", "1 while the session that holds the locks is open.");

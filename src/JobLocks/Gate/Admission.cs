@@ -33,7 +33,7 @@ internal abstract record Admission
         }
     }
 
-    /// <summary>The run may not start now.</summary>
+    /// <summary>The run is refused and does not enter the wait queue: it is skipped, failed or rescheduled.</summary>
     /// <param name="Action">What the scheduler does with the run.</param>
     /// <param name="Reason">Text for the scheduler's record of the run: the lock, its holder, since when it is held.</param>
     /// <param name="RetryAfter">For <see cref="OnConflict.Reschedule"/>: the delay before the next attempt.</param>
@@ -54,7 +54,7 @@ internal abstract record Admission
 
     /// <summary>The run waits in the wait queue. The caller must park it in its job store, and then call <see cref="JobGate.MarkParkedAsync"/>.</summary>
     /// <param name="Entry">The queue entry of the run.</param>
-    /// <param name="Address">How the dispatcher finds the run in its job store.</param>
+    /// <param name="Address">How the wake dispatcher finds the run in its job store.</param>
     /// <param name="Reason">Text for the scheduler's record of the run: the lock, its holder, the position.</param>
     /// <param name="StartsUnwokenAfter">
     /// After how long the job store starts the run without a wake-up. It is the fallback where no process is left to wake the run.

@@ -22,7 +22,7 @@ internal sealed class Queueing(ILockBackend locks, ILogger log)
 
     /// <summary>
     /// After how long the job store starts a run by itself. The search for lost queue entries covers an hour and a minute, so no run is parked for longer. If its longest
-    /// wait exceeds that, the store starts it a little earlier, and it waits again.
+    /// wait exceeds one hour, the store starts it 67 seconds before the hour is over, and it waits again.
     /// </summary>
     /// <param name="longestWait">The longest wait of the run; null for no limit.</param>
     public static TimeSpan UnwokenStartFor(TimeSpan? longestWait) =>

@@ -16,7 +16,7 @@ internal sealed class SessionStart(AdvisoryLocks locks) : IHostedService
         }
         catch (JobLocksUnavailableException unavailable) when (!unavailable.NeedsChange)
         {
-            // The dispatcher has logged the error, and tries again.
+            // The supervisor of the sessions has logged the error, and tries again.
         }
     }
 

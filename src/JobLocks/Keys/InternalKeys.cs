@@ -44,7 +44,7 @@ internal static class InternalKeys
         Waiter => "a wait for a lock of that key can end up to a second later",
         WaitingWriter when isShared => "a writer of that key can be bypassed by readers",
         WaitingWriter => "readers of that key are refused",
-        QueueCount => "runs of that key with KeepWaiting are counted under a lock of the table limits instead",
+        QueueCount => "runs of that key with KeepWaiting are counted under a lock on the table declared_limits instead",
         Sweep => "missed wake-ups of that job store are found by a process that holds another internal lock",
         SchemaSetUp => "the schema is set up or upgraded under another internal lock, after a wait of ten seconds",
         _ when isShared => "that job store seems to be served, and its waiting runs hold others back even where no process can start them",

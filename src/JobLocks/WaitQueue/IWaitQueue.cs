@@ -48,7 +48,7 @@ internal interface IWaitQueue
     /// <param name="stop">Cancels the call.</param>
     ValueTask<WaiterCheckResult> CheckCountedWaitersAsync(LockKey key, int count, bool blocks, CancellationToken stop);
 
-    /// <summary>Records that the job store has parked the run. From now on the run may be woken.</summary>
+    /// <summary>Records that the job store has parked the run. From now on a wake is delivered to the store.</summary>
     ValueTask MarkParkedAsync(QueueEntry entry, bool blocks, CancellationToken stop);
 
     /// <summary>Removes the entry of a run that has its locks, or does not wait any more.</summary>

@@ -3,7 +3,7 @@ using JobLocks.Primitives;
 
 namespace JobLocks.WaitQueue;
 
-/// <summary>The entry of a run in the wait queue, as the dispatcher and the sweep see it.</summary>
+/// <summary>The entry of a run in the wait queue, as the wake dispatcher and the sweep see it.</summary>
 /// <param name="Number">The number of the entry. It grows with each arrival, and is not the position.</param>
 /// <param name="Key">The key of the lock for which the run waits.</param>
 /// <param name="Name">The name of that lock.</param>

@@ -100,7 +100,7 @@ internal sealed class MemoryInspector : IPageInspector
         _log.EndingSession(by, backend);
         var keys = backend == MemoryHeldReadings.Session ? _dispatcher.Read(() => _dispatcher.Locks.Held.Select(static entry => entry.Key).ToList()) : [];
         foreach (var key in keys) _dispatcher.Lose(key, new InvalidOperationException($"{by} ended its session"));
-        _log.SessionEnded(backend, by, keys.Count > 0 ? "it is ended" : "it is none that has a lock");
+        _log.SessionEnded(backend, by, keys.Count > 0 ? "it is ended" : "no session with that backend holds a lock");
         return Task.FromResult(keys.Count > 0);
     }
 

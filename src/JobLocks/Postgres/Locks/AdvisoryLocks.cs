@@ -212,7 +212,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
         : !_dispatcher.Session.Capabilities.HasLimits ? $"processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {schema}.declared_limits TO it, see docs/schema.sql."
         : _internalLocks.Holders is [var holder, ..] ? $"a program that is not JobLocks holds a lock that JobLocks needs for its own work. {holder}"
         : _wakeDispatcher.IsBroken ? "waiting runs cannot be woken for now. They start when this is over. See warning 401 for the cause."
-        : _readModelWriter.IsBroken ? $"holders and statistics cannot be recorded at the moment. See warning 601, whether another session has {schema}.sessions, holders, names or minutes locked, and the GRANT lines in docs/schema.sql."
+        : _readModelWriter.IsBroken ? $"holders and statistics cannot be recorded at the moment. See warning 601 for the cause. Check whether another session has locked {schema}.sessions, holders, names or minutes, and see the GRANT lines in docs/schema.sql."
         : null;
 
     /// <summary>Opens the session if none is open, and waits for an answer of the server on it.</summary>

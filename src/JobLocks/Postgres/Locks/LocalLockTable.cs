@@ -49,7 +49,8 @@ internal sealed class LocalLockTable
     public int Known => _entries.All.Count;
 
     /// <summary>
-    /// Adds a new request. If one of its locks cannot be granted, the request is refused at once, and the server is not asked for the others.
+    /// Adds a new request. A request that does not wait is refused at once if a lock of this process conflicts with one of its locks. The server is then not
+    /// asked for the others.
     /// </summary>
     public void AddRequest(AcquireRequest request)
     {

@@ -49,7 +49,7 @@ internal sealed class ReleaseRequests(InspectionReader reader, JobLocksOptions o
         try
         {
             var (ended, _) = await reader.QueryAsync(InspectionSql.EndSession, static row => row.GetBoolean(0), stop, Number(backend)).ConfigureAwait(false);
-            log.SessionEnded(backend, by, ended is [true] ? "it is ended" : "it is none that has a lock");
+            log.SessionEnded(backend, by, ended is [true] ? "it is ended" : "no session with that backend holds a lock");
             return ended is [true];
         }
         catch (Exception error)

@@ -25,10 +25,10 @@ internal sealed class RunWaker(PooledStatements statements, ServedStores stores,
     // Well below the five seconds after which a sweep considers a claimed wake lost.
     private static readonly TimeSpan DeliveryTimeout = TimeSpan.FromSeconds(3);
 
-    /// <summary>The runs that this process has woken.</summary>
+    /// <summary>The runs whose wakes this process has claimed.</summary>
     public LocallyWokenRuns LocallyWoken { get; } = new();
 
-    /// <summary>The runs that this process has woken and that are not known to have started.</summary>
+    /// <summary>The runs whose wakes this process has claimed and that are not known to have started.</summary>
     public PendingWakes PendingWakes { get; } = new();
 
     /// <summary>Calls the job stores.</summary>

@@ -121,7 +121,7 @@ internal static class SweepSql
     public static readonly string ClaimMissedWakes =
         $"""
         WITH candidate AS MATERIALIZED (
-                 SELECT   l.entry, l.store, l.queue, $2 AND l.woken < now() - interval '3 s' AS is_overdue
+                 SELECT   l.entry, l.store, l.queue, $2 AND l.woken < now() - interval '3 s' AS is_long_unclaimed
                  FROM     "joblocks".wait_queue AS l
                  WHERE    l.store = $1
                  AND      l.woken < now() - interval '1 s'
@@ -137,7 +137,7 @@ internal static class SweepSql
         SET    claimed = true
         FROM   candidate
         WHERE  l.entry = candidate.entry
-        AND    (candidate.is_overdue OR l.entry IN (SELECT entry FROM claimable))
+        AND    (candidate.is_long_unclaimed OR l.entry IN (SELECT entry FROM claimable))
         RETURNING l.entry, l.key, l.name, l.store, l.run, l.queue, l.parked, l.claimed, l.since, extract(epoch FROM now() - l.since)::float8
         """;
 

@@ -5,11 +5,12 @@ namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
 /// Conditions that the statements about the wait queue share. An entry precedes later ones while it has no verdict, while its wake has not expired, and
-/// while a process serves its store. A woken run that does not start in time is late: later entries bypass it. While a queue has a late run, the other
-/// entries of that queue do not precede later entries either, under any lock name. This ends when a run of the queue starts.
+/// while a process serves its store. A woken run that does not start in time is late: later entries bypass it. While a job queue of a scheduler has
+/// a late run, the other entries of that job queue do not precede later entries either, under any lock name. This ends when a run of that job queue starts.
 /// </summary>
 /// <remarks>
-/// The column "entry" is the entry number. The column "claimed" says whether a process has claimed the delivery of the wake. The values of the column "woken":
+/// The column "entry" is the entry number. The column "verdict" says why the run must not start: its skip reason. The column "slots" is the limit. The column
+/// "parked" says whether the job store keeps the run until it is woken. The column "claimed" says whether a process has claimed the delivery of the wake. The values of the column "woken":
 /// <list type="table">
 /// <item><term>null</term><description>The run was not woken.</description></item>
 /// <item><term>a time</term><description>When the run was woken. It is late after the wake time-out.</description></item>

@@ -45,10 +45,10 @@ internal sealed class WakeDispatcher : IDisposable
         _unknownNotifications = new(log);
     }
 
-    /// <summary>The runs that this process has woken.</summary>
+    /// <summary>The runs whose wakes this process has claimed.</summary>
     public LocallyWokenRuns LocallyWoken => _waker.LocallyWoken;
 
-    /// <summary>The runs that this process has woken and that are not known to have started.</summary>
+    /// <summary>The runs whose wakes this process has claimed and that are not known to have started.</summary>
     public PendingWakes PendingWakes => _waker.PendingWakes;
 
     /// <summary>The runs that this process has parked.</summary>
