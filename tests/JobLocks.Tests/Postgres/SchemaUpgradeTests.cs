@@ -144,6 +144,18 @@ public sealed class SchemaUpgradeTests : WaitQueueFixture
     }
 
     [Test]
+    public async Task Names_the_version_that_it_found_where_it_must_not_upgrade(CancellationToken stop)
+    {
+        var database = await NewDatabaseAsync();
+        await LockTable.AskAsync(database, VersionTen);
+        await using var newer = AdvisoryLocks.Connect(database, static options => options.PrepareSchema = false);
+
+        var refused = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => newer.TryAcquireAsync("refused", stop));
+
+        Assert.That(refused!.Message, Does.Contain($"has version 10 and not {SchemaSql.Version}, and PrepareSchema is false").And.Contain("docs/schema.sql"));
+    }
+
+    [Test]
     public async Task Keeps_its_wait_queue_where_a_process_of_version_ten_creates_its_own_objects_again(CancellationToken stop)
     {
         var locks = Open();

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Npgsql;
 
 namespace JobLocks.Postgres.Schema;
@@ -38,19 +39,23 @@ internal static class SchemaSql
         """;
 
     /// <summary>
-    /// The version of the schema $1, or 0 if it is missing or lacks a table; its fence sequence; and whether this role may draw from it, use the wait
+    /// The version of the schema $1, or 0 if it is missing, or lacks a table of this version; its fence sequence; and whether this role may draw from it, use the wait
     /// queue, write to the read model, and compare the limits that processes declare.
     /// </summary>
-    public const string ReadState =
-        """
+    public static readonly string ReadState = string.Create(
+        CultureInfo.InvariantCulture,
+        $"""
         WITH s AS (SELECT oid FROM pg_namespace WHERE nspname = $1),
              f AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'fence' AND c.relkind = 'S'),
              l AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'wait_queue' AND c.relkind = 'r'),
              p AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'entry_numbers' AND c.relkind = 'S'),
-             d AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'declared_limits' AND c.relkind = 'r')
-        SELECT CASE WHEN (SELECT count(*) FROM pg_class c JOIN s ON c.relnamespace = s.oid
-                          WHERE  c.relname IN ('fence', 'entry_numbers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes') AND c.relkind IN ('r', 'S')) < 8 THEN 0
-                    ELSE coalesce(substring(obj_description((SELECT oid FROM s), 'pg_namespace') FROM 'version ([0-9]+)')::int, 0) END,
+             d AS (SELECT c.oid FROM pg_class c JOIN s ON c.relnamespace = s.oid WHERE c.relname = 'declared_limits' AND c.relkind = 'r'),
+             v AS (SELECT coalesce(substring(obj_description((SELECT oid FROM s), 'pg_namespace') FROM 'version ([0-9]+)')::int, 0) AS version)
+        SELECT CASE WHEN v.version >= {Version}
+                         AND (SELECT count(*) FROM pg_class c JOIN s ON c.relnamespace = s.oid
+                              WHERE  c.relname IN ('fence', 'entry_numbers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes') AND c.relkind IN ('r', 'S')) < 8
+                    THEN 0
+                    ELSE v.version END,
                coalesce((SELECT oid FROM f), 0)::bigint,
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_sequence_privilege((SELECT oid FROM f), 'USAGE'), false),
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_sequence_privilege((SELECT oid FROM p), 'USAGE')
@@ -62,7 +67,8 @@ internal static class SchemaSql
                              WHERE  c.relnamespace = (SELECT oid FROM s) AND c.relname IN ('sessions', 'holders', 'names', 'minutes') AND c.relkind = 'r'), false),
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_table_privilege((SELECT oid FROM d), 'SELECT')
                         AND has_table_privilege((SELECT oid FROM d), 'INSERT') AND has_table_privilege((SELECT oid FROM d), 'UPDATE'), false)
-        """;
+        FROM   v
+        """);
 
     /// <summary><see cref="ReadState"/> as <see cref="Session.SessionConnection.Query{T}"/> expects it: the parameter and the answer are JSON.</summary>
     public static readonly string ReadStateAsJson = $$"""
