@@ -37,6 +37,16 @@ public sealed class StartOptionsTests
         Assert.That(Used, Is.EqualTo("-c geqo=off -c idle_session_timeout=0"));
     }
 
+    [Test]
+    public void Overrides_a_statement_timeout_that_cut_off_an_answer_and_gives_up_where_that_does_not_help()
+    {
+        var cutOff = new AnswerCutOffException(new InvalidOperationException("an unexpected message"));
+
+        Assert.That(_options.TryAdaptTo(cutOff, Used), Is.True);
+        Assert.That(Used, Is.EqualTo("-c geqo=off -c statement_timeout=0"));
+        Assert.That(_options.TryAdaptTo(cutOff, Used), Is.False);
+    }
+
     [TestCase(Idle, TestName = "Gives_up_where_the_option_does_not_help")]
     [TestCase("08P01", TestName = "Gives_up_where_a_pooler_refuses_the_option")]
     public void Forgets(string state)

@@ -61,6 +61,7 @@ internal static class ConnectionSetUp
     /// <param name="more">Further settings, such as <see cref="ForPool"/>.</param>
     /// <param name="blocks">Whether to run synchronously: nothing is awaited then.</param>
     /// <param name="stop">Cancels the set-up.</param>
+    /// <exception cref="AnswerCutOffException">A time-out of the role ended the answer, and the connection is closed.</exception>
     public static async ValueTask RunAsync(NpgsqlConnection connection, string more, bool blocks, CancellationToken stop)
     {
         var sql = Sql + more + (IsAtLeast(connection, FirstWithIdleTimeout) ? IdleTimeout : "") + (IsAtLeast(connection, FirstWithTransactionTimeout) ? TransactionTimeout : "");
@@ -87,8 +88,16 @@ internal static class ConnectionSetUp
         var command = new NpgsqlCommand(sql, connection);
         await using (command.ConfigureAwait(false))
         {
-            if (blocks) command.ExecuteNonQuery();
-            else await command.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
+            try
+            {
+                if (blocks) command.ExecuteNonQuery();
+                else await command.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
+            }
+            // The driver has no type for a message that it does not expect.
+            catch (Exception unexpected) when (unexpected.GetType() == typeof(Exception))
+            {
+                throw new AnswerCutOffException(unexpected);
+            }
         }
     }
 }

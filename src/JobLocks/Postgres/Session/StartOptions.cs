@@ -12,6 +12,7 @@ internal sealed class StartOptions
     // The driver has no names for these error codes.
     private const string IdleSessionTimedOut = "57P05";
     private const string TransactionTimedOut = "25P04";
+    private const string StatementTimeout = "statement_timeout";
 
     private string _text = "";
 
@@ -36,7 +37,7 @@ internal sealed class StartOptions
     {
         if (failed is not NpgsqlException) return false;
 
-        if (OptionFor((failed as PostgresException)?.SqlState) is not { } option || used?.Contains(option, StringComparison.Ordinal) == true)
+        if (OptionFor(failed) is not { } option || used?.Contains(option, StringComparison.Ordinal) == true)
         {
             Volatile.Write(ref _text, "");
             return false;
@@ -49,7 +50,8 @@ internal sealed class StartOptions
         return true;
     }
 
-    private static string? OptionFor(string? state) => SettingOf(state) is { } setting ? $"-c {setting}=0" : null;
+    private static string? OptionFor(Exception failed) =>
+        (failed is AnswerCutOffException ? StatementTimeout : SettingOf((failed as PostgresException)?.SqlState)) is { } setting ? $"-c {setting}=0" : null;
 
     private static string? SettingOf(string? state) => state switch
     {

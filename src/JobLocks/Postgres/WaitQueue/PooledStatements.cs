@@ -13,8 +13,6 @@ namespace JobLocks.Postgres.WaitQueue;
 [SuppressMessage("Usage", "VSTHRD103:Call async methods when in an async method", Justification = "The caller says which of the two it needs.")]
 internal sealed class PooledStatements(SessionConnector connector, JobLocksOptions options, PooledUse use) : IDisposable
 {
-    private const int MostTries = 5;
-
     private readonly ConcurrentDictionary<string, string> _texts = new(StringComparer.Ordinal);
     // Any connection of the pool, by which Dispose clears the pool. Written by several threads: each value leads to the same pool.
     private NpgsqlConnection? _anyConnection;
@@ -75,9 +73,7 @@ internal sealed class PooledStatements(SessionConnector connector, JobLocksOptio
         if (_anyConnection is { } connection) NpgsqlConnection.ClearPool(connection);
     }
 
-    private ValueTask<NpgsqlConnection> OpenAsync(bool blocks, CancellationToken stop) => OpenAsync(tries: 1, blocks, stop);
-
-    private async ValueTask<NpgsqlConnection> OpenAsync(int tries, bool blocks, CancellationToken stop)
+    private async ValueTask<NpgsqlConnection> OpenAsync(bool blocks, CancellationToken stop)
     {
         var connection = connector.Pooled(use);
         try
@@ -105,18 +101,13 @@ internal sealed class PooledStatements(SessionConnector connector, JobLocksOptio
         {
             await connection.DisposeAsync().ConfigureAwait(false);
         }
-        // A time-out of the role can end the set-up between two messages of its answer. The driver then closes the connection, with an exception of no own type.
-        catch (Exception broken) when (broken.GetType() == typeof(Exception) && tries < MostTries)
-        {
-            await connection.DisposeAsync().ConfigureAwait(false);
-        }
         catch
         {
             await connection.DisposeAsync().ConfigureAwait(false);
             throw;
         }
 
-        return await OpenAsync(tries + 1, blocks, stop).ConfigureAwait(false);
+        return await OpenAsync(blocks, stop).ConfigureAwait(false);
     }
 
     /// <summary>Npgsql's message advises the user to enlarge the pool. But JobLocks sets that size, so the message is replaced.</summary>
