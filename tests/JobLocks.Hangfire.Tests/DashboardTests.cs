@@ -108,6 +108,23 @@ public sealed partial class DashboardTests : RealServers
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Stops_a_run_whichever_of_its_locks_is_requested([Values("sync", "also")] string name, CancellationToken stop)
+    {
+        var stage = NewStage();
+        var id = Servers.EnqueueFor<StoppableJob>(Servers[0], job => job.RunUnderBoth(stage.Id, CancellationToken.None));
+        await stage.EnteredAsync(stop);
+
+        var answer = await Servers[1].Locks!.Inspector.RequestReleaseAsync(LockKey.Of($"{name}({stage.Id})"), "Ann", TimeSpan.FromSeconds(30), stop);
+        var failed = await Servers.States.NextAsync<FailedState>(id, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(answer, Is.EqualTo(ReleaseAnswer.Released));
+            Assert.That(failed.Reason, Does.Contain("Ann (database role "));
+        }
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Names_who_holds_an_internal_lock_of_JobLocks(CancellationToken stop)
     {
         var stage = NewStage();
