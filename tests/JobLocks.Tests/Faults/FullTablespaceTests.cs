@@ -122,13 +122,16 @@ public sealed class FullTablespaceTests : WaitQueueFixture
         await using var held = await locks.TryAcquireAsync(Name, stop);
         await FillAsync(stop);
 
-        // A new session makes functions of its own, and the catalog has no room for them.
+        // A new session makes functions of its own. The catalog has room for those of ended sessions, so more processes open sessions until it has none.
         await LockTable.EndSessionsAsync(Database);
-        JobLocksUnavailableException? error = null;
-        while (error is null) error = await RefusalAsync(locks, stop);
+        List<AdvisoryLocks> processes = [locks];
+        JobLocksUnavailableException? error;
+        while ((error = await RefusalAsync(processes[^1], stop)) is null) processes.Add(AdvisoryLocks.Connect(Database, loggers: _log));
+
         await MakeRoomAsync();
 
-        await using var next = await locks.TryAcquireOnceBackAsync($"{Name} next", stop);
+        await using var next = await processes[^1].TryAcquireOnceBackAsync($"{Name} next", stop);
+        foreach (var process in processes.SkipLast(1)) await process.DisposeAsync();
         using (Assert.EnterMultipleScope())
         {
             Assert.That(error.Message, Does.Contain("53100").And.Contain("No space left on device"));
@@ -136,6 +139,8 @@ public sealed class FullTablespaceTests : WaitQueueFixture
             Assert.That(held!.IsLost, Is.True);
             Assert.That(next, Is.Not.Null);
         }
+
+        await processes[^1].DisposeAsync();
     }
 
     /// <summary>Until the server has not one page left.</summary>
@@ -200,8 +205,7 @@ public sealed class FullTablespaceTests : WaitQueueFixture
     {
         try
         {
-            if (await locks.TryAcquireAsync($"{Name} refused", stop) is { } handle) await handle.DisposeAsync();
-            await LockTable.EndSessionsAsync(Database);
+            await using var handle = await locks.TryAcquireAsync($"{Name} refused", stop);
             return null;
         }
         catch (JobLocksUnavailableException refused)
