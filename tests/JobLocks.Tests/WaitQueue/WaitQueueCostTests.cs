@@ -4,6 +4,7 @@ using JobLocks.Postgres.Session;
 using JobLocks.Postgres.WaitQueue;
 using JobLocks.Tests.Support;
 using Npgsql;
+using NpgsqlTypes;
 
 namespace JobLocks.Tests.WaitQueue;
 
@@ -67,6 +68,37 @@ public sealed class WaitQueueCostTests
     public async Task Reads_a_few_blocks_to_see_whether_anybody_waits_for_a_key(long key) =>
         Assert.That(await BlocksOfAsync($"SELECT {GuardSql.HasWaitersForKeys}", Verbs(OperationCode.Acquire), Keys(key)), Is.InRange(1, FewBlocks));
 
+    [TestCase(true, ExpectedResult = false)]
+    [TestCase(false, ExpectedResult = true)]
+    public async Task<bool> Reads_the_lock_table_to_acquire_only_where_another_session_serves_the_store(bool servesItself)
+    {
+        await using var undone = await _connection.BeginTransactionAsync();
+        if (servesItself) await AnnounceAsync(undone);
+        try
+        {
+            using var plan = await ExplainAsync(undone, LockSql.BatchWithQueue, Verbs(OperationCode.Acquire), Keys(42), Keys(long.MaxValue));
+            return ReadsLockTable(plan.RootElement[0].GetProperty("Plan"));
+        }
+        finally
+        {
+            if (servesItself) await _connection.AskAsync("SELECT pg_advisory_unlock_shared(1246524276, hashtext('Test store'))", CancellationToken.None);
+        }
+    }
+
+    private async Task AnnounceAsync(NpgsqlTransaction transaction)
+    {
+        await using var announce = new NpgsqlCommand(PresenceSql.Announce, _connection, transaction);
+        announce.Parameters.Add(new() { Value = "\"Test store\"", NpgsqlDbType = NpgsqlDbType.Jsonb });
+        await announce.ExecuteNonQueryAsync();
+    }
+
+    private static bool ReadsLockTable(JsonElement node)
+    {
+        if (node.TryGetProperty("Function Name", out var function) && function.ValueEquals("pg_lock_status") && node.GetProperty("Actual Loops").GetDouble() > 0) return true;
+
+        return node.TryGetProperty("Plans", out var children) && children.EnumerateArray().Any(ReadsLockTable);
+    }
+
     private static NpgsqlParameter<short[]> Verbs(OperationCode verb) => new() { TypedValue = [(short)verb] };
 
     private static NpgsqlParameter<long[]> Keys(long key) => new() { TypedValue = [key] };
@@ -75,11 +107,16 @@ public sealed class WaitQueueCostTests
     private async Task<int> BlocksOfAsync(string sql, params NpgsqlParameter[] parameters)
     {
         await using var undone = await _connection.BeginTransactionAsync();
-        await using var explain = new NpgsqlCommand($"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {WaitQueueSql.For(new(), sql)}", _connection, undone);
-        explain.Parameters.AddRange(parameters);
-        using var plan = JsonDocument.Parse((string)(await explain.ExecuteScalarAsync())!);
+        using var plan = await ExplainAsync(undone, sql, parameters);
         await TestContext.Out.WriteLineAsync(plan.RootElement.ToString());
         var top = plan.RootElement[0].GetProperty("Plan");
         return top.GetProperty("Shared Hit Blocks").GetInt32() + top.GetProperty("Shared Read Blocks").GetInt32();
+    }
+
+    private async Task<JsonDocument> ExplainAsync(NpgsqlTransaction undone, string sql, params NpgsqlParameter[] parameters)
+    {
+        await using var explain = new NpgsqlCommand($"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {WaitQueueSql.For(new(), sql)}", _connection, undone);
+        explain.Parameters.AddRange(parameters);
+        return JsonDocument.Parse((string)(await explain.ExecuteScalarAsync())!);
     }
 }

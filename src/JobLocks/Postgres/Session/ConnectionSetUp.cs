@@ -35,7 +35,8 @@ internal static class ConnectionSetUp
                pg_catalog.set_config('bytea_output', 'hex', false),
                pg_catalog.set_config('array_nulls', 'on', false),
                pg_catalog.set_config('transform_null_equals', 'off', false),
-               pg_catalog.set_config('client_min_messages', 'notice', false)
+               pg_catalog.set_config('client_min_messages', 'notice', false),
+               pg_catalog.set_config('joblocks.served', '', false)
         """;
 
     /// <summary>

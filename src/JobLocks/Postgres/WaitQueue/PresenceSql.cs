@@ -8,12 +8,14 @@ namespace JobLocks.Postgres.WaitQueue;
 internal static class PresenceSql
 {
     /// <summary>
-    /// Whether the row l of the wait queue belongs to a store that a process serves. The lock table is read once in a statement, and
-    /// only if the statement needs this condition for a row.
+    /// Whether the row l of the wait queue belongs to a store that a process serves. The setting "joblocks.served" lists the stores that this session
+    /// announces itself: like the locks, it lasts as long as the session. For other stores the lock table is read, which takes longer than the rest of the
+    /// statement: once in a statement, and only if the statement needs it for a row.
     /// </summary>
     public const string IsServed =
         """
-        hashtext(l.store) = ANY (ARRAY(
+        (hashtext(l.store) = ANY (string_to_array(current_setting('joblocks.served', true), ',')::int[])
+         OR hashtext(l.store) = ANY (ARRAY(
             SELECT objid::int
             FROM   pg_locks
             WHERE  locktype = 'advisory'
@@ -21,12 +23,13 @@ internal static class PresenceSql
             AND    (classid = 1246524276 OR classid BETWEEN 1246524209 AND 1246524217 OR classid BETWEEN 1246560256 AND 1246625791)
             AND    mode = 'ShareLock'
             AND    granted
-            AND    database = (SELECT datid FROM pg_stat_get_activity(pg_backend_pid()))))
+            AND    database = (SELECT datid FROM pg_stat_get_activity(pg_backend_pid())))))
         """;
 
     /// <summary>
     /// Announces that this session serves the store $1. Returns its backend, and the first number of the lock: where another program holds the first lock
     /// exclusively, the first free one of nine substitutes, or the first that succeeds of sixteen random numbers. Returns no row where none is free.
+    /// Adds the store to the setting "joblocks.served".
     /// </summary>
     public const string Announce =
         """
@@ -38,9 +41,24 @@ internal static class PresenceSql
                          FROM   announced
                          WHERE  class IS NULL AND attempt < 25
                          OFFSET 0) AS tried)
-        SELECT jsonb_build_object('Backend', pg_backend_pid(), 'Class', class) FROM announced WHERE class IS NOT NULL
+        SELECT jsonb_build_object(
+                   'Backend', pg_backend_pid(),
+                   'Class', class,
+                   'Served', set_config('joblocks.served', concat_ws(',', nullif(current_setting('joblocks.served', true), ''), hashtext($1 #>> '{}')), false))
+        FROM   announced
+        WHERE  class IS NOT NULL
         """;
 
-    /// <summary>Withdraws the announcement of the store Store, which this session made by the lock Class.</summary>
-    public const string Withdraw = "SELECT to_jsonb(pg_advisory_unlock_shared(($1 ->> 'Class')::int, hashtext($1 ->> 'Store'))::int)";
+    /// <summary>
+    /// Withdraws the announcement of the store Store, which this session made by the lock Class. Removes the store from the setting "joblocks.served" first,
+    /// and any other store with the same hash: the lock table still shows that one.
+    /// </summary>
+    public const string Withdraw =
+        """
+        SELECT CASE WHEN set_config(
+                             'joblocks.served',
+                             array_to_string(array_remove(string_to_array(current_setting('joblocks.served', true), ',')::int[], hashtext($1 ->> 'Store')), ','),
+                             false) IS NOT NULL
+                    THEN to_jsonb(pg_advisory_unlock_shared(($1 ->> 'Class')::int, hashtext($1 ->> 'Store'))::int) END
+        """;
 }
