@@ -5,18 +5,21 @@ using JobLocks.Benchmarks.Waiting;
 
 namespace JobLocks.Benchmarks.Cases;
 
-/// <summary>How close to the ideal do two processes come that work on many short runs of a few names?</summary>
+/// <summary>Two processes work on many short runs of a few names: what do the locks cost, in time and in processor time?</summary>
 internal sealed class WaitingNamesCase : ICase
 {
     private const int Names = 5;
     private const int Runs = 200;
     private const int Milliseconds = 20;
     private const double Ideal = Runs * Milliseconds / Names / 1000d;
-    private const double MostSeconds = 1.6;
 
     private static readonly TimeSpan AtMost = TimeSpan.FromSeconds(60);
 
-    private static readonly IReadOnlyList<WaitingWay> Ways = [WaitingWay.HangfireLine, WaitingWay.QuartzLine, WaitingWay.HangfireBare];
+    private static readonly IReadOnlyList<Comparison> Comparisons =
+    [
+        new("Hangfire", WaitingWay.HangfireLine, WaitingWay.HangfireBare, MostSecondsRatio: 1.25, MostProcessorRatio: 1.5),
+        new("Quartz", WaitingWay.QuartzLine, WaitingWay.QuartzBare, MostSecondsRatio: 1.5, MostProcessorRatio: 2),
+    ];
 
     public string Name => "waiting-names";
 
@@ -26,26 +29,47 @@ internal sealed class WaitingNamesCase : ICase
     {
         Bench.Say(Name);
         var turn = new WaitingTurn(bench);
-        var busy = new Dictionary<WaitingWay, List<double>>();
-        var turns = Ways.Select(way => (Func<Task<Timeline>>)(async () =>
-        {
-            var timeline = new Timeline(await turn.RunAsync(way, Runs, Names, Milliseconds, AtMost, stop));
-            if (turn.Busy is { } share) (busy.TryGetValue(way, out var shares) ? shares : busy[way] = []).Add(share);
-            return timeline;
-        })).ToList();
+        var ways = Comparisons.SelectMany(static one => new[] { one.Ours, one.Bare }).ToList();
+        var turns = ways.Select(way => (Func<Task<Round>>)(async () => new(new(await turn.RunAsync(way, Runs, Names, Milliseconds, AtMost, stop)), turn.Used))).ToList();
         var rounds = await Rounds.InTurnAsync(bench.Effort.WaitingRounds, turns, stop);
-        if (rounds.Zip(Ways).Any(static of => of.First.Any(round => round.Runs < Runs || (round.Overlaps > 0 && of.Second != WaitingWay.HangfireBare)))) throw new WrongAnswerException();
+        var byWay = ways.Zip(rounds).ToDictionary(static of => of.First, static of => of.Second);
+        if (rounds.Any(static ofWay => ofWay.Any(static round => round.Timeline.Runs < Runs))) throw new WrongAnswerException();
+        if (Comparisons.Any(one => byWay[one.Ours].Any(static round => round.Timeline.Overlaps > 0))) throw new WrongAnswerException();
 
-        return [.. rounds.Zip(Ways).Select(of => new Row
-        {
-            Case = Name,
-            Peer = "ideal",
-            Metric = $"{of.Second}: {Runs} runs of {Milliseconds} ms, {Names} names",
-            Unit = "s",
-            Ours = Spread.Of(of.First.Select(static round => round.Seconds)),
-            Theirs = Spread.Of([Ideal]),
-            Goal = of.Second == WaitingWay.HangfireBare ? null : Goal.OursAtMost(MostSeconds),
-            Note = busy.TryGetValue(of.Second, out var shares) ? string.Create(CultureInfo.InvariantCulture, $"all cores were busy for {shares.Average():0%} of the time") : null,
-        })];
+        return [.. Comparisons.SelectMany(one => Compare(one, byWay[one.Ours], byWay[one.Bare]))];
     }
+
+    private IEnumerable<Row> Compare(Comparison one, IReadOnlyList<Round> ours, IReadOnlyList<Round> bare)
+    {
+        var metric = $"{one.Scheduler}, {Runs} runs of {Milliseconds} ms, {Names} names";
+        yield return New(metric, "s", "no lock", Seconds(ours), Seconds(bare), Goal.RatioAtMost(one.MostSecondsRatio), Busy(ours));
+        yield return New(metric, "s", "ideal", Seconds(ours), Spread.Of([Ideal]));
+        yield return New($"{one.Scheduler}, free while runs wait", "%", "-", Spread.Of(ours.Select(static round => round.Timeline.FreePercent)), theirs: null);
+        if (Processor(ours) is { } processor && Processor(bare) is { } ofBare)
+            yield return New($"{one.Scheduler}, processor time for a run", "ms", "no lock", processor, ofBare, Goal.RatioAtMost(one.MostProcessorRatio));
+    }
+
+    private Row New(string metric, string unit, string peer, Spread ours, Spread? theirs, Goal? goal = null, string? note = null) => new()
+    {
+        Case = Name,
+        Peer = peer,
+        Metric = metric,
+        Unit = unit,
+        Ours = ours,
+        Theirs = theirs,
+        Goal = goal,
+        Note = note,
+    };
+
+    private static Spread Seconds(IReadOnlyList<Round> rounds) => Spread.Of(rounds.Select(static round => round.Timeline.Seconds));
+
+    private static Spread? Processor(IReadOnlyList<Round> rounds) =>
+        rounds.All(static round => round.Used is not null) ? Spread.Of(rounds.Select(static round => round.Used!.Seconds * 1000 / Runs)) : null;
+
+    private static string? Busy(IReadOnlyList<Round> rounds) =>
+        rounds.Average(static round => round.Used?.Share) is { } share ? string.Create(CultureInfo.InvariantCulture, $"all cores were busy for {share:0%} of the time") : null;
+
+    private sealed record Comparison(string Scheduler, WaitingWay Ours, WaitingWay Bare, double MostSecondsRatio, double MostProcessorRatio);
+
+    private sealed record Round(Timeline Timeline, ProcessorUse? Used);
 }

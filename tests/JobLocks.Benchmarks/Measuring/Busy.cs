@@ -7,16 +7,24 @@ internal sealed class Busy
 {
     private const string Source = "/proc/stat";
 
+    // The unit of the file, whatever the kernel's own clock.
+    private const double TicksPerSecond = 100;
+
     // After the name of the line: user, nice, system, idle, iowait and more.
     private const int Idle = 4;
     private const int WaitsForDisk = 5;
 
-    private readonly (long Idle, long All) _before = Read();
+    private readonly (long Idle, long All) _before = ReadTicks();
 
-    /// <summary>The share of all cores that was at work since this was made; null where the system does not say.</summary>
-    public double? Share => Read() is var (idle, all) && all > _before.All ? 1 - ((double)(idle - _before.Idle) / (all - _before.All)) : null;
+    /// <summary>The processor time of all processes since this was made; null if the system does not say.</summary>
+    public ProcessorUse? Read()
+    {
+        var (idle, all) = ReadTicks();
+        var (idleTicks, allTicks) = (idle - _before.Idle, all - _before.All);
+        return allTicks > 0 ? new(1 - ((double)idleTicks / allTicks), (allTicks - idleTicks) / TicksPerSecond) : null;
+    }
 
-    private static (long Idle, long All) Read()
+    private static (long Idle, long All) ReadTicks()
     {
         if (!File.Exists(Source)) return default;
 

@@ -16,6 +16,19 @@ internal sealed class Timeline(IReadOnlyList<Held> held)
     /// <summary>How often two had one lock at once.</summary>
     public int Overlaps => Pairs.Count(static pair => pair.Second.Entered < pair.First.Left);
 
+    /// <summary>
+    /// The share of the time in which the lock of a name was free, from the first run of the name to the last, in percent. All runs are offered at once, so in
+    /// this time a run waits for it.
+    /// </summary>
+    public double FreePercent
+    {
+        get
+        {
+            var free = Pairs.Sum(static pair => Math.Max(0, Clock.MillisecondsBetween(pair.First.Left, pair.Second.Entered)));
+            return 100 * free / (free + held.Sum(static one => Clock.MillisecondsBetween(one.Entered, one.Left)));
+        }
+    }
+
     private IEnumerable<(Held First, Held Second)> Pairs => _names.SelectMany(static name => name.Zip(name.Skip(1)));
 
     /// <summary>From the end of a run to the beginning of the next under its name, in milliseconds: so long or less it took for this share of them.</summary>

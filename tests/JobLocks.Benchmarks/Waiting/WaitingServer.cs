@@ -61,9 +61,9 @@ internal static class WaitingServer
         return 0;
     }
 
-    private static bool UsesHangfire(WaitingWay way) => way is not (WaitingWay.QuartzLine or WaitingWay.QuartzOwn or WaitingWay.QuartzChain);
+    private static bool UsesHangfire(WaitingWay way) => way is not (WaitingWay.QuartzLine or WaitingWay.QuartzOwn or WaitingWay.QuartzChain or WaitingWay.QuartzBare);
 
-    private static bool UsesQuartz(WaitingWay way) => way is WaitingWay.QuartzLine or WaitingWay.QuartzOwn or WaitingWay.QuartzChain or WaitingWay.BothLine;
+    private static bool UsesQuartz(WaitingWay way) => way is WaitingWay.QuartzLine or WaitingWay.QuartzOwn or WaitingWay.QuartzChain or WaitingWay.QuartzBare or WaitingWay.BothLine;
 
     private static PostgreSqlStorage Storage(string connectionString, IJobLocks locks)
     {

@@ -21,6 +21,7 @@ internal sealed class WaitingSupply(WaitingWay way, IBackgroundJobClient? hangfi
             foreach (var number in forHangfire) Enqueue(name.Key, number, offer.Milliseconds);
             var forQuartz = name.Except(forHangfire).ToList();
             if (way == WaitingWay.QuartzOwn) await ScheduleAsync<OwnQuartzJob>(name.Key, forQuartz, offer.Milliseconds, stop);
+            else if (way == WaitingWay.QuartzBare) await ScheduleAsync<BareQuartzJob>(name.Key, forQuartz, offer.Milliseconds, stop);
             else if (forQuartz.Count > 0) await ScheduleAsync<WaitingQuartzJob>(name.Key, forQuartz, offer.Milliseconds, stop);
         }
     }

@@ -13,8 +13,11 @@ internal sealed class WaitingTurn(Bench bench)
     private const int MillisecondsToWarmUp = 5;
     private const string WarmUp = "warm-up-";
 
-    /// <summary>Which share of all cores was at work the last time; null where nobody knows.</summary>
-    public double? Busy { get; private set; }
+    /// <summary>The processor time of the last measured runs; null if the system does not say.</summary>
+    public ProcessorUse? Used { get; private set; }
+
+    /// <summary>Called when the processes have warmed up, before the measured runs are offered.</summary>
+    public Func<Task> OnWarm { get; init; } = static () => Task.CompletedTask;
 
     /// <param name="way">Who works, and what becomes of those that meet a held lock.</param>
     /// <param name="runs">How many.</param>
@@ -40,10 +43,11 @@ internal sealed class WaitingTurn(Bench bench)
 
             await OfferAsync(servers, new(WarmUp, bench.Effort.WaitingWarmUp, NamesToWarmUp, MillisecondsToWarmUp));
             await CollectAsync(told.Reader, isWarmUp: true, bench.Effort.WaitingWarmUp, bench.Effort.WaitingAtMost / 3, stop);
+            await OnWarm();
             var busy = new Busy();
             await OfferAsync(servers, new("name-", runs, names, milliseconds));
             var held = await CollectAsync(told.Reader, isWarmUp: false, runs, atMost, stop);
-            Busy = busy.Share;
+            Used = busy.Read();
             return held;
         }
         finally

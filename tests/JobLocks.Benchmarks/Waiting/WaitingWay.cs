@@ -11,8 +11,9 @@ internal enum WaitingWay
     /// <summary>It is rescheduled for a second later.</summary>
     HangfireReschedule,
 
-    /// <summary>Nothing keeps Hangfire's runs apart.</summary>
+    /// <summary>No lock.</summary>
     HangfireBare,
+    QuartzBare,
 
     /// <summary>Hangfire's own <c>[DisableConcurrentExecution]</c>: its worker waits.</summary>
     HangfireOwn,
