@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Quartz;
 
-/// <summary>Log messages of the Quartz adapter, with ids from 320. The gate logs refusals.</summary>
+/// <summary>Log messages of the Quartz adapter, with ids from 320 to 339, and from 350. The gate logs refusals.</summary>
 internal static partial class QuartzLog
 {
     [LoggerMessage(320, LogLevel.Information, "Job {JobId} is rescheduled to {RetryAt:u} by trigger {TriggerKey}. {Reason}")]
@@ -47,8 +47,8 @@ internal static partial class QuartzLog
     [LoggerMessage(334, LogLevel.Information, "Job {JobId} waited and does not run any more: {Reason}")]
     public static partial void Over(this ILogger log, string jobId, string reason);
 
-    [LoggerMessage(335, LogLevel.Error, "A run could not be put back into the job store")]
-    public static partial void CannotPutBack(this ILogger log, Exception cause);
+    [LoggerMessage(335, LogLevel.Error, "The job store could not be updated for a run that does not begin")]
+    public static partial void CannotUpdateStore(this ILogger log, Exception cause);
 
     [LoggerMessage(336, LogLevel.Warning, "Trigger {TriggerKey} starts after {Parent}, whose job {JobId} has a lock: if its run has to wait, Quartz treats the veto as the end of the run and starts the trigger. "
         + "Call quartz.UseJobLocks(…) where the scheduler is built")]
@@ -56,6 +56,18 @@ internal static partial class QuartzLog
 
     [LoggerMessage(337, LogLevel.Debug, "Whether trigger {TriggerKey} starts after a job with a lock is not known")]
     public static partial void CannotCheckContinuation(this ILogger log, string triggerKey, Exception cause);
+
+    [LoggerMessage(339, LogLevel.Error, "The schedule of trigger {TriggerKey} could not be continued after a run that had waited")]
+    public static partial void CannotContinueSchedule(this ILogger log, string triggerKey, Exception cause);
+
+    [LoggerMessage(350, LogLevel.Warning, "It is not known whether the trigger of job {JobId} has ended or is paused: the run requests its lock")]
+    public static partial void CannotReadTrigger(this ILogger log, string jobId, Exception cause);
+
+    [LoggerMessage(351, LogLevel.Error, "Job {JobId} is rescheduled: the job store failed after the lock was acquired")]
+    public static partial void StoreFailed(this ILogger log, string jobId, Exception cause);
+
+    [LoggerMessage(352, LogLevel.Debug, "Whether triggers of {Scheduler} start after jobs with a lock is not known")]
+    public static partial void CannotCheckContinuations(this ILogger log, string scheduler, Exception cause);
 
     [LoggerMessage(338, LogLevel.Warning, "The scheduler could not be told of a run that another node has woken for it: its next poll of the job store finds the run")]
     public static partial void CannotRequery(this ILogger log, Exception cause);

@@ -255,6 +255,37 @@ public sealed class WaitRecoveryTests : QuartzFixture
         }
     }
 
+    [Test]
+    public async Task Parks_a_run_in_the_last_try_of_a_shutdown_after_the_job_store_has_hung()
+    {
+        var log = new LogLines();
+        var first = await StartNodeAsync(Store.Ado, settings => settings with { Loggers = log });
+        var others = await OthersHoldAsync();
+        var isHanging = new TaskCompletionSource<NpgsqlConnection>();
+        first.JobStore.Fired = async _ => isHanging.TrySetResult(await HangStoreAsync());
+        await first.RunAsync<WaitingJob>(Scene);
+
+        Task shutdown;
+        await using (await isHanging.Task.Soon())
+        {
+            shutdown = first.Scheduler.Shutdown(waitForJobsToComplete: false).AsTask();
+            await log.NextAsync("Next try in").Soon();
+        }
+
+        await shutdown.Soon();
+        var second = await StartNodeAsync(Store.Ado);
+        await others.DisposeAsync();
+        var run = await Scene.NextRunAsync();
+        await EndAsync(first);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(run.Context.Recovering, Is.False);
+            Assert.That(log.All, Has.None.Contains("is dropped"));
+            await NothingIsLeftAsync(second, Store.Ado, runs: 1);
+        }
+    }
+
     /// <summary>Every write of a trigger waits until the connection is closed.</summary>
     private async Task<NpgsqlConnection> HangStoreAsync()
     {

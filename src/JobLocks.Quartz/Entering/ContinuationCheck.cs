@@ -23,7 +23,7 @@ internal sealed class ContinuationCheck(ILogger log)
         catch (Exception unknown)
         {
             // The check only logs a warning, so its own error is only logged too.
-            log.CannotCheckContinuation("of the store", unknown);
+            log.CannotCheckContinuations(scheduler.SchedulerName, unknown);
         }
     }
 

@@ -93,7 +93,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
         catch (Exception broken) when (!stop.IsCancellationRequested)
         {
-            log.CannotPutBack(broken);
+            log.CannotContinueSchedule(run.Stored.Key.ToString(), broken);
             return ended;
         }
     }
@@ -108,7 +108,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     };
 
     /// <summary>
-    /// Makes the store clear the mark with the end of the run, if the schedule continues only then. Such a trigger has kept its mark during the run.
+    /// Makes the store clear the mark with the end of the run, if the schedule continues only then. A trigger without a next time has kept its mark during the run.
     /// </summary>
     private static TriggeredJobCompleteContext WithoutMark(TriggeredJobCompleteContext ended, FiredRun? run)
     {
@@ -192,8 +192,8 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
         catch (Exception broken)
         {
-            // The store failed after the lock was acquired. The exception must not reach Quartz, or the other runs that the store has fired would be lost.
-            log.Broke(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), broken);
+            // The exception must not reach Quartz, or the other runs that the store has fired would be lost.
+            log.StoreFailed(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), broken);
             decisions.End(run.Id);
             return await DeclineAsync(run, putBack.RetryAsync(run, TimeSpan.FromSeconds(1), broken.Message)).ConfigureAwait(false);
         }
@@ -263,7 +263,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
         catch (Exception broken)
         {
-            log.Broke(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), broken);
+            log.CannotReadTrigger(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), broken);
             return false;
         }
     }

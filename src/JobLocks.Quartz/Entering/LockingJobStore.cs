@@ -11,7 +11,7 @@ namespace JobLocks.Quartz.Entering;
 /// </summary>
 internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, CancellationTokenSource closing) : DelegatingJobStore(store)
 {
-    // An unreachable store must not delay a shutdown for longer. After 4 s the running operations are cancelled, and have one second for a last try.
+    // An unreachable store must not delay a shutdown for longer. After 4 s the running writes are cancelled. Each is tried once more, for one second.
     private static readonly TimeSpan LongestTry = TimeSpan.FromSeconds(4);
     private static readonly TimeSpan LongestDrain = TimeSpan.FromSeconds(5);
 

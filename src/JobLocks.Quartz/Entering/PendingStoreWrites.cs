@@ -19,7 +19,7 @@ internal sealed class PendingStoreWrites(ILogger log)
             {
                 ended();
                 _pending.TryRemove(done, out _);
-                if (done.Exception is { } broken) log.CannotPutBack(broken.GetBaseException());
+                if (done.Exception is { } broken) log.CannotUpdateStore(broken.GetBaseException());
             },
             CancellationToken.None,
             TaskContinuationOptions.ExecuteSynchronously,

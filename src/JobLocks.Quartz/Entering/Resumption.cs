@@ -30,7 +30,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         if (run is not { WasHeld: true, StandIn: null }) return bundle;
         if (!ResumesAtEnd(run) && run.Stored.GetFireTimeAfter(run.Due) is not null) return await ResumeAsync(run, bundle).ConfigureAwait(false);
 
-        // Clears the mark: while the run executes, every node treats the trigger as an ordinary one and fires its next occurrence.
+        // Clears the mark, so that every node treats the trigger as an ordinary one, and its next occurrence as a new firing.
         if (run.Stored.NextFireTimeUtc is not null) await ClearMarkAsync(run).ConfigureAwait(false);
         else if (!HeldTrigger.HasFixedDelay(run.Stored) && FirstMissed(run) is { } missed) return WithNextTime(run, missed, bundle);
         return bundle;
@@ -80,7 +80,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
             }
             catch (Exception broken)
             {
-                log.CannotInterrupt(superseded, broken);
+                log.CannotInterrupt(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, superseded), broken);
             }
         }
     }
@@ -162,7 +162,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
         }
         catch (Exception broken)
         {
-            log.CannotPutBack(broken);
+            log.CannotContinueSchedule(run.Stored.Key.ToString(), broken);
         }
     }
 

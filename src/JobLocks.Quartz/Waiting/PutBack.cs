@@ -65,7 +65,7 @@ internal sealed class PutBack(IJobStore store, ISchedulerSignaler signaler, Time
                 await rest(stop).ConfigureAwait(false);
                 return true;
             }
-            catch (Exception broken) when (!closing.IsCancellationRequested)
+            catch (Exception broken) when (lastTry is null)
             {
                 log.CannotReschedule(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), pause.TotalSeconds, broken);
             }
