@@ -64,6 +64,7 @@ internal static class Screen
 
         AnsiConsole.Write(table);
         Line($"From the end of a run to the next one of the same client: {Number((long)verdict.MedianGap.TotalMilliseconds)} ms, in the median.");
+        Line($"While a run of a client waited, the lock of the client was free for {verdict.FreeWhileWaiting.ToString("0 %", CultureInfo.InvariantCulture)} of the time.");
         Line(
             $"{Number(verdict.Imported)} of {Number(verdict.Expected)} reports imported, {Number(verdict.Duplicates)} duplicates, {Number(verdict.Overlaps)} overlaps, "
             + $"in {verdict.Time.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture)} s.");

@@ -120,6 +120,28 @@ internal static class Tables
         WHERE  ended_before IS NOT NULL
         """;
 
+    /// <summary>
+    /// The share of the time in which the lock of a client was free although a run of the client waited for it. Counted from the first wait of a client to the
+    /// start of its last run: all runs of a client are offered at once, so in this time one of them waits.
+    /// </summary>
+    public const string FreeWhileWaiting =
+        """
+        WITH span AS (
+                 SELECT   w.client_id, min(w.at) AS since, (SELECT max(started_at) FROM client_sync_runs r WHERE r.client_id = w.client_id) AS until
+                 FROM     client_sync_refusals w
+                 WHERE    w.reason LIKE 'Waiting%'
+                 GROUP BY w.client_id),
+             held AS (
+                 SELECT sum(extract(epoch FROM least(r.ended_at, s.until) - greatest(r.started_at, s.since))) AS seconds
+                 FROM   span s
+                 JOIN   client_sync_runs r USING (client_id)
+                 WHERE  r.ended_at > s.since
+                 AND    r.started_at < s.until)
+        SELECT coalesce(1 - (SELECT seconds FROM held) / nullif(sum(extract(epoch FROM until - since)), 0), 0)::float8
+        FROM   span
+        WHERE  until > since
+        """;
+
     /// <summary>What went wrong: reports imported more than once, and runs that began before an earlier one of the same client had ended.</summary>
     public const string CountDuplicates = "SELECT count(*) - count(DISTINCT report_id) FROM strike_reports";
 

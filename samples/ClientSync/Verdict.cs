@@ -6,7 +6,7 @@ namespace ClientSync;
 internal sealed record ClientResult(int ClientId, long Reports, long Runs, long Waits, long Skipped, long Rescheduled, long Failed);
 
 /// <summary>How it went, read from the tables when all runs have ended.</summary>
-internal sealed record Verdict(IReadOnlyList<ClientResult> Clients, long Imported, long Expected, long Duplicates, long Overlaps, TimeSpan MedianGap, TimeSpan Time)
+internal sealed record Verdict(IReadOnlyList<ClientResult> Clients, long Imported, long Expected, long Duplicates, long Overlaps, TimeSpan MedianGap, double FreeWhileWaiting, TimeSpan Time)
 {
     public bool IsClean => Imported == Expected && Duplicates == 0 && Overlaps == 0;
 
@@ -27,6 +27,7 @@ internal sealed record Verdict(IReadOnlyList<ClientResult> Clients, long Importe
             (long)(await database.AskAsync(Tables.CountDuplicates, stop))!,
             (long)(await database.AskAsync(Tables.CountOverlaps, stop))!,
             TimeSpan.FromMilliseconds((double)(await database.AskAsync(Tables.MedianGap, stop))!),
+            (double)(await database.AskAsync(Tables.FreeWhileWaiting, stop))!,
             time);
     }
 
