@@ -174,7 +174,8 @@ CREATE TABLE IF NOT EXISTS "joblocks".wait_queue (
     since   timestamptz NOT NULL DEFAULT now(),
     until   timestamptz,          -- when its waiting time ends
     parked  boolean     NOT NULL DEFAULT false, -- the store keeps the run until it is woken
-    woken   timestamptz,          -- when the run was woken
+    woken   timestamptz,          -- when the run was woken. Null: not yet. 1970-01-01: its trigger is paused. 1900-01-01: it was woken and was late, and
+                                  -- another run of its scheduler queue has reached a worker since
     claimed boolean     NOT NULL DEFAULT false, -- a process delivers the wake to the store, or has delivered it
     verdict text,                 -- why the run must not start at all
     UNIQUE (store, run)
