@@ -32,13 +32,13 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
 
     public void Map(RouteGroupBuilder group)
     {
-        group.MapGet(Start, OverviewAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, Start)).ExcludeFromDescription();
-        group.MapGet(Name, NameAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, Name)).ExcludeFromDescription();
-        group.MapGet(Search, SearchAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, Search)).ExcludeFromDescription();
+        group.MapGet(Start, OverviewAsync).AddEndpointFilter((context, next) => RenderErrorsAsync(context, next, Start)).ExcludeFromDescription();
+        group.MapGet(Name, NameAsync).AddEndpointFilter((context, next) => RenderErrorsAsync(context, next, Name)).ExcludeFromDescription();
+        group.MapGet(Search, SearchAsync).AddEndpointFilter((context, next) => RenderErrorsAsync(context, next, Search)).ExcludeFromDescription();
         group.MapPost(Release, (HttpContext http, IJobLockInspector locks, long key, CancellationToken stop) => ReleaseAsync(http, locks, new(key), new(key), Release, stop))
-            .AddEndpointFilter(RequireCanonicalPathAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, Release)).ExcludeFromDescription();
+            .AddEndpointFilter(RequireCanonicalPathAsync).AddEndpointFilter((context, next) => RenderErrorsAsync(context, next, Release)).ExcludeFromDescription();
         group.MapPost(ReleaseSlot, (HttpContext http, IJobLockInspector locks, long key, long slot, CancellationToken stop) => ReleaseAsync(http, locks, new(key), new(slot), ReleaseSlot, stop))
-            .AddEndpointFilter(RequireCanonicalPathAsync).AddEndpointFilter((context, next) => ExplainAsync(context, next, ReleaseSlot)).ExcludeFromDescription();
+            .AddEndpointFilter(RequireCanonicalPathAsync).AddEndpointFilter((context, next) => RenderErrorsAsync(context, next, ReleaseSlot)).ExcludeFromDescription();
         group.MapGet("/page.css", static (HttpContext http) => Asset(http, "page.css", "text/css; charset=utf-8")).ExcludeFromDescription();
         group.MapGet("/page.js", static (HttpContext http) => Asset(http, "page.js", "text/javascript; charset=utf-8")).ExcludeFromDescription();
         foreach (var path in new[] { Start, Name, Search, "/page.css", "/page.js" }) Answering.MapOthers(group, path, Get);
@@ -142,7 +142,7 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         long.Parse((string)http.GetRouteValue(parameter)!, CultureInfo.InvariantCulture).ToString(CultureInfo.InvariantCulture);
 
     /// <summary>Renders an error as a page, which reloads itself.</summary>
-    private async ValueTask<object?> ExplainAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next, string route)
+    private async ValueTask<object?> RenderErrorsAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next, string route)
     {
         try
         {

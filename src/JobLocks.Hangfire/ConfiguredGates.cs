@@ -21,7 +21,7 @@ internal static class ConfiguredGates
     /// <summary>Sets the gate of one storage.</summary>
     public static void Set(JobStorage storage, JobGate gate)
     {
-        lock (Sync) Assign(storage, new(gate) { IsFinal = true });
+        lock (Sync) Assign(storage, new(gate) { IsClaimed = true });
     }
 
     /// <summary>
@@ -41,10 +41,10 @@ internal static class ConfiguredGates
             AssignCurrent();
             var current = CurrentStorage();
             var known = current is null ? null : Find(current);
-            var takesCurrent = current is not null && known is not { IsFinal: true, Gate.IsClosed: false };
-            if (takesCurrent) Assign(current!, new(gate) { IsFinal = true });
+            var takesCurrent = current is not null && known is not { IsClaimed: true, Gate.IsClosed: false };
+            if (takesCurrent) Assign(current!, new(gate) { IsClaimed = true });
             // JobStorage.Current may still be the storage of an earlier configuration. In that case the gate also waits for the next current storage.
-            _default = new(gate) { WaitsForItsStorage = !takesCurrent || known is { IsFinal: true } };
+            _default = new(gate) { WaitsForItsStorage = !takesCurrent || known is { IsClaimed: true } };
         }
 
         CurrentStorageWatch.Start();
@@ -65,7 +65,7 @@ internal static class ConfiguredGates
         {
             lock (Sync)
             {
-                if (Find(found) is not { IsFinal: true, Gate.IsClosed: false }) Assign(found, new(gate) { IsFinal = true });
+                if (Find(found) is not { IsClaimed: true, Gate.IsClosed: false }) Assign(found, new(gate) { IsClaimed = true });
             }
         });
     }
@@ -77,7 +77,7 @@ internal static class ConfiguredGates
         {
             if (_default is not { Gate.IsClosed: false } fallback || CurrentStorage() is not { } current || Find(current) is not null) return;
 
-            Assign(current, new(fallback.Gate) { IsFinal = fallback.WaitsForItsStorage });
+            Assign(current, new(fallback.Gate) { IsClaimed = fallback.WaitsForItsStorage });
             _default = fallback with { WaitsForItsStorage = false };
         }
     }
@@ -93,7 +93,7 @@ internal static class ConfiguredGates
     /// <summary>The gate of a storage that a server, a client or a dashboard of this process uses; null if none is set.</summary>
     public static JobGate? GetOrAssign(JobStorage storage)
     {
-        if (Find(storage) is { IsFinal: true } known) return known.Gate;
+        if (Find(storage) is { IsClaimed: true } known) return known.Gate;
         if (_default is null) return Find(storage)?.Gate;
 
         lock (Sync)
@@ -107,7 +107,7 @@ internal static class ConfiguredGates
             }
 
             // The storage is in use now. A configuration that is made later must belong to another storage.
-            gate.IsFinal = true;
+            gate.IsClaimed = true;
             return gate.Gate;
         }
     }
@@ -149,14 +149,14 @@ internal static class ConfiguredGates
     private sealed class StorageGate(JobGate gate)
     {
         // Written under Sync. Also read without it: once true, it stays true.
-        private volatile bool _isFinal;
+        private volatile bool _isClaimed;
 
         public JobGate Gate => gate;
 
         /// <summary>
         /// Whether the gate was configured for this storage, or the storage is in use. False for an unused default, which a later configuration may replace.
         /// </summary>
-        public bool IsFinal { get => _isFinal; set => _isFinal = value; }
+        public bool IsClaimed { get => _isClaimed; set => _isClaimed = value; }
 
         public bool IsKnownOnlyFromJobs { get; init; }
     }

@@ -12,8 +12,8 @@ internal sealed class StorageName(JobStorage storage)
 {
     private const string Hash = "joblocks";
 
-    // The field of the mark: a random part of the name, which was also part of the names in earlier versions.
-    private const string MarkField = "store";
+    // The field with the random part of the name. The names of earlier versions begin with it, too.
+    private const string RandomPartField = "store";
 
     private const string NameField = "name";
 
@@ -43,34 +43,34 @@ internal sealed class StorageName(JobStorage storage)
         var entries = connection.GetAllEntriesFromHash(Hash) ?? [];
         var recorded = StorageLocation.Recorded(entries);
         var location = StorageInPostgres.LocationOf(storage, recorded);
-        if (!entries.TryGetValue(MarkField, out var mark)) return null;
-        // A storage that is not in PostgreSQL has no location to record beside the mark.
-        if (location is null) return new(mark, entries.GetValueOrDefault(NameField) ?? mark, Location: null);
+        if (!entries.TryGetValue(RandomPartField, out var randomPart)) return null;
+        // A storage that is not in PostgreSQL has no location to record beside the random part.
+        if (location is null) return new(randomPart, entries.GetValueOrDefault(NameField) ?? randomPart, Location: null);
         if (recorded is null || !entries.TryGetValue(NameField, out var name) || !location.IsSameStorageAs(recorded)) return null;
 
         if (location.MergedWith(recorded) is var now && now != recorded) connection.SetRangeInHash(Hash, now.ToEntries());
-        return new(mark, name, location);
+        return new(randomPart, name, location);
     }
 
     private StoredName Write(IStorageConnection connection)
     {
-        using var nameLock = connection.AcquireDistributedLock($"{Hash}:{MarkField}", LongestWait);
+        using var nameLock = connection.AcquireDistributedLock($"{Hash}:{RandomPartField}", LongestWait);
         if (Find(connection) is { } written) return written;
 
         var entries = connection.GetAllEntriesFromHash(Hash) ?? [];
         var recorded = StorageLocation.Recorded(entries);
         var location = StorageInPostgres.LocationOf(storage, recorded);
-        var known = entries.TryGetValue(MarkField, out var mark) && (recorded is null || location?.IsSameStorageAs(recorded) == true) ? NameFor(mark, location)
+        var known = entries.TryGetValue(RandomPartField, out var randomPart) && (recorded is null || location?.IsSameStorageAs(recorded) == true) ? NameFor(randomPart, location)
             // The name was deleted, or overwritten by a copy of another storage.
             : _known is { } before && (before.Location is null || location?.IsSameStorageAs(before.Location) == true) ? before
             : NameFor(Guid.NewGuid().ToString("N"), location);
-        connection.SetRangeInHash(Hash, [new(MarkField, known.RandomPart), new(NameField, known.Name), .. location?.ToEntries() ?? []]);
+        connection.SetRangeInHash(Hash, [new(RandomPartField, known.RandomPart), new(NameField, known.Name), .. location?.ToEntries() ?? []]);
         return known;
     }
 
-    private StoredName NameFor(string mark, StorageLocation? location) =>
-        _known is { } before && string.Equals(before.RandomPart, mark, StringComparison.Ordinal) ? before
-        : new(mark, location is null ? mark : $"{mark} in {location.Database}.{location.Schema}", location);
+    private StoredName NameFor(string randomPart, StorageLocation? location) =>
+        _known is { } before && string.Equals(before.RandomPart, randomPart, StringComparison.Ordinal) ? before
+        : new(randomPart, location is null ? randomPart : $"{randomPart} in {location.Database}.{location.Schema}", location);
 
     private sealed record StoredName(string RandomPart, string Name, StorageLocation? Location);
 }

@@ -30,7 +30,7 @@ public sealed class NameTests : QuartzFixture
     };
 
     [Test]
-    public async Task Has_the_same_canonical_name_from_every_store()
+    public async Task Has_the_same_default_name_from_every_store()
     {
         var inMemory = await NameFromAsync(Store.Ram);
         var inDatabase = await NameFromAsync(Store.Ado);
@@ -51,7 +51,7 @@ public sealed class NameTests : QuartzFixture
     }
 
     [Test]
-    public async Task Has_the_same_canonical_name_for_an_input_from_every_store_and_call()
+    public async Task Has_the_same_default_name_for_an_input_from_every_store_and_call()
     {
         var names = new List<string?>();
         foreach (var store in new[] { Store.Ram, Store.Ado })

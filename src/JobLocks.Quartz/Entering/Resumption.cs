@@ -32,7 +32,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
 
         // Clears the mark, so that every node treats the trigger as an ordinary one, and its next occurrence as a new firing.
         if (run.Stored.NextFireTimeUtc is not null) await ClearMarkAsync(run).ConfigureAwait(false);
-        else if (!HeldTrigger.HasFixedDelay(run.Stored) && FirstMissed(run) is { } missed) return WithNextTime(run, missed, bundle);
+        else if (!HeldTrigger.HasFixedDelay(run.Stored) && NextOccurrence(run) is { } missed) return WithNextTime(run, missed, bundle);
         return bundle;
     }
 
@@ -56,7 +56,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
 
         // Occurrences that became due while the firing waited: the store fires them late, or applies the misfire instruction.
         var mayBeLate = run is { WasHeld: true, ResumesAt: null } && ResumesAtEnd(run) && !HeldTrigger.HasFixedDelay(run.Stored) && ended.Instruction == SchedulerInstruction.NoInstruction;
-        if (!mayBeLate || FirstMissed(run) is not { } next || next >= run.Stored.NextFireTimeUtc) return;
+        if (!mayBeLate || NextOccurrence(run) is not { } next || next >= run.Stored.NextFireTimeUtc) return;
 
         if (await MoveAsync(run, next, attempt: 0).ConfigureAwait(false) == TriggerChange.Blocked) _ = MoveLaterAsync(run, next);
     }
@@ -119,7 +119,7 @@ internal sealed class Resumption(IJobStore store, IStoredTriggers triggers, ISch
     private static DateTimeOffset? LatestBy(DateTimeOffset now, FiredRun run) => HeldTrigger.LastBefore(run.Stored, now.AddTicks(1)) is { } last && last > run.Due ? last : null;
 
     /// <summary>The occurrence with which the schedule continues. A policy that buffers one occurrence continues with the latest that is due.</summary>
-    private DateTimeOffset? FirstMissed(FiredRun run) =>
+    private DateTimeOffset? NextOccurrence(FiredRun run) =>
         run.Stored.OverlapPolicy == OverlapPolicy.BufferOne ? LatestBy(clock.GetUtcNow(), run) : run.Stored.GetFireTimeAfter(run.Due);
 
     /// <summary>Lets the schedule continue when the run begins. The overlap policy counts the waiting firing as a run in progress.</summary>

@@ -11,7 +11,7 @@ namespace JobLocks.Quartz.Entering;
 /// </summary>
 internal sealed class VetoedRuns(ContextEntrance entrance, JobGate gate, ILogger log)
 {
-    private readonly Rescheduling _rescheduling = new(log);
+    private readonly ExtraTriggers _extraTriggers = new(log);
 
     /// <summary>Whether the run must not execute now.</summary>
     public async ValueTask<bool> IsVetoedAsync(IJobExecutionContext context, QuartzRuns runs)
@@ -27,7 +27,7 @@ internal sealed class VetoedRuns(ContextEntrance entrance, JobGate gate, ILogger
             {
                 null or Admission.Admitted => false,
                 Admission.Waits waits => await ParkAsync(context, waits).ConfigureAwait(false),
-                Admission.Refused { Action: OnConflict.Reschedule } refusal => IsVetoedAfter(await _rescheduling.PutBackAsync(context, refusal).ConfigureAwait(false), context, refusal.Reason),
+                Admission.Refused { Action: OnConflict.Reschedule } refusal => await RescheduleAsync(context, refusal).ConfigureAwait(false),
                 Admission.Refused { Action: OnConflict.Fail } refusal => await FailAsync(context, new JobLockConflictException(refusal.Reason)).ConfigureAwait(false),
                 _ => true,
             };
@@ -41,9 +41,16 @@ internal sealed class VetoedRuns(ContextEntrance entrance, JobGate gate, ILogger
 
     private async ValueTask<bool> ParkAsync(IJobExecutionContext context, Admission.Waits waits)
     {
-        var outcome = await _rescheduling.ParkAsync(context, waits).ConfigureAwait(false);
-        if (outcome == Rescheduling.Outcome.Done) await MarkParkedAsync(context, waits).ConfigureAwait(false);
-        return IsVetoedAfter(outcome, context, waits.Reason);
+        var outcome = await _extraTriggers.ParkAsync(context, waits).ConfigureAwait(false);
+        if (outcome == ExtraTriggers.Outcome.Done) await MarkParkedAsync(context, waits).ConfigureAwait(false);
+        LogLoss(outcome, context, waits.Reason);
+        return true;
+    }
+
+    private async ValueTask<bool> RescheduleAsync(IJobExecutionContext context, Admission.Refused refusal)
+    {
+        LogLoss(await _extraTriggers.PutBackAsync(context, refusal).ConfigureAwait(false), context, refusal.Reason);
+        return true;
     }
 
     private async ValueTask MarkParkedAsync(IJobExecutionContext context, Admission.Waits waits)
@@ -59,11 +66,10 @@ internal sealed class VetoedRuns(ContextEntrance entrance, JobGate gate, ILogger
         }
     }
 
-    private bool IsVetoedAfter(Rescheduling.Outcome outcome, IJobExecutionContext context, string reason)
+    private void LogLoss(ExtraTriggers.Outcome outcome, IJobExecutionContext context, string reason)
     {
-        if (outcome == Rescheduling.Outcome.JobIsGone) log.JobIsGone(QuartzJobCall.IdOf(context), reason);
-        if (outcome == Rescheduling.Outcome.ShuttingDown) log.Dropped(QuartzJobCall.IdOf(context), reason);
-        return true;
+        if (outcome == ExtraTriggers.Outcome.JobIsGone) log.JobIsGone(QuartzJobCall.IdOf(context), reason);
+        if (outcome == ExtraTriggers.Outcome.ShuttingDown) log.Dropped(QuartzJobCall.IdOf(context), reason);
     }
 
     /// <summary>Notifies the scheduler listeners directly, because a veto leaves no other trace of a failure.</summary>

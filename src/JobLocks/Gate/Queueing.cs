@@ -52,7 +52,7 @@ internal sealed class Queueing(ILockBackend locks, ILogger log)
         for (var tries = 0; enqueued.Entry is null && rules.Keep > 0 && enqueued.Ahead >= rules.Keep && tries < MostChecks; tries++)
         {
             var check = await locks.WaitQueue.CheckCountedWaitersAsync(request.Key, enqueued.Ahead, blocks, stop).ConfigureAwait(false);
-            if (check == WaiterCheckResult.NoAnswer) break;
+            if (check == WaiterCheckResult.Unconfirmed) break;
 
             enqueued = check == WaiterCheckResult.AllExist && rules.KeepsNewest
                 ? await locks.WaitQueue.ReplaceOldestAsync(address, request.Lock, rules, blocks, stop).ConfigureAwait(false)

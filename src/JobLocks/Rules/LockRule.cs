@@ -78,7 +78,7 @@ internal sealed class LockRule
     {
         try
         {
-            return _template is null ? CanonicalName.Of(call) : _template.Fill(call);
+            return _template is null ? DefaultName.Of(call) : _template.Fill(call);
         }
         catch (FormatException mistake)
         {

@@ -10,5 +10,5 @@ internal enum WaiterCheckResult
     SomeRemoved,
 
     /// <summary>This process cannot ask one of the stores. Its runs count as waiting, but no run may be skipped or failed because of them.</summary>
-    NoAnswer,
+    Unconfirmed,
 }

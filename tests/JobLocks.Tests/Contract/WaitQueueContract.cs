@@ -270,7 +270,7 @@ public abstract class WaitQueueContract : ContractFixture
 
         var result = counted ? await Queue.CheckCountedWaitersAsync(Key, 1, blocks: false, stop) : await Queue.CheckWaitersAsync(Key, 1, blocks: false, stop);
 
-        Assert.That(result, Is.EqualTo(WaiterCheckResult.NoAnswer));
+        Assert.That(result, Is.EqualTo(WaiterCheckResult.Unconfirmed));
     }
 
     [Test]
@@ -327,8 +327,8 @@ public abstract class WaitQueueContract : ContractFixture
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(ofAnotherStore, Is.EqualTo(WaiterCheckResult.NoAnswer));
-            Assert.That(await Queue.CheckCountedWaitersAsync(Key, 1, blocks: false, stop), Is.EqualTo(WaiterCheckResult.NoAnswer));
+            Assert.That(ofAnotherStore, Is.EqualTo(WaiterCheckResult.Unconfirmed));
+            Assert.That(await Queue.CheckCountedWaitersAsync(Key, 1, blocks: false, stop), Is.EqualTo(WaiterCheckResult.Unconfirmed));
         }
     }
 

@@ -32,7 +32,7 @@ internal sealed class MemoryWaiterCheck(MemoryDispatcher dispatcher, ILogger log
         if (waiters.Count == 0) return ifEmpty;
 
         var (gone, areOthersThere) = await _stores.AskAsync(waiters, blocks: false, stop).ConfigureAwait(false);
-        if (gone.Count == 0) return areOthersThere && count <= WaitersInStores.MostChecked ? WaiterCheckResult.AllExist : WaiterCheckResult.NoAnswer;
+        if (gone.Count == 0) return areOthersThere && count <= WaitersInStores.MostChecked ? WaiterCheckResult.AllExist : WaiterCheckResult.Unconfirmed;
 
         dispatcher.ChangeThenGrantAndWake(() =>
         {

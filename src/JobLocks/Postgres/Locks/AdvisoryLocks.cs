@@ -39,7 +39,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
     private readonly SchemaWatch _schemaWatch;
     private readonly PooledStatements _inspectionStatements;
     private readonly LockTraces _traces;
-    private readonly InternalLocks _internalLocks = new();
+    private readonly ForeignInternalLocks _internalLocks = new();
     private readonly JobLocksOptions _options;
     private readonly NpgsqlDataSource? _ownedSource;
     private readonly ManualRequests _manual;
@@ -205,11 +205,11 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
     /// </summary>
     internal string? FirstLimitation => _options.Schema is not { } schema ? null
         : _schemaWatch.Problem is { } trouble ? trouble
-        : _dispatcher.Session.Capabilities.IsWaitQueueSuspended ? $"no run can enter the wait queue for now: another session has locked the table {schema}.wait_queue, or waits for that lock."
-        : _dispatcher.Session.Capabilities.HasWaitQueue == false ? $"no run can enter the wait queue: this role may not use {schema}.wait_queue. See the GRANT lines in docs/schema.sql."
-        : !_dispatcher.Session.Capabilities.HasFence ? $"handles have no fencing tokens: this role may not use {schema}.fence. See the GRANT lines in docs/schema.sql."
-        : !_dispatcher.Session.Capabilities.HasReadModel ? $"the holders of locks are not shown: this role may not use {schema}.holders. See the GRANT lines in docs/schema.sql."
-        : !_dispatcher.Session.Capabilities.HasLimits ? $"processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {schema}.declared_limits TO it, see docs/schema.sql."
+        : _dispatcher.Sessions.Capabilities.IsWaitQueueSuspended ? $"no run can enter the wait queue for now: another session has locked the table {schema}.wait_queue, or waits for that lock."
+        : _dispatcher.Sessions.Capabilities.HasWaitQueue == false ? $"no run can enter the wait queue: this role may not use {schema}.wait_queue. See the GRANT lines in docs/schema.sql."
+        : !_dispatcher.Sessions.Capabilities.HasFence ? $"handles have no fencing tokens: this role may not use {schema}.fence. See the GRANT lines in docs/schema.sql."
+        : !_dispatcher.Sessions.Capabilities.HasReadModel ? $"the holders of locks are not shown: this role may not use {schema}.holders. See the GRANT lines in docs/schema.sql."
+        : !_dispatcher.Sessions.Capabilities.HasLimits ? $"processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {schema}.declared_limits TO it, see docs/schema.sql."
         : _internalLocks.Holders is [var holder, ..] ? $"a program that is not JobLocks holds a lock that JobLocks needs for its own work. {holder}"
         : _wakeDispatcher.IsBroken ? "waiting runs cannot be woken for now. They start when this is over. See warning 401 for the cause."
         : _readModelWriter.IsBroken ? $"holders and statistics cannot be recorded at the moment. See warning 601 for the cause. Check whether another session has locked {schema}.sessions, holders, names or minutes, and see the GRANT lines in docs/schema.sql."
@@ -221,7 +221,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
 
     string? ILockBackend.Scope => _options.Scope;
 
-    bool ILockBackend.IsClosed => _dispatcher.Session.IsClosed;
+    bool ILockBackend.IsClosed => _dispatcher.Sessions.IsClosed;
 
     string ILockBackend.DescribeError(Exception error) =>
         error is PostgresException locked && SessionConnection.IsLocked(locked) ? "Another session has locked what the wait queue needs." : error.Message;

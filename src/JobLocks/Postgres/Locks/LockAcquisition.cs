@@ -131,7 +131,7 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, ManualRequests 
     public Task<Holder?> FindHolderAsync(LockRequest request) =>
         dispatcher.FindHolder(request.Slots) is { } local
             ? Task.FromResult<Holder?>(local)
-            : dispatcher.QueryAsync(session => ResolveHolder(session.Prove(connection => ForeignHolder.Read(connection, request)), request));
+            : dispatcher.QueryAsync(session => ResolveHolder(session.Prove(connection => HolderOnServer.Read(connection, request)), request));
 
     private Task<Holder?> FindHolderOrNullAsync(LockRequest request)
     {
@@ -152,9 +152,9 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, ManualRequests 
     private Holder? ResolveHolder(Holder? holder, LockRequest request)
     {
         if (holder?.Backend is not { } backend) return holder;
-        if (dispatcher.Session.IsCurrent(backend)) return dispatcher.FindHolder(request.Slots);
+        if (dispatcher.Sessions.IsCurrent(backend)) return dispatcher.FindHolder(request.Slots);
 
-        return dispatcher.Session.IsFormer(backend)
+        return dispatcher.Sessions.IsFormer(backend)
             ? throw new JobLocksUnavailableException($"{request} is still held by a lost session of this process (backend {backend}): the server releases it within {options.LostAfter.TotalSeconds:0} s.")
             : holder;
     }

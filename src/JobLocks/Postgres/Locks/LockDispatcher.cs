@@ -30,15 +30,15 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
         _table = new(this, clock, connector.Server);
         _work = new(_sync, _table.Output, new(options, log));
         _listener = new(connector, this, events, log);
-        Meter = new(meters, () => _table.Count, () => Session is { Backend: not null }, options.NamesInTelemetry);
-        Session = new(_sync, _table, _work, _listener, connector, events, options, log, _collected.ReleaseAll) { Meter = Meter };
+        Meter = new(meters, () => _table.Count, () => Sessions is { Backend: not null }, options.NamesInTelemetry);
+        Sessions = new(_sync, _table, _work, _listener, connector, events, options, log, _collected.ReleaseAll) { Meter = Meter };
     }
 
     /// <summary>The sessions of this process.</summary>
-    public SessionSupervisor Session { get; }
+    public SessionSupervisor Sessions { get; }
 
     /// <summary>The server and database, without secrets.</summary>
-    public string Server => Session.Server;
+    public string Server => Sessions.Server;
 
     /// <summary>The time on the clock of this process.</summary>
     public DateTimeOffset UtcNow => _clock.GetUtcNow();
@@ -67,13 +67,13 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
         LockSession? session;
         lock (_sync)
         {
-            Session.EnsureSession();
+            Sessions.EnsureSession();
             if (!_table.Share.HasRoomFor(request)) throw _table.Share.Exceeded(request);
 
             _table.AddRequest(request);
-            session = Session.Current;
+            session = Sessions.Current;
             work = mayBlock && request.IsPending && session is not null ? _work.TakeOnCallerThread(session) : null;
-            done = Session.HandleTableOutput();
+            done = Sessions.HandleTableOutput();
         }
 
         AcquireRequest.CompleteAll(done);
@@ -112,9 +112,9 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
         List<AcquireRequest> done;
         lock (_sync)
         {
-            Session.EnsureSession();
+            Sessions.EnsureSession();
             _work.Add(new(session => answer.TrySetResult(query(session)), failure => answer.TrySetException(failure)));
-            done = Session.HandleTableOutput();
+            done = Sessions.HandleTableOutput();
         }
 
         AcquireRequest.CompleteAll(done);
@@ -134,13 +134,13 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
     }
 
     /// <inheritdoc cref="SessionSupervisor.CheckClock"/>
-    public void CheckClock() => Session.CheckClock();
+    public void CheckClock() => Sessions.CheckClock();
 
     /// <summary>Releases all locks and closes the session.</summary>
     /// <returns>Completes when the connections are closed.</returns>
     public ValueTask DisposeAsync()
     {
-        var sessionEnded = Session.CloseAsync();
+        var sessionEnded = Sessions.CloseAsync();
         Meter.Dispose();
         return new(Task.WhenAll(sessionEnded, _listener.DisposeAsync().AsTask()));
     }
@@ -153,7 +153,7 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
         lock (_sync)
         {
             change(_table, argument);
-            done = Session.HandleTableOutput();
+            done = Sessions.HandleTableOutput();
         }
 
         AcquireRequest.CompleteAll(done);

@@ -46,7 +46,7 @@ internal sealed class LockStatement : IDisposable
     /// The server answered with an error, and it is unknown which operations had an effect; or the connection broke.
     /// </exception>
     /// <exception cref="FullLockTableException">The lock table is full, and it is unknown which operations had an effect.</exception>
-    /// <exception cref="WrongServerException">Another backend answered.</exception>
+    /// <exception cref="UnusableServerException">Another backend answered.</exception>
     public IReadOnlyList<FreeKey> Run(IReadOnlyList<LockOperation> ops)
     {
         var codes = new short[ops.Count];
@@ -72,7 +72,7 @@ internal sealed class LockStatement : IDisposable
                 op.Result = reader.IsDBNull(0) ? 0 : reader.GetInt64(0);
                 var answeringBackend = reader.GetInt32(1);
                 if (op.Result == TableIsFull) throw new FullLockTableException();
-                if (answeringBackend != _backend) throw WrongServerException.PoolerChangedBackend(_backend, answeringBackend);
+                if (answeringBackend != _backend) throw UnusableServerException.PoolerChangedBackend(_backend, answeringBackend);
             }
 
             if (_queueCommand is null) return ReadFreeKeys(reader);

@@ -34,7 +34,7 @@ internal sealed class LockTableRecovery(LocalLockTable table, LockEntries entrie
     /// <param name="failure">The exception for unanswered requests.</param>
     /// <param name="retriesOnce">Whether requests are sent once more before they fail.</param>
     /// <returns>Whether the session lacks a lock that was granted.</returns>
-    public bool Compare(IReadOnlyList<LockOperation> sent, IReadOnlySet<(LockKey Key, LockMode Mode)> server, Exception failure, bool retriesOnce = false)
+    public bool Reconcile(IReadOnlyList<LockOperation> sent, IReadOnlySet<(LockKey Key, LockMode Mode)> server, Exception failure, bool retriesOnce = false)
     {
         var unanswered = sent.Where(static op => op.Request is not null).ToList();
         foreach (var op in unanswered) reservations.Undo(op);

@@ -16,7 +16,7 @@ internal sealed class InspectionRows(LockDispatcher dispatcher)
         if (row.IsDBNull(at)) return (row.GetInt64(0), null);
 
         var key = new LockKey(row.GetInt64(at));
-        var own = row.GetInt32(at + 4) == dispatcher.Session.Backend ? dispatcher.GrantedUntil(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
+        var own = row.GetInt32(at + 4) == dispatcher.Sessions.Backend ? dispatcher.GrantedUntil(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
         var nameKey = row.IsDBNull(at + 1) ? own?.NameKey ?? key : new(row.GetInt64(at + 1));
         var holder = ReadHolder(row, at + 4, store: at + 13);
         return (row.GetInt64(0), new(
@@ -62,14 +62,14 @@ internal sealed class InspectionRows(LockDispatcher dispatcher)
             ConnectedSince = Instant(row, at + 5),
             IsForeign = false,
         }.Named(row.GetValue(at + 3) as string);
-        return holder with { IsForeign = row.GetBoolean(at + 6) && holder.Host is null && holder.Backend != dispatcher.Session.Backend };
+        return holder with { IsForeign = row.GetBoolean(at + 6) && holder.Host is null && holder.Backend != dispatcher.Sessions.Backend };
     }
 
     public LockProcess ReadProcess(NpgsqlDataReader row, int at, int locks)
     {
         var session = new LockHolder { Backend = row.GetInt32(at), Address = row.GetValue(at + 4) as string, ConnectedSince = Instant(row, at + 5), IsForeign = false }
             .Named(row.GetValue(at + 3) as string);
-        return new(session with { IsForeign = row.GetBoolean(at + 6) && session.Host is null && session.Backend != dispatcher.Session.Backend }, row.GetInt64(locks));
+        return new(session with { IsForeign = row.GetBoolean(at + 6) && session.Host is null && session.Backend != dispatcher.Sessions.Backend }, row.GetInt64(locks));
     }
 
     /// <summary>Cuts a name: another process may have written it in full length.</summary>

@@ -12,7 +12,7 @@ namespace JobLocks.Postgres.Reading;
 /// Checks every few seconds which other programs hold internal locks of JobLocks. Reads over the lock session: that opens no connection, and works when a pool
 /// is exhausted. Used by the thread of the <see cref="ReadModelWriter"/> alone.
 /// </summary>
-internal sealed class InternalLockWatch(LockDispatcher dispatcher, InternalLocks locks, JobLocksOptions options, ILogger log)
+internal sealed class InternalLockWatch(LockDispatcher dispatcher, ForeignInternalLocks locks, JobLocksOptions options, ILogger log)
 {
     private static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(2.5);
 

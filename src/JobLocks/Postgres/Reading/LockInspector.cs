@@ -25,11 +25,11 @@ internal sealed class LockInspector : IPageInspector
     private readonly NameReading _names;
     private readonly ReleaseRequests _releases;
 
-    public LockInspector(LockDispatcher dispatcher, PooledStatements statements, InternalLocks internalLocks, JobLocksOptions options, ILogger log)
+    public LockInspector(LockDispatcher dispatcher, PooledStatements statements, ForeignInternalLocks internalLocks, JobLocksOptions options, ILogger log)
         : this(dispatcher, internalLocks, options, log, new(dispatcher, statements, options, new(dispatcher.Server), CodeTimeout)) =>
         Pages = new(new LockInspector(dispatcher, internalLocks, options, log, _reader.WithTimeout(PageTimeout)));
 
-    private LockInspector(LockDispatcher dispatcher, InternalLocks internalLocks, JobLocksOptions options, ILogger log, InspectionReader reader)
+    private LockInspector(LockDispatcher dispatcher, ForeignInternalLocks internalLocks, JobLocksOptions options, ILogger log, InspectionReader reader)
     {
         _options = options;
         _reader = reader;

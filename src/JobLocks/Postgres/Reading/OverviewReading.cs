@@ -7,7 +7,7 @@ using static JobLocks.Postgres.Reading.InspectionRows;
 namespace JobLocks.Postgres.Reading;
 
 /// <summary>Reads everything that the overview shows, in one statement. Thread-safe.</summary>
-internal sealed class OverviewReading(LockDispatcher dispatcher, InspectionReader reader, InspectionRows rows, InternalLocks internalLocks)
+internal sealed class OverviewReading(LockDispatcher dispatcher, InspectionReader reader, InspectionRows rows, ForeignInternalLocks internalLocks)
 {
     private const int MaxContendedNames = 10;
 
@@ -39,7 +39,7 @@ internal sealed class OverviewReading(LockDispatcher dispatcher, InspectionReade
     /// </summary>
     private async Task<IReadOnlyList<InternalLockHolder>> ReadInternalLockHoldersAsync(CancellationToken stop)
     {
-        if (!dispatcher.Session.Capabilities.HasReadModel || internalLocks.IsStale)
+        if (!dispatcher.Sessions.Capabilities.HasReadModel || internalLocks.IsStale)
         {
             var (readings, _) = await reader.QuerySchemaAsync(
                 InternalLockSql.Read, static row => JsonSerializer.Deserialize<InternalLockReading>(row.GetString(0)), stop).ConfigureAwait(false);

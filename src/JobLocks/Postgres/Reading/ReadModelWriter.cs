@@ -66,7 +66,7 @@ internal sealed class ReadModelWriter : IDisposable
     /// <summary>The session is about to close, and the rows of its locks then count as outdated. So only the statistics are written.</summary>
     private void WriteLastStatistics()
     {
-        if (_dispatcher.Session.Capabilities.HasReadModel) Try(WriteStatistics);
+        if (_dispatcher.Sessions.Capabilities.HasReadModel) Try(WriteStatistics);
     }
 
     private void WriteUnlessPaused()
@@ -77,7 +77,7 @@ internal sealed class ReadModelWriter : IDisposable
 
     private void Write()
     {
-        if (!_dispatcher.Session.Capabilities.HasReadModel || _dispatcher.Session.Backend is not { } backend) return;
+        if (!_dispatcher.Sessions.Capabilities.HasReadModel || _dispatcher.Sessions.Backend is not { } backend) return;
 
         var now = BootClock.Now;
         WriteHeld(backend, now);
@@ -174,7 +174,7 @@ internal sealed class ReadModelWriter : IDisposable
 
     private void WriteStatistics()
     {
-        if (_dispatcher.Session.Backend is null) return;
+        if (_dispatcher.Sessions.Backend is null) return;
 
         foreach (var chunk in _dispatcher.Statistics.Take().Chunk(MaxNamesAtOnce)) _unwrittenStatistics.Enqueue(chunk);
         while (_unwrittenStatistics.Count > MaxUnwrittenChunks) _unwrittenStatistics.Dequeue();

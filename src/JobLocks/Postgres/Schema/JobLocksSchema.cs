@@ -26,7 +26,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
     }
 
     /// <summary>Creates the objects if they are missing.</summary>
-    /// <exception cref="WrongServerException">They are missing and this role may not create them, or they belong to a foreign role.</exception>
+    /// <exception cref="UnusableServerException">They are missing and this role may not create them, or they belong to a foreign role.</exception>
     public SchemaState Prepare(NpgsqlConnection connection, OpeningWatch watch)
     {
         if (options.Schema is not { } schema) return default;
@@ -131,7 +131,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
         if (notice.Notice.MessageText.StartsWith("JobLocks", StringComparison.Ordinal)) log.SchemaNotice(DisplayText.Message(notice.Notice.MessageText));
     }
 
-    private static WrongServerException Missing(string schema, int version, string why) => new(
+    private static UnusableServerException Missing(string schema, int version, string why) => new(
         $"the schema {schema} {(version == 0 ? "is not there" : $"has version {version.ToString(CultureInfo.InvariantCulture)} and not {SchemaSql.Version}")}, and {why}. "
         + $"Have docs/schema.sql run by a role that may, or set {nameof(JobLocksOptions.Schema)} = null to work without the schema: no fencing tokens, wait queue or inspection.");
 }

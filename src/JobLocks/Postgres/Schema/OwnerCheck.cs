@@ -22,7 +22,7 @@ internal sealed class OwnerCheck(JobLocksOptions options)
     /// <param name="connection">A connection on which <see cref="ConnectionSetUp"/> has run.</param>
     /// <param name="blocks">Whether to run synchronously: nothing is awaited then.</param>
     /// <param name="stop">Cancels the check.</param>
-    /// <exception cref="WrongServerException">A foreign role owns an object. The message names the object, its owner and the remedy.</exception>
+    /// <exception cref="UnusableServerException">A foreign role owns an object. The message names the object, its owner and the remedy.</exception>
     public ValueTask EnsureAsync(NpgsqlConnection connection, bool blocks, CancellationToken stop) =>
         Milliseconds - Volatile.Read(ref _provenAt) < ProofLastsMilliseconds ? ValueTask.CompletedTask : RunAsync(connection, blocks, stop);
 
@@ -41,7 +41,7 @@ internal sealed class OwnerCheck(JobLocksOptions options)
 
     /// <summary>Checks the owners again on a connection on which <see cref="RunAsync"/> has run before.</summary>
     /// <param name="ask">Runs a statement and returns its single value.</param>
-    /// <exception cref="WrongServerException">A foreign role owns an object. The message names the object, its owner and the remedy.</exception>
+    /// <exception cref="UnusableServerException">A foreign role owns an object. The message names the object, its owner and the remedy.</exception>
     public void RunAgain(Func<string, string?> ask)
     {
         if (options.Schema is not { } schema) return;
@@ -53,7 +53,7 @@ internal sealed class OwnerCheck(JobLocksOptions options)
     private void ThrowIfUntrusted(string? problem, long askedAt)
     {
         Volatile.Write(ref _provenAt, problem is null ? askedAt : Never);
-        if (problem is not null) throw new WrongServerException(problem.TrimEnd('.'));
+        if (problem is not null) throw new UnusableServerException(problem.TrimEnd('.'));
     }
 
     private static long Milliseconds => (long)BootClock.Now.TotalMilliseconds;

@@ -48,14 +48,14 @@ internal sealed class SchemaWatch : IDisposable
     private void Check()
     {
         // The next session checks the schema when it opens.
-        if (_dispatcher.Session.Backend is null) return;
+        if (_dispatcher.Sessions.Backend is null) return;
 
         try
         {
             var (before, now) = RefreshSession();
             // The first check compares with what the session found when it opened.
             _lastState ??= before with { Version = now.Version };
-            if (now.Problem is { } problem) throw new WrongServerException(problem);
+            if (now.Problem is { } problem) throw new UnusableServerException(problem);
 
             if (now.Version < SchemaSql.Version)
             {
@@ -72,7 +72,7 @@ internal sealed class SchemaWatch : IDisposable
 
             _lastState = now;
         }
-        catch (WrongServerException unusable)
+        catch (UnusableServerException unusable)
         {
             if (_problem is null) _log.SchemaIsGone(unusable.Message);
             _problem = unusable.Message;
@@ -92,7 +92,7 @@ internal sealed class SchemaWatch : IDisposable
         }
         catch (PostgresException refused)
         {
-            throw new WrongServerException($"the schema {_schema} is missing or incomplete, and cannot be created at the moment ({refused.MessageText}). It is tried again. See docs/schema.sql.");
+            throw new UnusableServerException($"the schema {_schema} is missing or incomplete, and cannot be created at the moment ({refused.MessageText}). It is tried again. See docs/schema.sql.");
         }
     }
 
@@ -101,7 +101,7 @@ internal sealed class SchemaWatch : IDisposable
     {
         var before = session.Schema;
         var now = session.ReadSchema(_schema!);
-        _dispatcher.Session.ReadCapabilities(session);
+        _dispatcher.Sessions.ReadCapabilities(session);
         return (before, now);
     }));
 }

@@ -14,7 +14,7 @@ internal static class PoolerProbe
 
     /// <param name="connection">The connection that is to hold locks.</param>
     /// <param name="connect">Opens another connection with the same settings.</param>
-    /// <exception cref="WrongServerException">A pooler changes the backend.</exception>
+    /// <exception cref="UnusableServerException">A pooler changes the backend.</exception>
     public static void Check(NpgsqlConnection connection, Func<NpgsqlConnection> connect)
     {
         var first = BackendOf(connection);
@@ -26,7 +26,7 @@ internal static class PoolerProbe
             var otherBackend = BackendOf(other);
             var backend = BackendOf(connection);
             transaction.Rollback();
-            if (otherBackend == backend || backend != first) throw WrongServerException.PoolerChangedBackend(first, otherBackend == first ? backend : otherBackend);
+            if (otherBackend == backend || backend != first) throw UnusableServerException.PoolerChangedBackend(first, otherBackend == first ? backend : otherBackend);
         }
     }
 

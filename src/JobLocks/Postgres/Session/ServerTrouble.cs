@@ -33,7 +33,7 @@ internal static class ServerTrouble
     /// <summary>Whether a person must change a setting. Other errors can end by themselves: the server is starting, or the network is down.</summary>
     private static bool NeedsChange(Exception cause) => cause switch
     {
-        WrongServerException or ArgumentException or NotSupportedException => true,
+        UnusableServerException or ArgumentException or NotSupportedException => true,
         PostgresException refused => refused.SqlState is PostgresErrorCodes.InvalidPassword
             or PostgresErrorCodes.InvalidAuthorizationSpecification
             or PostgresErrorCodes.InvalidCatalogName

@@ -224,7 +224,7 @@ internal sealed class SessionConnection : IDisposable
             _facts.Owners.RunAgain(sql => Query<string>($"SELECT to_jsonb((\n{sql}))", schema)[0]);
             return Query<SchemaState.Row>(SchemaSql.ReadStateAsJson, schema)[0]!.ToState();
         }
-        catch (WrongServerException untrusted)
+        catch (UnusableServerException untrusted)
         {
             return new() { Problem = untrusted.Message };
         }

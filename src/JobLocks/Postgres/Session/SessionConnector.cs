@@ -50,7 +50,7 @@ internal sealed class SessionConnector
 
     /// <summary>Opens the session that will hold the locks.</summary>
     /// <param name="watch">Limits the time. It is restarted with each answer of the server.</param>
-    /// <exception cref="WrongServerException">The server cannot hold locks.</exception>
+    /// <exception cref="UnusableServerException">The server cannot hold locks.</exception>
     /// <exception cref="NpgsqlException">The server cannot be reached, or refuses the connection.</exception>
     public SessionConnection Open(OpeningWatch watch)
     {
@@ -126,14 +126,14 @@ internal sealed class SessionConnector
         {
             connection.Open();
         }
-        catch (PostgresException refused) when (WrongServerException.IsAboutConnect(refused))
+        catch (PostgresException refused) when (UnusableServerException.IsAboutConnect(refused))
         {
-            throw WrongServerException.MayNotConnect(connection, refused);
+            throw UnusableServerException.MayNotConnect(connection, refused);
         }
     }
 
     /// <summary>Creates the schema if it is missing, over a connection of its own. Logs which parts of it this role may not use.</summary>
-    /// <exception cref="WrongServerException">This role may not create it.</exception>
+    /// <exception cref="UnusableServerException">This role may not create it.</exception>
     /// <exception cref="NpgsqlException">The server cannot be reached, or refuses the connection.</exception>
     public void PrepareSchema()
     {
@@ -228,9 +228,9 @@ internal sealed class SessionConnector
         using var command = new NpgsqlCommand(LockSql.ReadServerFacts, connection);
         using var reader = command.ExecuteReader();
         reader.Read();
-        if (reader.GetBoolean(1)) throw WrongServerException.Standby();
+        if (reader.GetBoolean(1)) throw UnusableServerException.Standby();
         var version = reader.GetInt32(2);
-        return version < OldestVersion ? throw WrongServerException.TooOld(version) : (reader.GetInt32(0), version, reader.GetInt64(3));
+        return version < OldestVersion ? throw UnusableServerException.TooOld(version) : (reader.GetInt32(0), version, reader.GetInt64(3));
     }
 
     /// <summary>Returns false for a role that may not create temporary objects: a full lock table then ends the session.</summary>

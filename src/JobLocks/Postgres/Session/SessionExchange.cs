@@ -95,7 +95,7 @@ internal sealed class SessionExchange(StateMutex mutex, LocalLockTable table, Se
         {
             if (!supervisor.IsCurrent(session)) return;
 
-            lacksLocks = table.Recovery.Compare(session.TakeSent(), held, supervisor.Unavailable(cause), retriesOnce);
+            lacksLocks = table.Recovery.Reconcile(session.TakeSent(), held, supervisor.Unavailable(cause), retriesOnce);
             done = supervisor.HandleTableOutput();
         }
 

@@ -166,7 +166,7 @@ internal sealed class SessionSupervisor(
 
             // A session that was open is replaced at once, or after a delay if the previous one broke a moment ago. A session that never opened, or
             // that a wrong server answered, is replaced after a delay, and requests fail meanwhile instead of waiting for it.
-            failure = session.IsOpen && cause is not WrongServerException ? null : Unavailable(cause);
+            failure = session.IsOpen && cause is not UnusableServerException ? null : Unavailable(cause);
             var mustPause = _reopening.Broke() || failure is not null;
             _lastCapabilities = Capabilities;
             _session = null;

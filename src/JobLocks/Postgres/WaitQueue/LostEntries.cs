@@ -27,7 +27,7 @@ internal sealed class LostEntries(PooledStatements statements, RunWaker waker, U
     private readonly Dictionary<string, Pass> _passes = new(StringComparer.Ordinal);
 
     /// <summary>Reads the next page of a store, and starts the runs of it that have no entry.</summary>
-    public void Find(IRunStore store)
+    public void StartRunsWithoutEntry(IRunStore store)
     {
         var id = store.Id!;
         if (!_passes.TryGetValue(id, out var pass)) pass = new() { FirstAt = BootClock.Now };

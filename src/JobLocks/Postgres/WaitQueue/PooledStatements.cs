@@ -92,10 +92,10 @@ internal sealed class PooledStatements(SessionConnector connector, JobLocksOptio
                 $"All {use.Most} connections of this process for {use.Purpose} have been busy for {connection.ConnectionTimeout} s: the server takes long to answer. See pg_stat_activity there for what it waits for",
                 new TimeoutException());
         }
-        catch (PostgresException refused) when (WrongServerException.IsAboutConnect(refused))
+        catch (PostgresException refused) when (UnusableServerException.IsAboutConnect(refused))
         {
             await connection.DisposeAsync().ConfigureAwait(false);
-            throw ServerTrouble.Describe(connector.Server, WrongServerException.MayNotConnect(connection, refused));
+            throw ServerTrouble.Describe(connector.Server, UnusableServerException.MayNotConnect(connection, refused));
         }
         catch (NpgsqlException ended) when (connector.CanRetryAfter(ended, connection))
         {
@@ -127,7 +127,7 @@ internal sealed class PooledStatements(SessionConnector connector, JobLocksOptio
         {
             await connector.Owners.EnsureAsync(connection, blocks, stop).ConfigureAwait(false);
         }
-        catch (WrongServerException foreign)
+        catch (UnusableServerException foreign)
         {
             throw ServerTrouble.Describe(connector.Server, foreign);
         }

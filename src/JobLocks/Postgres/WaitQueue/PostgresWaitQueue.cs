@@ -16,16 +16,16 @@ namespace JobLocks.Postgres.WaitQueue;
 /// </summary>
 internal sealed class PostgresWaitQueue(
     PooledStatements statements, WakeDispatcher wakeDispatcher, WaiterCheck waiterCheck,
-    InternalLocks internalLocks, JobLocksOptions options, LockDispatcher dispatcher) : IWaitQueue
+    ForeignInternalLocks internalLocks, JobLocksOptions options, LockDispatcher dispatcher) : IWaitQueue
 {
     /// <summary>Whether runs can wait. That needs the schema, and is known after a session has been opened.</summary>
     /// <exception cref="JobLocksUnavailableException">No session can be opened.</exception>
     public async ValueTask<bool> IsUsableAsync(bool blocks, CancellationToken stop)
     {
         if (options.Schema is null) return false;
-        if (dispatcher.Session.Capabilities.HasWaitQueue is { } known) return known;
+        if (dispatcher.Sessions.Capabilities.HasWaitQueue is { } known) return known;
 
-        var isUsable = dispatcher.QueryAsync(_ => dispatcher.Session.Capabilities.HasWaitQueue == true);
+        var isUsable = dispatcher.QueryAsync(_ => dispatcher.Sessions.Capabilities.HasWaitQueue == true);
         if (!blocks) return await isUsable.WaitAsync(stop).ConfigureAwait(false);
 
         Blocking.TryWait(isUsable, Timeout.InfiniteTimeSpan, stop);

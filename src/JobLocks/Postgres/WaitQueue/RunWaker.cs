@@ -12,7 +12,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// processes otherwise. Its methods block. Used by the thread of the <see cref="WakeDispatcher"/> alone; <see cref="LocallyWoken"/>,
 /// <see cref="PendingWakes"/> and <see cref="LocallyParked"/> are thread-safe.
 /// </summary>
-internal sealed class RunWaker(PooledStatements statements, ServedStores stores, WakeRequests requests, WakeFailures failures, TimeSpan wakeTimeout, ILogger log)
+internal sealed class RunWaker(PooledStatements statements, KnownStores stores, WakeRequests requests, WakeFailures failures, TimeSpan wakeTimeout, ILogger log)
 {
     /// <summary>The entry number in a notification that reports no run: the schedulers of other processes then query the store.</summary>
     public const long NoEntry = 0;

@@ -32,7 +32,7 @@ internal sealed class StartedRuns
     /// Removes the entries of the runs that do not wait, as their stores say: meanwhile a run may have been parked again, also by another process. Used by
     /// the thread of the <see cref="WakeDispatcher"/> alone.
     /// </summary>
-    public void RemoveEntries(ServedStores stores, RunWaker waker)
+    public void RemoveEntries(KnownStores stores, RunWaker waker)
     {
         foreach (var ofStore in _runs.ToArray().GroupBy(static note => note.Key.Store, StringComparer.Ordinal))
         {

@@ -20,7 +20,7 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
     /// <summary>Whether the session of this process announces the store.</summary>
     public bool IsAnnounced(string store)
     {
-        lock (_sync) return _announcements.TryGetValue(store, out var announcement) && announcement.Backend != 0 && dispatcher.Session.IsCurrent(announcement.Backend);
+        lock (_sync) return _announcements.TryGetValue(store, out var announcement) && announcement.Backend != 0 && dispatcher.Sessions.IsCurrent(announcement.Backend);
     }
 
     /// <summary>Whether a store is announced, or will be.</summary>
@@ -50,7 +50,7 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
         StoreLock announcement;
         lock (_sync)
         {
-            if (!_announcements.Remove(store, out announcement) || announcement.Backend == 0 || !dispatcher.Session.IsCurrent(announcement.Backend)) return;
+            if (!_announcements.Remove(store, out announcement) || announcement.Backend == 0 || !dispatcher.Sessions.IsCurrent(announcement.Backend)) return;
         }
 
         try

@@ -12,7 +12,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// <see cref="WakeDispatcher"/> alone, except <see cref="Leave"/>.
 /// </summary>
 internal sealed class StoreSweep(
-    ServedStores stores, StorePresence presence, WaitQueueSweep sweep, RestoredEntries restored, RunWaker waker, WakeFailures failures,
+    KnownStores stores, StorePresence presence, WaitQueueSweep sweep, RestoredEntries restored, RunWaker waker, WakeFailures failures,
     LockDispatcher dispatcher, ILogger log)
 {
     // Earlier ids of stores, under which the wait queue may still have entries.
@@ -25,7 +25,7 @@ internal sealed class StoreSweep(
         FollowId(store, id);
         var canStart = Blocking.Wait(store.CanStartRunsAsync(CancellationToken.None).AsTask());
         // Other processes remove the entries of a store in memory while no scheduler of this process can start its runs. Do not restore them.
-        if (dispatcher.Session.Capabilities.HasWaitQueue == true && (canStart || !VolatileStore.Is(id))) failures.Try(() => restored.Restore(store));
+        if (dispatcher.Sessions.Capabilities.HasWaitQueue == true && (canStart || !VolatileStore.Is(id))) failures.Try(() => restored.Restore(store));
         if (!canStart || stores.Find(id) is null)
         {
             if (!IsServedByAnother(store, id)) Leave(id);
@@ -72,7 +72,7 @@ internal sealed class StoreSweep(
     {
         _toRename.Add(oldId);
         sweep.StopLeading(oldId);
-        if (dispatcher.Session.Capabilities.HasWaitQueue != true) return;
+        if (dispatcher.Sessions.Capabilities.HasWaitQueue != true) return;
 
         waker.Execute(SweepSql.RenameStore, new NpgsqlParameter<string> { TypedValue = oldId }, new NpgsqlParameter<string> { TypedValue = newId });
         waker.LocallyParked.Rename(oldId, newId);

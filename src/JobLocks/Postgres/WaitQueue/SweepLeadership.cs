@@ -9,7 +9,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// Which stores this process sweeps. Of all processes that serve a store, the holder of an advisory lock for it sweeps. Where another program holds that
 /// lock, all processes use the next number of the same sequence. When that program releases it, they use the first number again. Thread-safe.
 /// </summary>
-internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks internalLocks)
+internal sealed class SweepLeadership(LockDispatcher dispatcher, ForeignInternalLocks internalLocks)
 {
     private const int MaxNumbers = 100;
 
@@ -74,13 +74,13 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, InternalLocks i
         lock (_sync)
         {
             if (!_leaderships.TryGetValue(store, out leadership)) return false;
-            if (dispatcher.Session.IsCurrent(leadership.Backend) && leadership.Number == number) return true;
+            if (dispatcher.Sessions.IsCurrent(leadership.Backend) && leadership.Number == number) return true;
 
             _leaderships.Remove(store);
         }
 
         // Another program has released an earlier number. All processes return to it, so that no two of them sweep.
-        if (dispatcher.Session.IsCurrent(leadership.Backend)) Stop(leadership.Number);
+        if (dispatcher.Sessions.IsCurrent(leadership.Backend)) Stop(leadership.Number);
         return false;
     }
 

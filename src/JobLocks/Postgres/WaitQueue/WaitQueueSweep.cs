@@ -13,7 +13,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// One process at a time sweeps for a store. Used by the thread of the <see cref="WakeDispatcher"/> alone, except <see cref="StopLeading"/>.
 /// </summary>
 internal sealed class WaitQueueSweep(
-    PooledStatements statements, LockDispatcher dispatcher, SweepLeadership leadership, ServedStores stores, RunWaker waker, WakeRequests requests,
+    PooledStatements statements, LockDispatcher dispatcher, SweepLeadership leadership, KnownStores stores, RunWaker waker, WakeRequests requests,
     UnservedStores unserved, LostEntries lost, JobLocksOptions options, ILogger log)
 {
     // Limits, so that a sweep of a long wait queue does not delay the runs that are to be woken.
@@ -32,10 +32,10 @@ internal sealed class WaitQueueSweep(
     {
         var id = store.Id!;
         // A process that has no wait queue must not keep other processes from sweeping. It knows that only after a session is open, and TryLead opens one.
-        if (dispatcher.Session.Capabilities.HasWaitQueue == false || !TryLead(id) || dispatcher.Session.Capabilities.HasWaitQueue != true)
+        if (dispatcher.Sessions.Capabilities.HasWaitQueue == false || !TryLead(id) || dispatcher.Sessions.Capabilities.HasWaitQueue != true)
         {
             StopLeading(id);
-            if (dispatcher.Session.Capabilities.HasWaitQueue == true) SweepAsFollower(id);
+            if (dispatcher.Sessions.Capabilities.HasWaitQueue == true) SweepAsFollower(id);
             return;
         }
 
@@ -47,7 +47,7 @@ internal sealed class WaitQueueSweep(
         CheckNextWaiters(store);
         // Runs that were gone, or that were paused by hand, have left their locks to the next ones.
         waker.WakeRequestedKeys();
-        lost.Find(store);
+        lost.StartRunsWithoutEntry(store);
     }
 
     /// <summary>Leaves the sweeps of a store to other processes.</summary>

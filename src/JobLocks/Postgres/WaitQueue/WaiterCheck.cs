@@ -43,7 +43,7 @@ internal sealed class WaiterCheck(PooledStatements statements, WakeDispatcher wa
         if (waiters.Count == 0) return ifEmpty;
 
         var (gone, areOthersThere) = await _stores.AskAsync(waiters, blocks, stop).ConfigureAwait(false);
-        if (gone.Count == 0) return areOthersThere && count <= WaitersInStores.MostChecked ? WaiterCheckResult.AllExist : WaiterCheckResult.NoAnswer;
+        if (gone.Count == 0) return areOthersThere && count <= WaitersInStores.MostChecked ? WaiterCheckResult.AllExist : WaiterCheckResult.Unconfirmed;
 
         foreach (var run in gone)
         {

@@ -19,7 +19,7 @@ internal sealed class WakeDispatcher : IDisposable
     private readonly PooledStatements _statements;
     private readonly LockDispatcher _dispatcher;
     private readonly TimeSpan _sweepInterval;
-    private readonly ServedStores _stores = new();
+    private readonly KnownStores _stores = new();
     private readonly WakeRequests _requests;
     private readonly RunWaker _waker;
     private readonly StoreSweep _storeSweep;
@@ -29,7 +29,7 @@ internal sealed class WakeDispatcher : IDisposable
     // Written under the mutex of the requests.
     private Thread? _thread;
 
-    public WakeDispatcher(PooledStatements statements, LockDispatcher dispatcher, InternalLocks internalLocks, JobLocksOptions options, ILogger log)
+    public WakeDispatcher(PooledStatements statements, LockDispatcher dispatcher, ForeignInternalLocks internalLocks, JobLocksOptions options, ILogger log)
     {
         _statements = statements;
         _dispatcher = dispatcher;
@@ -120,7 +120,7 @@ internal sealed class WakeDispatcher : IDisposable
         _thread?.Join(LongestJoin);
         _unknownNotifications.Dispose();
         // No other process can start the runs of a store in the memory of this process, so their entries are removed.
-        if (_dispatcher.Session.Capabilities.HasWaitQueue == true)
+        if (_dispatcher.Sessions.Capabilities.HasWaitQueue == true)
         {
             foreach (var store in _stores.All) if (store.Id is { } id && VolatileStore.Is(id)) RemoveEntriesOf(id);
         }
@@ -141,7 +141,7 @@ internal sealed class WakeDispatcher : IDisposable
             if (next.DeliversDeferred) _failures.Try(_waker.DeliverDeferredWakes);
             if (BootClock.Now < sweepAt) continue;
 
-            if (_dispatcher.Session.Capabilities.HasWaitQueue == true) _failures.Try(() => StartedRuns.RemoveEntries(_stores, _waker));
+            if (_dispatcher.Sessions.Capabilities.HasWaitQueue == true) _failures.Try(() => StartedRuns.RemoveEntries(_stores, _waker));
 
             // A random interval, so that not all processes sweep at the same moment.
             sweepAt = BootClock.Now + (_sweepInterval * (0.9 + (0.2 * Random.Shared.NextDouble())));

@@ -4,7 +4,7 @@ using JobLocks.WaitQueue;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>The job stores that this process serves. A store is found by its current id. Thread-safe.</summary>
-internal sealed class ServedStores
+internal sealed class KnownStores
 {
     private readonly Lock _sync = new();
 

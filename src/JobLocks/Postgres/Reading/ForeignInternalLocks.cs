@@ -6,7 +6,7 @@ namespace JobLocks.Postgres.Reading;
 /// <summary>
 /// The internal locks that other programs hold. One reading proves nothing: a session of JobLocks that was just opened is not registered yet. Thread-safe.
 /// </summary>
-internal sealed class InternalLocks
+internal sealed class ForeignInternalLocks
 {
     // In this time each process has checked its registration, and has registered again if its row was deleted.
     private static readonly TimeSpan ProvenAfter = TimeSpan.FromSeconds(4);

@@ -6,7 +6,7 @@ namespace JobLocks.Naming;
 /// Builds the lock name for a declaration without a name: the type, the method, and all arguments that the scheduler does not fill in.
 /// <c>Acme.ClientSync.Run(4,"a b")</c> with positions, <c>Acme.ClientSyncJob(clientId:4)</c> with names. Thread-safe.
 /// </summary>
-internal static class CanonicalName
+internal static class DefaultName
 {
     /// <summary>The lock name of a run, without the scope.</summary>
     /// <exception cref="FormatException">An argument cannot be written as JSON.</exception>

@@ -12,7 +12,7 @@ namespace JobLocks.Quartz.Waiting;
 /// Puts a refused run back into the job store, as an additional trigger that fires once. The original trigger is never changed, because a repeating schedule
 /// would be replaced by a single occurrence.
 /// </summary>
-internal sealed class Rescheduling(ILogger log)
+internal sealed class ExtraTriggers(ILogger log)
 {
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);

@@ -4,7 +4,7 @@ using Npgsql;
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>Reads from the server which other process holds a lock.</summary>
-internal static class ForeignHolder
+internal static class HolderOnServer
 {
     public static Holder? Read(NpgsqlConnection connection, LockRequest request)
     {

@@ -7,7 +7,7 @@ using Quartz;
 namespace JobLocks.Quartz.Tests;
 
 /// <summary>A refused run of a scheduler that was built without JobLocks never vanishes, whatever the job store does meanwhile.</summary>
-public sealed class ReschedulingTests
+public sealed class ExtraTriggersTests
 {
     private readonly IJobDetail _job = JobBuilder.Create<PlainJob>().WithIdentity("refused").Build();
     private readonly ITrigger _trigger = TriggerBuilder.Create().ForJob("refused").UsingJobData("clientId", 4).StartAt(DateTimeOffset.UtcNow.AddDays(1)).Build();
@@ -32,7 +32,7 @@ public sealed class ReschedulingTests
         var failures = 2;
         _store = (call, ask) => IsScheduling(call) && failures-- > 0 ? throw new JobPersistenceException("The store is away.") : ask();
 
-        Assert.That(await PutBackAsync(), Is.EqualTo(Rescheduling.Outcome.Done));
+        Assert.That(await PutBackAsync(), Is.EqualTo(ExtraTriggers.Outcome.Done));
         Assert.That(await PutBackTriggersAsync(), Has.Count.EqualTo(1));
     }
 
@@ -49,7 +49,7 @@ public sealed class ReschedulingTests
             throw new JobPersistenceException("The connection broke after the commit.");
         };
 
-        Assert.That(await PutBackAsync(), Is.EqualTo(Rescheduling.Outcome.Done));
+        Assert.That(await PutBackAsync(), Is.EqualTo(ExtraTriggers.Outcome.Done));
         Assert.That(await PutBackTriggersAsync(), Has.Count.EqualTo(1));
     }
 
@@ -58,7 +58,7 @@ public sealed class ReschedulingTests
     {
         await _scheduler.DeleteJob(_job.Key);
 
-        Assert.That(await PutBackAsync(), Is.EqualTo(Rescheduling.Outcome.JobIsGone));
+        Assert.That(await PutBackAsync(), Is.EqualTo(ExtraTriggers.Outcome.JobIsGone));
     }
 
     [Test]
@@ -76,7 +76,7 @@ public sealed class ReschedulingTests
         var putBack = PutBackAsync();
         await _scheduler.DeleteJob(_job.Key);
 
-        Assert.That(await putBack, Is.EqualTo(Rescheduling.Outcome.Done));
+        Assert.That(await putBack, Is.EqualTo(ExtraTriggers.Outcome.Done));
         Assert.That(await _scheduler.Exists(_job.Key), Is.True);
     }
 
@@ -85,12 +85,12 @@ public sealed class ReschedulingTests
     {
         await _scheduler.Shutdown();
 
-        Assert.That(await PutBackAsync(), Is.EqualTo(Rescheduling.Outcome.ShuttingDown));
+        Assert.That(await PutBackAsync(), Is.EqualTo(ExtraTriggers.Outcome.ShuttingDown));
     }
 
     private static bool IsScheduling(string call) => string.Equals(call, nameof(IScheduler.ScheduleJob), StringComparison.Ordinal);
 
-    private async Task<Rescheduling.Outcome> PutBackAsync()
+    private async Task<ExtraTriggers.Outcome> PutBackAsync()
     {
         var scheduler = Proxy.Before(_scheduler, (call, ask) => _store(call, ask));
         var context = Proxy.Before<IJobExecutionContext>(inner: null, (call, ask) => call switch
@@ -104,7 +104,7 @@ public sealed class ReschedulingTests
             _ => ask(),
         });
         var refusal = new Admission.Refused(OnConflict.Reschedule, "sync(4) is held by another run", TimeSpan.FromMinutes(1));
-        return await new Rescheduling(NullLogger.Instance).PutBackAsync(context, refusal).AsTask().Soon();
+        return await new ExtraTriggers(NullLogger.Instance).PutBackAsync(context, refusal).AsTask().Soon();
     }
 
     private async Task<List<TriggerKey>> PutBackTriggersAsync() =>

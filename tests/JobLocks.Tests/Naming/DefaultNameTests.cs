@@ -4,7 +4,7 @@ using JobLocks.Tests.Support;
 namespace JobLocks.Tests.Naming;
 
 [TestFixture]
-public sealed class CanonicalNameTests
+public sealed class DefaultNameTests
 {
     private sealed record Order(int Id, decimal Price, string[] Tags);
 
@@ -39,7 +39,7 @@ public sealed class CanonicalNameTests
 
         var call = Calls.Call(job, null);
 
-        Assert.That(call.Rules[0].NameFor(call), Is.EqualTo("JobLocks.Tests.Naming.CanonicalNameTests+Importer`1[JobLocks.Tests.Naming.CanonicalNameTests+Order].Import()"));
+        Assert.That(call.Rules[0].NameFor(call), Is.EqualTo("JobLocks.Tests.Naming.DefaultNameTests+Importer`1[JobLocks.Tests.Naming.DefaultNameTests+Order].Import()"));
     }
 
     [TestCase(1.10, 1.1f)]
