@@ -21,7 +21,7 @@ internal sealed class JsonEndpoints(Func<IJobLockInspector, PageReadings> readin
     {
         group.WithTags("JobLocks").ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status503ServiceUnavailable);
         group.MapGet("/overview", async (IJobLockInspector locks, CancellationToken stop) => Json(JsonAnswers.Of((await readingsOf(locks).ReadSnapshotAsync(0, 0, stop).ConfigureAwait(false)).Overview)))
-            .WithSummary("What happens at the moment: how many locks are held, how many runs wait, which processes hold locks, and for which names the most runs wait.")
+            .WithSummary("What happens at the moment: how many locks are held, how many runs wait, the sessions of JobLocks and other programs that hold advisory locks, and for which names the most runs wait.")
             .Produces<JsonAnswers.OverviewAnswer>();
         group.MapGet("/held", async (IJobLockInspector locks, CancellationToken stop, [FromQuery] int skip = 0, [FromQuery] int take = LargestPage) =>
                 await PagedAsync(skip, take, async () => JsonAnswers.Of(await readingsOf(locks).ReadAsync(("held", skip, take), inspector => inspector.GetHeldAsync(skip, take), stop).ConfigureAwait(false))).ConfigureAwait(false))

@@ -26,7 +26,7 @@ public static class JobLocksSchedulerExtensions
     /// fail.</description></item>
     /// <item><description><see cref="JobLockHandle.Current"/> is null in a job. The job's token is still cancelled when the lock is lost.</description></item>
     /// <item><description>An invalid rule is logged when the job is added, and its runs fail.</description></item>
-    /// <item><description>A run that is refused while the scheduler shuts down is dropped.</description></item>
+    /// <item><description>A run that is refused while the scheduler shuts down is lost.</description></item>
     /// </list>
     /// <para>
     /// To avoid these limits, build the scheduler with <see cref="JobLocksQuartzBuilderExtensions.UseJobLocks(IQuartzBuilder, IJobLocks)"/>.

@@ -8,13 +8,13 @@ internal static partial class QuartzLog
     [LoggerMessage(320, LogLevel.Information, "Job {JobId} is rescheduled to {RetryAt:u} by trigger {TriggerKey}. {Reason}")]
     public static partial void Rescheduled(this ILogger log, string jobId, DateTimeOffset retryAt, string triggerKey, string reason);
 
-    [LoggerMessage(321, LogLevel.Warning, "Job {JobId} is rescheduled, but only in this node: the job store could not store its trigger. Next try in {Pause} s")]
+    [LoggerMessage(321, LogLevel.Warning, "Job {JobId} waits or is rescheduled, but its trigger could not be written to the job store: the run can be lost if this node stops now. Next try in {Pause} s")]
     public static partial void CannotReschedule(this ILogger log, string jobId, double pause, Exception cause);
 
     [LoggerMessage(322, LogLevel.Information, "Job {JobId} is not rescheduled: the job was deleted meanwhile. {Reason}")]
     public static partial void JobIsGone(this ILogger log, string jobId, string reason);
 
-    [LoggerMessage(324, LogLevel.Error, "Job {JobId} is dropped, because the scheduler is shutting down and accepts no trigger any more. {Reason}")]
+    [LoggerMessage(324, LogLevel.Error, "Job {JobId} could not be put back into the job store before the scheduler shut down: the run is lost, unless Quartz recovers it. {Reason}")]
     public static partial void Dropped(this ILogger log, string jobId, string reason);
 
     [LoggerMessage(325, LogLevel.Error, "Job {JobId} fails before it has begun")]

@@ -63,7 +63,7 @@ public sealed partial class DashboardTests : RealServers
         {
             Assert.That(locks, Does.Contain("<strong>1 not served</strong>").And.Contain("Start the application"));
             Assert.That(name.Split("not served</strong>"), Has.Length.EqualTo(2));
-            Assert.That(name, Does.Contain("No running process serves the job store"));
+            Assert.That(name, Does.Contain("No running scheduler or Hangfire server serves the job store"));
         }
     }
 

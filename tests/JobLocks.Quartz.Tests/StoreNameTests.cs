@@ -278,7 +278,7 @@ public sealed class StoreNameTests : QuartzFixture
             Assert.That(await LineAsync(), Is.EqualTo(1));
             Assert.That(await PlaceAsync(), Is.EqualTo(place));
             Assert.That(Scene.Begun, Is.Zero);
-            Assert.That(await Others.Inspector.ExplainAsync(run, default), Does.Not.Contain("No running process"));
+            Assert.That(await Others.Inspector.ExplainAsync(run, default), Does.Not.Contain("No running scheduler"));
         }
     }
 

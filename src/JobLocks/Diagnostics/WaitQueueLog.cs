@@ -5,7 +5,7 @@ namespace JobLocks.Diagnostics;
 /// <summary>The log messages of the wait queue. Event ids from 400.</summary>
 internal static partial class WaitQueueLog
 {
-    [LoggerMessage(401, LogLevel.Warning, "The wait queue at {Server} cannot be read: waiting runs are woken by a later sweep")]
+    [LoggerMessage(401, LogLevel.Warning, "Waiting runs could not be woken or checked (wait queue at {Server}, or a job store): a later sweep does it")]
     public static partial void WaitQueueFailed(this ILogger log, string server, Exception cause);
 
     [LoggerMessage(402, LogLevel.Warning, "{Count} runs of the store {Store} could not be woken, or their state could not be read: JobLocks tries again")]

@@ -27,7 +27,7 @@ internal sealed class ManualRequests(JobLocksOptions options)
     /// <summary>The error for a caller whose time is over.</summary>
     public static TimeoutException TimedOut(LockRequest request, TimeSpan timeout, Holder? holder) => new(
         $"{request} was not free within {timeout.TotalSeconds.ToString("0.###", CultureInfo.InvariantCulture)} s. "
-        + $"It is held by {holder?.ToString() ?? "a holder that has released it meanwhile"}.");
+        + (holder is null ? "Its holder is not known: the lock was released meanwhile, or runs wait for it." : $"It is held by {holder}."));
 
     /// <summary>The request for one name, with the scope.</summary>
     /// <exception cref="ArgumentException">The name is empty, or contains half of a surrogate pair.</exception>

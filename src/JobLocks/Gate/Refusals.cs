@@ -28,9 +28,9 @@ internal sealed class Refusals(ILockBackend locks, ILogger log)
             : Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {waiting}, which is the limit{NextTry(request)}");
     }
 
-    /// <summary>The job stores of the runs ahead of this one did not answer, so this run is rescheduled, and neither skipped nor failed.</summary>
+    /// <summary>It could not be confirmed that the runs ahead of this one still exist, so this run is rescheduled, and neither skipped nor failed.</summary>
     public Admission.Refused RescheduleUnconfirmed(JobCall call, RuleRequest request) =>
-        Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {Conflict(request, holder: null, isRefusedForQueue: true)}, and their store cannot be asked here{NextTry(request)}");
+        Refused(call, request, OnConflict.Reschedule, $"Rescheduled: {Conflict(request, holder: null, isRefusedForQueue: true)}, and it could not be confirmed that they still exist{NextTry(request)}");
 
     public Admission.Refused Refuse(JobCall call, RuleRequest request, Holder? holder, bool isRefusedForQueue)
     {
@@ -92,7 +92,8 @@ internal sealed class Refusals(ILockBackend locks, ILogger log)
 
     public static string Conflict(RuleRequest request, Holder? holder, bool isRefusedForQueue) => isRefusedForQueue
         ? $"other runs wait for {request.ShownName}, and one of them is next"
-        : $"{request.ShownName} is held by {holder?.ToString() ?? "another run, which has released it meanwhile"}";
+        : holder is null ? $"{request.ShownName} was held by another run, which has released it meanwhile"
+        : $"{request.ShownName} is held by {holder}";
 
     private static string NextTry(RuleRequest request) => $"; next try in {request.Rule.RetryAfter.TotalSeconds:0} s";
 }

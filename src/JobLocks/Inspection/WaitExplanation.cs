@@ -6,7 +6,7 @@ namespace JobLocks.Inspection;
 /// <summary>A waiting run with the data that explains why it does not start.</summary>
 internal sealed record WaitExplanation(LockKey Key, string Name, DateTimeOffset Since, DateTimeOffset? WokenAt, long Position, long Length, TimeSpan? UsualHold)
 {
-    /// <summary>Whether a running process serves the job store of the run.</summary>
+    /// <summary>Whether a running scheduler or Hangfire server serves the job store of the run.</summary>
     public required bool IsServed { get; init; }
 
     /// <summary>The explanation, in one sentence.</summary>
@@ -20,7 +20,7 @@ internal sealed record WaitExplanation(LockKey Key, string Name, DateTimeOffset 
             [var first, ..] => $"held by {first.Holder}{SinceOf(first.Holder)} and {held.Count - 1} more",
         };
         var usual = UsualHold is { } time ? $", usual hold {DisplayText.Time(time)}" : "";
-        var unserved = IsServed ? "" : ". No running process serves its job store: other runs bypass it until its application is started";
+        var unserved = IsServed ? "" : ". No running scheduler or Hangfire server serves its job store: other runs bypass it until one does";
         return string.Create(CultureInfo.InvariantCulture, $"waiting for {DisplayText.Name(Name)}, {holder}, position {Position} of {Length}{usual}{unserved}");
     }
 

@@ -65,7 +65,7 @@ public sealed class FullServerTests
         await using var handle = await _locks.TryAcquireOnceBackAsync("crowded", stop);
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(error!.Message, Does.Contain("53300").And.Contain("Each process needs one connection"));
+            Assert.That(error!.Message, Does.Contain("53300").And.Contain("A process uses 1 connection"));
             Assert.That(error.NeedsChange, Is.False);
             Assert.That(handle, Is.Not.Null);
         }

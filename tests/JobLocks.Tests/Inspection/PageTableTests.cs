@@ -28,7 +28,7 @@ public sealed class PageTableTests
             RowOf(LockTables.Holders, new(new(4), new(4), "sync", LockMode.Exclusive, Holder with { Since = null }, UsualHold: null)),
             Is.EqualTo("Holder: holder Hangfire job 5 of billing (backend 7) | Since: missing not known | Mode: exclusive"));
 
-    [TestCase(false, true, "<strong title=\"No running process serves the job store")]
+    [TestCase(false, true, "<strong title=\"No running scheduler or Hangfire server serves the job store")]
     [TestCase(true, true, "at 12")]
     [TestCase(true, false, "missing not yet")]
     public void Shows_a_waiting_run(bool isServed, bool wasWoken, string wakeState)

@@ -79,7 +79,7 @@ public sealed class SchemaTests
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(error!.Message, Does.Contain("the schema joblocks is not there, and this role may not create it").And.Contain("docs/schema.sql").And.Contain("Schema = null"));
+            Assert.That(error!.Message, Does.Contain("the schema joblocks is missing or incomplete, and this role may not create it").And.Contain("docs/schema.sql").And.Contain("Schema = null"));
             Assert.That(error.NeedsChange, Is.True);
             Assert.That(error.Message, Does.Not.Contain("secret"));
             Assert.That(await LockTable.AskAsync(database, Ours), Is.Zero);

@@ -313,7 +313,7 @@ public sealed class PresenceTests : WaitQueueFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(waiting.Select(static run => run.IsServed), Is.EqualTo([false, true]));
-            Assert.That(ofLeft, Does.EndWith("No running process serves its job store: other runs bypass it until its application is started"));
+            Assert.That(ofLeft, Does.EndWith("No running scheduler or Hangfire server serves its job store: other runs bypass it until one does"));
             Assert.That(ofServed, Does.Not.Contain("serves its job store"));
         }
     }

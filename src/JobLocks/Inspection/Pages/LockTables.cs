@@ -9,7 +9,7 @@ internal static class LockTables
     /// <summary>The lock names for which runs wait.</summary>
     public static PageTable<WaitingName> WaitingNames { get; } = new(
         "Waiting",
-        "No run waits. A run that meets a held lock appears here.",
+        "No run waits. A run that waits for a lock appears here.",
         [
             LockName<WaitingName>(static row => row.Key, static row => row.Name),
             new("Runs", ColumnKind.Number, static (row, _) => row.Unserved == 0 ? Number(row.Length) : Markup.Of($"{row.Length} <strong>{row.Unserved} not served</strong>")),

@@ -5,12 +5,13 @@ namespace JobLocks.Inspection.Pages;
 /// <summary>The texts that all dashboards show outside of their tables.</summary>
 internal static class PageTexts
 {
-    /// <summary>About one waiting run whose job store no process serves.</summary>
-    public const string UnservedRun = "No running process serves the job store of this run: its application has stopped. Other runs bypass it. Start the application to have it run. Only a run of a store in memory is gone with its process, and leaves the queue soon.";
+    /// <summary>About one waiting run whose job store no scheduler or Hangfire server serves.</summary>
+    public const string UnservedRun =
+        "No running scheduler or Hangfire server serves the job store of this run (stopped, or in standby). Other runs bypass it until one does. If the store was in memory, the run is gone and leaves the queue soon.";
 
-    /// <summary>About several waiting runs whose job stores no process serves.</summary>
+    /// <summary>About several waiting runs whose job stores no scheduler or Hangfire server serves.</summary>
     public const string UnservedRuns =
-        "Not served: no running process serves the job store of these runs, since their application has stopped. Other runs bypass them. Start the application to have them run. Only runs of a store in memory are gone with their process, and leave the queue soon.";
+        "Not served: no running scheduler or Hangfire server serves the job store of these runs (stopped, or in standby). Other runs bypass them until one does. If a store was in memory, its runs are gone and leave the queue soon.";
 
     /// <summary>Above the other programs that hold internal locks.</summary>
     public const string InternalLocks = "A program that is not JobLocks holds locks that JobLocks needs for its own work.";

@@ -25,7 +25,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
         for (var last = Volatile.Read(ref _lastToken); token > last; last = Volatile.Read(ref _lastToken)) Interlocked.CompareExchange(ref _lastToken, token, last);
     }
 
-    /// <summary>Creates the objects if they are missing.</summary>
+    /// <summary>Creates the objects that are missing.</summary>
     /// <exception cref="UnusableServerException">They are missing and this role may not create them, or they belong to a foreign role.</exception>
     public SchemaState Prepare(NpgsqlConnection connection, OpeningWatch watch)
     {
@@ -132,6 +132,6 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
     }
 
     private static UnusableServerException Missing(string schema, int version, string why) => new(
-        $"the schema {schema} {(version == 0 ? "is not there" : $"has version {version.ToString(CultureInfo.InvariantCulture)} and not {SchemaSql.Version}")}, and {why}. "
+        $"the schema {schema} {(version == 0 ? "is missing or incomplete" : $"has version {version.ToString(CultureInfo.InvariantCulture)} and not {SchemaSql.Version}")}, and {why}. "
         + $"Have docs/schema.sql run by a role that may, or set {nameof(JobLocksOptions.Schema)} = null to work without the schema: no fencing tokens, wait queue or inspection.");
 }

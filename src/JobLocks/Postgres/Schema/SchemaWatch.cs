@@ -92,7 +92,7 @@ internal sealed class SchemaWatch : IDisposable
         }
         catch (PostgresException refused)
         {
-            throw new UnusableServerException($"the schema {_schema} is missing or incomplete, and cannot be created at the moment ({refused.MessageText}). It is tried again. See docs/schema.sql.");
+            throw new UnusableServerException($"the schema {_schema} is missing or incomplete, and cannot be created at the moment ({refused.MessageText}). JobLocks tries again. See docs/schema.sql.");
         }
     }
 
