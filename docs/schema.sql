@@ -191,7 +191,7 @@ CREATE INDEX IF NOT EXISTS wait_queue_order ON "joblocks".wait_queue (key, entry
 -- The entries of a key are found through the index, however many entries another key has: statistics must not suggest that every key has that many.
 ALTER TABLE "joblocks".wait_queue ALTER COLUMN key SET (n_distinct = -1);
 
--- A readable name of the job, if its name in the store is not readable.
+-- The job of the run: Hangfire's id, Quartz's key.
 ALTER TABLE "joblocks".wait_queue ADD COLUMN IF NOT EXISTS job text;
 
 CREATE INDEX IF NOT EXISTS wait_queue_job ON "joblocks".wait_queue (job) WHERE job IS NOT NULL;

@@ -3,8 +3,8 @@ using Microsoft.AspNetCore.Http;
 namespace JobLocks.AspNetCore;
 
 /// <summary>
-/// Whether a request that changes something comes from a page of this application, by the headers of the browser. Checked in addition to the antiforgery token,
-/// in every mode: no page can forge these two headers.
+/// Whether a request that changes something comes from a page of this application, by the headers of the browser. Checked in addition to the antiforgery token:
+/// no page can forge these two headers.
 /// </summary>
 internal static class SameOrigin
 {

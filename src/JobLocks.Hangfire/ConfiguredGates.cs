@@ -154,7 +154,8 @@ internal static class ConfiguredGates
         public JobGate Gate => gate;
 
         /// <summary>
-        /// Whether the gate was configured for this storage, or the storage is in use. False for an unused default, which a later configuration may replace.
+        /// Whether the gate was configured for this storage, or the storage is in use. Configurations without a storage do not replace it while it is open. False for
+        /// an unused default.
         /// </summary>
         public bool IsClaimed { get => _isClaimed; set => _isClaimed = value; }
 

@@ -14,46 +14,52 @@ namespace JobLocks;
 /// </para>
 /// <para>
 /// Thread-safe. The synchronous members block the calling thread and need no other thread of the pool. Prefer the asynchronous members. After
-/// the locks were disposed, all members throw <see cref="ObjectDisposedException"/>.
+/// the locks were disposed, all members except the one with a transaction throw <see cref="ObjectDisposedException"/>.
 /// </para>
 /// </remarks>
 /// <example><code>
 /// await using var handle = await locks.TryAcquireAsync("sync(4)", stop);
-/// if (handle is null) return;             // the lock is held
+/// if (handle is null) return;             // the lock is held, or runs wait for it
 /// await SyncAsync(4, handle.Lost);
 /// </code></example>
 public interface IJobLocks
 {
-    /// <summary>Acquires the lock of a name if it is free.</summary>
+    /// <summary>Acquires the lock of a name if it is free and no run waits for it.</summary>
     /// <param name="name">The lock name. <see cref="JobLocksOptions.Scope"/> is put before it.</param>
     /// <param name="stop">Cancels the request. A lock that the server grants nevertheless is released.</param>
-    /// <returns>The handle, whose disposal releases the lock; null when the lock is held.</returns>
+    /// <returns>The handle, whose disposal releases the lock; null when the lock is held, or when runs or callers of this process wait for it.</returns>
     /// <exception cref="ArgumentException">The name is empty, or contains half of a surrogate pair.</exception>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked. No lock is held.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. No lock is held.</exception>
     Task<JobLockHandle?> TryAcquireAsync(string name, CancellationToken stop = default);
 
-    /// <summary>Acquires the lock of a key if it is free: <c>new LockKey(4)</c> is the lock that <c>pg_try_advisory_lock(4)</c> acquires.</summary>
+    /// <summary>Acquires the lock of a key if it is free and no run waits for it: <c>new LockKey(4)</c> is the lock that <c>pg_try_advisory_lock(4)</c> acquires.</summary>
     /// <param name="key">The key. No scope applies to it.</param>
     /// <param name="stop">Cancels the request. A lock that the server grants nevertheless is released.</param>
-    /// <returns>The handle, whose disposal releases the lock; null when the lock is held.</returns>
+    /// <returns>The handle, whose disposal releases the lock; null when the lock is held, or when runs or callers of this process wait for it.</returns>
     /// <exception cref="JobLocksUnavailableException">PostgreSQL cannot be asked. No lock is held.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled. No lock is held.</exception>
     Task<JobLockHandle?> TryAcquireAsync(LockKey key, CancellationToken stop = default);
 
-    /// <summary>Acquires the lock of a name in a mode, if it is free for that mode.</summary>
+    /// <summary>Acquires the lock of a name in a mode, if it is free for that mode and no run waits for it.</summary>
     /// <param name="name">The lock name. <see cref="JobLocksOptions.Scope"/> is put before it.</param>
     /// <param name="mode">Exclusive for a writer, shared for readers.</param>
     /// <param name="stop">Cancels the request. A lock that the server grants nevertheless is released.</param>
-    /// <returns>The handle, whose disposal releases the lock; null when the lock is held, and for a reader also while a writer waits for it.</returns>
+    /// <returns>
+    /// The handle, whose disposal releases the lock; null when the lock is held, or when runs or callers of this process wait for it. For a reader also while a
+    /// writer of another process waits for it.
+    /// </returns>
     /// <inheritdoc cref="TryAcquireAsync(string, CancellationToken)" path="/exception"/>
     Task<JobLockHandle?> TryAcquireAsync(string name, LockMode mode, CancellationToken stop = default);
 
-    /// <summary>Acquires the lock of a key in a mode, if it is free for that mode.</summary>
+    /// <summary>Acquires the lock of a key in a mode, if it is free for that mode and no run waits for it.</summary>
     /// <param name="key">The key. No scope applies to it.</param>
     /// <param name="mode">Exclusive for a writer, shared for readers.</param>
     /// <param name="stop">Cancels the request. A lock that the server grants nevertheless is released.</param>
-    /// <returns>The handle, whose disposal releases the lock; null when the lock is held, and for a reader also while a writer waits for it.</returns>
+    /// <returns>
+    /// The handle, whose disposal releases the lock; null when the lock is held, or when runs or callers of this process wait for it. For a reader also while a
+    /// writer of another process waits for it.
+    /// </returns>
     /// <inheritdoc cref="TryAcquireAsync(LockKey, CancellationToken)" path="/exception"/>
     Task<JobLockHandle?> TryAcquireAsync(LockKey key, LockMode mode, CancellationToken stop = default);
 
@@ -61,7 +67,8 @@ public interface IJobLocks
     /// <remarks>
     /// It is the same lock as elsewhere, held by the session of the transaction. So it also excludes other holders in this process, but the same
     /// transaction can acquire it repeatedly. Disposing the handle does nothing, and <see cref="JobLockHandle.Lost"/> is never cancelled: when the
-    /// connection breaks, the transaction fails. Waiting callers and runs notice the end of the transaction within a second.
+    /// connection breaks, the transaction fails. Runs and callers that wait for the lock do not precede it. Waiting callers notice the end of the transaction
+    /// within a second, waiting runs within <see cref="JobLocksOptions.SweepInterval"/>.
     /// </remarks>
     /// <param name="name">The lock name. <see cref="JobLocksOptions.Scope"/> is put before it.</param>
     /// <param name="transaction">An open transaction in the database of these locks. It must not be used by another call meanwhile.</param>
@@ -74,7 +81,7 @@ public interface IJobLocks
     /// <summary>Acquires the locks of several names, or none of them. It cannot deadlock, whatever names other callers request in whatever order.</summary>
     /// <param name="names">At least one lock name. Duplicates count once. <see cref="JobLocksOptions.Scope"/> is put before each.</param>
     /// <param name="stop">Cancels the request. A lock that the server grants nevertheless is released.</param>
-    /// <returns>The handles, whose disposal releases the locks; null when one of the locks is held.</returns>
+    /// <returns>The handles, whose disposal releases the locks; null when one of the locks is held, or when runs or callers of this process wait for one of them.</returns>
     /// <inheritdoc cref="TryAcquireAsync(string, CancellationToken)" path="/exception"/>
     Task<JobLockSet?> TryAcquireAllAsync(IEnumerable<string> names, CancellationToken stop = default);
 

@@ -89,7 +89,7 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions decisions, I
         return default;
     }
 
-    /// <summary>A listener threw, and the run does not execute. Quartz makes no other call for it.</summary>
+    /// <summary>If a listener threw, this is the only call for the run, which does not execute. Also called when a job failed; that is harmless.</summary>
     ValueTask ISchedulerListener.SchedulerError(IScheduler scheduler, SchedulerErrorContext errorContext, CancellationToken cancellationToken)
     {
         _runs?.Threads.End(errorContext.FireInstanceId);

@@ -6,8 +6,9 @@ using Quartz.Impl;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// Decorates the job store of a scheduler. Locks of a fired run are requested here, before any listener is called. They are released here, after the store
-/// has written the end of the run. A trigger whose firing waits is shown as it would be without JobLocks.
+/// Decorates the job store of a scheduler. Locks of a fired run are requested here, before any listener is called. <see cref="JobLockListener"/> normally
+/// releases them, as middleware. At the latest they are released here, after the store has written the end of the run; always here if the job persists its
+/// data. A trigger whose firing waits is shown as it would be without JobLocks.
 /// </summary>
 internal sealed class LockingJobStore(IJobStore store, Lazy<FiredRuns> fired, CancellationTokenSource closing) : DelegatingJobStore(store)
 {

@@ -11,8 +11,8 @@ using Quartz.Impl.AdoJobStore.Common;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>
-/// The services of JobLocks for one scheduler of a container. They are created from the service provider that Quartz passes to the first registration it
-/// resolves: for a scheduler that is added at run time, only this provider leads to the services of the application. Thread-safe.
+/// The services of JobLocks for one scheduler of a container. The gate, the loggers and the listener are created from the service provider that Quartz passes to
+/// the first registration of a listener: for a scheduler that is added at run time, only this provider leads to the services of the application. Thread-safe.
 /// </summary>
 internal sealed class SchedulerServices(IJobLocks? locks, string name)
 {

@@ -9,8 +9,8 @@ using Quartz.Extensibility;
 namespace JobLocks.Quartz.Waiting;
 
 /// <summary>
-/// Puts a refused run back into the job store, as an additional trigger that fires once. The original trigger is never changed, because a repeating schedule
-/// would be replaced by a single occurrence.
+/// For a scheduler that was built without JobLocks: puts a refused run back into the job store, as an additional trigger that fires once. The original trigger
+/// is never changed, because a repeating schedule would be replaced by a single occurrence.
 /// </summary>
 internal sealed class ExtraTriggers(ILogger log)
 {
@@ -31,7 +31,7 @@ internal sealed class ExtraTriggers(ILogger log)
 
     /// <summary>
     /// Puts a refused run back. Waits while the store cannot be reached, because the run would be lost otherwise. A run with a queue entry keeps
-    /// its name, and so its position.
+    /// its name, and so its entry number.
     /// </summary>
     public ValueTask<Outcome> PutBackAsync(IJobExecutionContext context, Admission.Refused refusal) =>
         StoreAsync(context, OneTimeTrigger(context, DataOf(context), QuartzJobCall.ParkedNameOf(context) ?? Guid.NewGuid().ToString("N"), refusal.Reason, refusal.RetryAfter));
@@ -55,7 +55,7 @@ internal sealed class ExtraTriggers(ILogger log)
         {
             try
             {
-                // A run that is parked again keeps its name, and so its position. At the end of the firing, the store does not change a trigger that has a
+                // A run that is parked again keeps its name, and so its entry number. At the end of the firing, the store does not change a trigger that has a
                 // new time.
                 if (trigger.Key.Equals(context.Trigger.Key) && await scheduler.RescheduleJob(trigger.Key, trigger, CancellationToken.None).ConfigureAwait(false) is not null)
                     return Outcome.Done;

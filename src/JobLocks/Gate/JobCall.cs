@@ -24,7 +24,7 @@ internal sealed record JobCall : JobInvocation
     /// <summary>Returns the id of the job store that keeps the run, for dashboards; null where it is unknown. Does not throw.</summary>
     public Func<string?> Store { get; init; } = static () => null;
 
-    /// <summary>The rules of the job, in the order of declaration.</summary>
+    /// <summary>The rules of the job, in the order of declaration: attributes first. Locks of <c>WithJobLock</c> are ordered by name.</summary>
     public required IReadOnlyList<LockRule> Rules { get; init; }
 
     /// <summary>The activity that created the job, to which the span of the run is linked; null where the scheduler does not keep it.</summary>

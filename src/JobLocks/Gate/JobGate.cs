@@ -44,10 +44,10 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
             : throw new ArgumentException($"A {locks.GetType().Name} cannot lock runs. Use {nameof(AdvisoryLocks)}.{nameof(AdvisoryLocks.Connect)}(connectionString).", nameof(locks));
     }
 
-    /// <summary>From now on this process wakes runs of a job store.</summary>
+    /// <summary>Makes a job store known: from now on this process wakes its runs while one of its schedulers takes runs.</summary>
     public void Serve(IRunStore store) => locks.WaitQueue.Serve(store);
 
-    /// <summary>From now on this process does not wake runs of a job store any more; other processes may.</summary>
+    /// <summary>Forgets a job store: from now on this process does not wake its runs any more; other processes may.</summary>
     public void StopServing(IRunStore store) => locks.WaitQueue.StopServing(store);
 
     /// <summary>Acquires all locks of a run or none of them.</summary>

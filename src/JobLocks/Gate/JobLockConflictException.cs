@@ -2,7 +2,10 @@ using JobLocks.Primitives;
 
 namespace JobLocks;
 
-/// <summary>The lock of a run is held, and its rule is <see cref="OnConflict.Fail"/>. The message names the lock and its holder.</summary>
+/// <summary>
+/// A run fails because it did not get its lock: its rule is <see cref="OnConflict.Fail"/>, or it has waited for as long as it may. The message names the lock,
+/// and its holder if one is known.
+/// </summary>
 public sealed class JobLockConflictException : InvalidOperationException
 {
     /// <summary>Creates the exception.</summary>

@@ -10,7 +10,7 @@ namespace JobLocks.Gate;
 /// Asks the job stores whether they still have the waiters because of which a run would be skipped or failed. The same for every wait queue: it reads the waiters
 /// before, and removes the entries of those that are gone. Thread-safe.
 /// </summary>
-/// <param name="find">Returns the store with an id; null where this process does not serve it.</param>
+/// <param name="find">Returns the store with an id; null where this process does not know it.</param>
 /// <param name="log">The log.</param>
 internal sealed class WaitersInStores(Func<string, IRunStore?> find, ILogger log)
 {

@@ -38,7 +38,7 @@ public sealed class InternalLockHolder
     /// <summary>What the locks impede, and how JobLocks continues.</summary>
     public string Effect => InternalKeys.EffectOf(Class, IsShared);
 
-    /// <summary>The SQL statement that ends its session and releases the locks.</summary>
+    /// <summary>What to run to release the locks: a statement of SQL, or two for a prepared transaction.</summary>
     public string Remedy => Backend == 0
         ? "SELECT * FROM pg_prepared_xacts, then ROLLBACK PREPARED"
         : string.Create(CultureInfo.InvariantCulture, $"SELECT pg_terminate_backend({Backend})");

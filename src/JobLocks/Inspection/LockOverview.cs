@@ -4,7 +4,7 @@ namespace JobLocks;
 /// <param name="At">When the data was read, by the clock of the server.</param>
 /// <param name="Held">How many locks are held.</param>
 /// <param name="Waiting">How many runs wait.</param>
-/// <param name="Processes">The processes that use JobLocks: at most 100, the processes with the most locks first.</param>
+/// <param name="Processes">The sessions of JobLocks, and other programs that hold advisory locks: at most 100, those with the most locks first.</param>
 /// <param name="LongestQueues">The names with the longest wait queues: at most ten.</param>
 /// <param name="HasNames">
 /// Whether names, waiting runs and holding runs can be read. False where <see cref="JobLocksOptions.Schema"/> is null, or where this role may not read it.

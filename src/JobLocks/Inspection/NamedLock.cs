@@ -22,8 +22,8 @@ public sealed record NamedLock(
     IReadOnlyList<LockMinute> LastHour)
 {
     /// <summary>
-    /// Why the requested run does not start, as returned by <see cref="IJobLockInspector.ExplainAsync"/>; null where no run was requested or it does not
-    /// wait.
+    /// Why the requested run does not start, as returned by <see cref="IJobLockInspector.ExplainAsync"/>; null if no run was requested, or the run neither waits
+    /// nor is known to hold a lock.
     /// </summary>
     public string? Explanation { get; init; }
 

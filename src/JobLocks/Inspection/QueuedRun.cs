@@ -18,8 +18,8 @@ namespace JobLocks;
 /// <param name="Queue">The Hangfire queue in which the woken run is enqueued; empty for Quartz.</param>
 /// <param name="Since">When the run began to wait.</param>
 /// <param name="WokenAt">
-/// When the run was woken; null where it was not woken yet, or is paused by hand. A woken run that does not start within half a minute is bypassed
-/// by other runs.
+/// When the run was woken. Null where it was not woken yet; where it is paused by hand; and where it was woken, did not start in time, and another run of its
+/// scheduler queue reached a worker since. A woken run that does not start within half a minute is bypassed by other runs.
 /// </param>
 public sealed record QueuedRun(
     LockKey Key, string Name, long Position, LockMode Mode, string Scheduler, string Store, string Run, string Queue, DateTimeOffset Since, DateTimeOffset? WokenAt)
@@ -28,8 +28,8 @@ public sealed record QueuedRun(
     public string? Job { get; init; }
 
     /// <summary>
-    /// Whether a running process serves the job store of the run. False means that its application has stopped: all other runs bypass this run
-    /// until the application starts again.
+    /// Whether a running scheduler or Hangfire server serves the job store of the run. If none does (stopped, or in standby), all other runs bypass this run
+    /// until one does.
     /// </summary>
     public bool IsServed { get; init; } = true;
 }

@@ -10,7 +10,7 @@ namespace JobLocks;
 public sealed record WaitingName(LockKey Key, string Name, long Length, DateTimeOffset Since, LockHolder? Holder, TimeSpan? UsualHold)
 {
     /// <summary>
-    /// How many of the waiting runs are in job stores that no running process serves. All other runs bypass them until their application is started.
+    /// How many of the waiting runs are in job stores that no running scheduler or Hangfire server serves. All other runs bypass them until one does.
     /// </summary>
     public long Unserved { get; init; }
 }

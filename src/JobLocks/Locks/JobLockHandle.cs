@@ -31,7 +31,10 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
 #pragma warning restore MA0055
 
     /// <summary>The lock of the current run, inside a job with <c>[JobLock]</c>; otherwise null.</summary>
-    /// <remarks>Where a job has several locks, this is the lock that is declared first. All of them are lost together.</remarks>
+    /// <remarks>
+    /// Where a job has several locks, this is the lock that is declared first. Attributes come first, then the locks of <c>WithJobLock</c>, which are ordered
+    /// by name. All of them are lost together.
+    /// </remarks>
     public static JobLockHandle? Current
     {
         get => Ambient.Value;
@@ -45,9 +48,10 @@ public sealed class JobLockHandle : IDisposable, IAsyncDisposable
     public LockKey Key => _grant.Key;
 
     /// <summary>
-    /// Cancelled when the session can no longer prove that it holds the lock: stop the work that the lock protects. The cancellation precedes the
-    /// moment at which the server can grant the lock to another session, unless the server itself ended the session. Releasing the lock does not
-    /// cancel the token. It is also cancelled when a user requests the release of the lock, which is then held until the handle is disposed.
+    /// Cancelled when the session can no longer prove that it holds the lock: stop the work that the lock protects. If the network fails silently, it is
+    /// cancelled before the server can grant the lock to others. If the session was terminated, or the process was frozen, it is cancelled after that.
+    /// Releasing the lock does not cancel the token. It is also cancelled when a user requests the release of the lock, which is then held until the handle
+    /// is disposed.
     /// </summary>
     public CancellationToken Lost
     {

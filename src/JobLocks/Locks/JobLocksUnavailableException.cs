@@ -2,7 +2,10 @@ using JobLocks.Primitives;
 
 namespace JobLocks;
 
-/// <summary>PostgreSQL cannot be asked for a lock. No lock is held; a run that needs it is rescheduled.</summary>
+/// <summary>
+/// The lock could not be requested or decided: the server cannot be reached, its lock table is full, the process has used up its share of that table, or a
+/// former session of the process still holds the lock. No lock is held; a run that needs it is rescheduled.
+/// </summary>
 public sealed class JobLocksUnavailableException : Exception
 {
     /// <summary>Creates the exception.</summary>

@@ -3,7 +3,7 @@ using Npgsql;
 
 namespace JobLocks.Locks;
 
-/// <summary>The server answers, but it cannot hold the locks of JobLocks. A retry does not help: a setting must be changed.</summary>
+/// <summary>The server or the schema of JobLocks cannot be used as it is: a person must change something.</summary>
 internal sealed class UnusableServerException(string message) : Exception(DisplayText.Message(message))
 {
     public static UnusableServerException PoolerChangedBackend(int from, int to) => new(

@@ -3,7 +3,7 @@ using System.Text;
 namespace JobLocks.Naming;
 
 /// <summary>
-/// Builds the lock name for a declaration without a name: the type, the method, and all arguments that the scheduler does not fill in.
+/// Builds the default name, for a declaration without a name: the type, the method, and all arguments that the scheduler does not fill in.
 /// <c>Acme.ClientSync.Run(4,"a b")</c> with positions, <c>Acme.ClientSyncJob(clientId:4)</c> with names. Thread-safe.
 /// </summary>
 internal static class DefaultName

@@ -23,7 +23,9 @@ internal static class DisplayText
 
     /// <summary>
     /// Shortens a text of any length for an exception, a log, a record or a page. A shortened text ends with its original length. Texts are
-    /// shortened for display only in this class. Do not shorten a text that identifies something or is searched for.
+    /// shortened for display only in this class. Do not shorten a text that identifies something or is searched for. Exception: the tables
+    /// keep a job and a holding run above <see cref="LongestRun"/>, and a lock name above <see cref="LongestName"/>, in shortened form. A search finds them only
+    /// by their beginning.
     /// </summary>
     public static string Cut(string text, int atMost = LongestName) => text.Length <= atMost ? text : $"{Head(text, atMost - LengthSuffix)}… ({text.Length} characters)";
 

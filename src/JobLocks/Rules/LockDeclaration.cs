@@ -6,14 +6,14 @@ namespace JobLocks.Rules;
 /// A lock as the author of a job declares it: by an attribute, or by a call of <c>WithJobLock</c>. Not checked. The attributes of all schedulers keep their
 /// properties in it.
 /// </summary>
-/// <param name="Name">The template as written. <see cref="HasName"/> says whether there is one; without it the canonical name is used.</param>
+/// <param name="Name">The template as written. <see cref="HasName"/> says whether there is one; without it the default name is used.</param>
 /// <param name="OnConflict">What happens to a run when the lock is held.</param>
 /// <param name="RetryAfterSeconds">For <see cref="OnConflict.Reschedule"/>: seconds until the next attempt.</param>
 internal sealed record LockDeclaration(string? Name, OnConflict OnConflict, int RetryAfterSeconds)
 {
     public const int DefaultRetryAfterSeconds = 15;
 
-    /// <summary>The declaration without any argument: the canonical name, and the default of each setting.</summary>
+    /// <summary>The declaration without any argument: the default name, and the default of each setting.</summary>
     public static LockDeclaration Default { get; } = new(Name: null, OnConflict.Wait, DefaultRetryAfterSeconds);
 
     /// <summary>Which other holders the lock excludes.</summary>
@@ -31,13 +31,13 @@ internal sealed record LockDeclaration(string? Name, OnConflict OnConflict, int 
     /// <summary>For <see cref="KeepWaiting"/>: whether a further run replaces the oldest waiting run.</summary>
     public bool KeepNewest { get; init; }
 
-    /// <summary>Whether the declaration has a name. An empty name is a mistake; without a name, the canonical name is used.</summary>
+    /// <summary>Whether the declaration has a name. An empty name is a mistake; without a name, the default name is used.</summary>
     public bool HasName { get; init; } = Name is not null;
 
     /// <summary>Whether the declaration is an attribute; false for <c>WithJobLock(…)</c>.</summary>
     public bool IsAttribute { get; init; } = true;
 
-    /// <summary>The value of the property <c>Name</c> of an attribute. Null only for the canonical name.</summary>
+    /// <summary>The value of the property <c>Name</c> of an attribute. Null only for the default name.</summary>
     public string? NameProperty => HasName ? Name ?? "" : null;
 
     /// <summary>Whether a serializer has set the name, and <see cref="EndReading"/> was not called since.</summary>

@@ -14,10 +14,10 @@ internal interface IWaitQueue
     /// <exception cref="JobLocksUnavailableException">The lock server cannot be asked.</exception>
     ValueTask<bool> IsUsableAsync(bool blocks, CancellationToken stop);
 
-    /// <summary>From now on this process wakes runs of this job store.</summary>
+    /// <summary>Makes a job store known: from now on this process wakes its runs while one of its schedulers takes runs.</summary>
     void Serve(IRunStore store);
 
-    /// <summary>From now on this process does not wake runs of this job store any more; other processes may.</summary>
+    /// <summary>Forgets a job store: from now on this process does not wake its runs any more; other processes may.</summary>
     void StopServing(IRunStore store);
 
     /// <summary>The entry of a run; null where it has none.</summary>

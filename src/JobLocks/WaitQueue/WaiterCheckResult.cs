@@ -9,6 +9,6 @@ internal enum WaiterCheckResult
     /// <summary>Some of the runs do not exist any more. Their queue entries are removed.</summary>
     SomeRemoved,
 
-    /// <summary>This process cannot ask one of the stores. Its runs count as waiting, but no run may be skipped or failed because of them.</summary>
+    /// <summary>Not all of the runs could be confirmed. They count as waiting, but no run may be skipped or failed because of them.</summary>
     Unconfirmed,
 }

@@ -171,7 +171,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
     /// <inheritdoc/>
     public JobLockHandle Acquire(string name, LockMode mode, TimeSpan timeout, CancellationToken stop = default) => _acquisition.AcquireOne(_manual.For(name, mode), timeout, stop);
 
-    /// <summary>Releases every lock and closes the connection. Waits at most 3 seconds for the connection to close.</summary>
+    /// <summary>Releases every lock and closes the connection. Waits for its threads and the connection: normally milliseconds, at most about ten seconds.</summary>
     public async ValueTask DisposeAsync()
     {
         _schemaWatch.Dispose();
@@ -183,7 +183,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
         if (_ownedSource is not null) await _ownedSource.DisposeAsync().ConfigureAwait(false);
     }
 
-    /// <summary>Releases every lock and closes the connection. Blocks at most 3 seconds until the connection is closed.</summary>
+    /// <summary>Releases every lock and closes the connection. Blocks until its threads and the connection have ended: normally milliseconds, at most about ten seconds.</summary>
     public void Dispose() => Blocking.Wait(DisposeAsync().AsTask());
 
     private static JobLocksOptions Validated(Action<JobLocksOptions>? configure)
@@ -201,7 +201,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
     internal int CountHeld => _dispatcher.GrantedUntil(DateTimeOffset.MaxValue).Count;
 
     /// <summary>
-    /// The first part of the schema that cannot be used, as the end of a sentence; null if everything can be used or no schema is configured.
+    /// The first thing that does not work although locks do, as the end of a sentence; null if everything works or no schema is configured.
     /// </summary>
     internal string? FirstLimitation => _options.Schema is not { } schema ? null
         : _schemaWatch.Problem is { } trouble ? trouble

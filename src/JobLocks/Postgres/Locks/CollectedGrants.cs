@@ -40,7 +40,7 @@ internal sealed class CollectedGrants(ILogger log)
         // All locks are released before the first log message, because a logger can throw.
         foreach (var grant in collected)
         {
-            // A callback registered on the token may still work under the lock. It is called before another process can acquire the lock.
+            // A callback registered on the token may still work under the lock. The cancellation is started before the release, but not awaited.
             grant.DeclareLost(new InvalidOperationException("its handle was dropped without being disposed"));
             grant.Release();
         }

@@ -3,7 +3,7 @@ using Npgsql;
 
 namespace JobLocks.Postgres.Locks;
 
-/// <summary>Reads from the server which other process holds a lock.</summary>
+/// <summary>Reads which session holds a lock.</summary>
 internal static class HolderOnServer
 {
     public static Holder? Read(NpgsqlConnection connection, LockRequest request)

@@ -134,7 +134,7 @@ internal sealed class LocalLockTable
         Waiters.RequestFirstAndTidy(entry);
     }
 
-    /// <summary>Releases a lock. For a lost lock, this only frees the entry: the session that held it no longer exists.</summary>
+    /// <summary>Releases a lock. For a lost lock, this only frees the entry: the session that held it is lost; its connection may still be open.</summary>
     public void Release(LockGrant grant)
     {
         if (_entries.Find(grant.Key) is not { } entry || !entry.Grants.Remove(grant)) return;

@@ -102,7 +102,7 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
     /// <summary>Starts to listen for notifications of other processes. Stops by itself some time after the last waiter.</summary>
     public void Listen() => _listener.Start();
 
-    /// <summary>Sends a statement that is not about locks, after all operations noted so far.</summary>
+    /// <summary>Sends a statement that is not a lock operation, after all operations noted so far.</summary>
     /// <returns>The answer. A thread can block on it: no other pool thread is needed to complete it.</returns>
     /// <exception cref="JobLocksUnavailableException">The server cannot be asked.</exception>
     /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>

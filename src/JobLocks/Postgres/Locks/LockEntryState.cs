@@ -12,6 +12,8 @@ internal enum LockEntryState
     /// <summary>The session holds the lock.</summary>
     Held,
 
-    /// <summary>The session that held the lock is closed, but some handles are not yet disposed: their runs may still work.</summary>
+    /// <summary>
+    /// The session that held the lock is lost; its connection may still be open. Some handles are not yet disposed: their runs may still work.
+    /// </summary>
     Lost,
 }

@@ -28,7 +28,7 @@ internal sealed class LockTableRecovery(LocalLockTable table, LockEntries entrie
         return lost;
     }
 
-    /// <summary>A statement failed, and its effect is unknown. Compares what the session holds with what the local table expects.</summary>
+    /// <summary>A statement failed, and its effect is unknown. Reconciles the local table with what the session holds: releases what it should not hold.</summary>
     /// <param name="sent">The operations of the statement.</param>
     /// <param name="server">The keys that the session holds, with their modes.</param>
     /// <param name="failure">The exception for unanswered requests.</param>

@@ -78,7 +78,7 @@ internal sealed class InspectionRows(LockDispatcher dispatcher)
     public static TimeSpan? UsualHold(NpgsqlDataReader row, int at) =>
         !row.IsDBNull(at) && row.GetInt64(at) is var runs and > 0 ? TimeSpan.FromSeconds(row.GetDouble(at + 1) / runs) : null;
 
-    /// <summary>Null for the two marks of <see cref="WaitQueueSql"/>: paused by hand; late, but another run of its queue has started since.</summary>
+    /// <summary>Null for the two marks of <see cref="WaitQueueSql"/>: paused by hand; late, but another run of its scheduler queue has reached a worker since.</summary>
     public static DateTimeOffset? WokenAt(NpgsqlDataReader row, int at) => Instant(row, at) is { } woken && woken > DateTimeOffset.UnixEpoch ? woken : null;
 
     public static DateTimeOffset? Instant(NpgsqlDataReader row, int at) => row.IsDBNull(at) ? null : new(row.GetDateTime(at));

@@ -35,7 +35,7 @@ internal static class ReadModelSql
         RETURNING NULL::jsonb
         """;
 
-    /// <summary>Removes the rows of locks that a backend has released, and inserts those of locks that it has held for a moment.</summary>
+    /// <summary>Removes the rows of locks that a backend has released, and inserts those of locks that it has held for at least 0.25 s.</summary>
     public const string WriteHeld =
         """
         WITH gone AS (DELETE FROM "joblocks".holders WHERE backend = ($1 -> 'backend')::int AND number IN (SELECT jsonb_array_elements($1 -> 'gone')::bigint))

@@ -9,7 +9,8 @@ namespace JobLocks.Postgres.Reading;
 
 /// <summary>
 /// Writes the read model: which runs hold a lock for longer than a moment, and the statistics of each name. The lock session writes in bulk while it is not
-/// busy with locks: no run waits for the result, and no connection is opened. Thread-safe.
+/// busy with locks: no run waits for the result, and no connection is opened. Also delivers release requests to the holders of this process, and runs
+/// <see cref="InternalLockWatch"/>. Thread-safe.
 /// </summary>
 internal sealed class ReadModelWriter : IDisposable
 {
@@ -34,7 +35,7 @@ internal sealed class ReadModelWriter : IDisposable
     private readonly JobLocksOptions _options;
     private readonly ILogger _log;
     private readonly RepeatingThread _thread;
-    // The fields from here on: used by _thread, and by the session thread only while _thread waits for it.
+    // The fields from here on: used by _thread, and by the executor only while _thread waits for it.
     private readonly Dictionary<LockGrant, long> _writtenRows = [];
     private readonly Queue<NameStatistics[]> _unwrittenStatistics = [];
     private long _lastRow;

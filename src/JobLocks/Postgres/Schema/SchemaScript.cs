@@ -155,7 +155,7 @@ internal static class SchemaScript
         -- The entries of a key are found through the index, however many entries another key has: statistics must not suggest that every key has that many.
         ALTER TABLE "joblocks".wait_queue ALTER COLUMN key SET (n_distinct = -1);
 
-        -- A readable name of the job, if its name in the store is not readable.
+        -- The job of the run: Hangfire's id, Quartz's key.
         ALTER TABLE "joblocks".wait_queue ADD COLUMN IF NOT EXISTS job text;
 
         CREATE INDEX IF NOT EXISTS wait_queue_job ON "joblocks".wait_queue (job) WHERE job IS NOT NULL;
@@ -264,7 +264,8 @@ internal static class SchemaScript
 
     /// <summary>
     /// The statements of the script. Each ends with a semicolon and an empty line. They are sent one by one: the driver would send several in one
-    /// command on the thread pool, which the users' jobs can occupy, and the socket would be slower from then on.
+    /// command on the thread pool, which the users' jobs can occupy. And the first asynchronous operation makes a Unix socket non-blocking for good;
+    /// synchronous reads are slower then.
     /// </summary>
     public static IEnumerable<string> StatementsFor(string schema) =>
         SchemaSql.For(schema, Text).Split(";\n\n", StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);

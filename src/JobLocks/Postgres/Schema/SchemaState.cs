@@ -1,7 +1,7 @@
 namespace JobLocks.Postgres.Schema;
 
 /// <summary>What exists of the schema, and which parts of it this role may use.</summary>
-/// <param name="Version">The version; 0 if the schema is missing.</param>
+/// <param name="Version">The version; 0 if the schema is missing or incomplete.</param>
 /// <param name="Fence">The OID of the sequence of the fencing tokens; 0 if it is missing or this role may not use it.</param>
 /// <param name="HasWaitQueue">Whether runs can enter the wait queue.</param>
 /// <param name="HasReadModel">Whether the session can write to the read model, which shows the holders.</param>

@@ -40,8 +40,8 @@ internal static class GuardSql
     /// <summary>
     /// Creates the function for statements that are not lock operations. They need room in the lock table too: a statement that writes locks its
     /// transaction. If the table is full, this function raises an error that closes no connection. The same holds for every error of class 53, such
-    /// as a full disk, because the driver closes the connection on each of them. These statements write only what inspection shows, so their commit
-    /// does not wait for the disk, and a crash of the server can lose the last second of it.
+    /// as a full disk, because the driver closes the connection on each of them. These statements write only what inspection shows and the
+    /// declared limits: losing the last second of it does no harm. So their commit does not wait for the disk.
     /// </summary>
     public const string CreateQuery =
         """

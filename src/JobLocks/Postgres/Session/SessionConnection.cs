@@ -87,7 +87,7 @@ internal sealed class SessionConnection : IDisposable
 
     /// <summary>
     /// Deletes the rows of these locks from the read model before the locks are released: a run that has released its lock is never shown as its
-    /// holder. Costs nothing for locks that were held only for a moment, because they have no row.
+    /// holder. Costs nothing for locks that were held for less than 0.25 s, because they have no row.
     /// </summary>
     public void DeleteReadModelRows(IReadOnlyList<LockOperation> releases)
     {
@@ -112,7 +112,7 @@ internal sealed class SessionConnection : IDisposable
     }
 
     /// <summary>
-    /// Runs a statement that is not about locks and may write; through the guard if there is one. The statement has one parameter and one column,
+    /// Runs a statement that is not a lock operation and may write; through the guard if there is one. The statement has one parameter and one column,
     /// both JSON, so that one function of the guard can run every such statement.
     /// </summary>
     /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>

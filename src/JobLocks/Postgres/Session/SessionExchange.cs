@@ -13,7 +13,7 @@ internal sealed class SessionExchange(StateMutex mutex, LocalLockTable table, Se
 {
     private readonly LogThrottle _notificationLogThrottle = new();
 
-    /// <summary>Blocks until there is work. Returns null when the session is no longer needed and no thread uses its connection.</summary>
+    /// <summary>Blocks until there is work. Returns null when the session is no longer the current one and no thread uses its connection.</summary>
     public SessionWork? NextWork(LockSession session)
     {
         work.Gather();
@@ -38,8 +38,7 @@ internal sealed class SessionExchange(StateMutex mutex, LocalLockTable table, Se
         lock (mutex)
         {
             session.IsBusy = false;
-            // The session thread checks for new work itself. After the work of a caller's thread, it does the work that was noted meanwhile, and closes the
-            // connection.
+            // After a caller's work, the idle session thread must be woken: for work noted meanwhile, or, if the session was replaced, to close the connection.
             if (session.IsIdle && (!supervisor.IsCurrent(session) || work.HasUrgentWork(session))) mutex.SignalChange();
             if (supervisor.IsCurrent(session)) work.Done(roundTrip);
         }

@@ -85,7 +85,7 @@ internal sealed class SessionSupervisor(
     }
 
     /// <summary>Starts a session if there is none. Demands the mutex.</summary>
-    /// <exception cref="JobLocksUnavailableException">The last session could not be opened, and it is too early for the next one.</exception>
+    /// <exception cref="JobLocksUnavailableException">The last session could not be opened, and no other one is open yet.</exception>
     /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>
     public void EnsureSession()
     {

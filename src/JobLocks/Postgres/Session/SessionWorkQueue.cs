@@ -45,7 +45,7 @@ internal sealed class SessionWorkQueue(StateMutex mutex, LockTableOutput output,
     public bool HasUrgentWork(LockSession session) =>
         HasWork && (!session.IsInShortWait || output.AwaitedOperations > 0 || _queries.Count > 0 || _heartbeatIsDue);
 
-    /// <summary>Adds a statement that is not about locks. It is sent after all operations noted so far.</summary>
+    /// <summary>Adds a statement that is not a lock operation. It is sent after all operations noted so far.</summary>
     public void Add(SessionQuery query)
     {
         mutex.AssertHeld();

@@ -34,8 +34,8 @@ internal static class EntrySql
     public const string LockTableForCounting = """LOCK TABLE "joblocks".declared_limits IN SHARE UPDATE EXCLUSIVE MODE""";
 
     /// <summary>
-    /// A run has reached a worker, so its job queue is served. Marks the late runs of the queue, so that they no longer make the other runs of the queue
-    /// count as late: see <see cref="WaitQueueSql"/>. Needs a common table expression "arrived" with the address of the run.
+    /// A run has reached a worker, so its scheduler queue has a worker. Marks the late runs of that queue, so that they no longer make its other runs count as
+    /// late: see <see cref="WaitQueueSql"/>. Needs a common table expression "arrived" with the address of the run.
     /// </summary>
     private const string MarkLateRuns =
         """
@@ -60,7 +60,7 @@ internal static class EntrySql
     /// </summary>
     /// <remarks>
     /// <list type="bullet">
-    /// <item><description>$3: the job queue of a new entry. The caller may not know the queue of an existing entry, which stays.</description></item>
+    /// <item><description>$3: the scheduler queue of a new entry. The caller may not know the queue of an existing entry, which stays.</description></item>
     /// <item><description>$8: the longest wait, in milliseconds; null for no limit.</description></item>
     /// <item><description>$9: how many runs may wait for the key.</description></item>
     /// <item><description>

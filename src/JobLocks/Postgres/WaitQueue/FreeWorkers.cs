@@ -8,7 +8,7 @@ internal sealed class FreeWorkers
 {
     private readonly List<(string Store, string? Queue, int FreeInQueue, int FreeInStore)> _queues = [];
 
-    /// <param name="stores">The stores that this process serves. Several schedulers may work on one store.</param>
+    /// <param name="stores">The stores that this process knows. Several schedulers may work on one store.</param>
     public FreeWorkers(IEnumerable<IRunStore> stores)
     {
         foreach (var schedulers in stores.Where(static store => store.Id is not null).GroupBy(static store => store.Id!, StringComparer.Ordinal))

@@ -3,7 +3,10 @@ using JobLocks.WaitQueue;
 
 namespace JobLocks.Postgres.WaitQueue;
 
-/// <summary>The job stores that this process serves. A store is found by its current id. Thread-safe.</summary>
+/// <summary>
+/// The job stores known to this process. A store is served only while its scheduler takes runs (<see cref="IRunStore.CanStartRunsAsync"/>). A store is found by
+/// its current id. Thread-safe.
+/// </summary>
 internal sealed class KnownStores
 {
     private readonly Lock _sync = new();
@@ -12,7 +15,7 @@ internal sealed class KnownStores
     private readonly Dictionary<IRunStore, List<string>> _stores = [];
     private readonly HashSet<string> _removed = new(StringComparer.Ordinal);
 
-    /// <summary>Whether this process serves any store.</summary>
+    /// <summary>Whether this process knows any store.</summary>
     public bool Any
     {
         get
@@ -41,16 +44,16 @@ internal sealed class KnownStores
     /// <summary>Removes a store.</summary>
     /// <param name="store">The store to remove.</param>
     /// <param name="ids">The ids under which it was swept.</param>
-    /// <returns>False where the store is not served.</returns>
+    /// <returns>False where the store is not known.</returns>
     public bool Remove(IRunStore store, [NotNullWhen(true)] out IReadOnlyList<string>? ids)
     {
         lock (_sync)
         {
-            var wasServed = _stores.Remove(store, out var sweptIds);
+            var wasKnown = _stores.Remove(store, out var sweptIds);
             ids = sweptIds;
             if (sweptIds is not null) _removed.UnionWith(sweptIds);
-            if (wasServed && store.Id is { } id) _removed.Add(id);
-            return wasServed;
+            if (wasKnown && store.Id is { } id) _removed.Add(id);
+            return wasKnown;
         }
     }
 
@@ -60,7 +63,7 @@ internal sealed class KnownStores
         lock (_sync) return _removed.Contains(id) && FindUnsynchronized(id) is null;
     }
 
-    /// <summary>The store of this id; null where this process does not serve it.</summary>
+    /// <summary>The store of this id; null where this process does not know it.</summary>
     public IRunStore? Find(string id)
     {
         lock (_sync) return FindUnsynchronized(id);

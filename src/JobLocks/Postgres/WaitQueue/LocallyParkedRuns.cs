@@ -9,7 +9,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// </summary>
 internal sealed class LocallyParkedRuns
 {
-    // A few megabytes. A run beyond that loses its position if its entry is lost.
+    // A few megabytes. A run beyond that loses its entry number if its entry is lost.
     private const int MaxOfLastingStores = 20_000;
 
     private readonly ConcurrentDictionary<long, QueueEntry> _entries = new();

@@ -4,7 +4,10 @@ using JobLocks.WaitQueue;
 
 namespace JobLocks.Postgres.WaitQueue;
 
-/// <summary>The runs whose wakes this process has claimed recently. Most of them start in this process. Their entries are then not read again. Thread-safe.</summary>
+/// <summary>
+/// Runs that this process woke itself, or whose deferred wake it claimed, recently. Most of them start in this process. Their entries are then not read again.
+/// Thread-safe.
+/// </summary>
 internal sealed class LocallyWokenRuns
 {
     private const int MaxRuns = 10_000;

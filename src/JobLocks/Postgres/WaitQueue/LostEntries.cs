@@ -26,7 +26,7 @@ internal sealed class LostEntries(PooledStatements statements, RunWaker waker, U
 
     private readonly Dictionary<string, Pass> _passes = new(StringComparer.Ordinal);
 
-    /// <summary>Reads the next page of a store, and starts the runs of it that have no entry.</summary>
+    /// <summary>Reads the next page of a store, and starts its runs that have no entry.</summary>
     public void StartRunsWithoutEntry(IRunStore store)
     {
         var id = store.Id!;

@@ -25,7 +25,7 @@ internal sealed class RunWaker(PooledStatements statements, KnownStores stores, 
     // Well below the five seconds after which a sweep considers a claimed wake lost.
     private static readonly TimeSpan DeliveryTimeout = TimeSpan.FromSeconds(3);
 
-    /// <summary>The runs whose wakes this process has claimed.</summary>
+    /// <summary>The runs that this process woke itself, or whose deferred wake it claimed.</summary>
     public LocallyWokenRuns LocallyWoken { get; } = new();
 
     /// <summary>The runs whose wakes this process has claimed and that are not known to have started.</summary>

@@ -85,7 +85,7 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
 
     private Task<bool> AnnounceAsync(string store) => dispatcher.QueryAsync(session =>
     {
-        // On the session's own thread, so that two concurrent callers announce the store once.
+        // On the executor, so that two concurrent callers announce the store once.
         lock (_sync)
         {
             if (!_announcements.TryGetValue(store, out var announcement) || announcement.Backend == session.Backend) return true;

@@ -13,15 +13,15 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, ForeignInternal
 {
     private const int MaxNumbers = 100;
 
-    // Guards _leaderships. TryLead acquires the mutex of the served stores under it, never the other way round.
+    // Guards _leaderships. TryLead acquires the mutex of the known stores under it, never the other way round.
     private readonly Lock _sync = new();
     private readonly Dictionary<string, (int Backend, int Number)> _leaderships = new(StringComparer.Ordinal);
 
     /// <summary>Makes this process the leader that sweeps for a store, unless another process is.</summary>
     /// <param name="store">The id of the store.</param>
-    /// <param name="serves">Whether this process still serves a store.</param>
+    /// <param name="isKnown">Whether this process still knows a store.</param>
     /// <param name="isNew">Whether this call made the process the leader.</param>
-    public bool TryLead(string store, Func<string, bool> serves, out bool isNew)
+    public bool TryLead(string store, Func<string, bool> isKnown, out bool isNew)
     {
         isNew = false;
         var number = CurrentLockNumber(store);
@@ -32,10 +32,10 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, ForeignInternal
 
         lock (_sync)
         {
-            if (serves(store)) _leaderships[store] = (backend, number);
+            if (isKnown(store)) _leaderships[store] = (backend, number);
         }
 
-        if (!serves(store))
+        if (!isKnown(store))
         {
             Stop(number);
             return false;

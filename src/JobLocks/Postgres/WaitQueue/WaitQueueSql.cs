@@ -5,8 +5,9 @@ namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
 /// Conditions that the statements about the wait queue share. An entry precedes later ones while it has no verdict, while its wake has not expired, and
-/// while a process serves its store. A woken run that does not start in time is late: later entries bypass it. While a job queue of a scheduler has
-/// a late run, the other entries of that job queue do not precede later entries either, under any lock name. This ends when a run of that job queue starts.
+/// while a process serves its store. A woken run that does not start in time is late: later entries bypass it. While a scheduler queue has a
+/// late run, the other entries of that scheduler queue do not precede later entries either, under any lock name. This ends when a run of that scheduler queue
+/// reaches a worker.
 /// </summary>
 /// <remarks>
 /// The column "entry" is the entry number. The column "verdict" says why the run must not start: its skip reason. The column "slots" is the limit. The column
@@ -18,8 +19,8 @@ namespace JobLocks.Postgres.WaitQueue;
 /// The run was woken, but it was paused by hand: see <see cref="WakeSql.MarkPaused"/>.
 /// </description></item>
 /// <item><term>1900-01-01</term><description>
-/// The run was late, but another run of its queue has started since: see <see cref="EntrySql.Dequeue"/>. It no longer keeps the other runs of its
-/// job queue from preceding later entries.
+/// The run was late, but another run of its scheduler queue has reached a worker since, see <c>EntrySql.MarkLateRuns</c>. It no longer keeps the other runs of
+/// its scheduler queue from preceding later entries.
 /// </description></item>
 /// </list>
 /// </remarks>
@@ -28,18 +29,19 @@ internal static class WaitQueueSql
     /// <summary>Whether the row l precedes later rows. The lock table is read only where the other conditions need it, and once in a statement.</summary>
     public const string Precedes = $"{CanStart} AND NOT EXISTS ({LateRunOfQueue})";
 
-    /// <summary>Whether the row l precedes later rows, without regard to other runs of its job queue.</summary>
+    /// <summary>Whether the row l precedes later rows, without regard to other runs of its scheduler queue.</summary>
     public const string CanStart = $"l.verdict IS NULL AND (l.woken IS NULL OR l.woken > now() - interval '30 s') AND {PresenceSql.IsServed}";
 
     /// <summary>
     /// Whether the row l counts as a waiting run, for the length of the wait queue and for the rule that limits it. A late run counts, and so do the other
-    /// runs of its job queue: later entries only bypass them. A run that was paused by hand does not count.
+    /// runs of its scheduler queue: later entries only bypass them. A run that was paused by hand does not count.
     /// </summary>
     public const string Counts = $"l.verdict IS NULL AND coalesce(l.woken <> 'epoch', true) AND {PresenceSql.IsServed}";
 
     /// <summary>
-    /// A late run w of the job queue of the row l: woken, and not started in time. Runs that were paused by hand do not count, see
-    /// <see cref="WakeSql.MarkPaused"/>. Runs marked by <see cref="EntrySql.Dequeue"/> do not count either: another run of their queue has started since.
+    /// A late run w of the scheduler queue of the row l: woken, and not started in time. Runs that were paused by hand do not count, see
+    /// <see cref="WakeSql.MarkPaused"/>. Runs marked by <c>EntrySql.MarkLateRuns</c> do not count either: another run of their scheduler queue has reached a
+    /// worker since.
     /// </summary>
     public const string LateRunOfQueue =
         """

@@ -45,7 +45,7 @@ internal sealed class WakeDispatcher : IDisposable
         _unknownNotifications = new(log);
     }
 
-    /// <summary>The runs whose wakes this process has claimed.</summary>
+    /// <summary>The runs that this process woke itself, or whose deferred wake it claimed.</summary>
     public LocallyWokenRuns LocallyWoken => _waker.LocallyWoken;
 
     /// <summary>The runs whose wakes this process has claimed and that are not known to have started.</summary>
@@ -60,11 +60,12 @@ internal sealed class WakeDispatcher : IDisposable
     /// <summary>The stores for which this process can start runs.</summary>
     public StorePresence Presence { get; }
 
-    /// <summary>Whether a statement about waiting runs failed recently: runs may wait for a lock that is free.</summary>
+    /// <summary>Whether waking or sweeping failed recently, in the wait queue or in a job store: runs may wait for a lock that is free.</summary>
     public bool IsBroken => _failures.AreRecent;
 
     /// <summary>
-    /// Wakes runs of a store from this process. A second call makes the dispatcher check at once whether a scheduler of this process can start them.
+    /// Makes a store known: from now on this process wakes its runs while a scheduler of this process can start them. A second call makes the dispatcher check
+    /// that at once.
     /// </summary>
     public void Serve(IRunStore store)
     {
@@ -78,13 +79,13 @@ internal sealed class WakeDispatcher : IDisposable
     {
         if (!_stores.Remove(store, out var earlierIds) || store.Id is not { } id) return;
 
-        foreach (var servedId in earlierIds.Append(id).Distinct(StringComparer.Ordinal))
+        foreach (var knownId in earlierIds.Append(id).Distinct(StringComparer.Ordinal))
         {
             // Another scheduler of this process may have the same store.
-            if (_stores.Find(servedId) is not null) continue;
+            if (_stores.Find(knownId) is not null) continue;
 
-            _storeSweep.Leave(servedId);
-            LocallyParked.Forget(servedId);
+            _storeSweep.Leave(knownId);
+            LocallyParked.Forget(knownId);
         }
 
         if (VolatileStore.Is(id)) RemoveEntriesOf(id);
@@ -93,7 +94,7 @@ internal sealed class WakeDispatcher : IDisposable
     /// <summary>Whether this store was closed in this process. One of its runs may still be about to enter the wait queue.</summary>
     public bool IsClosed(string store) => _stores.WasRemoved(store);
 
-    /// <summary>The store with this id; null where this process does not serve it.</summary>
+    /// <summary>The store with this id; null where this process does not know it.</summary>
     public IRunStore? FindStore(string id) => _stores.Find(id);
 
     /// <summary>Requests that waiters of these keys are woken: at least one of them can run now. Returns at once.</summary>

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Postgres.WaitQueue;
 
-/// <summary>Errors of statements about waiting runs. A later sweep makes up for what such a statement would have done. Thread-safe.</summary>
+/// <summary>Errors in waking and sweeping: of the wait queue or of a job store. A later sweep does the work. Thread-safe.</summary>
 internal sealed class WakeFailures(string server, TimeSpan sweepInterval, ILogger log)
 {
     private static readonly TimeSpan ShortestOutage = TimeSpan.FromSeconds(5);

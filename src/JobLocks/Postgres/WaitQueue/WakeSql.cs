@@ -8,8 +8,8 @@ internal static class WakeSql
     /// <summary>
     /// Wakes the runs that can run now under the keys $1, where $2 more runs may run. Of an exclusive lock: the first run, unless it was woken before. Of a
     /// shared lock: all readers before the first writer. Of a limited lock: as many runs as slots are free. Where $3 is true, runs that were woken before are
-    /// subtracted from $2. If the first entry is bypassed because its queue has a late run, it is woken too: the queue may have a worker by now, and a start
-    /// of the run shows it. The caller claims the wakes for which it has a free worker, by the parameters from $4 on. The rows are locked: two processes that
+    /// subtracted from $2. If the first entry is bypassed because its scheduler queue has a late run, it is woken too: that queue may have a worker by now, and a
+    /// start of the run shows it. The caller claims the wakes for which it has a free worker, by the parameters from $4 on. The rows are locked: two processes that
     /// release at the same time wake two runs, and not one run twice.
     /// </summary>
     public static readonly string Wake =
@@ -70,7 +70,7 @@ internal static class WakeSql
 
     /// <summary>
     /// Marks the runs of the entries $1 as paused by hand, if their wake has not expired: they keep their entries, and the next runs bypass them. They
-    /// do not count as late, since they do not show whether their job queues are served. Returns their keys.
+    /// do not count as late, since they do not show whether their scheduler queues have a worker. Returns their keys.
     /// </summary>
     public const string MarkPaused =
         """
