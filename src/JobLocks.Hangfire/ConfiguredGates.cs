@@ -128,8 +128,8 @@ internal static class ConfiguredGates
 
     private static void Assign(JobStorage storage, StorageGate gate)
     {
-        if (Find(storage) is { } known && known.Gate != gate.Gate) known.Gate.StopServing(HangfireRuns.Of(storage));
-        if (Find(storage)?.Gate != gate.Gate) gate.Gate.Serve(HangfireRuns.Of(storage));
+        if (Find(storage) is { } known && known.Gate != gate.Gate) known.Gate.RemoveStore(HangfireRuns.Of(storage));
+        if (Find(storage)?.Gate != gate.Gate) gate.Gate.AddStore(HangfireRuns.Of(storage));
         Gates.AddOrUpdate(storage, gate);
     }
 

@@ -177,7 +177,7 @@ public sealed class SetUpOrderTests
             await states.NextAsync<ScheduledState>(id, stop);
             await process.StopServerAsync(stop);
             // As if it was another process, which this one knows nothing of.
-            if (!ownLocks) ConfiguredGates.GetOrAssign(process.Storage)!.StopServing(HangfireRuns.Of(process.Storage));
+            if (!ownLocks) ConfiguredGates.GetOrAssign(process.Storage)!.RemoveStore(HangfireRuns.Of(process.Storage));
             waiting.Add(id);
         }
 

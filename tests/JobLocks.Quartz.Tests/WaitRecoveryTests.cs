@@ -281,7 +281,7 @@ public sealed class WaitRecoveryTests : QuartzFixture
         using (Assert.EnterMultipleScope())
         {
             Assert.That(run.Context.Recovering, Is.False);
-            Assert.That(log.All, Has.None.Contains("is dropped"));
+            Assert.That(log.All, Has.None.Contains("could not be put back"));
             await NothingIsLeftAsync(second, Store.Ado, runs: 1);
         }
     }

@@ -200,7 +200,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     }
 
     /// <summary>
-    /// Handles an answer after the scheduler has continued without the run: puts the run back, at its position in the wait queue if it had one, and releases
+    /// Handles an answer after the scheduler has continued without the run: puts the run back, with its entry number if it had one, and releases
     /// its locks.
     /// </summary>
     private async Task HandleLateAnswerAsync(FiredRun run, JobCall call, Task<Admission> answer)

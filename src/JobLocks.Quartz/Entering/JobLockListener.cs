@@ -35,7 +35,7 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions decisions, I
     {
         if (vetoed is null) return decisions.IsRefused(context.FireInstanceId) && decisions.FailureOf(context.FireInstanceId) is null;
 
-        return await vetoed.IsVetoedAsync(context, await ServeAsync(context.Scheduler).ConfigureAwait(false)).ConfigureAwait(false);
+        return await vetoed.IsVetoedAsync(context, await AddStoreAsync(context.Scheduler).ConfigureAwait(false)).ConfigureAwait(false);
     }
 
     /// <summary>From this call on, the scheduler can interrupt the run.</summary>
@@ -124,20 +124,20 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions decisions, I
     /// <summary>From this call on, this node wakes the waiting runs of its store.</summary>
     async ValueTask ISchedulerListener.SchedulerStarted(IScheduler scheduler, CancellationToken cancellationToken)
     {
-        gate.Serve(await ServeAsync(scheduler).ConfigureAwait(false));
+        gate.AddStore(await AddStoreAsync(scheduler).ConfigureAwait(false));
         if (_continuations is not null) await _continuations.CheckAllAsync(scheduler).ConfigureAwait(false);
     }
 
     /// <summary>Makes the wait queue check this node again: in standby it starts no runs, and other nodes wake them.</summary>
     ValueTask ISchedulerListener.SchedulerInStandbyMode(IScheduler scheduler, CancellationToken cancellationToken)
     {
-        if (_runs is { } runs) gate.Serve(runs);
+        if (_runs is { } runs) gate.AddStore(runs);
         return default;
     }
 
     ValueTask ISchedulerListener.SchedulerShuttingDown(IScheduler scheduler, CancellationToken cancellationToken)
     {
-        if (_runs is { } runs) gate.StopServing(runs);
+        if (_runs is { } runs) gate.RemoveStore(runs);
         return default;
     }
 
@@ -168,7 +168,7 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions decisions, I
         }
     }
 
-    private async ValueTask<QuartzRuns> ServeAsync(IScheduler scheduler)
+    private async ValueTask<QuartzRuns> AddStoreAsync(IScheduler scheduler)
     {
         if (_runs is { Id: not null } known) return known;
 
@@ -186,7 +186,7 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions decisions, I
             log.CannotIdentify(scheduler.SchedulerName, broken);
         }
 
-        gate.Serve(runs);
+        gate.AddStore(runs);
         return runs;
     }
 

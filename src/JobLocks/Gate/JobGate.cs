@@ -45,10 +45,10 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
     }
 
     /// <summary>Makes a job store known: from now on this process wakes its runs while one of its schedulers takes runs.</summary>
-    public void Serve(IRunStore store) => locks.WaitQueue.Serve(store);
+    public void AddStore(IRunStore store) => locks.WaitQueue.AddStore(store);
 
     /// <summary>Forgets a job store: from now on this process does not wake its runs any more; other processes may.</summary>
-    public void StopServing(IRunStore store) => locks.WaitQueue.StopServing(store);
+    public void RemoveStore(IRunStore store) => locks.WaitQueue.RemoveStore(store);
 
     /// <summary>Acquires all locks of a run or none of them.</summary>
     /// <exception cref="JobLockRuleException">A lock name cannot be built for this run. The run must fail and must not start.</exception>

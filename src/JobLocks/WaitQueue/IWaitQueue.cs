@@ -15,10 +15,10 @@ internal interface IWaitQueue
     ValueTask<bool> IsUsableAsync(bool blocks, CancellationToken stop);
 
     /// <summary>Makes a job store known: from now on this process wakes its runs while one of its schedulers takes runs.</summary>
-    void Serve(IRunStore store);
+    void AddStore(IRunStore store);
 
     /// <summary>Forgets a job store: from now on this process does not wake its runs any more; other processes may.</summary>
-    void StopServing(IRunStore store);
+    void RemoveStore(IRunStore store);
 
     /// <summary>The entry of a run; null where it has none.</summary>
     ValueTask<QueueEntry?> FindAsync(RunAddress run, bool blocks, CancellationToken stop);

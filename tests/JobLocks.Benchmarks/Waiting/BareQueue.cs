@@ -46,7 +46,7 @@ internal sealed class BareQueue : IAsyncDisposable
     }
 
     /// <summary>From here on the runs are woken by this process.</summary>
-    public void Serve() => Keeper.WaitQueue.Serve(_store);
+    public void Serve() => Keeper.WaitQueue.AddStore(_store);
 
     public ValueTask<WaitingRun> NextAsync(CancellationToken stop) => _store.NextAsync(stop);
 
@@ -61,7 +61,7 @@ internal sealed class BareQueue : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        Keeper.WaitQueue.StopServing(_store);
+        Keeper.WaitQueue.RemoveStore(_store);
         await Locks.DisposeAsync();
         await _database.AskAsync("DELETE FROM joblocks.wait_queue", CancellationToken.None);
     }

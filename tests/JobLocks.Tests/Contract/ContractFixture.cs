@@ -155,7 +155,7 @@ public abstract class ContractFixture
     private IJobLocks Open()
     {
         var locks = _backend.Open(_configure);
-        ((ILockBackend)locks).WaitQueue.Serve(Runs);
+        ((ILockBackend)locks).WaitQueue.AddStore(Runs);
         return locks;
     }
 }

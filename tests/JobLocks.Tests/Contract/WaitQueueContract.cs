@@ -352,7 +352,7 @@ public abstract class WaitQueueContract : ContractFixture
         await ParkAsync(0, stop);
         var beingParked = await EnqueueAsync(1, Request, stop);
 
-        Queue.StopServing(Runs);
+        Queue.RemoveStore(Runs);
         await Queue.MarkParkedAsync(beingParked, blocks: false, stop);
 
         using (Assert.EnterMultipleScope())

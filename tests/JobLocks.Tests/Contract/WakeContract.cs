@@ -299,7 +299,7 @@ public abstract class WakeContract : ContractFixture
         await ParkAsync(0, stop);
         var waiting = Locks.AcquireAsync(Name, Patience, stop);
 
-        Queue.StopServing(Runs);
+        Queue.RemoveStore(Runs);
         await held.DisposeAsync();
 
         await using var handle = await waiting.WaitAsync(Patience, stop);
@@ -312,11 +312,11 @@ public abstract class WakeContract : ContractFixture
         SweepOften();
         var held = await HoldAsync(stop);
         await ParkAsync(0, stop);
-        Queue.StopServing(Runs);
+        Queue.RemoveStore(Runs);
         await held.DisposeAsync();
         await (await Locks.AcquireAsync(Name, Patience, stop)).DisposeAsync();
 
-        Queue.Serve(Runs);
+        Queue.AddStore(Runs);
 
         Assert.That(await NextWokenAsync(stop), Is.Zero);
     }
@@ -328,12 +328,12 @@ public abstract class WakeContract : ContractFixture
         var held = await HoldAsync(stop);
         await ParkAsync(0, stop);
         Runs.CanStart = false;
-        Queue.Serve(Runs);
+        Queue.AddStore(Runs);
 
         await held.DisposeAsync();
         await (await Locks.AcquireAsync(Name, Patience, stop)).DisposeAsync();
         Runs.CanStart = true;
-        Queue.Serve(Runs);
+        Queue.AddStore(Runs);
 
         Assert.That(await NextWokenAsync(stop), Is.Zero);
     }

@@ -20,7 +20,7 @@ public sealed class FullDiskTests : WaitQueueFixture
         await using var container = new ServiceCollection().AddLogging().AddJobLocks(Database).AddHealthChecks().AddJobLocks().Services.BuildServiceProvider();
         var health = container.GetRequiredService<HealthCheckService>();
         var locks = (AdvisoryLocks)container.GetRequiredService<IJobLocks>();
-        ((ILockBackend)locks).WaitQueue.Serve(Runs);
+        ((ILockBackend)locks).WaitQueue.AddStore(Runs);
         var held = await locks.TryAcquireAsync(Name, stop);
         await using var kept = await locks.TryAcquireAsync($"{Name} kept", stop);
         await ParkAsync(locks, 1, stop);

@@ -76,7 +76,7 @@ public sealed class FullServerTests
     {
         var store = new RunsOfTest();
         await using var locks = AdvisoryLocks.Connect(_server.ConnectionString, static options => options.ApplicationName = "crowded", _log);
-        ((ILockBackend)locks).WaitQueue.Serve(store);
+        ((ILockBackend)locks).WaitQueue.AddStore(store);
         var held = await locks.TryAcquireAsync("crowded", stop);
         await using var kept = await locks.TryAcquireAsync("kept", stop);
         var parked = (Admission.Waits)await EnterAsync(locks, "crowded", store, 1, stop);

@@ -76,7 +76,7 @@ public sealed class FullTablespaceTests : WaitQueueFixture
             .BuildServiceProvider();
         var health = container.GetRequiredService<HealthCheckService>();
         var locks = (AdvisoryLocks)container.GetRequiredService<IJobLocks>();
-        ((ILockBackend)locks).WaitQueue.Serve(Runs);
+        ((ILockBackend)locks).WaitQueue.AddStore(Runs);
         var held = await locks.TryAcquireAsync(Name, stop);
         await using var kept = await locks.TryAcquireAsync($"{Name} kept", stop);
         await ParkAsync(locks, 1, stop);

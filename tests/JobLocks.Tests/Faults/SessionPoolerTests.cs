@@ -23,7 +23,7 @@ public sealed class SessionPoolerTests
         if (!PgBouncer.IsInstalled) Assert.Ignore(PgBouncer.WhyMissing);
         _bouncer = await PgBouncer.StartAsync(await AssemblySetup.Server.CreateDatabaseAsync("session-pooler"), PoolMode.Session);
         _locks = AdvisoryLocks.Connect(_bouncer.ConnectionString);
-        ((ILockBackend)_locks).WaitQueue.Serve(_store);
+        ((ILockBackend)_locks).WaitQueue.AddStore(_store);
     }
 
     [OneTimeTearDown]

@@ -30,7 +30,7 @@ public sealed class InMemoryLocksTests
         _clock = new();
         _runs = new();
         _locks = new(clock: _clock);
-        Keeper.WaitQueue.Serve(_runs);
+        Keeper.WaitQueue.AddStore(_runs);
     }
 
     [TearDown]

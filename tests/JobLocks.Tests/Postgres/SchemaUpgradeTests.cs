@@ -77,7 +77,7 @@ public sealed class SchemaUpgradeTests : WaitQueueFixture
         await using var locks = AdvisoryLocks.Connect(database);
         var holder = await locks.TryAcquireAsync(Name, stop);
         await ParkAsync(locks, run: 3, stop);
-        ((ILockBackend)locks).WaitQueue.Serve(Runs);
+        ((ILockBackend)locks).WaitQueue.AddStore(Runs);
         await holder!.DisposeAsync();
         var order = new List<string>();
         while (order.Count < 3)

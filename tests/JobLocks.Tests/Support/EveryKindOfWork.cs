@@ -17,7 +17,7 @@ internal static class EveryKindOfWork
         var store = new RunsOfTest();
         await using var locks = AdvisoryLocks.Connect(database, static options => options.SweepInterval = TimeSpan.FromMilliseconds(200));
         await using var others = AdvisoryLocks.Connect(database, static options => options.ApplicationName = "others");
-        ((ILockBackend)locks).WaitQueue.Serve(store);
+        ((ILockBackend)locks).WaitQueue.AddStore(store);
 
         await UseHandlesAsync(locks, others, stop);
         await UseLineAsync(locks, store, stop);

@@ -51,7 +51,7 @@ public abstract class WaitQueueFixture
     {
         var locks = AdvisoryLocks.Connect(Database, configure, loggers);
         _opened.Add(locks);
-        ((ILockBackend)locks).WaitQueue.Serve(Runs);
+        ((ILockBackend)locks).WaitQueue.AddStore(Runs);
         return locks;
     }
 
@@ -59,8 +59,8 @@ public abstract class WaitQueueFixture
     private protected AdvisoryLocks OpenFor(RunsOfTest store)
     {
         var locks = Open();
-        ((ILockBackend)locks).WaitQueue.StopServing(Runs);
-        ((ILockBackend)locks).WaitQueue.Serve(store);
+        ((ILockBackend)locks).WaitQueue.RemoveStore(Runs);
+        ((ILockBackend)locks).WaitQueue.AddStore(store);
         return locks;
     }
 

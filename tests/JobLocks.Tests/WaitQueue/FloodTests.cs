@@ -19,7 +19,7 @@ public sealed class FloodTests : WaitQueueFixture
         using var log = new LogLines();
         var store = new RunsOfTest { Id = "the store" };
         await using var locks = AdvisoryLocks.Connect(Database, loggers: log);
-        ((ILockBackend)locks).WaitQueue.Serve(store);
+        ((ILockBackend)locks).WaitQueue.AddStore(store);
         await using var other = AdvisoryLocks.Connect(Database);
         await using var stranger = await Stranger.ConnectAsync(Database, stop);
         var waits = await WaitingAsync(locks, other, stop);

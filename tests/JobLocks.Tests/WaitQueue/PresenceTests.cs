@@ -148,7 +148,7 @@ public sealed class PresenceTests : WaitQueueFixture
         }
 
         Runs.CanStart = false;
-        ((ILockBackend)application).WaitQueue.Serve(Runs);
+        ((ILockBackend)application).WaitQueue.AddStore(Runs);
         await UntilServedAsync(Runs.Id, isServedElsewhere ? 1 : 0, stop);
         await holding!.DisposeAsync();
 
@@ -156,7 +156,7 @@ public sealed class PresenceTests : WaitQueueFixture
         else await (await byHand.AcquireAsync(Name, TimeSpan.FromSeconds(30), stop)).DisposeAsync();
 
         Runs.CanStart = true;
-        ((ILockBackend)application).WaitQueue.Serve(Runs);
+        ((ILockBackend)application).WaitQueue.AddStore(Runs);
         if (!isServedElsewhere) Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
     }
 
@@ -182,7 +182,7 @@ public sealed class PresenceTests : WaitQueueFixture
         await using var holding = await ((AdvisoryLocks)application).TryAcquireAsync(Name, stop);
         await application.WaitQueue.EnqueueAsync(new(runs.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
 
-        application.WaitQueue.StopServing(runs);
+        application.WaitQueue.RemoveStore(runs);
 
         Assert.That(await LengthAsync(), Is.Zero);
     }
@@ -197,7 +197,7 @@ public sealed class PresenceTests : WaitQueueFixture
         await EnsureSessionAsync((AdvisoryLocks)application, stop);
         await UntilServedAsync(runs.Id, 1, stop);
 
-        application.WaitQueue.StopServing(runs);
+        application.WaitQueue.RemoveStore(runs);
         var standing = await application.WaitQueue.EnqueueAsync(new(runs.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
         await application.WaitQueue.MarkParkedAsync(standing.Entry!, blocks: false, stop);
         await holding!.DisposeAsync();
@@ -215,9 +215,9 @@ public sealed class PresenceTests : WaitQueueFixture
         await UntilServedAsync(Runs.Id, 1, stop);
 
         var queue = ((ILockBackend)application).WaitQueue;
-        queue.Serve(standby);
+        queue.AddStore(standby);
         while (standby.Sweeps < 10) Assert.That(await CountServersAsync(Runs.Id), Is.EqualTo(1));
-        queue.StopServing(standby);
+        queue.RemoveStore(standby);
 
         Assert.That(await CountServersAsync(Runs.Id), Is.EqualTo(1));
     }

@@ -102,7 +102,7 @@ public sealed class RestoredEntriesTests : WaitQueueFixture
     {
         do
         {
-            locks.WaitQueue.Serve(Runs);
+            locks.WaitQueue.AddStore(Runs);
             await Task.Delay(TimeSpan.FromMilliseconds(20), stop);
         }
         while (!await isSo());

@@ -42,12 +42,12 @@ public sealed class StartedEntriesTests : WaitQueueFixture
         queue.DequeueLater(AddressOf(1));
 
         await ParkAsync(locks, 1, stop);
-        queue.Serve(Runs);
+        queue.AddStore(Runs);
         // Another run of the queue is removed by the same sweep.
         await ParkAsync(locks, 2, stop);
         Runs.State = static run => run.Address.Run is "2" ? ParkedRunState.Started : ParkedRunState.Parked;
         queue.DequeueLater(AddressOf(2));
-        queue.Serve(Runs);
+        queue.AddStore(Runs);
 
         await UntilAsync(async () => await LengthAsync() == 1, stop);
         Assert.That(await LockTable.AskAsync(Database, "SELECT run FROM joblocks.wait_queue WHERE name = $1", Name), Is.EqualTo("1"));
@@ -66,7 +66,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
 
         queue.DequeueLater(AddressOf(1));
         queue.DequeueLater(AddressOf(2));
-        queue.Serve(Runs);
+        queue.AddStore(Runs);
 
         await UntilAsync(async () => await LengthAsync() == 1, stop);
         Assert.That(await LockTable.AskAsync(Database, "SELECT run FROM joblocks.wait_queue WHERE name = $1", Name), Is.EqualTo("1"));
@@ -158,7 +158,7 @@ public sealed class StartedEntriesTests : WaitQueueFixture
     {
         var locks = Open();
         var hanging = new RunsOfTest { State = _ => stop.WaitHandle.WaitOne(TimeSpan.FromSeconds(1.5)) ? default : throw new TimeoutException("The store does not answer.") };
-        ((ILockBackend)locks).WaitQueue.Serve(hanging);
+        ((ILockBackend)locks).WaitQueue.AddStore(hanging);
         var holder = await locks.TryAcquireAsync(Name, stop);
         await LockTable.AskAsync(
             Database,

@@ -97,7 +97,7 @@ public sealed class WaitQueueTests : WaitQueueFixture
             """,
             slow.Id);
 
-        ((ILockBackend)locks).WaitQueue.Serve(slow);
+        ((ILockBackend)locks).WaitQueue.AddStore(slow);
         for (var i = 0; i < Names; i++) await slow.NextAsync(stop);
         await LockTable.AskAsync(Database, "DELETE FROM joblocks.wait_queue WHERE store = $1", slow.Id);
 

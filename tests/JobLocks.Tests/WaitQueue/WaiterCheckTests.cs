@@ -39,9 +39,9 @@ public sealed class WaiterCheckTests : WaitQueueFixture
     {
         var locks = Open();
         var other = Open();
-        ((ILockBackend)other).WaitQueue.StopServing(Runs);
+        ((ILockBackend)other).WaitQueue.RemoveStore(Runs);
         var elsewhere = new RunsOfTest();
-        ((ILockBackend)other).WaitQueue.Serve(elsewhere);
+        ((ILockBackend)other).WaitQueue.AddStore(elsewhere);
         await using var holding = await locks.TryAcquireAsync(Name, stop);
         await ((ILockBackend)other).WaitQueue.EnqueueAsync(new(elsewhere.Id, "1", ""), new(Name, Key), default, blocks: false, stop);
 

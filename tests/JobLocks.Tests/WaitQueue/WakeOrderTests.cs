@@ -159,7 +159,7 @@ public sealed class WakeOrderTests : WaitQueueFixture
         var runs = new RunsOfTest { Id = $"{VolatileStore.Prefix}Test {Guid.NewGuid():N}" };
         var other = AdvisoryLocks.Connect(Database);
         var locks = AdvisoryLocks.Connect(Database);
-        ((ILockBackend)locks).WaitQueue.Serve(runs);
+        ((ILockBackend)locks).WaitQueue.AddStore(runs);
         var held = await other.TryAcquireAsync(Name, stop);
         for (var i = 0; i < 2; i++)
         {

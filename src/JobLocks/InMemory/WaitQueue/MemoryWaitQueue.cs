@@ -12,7 +12,7 @@ internal sealed class MemoryWaitQueue(MemoryDispatcher dispatcher, MemoryWaiterC
 
     public ValueTask<bool> IsUsableAsync(bool blocks, CancellationToken stop) => new(true);
 
-    public void Serve(IRunStore store)
+    public void AddStore(IRunStore store)
     {
         // A wake is passed to the store at once, whether or not a worker is free.
         store.WorkerFreed = static () => { };
@@ -24,7 +24,7 @@ internal sealed class MemoryWaitQueue(MemoryDispatcher dispatcher, MemoryWaiterC
         work.Add(() => sweep.SweepAsync(store));
     }
 
-    public void StopServing(IRunStore store) => dispatcher.ChangeThenGrantAndWake(() =>
+    public void RemoveStore(IRunStore store) => dispatcher.ChangeThenGrantAndWake(() =>
     {
         var ids = dispatcher.Stores.Remove(store);
         // The runs of a store in memory have ended with it.

@@ -32,11 +32,11 @@ internal sealed class PostgresWaitQueue(
         return Blocking.Wait(isUsable);
     }
 
-    /// <summary>Wakes runs of a job store from this process, until <see cref="StopServing"/> or the end of the process.</summary>
-    public void Serve(IRunStore store) => wakeDispatcher.Serve(store);
+    /// <summary>Wakes runs of a job store from this process, until <see cref="RemoveStore"/> or the end of the process.</summary>
+    public void AddStore(IRunStore store) => wakeDispatcher.AddStore(store);
 
     /// <summary>Leaves the runs of a job store to other processes.</summary>
-    public void StopServing(IRunStore store) => wakeDispatcher.StopServing(store);
+    public void RemoveStore(IRunStore store) => wakeDispatcher.RemoveStore(store);
 
     /// <summary>The entry of a run; null where it has none.</summary>
     public async ValueTask<QueueEntry?> FindAsync(RunAddress run, bool blocks, CancellationToken stop)

@@ -67,7 +67,7 @@ internal sealed class WakeDispatcher : IDisposable
     /// Makes a store known: from now on this process wakes its runs while a scheduler of this process can start them. A second call makes the dispatcher check
     /// that at once.
     /// </summary>
-    public void Serve(IRunStore store)
+    public void AddStore(IRunStore store)
     {
         _stores.Add(store);
         store.WorkerFreed = _requests.WorkerFreed;
@@ -75,7 +75,7 @@ internal sealed class WakeDispatcher : IDisposable
     }
 
     /// <summary>The store is closed in this process. Other processes may continue with it.</summary>
-    public void StopServing(IRunStore store)
+    public void RemoveStore(IRunStore store)
     {
         if (!_stores.Remove(store, out var earlierIds) || store.Id is not { } id) return;
 
