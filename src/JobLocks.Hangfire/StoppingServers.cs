@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Hangfire;
 using Hangfire.Server;
 
 namespace JobLocks.Hangfire;
@@ -9,26 +10,27 @@ namespace JobLocks.Hangfire;
 /// </summary>
 internal sealed class StoppingServers
 {
-    private readonly ConcurrentDictionary<PerformContext, string> _runs = [];
+    // Hangfire passes another context object at the end of a run than at its beginning, but the same job object.
+    private readonly ConcurrentDictionary<BackgroundJob, PerformContext> _runs = [];
     private readonly ConcurrentDictionary<string, bool> _stopping = new(StringComparer.Ordinal);
 
     /// <summary>Records that a run begins.</summary>
     public void Begin(PerformContext run)
     {
-        if (run.ServerId is { } server) _runs[run] = server;
+        if (run.ServerId is not null) _runs[run.BackgroundJob] = run;
     }
 
     /// <summary>Records that a run ends, or is about to end.</summary>
     public void End(PerformContext run)
     {
-        if (_runs.TryRemove(run, out var server) && IsShuttingDown(run)) _stopping[server] = true;
+        if (_runs.TryRemove(run.BackgroundJob, out var begun) && IsShuttingDown(begun)) _stopping[begun.ServerId] = true;
     }
 
     /// <summary>Whether this server is stopping.</summary>
     public bool Contains(string server)
     {
         if (_stopping.ContainsKey(server)) return true;
-        if (!_runs.Any(run => string.Equals(run.Value, server, StringComparison.Ordinal) && IsShuttingDown(run.Key))) return false;
+        if (!_runs.Values.Any(run => string.Equals(run.ServerId, server, StringComparison.Ordinal) && IsShuttingDown(run))) return false;
 
         _stopping[server] = true;
         return true;

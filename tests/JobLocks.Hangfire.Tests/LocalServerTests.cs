@@ -154,6 +154,29 @@ public sealed class LocalServerTests : RealServers
         }
     }
 
+    [Test, CancelAfter(60_000)]
+    public async Task Keeps_nothing_in_memory_of_runs_that_have_ended(CancellationToken stop)
+    {
+        const int Count = 40;
+        var stage = NewStage();
+        await using var process = await ProcessAsync("ended");
+        process.Start("first");
+        foreach (var _ in Enumerable.Range(0, Count)) process.Client.Enqueue<RememberedJob>("first", job => job.Run(stage.Id));
+        await stage.EnteredAsync(stop);
+        var begun = await Patience.UntilAsync(() => Task.FromResult(RememberedJob.Count), static begun => begun == Count, stop);
+        stage.LetLeave();
+        await stage.LeftAsync(stop, Count);
+
+        // A worker may still refer to its last run.
+        var kept = await Patience.UntilAsync(() => Task.FromResult(RememberedJob.CountAlive()), static alive => alive < Count / 4, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(begun, Is.EqualTo(Count));
+            Assert.That(kept, Is.LessThan(Count / 4));
+        }
+    }
+
     private static async Task<ServedStorage> ProcessAsync(string name) =>
         new(await AssemblySetup.Server.CreateDatabaseAsync($"{nameof(LocalServerTests)}_{name}"));
 

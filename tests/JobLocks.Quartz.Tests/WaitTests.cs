@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using JobLocks.Quartz.Tests.Support;
+using Quartz;
 
 namespace JobLocks.Quartz.Tests;
 
@@ -32,6 +34,41 @@ public sealed class WaitTests : QuartzFixture
             Assert.That(Scene.MostAtOnce, Is.EqualTo(1));
             Assert.That(await LineAsync(), Is.Zero);
         }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Keeps_nothing_in_memory_of_runs_that_have_ended([Values] Store store)
+    {
+        const int Count = 12;
+        var fired = new ConcurrentBag<WeakReference<ITrigger>>();
+        var node = await StartNodeAsync(store);
+        node.JobStore.Fired = trigger =>
+        {
+            fired.Add(new(trigger));
+            return Task.CompletedTask;
+        };
+        var others = await OthersHoldAsync();
+        foreach (var _ in Enumerable.Range(0, Count)) await node.RunAsync<WaitingJob>(Scene);
+        await ParkedAsync(Count);
+
+        await others.DisposeAsync();
+        foreach (var _ in Enumerable.Range(0, Count))
+        {
+            await Scene.NextRunAsync();
+            await node.Told.NextEndAsync();
+        }
+
+        await node.IsIdleAsync();
+
+        Assert.That(fired, Has.Count.EqualTo(2 * Count));
+        // A thread may still refer to its last run.
+        await Eventually.IsTrueOf(() => Task.FromResult(CountAlive(fired)), static alive => alive < Count / 2, "runs in memory");
+    }
+
+    private static int CountAlive(IEnumerable<WeakReference<ITrigger>> fired)
+    {
+        GC.Collect();
+        return fired.Count(static trigger => trigger.TryGetTarget(out _));
     }
 
     [Test, CancelAfter(60_000)]
