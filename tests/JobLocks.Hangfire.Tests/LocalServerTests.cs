@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Hangfire;
 using Hangfire.Common;
 using Hangfire.Server;
+using Hangfire.States;
 using JobLocks.Hangfire.Tests.Support;
 
 namespace JobLocks.Hangfire.Tests;
@@ -152,6 +153,23 @@ public sealed class LocalServerTests : RealServers
         {
             occupying.LetLeave();
         }
+    }
+
+    [Test, CancelAfter(60_000)]
+    public async Task Starts_a_run_that_waited_in_the_only_queue_of_its_server(CancellationToken stop)
+    {
+        var stage = NewStage();
+        await using var process = await ProcessAsync("only");
+        process.Start("first");
+        await Patience.UntilAsync(() => process.FreeQueuesAsync(), static queues => queues is ["first"], stop);
+        foreach (var number in Enumerable.Range(0, 2)) process.Client.Create<WaitingJob>(job => job.RunOrJoin(stage.Id, number), new EnqueuedState("first"));
+        var first = await stage.EnteredAsync(stop);
+        var parked = await Patience.UntilAsync(() => new LockTable(process.Database).AskAsync("SELECT count(*) FROM joblocks.wait_queue WHERE parked AND queue = 'first'"), static count => count is 1L, stop);
+
+        first.LetLeave();
+        (await stage.EnteredAsync(stop, nth: 2)).LetLeave();
+
+        Assert.That(parked, Is.EqualTo(1L));
     }
 
     [Test, CancelAfter(60_000)]
