@@ -272,6 +272,9 @@ CREATE TABLE IF NOT EXISTS "joblocks".minutes (
     PRIMARY KEY (key, minute)
 );
 
+-- For how many seconds the lock was free while runs waited: from the wake of each run until it held the lock.
+ALTER TABLE "joblocks".minutes ADD COLUMN IF NOT EXISTS free double precision NOT NULL DEFAULT 0;
+
 CREATE INDEX IF NOT EXISTS minutes_minute ON "joblocks".minutes (minute);
 
 -- The key of a lock name, for locks from SQL: the first eight bytes of the SHA-1 of its UTF-8 bytes, little-endian. Needs a pgcrypto that no other role

@@ -26,7 +26,7 @@ internal static class JsonAnswers
         Seconds(source.UsualHold),
         source.Refused,
         source.Waited,
-        [.. source.LastHour.Select(static item => new MinuteAnswer(item.Minute, item.Runs, Seconds(item.Held), item.Refused, item.Waited))]);
+        [.. source.LastHour.Select(static item => new MinuteAnswer(item.Minute, item.Runs, Seconds(item.Held), item.Refused, item.Waited, Seconds(item.FreeWhileWaiting)))]);
 
     private static HeldAnswer Of(HeldLock source) => new(source.Key.ToString(), source.NameKey.ToString(), source.Name, Of(source.Mode), Of(source.Holder), Seconds(source.UsualHold));
 
@@ -100,7 +100,7 @@ internal static class JsonAnswers
         long Waited,
         IReadOnlyList<MinuteAnswer> LastHour);
 
-    internal sealed record MinuteAnswer(DateTimeOffset Minute, long Runs, double Held, long Refused, long Waited);
+    internal sealed record MinuteAnswer(DateTimeOffset Minute, long Runs, double Held, long Refused, long Waited, double FreeWhileWaiting);
 
     internal sealed record MatchAnswer(string Key, string? Name, string Because);
 

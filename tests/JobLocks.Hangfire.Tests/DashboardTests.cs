@@ -61,7 +61,7 @@ public sealed partial class DashboardTests : RealServers
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(locks, Does.Contain("<strong>1 not served</strong>").And.Contain("Start the application"));
+            Assert.That(locks, Does.Contain("<strong>1 not served</strong>").And.Contain("Start one"));
             Assert.That(name.Split("not served</strong>"), Has.Length.EqualTo(2));
             Assert.That(name, Does.Contain("No running scheduler or Hangfire server serves the job store"));
         }

@@ -28,7 +28,7 @@ internal sealed class NamePage(string basePath, NamedLock name, int from, Antifo
         <section data-live="hour" aria-labelledby="h-hour">
         <h2 id="h-hour" tabindex="-1">Last hour</h2>
         {HourPlot.Render(name.LastHour, DateTimeOffset.UtcNow)}
-        <p>Since it was first seen: {name.Runs} runs, usual hold {LockTables.UsualHold(name.UsualHold, Cells.WithoutLink)}, {name.Refused} refused, {name.Waited} waited.</p>
+        <p>Since it was first seen: {name.Runs} runs, usual hold {LockTables.UsualHold(name.UsualHold, Cells.WithoutLink)}, {name.Refused} refused, {name.Waited} waited. {PageTexts.FreeWhileWaiting(name.LastHour)}</p>
         </section>
         """);
 

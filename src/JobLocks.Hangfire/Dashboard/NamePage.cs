@@ -15,7 +15,7 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
             $"""
             <ol class="breadcrumb"><li><a href="{Url.To(LocksDashboard.Path)}">Locks</a></li><li>{key.Value}</li></ol>
             <h1 class="page-header"><bdi>{PageTexts.NameOf(key, name.Name)}</bdi></h1>
-            <p>{name.Runs} runs since it was first seen, usual hold {LockTables.UsualHold(name.UsualHold, Cells)}, {name.Refused} refused, {name.Waited} waited.</p>
+            <p>{name.Runs} runs since it was first seen, usual hold {LockTables.UsualHold(name.UsualHold, Cells)}, {name.Refused} refused, {name.Waited} waited. {PageTexts.FreeWhileWaiting(name.LastHour)}</p>
             <h3>{LockTables.Holders.Heading}</h3>
             {(name.Held.Count == 0 ? Empty(LockTables.Holders.WhenEmpty) : Table(LockTables.Holders.Columns, name.Held, Release))}
             <h3>{LockTables.QueuedRuns.Heading}</h3>

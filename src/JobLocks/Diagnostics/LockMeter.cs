@@ -21,6 +21,7 @@ internal sealed class LockMeter : IDisposable
     private readonly Histogram<double> _attemptDuration;
     private readonly Histogram<double> _holdDuration;
     private readonly Histogram<double> _waitDuration;
+    private readonly Histogram<double> _wakeDuration;
     private readonly Histogram<int> _queueLength;
     private readonly Counter<long> _losses;
     private readonly Counter<long> _sweepWakes;
@@ -38,6 +39,7 @@ internal sealed class LockMeter : IDisposable
         _attemptDuration = _meter.CreateHistogram("joblocks.request.duration", "s", "How long a run waited for the answer of the gate.", advice: ShortDurations);
         _holdDuration = _meter.CreateHistogram("joblocks.hold.duration", "s", "How long a lock was held.", advice: LongDurations);
         _waitDuration = _meter.CreateHistogram("joblocks.wait.duration", "s", "How long a run waited in the queue before it was admitted.", advice: LongDurations);
+        _wakeDuration = _meter.CreateHistogram("joblocks.wake.duration", "s", "How long a lock was free between the wake of a waiting run and its start.", advice: ShortDurations);
         _queueLength = _meter.CreateHistogram("joblocks.queue.length", "{run}", "Length of the wait queue after a run entered it.", advice: Counts);
         _losses = _meter.CreateCounter<long>("joblocks.losses", "{lock}", "Locks that were lost while they were held.");
         _sweepWakes = _meter.CreateCounter<long>("joblocks.sweep.wakes", "{run}", "Runs that a sweep has woken, because no release had woken them.");
@@ -78,6 +80,12 @@ internal sealed class LockMeter : IDisposable
     {
         // The begin is a time of the server's clock and the end a time of this machine's clock, so the difference can be negative.
         if (_waitDuration.Enabled) _waitDuration.Record(Math.Max(0, (DateTimeOffset.UtcNow - since).TotalSeconds), LockTags.Of(label, _tagsNames, scheduler));
+    }
+
+    /// <summary>Records for how long a lock was free between the wake of a run and its start.</summary>
+    public void Started(string scheduler, LockLabel label, TimeSpan time)
+    {
+        if (_wakeDuration.Enabled) _wakeDuration.Record(time.TotalSeconds, LockTags.Of(label, _tagsNames, scheduler));
     }
 
     /// <summary>Records the release of a lock.</summary>

@@ -13,6 +13,9 @@ internal sealed class NameStatistics(LockKey key, string name)
     /// <summary>For how long the lock was held in total.</summary>
     public TimeSpan Held { get; set; }
 
+    /// <summary>For how long the lock was free while a run waited for it: from the wake of the run until it held the lock.</summary>
+    public TimeSpan FreeWhileWaiting { get; set; }
+
     /// <summary>How many runs were refused and did not enter the queue.</summary>
     public long Refused { get; set; }
 

@@ -25,6 +25,15 @@ internal sealed class StatisticsCounter
         }
     }
 
+    /// <summary>Counts for how long a lock was free while a run waited for it.</summary>
+    public void Freed(LockKey key, string name, TimeSpan time)
+    {
+        lock (_sync)
+        {
+            if (StatisticsOf(key, name) is { } statistics) statistics.FreeWhileWaiting += time;
+        }
+    }
+
     /// <summary>Counts a run that was refused and does not wait.</summary>
     public void Refused(LockKey key, string name)
     {

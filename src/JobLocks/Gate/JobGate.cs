@@ -99,9 +99,20 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
         {
             locks.Meter.Waited(call.Scheduler, requests[0].Label, formerEntry.Since);
             locks.Traces.Waited(call.Traced, requests[0].Label, formerEntry.Since);
+            CountFreeTime(call, requests, formerEntry);
         }
 
         return admission;
+    }
+
+    /// <summary>Between the wake of a run and its start, its lock was free, and its work stood still.</summary>
+    private void CountFreeTime(JobCall call, IReadOnlyList<RuleRequest> requests, QueueEntry formerEntry)
+    {
+        if (formerEntry.WokenAt is not { } wokenAt || requests.FirstOrDefault(request => request.Key == formerEntry.Key) is not { } waitedFor) return;
+
+        var time = BootClock.Now - wokenAt;
+        locks.Statistics.Freed(waitedFor.Key, waitedFor.Name, time);
+        locks.Meter.Started(call.Scheduler, waitedFor.Label, time);
     }
 
     private async ValueTask<Admission> DecideAsync(JobCall call, IReadOnlyList<RuleRequest> requests, bool blocks, CancellationToken stop)

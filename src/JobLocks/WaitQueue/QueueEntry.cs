@@ -1,3 +1,5 @@
+using JobLocks.Primitives;
+
 namespace JobLocks.WaitQueue;
 
 /// <summary>The entry of a run in the wait queue, as the run sees it.</summary>
@@ -9,6 +11,9 @@ namespace JobLocks.WaitQueue;
 /// <param name="SkipReason">Why the run must not start; null where it may.</param>
 internal sealed record QueueEntry(long Number, LockKey Key, bool BypassesQueue, bool IsOverdue, string? SkipReason, DateTimeOffset Since)
 {
+    /// <summary>When the run was woken, on the <see cref="BootClock"/> of this process; null where it was not woken.</summary>
+    public TimeSpan? WokenAt { get; init; }
+
     /// <summary>The request that made the entry; null where the entry was only read.</summary>
     public QueueEntryRequest? Request { get; init; }
 }

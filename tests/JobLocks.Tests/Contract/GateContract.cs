@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using JobLocks.Gate;
 using JobLocks.Naming;
 using JobLocks.Rules;
@@ -76,6 +77,28 @@ public abstract class GateContract : ContractFixture
             Assert.That(await Queue.FindAsync(AddressOf(0), blocks: false, stop), Is.Null, "an admitted run has left the queue");
         }
     }
+
+    [Test]
+    public async Task Counts_for_how_long_a_lock_was_free_while_a_run_waited(CancellationToken stop)
+    {
+        var held = await HoldAsync(stop);
+        var waits = (Admission.Waits)await Gate.TryEnterAsync(Call(0, Waits), stop);
+        await Gate.MarkParkedAsync(waits.Entry);
+        var releasedAt = Stopwatch.GetTimestamp();
+        await held.DisposeAsync();
+        await NextWokenAsync(stop);
+        await Task.Delay(TimeSpan.FromMilliseconds(20), stop);
+        ((Admission.Admitted)await Gate.TryEnterAsync(Call(0, Waits), stop)).Dispose();
+        var atMost = Stopwatch.GetElapsedTime(releasedAt);
+
+        TimeSpan free;
+        while ((free = await FreeInLastHourAsync(stop)) == TimeSpan.Zero) await Task.Delay(TimeSpan.FromMilliseconds(50), stop);
+
+        Assert.That(free, Is.InRange(TimeSpan.FromMilliseconds(19), atMost));
+    }
+
+    private async Task<TimeSpan> FreeInLastHourAsync(CancellationToken stop) =>
+        (await Keeper.Inspection.GetNameAsync(Key, stop)).LastHour.Aggregate(TimeSpan.Zero, static (sum, minute) => sum + minute.FreeWhileWaiting);
 
     [Test]
     public void Does_the_same_for_a_scheduler_that_cannot_await(CancellationToken stop)

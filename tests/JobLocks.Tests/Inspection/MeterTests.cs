@@ -88,6 +88,22 @@ public sealed class MeterTests
     }
 
     [Test]
+    public async Task Measures_how_long_the_lock_of_a_woken_run_was_free(CancellationToken stop)
+    {
+        var gate = JobGate.To(_locks);
+        var waiting = Call(OnConflict.Wait) with { Address = static _ => new("Test store", "1", ""), MayHaveQueueEntry = true };
+        using (await gate.TryEnterAsync(Call(OnConflict.Wait), stop) as IDisposable) await gate.TryEnterAsync(waiting, stop);
+        await LockTable.AskAsync(_database, "UPDATE joblocks.wait_queue SET woken = now() - interval '2 s'");
+
+        using (await gate.TryEnterAsync(waiting, stop) as IDisposable)
+        {
+        }
+
+        var free = _measured.Where(one => one.Instrument is "joblocks.wake.duration" && one.Tags.Contains(_template, StringComparison.Ordinal)).ToList();
+        Assert.That(free.Select(static one => one.Value), Has.Exactly(1).Items.And.All.InRange(2, 60));
+    }
+
+    [Test]
     public async Task Names_the_lock_only_where_an_option_asks_for_it(CancellationToken stop)
     {
         await using var locks = AdvisoryLocks.Connect(_database, static options => options.NamesInTelemetry = true);

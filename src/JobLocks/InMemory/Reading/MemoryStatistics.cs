@@ -63,7 +63,10 @@ internal sealed class MemoryStatistics
             var last = _minutes is [.., var current] && current.Minute == minute ? current : new(minute, 0, TimeSpan.Zero, 0, 0);
             _minutes.Remove(last);
             _minutes.RemoveAll(kept => kept.Minute < keptFrom);
-            _minutes.Add(new(minute, last.Runs + counted.Runs, last.Held + counted.Held, last.Refused + counted.Refused, last.Waited + counted.Waited));
+            _minutes.Add(new(minute, last.Runs + counted.Runs, last.Held + counted.Held, last.Refused + counted.Refused, last.Waited + counted.Waited)
+            {
+                FreeWhileWaiting = last.FreeWhileWaiting + counted.FreeWhileWaiting,
+            });
         }
     }
 }

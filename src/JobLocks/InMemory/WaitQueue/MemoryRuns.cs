@@ -1,3 +1,4 @@
+using JobLocks.Primitives;
 using JobLocks.WaitQueue;
 
 namespace JobLocks.InMemory.WaitQueue;
@@ -7,7 +8,10 @@ internal static class MemoryRuns
 {
     /// <summary>The entry as its run sees it.</summary>
     public static QueueEntry AsEntry(MemoryQueueEntry entry, DateTimeOffset now) =>
-        new(entry.Number, entry.Key, entry.IsWoken && !entry.IsOverdue(now), entry.IsOverdue(now), entry.SkipReason, entry.Since);
+        new(entry.Number, entry.Key, entry.IsWoken && !entry.IsOverdue(now), entry.IsOverdue(now), entry.SkipReason, entry.Since)
+        {
+            WokenAt = entry.State == MemoryQueueEntry.Wake.Woken ? BootClock.Now - (now - entry.WokenAt) : null,
+        };
 
     /// <summary>The entry as its job store sees it.</summary>
     public static WaitingRun AsWaiting(MemoryQueueEntry entry, DateTimeOffset now) =>

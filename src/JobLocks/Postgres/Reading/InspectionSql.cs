@@ -86,7 +86,7 @@ internal static class InspectionSql
     /// <summary>The statistics of the key $1 in the last hour, by minute.</summary>
     public const string Minutes =
         """
-        SELECT minute, runs, held, refused, waited FROM "joblocks".minutes WHERE key = $1 AND minute > now() - interval '1 hour' ORDER BY minute
+        SELECT minute, runs, held, refused, waited, free FROM "joblocks".minutes WHERE key = $1 AND minute > now() - interval '1 hour' ORDER BY minute
         """;
 
     /// <summary>Lock names that are like $1, that have the key $2 or $3, or that the run or job $4 waits for or holds. A name has no row in names before its first

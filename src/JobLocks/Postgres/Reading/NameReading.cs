@@ -20,7 +20,10 @@ internal sealed class NameReading(InspectionRows rows)
             Key(key)).ConfigureAwait(false);
         var (minutes, _) = await snapshot.QuerySchemaAsync(
             InspectionSql.Minutes,
-            static row => new LockMinute(Instant(row, 0)!.Value, row.GetInt64(1), TimeSpan.FromSeconds(row.GetDouble(2)), row.GetInt64(3), row.GetInt64(4)),
+            static row => new LockMinute(Instant(row, 0)!.Value, row.GetInt64(1), TimeSpan.FromSeconds(row.GetDouble(2)), row.GetInt64(3), row.GetInt64(4))
+            {
+                FreeWhileWaiting = TimeSpan.FromSeconds(row.GetDouble(5)),
+            },
             stop,
             Key(key)).ConfigureAwait(false);
         var statistics = names.FirstOrDefault();

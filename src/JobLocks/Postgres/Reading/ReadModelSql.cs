@@ -76,13 +76,13 @@ internal static class ReadModelSql
         """
         WITH new AS MATERIALIZED (
                  SELECT *
-                 FROM   jsonb_to_recordset($1) AS t (key bigint, name text, runs bigint, held float8, refused bigint, waited bigint)
+                 FROM   jsonb_to_recordset($1) AS t (key bigint, name text, runs bigint, held float8, free float8, refused bigint, waited bigint)
                  ORDER  BY key),
              of_minute AS (
-                 INSERT INTO "joblocks".minutes AS m (key, minute, runs, held, refused, waited)
-                 SELECT key, date_trunc('minute', now()), runs, held, refused, waited FROM new
+                 INSERT INTO "joblocks".minutes AS m (key, minute, runs, held, free, refused, waited)
+                 SELECT key, date_trunc('minute', now()), runs, held, free, refused, waited FROM new
                  ON CONFLICT (key, minute) DO UPDATE
-                 SET    runs = m.runs + excluded.runs, held = m.held + excluded.held,
+                 SET    runs = m.runs + excluded.runs, held = m.held + excluded.held, free = m.free + excluded.free,
                         refused = m.refused + excluded.refused, waited = m.waited + excluded.waited)
         INSERT INTO "joblocks".names AS n (key, name, seen, runs, held, refused, waited)
         SELECT key, name, now(), runs, held, refused, waited FROM new

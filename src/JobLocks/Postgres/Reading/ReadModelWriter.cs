@@ -187,6 +187,7 @@ internal sealed class ReadModelWriter : IDisposable
                 name = Readable(statistics.Name),
                 runs = statistics.Runs,
                 held = statistics.Held.TotalSeconds,
+                free = statistics.FreeWhileWaiting.TotalSeconds,
                 refused = statistics.Refused,
                 waited = statistics.Waited,
             }));

@@ -3,10 +3,14 @@ namespace JobLocks.Postgres.WaitQueue;
 /// <summary>Statements that enqueue, park, restore and remove the entries of the wait queue. The columns are described at <see cref="WaitQueueSql"/>.</summary>
 internal static class EntrySql
 {
-    /// <summary>Finds the entry of the run $2 of the store $1. A run whose time limit is over is not reported as woken, but as overdue.</summary>
+    /// <summary>
+    /// Finds the entry of the run $2 of the store $1, and how many seconds ago the run was woken. A run whose time limit is over is not reported as woken, but
+    /// as overdue.
+    /// </summary>
     public const string Find =
         """
-        SELECT entry, key, woken IS NOT NULL AND coalesce(until > now(), true), coalesce(until <= now(), false), verdict, since
+        SELECT entry, key, woken IS NOT NULL AND coalesce(until > now(), true), coalesce(until <= now(), false), verdict, since,
+               CASE WHEN woken > 'epoch' THEN extract(epoch FROM now() - woken)::float8 END
         FROM   "joblocks".wait_queue
         WHERE  store = $1
         AND    run = $2

@@ -28,5 +28,5 @@ internal sealed class LocallyWokenRuns
 
     /// <summary>The entry of a woken run; null where it must be read. Returns it only once.</summary>
     public QueueEntry? Take(RunAddress run) =>
-        _entries.TryRemove((run.Store, run.Run), out var woken) && BootClock.Now - woken.At < MaxAge ? woken.Entry : null;
+        _entries.TryRemove((run.Store, run.Run), out var woken) && BootClock.Now - woken.At < MaxAge ? woken.Entry with { WokenAt = woken.At } : null;
 }
