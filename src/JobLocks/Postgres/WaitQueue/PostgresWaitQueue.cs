@@ -48,7 +48,10 @@ internal sealed class PostgresWaitQueue(
         var entries = await statements.ReadAsync(
             EntrySql.Find,
             static row => new QueueEntry(row.GetInt64(0), new(row.GetInt64(1)), row.GetBoolean(2), row.GetBoolean(3),
-                row.GetValue(4) as string, row.GetFieldValue<DateTimeOffset>(5)) { WokenAt = row.IsDBNull(6) ? null : BootClock.Now - TimeSpan.FromSeconds(row.GetDouble(6)) },
+                row.GetValue(4) as string, row.GetFieldValue<DateTimeOffset>(5))
+            {
+                WokenAt = row.IsDBNull(6) ? null : BootClock.Now - TimeSpan.FromSeconds(row.GetDouble(6)),
+            },
             blocks,
             stop,
             Text(run.Store),
