@@ -316,6 +316,6 @@ AND    p.proowner IN (SELECT oid FROM trusted));
 END
 $do$;
 
-COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 11';
+COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 12';
 
 COMMIT;

@@ -24,6 +24,12 @@ public sealed class SchemaUpgradeTests : WaitQueueFixture
         COMMENT ON SCHEMA joblocks IS 'Concurrency of jobs, made by JobLocks. Schema version 7'
         """;
 
+    private const string BackToEleven =
+        """
+        ALTER TABLE joblocks.minutes DROP COLUMN free;
+        COMMENT ON SCHEMA joblocks IS 'Concurrency of jobs, made by JobLocks. Schema version 11'
+        """;
+
     /// <summary>All objects of the schema, without their rows.</summary>
     private const string Catalog =
         """
@@ -45,6 +51,22 @@ public sealed class SchemaUpgradeTests : WaitQueueFixture
 
     private static readonly string VersionTen =
         File.ReadAllText(Path.Combine(TestContext.CurrentContext.TestDirectory, "Postgres", "schema-10.sql"));
+
+    [Test]
+    public async Task Adds_what_a_database_of_version_eleven_lacks(CancellationToken stop)
+    {
+        var (older, fresh) = (await NewDatabaseAsync(), await NewDatabaseAsync());
+        foreach (var database in new[] { older, fresh })
+        {
+            await using var locks = AdvisoryLocks.Connect(database);
+            await EnsureSessionAsync(locks, stop);
+        }
+
+        await LockTable.AskAsync(older, BackToEleven);
+        await using (var locks = AdvisoryLocks.Connect(older)) await EnsureSessionAsync(locks, stop);
+
+        Assert.That(await LockTable.AskAsync(older, Catalog), Is.EqualTo(await LockTable.AskAsync(fresh, Catalog)));
+    }
 
     [TestCase(""), TestCase(BackToSeven), TestCase(BackToFive)]
     public async Task Gives_the_objects_of_an_older_version_the_form_of_new_ones(string back, CancellationToken stop)

@@ -6,7 +6,7 @@ namespace JobLocks.Postgres.Schema;
 /// <summary>The database objects of this library.</summary>
 internal static class SchemaSql
 {
-    public const int Version = 11;
+    public const int Version = 12;
 
     /// <summary>The statement at which the script waits for another set-up.</summary>
     public const string ScriptLock = "SELECT pg_advisory_xact_lock(1246524259, 0)";
