@@ -20,6 +20,7 @@ internal sealed class WaitCostCase : ICase
         """
         max_connections = 500
         shared_preload_libraries = 'pg_stat_statements'
+        pg_stat_statements.track_planning = on
         """;
 
     private static readonly TimeSpan AtMost = TimeSpan.FromSeconds(60);

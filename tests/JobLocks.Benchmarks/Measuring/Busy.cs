@@ -13,6 +13,7 @@ internal sealed class Busy
     // After the name of the line: user, nice, system, idle, iowait and more.
     private const int Idle = 4;
     private const int WaitsForDisk = 5;
+    private const int OwnTimes = 7;
 
     private readonly (long Idle, long All) _before = ReadTicks();
 
@@ -30,6 +31,7 @@ internal sealed class Busy
 
         var words = File.ReadLines(Source).First().Split(' ', StringSplitOptions.RemoveEmptyEntries);
         var times = words.Skip(1).Select(static word => long.Parse(word, CultureInfo.InvariantCulture)).ToList();
-        return (times[Idle - 1] + times[WaitsForDisk - 1], times.Sum());
+        // The time that other virtual machines took is left out, and the time of guests is part of user already.
+        return (times[Idle - 1] + times[WaitsForDisk - 1], times.Take(OwnTimes).Sum());
     }
 }

@@ -16,7 +16,8 @@ internal sealed record ServerWork(double Transactions, IReadOnlyList<StatementWo
         FROM     pg_stat_statements
         JOIN     pg_database ON pg_database.oid = dbid
         WHERE    datname = current_database()
-        AND      query NOT LIKE '%pg_stat_%'
+        AND      query NOT LIKE '%pg_stat_statements%'
+        AND      query NOT LIKE '%pg_stat_database%'
         GROUP BY query
         ORDER BY 3 DESC
         """;
