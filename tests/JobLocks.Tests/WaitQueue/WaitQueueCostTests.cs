@@ -87,8 +87,12 @@ public sealed class WaitQueueCostTests
 
     private async Task AnnounceAsync(NpgsqlTransaction transaction)
     {
-        await using var announce = new NpgsqlCommand(PresenceSql.Announce, _connection, transaction);
+        // Through the function of the guard, as the session does: the setting must outlast the function.
+        await using var guard = new NpgsqlCommand(GuardSql.CreateQuery, _connection, transaction);
+        await guard.ExecuteNonQueryAsync();
+        await using var announce = new NpgsqlCommand(GuardSql.Query, _connection, transaction);
         announce.Parameters.Add(new() { Value = "\"Test store\"", NpgsqlDbType = NpgsqlDbType.Jsonb });
+        announce.Parameters.Add(new() { Value = PresenceSql.Announce });
         await announce.ExecuteNonQueryAsync();
     }
 

@@ -14,7 +14,7 @@ internal static class PresenceSql
     /// </summary>
     public const string IsServed =
         """
-        (hashtext(l.store) = ANY (string_to_array(current_setting('joblocks.served', true), ',')::int[])
+        (hashtext(l.store) = ANY (string_to_array(coalesce(current_setting('joblocks.served', true), ''), ',')::int[])
          OR hashtext(l.store) = ANY (ARRAY(
             SELECT objid::int
             FROM   pg_locks
@@ -50,15 +50,17 @@ internal static class PresenceSql
         """;
 
     /// <summary>
-    /// Withdraws the announcement of the store Store, which this session made by the lock Class. Removes the store from the setting "joblocks.served" first,
-    /// and any other store with the same hash: the lock table still shows that one.
+    /// Removes the store $1 from the setting "joblocks.served", and any other store with the same hash: the lock table still shows that one. A statement of its
+    /// own before <see cref="Withdraw"/>: if a statement is cancelled, its settings are undone, but its unlocks are not.
     /// </summary>
-    public const string Withdraw =
+    public const string Unlist =
         """
-        SELECT CASE WHEN set_config(
-                             'joblocks.served',
-                             array_to_string(array_remove(string_to_array(current_setting('joblocks.served', true), ',')::int[], hashtext($1 ->> 'Store')), ','),
-                             false) IS NOT NULL
-                    THEN to_jsonb(pg_advisory_unlock_shared(($1 ->> 'Class')::int, hashtext($1 ->> 'Store'))::int) END
+        SELECT to_jsonb(set_config(
+                   'joblocks.served',
+                   array_to_string(array_remove(string_to_array(current_setting('joblocks.served', true), ',')::int[], hashtext($1 #>> '{}')), ','),
+                   false))
         """;
+
+    /// <summary>Withdraws the announcement of the store Store, which this session made by the lock Class.</summary>
+    public const string Withdraw = "SELECT to_jsonb(pg_advisory_unlock_shared(($1 ->> 'Class')::int, hashtext($1 ->> 'Store'))::int)";
 }

@@ -1,8 +1,10 @@
 using System.Runtime.InteropServices;
 using JobLocks.Diagnostics;
 using JobLocks.Postgres.Locks;
+using JobLocks.Postgres.Session;
 using JobLocks.Primitives;
 using Microsoft.Extensions.Logging;
+using Npgsql;
 
 namespace JobLocks.Postgres.WaitQueue;
 
@@ -55,7 +57,7 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
 
         try
         {
-            _ = dispatcher.QueryAsync(session => session.Query<int?>(PresenceSql.Withdraw, new { Store = store, announcement.Class }));
+            _ = dispatcher.QueryAsync(session => Withdraw(session, store, announcement.Class));
         }
         catch (Exception error) when (error is JobLocksUnavailableException or ObjectDisposedException)
         {
@@ -107,9 +109,25 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
         }
 
         // The announcement was withdrawn in the meantime.
-        session.Query<int?>(PresenceSql.Withdraw, new { Store = store, announced.Class });
-        return true;
+        return Withdraw(session, store, announced.Class);
     });
+
+    private static bool Withdraw(SessionConnection session, string store, int lockClass)
+    {
+        for (var isRetry = false; ; isRetry = true)
+        {
+            try
+            {
+                session.Query<string>(PresenceSql.Unlist, store);
+                session.Query<int?>(PresenceSql.Withdraw, new { Store = store, Class = lockClass });
+                return true;
+            }
+            catch (PostgresException) when (session.IsOpen && !isRetry)
+            {
+                // For example, an operator cancelled the statement. The store would count as served as long as the session lasts.
+            }
+        }
+    }
 
     /// <summary>The lock that announces a store: the backend that holds it, and its first number.</summary>
     [StructLayout(LayoutKind.Auto)]
