@@ -69,10 +69,6 @@ internal sealed class LocalServers(JobStorage storage)
         return AnyStartsRuns();
     }
 
-    /// <summary>The queue of a server of this process that takes runs from one queue only; null if it has several, or is not known yet.</summary>
-    public string? OnlyQueueOf(string? serverId) =>
-        _servers?.FirstOrDefault(server => string.Equals(server.Name, serverId, StringComparison.Ordinal))?.Queues is [var queue] ? queue : null;
-
     /// <summary>Records that a worker has begun a run.</summary>
     public void Begin(PerformContext context)
     {

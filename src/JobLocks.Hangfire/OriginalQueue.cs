@@ -16,8 +16,8 @@ internal static class OriginalQueue
     /// <summary>The queue from which the run was fetched.</summary>
     public static string Of(PerformContext context)
     {
-        // Most servers have one queue. Without the history of the job, a waiting run sends four statements less.
-        if ((context.BackgroundJob.Job.Queue ?? HangfireRuns.Of(context.Storage).Servers.OnlyQueueOf(context.ServerId)) is { } known) return known;
+        if (context.BackgroundJob.Job.Queue is { } jobQueue) return jobQueue;
+        if (LastQueueInPostgres.Of(context.Storage, context.BackgroundJob.Id) is { } known) return known.Length > 0 ? known : EnqueuedState.DefaultQueue;
 
         var enqueued = context.Storage.GetMonitoringApi().JobDetails(context.BackgroundJob.Id)?.History.FirstOrDefault(
             static state => string.Equals(state.StateName, EnqueuedState.StateName, StringComparison.OrdinalIgnoreCase));

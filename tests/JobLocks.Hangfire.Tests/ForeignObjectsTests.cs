@@ -54,10 +54,13 @@ public sealed class ForeignObjectsTests
         var held = servers.EnqueueFor<WaitingJob>(servers[0], job => job.Run(stage.Id));
         await stage.EnteredAsync(stop);
         var waiting = await servers.ParkedAsync(servers.EnqueueFor<WaitingJob>(servers[1], job => job.Run(stage.Id)), stop);
+        // Its queue is known only by its states.
+        var withoutQueue = await servers.ParkedAsync(servers.Enqueue<WaitingJob>(job => job.Run(stage.Id)), stop);
 
         await whileOneWaits();
         stage.LetLeave();
         await servers.States.NextAsync<SucceededState>(held, stop);
         await servers.States.NextAsync<SucceededState>(waiting, stop);
+        await servers.States.NextAsync<SucceededState>(withoutQueue, stop);
     }
 }
