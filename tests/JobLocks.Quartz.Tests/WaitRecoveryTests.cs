@@ -261,18 +261,22 @@ public sealed class WaitRecoveryTests : QuartzFixture
         var log = new LogLines();
         var first = await StartNodeAsync(Store.Ado, settings => settings with { Loggers = log });
         var others = await OthersHoldAsync();
-        var isHanging = new TaskCompletionSource<NpgsqlConnection>();
-        first.JobStore.Fired = async _ => isHanging.TrySetResult(await HangStoreAsync());
-        await first.RunAsync<WaitingJob>(Scene);
-
-        Task shutdown;
-        await using (await isHanging.Task.Soon())
+        NpgsqlConnection? hanging = null;
+        var hangs = new TaskCompletionSource();
+        first.JobStore.Fired = async _ =>
         {
-            shutdown = first.Scheduler.Shutdown(waitForJobsToComplete: false).AsTask();
-            await log.NextAsync("Next try in").Soon();
-        }
+            hanging ??= await HangStoreAsync();
+            hangs.TrySetResult();
+        };
+        // Before the last try begins, which may take one second.
+        log.Logged = line =>
+        {
+            if (line.Contains("Next try in", StringComparison.Ordinal)) hanging?.Dispose();
+        };
+        await first.RunAsync<WaitingJob>(Scene);
+        await hangs.Task.Soon();
 
-        await shutdown.Soon();
+        await first.Scheduler.Shutdown(waitForJobsToComplete: false).AsTask().Soon();
         var second = await StartNodeAsync(Store.Ado);
         await others.DisposeAsync();
         var run = await Scene.NextRunAsync();

@@ -60,7 +60,7 @@ public sealed class WaitTests : QuartzFixture
 
         await node.IsIdleAsync();
 
-        Assert.That(fired, Has.Count.EqualTo(2 * Count));
+        Assert.That(fired, Has.Count.AtLeast(2 * Count));
         // A thread may still refer to its last run.
         await Eventually.IsTrueOf(() => Task.FromResult(CountAlive(fired)), static alive => alive < Count / 2, "runs in memory");
     }

@@ -17,6 +17,9 @@ internal sealed class LogLines : ILoggerProvider, ILogger
         }
     }
 
+    /// <summary>Called with each line, before the code that logs it goes on.</summary>
+    public Action<string> Logged { get; set; } = static _ => { };
+
     /// <summary>The next line with this text. Those before it are passed over.</summary>
     public async Task<string> NextAsync(string text)
     {
@@ -38,6 +41,7 @@ internal sealed class LogLines : ILoggerProvider, ILogger
     {
         var line = $"{logLevel} {formatter(state, exception)}";
         lock (_all) _all.Add(line);
+        Logged(line);
         _lines.Writer.TryWrite(line);
     }
 
