@@ -126,11 +126,12 @@ internal static class Tables
     /// </summary>
     public const string FreeWhileWaiting =
         """
-        WITH span AS (
+        WITH waiting AS (
                  SELECT   w.client_id, min(w.at) AS since, (SELECT max(started_at) FROM client_sync_runs r WHERE r.client_id = w.client_id) AS until
                  FROM     client_sync_refusals w
                  WHERE    w.reason LIKE 'Waiting%'
                  GROUP BY w.client_id),
+             span AS (SELECT * FROM waiting WHERE until > since),
              held AS (
                  SELECT sum(extract(epoch FROM least(r.ended_at, s.until) - greatest(r.started_at, s.since))) AS seconds
                  FROM   span s
@@ -139,7 +140,6 @@ internal static class Tables
                  AND    r.started_at < s.until)
         SELECT coalesce(1 - (SELECT seconds FROM held) / nullif(sum(extract(epoch FROM until - since)), 0), 0)::float8
         FROM   span
-        WHERE  until > since
         """;
 
     /// <summary>What went wrong: reports imported more than once, and runs that began before an earlier one of the same client had ended.</summary>

@@ -12,7 +12,7 @@ internal static class HourPlot
 
     public static Markup Render(IReadOnlyList<LockMinute> hour, DateTimeOffset now)
     {
-        if (hour.Count == 0) return Parts.Empty("No events in the last hour. A minute appears here when a run releases the lock, starts to wait for it, or is refused.");
+        if (hour.Count == 0) return Parts.Empty("No events in the last hour. A minute appears here when a run releases the lock, starts to wait for it, starts after a wait, or is refused.");
 
         var first = new DateTimeOffset(now.UtcDateTime.Date, TimeSpan.Zero).AddMinutes(Math.Floor(now.UtcDateTime.TimeOfDay.TotalMinutes) - Minutes + 1);
         var most = hour.Max(static minute => minute.Runs + minute.Waited + minute.Refused);

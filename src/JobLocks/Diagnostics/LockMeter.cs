@@ -13,6 +13,7 @@ internal sealed class LockMeter : IDisposable
     // Bucket boundaries, durations in seconds: from a round trip on one machine to a day in the wait queue.
     private static readonly InstrumentAdvice<double> ShortDurations = new() { HistogramBucketBoundaries = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5] };
     private static readonly InstrumentAdvice<double> LongDurations = new() { HistogramBucketBoundaries = [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400] };
+    private static readonly InstrumentAdvice<double> WakeDurations = new() { HistogramBucketBoundaries = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60] };
     private static readonly InstrumentAdvice<int> Counts = new() { HistogramBucketBoundaries = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] };
 
     private readonly bool _tagsNames;
@@ -39,7 +40,7 @@ internal sealed class LockMeter : IDisposable
         _attemptDuration = _meter.CreateHistogram("joblocks.request.duration", "s", "How long a run waited for the answer of the gate.", advice: ShortDurations);
         _holdDuration = _meter.CreateHistogram("joblocks.hold.duration", "s", "How long a lock was held.", advice: LongDurations);
         _waitDuration = _meter.CreateHistogram("joblocks.wait.duration", "s", "How long a run waited in the queue before it was admitted.", advice: LongDurations);
-        _wakeDuration = _meter.CreateHistogram("joblocks.wake.duration", "s", "How long a lock was free between the wake of a waiting run and its start.", advice: ShortDurations);
+        _wakeDuration = _meter.CreateHistogram("joblocks.wake.duration", "s", "How long a lock was free between the wake of a waiting run and its start.", advice: WakeDurations);
         _queueLength = _meter.CreateHistogram("joblocks.queue.length", "{run}", "Length of the wait queue after a run entered it.", advice: Counts);
         _losses = _meter.CreateCounter<long>("joblocks.losses", "{lock}", "Locks that were lost while they were held.");
         _sweepWakes = _meter.CreateCounter<long>("joblocks.sweep.wakes", "{run}", "Runs that a sweep has woken, because no release had woken them.");

@@ -110,7 +110,8 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
     {
         if (formerEntry.WokenAt is not { } wokenAt || requests.FirstOrDefault(request => request.Key == formerEntry.Key) is not { } waitedFor) return;
 
-        var time = BootClock.Now - wokenAt;
+        // The server computed the age of the wake, and its clock may have been set back.
+        var time = BootClock.Now > wokenAt ? BootClock.Now - wokenAt : TimeSpan.Zero;
         locks.Statistics.Freed(waitedFor.Key, waitedFor.Name, time);
         locks.Meter.Started(call.Scheduler, waitedFor.Label, time);
     }

@@ -10,7 +10,8 @@ public sealed record LockMinute(DateTimeOffset Minute, long Runs, TimeSpan Held,
 {
     /// <summary>
     /// For how long the lock was free, or a shared or limited lock had room, while runs waited for it: the sum of the times from the wake of a run until it held
-    /// the lock. In this time the work of the name stands still.
+    /// the lock. In this time the work of the name stands still. A run is not counted if it starts later than
+    /// <see cref="JobLocksOptions.WakeTimeout"/> after its wake: other runs may have held the lock since.
     /// </summary>
     public TimeSpan FreeWhileWaiting { get; init; }
 }

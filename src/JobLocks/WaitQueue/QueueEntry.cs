@@ -11,7 +11,7 @@ namespace JobLocks.WaitQueue;
 /// <param name="SkipReason">Why the run must not start; null where it may.</param>
 internal sealed record QueueEntry(long Number, LockKey Key, bool BypassesQueue, bool IsOverdue, string? SkipReason, DateTimeOffset Since)
 {
-    /// <summary>When the run was woken, on the <see cref="BootClock"/> of this process; null where it was not woken.</summary>
+    /// <summary>When the run was woken, on the <see cref="BootClock"/> of this process; null where it was not woken, or so long ago that other runs may have held its lock since.</summary>
     public TimeSpan? WokenAt { get; init; }
 
     /// <summary>The request that made the entry; null where the entry was only read.</summary>

@@ -7,10 +7,10 @@ namespace JobLocks.InMemory.WaitQueue;
 internal static class MemoryRuns
 {
     /// <summary>The entry as its run sees it.</summary>
-    public static QueueEntry AsEntry(MemoryQueueEntry entry, DateTimeOffset now) =>
+    public static QueueEntry AsEntry(MemoryQueueEntry entry, DateTimeOffset now, TimeSpan wakeTimeout) =>
         new(entry.Number, entry.Key, entry.IsWoken && !entry.IsOverdue(now), entry.IsOverdue(now), entry.SkipReason, entry.Since)
         {
-            WokenAt = entry.State == MemoryQueueEntry.Wake.Woken ? BootClock.Now - (now - entry.WokenAt) : null,
+            WokenAt = entry.State == MemoryQueueEntry.Wake.Woken && entry.WokenAt > now - wakeTimeout && !entry.IsOverdue(now) ? BootClock.Now - (now - entry.WokenAt) : null,
         };
 
     /// <summary>The entry as its job store sees it.</summary>

@@ -36,7 +36,7 @@ internal sealed class MemoryWaitQueue(MemoryDispatcher dispatcher, MemoryWaiterC
     public ValueTask<QueueEntry?> FindAsync(RunAddress run, bool blocks, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();
-        return new(dispatcher.Read(() => Queue.Find(run) is { } entry ? MemoryRuns.AsEntry(entry, dispatcher.UtcNow) : null));
+        return new(dispatcher.Read(() => Queue.Find(run) is { } entry ? MemoryRuns.AsEntry(entry, dispatcher.UtcNow, options.WakeTimeout) : null));
     }
 
     public ValueTask<EnqueueResult> EnqueueAsync(RunAddress run, LockRequest request, WaitRules rules, bool blocks, CancellationToken stop)

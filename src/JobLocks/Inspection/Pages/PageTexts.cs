@@ -20,7 +20,7 @@ internal static class PageTexts
     /// <summary>On the button that requests the release of a lock.</summary>
     public const string RequestRelease = "Request release";
 
-    /// <summary>For how long a lock was held in the last hour, and free while runs waited for it; null if no run waited.</summary>
+    /// <summary>For how long a lock was held in the last hour, and free while runs waited for it; null if no waiting run was woken and has started.</summary>
     public static string? FreeWhileWaiting(IReadOnlyList<LockMinute> hour)
     {
         var free = hour.Aggregate(TimeSpan.Zero, static (sum, minute) => sum + minute.FreeWhileWaiting);

@@ -17,10 +17,14 @@ internal sealed class LocallyWokenRuns
 
     private readonly ConcurrentDictionary<(string Store, string Run), (QueueEntry Entry, TimeSpan At)> _entries = new();
 
-    public void Add(WaitingRun run)
+    /// <summary>Keeps the entry of a woken run.</summary>
+    /// <param name="run">The run.</param>
+    /// <param name="wokenAt">When the run was woken, on the <see cref="BootClock"/>; null if its lock may have been held since.</param>
+    public void Add(WaitingRun run, TimeSpan? wokenAt)
     {
         if (_entries.Count >= MaxRuns) _entries.Clear();
-        _entries[(run.Address.Store, run.Address.Run)] = (new(run.Number, run.Key, BypassesQueue: true, IsOverdue: false, SkipReason: null, run.Since), BootClock.Now);
+        var entry = new QueueEntry(run.Number, run.Key, BypassesQueue: true, IsOverdue: false, SkipReason: null, run.Since) { WokenAt = wokenAt };
+        _entries[(run.Address.Store, run.Address.Run)] = (entry, BootClock.Now);
     }
 
     /// <summary>The entry of the run was removed or changed: it must be read.</summary>
@@ -28,5 +32,5 @@ internal sealed class LocallyWokenRuns
 
     /// <summary>The entry of a woken run; null where it must be read. Returns it only once.</summary>
     public QueueEntry? Take(RunAddress run) =>
-        _entries.TryRemove((run.Store, run.Run), out var woken) && BootClock.Now - woken.At < MaxAge ? woken.Entry with { WokenAt = woken.At } : null;
+        _entries.TryRemove((run.Store, run.Run), out var woken) && BootClock.Now - woken.At < MaxAge ? woken.Entry : null;
 }

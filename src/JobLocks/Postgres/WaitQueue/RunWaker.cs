@@ -166,7 +166,7 @@ internal sealed class RunWaker(PooledStatements statements, KnownStores stores, 
                 .. FreeWorkerParameters(stores.Free),
             ]);
         // Before their wakes are delivered: a worker may start the run at once.
-        foreach (var run in woken.Where(static run => run.IsDeliveryClaimed)) LocallyWoken.Add(run);
+        foreach (var run in woken.Where(static run => run.IsDeliveryClaimed)) LocallyWoken.Add(run, BootClock.Now);
         Deliver(woken);
         if (woken.Exists(run => run is { IsDeliveryClaimed: false, IsParked: true } && stores.Find(run.Address.Store) is not null)) Defer();
         return woken.Count;
@@ -226,11 +226,11 @@ internal sealed class RunWaker(PooledStatements statements, KnownStores stores, 
 
         var deliverBy = BootClock.Now + DeliveryTimeout;
         var runs = Blocking.Wait(statements.ReadAsync(
-            WakeSql.ClaimDeferredWakes, row => (Run: ReadRun(row, deliverBy), IsSkipped: row.GetBoolean(10)),
+            WakeSql.ClaimDeferredWakes, row => (Run: ReadRun(row, deliverBy), IsSkipped: row.GetBoolean(10), WokenAt: row.IsDBNull(11) ? (TimeSpan?)null : BootClock.Now - TimeSpan.FromSeconds(row.GetDouble(11))),
                 blocks: true, CancellationToken.None, FreeWorkerParameters(free)).AsTask());
         if (runs.Count == 0 && !AnyUndelivered(free)) requests.HasDeferredWakes = false;
         // A run that is to be skipped must read its entry.
-        foreach (var (run, _) in runs.Where(static claimed => !claimed.IsSkipped)) LocallyWoken.Add(run);
+        foreach (var (run, _, wokenAt) in runs.Where(static claimed => !claimed.IsSkipped)) LocallyWoken.Add(run, wokenAt);
         Deliver([.. runs.Select(static claimed => claimed.Run)]);
     }
 

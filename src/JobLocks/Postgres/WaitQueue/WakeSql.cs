@@ -114,7 +114,8 @@ internal static class WakeSql
         """;
 
     /// <summary>
-    /// Claims the first hundred wakes that are not claimed, by the parameters from $1 on. Returns for each whether it has a verdict. Locks no more rows than
+    /// Claims the first hundred wakes that are not claimed, by the parameters from $1 on. Returns for each whether it has a verdict, and how many seconds ago the run was
+    /// woken: null if it is late. Locks no more rows than
     /// there are free workers, so that another process that claims at the same moment finds the others.
     /// </summary>
     public static readonly string ClaimDeferredWakes =
@@ -135,7 +136,8 @@ internal static class WakeSql
         SET    claimed = true
         FROM   claimable
         WHERE  l.entry = claimable.entry
-        RETURNING l.entry, l.key, l.name, l.store, l.run, l.queue, l.parked, l.claimed, l.since, extract(epoch FROM now() - l.since)::float8, l.verdict IS NOT NULL
+        RETURNING l.entry, l.key, l.name, l.store, l.run, l.queue, l.parked, l.claimed, l.since, extract(epoch FROM now() - l.since)::float8, l.verdict IS NOT NULL,
+                  CASE WHEN l.woken > now() - interval '30 s' THEN extract(epoch FROM now() - l.woken)::float8 END
         """;
 
     /// <summary>Whether a wake of one of the stores $1 is not claimed yet.</summary>
