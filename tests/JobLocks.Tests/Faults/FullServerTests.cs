@@ -90,7 +90,7 @@ public sealed class FullServerTests
         while (busy is Admission.Refused { Reason: var reason } && !reason.Contains("53300", StringComparison.Ordinal)) busy = await EnterAsync(locks, "crowded", store, 3, stop);
         foreach (var handle in ((Admission.Admitted)free).Handles) await handle.DisposeAsync();
         await held!.DisposeAsync();
-        await _log.WhenSaidAsync("The wait queue at", stop);
+        await _log.WhenSaidAsync("Waiting runs could not be woken or checked", stop);
         var (isLost, woken, lacks) = (kept!.IsLost, store.Woken, locks.FirstLimitation);
         var unread = await Assert.CatchAsync(() => locks.Inspector.GetSnapshotAsync(stop: stop));
         foreach (var other in others) await other.DisposeAsync();
