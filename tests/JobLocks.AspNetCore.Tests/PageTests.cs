@@ -75,7 +75,7 @@ public sealed class PageTests
         {
             Assert.That(overview, Does.Contain("<strong>1 not served</strong>").And.Contain("Start one"));
             Assert.That(name.Split("not served</strong>"), Has.Length.EqualTo(2));
-            Assert.That(name, Does.Contain("No running scheduler or Hangfire server serves the job store").And.Contain("until one does"));
+            Assert.That(name, Does.Contain("No running scheduler or Hangfire server serves the job store").And.Contain("Start one"));
             Assert.That(await site.GetAsync("/joblocks/api/v1/overview"), Does.Contain("\"unserved\":1"));
         }
     }

@@ -44,7 +44,7 @@ public sealed class OverlappingFiringsTests : MechanismFixture
         var held = await others;
         await IsPutOffAsync(node, how);
         // A store in memory removes the trigger with the end of the earlier run, and JobLocks stores it again.
-        var state = await Eventually.IsTrueOf(async () => await node.Scheduler.GetTriggerState(Mine), static state => state == TriggerState.Normal, "state of the trigger");
+        var state = await Eventually.IsTrueOf(async () => await node.Scheduler.GetTriggerState(Mine), static found => found == TriggerState.Normal, "state of the trigger");
         await held.DisposeAsync();
         var second = await Scene.NextRunAsync();
         second.Leave();
