@@ -26,7 +26,7 @@ internal sealed class StatisticsCounter
     }
 
     /// <summary>Counts for how long a lock was free while a run waited for it.</summary>
-    public void Freed(LockKey key, string name, TimeSpan time)
+    public void WasFree(LockKey key, string name, TimeSpan time)
     {
         lock (_sync)
         {

@@ -112,7 +112,7 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
 
         // The server computed the age of the wake, and its clock may have been set back.
         var time = BootClock.Now > wokenAt ? BootClock.Now - wokenAt : TimeSpan.Zero;
-        locks.Statistics.Freed(waitedFor.Key, waitedFor.Name, time);
+        locks.Statistics.WasFree(waitedFor.Key, waitedFor.Name, time);
         locks.Meter.Started(call.Scheduler, waitedFor.Label, time);
     }
 
