@@ -2,6 +2,7 @@ using System.Globalization;
 using JobLocks.Gate;
 using JobLocks.Locks;
 using JobLocks.Postgres.WaitQueue;
+using JobLocks.Primitives;
 using JobLocks.Tests.Support;
 
 namespace JobLocks.Tests.WaitQueue;
@@ -42,6 +43,24 @@ public sealed class FreeWorkerTests : WaitQueueFixture
 
         Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"));
         Assert.That(wokenMeanwhile, Is.Zero);
+    }
+
+    [Test]
+    public async Task Counts_the_lock_as_free_from_the_wake_although_a_worker_became_free_later(CancellationToken stop)
+    {
+        var busy = Open(static options => options.SweepInterval = TimeSpan.FromMinutes(1));
+        var holding = await busy.TryAcquireAsync(Name, stop);
+        await ParkInAsync(busy, "reports", stop);
+        Runs.FreeWorkers = [];
+        await holding!.DisposeAsync();
+        while (await LockTable.AskAsync(Database, "UPDATE joblocks.wait_queue SET woken = woken - interval '5 s' WHERE name = $1 AND woken IS NOT NULL RETURNING 1", Name) is null) await Task.Delay(10, stop);
+
+        Runs.FreeWorkers = [new(["reports"], 1)];
+        Runs.WorkerFreed();
+        await Runs.NextAsync(stop);
+        var entry = await ((ILockBackend)busy).WaitQueue.FindAsync(new(Runs.Id, "1", "reports"), blocks: false, stop);
+
+        Assert.That(BootClock.Now - entry!.WokenAt, Is.GreaterThan(TimeSpan.FromSeconds(4)));
     }
 
     [Test]
