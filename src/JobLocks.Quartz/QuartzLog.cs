@@ -57,6 +57,9 @@ internal static partial class QuartzLog
     [LoggerMessage(337, LogLevel.Debug, "Whether trigger {TriggerKey} starts after a job with a lock is not known")]
     public static partial void CannotCheckContinuation(this ILogger log, string triggerKey, Exception cause);
 
+    [LoggerMessage(338, LogLevel.Warning, "The scheduler could not be told of a run that another node has woken for it: its next poll of the job store finds the run")]
+    public static partial void CannotRequery(this ILogger log, Exception cause);
+
     [LoggerMessage(339, LogLevel.Error, "The schedule of trigger {TriggerKey} could not be continued after a run that had waited")]
     public static partial void CannotContinueSchedule(this ILogger log, string triggerKey, Exception cause);
 
@@ -68,7 +71,4 @@ internal static partial class QuartzLog
 
     [LoggerMessage(352, LogLevel.Debug, "Whether triggers of {Scheduler} start after jobs with a lock is not known")]
     public static partial void CannotCheckContinuations(this ILogger log, string scheduler, Exception cause);
-
-    [LoggerMessage(338, LogLevel.Warning, "The scheduler could not be told of a run that another node has woken for it: its next poll of the job store finds the run")]
-    public static partial void CannotRequery(this ILogger log, Exception cause);
 }
