@@ -34,7 +34,7 @@ internal static class JsonAnswers
         new(source.Key.ToString(), source.Name, source.Length, source.Since, source.Holder is { } holder ? Of(holder) : null, Seconds(source.UsualHold), source.Unserved);
 
     private static RunAnswer Of(QueuedRun source) =>
-        new(source.Key.ToString(), source.Name, source.Position, Of(source.Mode), source.Scheduler, source.Store, source.Run, source.Job, source.Queue, source.Since, source.WokenAt, source.IsServed);
+        new(source.Key.ToString(), source.Name, source.Position, Of(source.Mode), source.Scheduler, source.Store, source.Run, source.Job, source.Queue, source.Since, source.WokenAt, source.IsServed, source.IsAboutToStart);
 
     private static HolderAnswer Of(LockHolder source) =>
         new(source.Run, source.Store, source.Application, source.Host, source.ProcessId, source.Backend, source.Address, source.Since, source.ConnectedSince, source.IsForeign);
@@ -87,7 +87,8 @@ internal static class JsonAnswers
         string Queue,
         DateTimeOffset Since,
         DateTimeOffset? WokenAt,
-        bool IsServed);
+        bool IsServed,
+        bool IsAboutToStart);
 
     internal sealed record NameAnswer(
         string Key,

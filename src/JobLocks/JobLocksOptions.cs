@@ -47,6 +47,23 @@ public sealed class JobLocksOptions
     public int LongestWaitQueue { get; set; } = 10_000;
 
     /// <summary>
+    /// For how long a run may wait in its worker for a lock that is likely to be free soon. After that, its job store parks it. Such a wait saves the way
+    /// through the job store and back, which takes longer than many jobs do.
+    /// </summary>
+    /// <value>
+    /// Default 500 milliseconds. From zero to five seconds. Zero: each run that has to wait is parked at once. A run waits in its worker only where the runs
+    /// ahead of it are likely to end in this time, as far as this process has seen how long the lock is usually held.
+    /// </value>
+    public TimeSpan LongestWaitInWorker { get; set; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>The largest share of the workers of a scheduler in which runs may wait at a time.</summary>
+    /// <value>
+    /// Default 0.25: with twenty workers, at most five. From 0 to 1. In any case, one worker is left that neither performs a job nor waits, so a scheduler with
+    /// fewer than four workers parks all runs by default.
+    /// </value>
+    public double LargestWaitingShare { get; set; } = 0.25;
+
+    /// <summary>
     /// How long the queue entries of a job store are kept while no process serves that store. Meanwhile all other runs may bypass them. After that
     /// the entries are removed. The runs remain in their store, and wait again when a process serves it. For a store in the memory of a process,
     /// the entries are kept for <see cref="LostAfter"/>.

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using JobLocks.Primitives;
 using Microsoft.Extensions.Options;
@@ -14,6 +15,7 @@ internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptio
     private static readonly TimeSpan LongestSweep = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan ShortestKept = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LongestKept = TimeSpan.FromDays(365);
+    private static readonly TimeSpan LongestInWorker = TimeSpan.FromSeconds(5);
     private const int LargestWaitQueue = 1_000_000;
 
     public ValidateOptionsResult Validate(string? name, JobLocksOptions options)
@@ -57,6 +59,12 @@ internal sealed class JobLocksOptionsValidation : IValidateOptions<JobLocksOptio
 
         if (options.LongestWaitQueue is < 1 or > LargestWaitQueue)
             errors.AddError($"must be from 1 to 1,000,000, but is {options.LongestWaitQueue}.", nameof(JobLocksOptions.LongestWaitQueue));
+
+        if (options.LongestWaitInWorker < TimeSpan.Zero || options.LongestWaitInWorker > LongestInWorker)
+            errors.AddError($"must be from 0 to {LongestInWorker}, but is {options.LongestWaitInWorker}. Half a second is a good start.", nameof(JobLocksOptions.LongestWaitInWorker));
+
+        if (options.LargestWaitingShare is not (>= 0 and <= 1))
+            errors.AddError($"must be from 0 to 1, but is {options.LargestWaitingShare.ToString(CultureInfo.InvariantCulture)}. A quarter is a good start.", nameof(JobLocksOptions.LargestWaitingShare));
 
         if (options.KeepUnservedFor < ShortestKept || options.KeepUnservedFor > LongestKept)
             errors.AddError($"must be from {ShortestKept} to {LongestKept}, but is {options.KeepUnservedFor}. One day is a good start.", nameof(JobLocksOptions.KeepUnservedFor));

@@ -23,6 +23,9 @@ internal static partial class GateLog
     [LoggerMessage(105, LogLevel.Information, "Job {JobId} waits for {LockName} ({LockKey}). {Reason}")]
     public static partial void Waits(this ILogger log, string jobId, string lockName, long lockKey, string reason);
 
+    [LoggerMessage(108, LogLevel.Debug, "Job {JobId} waits in its worker for {LockName} ({LockKey})")]
+    public static partial void WaitsInWorker(this ILogger log, string jobId, string lockName, long lockKey);
+
     [LoggerMessage(107, LogLevel.Warning, "{Holder} still holds {LockName}, {Seconds} s after it created job {JobId}, which needs that lock: if it waits for that job, neither can continue. Let it end first, or give the two jobs different lock names")]
     public static partial void WaitsForItself(this ILogger log, string holder, string lockName, double seconds, string jobId);
 }

@@ -35,6 +35,15 @@ internal interface ILockBackend
     /// <summary>The statistics of each lock name.</summary>
     StatisticsCounter Statistics { get; }
 
+    /// <summary>For how long locks are usually held.</summary>
+    UsualHolds UsualHolds { get; }
+
+    /// <summary>For how long a run may wait in its worker before it is parked; zero where no run may.</summary>
+    TimeSpan LongestWaitInWorker { get; }
+
+    /// <summary>The largest share of the workers of a scheduler in which runs may wait.</summary>
+    double LargestWaitingShare { get; }
+
     /// <summary>Acquires all requested locks, each key once, or none of them.</summary>
     /// <param name="requests">The lock requests, in any order.</param>
     /// <param name="run">The run that is recorded as the holder.</param>

@@ -44,4 +44,10 @@ internal sealed record JobCall : JobInvocation
     /// calls it only for a run that may have to wait, because it may query the job store.
     /// </summary>
     public AddressLookup Address { get; init; } = static _ => null;
+
+    /// <summary>
+    /// Occupies the worker of the run for a wait in it, until the result is disposed. The parameter is the largest share of the workers in which runs may wait.
+    /// Null where too many workers wait already, or where the run has no worker yet.
+    /// </summary>
+    public Func<double, IDisposable?> TryKeepWorker { get; init; } = static _ => null;
 }

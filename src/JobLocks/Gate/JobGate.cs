@@ -100,6 +100,7 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
             locks.Meter.Waited(call.Scheduler, requests[0].Label, formerEntry.Since);
             locks.Traces.Waited(call.Traced, requests[0].Label, formerEntry.Since);
             CountFreeTime(call, requests, formerEntry);
+            _queueing.CallNext(formerEntry);
         }
 
         return admission;
@@ -132,7 +133,7 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
 
                 var refused = RequestFor(result.Refused, requests);
                 if (await _queueing.AddressOfAsync(call, refused, hasNoEntry: entry is null, blocks, stop).ConfigureAwait(false) is { } address)
-                    return await QueueAsync(call, run, requests, refused, address, blocks, stop).ConfigureAwait(false);
+                    return await QueueAsync(call, run, requests, refused, address, wasCalled: entry?.WasCalled == true, blocks, stop).ConfigureAwait(false);
 
                 if (result.IsRefusedForQueue && refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail)
                 {
@@ -155,25 +156,34 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
     /// Enqueues the run, and then requests its locks once more: a holder that released a lock before the run was enqueued did not wake the run.
     /// </summary>
     private async ValueTask<Admission> QueueAsync(
-        JobCall call, Holder run, IReadOnlyList<RuleRequest> requests, RuleRequest request, RunAddress address, bool blocks, CancellationToken stop)
+        JobCall call, Holder run, IReadOnlyList<RuleRequest> requests, RuleRequest request, RunAddress address, bool wasCalled, bool blocks, CancellationToken stop)
     {
+        using var inWorker = new WaitInWorker(locks, call, wasCalled, log);
         var lockRequests = requests.Select(static ruleRequest => ruleRequest.Lock).ToArray();
         // The smallest limit of all rules of the run applies, whichever lock the run waits for.
         var atMost = requests.Min(static ruleRequest => ruleRequest.Rule.Wait.AtMost);
         var tries = 1;
-        // Each round queues the run for the lock that was refused last. After as many rounds as locks, the run stays where it is. A round that repeats only
-        // its check does not count.
+        // Each round queues the run for the lock that was refused last. After as many rounds as locks, the run stays where it is. Repeated rounds do not count.
         for (var round = 1; ; round++)
         {
             var enqueued = await _queueing.EnqueueAsync(call, address, request, atMost, blocks, stop).ConfigureAwait(false);
             if (enqueued.Entry is not { } entry) return _refusals.RefuseFullQueue(call, request, enqueued);
             if (entry.SkipReason is { } skipReason) return await RefuseReplacedAsync(call, request, entry, skipReason, blocks).ConfigureAwait(false);
 
+            inWorker.Watch(request, entry, enqueued.Ahead);
             var result = await locks.TryAcquireAllAsync(lockRequests, run, entry, blocks, stop).ConfigureAwait(false);
-            if (result.Refused is null) return await AdmitAsync(call, requests, result, entry, blocks).ConfigureAwait(false);
+            if (result.Refused is null) return await AdmitAsync(call, requests, result, entry, blocks, inWorker).ConfigureAwait(false);
 
             var refused = RequestFor(result.Refused, requests);
             var staysInQueue = refused.Key == request.Key || round > requests.Count;
+            if (staysInQueue && !entry.IsOverdue && await inWorker.UntilWokenAsync(request, entry, address, blocks, stop).ConfigureAwait(false) is { } woken)
+            {
+                if (await EnterWokenAsync(call, run, requests, request, woken, inWorker, blocks, stop).ConfigureAwait(false) is { } decided) return decided;
+
+                round--;
+                continue;
+            }
+
             if (result.IsRefusedForQueue && (staysInQueue ? entry.IsOverdue : refused.Rule.OnConflict is OnConflict.Skip or OnConflict.Fail))
             {
                 // The run would be skipped or failed because of the runs that wait ahead of it. So their job stores are asked first.
@@ -193,25 +203,44 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
 
             if (staysInQueue)
             {
-                var holder = result.IsRefusedForQueue ? null : await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false);
+                // A run that waited in its worker when the shutdown began is parked.
+                var holder = result.IsRefusedForQueue || stop.IsCancellationRequested ? null : await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false);
                 return entry.IsOverdue
                     ? await GiveUpAsync(call, request, entry, atMost!.Value, Refusals.Conflict(request, holder, result.IsRefusedForQueue), blocks).ConfigureAwait(false)
                     : Wait(call, request, entry, address, atMost, enqueued.Ahead, holder);
             }
 
             // The run lacks another of its locks. It waits for that one instead, unless the rule of that lock says otherwise.
-            if (refused.Rule.OnConflict != OnConflict.Wait)
-            {
-                await _queueing.DequeueAndWakeNextAsync(call, request, entry, blocks).ConfigureAwait(false);
-                return _refusals.Refuse(call, refused, await locks.FindHolderAsync(result.Refused, blocks, stop).ConfigureAwait(false), result.IsRefusedForQueue);
-            }
+            if (refused.Rule.OnConflict != OnConflict.Wait) return await LeaveQueueAsync(call, request, entry, refused, result, blocks, stop).ConfigureAwait(false);
 
             request = refused;
         }
     }
 
-    private async ValueTask<Admission> AdmitAsync(JobCall call, IReadOnlyList<RuleRequest> requests, AcquireResult result, QueueEntry? entry, bool blocks)
+    private async ValueTask<Admission.Refused> LeaveQueueAsync(
+        JobCall call, RuleRequest request, QueueEntry entry, RuleRequest refused, AcquireResult result, bool blocks, CancellationToken stop)
     {
+        await _queueing.DequeueAndWakeNextAsync(call, request, entry, blocks).ConfigureAwait(false);
+        return _refusals.Refuse(call, refused, await locks.FindHolderAsync(refused.Lock, blocks, stop).ConfigureAwait(false), result.IsRefusedForQueue);
+    }
+
+    /// <summary>Requests the locks of a run that was woken in its worker; null where somebody else was faster, and the run waits for its next turn.</summary>
+    private async ValueTask<Admission?> EnterWokenAsync(
+        JobCall call, Holder run, IReadOnlyList<RuleRequest> requests, RuleRequest request, QueueEntry woken, WaitInWorker inWorker, bool blocks, CancellationToken stop)
+    {
+        if (woken.SkipReason is { } skipReason) return await RefuseReplacedAsync(call, request, woken, skipReason, blocks).ConfigureAwait(false);
+
+        var result = await locks.TryAcquireAllAsync([.. requests.Select(static ruleRequest => ruleRequest.Lock)], run, woken, blocks, stop).ConfigureAwait(false);
+        if (result.Refused is null) return (await AdmitAsync(call, requests, result, woken, blocks, inWorker).ConfigureAwait(false)) with { HasWaitedInWorker = true };
+
+        // The run was told of a release instead of the run that precedes it.
+        if (!woken.BypassesQueue) locks.WaitQueue.WakeNext(woken.Key);
+        return null;
+    }
+
+    private async ValueTask<Admission.Admitted> AdmitAsync(JobCall call, IReadOnlyList<RuleRequest> requests, AcquireResult result, QueueEntry? entry, bool blocks, WaitInWorker? inWorker = null)
+    {
+        inWorker?.TakeSignals();
         try
         {
             await _queueing.DequeueAdmittedAsync(call, requests[0], entry, blocks).ConfigureAwait(false);
@@ -220,7 +249,7 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
                 foreach (var request in requests) log.Admitted(call.ShownId, request.ShownName, request.Key.Value);
             }
 
-            return new Admission.Admitted(result.Handles) { FormerEntry = entry };
+            return new(result.Handles) { FormerEntry = entry };
         }
         catch (Exception)
         {

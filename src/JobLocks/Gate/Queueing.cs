@@ -129,6 +129,19 @@ internal sealed class Queueing(ILockBackend locks, ILogger log)
         }
     }
 
+    /// <summary>
+    /// Calls the next run behind one that has just been admitted, so that it reaches a worker shortly before the lock is free. Runs wait one behind the other,
+    /// so it pays to look for a next run where this one has waited.
+    /// </summary>
+    public void CallNext(QueueEntry admitted)
+    {
+        if (locks.LongestWaitInWorker <= TimeSpan.Zero || locks.UsualHolds.Find(admitted.Key) is not { } usual) return;
+
+        // The middle of the wait in the worker is planned for the end of the usual hold, since the hold may be shorter or longer.
+        var after = usual - (locks.LongestWaitInWorker / 2);
+        locks.WaitQueue.CallNext(admitted.Key, after > TimeSpan.Zero ? after : TimeSpan.Zero);
+    }
+
     private void DequeueLater(JobCall call)
     {
         try

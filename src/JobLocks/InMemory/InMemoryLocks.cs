@@ -162,6 +162,12 @@ internal sealed class InMemoryLocks : IJobLocks, ILockBackend, IAsyncDisposable,
 
     StatisticsCounter ILockBackend.Statistics => _dispatcher.Statistics.Counter;
 
+    UsualHolds ILockBackend.UsualHolds => _dispatcher.UsualHolds;
+
+    TimeSpan ILockBackend.LongestWaitInWorker => _options.LongestWaitInWorker;
+
+    double ILockBackend.LargestWaitingShare => _options.LargestWaitingShare;
+
     ValueTask<AcquireResult> ILockBackend.TryAcquireAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? entry, bool blocks, CancellationToken stop) =>
         new(_acquisition.TryAcquireSet(requests, run, entry, stop));
 

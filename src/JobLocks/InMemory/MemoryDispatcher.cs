@@ -47,6 +47,12 @@ internal sealed class MemoryDispatcher : ILockOwner
     /// <summary>The counts and durations of each lock name.</summary>
     public MemoryStatistics Statistics { get; } = new();
 
+    /// <summary>For how long locks are usually held.</summary>
+    public UsualHolds UsualHolds { get; } = new();
+
+    /// <summary>The runs that wait in their workers.</summary>
+    public RunsInWorkers InWorkers { get; } = new(static _ => { });
+
     /// <summary>The metrics.</summary>
     public LockMeter Meter { get; }
 
@@ -148,6 +154,7 @@ internal sealed class MemoryDispatcher : ILockOwner
     {
         var held = UtcNow - grant.Since;
         Statistics.Counter.Ran(grant.NameKey, grant.Name, held);
+        UsualHolds.Add(grant.NameKey, held);
         Meter.Held(new(grant.Template, grant.Name), held);
         ChangeThenGrantAndWake(() =>
         {
@@ -236,7 +243,7 @@ internal sealed class MemoryDispatcher : ILockOwner
 
     private void ThrowIfClosed() => ObjectDisposedException.ThrowIf(_isClosed, typeof(InMemoryLocks));
 
-    private Consequences TakeConsequences() => new(_granting.TakeAnswered(), TakeWakes(), Queue.All.Any() && Stores.All.Count > 0);
+    private Consequences TakeConsequences() => new(_granting.TakeAnswered(), TakeWakes(), [.. Queue.Woken.Where(static entry => !entry.IsParked).Select(static entry => entry.Number)], Queue.All.Any() && Stores.All.Count > 0);
 
     /// <summary>The woken runs that a store must start now. A run that is not parked yet is left out: its wake is passed on when it is parked.</summary>
     private List<WaitingRun> TakeWakes()
@@ -254,9 +261,10 @@ internal sealed class MemoryDispatcher : ILockOwner
     private void CarryOut(Consequences consequences)
     {
         foreach (var waiter in consequences.Answered) waiter.Complete();
+        foreach (var entry in consequences.WokenInWorkers) InWorkers.ReadAgain(entry);
         if (consequences.Wakes.Count > 0) OnWoken(consequences.Wakes);
         if (consequences.RunsWait) OnRunsWait();
     }
 
-    private readonly record struct Consequences(List<MemoryWaiter> Answered, List<WaitingRun> Wakes, bool RunsWait);
+    private readonly record struct Consequences(List<MemoryWaiter> Answered, List<WaitingRun> Wakes, List<long> WokenInWorkers, bool RunsWait);
 }

@@ -27,6 +27,9 @@ public sealed record QueuedRun(
     /// <summary>The job of the run: in Hangfire its id, in Quartz its key. Null where the queue entry does not contain it.</summary>
     public string? Job { get; init; }
 
+    /// <summary>Whether the run waits in its worker, or is on its way to one. It starts as soon as it is woken, without a detour through its job store.</summary>
+    public bool IsAboutToStart { get; init; }
+
     /// <summary>
     /// Whether a running scheduler or Hangfire server serves the job store of the run. If none does (stopped, or in standby), all other runs bypass this run
     /// until one does.

@@ -51,6 +51,19 @@ internal interface IWaitQueue
     /// <summary>Records that the job store has parked the run. From now on a wake is delivered to the store.</summary>
     ValueTask MarkParkedAsync(QueueEntry entry, bool blocks, CancellationToken stop);
 
+    /// <summary>
+    /// Watches for the wake of a run that stays in its worker instead of being parked. Call it before the lock is requested once more: then no wake is missed.
+    /// </summary>
+    WakeWatch WatchWake(QueueEntry entry);
+
+    /// <summary>
+    /// Calls the next run that waits for a key: its job store starts it although the lock is still held, and it waits in its worker until it is woken. So it
+    /// starts at once when the lock is free. Only a run of this process with room for such a wait is called. Does not block.
+    /// </summary>
+    /// <param name="key">The key.</param>
+    /// <param name="after">The delay before the call. A release of the key in the meantime cancels the call.</param>
+    void CallNext(LockKey key, TimeSpan after);
+
     /// <summary>Removes the entry of a run that has its locks, or does not wait any more.</summary>
     ValueTask DequeueAsync(QueueEntry entry, bool blocks, CancellationToken stop);
 

@@ -14,6 +14,9 @@ internal sealed record QueueEntry(long Number, LockKey Key, bool BypassesQueue, 
     /// <summary>When the run was woken, on the <see cref="BootClock"/> of this process; null where it was not woken, or so long ago that other runs may have held its lock since.</summary>
     public TimeSpan? WokenAt { get; init; }
 
+    /// <summary>Whether the run was called, see <see cref="IWaitQueue.CallNext"/>, and not woken since.</summary>
+    public bool WasCalled { get; init; }
+
     /// <summary>The request that made the entry; null where the entry was only read.</summary>
     public QueueEntryRequest? Request { get; init; }
 }

@@ -59,6 +59,12 @@ public sealed class JobGateTests
 
         public StatisticsCounter Statistics { get; } = new();
 
+        public UsualHolds UsualHolds { get; } = new();
+
+        public TimeSpan LongestWaitInWorker => TimeSpan.Zero;
+
+        public double LargestWaitingShare => 0;
+
         public ValueTask<AcquireResult> TryAcquireAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? place, bool blocks, CancellationToken stop)
         {
             Asked++;

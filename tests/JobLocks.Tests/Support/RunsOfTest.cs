@@ -42,6 +42,11 @@ internal sealed class RunsOfTest : IRunStore
         set => _freeWorkers = value;
     }
 
+    /// <summary>Whether a run may wait in a worker.</summary>
+    public bool HasRoom { get; set; }
+
+    public bool HasRoomToWait(double share) => HasRoom;
+
     /// <summary>How often it was asked for its free workers.</summary>
     public int AskedForWorkers => _askedForWorkers;
 

@@ -40,6 +40,7 @@ internal sealed class MemoryQueueReadings(MemoryDispatcher dispatcher, MemoryHel
             entry.Key, NameOf(entry), entry.Since, WokenAt(entry), counted.IndexOf(entry) + 1, counted.Count, dispatcher.Statistics.UsualHold(entry.Key))
         {
             IsServed = IsServed(entry),
+            IsAboutToStart = !entry.IsParked,
         };
         return explanation.Explain(held.Of(entry.Key));
     }
@@ -67,6 +68,7 @@ internal sealed class MemoryQueueReadings(MemoryDispatcher dispatcher, MemoryHel
         {
             Job = entry.Job,
             IsServed = IsServed(entry),
+            IsAboutToStart = !entry.IsParked,
         };
 
     private static DateTimeOffset? WokenAt(MemoryQueueEntry entry) => entry.State == MemoryQueueEntry.Wake.Woken ? entry.WokenAt : null;

@@ -8,6 +8,8 @@ namespace JobLocks.InMemory.WaitQueue;
 /// </summary>
 internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions options, TimeProvider clock)
 {
+    private static readonly TimeSpan WakeTimeoutInWorker = TimeSpan.FromSeconds(5);
+
     private readonly SortedDictionary<long, MemoryQueueEntry> _byNumber = [];
     private readonly Dictionary<(string Store, string Run), MemoryQueueEntry> _byRun = [];
     private readonly Dictionary<LockKey, SortedDictionary<long, MemoryQueueEntry>> _byKey = [];
@@ -138,7 +140,7 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
     /// <summary>Whether an entry precedes later ones, without regard to other runs of its scheduler queue.</summary>
     public bool CanStart(MemoryQueueEntry entry) =>
         entry.SkipReason is null
-        && (entry.State == MemoryQueueEntry.Wake.None || (entry.State == MemoryQueueEntry.Wake.Woken && !IsLate(entry)))
+        && (entry.State == MemoryQueueEntry.Wake.None || (entry.State == MemoryQueueEntry.Wake.Woken && !entry.IsLate(clock.GetUtcNow(), TimeoutOf(entry))))
         && stores.IsServed(entry.Store);
 
     /// <summary>Whether an entry counts for the length of the queue. A late run counts, a run that was paused by hand does not.</summary>
@@ -149,6 +151,9 @@ internal sealed class MemoryQueueTable(MemoryRunStores stores, JobLocksOptions o
 
     private static bool IsOfQueue(MemoryQueueEntry entry, string store, string queue) =>
         string.Equals(entry.Store, store, StringComparison.Ordinal) && string.Equals(entry.Queue, queue, StringComparison.Ordinal);
+
+    /// <summary>A woken run that is not parked is in a worker and starts at once. If it does not, it is late sooner.</summary>
+    private TimeSpan TimeoutOf(MemoryQueueEntry entry) => entry.IsParked || options.WakeTimeout < WakeTimeoutInWorker ? options.WakeTimeout : WakeTimeoutInWorker;
 
     private bool IsLate(MemoryQueueEntry entry) => entry.IsLate(clock.GetUtcNow(), options.WakeTimeout);
 

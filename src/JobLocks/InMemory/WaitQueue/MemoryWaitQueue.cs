@@ -84,6 +84,13 @@ internal sealed class MemoryWaitQueue(MemoryDispatcher dispatcher, MemoryWaiterC
         return default;
     }
 
+    public WakeWatch WatchWake(QueueEntry entry) => dispatcher.InWorkers.Watch(entry.Number, entry.Key, isExclusive: false);
+
+    public void CallNext(LockKey key, TimeSpan after)
+    {
+        // A job store starts a woken run soon after the wake: it needs no server, and no other process.
+    }
+
     public ValueTask DequeueAsync(QueueEntry entry, bool blocks, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();

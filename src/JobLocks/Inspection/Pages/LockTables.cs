@@ -84,6 +84,7 @@ internal static class LockTables
     {
         { IsServed: false } => Markup.Of($"<strong title=\"{PageTexts.UnservedRun}\">not served</strong>"),
         { WokenAt: { } wokenAt } => html.Instant(wokenAt),
+        { IsAboutToStart: true } => Markup.Of($"<span title=\"{PageTexts.AboutToStart}\">about to start</span>"),
         _ => html.Missing("not yet"),
     };
 }

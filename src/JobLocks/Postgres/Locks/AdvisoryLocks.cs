@@ -55,7 +55,8 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
         var connector = new SessionConnector(source, options, log);
         _dispatcher = new(connector, options, clock, log, meters, new()
         {
-            OnWaitersCanRun = keys => _wakeDispatcher!.RequestWakes(keys),
+            OnWaitersCanRun = keys => _wakeDispatcher!.OnReleased(keys),
+            OnListening = () => _wakeDispatcher!.InWorkers.Local.ReadAllAgain(),
             OnNotification = (payload, backend) => _wakeDispatcher!.OnNotification(payload, backend),
             OnOpened = OnSessionOpened,
         });
@@ -235,6 +236,12 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
     LockTraces ILockBackend.Traces => _traces;
 
     StatisticsCounter ILockBackend.Statistics => _dispatcher.Statistics;
+
+    UsualHolds ILockBackend.UsualHolds => _dispatcher.UsualHolds;
+
+    TimeSpan ILockBackend.LongestWaitInWorker => _options.LongestWaitInWorker;
+
+    double ILockBackend.LargestWaitingShare => _options.LargestWaitingShare;
 
     ValueTask<AcquireResult> ILockBackend.TryAcquireAllAsync(IReadOnlyList<LockRequest> requests, Holder run, QueueEntry? entry, bool blocks, CancellationToken stop) =>
         blocks ? new(_acquisition.TryAcquireSetBlocking(requests, run, entry, stop)) : new(_acquisition.TryAcquireSetAsync(requests, run, entry, stop));

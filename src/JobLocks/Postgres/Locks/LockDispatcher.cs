@@ -46,6 +46,9 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
     /// <summary>Counts runs and their durations for each name.</summary>
     public StatisticsCounter Statistics { get; } = new();
 
+    /// <summary>For how long locks are usually held.</summary>
+    public UsualHolds UsualHolds { get; } = new();
+
     /// <summary>The metrics of this process.</summary>
     public LockMeter Meter { get; }
 
@@ -90,6 +93,7 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
         Change(static (table, grant) => table.Release(grant), grant);
         var held = UtcNow - grant.Since;
         Statistics.Ran(grant.NameKey, grant.Name, held);
+        UsualHolds.Add(grant.NameKey, held);
         Meter.Held(new(grant.Template, grant.Name), held);
     }
 

@@ -11,6 +11,9 @@ internal sealed class LockEvents
     /// <summary>Raised with the keys for which at least one wait queue entry can run now.</summary>
     public Action<IReadOnlyList<FreeKey>> OnWaitersCanRun { get; init; } = static _ => { };
 
+    /// <summary>This process listens for notifications from now on. Earlier ones were missed.</summary>
+    public Action OnListening { get; init; } = static () => { };
+
     /// <summary>Raised with the payload of a notification about the wait queue and the backend that sent it.</summary>
     public Action<string, int> OnNotification { get; init; } = static (_, _) => { };
 }

@@ -47,7 +47,7 @@ internal sealed class InspectionRows(LockDispatcher dispatcher)
         return (row.GetInt64(0), new(
             key, Name(row, 1)!, row.GetInt64(2), (LockMode)row.GetInt16(3), (VolatileStore.Is(store) ? store[VolatileStore.Prefix.Length..] : store).Split(' ')[0],
                 store, row.GetString(5), row.GetString(6), Instant(row, 7)!.Value, WokenAt(row, 8))
-        { Job = row.GetValue(9) as string, IsServed = row.GetBoolean(10) });
+        { Job = row.GetValue(9) as string, IsServed = row.GetBoolean(10), IsAboutToStart = row.GetBoolean(11) });
     }
 
     public LockHolder ReadHolder(NpgsqlDataReader row, int at, int store)

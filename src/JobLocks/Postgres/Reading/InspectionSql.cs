@@ -63,6 +63,9 @@ internal static class InspectionSql
         ORDER  BY p.length DESC, p.key
         """;
 
+    /// <summary>Whether a run waits in its worker, or was called and is on its way to one.</summary>
+    private const string IsAboutToStart = "NOT parked OR (claimed AND woken IS NULL)";
+
     /// <summary>The waiters of the key $1: skips $2 and reads $3. The first column is their total number. Runs whose store no process serves are bypassed, and
     /// do not count for the positions of other runs.</summary>
     public const string WaitersOfKey =
@@ -71,7 +74,7 @@ internal static class InspectionSql
         FROM   (SELECT count(*) AS total FROM "joblocks".wait_queue WHERE key = $1 AND verdict IS NULL) AS t
         LEFT   JOIN (SELECT name,
                             1 + before_page + count(*) FILTER (WHERE is_served) OVER (ORDER BY entry ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS position,
-                            mode, store, run, queue, since, woken, job, is_served, entry
+                            mode, store, run, queue, since, woken, job, is_served, {IsAboutToStart} AS is_about_to_start, entry
                      FROM   (SELECT l.*, {PresenceSql.IsServed} AS is_served
                              FROM   (SELECT * FROM "joblocks".wait_queue WHERE key = $1 AND verdict IS NULL ORDER BY entry OFFSET $2 LIMIT $3) AS l) AS page
                      CROSS  JOIN (SELECT count(*) AS before_page
@@ -121,13 +124,13 @@ internal static class InspectionSql
         """;
 
     /// <summary>The waiting run or job $1, of the store $2 where that is known: key, name, since when, when it was woken, how many runs are before it, how many
-    /// wait in all, the values for the usual duration, and whether a process serves its store. Runs whose store no process serves are not counted.</summary>
+    /// wait in all, the values for the usual duration, whether a process serves its store, and whether it is about to start. Runs whose store no process serves are not counted.</summary>
     public const string FindWaiter =
         "WITH RECURSIVE " + Stores +
         $"""
         ,
              unserved AS MATERIALIZED (SELECT store FROM stores AS l WHERE store IS NOT NULL AND NOT {PresenceSql.IsServed})
-        SELECT w.key, w.name, w.since, w.woken, c.before - u.before, c.total - u.total, n.runs, n.held, w.is_served
+        SELECT w.key, w.name, w.since, w.woken, c.before - u.before, c.total - u.total, n.runs, n.held, w.is_served, {IsAboutToStart}
         FROM   (SELECT l.*, {PresenceSql.IsServed} AS is_served
                 FROM   stores AS s
                 JOIN   "joblocks".wait_queue AS l ON l.store = s.store AND l.run = $1

@@ -46,6 +46,7 @@ internal sealed class NameReading(InspectionRows rows)
                 new(row.GetInt64(0)), row.GetString(1), Instant(row, 2)!.Value, WokenAt(row, 3), row.GetInt64(4) + 1, row.GetInt64(5), UsualHold(row, 6))
             {
                 IsServed = row.GetBoolean(8),
+                IsAboutToStart = row.GetBoolean(9),
             },
             stop,
             Text(run.Replace('\0', '\uFFFD')),

@@ -111,6 +111,7 @@ internal sealed class ReleaseListener(SessionConnector connector, LockDispatcher
             await listen.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
             // Releases before this moment were missed.
             dispatcher.RetryAll();
+            events.OnListening();
             while (true) await connection.WaitAsync(stop).ConfigureAwait(false);
         }
     }

@@ -5,12 +5,13 @@ internal static class EntrySql
 {
     /// <summary>
     /// Finds the entry of the run $2 of the store $1, and how many seconds ago the run was woken: null if it is late, because other runs may
-    /// have held its lock since. A run whose time limit is over is not reported as woken, but as overdue.
+    /// have held its lock since; and whether it was called. A run whose time limit is over is not reported as woken, but as overdue.
     /// </summary>
     public const string Find =
         """
         SELECT entry, key, woken IS NOT NULL AND coalesce(until > now(), true), coalesce(until <= now(), false), verdict, since,
-               CASE WHEN woken > now() - interval '30 s' AND coalesce(until > now(), true) THEN extract(epoch FROM now() - woken)::float8 END
+               CASE WHEN woken > now() - interval '30 s' AND coalesce(until > now(), true) THEN extract(epoch FROM now() - woken)::float8 END,
+               claimed AND woken IS NULL
         FROM   "joblocks".wait_queue
         WHERE  store = $1
         AND    run = $2
@@ -145,7 +146,7 @@ internal static class EntrySql
                    ORDER BY entry
                    LIMIT    1
                    FOR UPDATE)
-        RETURNING entry
+        RETURNING entry, store, parked
         """;
 
     /// <summary>

@@ -36,6 +36,10 @@ internal sealed class KnownStores
     /// <summary>The workers of this process that are free now.</summary>
     public FreeWorkers Free => new(All);
 
+    /// <summary>The free workers of the schedulers in which one more run may wait in its worker.</summary>
+    /// <param name="share">The largest share of the workers in which runs may wait.</param>
+    public FreeWorkers FreeToWait(double share) => new(All.Where(store => store.HasRoomToWait(share)));
+
     public void Add(IRunStore store)
     {
         lock (_sync) _stores.TryAdd(store, []);

@@ -51,6 +51,7 @@ internal sealed class PostgresWaitQueue(
                 row.GetValue(4) as string, row.GetFieldValue<DateTimeOffset>(5))
             {
                 WokenAt = row.IsDBNull(6) ? null : BootClock.Now - TimeSpan.FromSeconds(row.GetDouble(6)),
+                WasCalled = row.GetBoolean(7),
             },
             blocks,
             stop,
@@ -80,7 +81,7 @@ internal sealed class PostgresWaitQueue(
     /// <summary>Enqueues a run. If the queue is full, the oldest waiting run that is not woken gets a skip reason: it is woken to be skipped.</summary>
     public async ValueTask<EnqueueResult> ReplaceOldestAsync(RunAddress run, LockRequest request, WaitRules rules, bool blocks, CancellationToken stop)
     {
-        long? replaced = null;
+        (long Entry, string Store, bool IsParked)? replaced = null;
         var result = await WithCountingLockAsync(
             request,
             async connection =>
@@ -100,7 +101,12 @@ internal sealed class PostgresWaitQueue(
             },
             blocks,
             stop).ConfigureAwait(false);
-        if (replaced is { } number) wakeDispatcher.RequestDelivery(number);
+        if (replaced is { } oldest)
+        {
+            wakeDispatcher.RequestDelivery(oldest.Entry);
+            await wakeDispatcher.InWorkers.TellToReadAsync([oldest], blocks).ConfigureAwait(false);
+        }
+
         return result;
     }
 
@@ -137,6 +143,16 @@ internal sealed class PostgresWaitQueue(
         // The run has ended with the memory of its scheduler.
         if (VolatileStore.Is(store)) await DequeueAsync(entry, blocks, stop).ConfigureAwait(false);
     }
+
+    /// <summary>Watches for the wake of a run that stays in its worker. Another process may wake it, and notifies this process over the listening connection.</summary>
+    public WakeWatch WatchWake(QueueEntry entry)
+    {
+        dispatcher.Listen();
+        return wakeDispatcher.InWorkers.Local.Watch(entry.Number, entry.Key, isExclusive: entry.Request is { Lock: { Mode: LockMode.Exclusive, Limit: 1 } });
+    }
+
+    /// <summary>Calls the next run of a key. Returns at once.</summary>
+    public void CallNext(LockKey key, TimeSpan after) => wakeDispatcher.RequestCall(key, after);
 
     /// <summary>Removes the entry of a run that has its locks, or is not to run.</summary>
     public ValueTask DequeueAsync(QueueEntry entry, bool blocks, CancellationToken stop)
@@ -218,19 +234,19 @@ internal sealed class PostgresWaitQueue(
         return queue is null ? result : result with { Entry = result.Entry! with { Request = entryRequest with { Run = run with { Queue = queue }, AtMost = longestWait } } };
     }
 
-    private async ValueTask<long?> ReplaceOldestAsync(NpgsqlConnection connection, RunAddress run, LockRequest request, bool blocks, CancellationToken stop)
+    private async ValueTask<(long Entry, string Store, bool IsParked)?> ReplaceOldestAsync(NpgsqlConnection connection, RunAddress run, LockRequest request, bool blocks, CancellationToken stop)
     {
         var replaced = await statements.ReadAsync(
             connection,
             EntrySql.ReplaceOldest,
-            static row => row.GetInt64(0),
+            static row => (row.GetInt64(0), row.GetString(1), row.GetBoolean(2)),
             blocks,
             stop,
             Number(request.Key.Value),
             Text(run.Store),
             Text(run.Run),
             Text($"Skipped: a newer run has replaced it in the queue of {request}")).ConfigureAwait(false);
-        return replaced is [var number] ? number : null;
+        return replaced is [var oldest] ? oldest : null;
     }
 
     private static (EnqueueResult Result, string? Queue, TimeSpan? LongestWait) ReadEnqueueResult(NpgsqlDataReader row)

@@ -1,4 +1,3 @@
-using System.Text;
 using JobLocks.Diagnostics;
 using JobLocks.Primitives;
 using JobLocks.WaitQueue;
@@ -12,13 +11,9 @@ namespace JobLocks.Postgres.WaitQueue;
 /// processes otherwise. Its methods block. Used by the thread of the <see cref="WakeDispatcher"/> alone; <see cref="LocallyWoken"/>,
 /// <see cref="PendingWakes"/> and <see cref="LocallyParked"/> are thread-safe.
 /// </summary>
-internal sealed class RunWaker(PooledStatements statements, KnownStores stores, WakeRequests requests, WakeFailures failures, TimeSpan wakeTimeout, ILogger log)
+internal sealed class RunWaker(
+    PooledStatements statements, KnownStores stores, WakeRequests requests, WakeFailures failures, TimeSpan wakeTimeout, double largestWaitingShare, ILogger log)
 {
-    /// <summary>The entry number in a notification that reports no run: the schedulers of other processes then query the store.</summary>
-    public const long NoEntry = 0;
-
-    private const int LongestPayload = 7999;
-
     // A slow store must be able to write all wakes of one statement in time.
     private const int MostKeysAtOnce = 100;
 
@@ -30,6 +25,9 @@ internal sealed class RunWaker(PooledStatements statements, KnownStores stores, 
 
     /// <summary>The runs whose wakes this process has claimed and that are not known to have started.</summary>
     public PendingWakes PendingWakes { get; } = new();
+
+    /// <summary>The wakes of runs that stay in their workers.</summary>
+    public InWorkerWakes InWorkers { get; } = new(statements, requests);
 
     /// <summary>Calls the job stores.</summary>
     public RunStoreCalls Calls { get; } = new(log);
@@ -73,10 +71,27 @@ internal sealed class RunWaker(PooledStatements statements, KnownStores stores, 
 
         // A run that is not parked yet is left out: the process that parks it delivers its wake.
         var payloads = woken.Where(static run => run is { IsDeliveryClaimed: false, IsParked: true }).Select(static run => $"{run.Number} {run.Address.Store}")
-            // PostgreSQL refuses a longer payload. The process that serves such a store finds the run in its sweep.
-            .Where(static payload => Encoding.UTF8.GetByteCount(payload) <= LongestPayload)
+            .Where(Notifications.IsShortEnough)
             .ToArray();
         if (payloads.Length > 0) Execute(WakeSql.Notify, new NpgsqlParameter<string[]> { TypedValue = payloads });
+    }
+
+    /// <summary>Starts the next runs of these keys in their stores although their locks are held: they wait in workers of this process.</summary>
+    public void Call(IReadOnlyList<LockKey> keys)
+    {
+        if (stores.FreeToWait(largestWaitingShare) is not { Any: true } free) return;
+
+        var called = ReadRuns(WakeSql.Call, [new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static key => key.Value)] }, .. FreeWorkerParameters(free)]);
+        PendingWakes.Add(called);
+        foreach (var ofStore in called.GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
+        {
+            // If the store did not answer, some of them may have started. Then they are started once more when they are woken, which their store prevents.
+            var started = Deliver(stores.Find(ofStore.Key)!, [.. ofStore])
+                .Where(static run => run.State is ParkedRunState.Starting or ParkedRunState.StartingAnywhere or ParkedRunState.Started).Select(static run => run.Run);
+            var notStarted = ofStore.Except(started).ToList();
+            foreach (var run in notStarted) PendingWakes.Remove(run.Number);
+            if (notStarted.Count > 0) Execute(WakeSql.TakeCallsBack, NumbersOf(notStarted));
+        }
     }
 
     /// <summary>Delivers the wakes of a store that were not claimed for a while.</summary>
@@ -157,25 +172,28 @@ internal sealed class RunWaker(PooledStatements statements, KnownStores stores, 
 
     private int WakeChunk(FreeKey[] keys)
     {
-        var woken = ReadRuns(
-            WakeSql.Wake,
+        var deliverBy = BootClock.Now + DeliveryTimeout;
+        var all = Blocking.Wait(statements.ReadAsync(
+            WakeSql.Wake, row => (Run: ReadRun(row, deliverBy), WasCalled: row.GetBoolean(10)), blocks: true, CancellationToken.None,
             [
                 new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static free => free.Key.Value)] },
                 new NpgsqlParameter<int[]> { TypedValue = [.. keys.Select(static free => free.Free)] },
                 new NpgsqlParameter<bool[]> { TypedValue = [.. keys.Select(static free => free.IncludesWoken)] },
                 .. FreeWorkerParameters(stores.Free),
-            ]);
+            ]).AsTask());
         // Before their wakes are delivered: a worker may start the run at once.
-        foreach (var run in woken.Where(static run => run.IsDeliveryClaimed)) LocallyWoken.Add(run, BootClock.Now);
+        foreach (var (run, _) in all.Where(static woken => woken.Run.IsDeliveryClaimed)) LocallyWoken.Add(run, BootClock.Now);
+        Blocking.Wait(InWorkers.TellAsync(all.Select(static woken => woken.Run), blocks: true).AsTask());
+        var woken = all.Where(static run => !run.WasCalled).Select(static run => run.Run).ToList();
         Deliver(woken);
         if (woken.Exists(run => run is { IsDeliveryClaimed: false, IsParked: true } && stores.Find(run.Address.Store) is not null)) Defer();
-        return woken.Count;
+        return all.Count;
     }
 
     /// <summary>
     /// Delivers wakes to a store of this process. If the process dies after it has claimed them, or in the middle of this, a sweep continues.
     /// </summary>
-    private void Deliver(IRunStore store, WaitingRun[] runs)
+    private List<(WaitingRun Run, ParkedRunState State)> Deliver(IRunStore store, WaitingRun[] runs)
     {
         var states = Calls.WakeOnce(store, runs, out var wasRepeated);
         foreach (var (run, _) in states.Where(static run => run.State != ParkedRunState.Starting)) PendingWakes.Remove(run.Number);
@@ -186,14 +204,15 @@ internal sealed class RunWaker(PooledStatements statements, KnownStores stores, 
         RemoveGoneRuns(gone, wakesOthers: true);
         if (gone.Count > 0) RemoveNextGoneRuns(store, [.. gone.Select(static run => run.Key).Distinct()]);
         MarkPaused([.. states.Where(static run => run.State == ParkedRunState.Paused).Select(static run => run.Run)]);
+        return states;
     }
 
     /// <summary>Asks the schedulers of other processes to query a store: one of them must start a run that was woken here.</summary>
     public void NotifyOtherProcesses(string store)
     {
         // The payload has the form of a wake with an entry number that does not exist: a process of an earlier version finds nothing to do.
-        var payload = $"{NoEntry} {store}";
-        if (Encoding.UTF8.GetByteCount(payload) <= LongestPayload) Execute(WakeSql.Notify, new NpgsqlParameter<string[]> { TypedValue = [payload] });
+        var payload = $"{Notifications.NoEntry} {store}";
+        if (Notifications.IsShortEnough(payload)) Execute(WakeSql.Notify, new NpgsqlParameter<string[]> { TypedValue = [payload] });
     }
 
     /// <summary>Notifies other processes for a sweep, which must continue when the notification queue of PostgreSQL is full.</summary>

@@ -29,8 +29,11 @@ internal static class WaitQueueSql
     /// <summary>Whether the row l precedes later rows. The lock table is read only where the other conditions need it, and once in a statement.</summary>
     public const string Precedes = $"{CanStart} AND NOT EXISTS ({LateRunOfQueue})";
 
-    /// <summary>Whether the row l precedes later rows, without regard to other runs of its scheduler queue.</summary>
-    public const string CanStart = $"l.verdict IS NULL AND (l.woken IS NULL OR l.woken > now() - interval '30 s') AND {PresenceSql.IsServed}";
+    /// <summary>
+    /// Whether the row l precedes later rows, without regard to other runs of its scheduler queue. A woken run that is not parked is in a worker and starts at once; if
+    /// it does not, its process was killed, and it is late sooner.
+    /// </summary>
+    public const string CanStart = $"l.verdict IS NULL AND (l.woken IS NULL OR l.woken > now() - CASE WHEN l.parked THEN interval '30 s' ELSE least(interval '30 s', interval '5 s') END) AND {PresenceSql.IsServed}";
 
     /// <summary>
     /// Whether the row l counts as a waiting run, for the length of the wait queue and for the rule that limits it. A late run counts, and so do the other

@@ -40,7 +40,9 @@ internal sealed class WaitQueueSweep(
         }
 
         CorrectFutureTimes(id);
-        waker.Deliver(waker.ReadRuns(SweepSql.WakeOverdue, Text(id)));
+        var overdue = waker.ReadRuns(SweepSql.WakeOverdue, Text(id));
+        Blocking.Wait(waker.InWorkers.TellToReadAsync(overdue.Select(static run => (run.Number, run.Address.Store, run.IsParked)), blocks: true).AsTask());
+        waker.Deliver(overdue);
         DeliverMissedWakes(store);
         unserved.RemoveExpired();
         WakeWaitersOfFreeKeys();

@@ -36,7 +36,7 @@ internal sealed class WakeDispatcher : IDisposable
         _sweepInterval = options.SweepInterval;
         _requests = new() { OnRequested = StartThread };
         _failures = new(dispatcher.Server, options.SweepInterval, log);
-        _waker = new(statements, _stores, _requests, _failures, options.WakeTimeout, log);
+        _waker = new(statements, _stores, _requests, _failures, options.WakeTimeout, options.LargestWaitingShare, log);
         _unserved = new(statements, options, log);
         Presence = new(dispatcher, log);
         var sweep = new WaitQueueSweep(
@@ -53,6 +53,9 @@ internal sealed class WakeDispatcher : IDisposable
 
     /// <summary>The runs that this process has parked.</summary>
     public LocallyParkedRuns LocallyParked => _waker.LocallyParked;
+
+    /// <summary>The wakes of runs that stay in their workers.</summary>
+    public InWorkerWakes InWorkers => _waker.InWorkers;
 
     /// <summary>The runs that have started here and whose entries could not be removed.</summary>
     public StartedRuns StartedRuns { get; } = new();
@@ -97,11 +100,24 @@ internal sealed class WakeDispatcher : IDisposable
     /// <summary>The store with this id; null where this process does not know it.</summary>
     public IRunStore? FindStore(string id) => _stores.Find(id);
 
+    /// <summary>
+    /// Locks with waiters were released. A run that waits in a worker of this process is told at once: no statement is needed to wake it. Returns at once.
+    /// </summary>
+    public void OnReleased(IReadOnlyList<FreeKey> keys)
+    {
+        var others = keys.Where(free => !InWorkers.Local.TryTellFree(free.Key)).ToList();
+        if (others.Count < keys.Count) _requests.CancelCalls(keys);
+        if (others.Count > 0) RequestWakes(others);
+    }
+
     /// <summary>Requests that waiters of these keys are woken: at least one of them can run now. Returns at once.</summary>
     public void RequestWakes(IReadOnlyList<FreeKey> keys) => _requests.Add(keys);
 
     /// <summary>Requests the delivery of the wake of this entry, which may not be delivered yet. Returns at once.</summary>
     public void RequestDelivery(long entry) => _requests.AddEntry(entry);
+
+    /// <summary>Requests a call of the next run of a key. A release of the key in the meantime cancels it. Returns at once.</summary>
+    public void RequestCall(LockKey key, TimeSpan after) => _requests.AddCall(key, BootClock.Now + after);
 
     /// <summary>Handles a notification of another process: the entry number of a woken run, and its store.</summary>
     /// <param name="payload">The payload. Every database role can send one, so it may have any form.</param>
@@ -111,7 +127,8 @@ internal sealed class WakeDispatcher : IDisposable
         var separator = payload.IndexOf(' ', StringComparison.Ordinal);
         if (separator < 0 || !long.TryParse(payload.AsSpan(0, separator), CultureInfo.InvariantCulture, out var entry)) _unknownNotifications.Add(payload, backend);
         else if (FindStore(payload[(separator + 1)..]) is not { } store) return;
-        else if (entry == RunWaker.NoEntry) store.RequeryStore();
+        else if (entry == Notifications.NoEntry) store.RequeryStore();
+        else if (entry < 0) InWorkers.Local.ReadAgain(-entry);
         else _requests.AddNotified(entry);
     }
 
@@ -138,6 +155,7 @@ internal sealed class WakeDispatcher : IDisposable
         {
             if (next.IsSweepRequested) sweepAt = BootClock.Now;
             _failures.Try(() => _waker.Wake(_requests.TakeFreeKeys()));
+            if (next.Calls.Count > 0) _failures.Try(() => _waker.Call(next.Calls));
             if (next.Entries.Length > 0) _failures.Try(() => _waker.DeliverWakes(next.Entries));
             if (next.DeliversDeferred) _failures.Try(_waker.DeliverDeferredWakes);
             if (BootClock.Now < sweepAt) continue;

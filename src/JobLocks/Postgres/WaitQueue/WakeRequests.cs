@@ -12,6 +12,7 @@ internal sealed class WakeRequests
     private readonly StateMutex _sync = new();
     private Dictionary<LockKey, int> _freeKeys = [];
     private HashSet<long> _entries = [];
+    private readonly Dictionary<LockKey, TimeSpan> _calls = [];
     private bool _isClosed;
     private bool _isSweepRequested;
     private bool _isDeferredDeliveryRequested;
@@ -31,8 +32,24 @@ internal sealed class WakeRequests
     public void Add(IReadOnlyList<FreeKey> keys) => Note(() =>
     {
         // Each release of a limited lock frees one more slot.
-        foreach (var (key, free, _) in keys) _freeKeys[key] = _freeKeys.GetValueOrDefault(key) + free;
+        foreach (var (key, free, _) in keys)
+        {
+            _freeKeys[key] = _freeKeys.GetValueOrDefault(key) + free;
+            _calls.Remove(key);
+        }
     });
+
+    /// <summary>The next runs of these keys are not called: the keys were released.</summary>
+    public void CancelCalls(IReadOnlyList<FreeKey> keys)
+    {
+        lock (_sync)
+        {
+            foreach (var free in keys) _calls.Remove(free.Key);
+        }
+    }
+
+    /// <summary>The next run of a key is called at a time on the <see cref="BootClock"/>, unless the key is released before.</summary>
+    public void AddCall(LockKey key, TimeSpan at) => Note(() => _calls[key] = at);
 
     /// <summary>The run of this entry is woken, and its wake may not be delivered yet.</summary>
     public void AddEntry(long entry) => Note(() => _entries.Add(entry));
@@ -76,7 +93,7 @@ internal sealed class WakeRequests
         {
             while (!_isClosed && !_isSweepRequested && !_isDeferredDeliveryRequested && _freeKeys.Count + _entries.Count == 0)
             {
-                var pause = atMost();
+                var pause = UntilNextCall(atMost());
                 if (pause == TimeSpan.Zero) break;
 
                 _sync.Wait(pause);
@@ -84,7 +101,7 @@ internal sealed class WakeRequests
 
             if (_isClosed) return null;
 
-            var next = new Batch([.. _entries], _isDeferredDeliveryRequested, _isSweepRequested);
+            var next = new Batch([.. _entries], TakeDueCalls(), _isDeferredDeliveryRequested, _isSweepRequested);
             _isDeferredDeliveryRequested = _isSweepRequested = false;
             _entries = [];
             return next;
@@ -101,6 +118,24 @@ internal sealed class WakeRequests
         }
     }
 
+    private TimeSpan UntilNextCall(TimeSpan atMost)
+    {
+        if (_calls.Count == 0) return atMost;
+
+        var left = _calls.Values.Min() - BootClock.Now;
+        return left <= TimeSpan.Zero ? TimeSpan.Zero : atMost == Timeout.InfiniteTimeSpan || left < atMost ? left : atMost;
+    }
+
+    private List<LockKey> TakeDueCalls()
+    {
+        if (_calls.Count == 0) return [];
+
+        var now = BootClock.Now;
+        var due = _calls.Where(call => call.Value <= now).Select(static call => call.Key).ToList();
+        foreach (var key in due) _calls.Remove(key);
+        return due;
+    }
+
     private void Note(Action change)
     {
         lock (_sync)
@@ -114,8 +149,9 @@ internal sealed class WakeRequests
     }
 
     /// <param name="Entries">The entry numbers of woken runs whose wakes may not be delivered yet.</param>
+    /// <param name="Calls">The keys whose next runs are called.</param>
     /// <param name="DeliversDeferred">Whether the wakes are delivered that were left to the first free worker.</param>
     /// <param name="IsSweepRequested">Whether the stores are swept at once.</param>
     [StructLayout(LayoutKind.Auto)]
-    internal readonly record struct Batch(long[] Entries, bool DeliversDeferred, bool IsSweepRequested);
+    internal readonly record struct Batch(long[] Entries, IReadOnlyList<LockKey> Calls, bool DeliversDeferred, bool IsSweepRequested);
 }

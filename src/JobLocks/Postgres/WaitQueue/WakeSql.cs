@@ -9,7 +9,7 @@ internal static class WakeSql
     /// Wakes the runs that can run now under the keys $1, where $2 more runs may run. Of an exclusive lock: the first run, unless it was woken before. Of a
     /// shared lock: all readers before the first writer. Of a limited lock: as many runs as slots are free. Where $3 is true, runs that were woken before are
     /// subtracted from $2. If the first entry is bypassed because its scheduler queue has a late run, it is woken too: that queue may have a worker by now, and a
-    /// start of the run shows it. The caller claims the wakes for which it has a free worker, by the parameters from $4 on. The rows are locked: two processes that
+    /// start of the run shows it. A run that was called is on its way already: its wake needs no delivery. The caller claims the wakes for which it has a free worker, by the parameters from $4 on. The rows are locked: two processes that
     /// release at the same time wake two runs, and not one run twice.
     /// </summary>
     public static readonly string Wake =
@@ -18,7 +18,7 @@ internal static class WakeSql
                  SELECT h.*, a.free, a.counts_woken
                  FROM   (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bool[]) AS a (key, free, counts_woken) ORDER BY key) AS a
                  CROSS  JOIN LATERAL (
-                            SELECT   entry, store, queue, key, mode, slots, woken IS NOT NULL AS is_woken
+                            SELECT   entry, store, queue, key, mode, slots, claimed, woken IS NOT NULL AS is_woken
                             FROM     "joblocks".wait_queue AS l
                             WHERE    l.key = a.key
                             AND      {WaitQueueSql.Precedes}
@@ -40,7 +40,7 @@ internal static class WakeSql
                  FROM   first
                  WINDOW in_order AS (PARTITION BY key ORDER BY entry)),
              candidate AS MATERIALIZED (
-                 SELECT entry, store, queue
+                 SELECT entry, store, queue, claimed AS was_called
                  FROM   ranked
                  WHERE  NOT is_woken
                  AND    CASE WHEN mode = 1 THEN writers_until_here = 0
@@ -48,10 +48,10 @@ internal static class WakeSql
                              ELSE unlimited_until_here = 0 AND rank_of_waiting <= free - CASE WHEN counts_woken THEN woken_before ELSE 0 END
                         END
                  UNION ALL
-                 SELECT bypassed.entry, bypassed.store, bypassed.queue
+                 SELECT bypassed.entry, bypassed.store, bypassed.queue, bypassed.claimed
                  FROM   (SELECT key FROM unnest($1::bigint[]) AS k (key) ORDER BY key) AS a
                  CROSS  JOIN LATERAL (
-                            SELECT   l.entry, l.store, l.queue, l.woken IS NOT NULL AS is_woken, EXISTS ({WaitQueueSql.LateRunOfQueue}) AS queue_has_late_run
+                            SELECT   l.entry, l.store, l.queue, l.claimed, l.woken IS NOT NULL AS is_woken, EXISTS ({WaitQueueSql.LateRunOfQueue}) AS queue_has_late_run
                             FROM     "joblocks".wait_queue AS l
                             WHERE    l.key = a.key
                             AND      {WaitQueueSql.CanStart}
@@ -62,11 +62,40 @@ internal static class WakeSql
                  AND    NOT bypassed.is_woken),
              {WorkersSql.ClaimableRows(4)}
         UPDATE "joblocks".wait_queue AS l
-        SET    woken = now(), claimed = l.parked AND l.entry IN (SELECT entry FROM claimable)
+        SET    woken = now(), claimed = l.parked AND (was_called OR l.entry IN (SELECT entry FROM claimable))
         FROM   candidate
         WHERE  l.entry = candidate.entry
+        RETURNING l.entry, l.key, l.name, l.store, l.run, l.queue, l.parked, l.claimed, l.since, extract(epoch FROM now() - l.since)::float8, was_called
+        """;
+
+    /// <summary>
+    /// Calls the first run of each of the keys $1, if it is parked and not woken: claims its start in its store, by the parameters from $2 on, which contain
+    /// only stores with room for a run that waits in its worker. The run is not woken by this: it keeps its place, and bypasses no other run.
+    /// </summary>
+    public static readonly string Call =
+        $"""
+        WITH candidate AS MATERIALIZED (
+                 SELECT h.entry, h.store, h.queue
+                 FROM   (SELECT key FROM unnest($1::bigint[]) AS k (key) ORDER BY key) AS a
+                 CROSS  JOIN LATERAL (
+                            SELECT   entry, store, queue, woken IS NULL AND parked AND NOT claimed AS is_callable
+                            FROM     "joblocks".wait_queue AS l
+                            WHERE    l.key = a.key
+                            AND      {WaitQueueSql.Precedes}
+                            ORDER BY entry
+                            LIMIT    1
+                            FOR UPDATE SKIP LOCKED) AS h
+                 WHERE  h.is_callable),
+             {WorkersSql.ClaimableRows(2)}
+        UPDATE "joblocks".wait_queue AS l
+        SET    claimed = true
+        FROM   claimable
+        WHERE  l.entry = claimable.entry
         RETURNING l.entry, l.key, l.name, l.store, l.run, l.queue, l.parked, l.claimed, l.since, extract(epoch FROM now() - l.since)::float8
         """;
+
+    /// <summary>Takes back the calls of the entries $1: their runs did not start. Leaves out those that were woken since.</summary>
+    public const string TakeCallsBack = """UPDATE "joblocks".wait_queue SET claimed = false WHERE entry = ANY ($1) AND woken IS NULL AND parked""";
 
     /// <summary>
     /// Marks the runs of the entries $1 as paused by hand, if their wake has not expired: they keep their entries, and the next runs bypass them. They

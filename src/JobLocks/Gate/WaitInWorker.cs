@@ -1,0 +1,81 @@
+using JobLocks.Diagnostics;
+using JobLocks.Primitives;
+using JobLocks.WaitQueue;
+using Microsoft.Extensions.Logging;
+
+namespace JobLocks.Gate;
+
+/// <summary>
+/// The wait of one run in its worker, for a lock that is likely to be free before the job store could have parked the run and started it again. The run has its
+/// queue entry, and is woken in its turn like any other run; if that takes too long, it is parked. Not thread-safe.
+/// </summary>
+/// <param name="locks">The locks.</param>
+/// <param name="call">The run.</param>
+/// <param name="wasCalled">Whether the run was started so that it waits here, see <see cref="IWaitQueue.CallNext"/>.</param>
+/// <param name="log">The log.</param>
+internal sealed class WaitInWorker(ILockBackend locks, JobCall call, bool wasCalled, ILogger log) : IDisposable
+{
+    private readonly TimeSpan _until = BootClock.Now + locks.LongestWaitInWorker;
+    private IDisposable? _worker;
+    private WakeWatch? _watch;
+
+    /// <summary>Whether the run may go on waiting in its worker.</summary>
+    public bool MayGoOn(CancellationToken stop) => _worker is not null && BootClock.Now < _until && !stop.IsCancellationRequested;
+
+    /// <summary>
+    /// Watches for the wake of the run from now on, if it may wait in its worker: its turn is likely to come in time, and not too many workers wait. Call it
+    /// before the lock is requested once more, so that no wake is missed.
+    /// </summary>
+    public void Watch(RuleRequest request, QueueEntry entry, int ahead)
+    {
+        _watch?.Dispose();
+        _watch = null;
+        _worker ??= IsTurnLikely(request, ahead) ? call.TryKeepWorker(locks.LargestWaitingShare) : null;
+        if (_worker is not null) _watch = locks.WaitQueue.WatchWake(entry);
+    }
+
+    /// <summary>Waits until the run is woken.</summary>
+    /// <param name="request">The lock.</param>
+    /// <param name="entry">The entry of the run.</param>
+    /// <param name="run">The address of the run.</param>
+    /// <param name="blocks">Whether to block the calling thread instead of awaiting.</param>
+    /// <param name="stop">Ends the wait: the run is to be parked.</param>
+    /// <returns>The entry of the run whose turn has come; null where the run is to be parked.</returns>
+    public async ValueTask<QueueEntry?> UntilWokenAsync(RuleRequest request, QueueEntry entry, RunAddress run, bool blocks, CancellationToken stop)
+    {
+        if (_watch is not null) log.WaitsInWorker(call.ShownId, request.ShownName, request.Key.Value);
+        while (_watch is not null && MayGoOn(stop))
+        {
+            switch (await _watch.NextAsync(_until - BootClock.Now, blocks, stop).ConfigureAwait(false))
+            {
+                case WakeSignal.None:
+                    return null;
+                case WakeSignal.Woken:
+                    return entry with { BypassesQueue = true, WokenAt = _watch.ToldAt };
+                case WakeSignal.Free:
+                    return entry with { WokenAt = _watch.ToldAt };
+                case WakeSignal.ReadAgain when await locks.WaitQueue.FindAsync(run, blocks, CancellationToken.None).ConfigureAwait(false) is { } found:
+                    if (found is { BypassesQueue: true } or { IsOverdue: true } or { SkipReason: not null }) return found with { Request = entry.Request };
+                    break;
+                default:
+                    return null;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>The run has its lock. What it was told meanwhile was meant for it, and needs no other run.</summary>
+    public void TakeSignals() => _watch?.Take();
+
+    public void Dispose()
+    {
+        _watch?.Dispose();
+        _worker?.Dispose();
+    }
+
+    /// <summary>The runs ahead of this one hold the lock one after the other. How long the present holder has held it is not known, so its whole hold counts.</summary>
+    private bool IsTurnLikely(RuleRequest request, int ahead) =>
+        locks.LongestWaitInWorker > TimeSpan.Zero
+        && (wasCalled || (locks.UsualHolds.Find(request.Key) is { } usual && usual * (ahead + 1) / request.Lock.Limit <= locks.LongestWaitInWorker));
+}
