@@ -31,6 +31,7 @@ internal static class HangfireJobCall
         {
             Store = () => HangfireRuns.Of(context.Storage).TryIdentify(),
             WasStartedBefore = () => WasStartedBefore(context.Storage, context.BackgroundJob.Id),
+            TryKeepWorker = share => HangfireRuns.Of(context.Storage).Servers.TryKeepWorker(context, share),
             MayHaveQueueEntry = FetchedRun.Of(context) is not { WasScheduled: false },
             Address = hasNoEntry => HangfireRuns.Of(context.Storage).AddressOf(context.BackgroundJob.Id, context.BackgroundJob.CreatedAt, hasNoEntry ? OriginalQueue.StoreAndGet(context) : ""),
         };

@@ -45,6 +45,8 @@ internal sealed class HangfireRuns : IRunStore
 
     public IReadOnlyList<WorkerPool> FreeWorkers => _servers.FreeWorkers;
 
+    public bool HasRoomToWait(double share) => _servers.HasRoomToWait(share);
+
     public Action WorkerFreed
     {
         set => _servers.WorkerFreed = value;

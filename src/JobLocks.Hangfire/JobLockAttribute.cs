@@ -125,6 +125,31 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
         }
     }
 
+    private static Admission Enter(JobGate gate, JobCall call, PerformContext context)
+    {
+        using var decision = HangfireRuns.Of(context.Storage).Servers.BeginDecision(context);
+        return gate.TryEnter(call, context.CancellationToken.ShutdownToken);
+    }
+
+    /// <summary>The job was deleted or changed while its run waited in its worker: it must not run any more.</summary>
+    /// <exception cref="JobAbortedException">Hangfire drops the run and leaves the job as it is. The locks are released.</exception>
+    private static void AbortIfTakenAway(PerformContext context, Admission.Admitted admitted)
+    {
+        try
+        {
+            context.CancellationToken.ThrowIfCancellationRequested();
+        }
+        catch (JobAbortedException)
+        {
+            admitted.Dispose();
+            throw;
+        }
+        catch (Exception)
+        {
+            // The server is shutting down, or the storage cannot be asked. The run begins, and its own token shows it the shutdown.
+        }
+    }
+
     private static void Refuse(PerformingContext context, RefusedRun refused)
     {
         // If the server has its own filter providers, RefusalFilter is not called for its runs. Then this filter parks the run itself and throws, so the
@@ -178,9 +203,10 @@ public sealed class JobLockAttribute : JobFilterAttribute, IClientFilter, IServe
         var call = HangfireJobCall.Of(context, askedFor);
         if (entered.Exists(run => run.Holds(call))) return;
 
-        switch (gate.TryEnter(call, context.CancellationToken.ShutdownToken))
+        switch (Enter(gate, call, context))
         {
             case Admission.Admitted admitted:
+                if (admitted.HasWaitedInWorker) AbortIfTakenAway(context, admitted);
                 if (entered.Count == 0) JobLockHandle.Current = admitted.First;
                 entered.Add(new(this, askedFor, call, admitted, WatchOver(context, admitted, gate)));
                 break;

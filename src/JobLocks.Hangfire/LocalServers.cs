@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Hangfire;
 using Hangfire.Server;
 using Hangfire.Storage.Monitoring;
+using JobLocks.Gate;
 using JobLocks.Primitives;
 using JobLocks.WaitQueue;
 
@@ -19,6 +20,8 @@ internal sealed class LocalServers(JobStorage storage)
     private static readonly TimeSpan AnswerLifetime = TimeSpan.FromSeconds(5);
 
     private readonly ConcurrentDictionary<string, int> _busy = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, int> _deciding = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, WorkerShare> _waiting = new(StringComparer.Ordinal);
     private readonly StoppingServers _stopping = new();
     private volatile IReadOnlyList<ServerDto>? _servers;
     private int _unknownServers;
@@ -59,6 +62,7 @@ internal sealed class LocalServers(JobStorage storage)
             if (Volatile.Read(ref _unknownServers) != unknownBefore) _servers = null;
             _countWhenRead = count;
             _stopping.Forget(server => !IsHere(server));
+            foreach (var ended in _waiting.Keys.Where(server => !IsHere(server))) _waiting.TryRemove(ended, out _);
         }
         catch (Exception)
         {
@@ -94,6 +98,30 @@ internal sealed class LocalServers(JobStorage storage)
         WorkerFreed();
     }
 
+    /// <summary>Records that the gate decides about a run, until the result is called. Its worker performs no job meanwhile.</summary>
+    public IDisposable BeginDecision(PerformContext context)
+    {
+        var server = context.ServerId ?? "";
+        _deciding.AddOrUpdate(server, 1, static (_, deciding) => deciding + 1);
+        return new Decision(() => _deciding.AddOrUpdate(server, 0, static (_, deciding) => deciding - 1));
+    }
+
+    /// <summary>Whether one more run may wait in a worker of one of these servers.</summary>
+    public bool HasRoomToWait(double share) => _servers is { } servers && servers.Any(server => StartsRuns(server) && WaitingIn(server.Name).HasRoom(share, server.WorkersCount, Performing(server.Name)));
+
+    /// <summary>Occupies the worker of a run that waits in it; null where too many workers wait, or where the number of workers is not known yet.</summary>
+    public IDisposable? TryKeepWorker(PerformContext context, double share)
+    {
+        if (_servers is not { } servers || servers.FirstOrDefault(server => string.Equals(server.Name, context.ServerId, StringComparison.Ordinal)) is not { } server) return null;
+
+        return StartsRuns(server) ? WaitingIn(server.Name).TryOccupy(share, server.WorkersCount, Performing(server.Name)) : null;
+    }
+
+    private WorkerShare WaitingIn(string server) => _waiting.GetOrAdd(server, static _ => new());
+
+    /// <summary>How many workers of a server perform a job. The others are free, or their runs are at the gate.</summary>
+    private int Performing(string server) => _busy.GetValueOrDefault(server) - _deciding.GetValueOrDefault(server);
+
     private bool AnyStartsRuns() => _servers?.Any(StartsRuns) == true;
 
     private bool StartsRuns(ServerDto server) => IsHere(server.Name) && !_stopping.Contains(server.Name) && !ConfiguredGates.IsHostStopping(storage);
@@ -102,4 +130,9 @@ internal sealed class LocalServers(JobStorage storage)
 
     /// <summary>Whether a server runs in this process. If Hangfire's list is not available, a server is known after its first run.</summary>
     private bool IsHere(string server) => LocalServerList.IsKnown ? LocalServerList.Contains(server) : _busy.ContainsKey(server);
+
+    private sealed class Decision(Action end) : IDisposable
+    {
+        public void Dispose() => end();
+    }
 }
