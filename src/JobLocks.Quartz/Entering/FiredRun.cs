@@ -60,6 +60,15 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
     /// <summary>Whether the run was started before: a recovery, a retry, or one of these that was put back. Such a run must not be dropped.</summary>
     public bool WasStartedBefore => Bundle.Recovering || Attempt > 0 || Stored.JobDataMap.ContainsKey(DataKeys.StartedBefore);
 
+    /// <summary>
+    /// Whether the run may wait in a thread for its lock. It must be recovered if its node dies meanwhile, because it is not in the store then as a waiting
+    /// run; and its schedule and its data must not depend on when it is admitted.
+    /// </summary>
+    public bool CanWaitInThread =>
+        Bundle.JobDetail is { RequestsRecovery: true, PersistJobDataAfterExecution: false, ConcurrentExecutionDisallowed: false }
+        && Attempt == 0
+        && (!WasHeld || StandIn is not null || (Stored.NextFireTimeUtc is null && Stored.GetFireTimeAfter(Due) is null));
+
     /// <summary>Reads what the store has fired. Changes the trigger of the bundle, which is the caller's own copy.</summary>
     public static async ValueTask<FiredRun> OfAsync(TriggerFiredBundle fired, IJobStore store, CancellationToken stop)
     {

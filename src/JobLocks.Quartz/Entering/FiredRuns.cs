@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using JobLocks.Gate;
 using JobLocks.Quartz.Waiting;
@@ -19,7 +18,8 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
 
     private readonly ConcurrentDictionary<string, FiredRun> _tracked = new(StringComparer.Ordinal);
     private readonly PendingStoreWrites _writes = new(log);
-    private readonly AnswerTimeout _answerTimeout = new();
+    private readonly FiringRequests _requests = new(gate, runs, log);
+    private readonly RunsInThreads _inThreads = new(decisions);
 
     /// <summary>Replaces the results of runs that must not begin now. A shutdown waits until this is done.</summary>
     public async ValueTask DecideAsync(List<TriggerFiredResult> results)
@@ -31,6 +31,13 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     public async ValueTask EndAsync(TriggeredJobCompleteContext ended, CancellationToken stop)
     {
         var id = ended.Trigger.FireInstanceId ?? "";
+        if (await _inThreads.TryTakePutBackAsync(id).ConfigureAwait(false) is var (putBackRun, answer))
+        {
+            DeclineInBackground(putBackRun, PutBackAsync(putBackRun, answer));
+            decisions.End(id);
+            return;
+        }
+
         _tracked.TryRemove(id, out var run);
         last.Forget(id);
         last.NoteEnd(ended);
@@ -58,24 +65,25 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
 
     private async ValueTask DecideEachAsync(List<TriggerFiredResult> results)
     {
-        List<(int Index, FiredRun Run, JobCall Call, Task<Admission> Answer)>? requests = null;
+        List<(int Index, FiringRequest Request)>? requests = null;
         for (var i = 0; i < results.Count; i++)
         {
             if (results[i].TriggerFiredBundle is not { } bundle) continue;
 
-            runs.Threads.Begin(bundle.Trigger.FireInstanceId ?? "");
+            runs.Threads.BeginDecision(bundle.Trigger.FireInstanceId ?? "");
             var run = await FiredRun.OfAsync(bundle, store, CancellationToken.None).ConfigureAwait(false);
             if (run.Bundle != bundle) results[i] = TriggerFiredResult.Fired(run.Bundle);
             if (run.WasHeld || run.StandIn is not null || run.Attempt > 0) _tracked[run.Id] = run;
             await last.WatchAsync(run).ConfigureAwait(false);
             if (await MustNotStartAsync(run).ConfigureAwait(false)) results[i] = TriggerFiredResult.Declined;
-            else if (TryCall(run, out var call)) (requests ??= []).Add((i, run, call, AskAsync(call)));
+            else if (TryCall(run, out var call)) (requests ??= []).Add((i, _requests.Ask(run, call)));
+            else runs.Threads.EndDecision(run.Id);
         }
 
         if (requests is null) return;
 
-        await WaitForAnswersAsync(Task.WhenAll(requests.Select(static request => request.Answer))).ConfigureAwait(false);
-        foreach (var (i, run, call, answer) in requests) results[i] = await ResultAsync(run, call, answer).ConfigureAwait(false);
+        await _requests.WaitForAnswersAsync(requests.Select(static asked => asked.Request)).ConfigureAwait(false);
+        foreach (var (i, request) in requests) results[i] = await ResultAsync(request).ConfigureAwait(false);
     }
 
     /// <summary>
@@ -131,41 +139,15 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
     }
 
-    private async Task<Admission> AskAsync(JobCall call)
+    private async ValueTask<TriggerFiredResult> ResultAsync(FiringRequest request)
     {
-        var askedAt = Stopwatch.GetTimestamp();
-        try
+        var (run, call, answer, kept) = request;
+        if (!answer.IsCompleted && kept.IsCompleted)
         {
-            var answer = await gate.TryEnterAsync(call, CancellationToken.None).ConfigureAwait(false);
-            if (answer is not Admission.Refused { IsUnavailable: true }) _answerTimeout.Answered(Stopwatch.GetElapsedTime(askedAt));
-            return answer;
+            _inThreads.Add(run, answer);
+            return TriggerFiredResult.Fired(run.Bundle);
         }
-        catch (Exception broken) when (broken is not JobLockRuleException)
-        {
-            // A run never executes without its lock, but an error is no reason to drop it.
-            log.Broke(call.JobId, broken);
-            return QuartzJobCall.NoAnswer(call, broken);
-        }
-    }
 
-    private async ValueTask WaitForAnswersAsync(Task all)
-    {
-        try
-        {
-            await all.WaitAsync(_answerTimeout.Current).ConfigureAwait(false);
-        }
-        catch (TimeoutException)
-        {
-            _answerTimeout.OnTimeout();
-        }
-        catch (JobLockRuleException)
-        {
-            // ResultAsync evaluates each answer, and its exception.
-        }
-    }
-
-    private async ValueTask<TriggerFiredResult> ResultAsync(FiredRun run, JobCall call, Task<Admission> answer)
-    {
         if (!answer.IsCompleted) return await DeclineAsync(run, HandleLateAnswerAsync(run, call, answer)).ConfigureAwait(false);
 
         try

@@ -12,6 +12,7 @@ internal sealed class FiringDecisions
 {
     private readonly ConcurrentDictionary<string, Held> _held = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, Exception?> _refused = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, Task<bool>> _pending = new(StringComparer.Ordinal);
 
     /// <summary>Whether this firing holds its locks, for example in an immediate refire. A lost lock is not held.</summary>
     public bool Holds(string fireInstanceId) =>
@@ -24,6 +25,15 @@ internal sealed class FiringDecisions
 
     /// <summary>Records that the firing must not execute: it is skipped, or fails with <paramref name="failure"/>.</summary>
     public void Refuse(string fireInstanceId, Exception? failure) => _refused[fireInstanceId] = failure;
+
+    /// <summary>Records that the decision follows while the firing has its thread.</summary>
+    /// <param name="fireInstanceId">The firing.</param>
+    /// <param name="decision">The decision. Its result is whether the firing is put back. It does not fail.</param>
+    public void Await(string fireInstanceId, Task<bool> decision) => _pending[fireInstanceId] = decision;
+
+    /// <summary>Waits until the firing is decided.</summary>
+    /// <returns>Whether it is put back, and must not execute.</returns>
+    public ValueTask<bool> IsPutBackAsync(string fireInstanceId) => _pending.TryGetValue(fireInstanceId, out var decision) ? new(decision) : new(false);
 
     /// <summary>Whether the firing must not execute.</summary>
     public bool IsRefused(string fireInstanceId) => _refused.ContainsKey(fireInstanceId);
@@ -52,7 +62,10 @@ internal sealed class FiringDecisions
     public void End(string? fireInstanceId)
     {
         Release(fireInstanceId);
-        if (fireInstanceId is not null) _refused.TryRemove(fireInstanceId, out _);
+        if (fireInstanceId is null) return;
+
+        _refused.TryRemove(fireInstanceId, out _);
+        _pending.TryRemove(fireInstanceId, out _);
     }
 
     private sealed class Held(Admission.Admitted locks)

@@ -33,7 +33,10 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions decisions, I
     /// <summary>True vetoes the run. An immediate refire calls this again, while its lock is still held.</summary>
     async ValueTask<bool> ITriggerListener.VetoJobExecution(ITrigger trigger, IJobExecutionContext context, CancellationToken cancellationToken)
     {
-        if (vetoed is null) return decisions.IsRefused(context.FireInstanceId) && decisions.FailureOf(context.FireInstanceId) is null;
+        // A run that waits in its thread is decided now. One whose lock does not become free in time is put back at its end, which follows the veto.
+        if (vetoed is null)
+            return await decisions.IsPutBackAsync(context.FireInstanceId).ConfigureAwait(false)
+                || (decisions.IsRefused(context.FireInstanceId) && decisions.FailureOf(context.FireInstanceId) is null);
 
         return await vetoed.IsVetoedAsync(context, await AddStoreAsync(context.Scheduler).ConfigureAwait(false)).ConfigureAwait(false);
     }

@@ -45,6 +45,8 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreId storeId, Tim
 
     public IReadOnlyList<WorkerPool> FreeWorkers => Scheduler is { Status: SchedulerStatus.Running } ? [new(Queues: null, Threads.Free)] : [];
 
+    public bool HasRoomToWait(double share) => Scheduler is { Status: SchedulerStatus.Running } && Threads.HasRoomToWait(share);
+
     public Action WorkerFreed
     {
         set => Threads.Freed = value;
