@@ -62,7 +62,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
         });
         _manual = new(options);
         _acquisition = new(_dispatcher, _manual, options, clock);
-        var statements = new PooledStatements(connector, options, PooledUse.WaitQueue);
+        var statements = new PooledStatements(connector, options, PooledUse.WaitQueue, new(() => _wakeDispatcher!.Presence.Announced));
         _inspectionStatements = new(connector, options, PooledUse.Inspection);
         _wakeDispatcher = new(statements, _dispatcher, _internalLocks, options, log);
         _waitQueue = new(statements, _wakeDispatcher, new(statements, _wakeDispatcher, log), _internalLocks, options, _dispatcher);

@@ -11,7 +11,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// cannot await: it then awaits nothing, and the returned task has ended. Thread-safe.
 /// </summary>
 [SuppressMessage("Usage", "VSTHRD103:Call async methods when in an async method", Justification = "The caller says which of the two it needs.")]
-internal sealed class PooledStatements(SessionConnector connector, JobLocksOptions options, PooledUse use) : IDisposable
+internal sealed class PooledStatements(SessionConnector connector, JobLocksOptions options, PooledUse use, ServedSetting? served = null) : IDisposable
 {
     private readonly ConcurrentDictionary<string, string> _texts = new(StringComparer.Ordinal);
     // Any connection of the pool, by which Dispose clears the pool. Written by several threads: each value leads to the same pool.
@@ -83,6 +83,7 @@ internal sealed class PooledStatements(SessionConnector connector, JobLocksOptio
             _anyConnection = connection;
             if (PooledSetUp.IsMissing(connection)) await SetUpAsync(connection, blocks, stop).ConfigureAwait(false);
             else await EnsureOwnerAsync(connection, blocks, stop).ConfigureAwait(false);
+            if (served is not null) await served.WriteAsync(connection, blocks, stop).ConfigureAwait(false);
             return connection;
         }
         catch (NpgsqlException full) when (IsPoolFull(full))

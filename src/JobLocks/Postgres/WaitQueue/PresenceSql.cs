@@ -8,8 +8,8 @@ namespace JobLocks.Postgres.WaitQueue;
 internal static class PresenceSql
 {
     /// <summary>
-    /// Whether the row l of the wait queue belongs to a store that a process serves. The setting "joblocks.served" lists the stores that this session
-    /// announces itself: like the locks, it lasts as long as the session. For other stores the lock table is read, which takes longer than the rest of the
+    /// Whether the row l of the wait queue belongs to a store that a process serves. The setting "joblocks.served" lists the stores that this process announces
+    /// itself: on the lock session it lasts as long as the locks, and on a pooled connection <see cref="SetServed"/> writes it. For other stores the lock table is read, which takes longer than the rest of the
     /// statement: once in a statement, and only if the statement needs it for a row.
     /// </summary>
     public const string IsServed =
@@ -25,6 +25,10 @@ internal static class PresenceSql
             AND    granted
             AND    database = (SELECT datid FROM pg_stat_get_activity(pg_backend_pid())))))
         """;
+
+    /// <summary>Sets the setting "joblocks.served" of a pooled connection to the stores $1.</summary>
+    public const string SetServed =
+        "SELECT set_config('joblocks.served', coalesce((SELECT string_agg(hashtext(s)::text, ',') FROM unnest($1::text[]) AS s), ''), false)";
 
     /// <summary>
     /// Announces that this session serves the store $1. Returns its backend, and the first number of the lock: where another program holds the first lock

@@ -25,6 +25,19 @@ internal sealed class StorePresence(LockDispatcher dispatcher, ILogger log)
         lock (_sync) return _announcements.TryGetValue(store, out var announcement) && announcement.Backend != 0 && dispatcher.Sessions.IsCurrent(announcement.Backend);
     }
 
+    /// <summary>The stores that the current session of this process announces.</summary>
+    public IReadOnlyList<string> Announced
+    {
+        get
+        {
+            lock (_sync)
+            {
+                return [.. _announcements.Where(store => store.Value.Backend != 0 && dispatcher.Sessions.IsCurrent(store.Value.Backend))
+                    .Select(static store => store.Key).Order(StringComparer.Ordinal)];
+            }
+        }
+    }
+
     /// <summary>Whether a store is announced, or will be.</summary>
     public bool IsAnnouncedOrPending(string store)
     {
