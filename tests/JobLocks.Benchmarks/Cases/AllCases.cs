@@ -31,6 +31,7 @@ internal static class AllCases
             new WakeCase("hangfire", WaitingWay.HangfireLine),
             new WakeCase("quartz", WaitingWay.QuartzLine),
             new WaitingNamesCase(),
+            new WaitingBesideCase(),
             new WaitCostCase(),
             new KillCase(),
             new LongQueueCase(),

@@ -9,6 +9,9 @@ namespace JobLocks.Benchmarks.Waiting;
 /// <param name="Milliseconds">How long each holds its lock.</param>
 internal sealed record WaitingOffer(string Prefix, int Runs, int Names, int Milliseconds)
 {
+    /// <summary>The prefix of runs without a lock, beside others that have one.</summary>
+    public const string Others = "other-";
+
     /// <summary>Which part of them this is.</summary>
     public int Part { get; init; }
 

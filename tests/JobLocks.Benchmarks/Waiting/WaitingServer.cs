@@ -27,7 +27,11 @@ internal static class WaitingServer
 
     public static async Task<int> RunAsync(string connectionString, WaitingWay way, string node, CancellationToken stop)
     {
-        await using var locks = AdvisoryLocks.Connect(connectionString, options => options.ApplicationName = node);
+        await using var locks = AdvisoryLocks.Connect(connectionString, options =>
+        {
+            options.ApplicationName = node;
+            if (way == WaitingWay.HangfirePark) options.LongestWaitInWorker = TimeSpan.Zero;
+        });
         var storage = UsesHangfire(way) ? Storage(connectionString, locks) : null;
         using var hangfire = storage is null ? null : new BackgroundJobServer(new() { ServerName = node }, storage);
         await using var services = UsesQuartz(way) ? QuartzServices(connectionString, locks, node) : null;

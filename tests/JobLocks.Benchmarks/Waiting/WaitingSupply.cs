@@ -41,6 +41,9 @@ internal sealed class WaitingSupply(WaitingWay way, IBackgroundJobClient? hangfi
     {
         switch (way)
         {
+            case var _ when name.StartsWith(WaitingOffer.Others, StringComparison.Ordinal):
+                hangfire!.Enqueue<WaitingJobs>(jobs => jobs.Bare(name, number, milliseconds));
+                break;
             case WaitingWay.HangfireOwn:
                 hangfire!.Enqueue<WaitingJobs>(jobs => jobs.Block(name, number, milliseconds));
                 break;
@@ -56,11 +59,13 @@ internal sealed class WaitingSupply(WaitingWay way, IBackgroundJobClient? hangfi
         }
     }
 
-    /// <summary>Quartz itself keeps apart the runs of one job key: those of one name share a job.</summary>
+    /// <summary>
+    /// Quartz itself keeps apart the runs of one job key: those of one name share a job. They request recovery, which lets them wait in their threads.
+    /// </summary>
     private async Task ScheduleAsync<TJob>(string name, IReadOnlyList<int> numbers, int milliseconds, CancellationToken stop, int last = 0)
         where TJob : IJob
     {
-        var job = JobBuilder.Create<TJob>().WithIdentity($"job-{name}").StoreDurably().Build();
+        var job = JobBuilder.Create<TJob>().WithIdentity($"job-{name}").StoreDurably().RequestRecovery().Build();
         await quartz!.AddJob(job, new AddJobOptions { Replace = true }, stop);
         foreach (var number in numbers)
         {

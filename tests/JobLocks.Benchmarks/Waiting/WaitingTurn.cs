@@ -19,6 +19,9 @@ internal sealed class WaitingTurn(Bench bench)
     /// <summary>Called when the processes have warmed up, before the measured runs are offered.</summary>
     public Func<Task> OnWarm { get; init; } = static () => Task.CompletedTask;
 
+    /// <summary>How many runs without a lock, which do nothing, are offered after the others.</summary>
+    public int Others { get; init; }
+
     /// <param name="way">Who works, and what becomes of those that meet a held lock.</param>
     /// <param name="runs">How many.</param>
     /// <param name="names">Of how many names, in turn.</param>
@@ -46,7 +49,8 @@ internal sealed class WaitingTurn(Bench bench)
             await OnWarm();
             var busy = new Busy();
             await OfferAsync(servers, new("name-", runs, names, milliseconds));
-            var held = await CollectAsync(told.Reader, isWarmUp: false, runs, atMost, stop);
+            if (Others > 0) await OfferAsync(servers, new(WaitingOffer.Others, Others, 1, 0));
+            var held = await CollectAsync(told.Reader, isWarmUp: false, runs + Others, atMost, stop);
             Used = busy.Read();
             return held;
         }

@@ -8,6 +8,9 @@ internal enum WaitingWay
     QuartzLine,
     BothLine,
 
+    /// <summary>The same, but never in its worker: each run that waits is parked.</summary>
+    HangfirePark,
+
     /// <summary>It is rescheduled for a second later.</summary>
     HangfireReschedule,
 
