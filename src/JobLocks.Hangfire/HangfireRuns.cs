@@ -45,7 +45,7 @@ internal sealed class HangfireRuns : IRunStore
 
     public IReadOnlyList<WorkerPool> FreeWorkers => _servers.FreeWorkers;
 
-    public bool HasRoomToWait(double share) => _servers.HasRoomToWait(share);
+    public int RoomToWait(double share) => _servers.RoomToWait(share);
 
     public Action WorkerFreed
     {

@@ -106,8 +106,8 @@ internal sealed class LocalServers(JobStorage storage)
         return new Decision(() => _deciding.AddOrUpdate(server, 0, static (_, deciding) => deciding - 1));
     }
 
-    /// <summary>Whether one more run may wait in a worker of one of these servers.</summary>
-    public bool HasRoomToWait(double share) => _servers is { } servers && servers.Any(server => StartsRuns(server) && WaitingIn(server.Name).HasRoom(share, server.WorkersCount, Performing(server.Name)));
+    /// <summary>How many more runs may wait in workers of these servers.</summary>
+    public int RoomToWait(double share) => _servers?.Where(StartsRuns).Sum(server => WaitingIn(server.Name).Room(share, server.WorkersCount, Performing(server.Name))) ?? 0;
 
     /// <summary>Occupies the worker of a run that waits in it; null where too many workers wait, or where the number of workers is not known yet.</summary>
     public IDisposable? TryKeepWorker(PerformContext context, double share)
@@ -120,7 +120,7 @@ internal sealed class LocalServers(JobStorage storage)
     private WorkerShare WaitingIn(string server) => _waiting.GetOrAdd(server, static _ => new());
 
     /// <summary>How many workers of a server perform a job. The others are free, or their runs are at the gate.</summary>
-    private int Performing(string server) => _busy.GetValueOrDefault(server) - _deciding.GetValueOrDefault(server);
+    private int Performing(string server) => Math.Max(0, _busy.GetValueOrDefault(server) - _deciding.GetValueOrDefault(server));
 
     private bool AnyStartsRuns() => _servers?.Any(StartsRuns) == true;
 

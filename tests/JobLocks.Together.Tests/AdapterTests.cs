@@ -26,6 +26,7 @@ public sealed class AdapterTests
         ("Gate.JobGate", [Hangfire, Quartz]),
         ("Gate.Queueing", [Hangfire, Quartz]),
         ("Gate.SelfWaits", [Quartz]),
+        ("Gate.WorkerShare", [Hangfire, Quartz]),
         ("Inspection.IPageInspector", [Hangfire, Page]),
         ("Inspection.PageReadings", [Hangfire, Page]),
         ("Inspection.Pages.Column", [Hangfire, Page]),

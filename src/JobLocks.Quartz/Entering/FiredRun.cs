@@ -62,11 +62,13 @@ internal sealed record FiredRun(IOperableTrigger Stored, TriggerFiredBundle Bund
 
     /// <summary>
     /// Whether the run may wait in a thread for its lock. It must be recovered if its node dies meanwhile, because it is not in the store then as a waiting
-    /// run; and its schedule and its data must not depend on when it is admitted.
+    /// run; its schedule and its data must not depend on when it is admitted; and it must keep its name in the store, which a sweep asks about it.
     /// </summary>
     public bool CanWaitInThread =>
         Bundle.JobDetail is { RequestsRecovery: true, PersistJobDataAfterExecution: false, ConcurrentExecutionDisallowed: false }
         && Attempt == 0
+        && CanBeHeldUnderOwnKey
+        && !(Stored is { OverlapPolicy: OverlapPolicy.CancelPrevious, NextFireTimeUtc: not null })
         && (!WasHeld || StandIn is not null || (Stored.NextFireTimeUtc is null && Stored.GetFireTimeAfter(Due) is null));
 
     /// <summary>Reads what the store has fired. Changes the trigger of the bundle, which is the caller's own copy.</summary>

@@ -19,7 +19,7 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     private readonly ConcurrentDictionary<string, FiredRun> _tracked = new(StringComparer.Ordinal);
     private readonly PendingStoreWrites _writes = new(log);
     private readonly FiringRequests _requests = new(gate, runs, log);
-    private readonly RunsInThreads _inThreads = new(decisions);
+    private readonly RunsInThreads _inThreads = new(decisions, run => IsRemovedAsync(store, run));
 
     /// <summary>Replaces the results of runs that must not begin now. A shutdown waits until this is done.</summary>
     public async ValueTask DecideAsync(List<TriggerFiredResult> results)
@@ -142,9 +142,11 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
     private async ValueTask<TriggerFiredResult> ResultAsync(FiringRequest request)
     {
         var (run, call, answer, kept) = request;
-        if (!answer.IsCompleted && kept.IsCompleted)
+        if (!answer.IsCompleted) request.Decline();
+        if (!answer.IsCompleted && kept.IsCompletedSuccessfully)
         {
-            _inThreads.Add(run, answer);
+            // A shutdown waits for the decision, and for the write that may follow it.
+            _writes.Add(_inThreads.Add(run, answer), static () => { });
             return TriggerFiredResult.Fired(run.Bundle);
         }
 
@@ -246,6 +248,19 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         catch (Exception broken)
         {
             log.CannotReadTrigger(QuartzJobCall.IdOf(run.Bundle.JobDetail.Key, run.Id), broken);
+            return false;
+        }
+    }
+
+    /// <summary>Whether the trigger of a run was removed since it fired. An error is no reason to drop the run.</summary>
+    private static async ValueTask<bool> IsRemovedAsync(IJobStore store, FiredRun run)
+    {
+        try
+        {
+            return !await store.Exists(run.Stored.Key, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (Exception)
+        {
             return false;
         }
     }

@@ -14,14 +14,18 @@ internal sealed class FiringRequests(JobGate gate, QuartzRuns runs, ILogger log)
     public FiringRequest Ask(FiredRun run, JobCall call)
     {
         var kept = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        if (run.CanWaitInThread) call = call with { TryKeepWorker = KeepThread };
-        return new(run, call, AskAsync(run, call, kept.Task), kept.Task);
+        if (run.CanWaitInThread) call = call with { TryKeepWorker = KeepThread, Stopping = runs.ShuttingDown };
+        else if (call.MayHaveQueueEntry) runs.Threads.NoteCannotWait();
+        return new(run, call, AskAsync(run, call, kept.Task), kept.Task) { Decline = () => kept.TrySetCanceled() };
 
         IDisposable? KeepThread(double share)
         {
-            var thread = runs.Threads.TryKeep(share);
-            if (thread is not null) kept.TrySetResult();
-            return thread;
+            if (runs.ShuttingDown.IsCancellationRequested || runs.Threads.TryKeep(share) is not { } thread) return null;
+            if (kept.TrySetResult()) return thread;
+
+            // The scheduler has continued without the run.
+            thread.Dispose();
+            return null;
         }
     }
 
@@ -48,7 +52,7 @@ internal sealed class FiringRequests(JobGate gate, QuartzRuns runs, ILogger log)
         try
         {
             var answer = await gate.TryEnterAsync(call, CancellationToken.None).ConfigureAwait(false);
-            if (answer is not Admission.Refused { IsUnavailable: true } && !kept.IsCompleted) _answerTimeout.Answered(Stopwatch.GetElapsedTime(askedAt));
+            if (answer is not Admission.Refused { IsUnavailable: true } && !kept.IsCompletedSuccessfully) _answerTimeout.Answered(Stopwatch.GetElapsedTime(askedAt));
             return answer;
         }
         catch (Exception broken) when (broken is not JobLockRuleException)

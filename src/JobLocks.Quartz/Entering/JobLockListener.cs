@@ -140,7 +140,12 @@ internal sealed class JobLockListener(JobGate gate, FiringDecisions decisions, I
 
     ValueTask ISchedulerListener.SchedulerShuttingDown(IScheduler scheduler, CancellationToken cancellationToken)
     {
-        if (_runs is { } runs) gate.RemoveStore(runs);
+        if (_runs is { } runs)
+        {
+            runs.OnShuttingDown();
+            gate.RemoveStore(runs);
+        }
+
         return default;
     }
 

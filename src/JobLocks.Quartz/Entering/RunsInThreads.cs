@@ -4,12 +4,20 @@ using JobLocks.Gate;
 namespace JobLocks.Quartz.Entering;
 
 /// <summary>The runs of one scheduler that wait in their threads until the gate decides. Thread-safe.</summary>
-internal sealed class RunsInThreads(FiringDecisions decisions)
+/// <param name="decisions">The decisions of the scheduler.</param>
+/// <param name="isRemoved">Whether the trigger of a run was removed from the store, so that the run must not start any more. Does not throw.</param>
+internal sealed class RunsInThreads(FiringDecisions decisions, Func<FiredRun, ValueTask<bool>> isRemoved)
 {
     private readonly ConcurrentDictionary<string, (FiredRun Run, Admission Answer)> _putBack = new(StringComparer.Ordinal);
 
     /// <summary>Adds a run whose answer follows.</summary>
-    public void Add(FiredRun run, Task<Admission> answer) => decisions.Await(run.Id, DecideAsync(run, answer));
+    /// <returns>Completes with the decision.</returns>
+    public Task Add(FiredRun run, Task<Admission> answer)
+    {
+        var decision = DecideAsync(run, answer);
+        decisions.Await(run.Id, decision);
+        return decision;
+    }
 
     /// <summary>
     /// The run of a firing that ends without having executed, and is put back now, with the answer of the gate; null for any other firing. Waits for the
@@ -25,6 +33,10 @@ internal sealed class RunsInThreads(FiringDecisions decisions)
         {
             switch (await answer.ConfigureAwait(false))
             {
+                case Admission.Admitted admitted when await isRemoved(run).ConfigureAwait(false):
+                    admitted.Dispose();
+                    decisions.Refuse(run.Id, failure: null);
+                    return false;
                 case Admission.Admitted admitted:
                     decisions.Remember(run.Id, admitted);
                     return false;

@@ -15,7 +15,7 @@ namespace JobLocks.Quartz.Waiting;
 /// The waiting runs of a Quartz job store: held triggers, and stand-ins for firings of triggers that continue their schedule. They are due so late that
 /// normally a wake-up starts them first. Thread-safe.
 /// </summary>
-[SuppressMessage("Design", "CA1001:Types that own disposable fields should be disposable", Justification = "A semaphore without a wait handle has nothing to dispose.")]
+[SuppressMessage("Design", "CA1001:Types that own disposable fields should be disposable", Justification = "A semaphore without a wait handle and a token source without a timer have nothing to dispose.")]
 internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreId storeId, TimeProvider clock, TimeSpan misfireThreshold, ILogger log) : IRunStore
 {
     // The store may be cleared, restored or renamed while the scheduler runs, so its id is read again with the sweeps.
@@ -31,6 +31,7 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreId storeId, Tim
     private long _readAtTicks;
     // Accessed only by the holder of _reading.
     private string? _read;
+    private readonly CancellationTokenSource _shuttingDown = new();
     private int _signalsRequested;
     private volatile string? _id;
     private volatile IScheduler? _scheduler;
@@ -40,12 +41,15 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreId storeId, Tim
     /// <summary>The scheduler of this process that works on the store.</summary>
     public IScheduler? Scheduler { get => _scheduler; set => _scheduler = value; }
 
+    /// <summary>Cancelled when the scheduler begins to shut down.</summary>
+    public CancellationToken ShuttingDown => _shuttingDown.Token;
+
     /// <summary>The threads of the scheduler.</summary>
     public SchedulerThreads Threads { get; } = new();
 
     public IReadOnlyList<WorkerPool> FreeWorkers => Scheduler is { Status: SchedulerStatus.Running } ? [new(Queues: null, Threads.Free)] : [];
 
-    public bool HasRoomToWait(double share) => Scheduler is { Status: SchedulerStatus.Running } && Threads.HasRoomToWait(share);
+    public int RoomToWait(double share) => Scheduler is { Status: SchedulerStatus.Running } ? Threads.RoomToWait(share) : 0;
 
     public Action WorkerFreed
     {
@@ -57,6 +61,9 @@ internal sealed class QuartzRuns(IStoredTriggers triggers, IStoreId storeId, Tim
     /// </summary>
     public async ValueTask<string> IdentifyAsync(CancellationToken stop) =>
         _id is { } known && IsFresh ? known : await ReadIdAsync(mayBeFresh: true, stop).ConfigureAwait(false);
+
+    /// <summary>The scheduler begins to shut down: no run waits in a thread any more.</summary>
+    public void OnShuttingDown() => _ = _shuttingDown.CancelAsync();
 
     public ValueTask<bool> CanStartRunsAsync(CancellationToken stop) => new(Scheduler is { Status: SchedulerStatus.Running });
 

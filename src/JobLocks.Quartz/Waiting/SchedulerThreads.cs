@@ -26,9 +26,12 @@ internal sealed class SchedulerThreads
     /// <summary>Called when a thread has become free.</summary>
     public Action Freed { get => _freed; set => _freed = value; }
 
-    /// <summary>Whether one more run may wait in its thread, and lately such a run was there.</summary>
-    public bool HasRoomToWait(double share) =>
-        Volatile.Read(ref _couldWaitAtTicks) is var at and > long.MinValue && BootClock.Now.Ticks - at < Lately.Ticks && _waiting.HasRoom(share, Count, Performing);
+    /// <summary>How many more runs may wait in their threads; zero if lately there was no such run.</summary>
+    public int RoomToWait(double share) =>
+        Volatile.Read(ref _couldWaitAtTicks) is var at and > long.MinValue && BootClock.Now.Ticks - at < Lately.Ticks ? _waiting.Room(share, Count, Performing) : 0;
+
+    /// <summary>Records that a run that has waited must not wait in its thread: such runs are not called until there is another one.</summary>
+    public void NoteCannotWait() => Volatile.Write(ref _couldWaitAtTicks, long.MinValue);
 
     /// <summary>Occupies the thread of a run that waits in it; null where too many threads wait.</summary>
     public IDisposable? TryKeep(double share)
@@ -47,7 +50,7 @@ internal sealed class SchedulerThreads
     /// <summary>Records that the gate has decided about a firing.</summary>
     public void EndDecision(string fireInstanceId) => _deciding.TryRemove(fireInstanceId, out _);
 
-    private int Performing => _running.Count - _deciding.Count;
+    private int Performing => Math.Max(0, _running.Count - _deciding.Count);
 
     /// <summary>Records that a firing occupies a thread.</summary>
     public void Begin(string fireInstanceId) => _running[fireInstanceId] = true;

@@ -45,6 +45,9 @@ internal sealed record JobCall : JobInvocation
     /// </summary>
     public AddressLookup Address { get; init; } = static _ => null;
 
+    /// <summary>Cancelled when the scheduler begins to shut down: a run that waits in its worker is then parked.</summary>
+    public CancellationToken Stopping { get; init; }
+
     /// <summary>
     /// Occupies the worker of the run for a wait in it, until the result is disposed. The parameter is the largest share of the workers in which runs may wait.
     /// Null where too many workers wait already, or where the run has no worker yet.

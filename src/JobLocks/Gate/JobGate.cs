@@ -176,9 +176,9 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
 
             var refused = RequestFor(result.Refused, requests);
             var staysInQueue = refused.Key == request.Key || round > requests.Count;
-            if (staysInQueue && !entry.IsOverdue && await inWorker.UntilWokenAsync(request, entry, address, blocks, stop).ConfigureAwait(false) is { } woken)
+            if (refused.Key == request.Key && !entry.IsOverdue && await inWorker.UntilWokenAsync(request, entry, address, blocks, stop).ConfigureAwait(false) is { } woken)
             {
-                if (await EnterWokenAsync(call, run, requests, request, woken, inWorker, blocks, stop).ConfigureAwait(false) is { } decided) return decided;
+                if (await EnterWokenAsync(call, run, requests, request, woken, inWorker, blocks).ConfigureAwait(false) is { } decided) return decided;
 
                 round--;
                 continue;
@@ -226,12 +226,13 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
 
     /// <summary>Requests the locks of a run that was woken in its worker; null where somebody else was faster, and the run waits for its next turn.</summary>
     private async ValueTask<Admission?> EnterWokenAsync(
-        JobCall call, Holder run, IReadOnlyList<RuleRequest> requests, RuleRequest request, QueueEntry woken, WaitInWorker inWorker, bool blocks, CancellationToken stop)
+        JobCall call, Holder run, IReadOnlyList<RuleRequest> requests, RuleRequest request, QueueEntry woken, WaitInWorker inWorker, bool blocks)
     {
         if (woken.SkipReason is { } skipReason) return await RefuseReplacedAsync(call, request, woken, skipReason, blocks).ConfigureAwait(false);
 
-        var result = await locks.TryAcquireAllAsync([.. requests.Select(static ruleRequest => ruleRequest.Lock)], run, woken, blocks, stop).ConfigureAwait(false);
-        if (result.Refused is null) return (await AdmitAsync(call, requests, result, woken, blocks, inWorker).ConfigureAwait(false)) with { HasWaitedInWorker = true };
+        // The turn of the run has come: a shutdown at this moment must not make it miss its turn.
+        var result = await locks.TryAcquireAllAsync([.. requests.Select(static ruleRequest => ruleRequest.Lock)], run, woken, blocks, CancellationToken.None).ConfigureAwait(false);
+        if (result.Refused is null) return await AdmitAsync(call, requests, result, woken, blocks, inWorker).ConfigureAwait(false);
 
         // The run was told of a release instead of the run that precedes it.
         if (!woken.BypassesQueue) locks.WaitQueue.WakeNext(woken.Key);
@@ -249,7 +250,7 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
                 foreach (var request in requests) log.Admitted(call.ShownId, request.ShownName, request.Key.Value);
             }
 
-            return new(result.Handles) { FormerEntry = entry };
+            return new(result.Handles) { FormerEntry = entry, HasWaitedInWorker = inWorker?.HasWaited == true };
         }
         catch (Exception)
         {

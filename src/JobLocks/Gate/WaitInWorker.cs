@@ -19,8 +19,8 @@ internal sealed class WaitInWorker(ILockBackend locks, JobCall call, bool wasCal
     private IDisposable? _worker;
     private WakeWatch? _watch;
 
-    /// <summary>Whether the run may go on waiting in its worker.</summary>
-    public bool MayGoOn(CancellationToken stop) => _worker is not null && BootClock.Now < _until && !stop.IsCancellationRequested;
+    /// <summary>Whether the run has waited in its worker.</summary>
+    public bool HasWaited { get; private set; }
 
     /// <summary>
     /// Watches for the wake of the run from now on, if it may wait in its worker: its turn is likely to come in time, and not too many workers wait. Call it
@@ -44,9 +44,11 @@ internal sealed class WaitInWorker(ILockBackend locks, JobCall call, bool wasCal
     public async ValueTask<QueueEntry?> UntilWokenAsync(RuleRequest request, QueueEntry entry, RunAddress run, bool blocks, CancellationToken stop)
     {
         if (_watch is not null) log.WaitsInWorker(call.ShownId, request.ShownName, request.Key.Value);
-        while (_watch is not null && MayGoOn(stop))
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(stop, call.Stopping);
+        HasWaited |= _watch is not null;
+        while (_watch is not null && !end.IsCancellationRequested && _until - BootClock.Now is var left && left > TimeSpan.Zero)
         {
-            switch (await _watch.NextAsync(_until - BootClock.Now, blocks, stop).ConfigureAwait(false))
+            switch (await _watch.NextAsync(left, blocks, end.Token).ConfigureAwait(false))
             {
                 case WakeSignal.None:
                     return null;

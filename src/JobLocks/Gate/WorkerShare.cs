@@ -8,22 +8,22 @@ internal sealed class WorkerShare
     private readonly Lock _sync = new();
     private int _waiting;
 
-    /// <summary>Whether one more run may wait in its worker.</summary>
+    /// <summary>How many more runs may wait in their workers.</summary>
     /// <param name="share">The largest share of the workers in which runs may wait.</param>
     /// <param name="workers">How many workers the scheduler has.</param>
     /// <param name="performing">How many of them perform a job.</param>
-    public bool HasRoom(double share, int workers, int performing)
+    public int Room(double share, int workers, int performing)
     {
-        lock (_sync) return HasRoomUnsynchronized(share, workers, performing);
+        lock (_sync) return RoomUnsynchronized(share, workers, performing);
     }
 
-    /// <summary>Occupies a worker, until the result is disposed; null where <see cref="HasRoom"/> is false.</summary>
-    /// <inheritdoc cref="HasRoom"/>
+    /// <summary>Occupies a worker, until the result is disposed; null where there is no <see cref="Room"/>.</summary>
+    /// <inheritdoc cref="Room"/>
     public IDisposable? TryOccupy(double share, int workers, int performing)
     {
         lock (_sync)
         {
-            if (!HasRoomUnsynchronized(share, workers, performing)) return null;
+            if (RoomUnsynchronized(share, workers, performing) == 0) return null;
 
             _waiting++;
             return new Occupied(this);
@@ -31,7 +31,7 @@ internal sealed class WorkerShare
     }
 
     // At least one worker must be left that neither performs a job nor waits.
-    private bool HasRoomUnsynchronized(double share, int workers, int performing) => _waiting < (int)(share * workers) && workers - performing - _waiting > 1;
+    private int RoomUnsynchronized(double share, int workers, int performing) => Math.Max(0, Math.Min((int)(share * workers), workers - performing - 1) - _waiting);
 
     private void Free()
     {

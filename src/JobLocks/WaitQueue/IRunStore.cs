@@ -24,9 +24,9 @@ internal interface IRunStore
     /// </summary>
     IReadOnlyList<WorkerPool> FreeWorkers { get; }
 
-    /// <summary>Whether one more run may wait in a worker of this process for its lock.</summary>
+    /// <summary>How many more runs may wait in workers of this process for their locks.</summary>
     /// <param name="share">The largest share of the workers of a scheduler in which runs may wait.</param>
-    bool HasRoomToWait(double share) => false;
+    int RoomToWait(double share) => 0;
 
     /// <summary>The callback for the moment when a worker of this process becomes free. It must not block.</summary>
     Action WorkerFreed { set; }

@@ -12,11 +12,16 @@ internal sealed class RunsInWorkers(Action<LockKey> wakeNext)
     /// <param name="entry">The entry number.</param>
     /// <param name="key">The key for which the run waits.</param>
     /// <param name="isExclusive">Whether the lock admits one run at a time.</param>
-    public WakeWatch Watch(long entry, LockKey key, bool isExclusive) => _watches[entry] = new(key, isExclusive, isUnused =>
+    public WakeWatch Watch(long entry, LockKey key, bool isExclusive)
     {
-        _watches.TryRemove(entry, out _);
-        if (isUnused) wakeNext(key);
-    });
+        WakeWatch? watch = null;
+        watch = new(key, isExclusive, isUnused =>
+        {
+            _watches.TryRemove(new(entry, watch!));
+            if (isUnused) wakeNext(key);
+        });
+        return _watches[entry] = watch;
+    }
 
     /// <summary>Tells a run that it was woken.</summary>
     /// <returns>False where it does not wait in a worker of this process.</returns>

@@ -43,7 +43,8 @@ internal sealed class WakeWatch(LockKey key, bool isExclusive, Action<bool> ende
         if (blocks) BlockUntil(told, atMost, stop);
         else await told.WaitAsync(atMost, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
-        return Take();
+        // A run that is to be parked leaves its signal: when the watch is disposed, another run is woken instead.
+        return stop.IsCancellationRequested ? WakeSignal.None : Take();
     }
 
     /// <summary>Takes the signal that has come, if any.</summary>

@@ -59,6 +59,24 @@ public sealed class WaitInThreadTests : MechanismFixture
     }
 
     [Test]
+    public async Task Does_not_start_a_run_whose_trigger_was_unscheduled_while_it_waited_in_its_thread([Values] Store store)
+    {
+        var node = await StartPatientAsync(store, Long);
+        await HoldShortlyAsync(node);
+        var others = await OthersHoldAsync();
+        await ScheduleAsync(node, typeof(WaitingJob), job: static job => job.RequestRecovery());
+        await IsInThreadAsync();
+
+        await node.Scheduler.UnscheduleJob(Mine);
+        await others.DisposeAsync();
+        await node.Node.IsIdleAsync();
+        await LineEndsAsync();
+        await LockIsFreeAsync();
+
+        Assert.That(Scene.Begun, Is.EqualTo(1), "the run that showed how long the lock is held");
+    }
+
+    [Test]
     public async Task Parks_at_once_a_run_that_its_store_would_not_recover([Values] Store store)
     {
         var node = await StartPatientAsync(store, Long);
@@ -66,6 +84,42 @@ public sealed class WaitInThreadTests : MechanismFixture
         await using var others = await OthersHoldAsync();
 
         await ScheduleAsync(node, typeof(WaitingJob));
+        await IsPutOffAsync(node, PutOff.Wait);
+
+        Assert.That(node.Heard.Count("TriggerFired"), Is.EqualTo(1), "the run that showed how long the lock is held");
+        await others.DisposeAsync();
+        await RunEndsAsync(node);
+    }
+
+    [Test]
+    public async Task Leaves_a_run_that_waits_in_a_thread_to_another_node_when_the_scheduler_shuts_down()
+    {
+        var node = await StartPatientAsync(Store.Ado, Long);
+        await HoldShortlyAsync(node);
+        var others = await OthersHoldAsync();
+        await ScheduleAsync(node, typeof(WaitingJob), job: static job => job.RequestRecovery());
+        await IsInThreadAsync();
+
+        await EndAsync(node.Node);
+        await ParkedAsync(1);
+        var begun = Scene.Begun;
+        var other = await StartPatientAsync(Store.Ado, Long);
+        await others.DisposeAsync();
+        await RunEndsAsync(other);
+
+        Assert.That((begun, Scene.Begun), Is.EqualTo((1, 2)));
+    }
+
+    [TestCase(OverlapPolicy.CancelPrevious)]
+    [TestCase(OverlapPolicy.AllowAll)]
+    public async Task Parks_at_once_a_run_whose_trigger_may_fire_while_it_waits(OverlapPolicy policy)
+    {
+        var node = await StartPatientAsync(Store.Ado, Long);
+        await HoldShortlyAsync(node);
+        var others = await OthersHoldAsync();
+
+        await ScheduleAsync(
+            node, typeof(WaitingJob), trigger => trigger.StartAt(Start).WithSimpleSchedule(TimeSpan.FromHours(1), 3).WithOverlapPolicy(policy), static job => job.RequestRecovery());
         await IsPutOffAsync(node, PutOff.Wait);
 
         Assert.That(node.Heard.Count("TriggerFired"), Is.EqualTo(1), "the run that showed how long the lock is held");

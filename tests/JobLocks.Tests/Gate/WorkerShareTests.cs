@@ -17,10 +17,11 @@ public sealed class WorkerShareTests
     {
         var share = new WorkerShare();
 
+        var room = share.Room(0.25, workers, performing);
         var occupied = Enumerable.Range(0, workers + 1).Count(_ => share.TryOccupy(0.25, workers, performing) is not null);
 
         Assert.That(occupied, Is.EqualTo(expected));
-        Assert.That(share.HasRoom(0.25, workers, performing), Is.False);
+        Assert.That((room, share.Room(0.25, workers, performing)), Is.EqualTo((expected, 0)));
     }
 
     [Test]

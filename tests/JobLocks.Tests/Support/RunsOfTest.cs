@@ -42,10 +42,10 @@ internal sealed class RunsOfTest : IRunStore
         set => _freeWorkers = value;
     }
 
-    /// <summary>Whether a run may wait in a worker.</summary>
-    public bool HasRoom { get; set; }
+    /// <summary>How many runs may wait in workers.</summary>
+    public int Room { get; set; }
 
-    public bool HasRoomToWait(double share) => HasRoom;
+    public int RoomToWait(double share) => Room;
 
     /// <summary>How often it was asked for its free workers.</summary>
     public int AskedForWorkers => _askedForWorkers;

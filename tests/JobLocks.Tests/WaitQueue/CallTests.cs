@@ -68,15 +68,70 @@ public sealed class CallTests : WaitQueueFixture
         first.Dispose();
         await WhenAsync("woken IS NOT NULL", 1, stop);
         using var admitted = (Admission.Admitted)await EnterAsync(locks, 1, stop);
+        await WakeOtherAsync(locks, stop);
 
-        Assert.That(Runs.Woken, Is.EqualTo(3), "each run was started once by its store, one of another lock included");
+        Assert.That(Runs.Woken, Is.EqualTo(4), "each run was started once by its store, two of another lock included");
+    }
+
+    [Test]
+    public async Task Starts_a_called_run_once_if_its_longest_wait_ends_before_it_arrives(CancellationToken stop)
+    {
+        var locks = OpenPatient();
+        using var first = await AdmitAfterWaitAsync(locks, waiting: 1, stop);
+        await Runs.NextAsync(stop);
+        await LockTable.AskAsync(Database, "UPDATE joblocks.wait_queue SET until = now() - interval '1 s' WHERE name = $1", Name);
+
+        // A store that is made known is swept at once.
+        ((ILockBackend)locks).WaitQueue.AddStore(Runs);
+        await WhenAsync("woken IS NOT NULL", 1, stop);
+
+        Assert.That(await WakeOtherAsync(locks, stop), Is.EqualTo("5"), "the next run that is started");
+    }
+
+    [TestCase(ParkedRunState.Gone)]
+    [TestCase(ParkedRunState.Paused)]
+    public async Task Wakes_the_next_run_at_once_where_a_called_one_cannot_start_any_more(object state, CancellationToken stop)
+    {
+        var locks = OpenPatient();
+        var first = await AdmitAfterWaitAsync(locks, waiting: 2, stop);
+        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"), "the run that is called");
+
+        Runs.State = run => run.Address.Run is "1" ? (ParkedRunState)state : ParkedRunState.Parked;
+        first.Dispose();
+
+        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("2"));
+    }
+
+    [Test]
+    public async Task Calls_as_many_runs_as_there_is_room_for(CancellationToken stop)
+    {
+        var locks = OpenPatient();
+        string[] names = ["a", "b", "c"];
+        var others = new List<IAsyncDisposable>();
+        foreach (var name in names)
+        {
+            others.Add((await locks.TryAcquireAsync($"{Name} {name}", stop))!);
+            await ParkAsync(locks, 10 + others.Count, new LockRequest($"{Name} {name}", LockKey.Of($"{Name} {name}")), stop);
+        }
+
+        Runs.Room = 2;
+        foreach (var name in names) ((ILockBackend)locks).WaitQueue.CallNext(LockKey.Of($"{Name} {name}"), TimeSpan.Zero);
+        var called = new[] { (await Runs.NextAsync(stop)).Address.Run, (await Runs.NextAsync(stop)).Address.Run };
+        var next = await WakeOtherAsync(locks, stop);
+        foreach (var other in others) await other.DisposeAsync();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(called, Is.Unique.And.All.StartsWith("1"));
+            Assert.That(next, Is.EqualTo("5"), "a third run is not called");
+        }
     }
 
     [Test]
     public async Task Calls_nobody_where_no_worker_may_wait(CancellationToken stop)
     {
         var locks = OpenPatient();
-        Runs.HasRoom = false;
+        Runs.Room = 0;
         using var first = await AdmitAfterWaitAsync(locks, waiting: 1, stop);
 
         // The thread that calls runs has processed the call before it wakes this run.
@@ -125,7 +180,7 @@ public sealed class CallTests : WaitQueueFixture
 
     private AdvisoryLocks OpenPatient()
     {
-        Runs.HasRoom = true;
+        Runs.Room = 10;
         return Open(options =>
         {
             options.LongestWaitInWorker = Long;

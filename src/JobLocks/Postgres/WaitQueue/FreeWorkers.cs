@@ -10,10 +10,17 @@ internal sealed class FreeWorkers
 
     /// <param name="stores">The stores that this process knows. Several schedulers may work on one store.</param>
     public FreeWorkers(IEnumerable<IRunStore> stores)
+        : this(stores, static store => store.FreeWorkers)
+    {
+    }
+
+    /// <param name="stores">The stores that this process knows. Several schedulers may work on one store.</param>
+    /// <param name="poolsOf">Returns the workers of a scheduler that count.</param>
+    public FreeWorkers(IEnumerable<IRunStore> stores, Func<IRunStore, IEnumerable<WorkerPool>> poolsOf)
     {
         foreach (var schedulers in stores.Where(static store => store.Id is not null).GroupBy(static store => store.Id!, StringComparer.Ordinal))
         {
-            var pools = schedulers.SelectMany(static store => store.FreeWorkers).Where(static pool => pool.Free > 0).ToList();
+            var pools = schedulers.SelectMany(poolsOf).Where(static pool => pool.Free > 0).ToList();
             var freeInStore = Sum(pools);
             if (pools.Where(static pool => pool.Queues is null).ToList() is { Count: > 0 } ofAnyQueue) _queues.Add((schedulers.Key, null, Sum(ofAnyQueue), freeInStore));
             _queues.AddRange(pools

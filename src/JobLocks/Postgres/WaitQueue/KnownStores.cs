@@ -36,9 +36,13 @@ internal sealed class KnownStores
     /// <summary>The workers of this process that are free now.</summary>
     public FreeWorkers Free => new(All);
 
-    /// <summary>The free workers of the schedulers in which one more run may wait in its worker.</summary>
-    /// <param name="share">The largest share of the workers in which runs may wait.</param>
-    public FreeWorkers FreeToWait(double share) => new(All.Where(store => store.HasRoomToWait(share)));
+    /// <summary>The workers of this process that are free now, as far as more runs may wait in them.</summary>
+    /// <param name="share">The largest share of the workers of a scheduler in which runs may wait.</param>
+    public FreeWorkers RoomToWait(double share) => new(All, store =>
+    {
+        var room = store.RoomToWait(share);
+        return room <= 0 ? [] : store.FreeWorkers.Select(pool => pool with { Free = Math.Min(pool.Free, room) });
+    });
 
     public void Add(IRunStore store)
     {

@@ -12,7 +12,7 @@ namespace JobLocks.Postgres.WaitQueue;
 /// <see cref="PendingWakes"/> and <see cref="LocallyParked"/> are thread-safe.
 /// </summary>
 internal sealed class RunWaker(
-    PooledStatements statements, KnownStores stores, WakeRequests requests, WakeFailures failures, TimeSpan wakeTimeout, double largestWaitingShare, ILogger log)
+    PooledStatements statements, KnownStores stores, WakeRequests requests, WakeFailures failures, TimeSpan wakeTimeout, ILogger log)
 {
     // A slow store must be able to write all wakes of one statement in time.
     private const int MostKeysAtOnce = 100;
@@ -76,21 +76,20 @@ internal sealed class RunWaker(
         if (payloads.Length > 0) Execute(WakeSql.Notify, new NpgsqlParameter<string[]> { TypedValue = payloads });
     }
 
-    /// <summary>Starts the next runs of these keys in their stores although their locks are held: they wait in workers of this process.</summary>
-    public void Call(IReadOnlyList<LockKey> keys)
+    /// <summary>
+    /// Delivers wakes. A run that was called is on its way already: it is not started a second time. But it may have been deleted or paused since, so its
+    /// store is asked.
+    /// </summary>
+    public void Deliver(IReadOnlyList<(WaitingRun Run, bool WasCalled)> woken)
     {
-        if (stores.FreeToWait(largestWaitingShare) is not { Any: true } free) return;
-
-        var called = ReadRuns(WakeSql.Call, [new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static key => key.Value)] }, .. FreeWorkerParameters(free)]);
-        PendingWakes.Add(called);
-        foreach (var ofStore in called.GroupBy(static run => run.Address.Store, StringComparer.Ordinal))
+        Deliver([.. woken.Where(static run => !run.WasCalled).Select(static run => run.Run)]);
+        foreach (var ofStore in woken.Where(static run => run is { WasCalled: true, Run.IsParked: true }).GroupBy(static run => run.Run.Address.Store, static run => run.Run, StringComparer.Ordinal))
         {
-            // If the store did not answer, some of them may have started. Then they are started once more when they are woken, which their store prevents.
-            var started = Deliver(stores.Find(ofStore.Key)!, [.. ofStore])
-                .Where(static run => run.State is ParkedRunState.Starting or ParkedRunState.StartingAnywhere or ParkedRunState.Started).Select(static run => run.Run);
-            var notStarted = ofStore.Except(started).ToList();
-            foreach (var run in notStarted) PendingWakes.Remove(run.Number);
-            if (notStarted.Count > 0) Execute(WakeSql.TakeCallsBack, NumbersOf(notStarted));
+            if (stores.Find(ofStore.Key) is not { } store) continue;
+
+            var states = Calls.CallStore([.. ofStore], store.GetStatesAsync).ToList();
+            RemoveGoneRuns([.. states.Where(static run => run.State == ParkedRunState.Gone).Select(static run => run.Run)], wakesOthers: true);
+            MarkPaused([.. states.Where(static run => run.State == ParkedRunState.Paused).Select(static run => run.Run)]);
         }
     }
 
@@ -146,6 +145,13 @@ internal sealed class RunWaker(
         return Blocking.Wait(statements.ReadAsync(sql, row => ReadRun(row, deliverBy), blocks: true, CancellationToken.None, parameters).AsTask());
     }
 
+    /// <summary>As <see cref="ReadRuns"/>, for a statement that also returns whether each run was called.</summary>
+    public List<(WaitingRun Run, bool WasCalled)> ReadWoken(string sql, params NpgsqlParameter[] parameters)
+    {
+        var deliverBy = BootClock.Now + DeliveryTimeout;
+        return Blocking.Wait(statements.ReadAsync(sql, row => (ReadRun(row, deliverBy), row.GetBoolean(10)), blocks: true, CancellationToken.None, parameters).AsTask());
+    }
+
     public void Execute(string sql, params NpgsqlParameter[] parameters) =>
         Blocking.Wait(statements.RunAsync(sql, blocks: true, CancellationToken.None, parameters).AsTask());
 
@@ -160,7 +166,7 @@ internal sealed class RunWaker(
 
     private static NpgsqlParameter<string> Text(string value) => new() { TypedValue = value };
 
-    private static NpgsqlParameter<long[]> NumbersOf(IEnumerable<WaitingRun> runs) => new() { TypedValue = [.. runs.Select(static run => run.Number)] };
+    public static NpgsqlParameter<long[]> NumbersOf(IEnumerable<WaitingRun> runs) => new() { TypedValue = [.. runs.Select(static run => run.Number)] };
 
     public static WaitingRun ReadRun(NpgsqlDataReader row, TimeSpan deliverBy) => new(
         row.GetInt64(0), new(row.GetInt64(1)), row.GetString(2), new(row.GetString(3), row.GetString(4), row.GetString(5)),
@@ -172,28 +178,26 @@ internal sealed class RunWaker(
 
     private int WakeChunk(FreeKey[] keys)
     {
-        var deliverBy = BootClock.Now + DeliveryTimeout;
-        var all = Blocking.Wait(statements.ReadAsync(
-            WakeSql.Wake, row => (Run: ReadRun(row, deliverBy), WasCalled: row.GetBoolean(10)), blocks: true, CancellationToken.None,
+        var woken = ReadWoken(
+            WakeSql.Wake,
             [
                 new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(static free => free.Key.Value)] },
                 new NpgsqlParameter<int[]> { TypedValue = [.. keys.Select(static free => free.Free)] },
                 new NpgsqlParameter<bool[]> { TypedValue = [.. keys.Select(static free => free.IncludesWoken)] },
                 .. FreeWorkerParameters(stores.Free),
-            ]).AsTask());
+            ]);
         // Before their wakes are delivered: a worker may start the run at once.
-        foreach (var (run, _) in all.Where(static woken => woken.Run.IsDeliveryClaimed)) LocallyWoken.Add(run, BootClock.Now);
-        Blocking.Wait(InWorkers.TellAsync(all.Select(static woken => woken.Run), blocks: true).AsTask());
-        var woken = all.Where(static run => !run.WasCalled).Select(static run => run.Run).ToList();
+        foreach (var (run, _) in woken.Where(static woken => woken.Run.IsDeliveryClaimed)) LocallyWoken.Add(run, BootClock.Now);
+        Blocking.Wait(InWorkers.TellAsync(woken.Select(static woken => woken.Run), blocks: true).AsTask());
         Deliver(woken);
-        if (woken.Exists(run => run is { IsDeliveryClaimed: false, IsParked: true } && stores.Find(run.Address.Store) is not null)) Defer();
-        return all.Count;
+        if (woken.Exists(woken => woken is { WasCalled: false, Run: { IsDeliveryClaimed: false, IsParked: true } } && stores.Find(woken.Run.Address.Store) is not null)) Defer();
+        return woken.Count;
     }
 
     /// <summary>
     /// Delivers wakes to a store of this process. If the process dies after it has claimed them, or in the middle of this, a sweep continues.
     /// </summary>
-    private List<(WaitingRun Run, ParkedRunState State)> Deliver(IRunStore store, WaitingRun[] runs)
+    public List<(WaitingRun Run, ParkedRunState State)> Deliver(IRunStore store, WaitingRun[] runs)
     {
         var states = Calls.WakeOnce(store, runs, out var wasRepeated);
         foreach (var (run, _) in states.Where(static run => run.State != ParkedRunState.Starting)) PendingWakes.Remove(run.Number);
@@ -266,7 +270,8 @@ internal sealed class RunWaker(
         if (stores.Free.Any) requests.WorkerFreed();
     }
 
-    private NpgsqlParameter[] FreeWorkerParameters(FreeWorkers free)
+    /// <summary>The parameters of <see cref="WorkersSql.ClaimableRows"/>, without the workers that runs on their way will need.</summary>
+    public NpgsqlParameter[] FreeWorkerParameters(FreeWorkers free)
     {
         if (PendingWakes.AreMany)
         {

@@ -104,13 +104,26 @@ internal static class SweepSql
         WHERE  entry IN (SELECT entry FROM woken UNION ALL SELECT entry FROM limited)
         """;
 
-    /// <summary>Of the store $1: wakes the runs whose time limit is over and that are not woken. Their entries show that it is over.</summary>
+    /// <summary>
+    /// Of the store $1: wakes the runs whose time limit is over and that are not woken. Their entries show that it is over. Returns for each whether it was called:
+    /// such a run is on its way, and its wake needs no delivery.
+    /// </summary>
     public const string WakeOverdue =
         """
-        UPDATE "joblocks".wait_queue
-        SET    woken = now(), claimed = parked
-        WHERE  entry IN (SELECT entry FROM "joblocks".wait_queue WHERE store = $1 AND until <= now() AND woken IS NULL ORDER BY until LIMIT 100 FOR UPDATE SKIP LOCKED)
-        RETURNING entry, key, name, store, run, queue, parked, claimed, since, extract(epoch FROM now() - since)::float8
+        WITH overdue AS MATERIALIZED (
+                 SELECT   entry, claimed AS was_called
+                 FROM     "joblocks".wait_queue
+                 WHERE    store = $1
+                 AND      until <= now()
+                 AND      woken IS NULL
+                 ORDER BY until
+                 LIMIT    100
+                 FOR UPDATE SKIP LOCKED)
+        UPDATE "joblocks".wait_queue AS l
+        SET    woken = now(), claimed = l.parked
+        FROM   overdue
+        WHERE  l.entry = overdue.entry
+        RETURNING l.entry, l.key, l.name, l.store, l.run, l.queue, l.parked, l.claimed, l.since, extract(epoch FROM now() - l.since)::float8, was_called
         """;
 
     /// <summary>

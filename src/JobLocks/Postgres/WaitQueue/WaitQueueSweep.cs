@@ -40,8 +40,8 @@ internal sealed class WaitQueueSweep(
         }
 
         CorrectFutureTimes(id);
-        var overdue = waker.ReadRuns(SweepSql.WakeOverdue, Text(id));
-        Blocking.Wait(waker.InWorkers.TellToReadAsync(overdue.Select(static run => (run.Number, run.Address.Store, run.IsParked)), blocks: true).AsTask());
+        var overdue = waker.ReadWoken(SweepSql.WakeOverdue, Text(id));
+        Blocking.Wait(waker.InWorkers.TellToReadAsync(overdue.Select(static woken => (woken.Run.Number, woken.Run.Address.Store, woken.Run.IsParked)), blocks: true).AsTask());
         waker.Deliver(overdue);
         DeliverMissedWakes(store);
         unserved.RemoveExpired();

@@ -22,6 +22,7 @@ internal sealed class WakeDispatcher : IDisposable
     private readonly KnownStores _stores = new();
     private readonly WakeRequests _requests;
     private readonly RunWaker _waker;
+    private readonly RunCaller _caller;
     private readonly StoreSweep _storeSweep;
     private readonly UnservedStores _unserved;
     private readonly UnknownNotifications _unknownNotifications;
@@ -36,7 +37,8 @@ internal sealed class WakeDispatcher : IDisposable
         _sweepInterval = options.SweepInterval;
         _requests = new() { OnRequested = StartThread };
         _failures = new(dispatcher.Server, options.SweepInterval, log);
-        _waker = new(statements, _stores, _requests, _failures, options.WakeTimeout, options.LargestWaitingShare, log);
+        _waker = new(statements, _stores, _requests, _failures, options.WakeTimeout, log);
+        _caller = new(statements, _stores, _waker, _requests, options.LargestWaitingShare);
         _unserved = new(statements, options, log);
         Presence = new(dispatcher, log);
         var sweep = new WaitQueueSweep(
@@ -155,7 +157,7 @@ internal sealed class WakeDispatcher : IDisposable
         {
             if (next.IsSweepRequested) sweepAt = BootClock.Now;
             _failures.Try(() => _waker.Wake(_requests.TakeFreeKeys()));
-            if (next.Calls.Count > 0) _failures.Try(() => _waker.Call(next.Calls));
+            if (next.Calls.Count > 0) _failures.Try(() => _caller.Call(next.Calls));
             if (next.Entries.Length > 0) _failures.Try(() => _waker.DeliverWakes(next.Entries));
             if (next.DeliversDeferred) _failures.Try(_waker.DeliverDeferredWakes);
             if (BootClock.Now < sweepAt) continue;

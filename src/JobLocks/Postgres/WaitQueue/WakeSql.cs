@@ -94,8 +94,13 @@ internal static class WakeSql
         RETURNING l.entry, l.key, l.name, l.store, l.run, l.queue, l.parked, l.claimed, l.since, extract(epoch FROM now() - l.since)::float8
         """;
 
-    /// <summary>Takes back the calls of the entries $1: their runs did not start. Leaves out those that were woken since.</summary>
-    public const string TakeCallsBack = """UPDATE "joblocks".wait_queue SET claimed = false WHERE entry = ANY ($1) AND woken IS NULL AND parked""";
+    /// <summary>Takes back the calls of the entries $1: their runs did not start. Returns those that were woken since: their wakes are not delivered.</summary>
+    public const string TakeCallsBack =
+        """
+        WITH returned AS (
+            UPDATE "joblocks".wait_queue SET claimed = false WHERE entry = ANY ($1) AND parked RETURNING entry, woken)
+        SELECT entry FROM returned WHERE woken IS NOT NULL
+        """;
 
     /// <summary>
     /// Marks the runs of the entries $1 as paused by hand, if their wake has not expired: they keep their entries, and the next runs bypass them. They
