@@ -92,9 +92,10 @@ public sealed class OverlapTests : MechanismFixture
         var node = await StartWatchedAsync(store);
         var others = await OthersHoldAsync();
         Scene.Act = static run => run.UntilToldAsync();
+        // So many occurrences that the schedule does not come to its end on a slow machine.
         await ScheduleAsync(node, how == PutOff.Wait ? typeof(WaitingSharedJob) : typeof(ReschedulingSharedJob), trigger => trigger
             .StartAt(StartSoon())
-            .WithSimpleSchedule(Interval, 3)
+            .WithSimpleSchedule(Interval, 60)
             .WithOverlapPolicy(OverlapPolicy.BufferOne));
         await IsPutOffAsync(node, how);
         await PassAsync(TimeSpan.FromSeconds(1.5));
@@ -108,6 +109,7 @@ public sealed class OverlapTests : MechanismFixture
         Scene.Act = static _ => Task.CompletedTask;
         first.Leave();
         var second = await Scene.NextRunAsync();
+        await node.Scheduler.UnscheduleJob(Mine);
 
         using (Assert.EnterMultipleScope())
         {
