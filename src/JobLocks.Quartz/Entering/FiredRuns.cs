@@ -252,12 +252,16 @@ internal sealed class FiredRuns(JobGate gate, QuartzRuns runs, PutBack putBack, 
         }
     }
 
-    /// <summary>Whether the trigger of a run was removed since it fired. An error is no reason to drop the run.</summary>
+    /// <summary>
+    /// Whether the trigger of a run was removed since it fired. An error is no reason to drop the run, and neither is a store in memory that has removed the trigger
+    /// at the end of an earlier firing.
+    /// </summary>
     private static async ValueTask<bool> IsRemovedAsync(IJobStore store, FiredRun run)
     {
         try
         {
-            return !await store.Exists(run.Stored.Key, CancellationToken.None).ConfigureAwait(false);
+            // The lock is held meanwhile, so a store that hangs is not waited for.
+            return !await store.Exists(run.Stored.Key, CancellationToken.None).AsTask().WaitAsync(LongestPark).ConfigureAwait(false) && !run.HasOtherFiringEnded;
         }
         catch (Exception)
         {

@@ -77,6 +77,25 @@ public sealed class WaitInThreadTests : MechanismFixture
     }
 
     [Test]
+    public async Task Starts_the_last_occurrence_where_an_earlier_run_ends_while_it_waits_in_its_thread([Values] Store store)
+    {
+        var node = await StartPatientAsync(store, Long);
+        await HoldShortlyAsync(node);
+        Scene.Act = static run => run.UntilToldAsync();
+        await ScheduleAsync(
+            node, typeof(WaitingJob), trigger => trigger.StartAt(StartSoon()).WithSimpleSchedule(TimeSpan.FromSeconds(2), 1), static job => job.RequestRecovery());
+        var first = await Scene.NextRunAsync();
+        await IsInThreadAsync();
+
+        first.Leave();
+        var last = await Scene.NextRunAsync();
+        last.Leave();
+
+        Assert.That(last.Context.Trigger.Key, Is.EqualTo(Mine));
+        Assert.That(Scene.MostAtOnce, Is.EqualTo(1));
+    }
+
+    [Test]
     public async Task Parks_at_once_a_run_that_its_store_would_not_recover([Values] Store store)
     {
         var node = await StartPatientAsync(store, Long);

@@ -77,8 +77,8 @@ internal sealed class RunWaker(
     }
 
     /// <summary>
-    /// Delivers wakes. A run that was called is on its way already: it is not started a second time. But it may have been deleted or paused since, so its
-    /// store is asked.
+    /// Delivers wakes. A run that was called is on its way already: it is not started a second time. But it may have been deleted since, so its store
+    /// is asked.
     /// </summary>
     public void Deliver(IReadOnlyList<(WaitingRun Run, bool WasCalled)> woken)
     {
