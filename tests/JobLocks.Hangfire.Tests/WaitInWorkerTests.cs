@@ -14,11 +14,7 @@ public sealed class WaitInWorkerTests : RealServers
     public async Task Starts_a_run_in_its_worker_when_the_lock_is_released_in_another_process(CancellationToken stop)
     {
         var stage = NewStage();
-        await HoldShortlyAsync(stage, stop);
-        var held = await Servers[1].Locks!.AcquireAsync(stage.LockName, Patience.Limit, stop);
-
-        var waiting = Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Pass(stage.Id, 1));
-        await WhenInWorkerAsync(waiting, stop);
+        var (held, waiting) = await WaitInWorkerAsync(stage, stop);
         var enteredEarly = stage.Runs;
         await held.DisposeAsync();
         await Servers.States.NextAsync<SucceededState>(waiting, stop);
@@ -35,10 +31,7 @@ public sealed class WaitInWorkerTests : RealServers
     public async Task Does_not_start_a_run_that_was_deleted_while_it_waited_in_its_worker(CancellationToken stop)
     {
         var stage = NewStage();
-        await HoldShortlyAsync(stage, stop);
-        var held = await Servers[1].Locks!.AcquireAsync(stage.LockName, Patience.Limit, stop);
-        var deleted = Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Pass(stage.Id, 1));
-        await WhenInWorkerAsync(deleted, stop);
+        var (held, deleted) = await WaitInWorkerAsync(stage, stop);
 
         Servers.Client.Delete(deleted);
         await held.DisposeAsync();
@@ -115,6 +108,16 @@ public sealed class WaitInWorkerTests : RealServers
             Assert.That(stage.Entries.Entries.Count(static entry => entry.Number == 1), Is.EqualTo(1));
             Assert.That(await Servers.Locks.LineAtLastAsync(stop), Is.Empty);
         }
+    }
+
+    /// <summary>Has a run of the first server wait in its worker for a lock that the other process holds.</summary>
+    private async Task<(JobLockHandle Held, string Run)> WaitInWorkerAsync(Stage stage, CancellationToken stop)
+    {
+        await HoldShortlyAsync(stage, stop);
+        var held = await Servers[1].Locks!.AcquireAsync(stage.LockName, Patience.Limit, stop);
+        var waiting = Servers.EnqueueFor<WaitingJob>(Servers[0], job => job.Pass(stage.Id, 1));
+        await WhenInWorkerAsync(waiting, stop);
+        return (held, waiting);
     }
 
     /// <summary>Has a run of a server hold the lock for a moment: from then on, the server knows that this is usual.</summary>

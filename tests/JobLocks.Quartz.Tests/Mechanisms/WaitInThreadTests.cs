@@ -96,6 +96,26 @@ public sealed class WaitInThreadTests : MechanismFixture
     }
 
     [Test]
+    public async Task Frees_the_lock_when_another_listener_ends_a_run_that_waits_in_its_thread([Values] bool throws, [Values] bool before)
+    {
+        var other = new OtherListener(throws);
+        var node = await StartPatientAsync(Store.Ado, Long, settings => before
+            ? settings with { Before = quartz => quartz.AddTriggerListener(other) }
+            : settings with { After = quartz => quartz.AddTriggerListener(other) });
+        await HoldShortlyAsync(node);
+        var others = await OthersHoldAsync();
+        await ScheduleAsync(node, typeof(WaitingJob), job: static job => job.RequestRecovery());
+        await IsInThreadAsync();
+
+        await others.DisposeAsync();
+        await node.Node.IsIdleAsync();
+        await LineEndsAsync();
+        await LockIsFreeAsync();
+
+        Assert.That(Scene.Begun, Is.EqualTo(1), "the run that showed how long the lock is held");
+    }
+
+    [Test]
     public async Task Parks_at_once_a_run_that_its_store_would_not_recover([Values] Store store)
     {
         var node = await StartPatientAsync(store, Long);
@@ -173,7 +193,7 @@ public sealed class WaitInThreadTests : MechanismFixture
         }
     }
 
-    private Task<Watched> StartPatientAsync(Store store, TimeSpan longestWait) => StartWatchedAsync(store, settings => settings with
+    private Task<Watched> StartPatientAsync(Store store, TimeSpan longestWait, Func<NodeSettings, NodeSettings>? set = null) => StartWatchedAsync(store, settings => (set?.Invoke(settings) ?? settings) with
     {
         Locks = AdvisoryLocks.Connect(Database, options =>
         {
@@ -194,4 +214,12 @@ public sealed class WaitInThreadTests : MechanismFixture
         async () => (long)(await AskAsync($"SELECT count(*) FROM joblocks.wait_queue WHERE NOT parked AND name = '{Scene.LockName}'"))!,
         static count => count == 1,
         "runs that wait in threads");
+
+    private sealed class OtherListener(bool throws) : ITriggerListener
+    {
+        string ITriggerListener.Name => "other";
+
+        ValueTask<bool> ITriggerListener.VetoJobExecution(ITrigger trigger, IJobExecutionContext context, CancellationToken cancellationToken) =>
+            !trigger.Key.Equals(Mine) ? new(false) : throws ? throw new InvalidOperationException("This listener throws.") : new(true);
+    }
 }

@@ -159,6 +159,34 @@ public abstract class WaitInWorkerContract : ContractFixture
         Assert.That((admission as Admission.Refused)?.Reason, Does.StartWith("Failed: it waited for 1 s, as long as it may"));
     }
 
+    [Test]
+    public async Task Keeps_a_run_that_waits_in_its_worker_when_all_locks_are_lost(CancellationToken stop)
+    {
+        SweepOften();
+        Configure(static options => options.LongestWaitInWorker = TimeSpan.FromSeconds(1));
+        var held = await HoldUsuallyShortAsync(stop);
+        var entering = EnterAsync(0, Waits, blocks: false, stop);
+        await WhenInWorkerAsync(stop);
+
+        await LoseAllAsync();
+        while (!held.IsLost) await Task.Delay(5, stop);
+        await held.DisposeAsync();
+        var admission = await entering;
+        while (admission is Admission.Waits waits)
+        {
+            await Gate.MarkParkedAsync(waits.Entry);
+            await WhenWokenAsync(0, stop);
+            admission = await Gate.TryEnterAsync(Call(0, Waits), stop);
+        }
+
+        using var admitted = (Admission.Admitted)admission;
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(admitted.First.IsLost, Is.False);
+            Assert.That(await Queue.FindAsync(AddressOf(0), blocks: false, stop), Is.Null, "an admitted run has left the queue");
+        }
+    }
+
     /// <summary>Holds the lock, which was released at once before.</summary>
     private async Task<JobLockHandle> HoldUsuallyShortAsync(CancellationToken stop)
     {
