@@ -22,7 +22,7 @@ internal abstract record Admission
     {
         public JobLockHandle First => Handles[0];
 
-        /// <summary>Whether the run has waited in its worker. Meanwhile, somebody may have deleted it.</summary>
+        /// <summary>Whether the run has waited in its worker. A user may have deleted it meanwhile.</summary>
         public bool HasWaitedInWorker { get; init; }
 
         /// <summary>The queue entry that the run had before it was admitted; null where it had none.</summary>

@@ -224,18 +224,18 @@ internal sealed class JobGate(ILockBackend locks, ILogger<JobGate> log)
         return _refusals.Refuse(call, refused, await locks.FindHolderAsync(refused.Lock, blocks, stop).ConfigureAwait(false), result.IsRefusedForQueue);
     }
 
-    /// <summary>Requests the locks of a run that was woken in its worker; null where somebody else was faster, and the run waits for its next turn.</summary>
+    /// <summary>Requests the locks of a run that was woken in its worker; null where another holder was faster, and the run waits again.</summary>
     private async ValueTask<Admission?> EnterWokenAsync(
         JobCall call, Holder run, IReadOnlyList<RuleRequest> requests, RuleRequest request, QueueEntry woken, WaitInWorker inWorker, bool blocks)
     {
         if (woken.SkipReason is { } skipReason) return await RefuseReplacedAsync(call, request, woken, skipReason, blocks).ConfigureAwait(false);
 
-        // The turn of the run has come: a shutdown at this moment must not make it miss its turn.
+        // Not cancelled by a shutdown: the wake of this run would be lost, and the lock would stay free.
         var result = await locks.TryAcquireAllAsync([.. requests.Select(static ruleRequest => ruleRequest.Lock)], run, woken, blocks, CancellationToken.None).ConfigureAwait(false);
         if (result.Refused is null) return await AdmitAsync(call, requests, result, woken, blocks, inWorker).ConfigureAwait(false);
 
-        // The run was told of a release instead of the run that precedes it.
-        if (!woken.BypassesQueue) locks.WaitQueue.WakeNext(woken.Key);
+        // The release was signalled to this run, but another run precedes it.
+        if (result.IsRefusedForQueue) locks.WaitQueue.WakeNext(woken.Key);
         return null;
     }
 

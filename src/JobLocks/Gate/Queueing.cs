@@ -130,8 +130,8 @@ internal sealed class Queueing(ILockBackend locks, ILogger log)
     }
 
     /// <summary>
-    /// Calls the next run behind one that has just been admitted, so that it reaches a worker shortly before the lock is free. Runs wait one behind the other,
-    /// so it pays to look for a next run where this one has waited.
+    /// Calls the run that follows an admitted one in the queue, so that it reaches a worker shortly before the lock is free. Called only for an admitted run that
+    /// has waited: otherwise there is rarely a next run.
     /// </summary>
     public void CallNext(QueueEntry admitted)
     {

@@ -1,4 +1,4 @@
-namespace JobLocks.Diagnostics;
+namespace JobLocks.Locks;
 
 /// <summary>For how long locks are usually held, as this process has seen it: a moving average for each key. Thread-safe.</summary>
 /// <remarks>

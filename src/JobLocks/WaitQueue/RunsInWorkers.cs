@@ -3,7 +3,7 @@ using System.Collections.Concurrent;
 namespace JobLocks.WaitQueue;
 
 /// <summary>The runs of this process that wait in their workers. Thread-safe.</summary>
-/// <param name="wakeNext">Wakes the next run of a key, where a run that was told of a release did not use it. Must not block.</param>
+/// <param name="wakeNext">Wakes the next run of a key where a run has not used the signal of a release. Must not block.</param>
 internal sealed class RunsInWorkers(Action<LockKey> wakeNext)
 {
     private readonly ConcurrentDictionary<long, WakeWatch> _watches = new();
@@ -23,26 +23,26 @@ internal sealed class RunsInWorkers(Action<LockKey> wakeNext)
         return _watches[entry] = watch;
     }
 
-    /// <summary>Tells a run that it was woken.</summary>
+    /// <summary>Signals to a run that it was woken.</summary>
     /// <returns>False where it does not wait in a worker of this process.</returns>
     public bool Wake(long entry) => Signal(entry, WakeSignal.Woken);
 
-    /// <summary>Tells a run to read its entry, because it may have been woken.</summary>
+    /// <summary>Signals to a run that it must read its entry, because it may have been woken.</summary>
     /// <returns>False where it does not wait in a worker of this process.</returns>
     public bool ReadAgain(long entry) => Signal(entry, WakeSignal.ReadAgain);
 
-    /// <summary>Tells all runs to read their entries.</summary>
+    /// <summary>Signals to all runs that they must read their entries.</summary>
     public void ReadAllAgain()
     {
         foreach (var watch in _watches.Values) watch.Signal(WakeSignal.ReadAgain);
     }
 
     /// <summary>
-    /// Tells the first run of this process that waits for a key that the lock is free. The run requests it at once, without being woken, and is refused if other
-    /// runs precede it: then, or if it does not wait any more, it has the next run woken.
+    /// Signals to the first run of this process that waits for a key that the lock is free. The run requests the lock without a wake, and is refused if other
+    /// runs precede it. In that case, and if it does not wait any more, the next run is woken.
     /// </summary>
     /// <returns>False where no run waits for the key in a worker of this process: then the next run must be woken.</returns>
-    public bool TryTellFree(LockKey key)
+    public bool TrySignalFree(LockKey key)
     {
         if (_watches.IsEmpty) return false;
 

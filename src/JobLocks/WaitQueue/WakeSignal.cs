@@ -1,9 +1,9 @@
 namespace JobLocks.WaitQueue;
 
-/// <summary>What a run that waits in its worker is told. Of several signals, the last one in this order counts.</summary>
+/// <summary>A signal to a run that waits in its worker. Of several signals, the last one in this order counts.</summary>
 internal enum WakeSignal
 {
-    /// <summary>The run was told nothing.</summary>
+    /// <summary>No signal.</summary>
     None,
 
     /// <summary>The run must read its entry: it may have been woken.</summary>

@@ -5,11 +5,11 @@ namespace JobLocks.WaitQueue;
 /// <summary>Watches for the wake of one run that waits in its worker. Thread-safe.</summary>
 /// <param name="key">The key for which the run waits.</param>
 /// <param name="isExclusive">Whether the lock admits one run at a time.</param>
-/// <param name="ended">Called when the watch is disposed: whether the run was told that the lock is free, and has not taken note of it.</param>
+/// <param name="ended">Called when the watch is disposed, with true if the run has not taken a signal that it may request its lock.</param>
 internal sealed class WakeWatch(LockKey key, bool isExclusive, Action<bool> ended) : IDisposable
 {
     private readonly Lock _sync = new();
-    private TaskCompletionSource _told = New();
+    private TaskCompletionSource _signalled = New();
     private WakeSignal _signal;
     private bool _isDisposed;
 
@@ -17,10 +17,10 @@ internal sealed class WakeWatch(LockKey key, bool isExclusive, Action<bool> ende
 
     public bool IsExclusive => isExclusive;
 
-    /// <summary>When the run was told last, on the <see cref="BootClock"/>.</summary>
-    public TimeSpan ToldAt { get; private set; }
+    /// <summary>When the last signal came, on the <see cref="BootClock"/>.</summary>
+    public TimeSpan SignalledAt { get; private set; }
 
-    /// <summary>Tells the run something.</summary>
+    /// <summary>Gives the run a signal.</summary>
     /// <returns>False where the watch was disposed.</returns>
     public bool Signal(WakeSignal signal)
     {
@@ -28,8 +28,8 @@ internal sealed class WakeWatch(LockKey key, bool isExclusive, Action<bool> ende
         {
             if (_isDisposed) return false;
 
-            if (signal > _signal) (_signal, ToldAt) = (signal, BootClock.Now);
-            _told.TrySetResult();
+            if (signal > _signal) (_signal, SignalledAt) = (signal, BootClock.Now);
+            _signalled.TrySetResult();
             return true;
         }
     }
@@ -38,10 +38,10 @@ internal sealed class WakeWatch(LockKey key, bool isExclusive, Action<bool> ende
     /// <returns><see cref="WakeSignal.None"/> where no signal came in time, or <paramref name="stop"/> was cancelled.</returns>
     public async ValueTask<WakeSignal> NextAsync(TimeSpan atMost, bool blocks, CancellationToken stop)
     {
-        Task told;
-        lock (_sync) told = _told.Task;
-        if (blocks) BlockUntil(told, atMost, stop);
-        else await told.WaitAsync(atMost, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        Task signalled;
+        lock (_sync) signalled = _signalled.Task;
+        if (blocks) BlockUntil(signalled, atMost, stop);
+        else await signalled.WaitAsync(atMost, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
         // A run that is to be parked leaves its signal: when the watch is disposed, another run is woken instead.
         return stop.IsCancellationRequested ? WakeSignal.None : Take();
@@ -56,7 +56,7 @@ internal sealed class WakeWatch(LockKey key, bool isExclusive, Action<bool> ende
             if (signal == WakeSignal.None) return signal;
 
             _signal = WakeSignal.None;
-            _told = New();
+            _signalled = New();
             return signal;
         }
     }
@@ -75,11 +75,11 @@ internal sealed class WakeWatch(LockKey key, bool isExclusive, Action<bool> ende
         ended(isUnused);
     }
 
-    private static void BlockUntil(Task told, TimeSpan atMost, CancellationToken stop)
+    private static void BlockUntil(Task signalled, TimeSpan atMost, CancellationToken stop)
     {
         try
         {
-            Blocking.TryWait(told, atMost, stop);
+            Blocking.TryWait(signalled, atMost, stop);
         }
         catch (OperationCanceledException)
         {

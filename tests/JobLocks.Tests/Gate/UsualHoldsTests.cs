@@ -1,4 +1,4 @@
-using JobLocks.Diagnostics;
+using JobLocks.Locks;
 
 namespace JobLocks.Tests.Gate;
 

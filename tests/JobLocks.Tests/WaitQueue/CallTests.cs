@@ -158,7 +158,7 @@ public sealed class CallTests : WaitQueueFixture
             Runs.State = static _ => ParkedRunState.Parked;
         }
 
-        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"), "it is woken in its turn");
+        Assert.That((await Runs.NextAsync(stop)).Address.Run, Is.EqualTo("1"), "it is woken like any other run");
     }
 
     [Test]

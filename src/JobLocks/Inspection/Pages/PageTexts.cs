@@ -11,7 +11,7 @@ internal static class PageTexts
         "No running scheduler or Hangfire server serves the job store of this run (stopped, or in standby). Start one: until then, other runs bypass the run. If the store was in memory, the run is gone and leaves the queue soon.";
 
     /// <summary>About a run that waits in its worker, or is on its way to one.</summary>
-    public const string AboutToStart = "The run is in a worker, or on its way to one: it starts as soon as its turn comes.";
+    public const string AboutToStart = "The run is in a worker, or on its way to one: it starts as soon as it is woken.";
 
     /// <summary>About several waiting runs whose job stores no scheduler or Hangfire server serves.</summary>
     public const string UnservedRuns =

@@ -5,19 +5,19 @@ using Npgsql;
 namespace JobLocks.Postgres.WaitQueue;
 
 /// <summary>
-/// Tells woken runs that stay in their workers of their wakes: directly in this process, and by notifications in other processes. Thread-safe.
+/// Signals wakes to runs that stay in their workers: directly in this process, and by notifications in other processes. Thread-safe.
 /// </summary>
 internal sealed class InWorkerWakes(PooledStatements statements, WakeRequests requests)
 {
     /// <summary>The runs that wait in workers of this process.</summary>
     public RunsInWorkers Local { get; } = new(key => requests.Add([new(key)]));
 
-    /// <summary>Tells runs that they were woken.</summary>
-    public ValueTask TellAsync(IEnumerable<WaitingRun> woken, bool blocks) =>
+    /// <summary>Signals that runs were woken.</summary>
+    public ValueTask SignalWokenAsync(IEnumerable<WaitingRun> woken, bool blocks) =>
         NotifyAsync(woken.Where(run => !run.IsParked && !Local.Wake(run.Number)).Select(static run => (run.Number, run.Address.Store)), blocks);
 
-    /// <summary>Tells runs to read their entries, which have changed.</summary>
-    public ValueTask TellToReadAsync(IEnumerable<(long Entry, string Store, bool IsParked)> changed, bool blocks) =>
+    /// <summary>Signals that the entries of runs have changed: the runs read them.</summary>
+    public ValueTask SignalChangedAsync(IEnumerable<(long Entry, string Store, bool IsParked)> changed, bool blocks) =>
         NotifyAsync(changed.Where(run => !run.IsParked && !Local.ReadAgain(run.Entry)).Select(static run => (run.Entry, run.Store)), blocks);
 
     /// <summary>

@@ -104,7 +104,7 @@ internal sealed class PostgresWaitQueue(
         if (replaced is { } oldest)
         {
             wakeDispatcher.RequestDelivery(oldest.Entry);
-            await wakeDispatcher.InWorkers.TellToReadAsync([oldest], blocks).ConfigureAwait(false);
+            await wakeDispatcher.InWorkers.SignalChangedAsync([oldest], blocks).ConfigureAwait(false);
         }
 
         return result;

@@ -188,7 +188,7 @@ internal sealed class RunWaker(
             ]);
         // Before their wakes are delivered: a worker may start the run at once.
         foreach (var (run, _) in woken.Where(static woken => woken.Run.IsDeliveryClaimed)) LocallyWoken.Add(run, BootClock.Now);
-        Blocking.Wait(InWorkers.TellAsync(woken.Select(static woken => woken.Run), blocks: true).AsTask());
+        Blocking.Wait(InWorkers.SignalWokenAsync(woken.Select(static woken => woken.Run), blocks: true).AsTask());
         Deliver(woken);
         if (woken.Exists(woken => woken is { WasCalled: false, Run: { IsDeliveryClaimed: false, IsParked: true } } && stores.Find(woken.Run.Address.Store) is not null)) Defer();
         return woken.Count;

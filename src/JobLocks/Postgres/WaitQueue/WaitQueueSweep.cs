@@ -41,7 +41,7 @@ internal sealed class WaitQueueSweep(
 
         CorrectFutureTimes(id);
         var overdue = waker.ReadWoken(SweepSql.WakeOverdue, Text(id));
-        Blocking.Wait(waker.InWorkers.TellToReadAsync(overdue.Select(static woken => (woken.Run.Number, woken.Run.Address.Store, woken.Run.IsParked)), blocks: true).AsTask());
+        Blocking.Wait(waker.InWorkers.SignalChangedAsync(overdue.Select(static woken => (woken.Run.Number, woken.Run.Address.Store, woken.Run.IsParked)), blocks: true).AsTask());
         waker.Deliver(overdue);
         DeliverMissedWakes(store);
         unserved.RemoveExpired();

@@ -103,11 +103,11 @@ internal sealed class WakeDispatcher : IDisposable
     public IRunStore? FindStore(string id) => _stores.Find(id);
 
     /// <summary>
-    /// Locks with waiters were released. A run that waits in a worker of this process is told at once: no statement is needed to wake it. Returns at once.
+    /// Locks with waiters were released. The release is signalled directly to a run that waits in a worker of this process: no statement is needed to wake it. Returns at once.
     /// </summary>
     public void OnReleased(IReadOnlyList<FreeKey> keys)
     {
-        var others = keys.Where(free => !InWorkers.Local.TryTellFree(free.Key)).ToList();
+        var others = keys.Where(free => !InWorkers.Local.TrySignalFree(free.Key)).ToList();
         if (others.Count < keys.Count) _requests.CancelCalls(keys);
         if (others.Count > 0) RequestWakes(others);
     }
