@@ -112,15 +112,15 @@ internal static class LockSql
         """
         SELECT u.b, count(*)::int
         FROM   ROWS FROM (unnest($1::int2[]), unnest($3::bigint[])) AS u (o, b)
-        WHERE  u.o IN (1, 3)
+        WHERE  u.o IN (1, 3, 11)
         AND    (SELECT true FROM "joblocks".wait_queue AS l WHERE l.key = u.b AND l.woken IS NULL LIMIT 1)
-        AND    (u.o = 1 OR NOT EXISTS (SELECT
-                                       FROM   pg_locks AS h
-                                       WHERE  h.locktype = 'advisory'
-                                       AND    h.objsubid = 1
-                                       AND    h.granted
-                                       AND    h.database = (SELECT datid FROM pg_stat_get_activity(pg_backend_pid()))
-                                       AND    (h.classid::bigint << 32) | h.objid::bigint = u.b))
+        AND    (u.o <> 3 OR NOT EXISTS (SELECT
+                                        FROM   pg_locks AS h
+                                        WHERE  h.locktype = 'advisory'
+                                        AND    h.objsubid = 1
+                                        AND    h.granted
+                                        AND    h.database = (SELECT datid FROM pg_stat_get_activity(pg_backend_pid()))
+                                        AND    (h.classid::bigint << 32) | h.objid::bigint = u.b))
         GROUP  BY u.b
         """;
 
@@ -164,6 +164,7 @@ internal static class LockSql
                WHEN 7 THEN pg_try_advisory_lock(1246521710, (k & 2147483647)::int)::int
                WHEN 8 THEN pg_advisory_unlock(1246521710, (k & 2147483647)::int)::int
                WHEN 10 THEN nextval(k::oid::regclass)
+               WHEN 11 THEN 1
         """;
 
     private const string SlotAct =

@@ -39,4 +39,9 @@ internal enum OperationCode : short
     /// of a key.
     /// </summary>
     DrawToken = 10,
+
+    /// <summary>
+    /// Releases nothing: an <see cref="UncontestedStatement"/> has released the exclusive lock. The runs that wait for it can be woken.
+    /// </summary>
+    Released = 11,
 }

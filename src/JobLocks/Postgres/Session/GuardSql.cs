@@ -16,10 +16,10 @@ internal static class GuardSql
     /// </summary>
     public static void Create(NpgsqlConnection connection, JobLocksOptions options, bool hasWaitQueue)
     {
-        string[] functions = [CreatePlain, CreateWithSlots, CreateQuery];
-        foreach (var sql in hasWaitQueue ? [.. functions, WaitQueueSql.For(options, CreateWithQueue), WaitQueueSql.For(options, CreateWithQueueAndSlots)] : functions)
+        string[] functions = [CreatePlain, CreateWithSlots, CreateQuery, UncontestedSql.Create];
+        foreach (var sql in hasWaitQueue ? [.. functions, CreateWithQueue, CreateWithQueueAndSlots, UncontestedSql.CreateWithQueue] : functions)
         {
-            using var create = new NpgsqlCommand(LockSql.For(options, sql), connection);
+            using var create = new NpgsqlCommand(LockSql.For(options, WaitQueueSql.For(options, sql)), connection);
             create.ExecuteNonQuery();
         }
     }
@@ -101,7 +101,7 @@ internal static class GuardSql
 
     private const string Otherwise = ";\nELSE RETURN QUERY ";
 
-    private const string ThenReadQueuesOfReleased = ";\nEND IF; IF $1 && '{1,3}'::int2[] AND " + ReleasedKeysHaveWaiters + " THEN RETURN QUERY ";
+    private const string ThenReadQueuesOfReleased = ";\nEND IF; IF $1 && '{1,3,11}'::int2[] AND " + ReleasedKeysHaveWaiters + " THEN RETURN QUERY ";
 
     private const string TailWithQueue = ";\nEND IF; " + Caught;
 

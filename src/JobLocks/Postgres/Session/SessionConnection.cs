@@ -19,6 +19,7 @@ internal sealed class SessionConnection : IDisposable
     private SessionFacts _facts;
     private LockStatement _plain;
     private LockStatement? _withSlots;
+    private UncontestedStatement? _uncontested;
     private TimeSpan _queueCheckedAt;
     private TimeSpan _readModelPausedUntil;
     private uint _fence;
@@ -80,6 +81,14 @@ internal sealed class SessionConnection : IDisposable
     public (long Token, IReadOnlyList<FreeKey> FreeKeys) Run(IReadOnlyList<LockOperation> operations)
     {
         DeleteReadModelRows(operations);
+        if (_uncontested is { } uncontested && uncontested.Fits(operations))
+        {
+            var (token, left) = uncontested.Run(operations, _fence);
+            if (left.Count == 0) return (token, []);
+
+            operations = left;
+        }
+
         var draw = _fence > 0 && operations.Any(static op => op.IsAcquire) ? new LockOperation(OperationCode.DrawToken, new(_fence)) : null;
         var freeKeys = StatementFor(operations).Run(draw is null ? operations : [.. operations, draw]);
         return (draw?.Result ?? 0, freeKeys);
@@ -205,6 +214,7 @@ internal sealed class SessionConnection : IDisposable
     {
         _plain.Dispose();
         _withSlots?.Dispose();
+        _uncontested?.Dispose();
         Connection.Dispose();
     }
 
@@ -244,6 +254,8 @@ internal sealed class SessionConnection : IDisposable
         _plain?.Dispose();
         _withSlots?.Dispose();
         _withSlots = null;
+        _uncontested?.Dispose();
+        _uncontested = facts.IsGuarded ? new(Connection, facts) : null;
         return plain;
     }
 
