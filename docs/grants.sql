@@ -21,7 +21,8 @@ $do$;
 
 -- Acquires locks, lets runs wait, and records the holders.
 GRANT USAGE ON SCHEMA "joblocks" TO joblocks_worker;
-GRANT USAGE ON SEQUENCE "joblocks".fence, "joblocks".entry_numbers TO joblocks_worker;
+GRANT USAGE, UPDATE ON SEQUENCE "joblocks".fence, "joblocks".entry_numbers TO joblocks_worker;
+GRANT SELECT, INSERT ON "joblocks".servers TO joblocks_worker;
 GRANT SELECT, INSERT, UPDATE ON "joblocks".declared_limits TO joblocks_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".wait_queue, "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO joblocks_worker;
 

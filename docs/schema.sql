@@ -2,7 +2,8 @@
 -- To use another schema than "joblocks", change the name in this script and in the option Schema.
 -- A role that is not the owner needs:
 --     GRANT USAGE ON SCHEMA "joblocks" TO its_name;
---     GRANT USAGE ON SEQUENCE "joblocks".fence, "joblocks".entry_numbers TO its_name;
+--     GRANT USAGE, UPDATE ON SEQUENCE "joblocks".fence, "joblocks".entry_numbers TO its_name;
+--     GRANT SELECT, INSERT ON "joblocks".servers TO its_name;
 --     GRANT SELECT, INSERT, UPDATE ON "joblocks".declared_limits TO its_name;
 --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".wait_queue TO its_name;
 --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO its_name;
@@ -93,7 +94,7 @@ WITH RECURSIVE
          SELECT c.oid, format('%s %I.%I', CASE c.relkind WHEN 'S' THEN 'sequence' WHEN 'v' THEN 'view' ELSE 'table' END, o.nspname, c.relname) AS what, c.relowner
          FROM   ours AS o
          JOIN   pg_class AS c ON c.relnamespace = o.oid
-         WHERE  c.relname IN ('fence', 'entry_numbers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes')),
+         WHERE  c.relname IN ('fence', 'entry_numbers', 'servers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes')),
      owned AS (
          SELECT 1 AS rank, format('schema %I', nspname) AS what, nspowner AS owner, NULL::text AS remedy FROM ours
          UNION ALL
@@ -152,6 +153,15 @@ BEGIN
     EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.entry_numbers START WITH %s', '"joblocks"', start);
 END
 $do$;
+
+-- The servers on which these objects have been: a system identifier and a timeline. Each promotion of a standby begins a new timeline. The first session on
+-- a new one advances both sequences, because the standby can lack the last numbers that the previous primary has given out.
+CREATE TABLE IF NOT EXISTS "joblocks".servers (
+    system   bigint      NOT NULL,
+    timeline integer     NOT NULL,
+    since    timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (system, timeline)
+);
 
 -- The limit of each lock name, as the processes declare it. Different limits for one name are a mistake.
 CREATE TABLE IF NOT EXISTS "joblocks".declared_limits (
@@ -316,6 +326,6 @@ AND    p.proowner IN (SELECT oid FROM trusted));
 END
 $do$;
 
-COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 12';
+COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 13';
 
 COMMIT;

@@ -20,7 +20,8 @@ internal sealed class RecordedHoldersCase : ICase
         """
         CREATE ROLE {0} LOGIN;
         GRANT USAGE ON SCHEMA joblocks TO {0};
-        GRANT USAGE ON SEQUENCE joblocks.fence, joblocks.entry_numbers TO {0};
+        GRANT USAGE, UPDATE ON SEQUENCE joblocks.fence, joblocks.entry_numbers TO {0};
+        GRANT SELECT, INSERT ON joblocks.servers TO {0};
         GRANT SELECT, INSERT, UPDATE ON joblocks.declared_limits TO {0};
         GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.wait_queue TO {0}
         """;

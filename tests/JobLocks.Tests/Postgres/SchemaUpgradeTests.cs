@@ -26,6 +26,7 @@ public sealed class SchemaUpgradeTests : WaitQueueFixture
 
     private const string BackToEleven =
         """
+        DROP TABLE joblocks.servers;
         ALTER TABLE joblocks.minutes DROP COLUMN free;
         COMMENT ON SCHEMA joblocks IS 'Concurrency of jobs, made by JobLocks. Schema version 11'
         """;

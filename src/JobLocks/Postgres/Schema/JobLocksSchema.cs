@@ -44,6 +44,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
         }
 
         LogUnusableParts(state);
+        if (state.Fence > 0) new ServerHistory(schema, log).Note(connection);
         return state;
     }
 

@@ -10,7 +10,8 @@ internal static class SchemaScript
         -- To use another schema than "joblocks", change the name in this script and in the option Schema.
         -- A role that is not the owner needs:
         --     GRANT USAGE ON SCHEMA "joblocks" TO its_name;
-        --     GRANT USAGE ON SEQUENCE "joblocks".fence, "joblocks".entry_numbers TO its_name;
+        --     GRANT USAGE, UPDATE ON SEQUENCE "joblocks".fence, "joblocks".entry_numbers TO its_name;
+        --     GRANT SELECT, INSERT ON "joblocks".servers TO its_name;
         --     GRANT SELECT, INSERT, UPDATE ON "joblocks".declared_limits TO its_name;
         --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".wait_queue TO its_name;
         --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO its_name;
@@ -116,6 +117,15 @@ internal static class SchemaScript
             EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.entry_numbers START WITH %s', '"joblocks"', start);
         END
         $do$;
+
+        -- The servers on which these objects have been: a system identifier and a timeline. Each promotion of a standby begins a new timeline. The first session on
+        -- a new one advances both sequences, because the standby can lack the last numbers that the previous primary has given out.
+        CREATE TABLE IF NOT EXISTS "joblocks".servers (
+            system   bigint      NOT NULL,
+            timeline integer     NOT NULL,
+            since    timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (system, timeline)
+        );
 
         -- The limit of each lock name, as the processes declare it. Different limits for one name are a mistake.
         CREATE TABLE IF NOT EXISTS "joblocks".declared_limits (
@@ -260,7 +270,7 @@ internal static class SchemaScript
         END
         $do$;
 
-        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 12';
+        COMMENT ON SCHEMA "joblocks" IS 'Concurrency of jobs, made by JobLocks. Schema version 13';
 
         COMMIT;
         """;

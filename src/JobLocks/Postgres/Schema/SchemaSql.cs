@@ -6,7 +6,7 @@ namespace JobLocks.Postgres.Schema;
 /// <summary>The database objects of this library.</summary>
 internal static class SchemaSql
 {
-    public const int Version = 12;
+    public const int Version = 13;
 
     /// <summary>The statement at which the script waits for another set-up.</summary>
     public const string ScriptLock = "SELECT pg_advisory_xact_lock(1246524259, 0)";
@@ -53,7 +53,7 @@ internal static class SchemaSql
              v AS (SELECT coalesce(substring(obj_description((SELECT oid FROM s), 'pg_namespace') FROM 'version ([0-9]+)')::int, 0) AS version)
         SELECT CASE WHEN v.version >= {Version}
                          AND (SELECT count(*) FROM pg_class c JOIN s ON c.relnamespace = s.oid
-                              WHERE  c.relname IN ('fence', 'entry_numbers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes') AND c.relkind IN ('r', 'S')) < 8
+                              WHERE  c.relname IN ('fence', 'entry_numbers', 'servers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes') AND c.relkind IN ('r', 'S')) < 9
                     THEN 0
                     ELSE v.version END,
                coalesce((SELECT oid FROM f), 0)::bigint,
