@@ -38,6 +38,12 @@ internal static class InternalKeys
     /// <summary>"JLsc": a process or a person sets up the schema.</summary>
     public const int SchemaSetUp = 1246524259;
 
+    /// <summary>
+    /// "JLpr": a process opens its session and proves that locks exclude each other. Also the upper half of two <c>bigint</c> keys, which pages leave out.
+    /// Their other numbers are random, so no program can hold them all.
+    /// </summary>
+    public const int Proof = 1246523506;
+
     /// <summary>The effect on JobLocks while another program holds a lock of this class: what is impeded, and how JobLocks continues.</summary>
     public static string EffectOf(int keyClass, bool isShared) => keyClass switch
     {

@@ -21,6 +21,17 @@ public sealed class HostStartTests
     }
 
     [Test, CancelAfter(60_000)]
+    public async Task Stops_the_host_where_locks_do_not_exclude_each_other(CancellationToken stop)
+    {
+        var database = await StubFunctions.CreateDatabaseAsync(AssemblySetup.Server, StubFunctions.Acquires, "SELECT true");
+        using var host = HostOver(database);
+
+        var error = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => host.StartAsync(stop));
+
+        Assert.That(error!.Message, Does.Contain("its advisory locks do not exclude each other").And.Contain("Give JobLocks the connection string of a PostgreSQL server"));
+    }
+
+    [Test, CancelAfter(60_000)]
     public async Task Starts_without_its_server_and_gets_well_when_it_comes(CancellationToken stop)
     {
         await using var server = await PostgresServer.StartOwnAsync(stop: stop);

@@ -6,14 +6,16 @@ namespace JobLocks.Postgres.Locks;
 /// <summary>The statements about locks.</summary>
 internal static class LockSql
 {
-    /// <summary>The first query after <see cref="Session.ConnectionSetUp"/>: the backend, whether it is a standby, the version, and the size of the lock table.</summary>
+    /// <summary>The first query after <see cref="Session.ConnectionSetUp"/>: the backend, whether it is a standby, the version, the size of the lock table, and
+    /// whether it only reads although <see cref="Session.ConnectionSetUp"/> allows writes.</summary>
     public const string ReadServerFacts =
         """
         SELECT pg_backend_pid(),
                pg_is_in_recovery(),
                current_setting('server_version_num')::int,
                current_setting('max_locks_per_transaction')::bigint
-                   * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint)
+                   * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint),
+               pg_catalog.current_setting('transaction_read_only')::bool
         """;
 
     /// <summary>Settings of the session, as far as the version of the server has them.</summary>

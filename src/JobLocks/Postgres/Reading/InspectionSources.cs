@@ -7,7 +7,10 @@ namespace JobLocks.Postgres.Reading;
 /// </summary>
 internal static class InspectionSources
 {
-    /// <summary>The sessions of the server and the granted locks. Statements that need the lock table begin with this.</summary>
+    /// <summary>
+    /// The sessions of the server and the granted locks. Statements that need the lock table begin with this. It leaves out the keys with "JLpr" in their upper
+    /// half, which a session locks for a moment when it opens: one of four billion names has such a key, and is not shown.
+    /// </summary>
     public const string Locks =
         """
         WITH RECURSIVE alive AS MATERIALIZED (SELECT pid, application_name, client_addr, backend_start FROM pg_stat_get_activity(NULL)),
@@ -16,6 +19,7 @@ internal static class InspectionSources
                  FROM   pg_locks
                  WHERE  locktype = 'advisory'
                  AND    objsubid = 1
+                 AND    classid <> 1246523506
                  AND    granted
                  AND    database = (SELECT oid FROM pg_database WHERE datname = current_database()))
         """;

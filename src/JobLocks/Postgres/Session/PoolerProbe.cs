@@ -12,21 +12,30 @@ internal static class PoolerProbe
     private const int Rounds = 3;
     private const string AskBackend = "SELECT pg_backend_pid()";
 
+    // PgBouncer has one error code for all of its refusals, and its texts are not translated.
+    private const string StatementMode = "statement pooling";
+
     /// <param name="connection">The connection that is to hold locks.</param>
-    /// <param name="connect">Opens another connection with the same settings.</param>
+    /// <param name="other">Another connection with the same settings.</param>
     /// <exception cref="UnusableServerException">A pooler changes the backend.</exception>
-    public static void Check(NpgsqlConnection connection, Func<NpgsqlConnection> connect)
+    public static void Check(NpgsqlConnection connection, NpgsqlConnection other)
     {
-        var first = BackendOf(connection);
-        for (var round = 0; round < Rounds; round++)
+        try
         {
-            // A transaction keeps its backend. If the other connection gets the backend of the first one, the pooler does not reserve it.
-            using var other = connect();
-            using var transaction = other.BeginTransaction();
-            var otherBackend = BackendOf(other);
-            var backend = BackendOf(connection);
-            transaction.Rollback();
-            if (otherBackend == backend || backend != first) throw UnusableServerException.PoolerChangedBackend(first, otherBackend == first ? backend : otherBackend);
+            var first = BackendOf(connection);
+            for (var round = 0; round < Rounds; round++)
+            {
+                // A transaction keeps its backend. If the other connection gets the backend of the first one, the pooler does not reserve it.
+                using var transaction = other.BeginTransaction();
+                var otherBackend = BackendOf(other);
+                var backend = BackendOf(connection);
+                transaction.Rollback();
+                if (otherBackend == backend || backend != first) throw UnusableServerException.PoolerChangedBackend(first, otherBackend == first ? backend : otherBackend);
+            }
+        }
+        catch (PostgresException refused) when (refused.MessageText.Contains(StatementMode, StringComparison.Ordinal))
+        {
+            throw UnusableServerException.PoolerRefusesTransactions();
         }
     }
 

@@ -24,7 +24,7 @@ internal static class ServerTrouble
     private static string RemedyOf(string? state) => state switch
     {
         PostgresErrorCodes.OutOfMemory => " The lock table is full: no lock was acquired, and held locks stay held. Raise max_locks_per_transaction.",
-        PostgresErrorCodes.TooManyConnections => " A process uses 1 connection for its locks, 1 for notifications, up to 8 while runs wait, and up to 2 for pages.",
+        PostgresErrorCodes.TooManyConnections => " A process uses 1 connection for its locks and a second one for a moment while it opens that one, 1 for notifications, up to 8 while runs wait, and up to 2 for pages.",
         PostgresErrorCodes.InvalidPassword or PostgresErrorCodes.InvalidAuthorizationSpecification => " Correct user and password in the connection string of JobLocks.",
         PostgresErrorCodes.InvalidCatalogName => " Correct the database in the connection string of JobLocks, or create it.",
         _ => StartOptions.RemedyOf(state) ?? "",

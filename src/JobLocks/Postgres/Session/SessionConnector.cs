@@ -15,7 +15,6 @@ internal sealed class SessionConnector
     // This process uses at most a quarter of the nominal size of the server's lock table: while the table is full, no client can connect.
     private const int LockTableDivisor = 4;
 
-    private const int OldestVersion = 120_000;
     private const int FirstWithIdleTimeout = 140_000;
     private const int LongestConnectSeconds = 10;
     private const int PooledIdleSeconds = 30;
@@ -76,14 +75,15 @@ internal sealed class SessionConnector
     /// <param name="host">The host; null for the host that holds the locks.</param>
     /// <param name="keepAliveSeconds">The interval in which the driver checks an idle connection; 0 if the caller does that.</param>
     /// <param name="isAsynchronous">Whether it is used asynchronously, and not by one thread that waits for each answer.</param>
-    public NpgsqlConnection Connect(string? host = null, int keepAliveSeconds = 0, bool isAsynchronous = false)
+    /// <param name="watch">Limits the silence of the server; null for no limit.</param>
+    public NpgsqlConnection Connect(string? host = null, int keepAliveSeconds = 0, bool isAsynchronous = false, OpeningWatch? watch = null)
     {
         while (true)
         {
             var settings = Settings(host ?? _host);
             try
             {
-                return Connect(settings, keepAliveSeconds, isAsynchronous);
+                return Connect(settings, keepAliveSeconds, isAsynchronous, watch);
             }
             catch (NpgsqlException ended) when (_startOptions.TryAdaptTo(ended, settings.Options))
             {
@@ -98,7 +98,7 @@ internal sealed class SessionConnector
     public bool CanRetryAfter(Exception failed, NpgsqlConnection connection) =>
         _startOptions.TryAdaptTo(failed, new NpgsqlConnectionStringBuilder(connection.ConnectionString).Options);
 
-    private NpgsqlConnection Connect(NpgsqlConnectionStringBuilder settings, int keepAliveSeconds, bool isAsynchronous)
+    private NpgsqlConnection Connect(NpgsqlConnectionStringBuilder settings, int keepAliveSeconds, bool isAsynchronous, OpeningWatch? watch)
     {
         settings.KeepAlive = keepAliveSeconds;
         settings.MaxAutoPrepare = 0;
@@ -109,9 +109,13 @@ internal sealed class SessionConnector
         try
         {
             Open(connection);
+            watch?.Connected(connection);
             if (!isAsynchronous) IdleSocket.Of(connection)?.CompleteReadsInline();
-            Blocking.Wait(ConnectionSetUp.RunAsync(connection, "", blocks: true, CancellationToken.None).AsTask());
-            return connection;
+            return EngineGap.Explain(connection, schema: null, () =>
+            {
+                Blocking.Wait(ConnectionSetUp.RunAsync(connection, "", blocks: true, CancellationToken.None).AsTask());
+                return connection;
+            });
         }
         catch
         {
@@ -198,23 +202,10 @@ internal sealed class SessionConnector
 
     private SessionConnection Open(string host, OpeningWatch watch)
     {
-        var connection = Connect(host);
+        var connection = Connect(host, watch: watch);
         try
         {
-            watch.Connected(connection);
-            var (backend, version, lockTable) = ReadServerFacts(connection);
-            watch.Restart();
-            // They differ behind every pooler, whatever its mode.
-            if (backend != connection.ProcessID) PoolerProbe.Check(connection, () => Connect(host));
-            SetUp(connection);
-            watch.Restart();
-            var schema = _schema.Prepare(connection, watch);
-            var isGuarded = TryGuard(connection, schema.HasWaitQueue);
-            EndSetUp(connection);
-            _host = host;
-            _log.Opened(Server, backend);
-            if (version < FirstWithIdleTimeout) _log.OldServer(version / 10_000);
-            return new(connection, new(Server, backend, isGuarded, schema.HasWaitQueue, schema.HasReadModel, schema.HasLimits, schema.Fence, lockTable / LockTableDivisor, _options, Owners));
+            return EngineGap.Explain(connection, _options.Schema, () => Open(connection, host, watch));
         }
         catch
         {
@@ -223,14 +214,20 @@ internal sealed class SessionConnector
         }
     }
 
-    private static (int Backend, int Version, long LockTableSize) ReadServerFacts(NpgsqlConnection connection)
+    private SessionConnection Open(NpgsqlConnection connection, string host, OpeningWatch watch)
     {
-        using var command = new NpgsqlCommand(LockSql.ReadServerFacts, connection);
-        using var reader = command.ExecuteReader();
-        reader.Read();
-        if (reader.GetBoolean(1)) throw UnusableServerException.Standby();
-        var version = reader.GetInt32(2);
-        return version < OldestVersion ? throw UnusableServerException.TooOld(version) : (reader.GetInt32(0), version, reader.GetInt64(3));
+        var facts = ServerFacts.Read(connection);
+        watch.Restart();
+        ExclusionProof.Run(connection, facts.Backend, () => Connect(host, watch: watch), watch);
+        SetUp(connection);
+        watch.Restart();
+        var schema = _schema.Prepare(connection, watch);
+        var isGuarded = TryGuard(connection, schema.HasWaitQueue);
+        EndSetUp(connection);
+        _host = host;
+        _log.Opened(Server, facts.Backend);
+        if (facts.Version < FirstWithIdleTimeout) _log.OldServer(facts.Version / 10_000);
+        return new(connection, new(Server, facts.Backend, isGuarded, schema.HasWaitQueue, schema.HasReadModel, schema.HasLimits, schema.Fence, facts.LockTableSize / LockTableDivisor, _options, Owners));
     }
 
     /// <summary>Returns false for a role that may not create temporary objects: a full lock table then ends the session.</summary>
