@@ -17,6 +17,7 @@ internal static class AllCases
             new LatencyCase(rounds),
             new RefusedCase(),
             new ConnectionsCase(),
+            new OpenCase(),
             new HandoverCase(),
             new HangfireCase(),
             new QuartzCase(),
