@@ -47,6 +47,7 @@ public sealed class EngineGapTests
     [TestCase("SELECT * FROM \"joblocks\".wait_queue", PostgresErrorCodes.UndefinedTable)]
     [TestCase("SELECT \"joblocks\".key('sync(4)')", PostgresErrorCodes.InvalidSchemaName)]
     [TestCase("CREATE SCHEMA \"joblocks\"; SELECT \"joblocks\".key('sync(4)')", PostgresErrorCodes.UndefinedFunction)]
+    [TestCase("CREATE TABLE wait_queue (); ALTER TABLE wait_queue ALTER COLUMN woken SET NOT NULL", PostgresErrorCodes.UndefinedColumn)]
     public async Task Does_not_take_a_schema_that_was_dropped_for_a_lack_of_the_engine(string sql, string code, CancellationToken stop)
     {
         await using var connection = await Raw.OpenAsync(_database, stop);

@@ -86,6 +86,21 @@ public sealed class ExclusionTests
     }
 
     [Test]
+    public async Task Uses_the_next_host_where_the_first_one_leads_to_two_servers(CancellationToken stop)
+    {
+        await using var one = await PostgresServer.StartOwnAsync(stop);
+        await using var other = await PostgresServer.StartOwnAsync(stop);
+        await using var proxy = new TwoServersProxy(one.ConnectionString, other.ConnectionString);
+        var (through, direct) = (new NpgsqlConnectionStringBuilder(proxy.ConnectionString), new NpgsqlConnectionStringBuilder(other.ConnectionString));
+        through.Host = $"{through.Host}:{through.Port},{direct.Host}:{direct.Port}";
+        await using var locks = AdvisoryLocks.Connect(through.ConnectionString);
+
+        await using var held = await locks.TryAcquireAsync("next host", stop);
+
+        Assert.That(await Sessions.IsHeldAsync(other.ConnectionString, "next host"), Is.True);
+    }
+
+    [Test]
     public async Task Refuses_an_address_that_leads_to_a_primary_and_a_standby(CancellationToken stop)
     {
         await using var primary = await PostgresServer.StartOwnAsync(stop);

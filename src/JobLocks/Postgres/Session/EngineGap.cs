@@ -14,6 +14,8 @@ internal static class EngineGap
     private const string FeatureNotSupported = "0A000";
     private const string SyntaxError = "42601";
 
+    private static readonly string[] Tables = ["wait_queue", "declared_limits", "sessions", "holders", "names", "minutes"];
+
     /// <summary>Runs statements of the opening, which are the same for each server.</summary>
     /// <param name="connection">An open connection.</param>
     /// <param name="schema">The schema of this library, which another session can drop at any time; null if the statements do not use it.</param>
@@ -59,7 +61,10 @@ internal static class EngineGap
         _ => false,
     };
 
-    /// <summary>Whether an error names an object of the schema: the schema was dropped after it was read, and the next opening creates it again.</summary>
+    /// <summary>
+    /// Whether an error names an object of the schema: the schema was dropped or changed after it was read, and the next opening creates it again. Names are the
+    /// same in every language of the server. Errors about a column name its table without the schema.
+    /// </summary>
     private static bool IsAbout(string schema, string message) =>
-        message.Contains($"\"{schema}\"", StringComparison.Ordinal) || message.Contains($"{schema}.", StringComparison.Ordinal);
+        message.Contains($"{schema}.", StringComparison.Ordinal) || Tables.Append(schema).Any(name => message.Contains($"\"{name}\"", StringComparison.Ordinal));
 }

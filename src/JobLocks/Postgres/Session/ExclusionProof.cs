@@ -37,6 +37,7 @@ internal sealed class ExclusionProof
         watch.Restart();
         // They differ behind every pooler, whatever its mode.
         if (backend != first.ProcessID) PoolerProbe.Check(first, second);
+        watch.Restart();
         new ExclusionProof(first, backend, second).Run();
         watch.Restart();
     }
