@@ -74,7 +74,10 @@ public interface IJobLocks
     /// <param name="transaction">An open transaction in the database of these locks. It must not be used by another call meanwhile.</param>
     /// <param name="stop">Cancels the command, as for any command of the transaction.</param>
     /// <returns>A handle that identifies the lock; null when the lock is held.</returns>
-    /// <exception cref="ArgumentException">The name is empty, or contains half of a surrogate pair; or the transaction is over.</exception>
+    /// <exception cref="ArgumentException">
+    /// The name is empty, or contains half of a surrogate pair; or the transaction is over; or it is in another database or on another server than these locks.
+    /// The last is noticed while the session of these locks is open.
+    /// </exception>
     /// <exception cref="NpgsqlException">The connection of the transaction broke.</exception>
     Task<JobLockHandle?> TryAcquireAsync(string name, NpgsqlTransaction transaction, CancellationToken stop = default);
 

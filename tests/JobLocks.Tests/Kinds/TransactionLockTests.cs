@@ -51,6 +51,53 @@ public sealed class TransactionLockTests : TwoInstances
     }
 
     [Test]
+    public async Task Is_refused_in_another_database(CancellationToken stop)
+    {
+        await using var held = await Locks.TryAcquireAsync(Name, stop);
+        var elsewhere = await AssemblySetup.Server.CreateDatabaseAsync("elsewhere", stop);
+        await using var connection = await Raw.OpenAsync(elsewhere, stop);
+        await using var transaction = await connection.BeginTransactionAsync(stop);
+
+        var refused = await Assert.ThrowsAsync<ArgumentException>(() => Locks.TryAcquireAsync(Name, transaction, stop));
+
+        var here = new NpgsqlConnectionStringBuilder(Database);
+        Assert.That(refused!.Message, Does.StartWith($"The lock {Name} cannot be acquired in this transaction, because it would exclude no holder of these locks")
+            .And.Contain($"the locks are in {here.Host}:{here.Port}, database {here.Database},")
+            .And.Contain($"the transaction is in {here.Host}:{here.Port}, database {connection.Database},")
+            .And.Contain("Begin the transaction over the connection string of the locks"));
+    }
+
+    [Test]
+    public async Task Is_refused_on_another_server(CancellationToken stop)
+    {
+        await using var held = await Locks.TryAcquireAsync(Name, stop);
+        await using var elsewhere = await PostgresServer.StartOwnAsync(stop);
+        await using var connection = await Raw.OpenAsync(elsewhere.ConnectionString, stop);
+        await using var transaction = await connection.BeginTransactionAsync(stop);
+
+        await Assert.ThatAsync(() => Locks.TryAcquireAsync(Name, transaction, stop), Throws.ArgumentException.With.Message.Contains("would exclude no holder of these locks"));
+        await Assert.ThatAsync(() => Locks.TryAcquireAsync($"{Name}, free", transaction, stop), Throws.ArgumentException);
+    }
+
+    [Test]
+    public async Task Is_proven_again_for_the_next_session(CancellationToken stop)
+    {
+        await using var held = await Locks.TryAcquireAsync(Name, stop);
+        await using var transaction = await _connection.BeginTransactionAsync(stop);
+        await using var first = await Locks.TryAcquireAsync($"{Name}, first", transaction, stop);
+        var lost = held!.WhenLost();
+        await LockTable.AskAsync(Database, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE (classid::bigint << 32) | objid::bigint = $1", LockKey.Of(Name).Value);
+        await lost.WaitAsync(stop);
+        await using var again = await Locks.TryAcquireOnceBackAsync($"{Name}, again", stop);
+
+        await using var second = await Locks.TryAcquireAsync($"{Name}, second", transaction, stop);
+
+        Assert.That(first, Is.Not.Null);
+        Assert.That(second, Is.Not.Null);
+        await transaction.RollbackAsync(stop);
+    }
+
+    [Test]
     public async Task Ends_with_the_rollback(CancellationToken stop)
     {
         await using var transaction = await _connection.BeginTransactionAsync(stop);

@@ -33,6 +33,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
     private static readonly TimeSpan LongestClose = TimeSpan.FromSeconds(3);
 
     private readonly LockDispatcher _dispatcher;
+    private readonly TransactionLock _transactionLock;
     private readonly WakeDispatcher _wakeDispatcher;
     private readonly PostgresWaitQueue _waitQueue;
     private readonly ReadModelWriter _readModelWriter;
@@ -62,6 +63,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
         });
         _manual = new(options);
         _acquisition = new(_dispatcher, _manual, options, clock);
+        _transactionLock = new(new(_dispatcher));
         var statements = new PooledStatements(connector, options, PooledUse.WaitQueue, new(() => _wakeDispatcher!.Presence.Announced));
         _inspectionStatements = new(connector, options, PooledUse.Inspection);
         _wakeDispatcher = new(statements, _dispatcher, _internalLocks, options, log);
@@ -128,7 +130,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
 
     /// <inheritdoc/>
     public Task<JobLockHandle?> TryAcquireAsync(string name, NpgsqlTransaction transaction, CancellationToken stop = default) =>
-        TransactionLock.TryAcquireAsync(_manual.For(name), transaction, stop);
+        _transactionLock.TryAcquireAsync(_manual.For(name), transaction, stop);
 
     /// <inheritdoc/>
     public async Task<JobLockSet?> TryAcquireAllAsync(IEnumerable<string> names, CancellationToken stop = default)

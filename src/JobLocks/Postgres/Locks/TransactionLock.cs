@@ -4,18 +4,17 @@ using Npgsql;
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>A lock in a transaction of the caller. PostgreSQL releases it at the end of the transaction.</summary>
-internal sealed class TransactionLock : ILockOwner
+internal sealed class TransactionLock(TransactionPlace place) : ILockOwner
 {
-    private static readonly TransactionLock Owner = new();
-
-    public static async Task<JobLockHandle?> TryAcquireAsync(LockRequest request, NpgsqlTransaction transaction, CancellationToken stop)
+    public async Task<JobLockHandle?> TryAcquireAsync(LockRequest request, NpgsqlTransaction transaction, CancellationToken stop)
     {
         ArgumentNullException.ThrowIfNull(transaction);
 
         using var command = CommandIn(transaction, request);
+        await place.EnsureSameAsync(request, transaction, command.Connection!, stop).ConfigureAwait(false);
         command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = request.Key.Value });
         var granted = await command.ExecuteScalarAsync(stop).ConfigureAwait(false) is true;
-        return granted ? new(new LockGrant(request, request.Key, new() { Run = "a transaction" }, TimeProvider.System.GetUtcNow(), Owner, token: 0)) : null;
+        return granted ? new(new LockGrant(request, request.Key, new() { Run = "a transaction" }, TimeProvider.System.GetUtcNow(), this, token: 0)) : null;
     }
 
     private static NpgsqlCommand CommandIn(NpgsqlTransaction transaction, LockRequest request)
