@@ -25,10 +25,12 @@ GRANT USAGE, UPDATE ON SEQUENCE "joblocks".fence, "joblocks".entry_numbers TO jo
 GRANT SELECT, INSERT ON "joblocks".servers TO joblocks_worker;
 GRANT SELECT, INSERT, UPDATE ON "joblocks".declared_limits TO joblocks_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".wait_queue, "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO joblocks_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".recent_runs, "joblocks".samples TO joblocks_worker;
 
 -- Reads: pages, JSON, IJobLockInspector. It cannot see the addresses and the starts of sessions of other roles: the pages show "not known".
 GRANT USAGE ON SCHEMA "joblocks" TO joblocks_viewer;
 GRANT SELECT ON "joblocks".wait_queue, "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO joblocks_viewer;
+GRANT SELECT ON "joblocks".recent_runs, "joblocks".samples TO joblocks_viewer;
 
 -- Optional: shows the addresses and starts of those sessions. With it, the role can also read the statements of every role in every database of this
 -- server, with all values in them. It can be granted by a superuser, or by a role that has it with the admin option.

@@ -7,9 +7,11 @@
 --     GRANT SELECT, INSERT, UPDATE ON "joblocks".declared_limits TO its_name;
 --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".wait_queue TO its_name;
 --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO its_name;
+--     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".recent_runs, "joblocks".samples TO its_name;
 -- A role that only reads needs these rights and no others:
 --     GRANT USAGE ON SCHEMA "joblocks" TO reader_role;
 --     GRANT SELECT ON "joblocks".wait_queue, "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO reader_role;
+--     GRANT SELECT ON "joblocks".recent_runs, "joblocks".samples TO reader_role;
 BEGIN;
 
 -- Only the server's own objects, before any other statement: other roles can have created functions and operators of the same names in other schemas.
@@ -94,7 +96,7 @@ WITH RECURSIVE
          SELECT c.oid, format('%s %I.%I', CASE c.relkind WHEN 'S' THEN 'sequence' WHEN 'v' THEN 'view' ELSE 'table' END, o.nspname, c.relname) AS what, c.relowner
          FROM   ours AS o
          JOIN   pg_class AS c ON c.relnamespace = o.oid
-         WHERE  c.relname IN ('fence', 'entry_numbers', 'servers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes')),
+         WHERE  c.relname IN ('fence', 'entry_numbers', 'servers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes', 'recent_runs', 'samples')),
      owned AS (
          SELECT 1 AS rank, format('schema %I', nspname) AS what, nspowner AS owner, NULL::text AS remedy FROM ours
          UNION ALL
@@ -243,6 +245,9 @@ ALTER TABLE "joblocks".holders ADD COLUMN IF NOT EXISTS store text;
 -- The database role that set release_requested_by, whatever text it wrote there. Set by the trigger.
 ALTER TABLE "joblocks".holders ADD COLUMN IF NOT EXISTS release_requested_role text;
 
+-- When the run began to wait for the lock. Null if it did not wait.
+ALTER TABLE "joblocks".holders ADD COLUMN IF NOT EXISTS waiting_since timestamptz;
+
 CREATE OR REPLACE FUNCTION "joblocks".note_release_request() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $fn$
 BEGIN
     NEW.release_requested_role := session_user;
@@ -286,6 +291,28 @@ CREATE TABLE IF NOT EXISTS "joblocks".minutes (
 ALTER TABLE "joblocks".minutes ADD COLUMN IF NOT EXISTS free double precision NOT NULL DEFAULT 0;
 
 CREATE INDEX IF NOT EXISTS minutes_minute ON "joblocks".minutes (minute);
+
+-- The newest runs of each name that have released its lock, for the timeline: about fifty for each name, for ten minutes.
+CREATE UNLOGGED TABLE IF NOT EXISTS "joblocks".recent_runs (
+    name_key      bigint      NOT NULL,
+    run           text        NOT NULL,
+    waiting_since timestamptz,          -- null: the run did not wait
+    held_since    timestamptz NOT NULL,
+    released      timestamptz NOT NULL,
+    written       timestamptz NOT NULL  -- when the process recorded the release
+);
+
+CREATE INDEX IF NOT EXISTS recent_runs_name_key ON "joblocks".recent_runs (name_key, released);
+
+CREATE INDEX IF NOT EXISTS recent_runs_written ON "joblocks".recent_runs (written);
+
+-- The state of all locks, every ten seconds, for one hour.
+CREATE UNLOGGED TABLE IF NOT EXISTS "joblocks".samples (
+    taken   timestamptz PRIMARY KEY,
+    held    bigint      NOT NULL, -- how many locks were held
+    waiting bigint      NOT NULL, -- how many runs waited
+    free    bigint      NOT NULL  -- for how many names runs waited while no session held the lock
+);
 
 -- The key of a lock name, for locks from SQL: the first eight bytes of the SHA-1 of its UTF-8 bytes, little-endian. Needs a pgcrypto that no other role
 -- can change.

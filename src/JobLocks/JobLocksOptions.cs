@@ -89,6 +89,9 @@ public sealed class JobLocksOptions
     /// <summary>How long a woken run precedes later entries. After that it keeps its entry, but other runs may bypass it.</summary>
     internal TimeSpan WakeTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>The time between two samples of the held locks and the waiting runs.</summary>
+    internal TimeSpan SampleInterval { get; set; } = TimeSpan.FromSeconds(10);
+
     /// <summary>How long the server may stay silent while a session is being opened, once it has accepted the connection.</summary>
     internal TimeSpan OpeningSilenceTimeout { get; set; } = TimeSpan.FromSeconds(15);
 

@@ -7,6 +7,9 @@ internal sealed class NameStatistics(LockKey key, string name)
 
     public string Name => name;
 
+    /// <summary>The newest runs that have released the lock.</summary>
+    public NewestRuns Newest { get; } = new();
+
     /// <summary>How often the lock was released.</summary>
     public long Runs { get; set; }
 

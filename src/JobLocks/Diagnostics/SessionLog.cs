@@ -59,6 +59,9 @@ internal static partial class SessionLog
     [LoggerMessage(218, LogLevel.Warning, "Processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {Schema}.declared_limits TO it, see docs/schema.sql")]
     public static partial void NoLimits(this ILogger log, string schema);
 
+    [LoggerMessage(219, LogLevel.Warning, "The plots of the pages lack the runs of this process: this role lacks a right. GRANT SELECT, INSERT, UPDATE, DELETE ON {Schema}.recent_runs, {Schema}.samples TO it, see docs/schema.sql")]
+    public static partial void NoTimeline(this ILogger log, string schema);
+
     [LoggerMessage(221, LogLevel.Information, "The schema {Schema} has changed, or what this role may do with it: JobLocks continues with the new state")]
     public static partial void SchemaChanged(this ILogger log, string schema);
 

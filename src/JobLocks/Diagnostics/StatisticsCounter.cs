@@ -8,11 +8,15 @@ internal sealed class StatisticsCounter
     // The most names between two calls of Take. Beyond that, new names are not counted.
     private const int MostNames = 10_000;
 
+    // The most single runs of all names between two calls of Take. Beyond that, a run only replaces an older one of its name.
+    private const int MostRuns = 1_000;
+
     private readonly Lock _sync = new();
     private Dictionary<LockKey, NameStatistics?> _byName = [];
+    private int _runs;
 
-    /// <summary>Counts the release of a lock, and for how long it was held. A lock without a name is not counted.</summary>
-    public void Ran(LockKey key, string? name, TimeSpan held)
+    /// <summary>Counts the release of a lock, and keeps the run if it is one of the newest of its name. A lock without a name is not counted.</summary>
+    public void Ran(LockKey key, string? name, in EndedRun run)
     {
         if (name is null) return;
 
@@ -21,7 +25,8 @@ internal sealed class StatisticsCounter
             if (StatisticsOf(key, name) is not { } statistics) return;
 
             statistics.Runs++;
-            statistics.Held += held;
+            statistics.Held += run.ReleasedAt - run.HeldSince;
+            if (statistics.Newest.Add(run, mayGrow: _runs < MostRuns)) _runs++;
         }
     }
 
@@ -61,6 +66,7 @@ internal sealed class StatisticsCounter
 
             var taken = _byName;
             _byName = [];
+            _runs = 0;
             return [.. taken.Values.OfType<NameStatistics>().OrderBy(static statistics => statistics.Key.Value)];
         }
     }

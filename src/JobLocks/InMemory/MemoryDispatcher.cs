@@ -30,6 +30,7 @@ internal sealed class MemoryDispatcher : ILockOwner
         _log = log;
         Locks = new(this, clock);
         Queue = new(Stores, options, clock);
+        Samples = new(options.SampleInterval);
         _granting = new(Locks, Queue, new(Queue, Locks));
         Meter = new(meters, () => CountHeld, () => !IsClosed, options.NamesInTelemetry);
         Meter.Begin();
@@ -46,6 +47,9 @@ internal sealed class MemoryDispatcher : ILockOwner
 
     /// <summary>The counts and durations of each lock name.</summary>
     public MemoryStatistics Statistics { get; } = new();
+
+    /// <summary>The samples of all locks.</summary>
+    public MemorySamples Samples { get; }
 
     /// <summary>For how long locks are usually held.</summary>
     public UsualHolds UsualHolds { get; } = new();
@@ -88,6 +92,7 @@ internal sealed class MemoryDispatcher : ILockOwner
         lock (_sync)
         {
             ThrowIfClosed();
+            Samples.TakeIfDue(UtcNow, this);
             Statistics.Collect(UtcNow);
             return read();
         }
@@ -102,6 +107,7 @@ internal sealed class MemoryDispatcher : ILockOwner
         lock (_sync)
         {
             ThrowIfClosed();
+            Samples.TakeIfDue(UtcNow, this);
             result = change();
             consequences = TakeConsequences();
         }
@@ -128,6 +134,7 @@ internal sealed class MemoryDispatcher : ILockOwner
         {
             if (_isClosed) return;
 
+            Samples.TakeIfDue(UtcNow, this);
             foreach (var key in change().Distinct().ToList()) _granting.GrantAndWakeNext(key);
             consequences = TakeConsequences();
         }
@@ -152,8 +159,9 @@ internal sealed class MemoryDispatcher : ILockOwner
 
     public void Release(LockGrant grant)
     {
-        var held = UtcNow - grant.Since;
-        Statistics.Counter.Ran(grant.NameKey, grant.Name, held);
+        var now = UtcNow;
+        var held = now - grant.Since;
+        Statistics.Counter.Ran(grant.NameKey, grant.Name, new(grant.Run, grant.WaitingSince, grant.Since, now));
         UsualHolds.Add(grant.NameKey, held);
         Meter.Held(new(grant.Template, grant.Name), held);
         ChangeThenGrantAndWake(() =>

@@ -34,6 +34,9 @@ public sealed partial record LockHolder
     /// <summary>When the lock was granted; null where it is unknown.</summary>
     public DateTimeOffset? Since { get; init; }
 
+    /// <summary>When the run began to wait for the lock; null where it did not wait, and where it is unknown.</summary>
+    internal DateTimeOffset? WaitingSince { get; init; }
+
     /// <summary>When the session began. The lock is not older than this. Null where this role may not see it.</summary>
     public DateTimeOffset? ConnectedSince { get; init; }
 

@@ -16,4 +16,10 @@ public sealed record LockOverview(DateTimeOffset At, long Held, long Waiting, IR
     /// of programs only when the overview is read, so it needs two reads that are 4 to 15 seconds apart.
     /// </summary>
     public IReadOnlyList<InternalLockHolder> InternalLockHolders { get; init; } = [];
+
+    /// <summary>
+    /// Samples of the last hour, one every ten seconds, the oldest first. A process takes them while a scheduler or Hangfire server runs in it: without any such
+    /// process, samples are missing. Empty where they cannot be read.
+    /// </summary>
+    public IReadOnlyList<LockSample> Samples { get; init; } = [];
 }

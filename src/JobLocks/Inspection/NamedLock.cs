@@ -27,6 +27,9 @@ public sealed record NamedLock(
     /// </summary>
     public string? Explanation { get; init; }
 
+    /// <summary>The runs of the last minutes; null where they cannot be read.</summary>
+    public LockTimeline? Timeline { get; init; }
+
     /// <summary>
     /// Whether a key belongs to this name: it is the key of the name, or the key of one of its held slots. False on the page of a slot, which is no
     /// lock name: rights to act are granted by name.

@@ -49,11 +49,22 @@ internal sealed class LockGrant
     /// <summary>When the lock was granted.</summary>
     public DateTimeOffset Since { get; }
 
+    /// <summary>When the run or the caller began to wait for the lock, not later than <see cref="Since"/>; null where it did not wait.</summary>
+    public DateTimeOffset? WaitingSince
+    {
+        get;
+        // The queue entry of a run has a time of the server's clock.
+        init => field = value > Since ? Since : value;
+    }
+
     /// <summary>The fencing token; 0 for none.</summary>
     public long FencingToken { get; }
 
     /// <summary>This process and run, as it is shown to others.</summary>
     public Holder Holder => _holder with { Since = Since };
+
+    /// <summary>The run, as it is shown to others; null where it is unknown.</summary>
+    public string? Run => _holder.Run;
 
     /// <summary>The stack of the caller that acquired the lock; null where it was not captured.</summary>
     public StackTrace? Stack { get; init; }

@@ -12,7 +12,7 @@ namespace JobLocks.Tests.Faults;
 [TestFixture, CancelAfter(90_000)]
 public sealed class FullDiskTests : WaitQueueFixture
 {
-    private static readonly string[] Tables = ["wait_queue", "declared_limits", "sessions", "holders", "names", "minutes"];
+    private static readonly string[] Tables = ["wait_queue", "declared_limits", "sessions", "holders", "names", "minutes", "recent_runs", "samples"];
 
     [Test]
     public async Task Keeps_locks_and_runs_and_starts_what_waits_when_there_is_room_again(CancellationToken stop)

@@ -40,7 +40,7 @@ public sealed class InterferenceTests
 
     private static async Task<JobLockHandle> TakeAsync(LockDispatcher dispatcher, string name, CancellationToken stop)
     {
-        var acquire = dispatcher.AddRequest([new(name, LockKey.Of(name))], Run, waits: false, EntryLimit.Newcomer, wokenFor: null, stack: null, mayBlock: false);
+        var acquire = dispatcher.AddRequest([new(name, LockKey.Of(name))], Run, waits: false, EntryLimit.Newcomer, entry: null, stack: null, mayBlock: false);
         await acquire.Answer.WaitAsync(stop);
         return new(acquire.Grants[0]!);
     }

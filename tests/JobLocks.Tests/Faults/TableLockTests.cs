@@ -107,7 +107,7 @@ public sealed class TableLockTests
 
     [Test]
     public async Task Says_what_is_missing_and_goes_on_whatever_table_it_is(
-        [Values("wait_queue", "declared_limits", "sessions", "holders", "names", "minutes")] string table, [Values("DO $$BEGIN LOCK TABLE joblocks.{0}; END$$", "VACUUM FULL joblocks.{0}")] string act, CancellationToken stop)
+        [Values("wait_queue", "declared_limits", "sessions", "holders", "names", "minutes", "recent_runs")] string table, [Values("DO $$BEGIN LOCK TABLE joblocks.{0}; END$$", "VACUUM FULL joblocks.{0}")] string act, CancellationToken stop)
     {
         await using var locks = Locks(_database);
         await using var held = await locks.TryAcquireAsync("held", stop);
@@ -145,7 +145,7 @@ public sealed class TableLockTests
         await LockTable.AskAsync(_database, $"GRANT USAGE ON SEQUENCE joblocks.fence, joblocks.entry_numbers TO {role}");
         await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE ON joblocks.declared_limits TO {role}");
         await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.wait_queue TO {role}");
-        if (hasReadModel) await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.sessions, joblocks.holders, joblocks.names, joblocks.minutes TO {role}");
+        if (hasReadModel) await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.sessions, joblocks.holders, joblocks.names, joblocks.minutes, joblocks.recent_runs, joblocks.samples TO {role}");
         var settings = new NpgsqlConnectionStringBuilder(_database) { Username = role };
         // Without a temporary function, the statements are sent as they are.
         if (!mayCreate) await LockTable.AskAsync(_database, $"REVOKE TEMPORARY ON DATABASE \"{settings.Database}\" FROM PUBLIC");

@@ -105,6 +105,7 @@ public sealed class ForeignOwnerTests
 
     [TestCase("table", "joblocks.declared_limits"), TestCase("table", "joblocks.wait_queue"), TestCase("table", "joblocks.sessions")]
     [TestCase("table", "joblocks.holders"), TestCase("table", "joblocks.names"), TestCase("table", "joblocks.minutes")]
+    [TestCase("table", "joblocks.recent_runs"), TestCase("table", "joblocks.samples")]
     [TestCase("sequence", "joblocks.fence"), TestCase("sequence", "joblocks.entry_numbers")]
     [TestCase("function", "joblocks.note_release_request()"), TestCase("function", "joblocks.key(text)")]
     public async Task Is_named_with_its_table_sequence_or_function_of_ours(string kind, string what, CancellationToken stop)

@@ -84,7 +84,7 @@ public sealed class GrantsTests
                 () => locks.Inspector.RequestReleaseAsync(held.Key, "a viewer", AtMost, stop),
                 Throws.TypeOf<UnauthorizedAccessException>().With.Message.Contains("GRANT UPDATE (release_requested_by) ON joblocks.holders"));
             await Assert.ThatAsync(() => locks.Inspector.EndSessionAsync(name.Held.Single().Holder.Backend, "a viewer", stop), Throws.TypeOf<UnauthorizedAccessException>());
-            foreach (var change in new[] { "DELETE FROM joblocks.wait_queue", "UPDATE joblocks.holders SET release_requested_by = 'x'", "DELETE FROM joblocks.names", "SELECT nextval('joblocks.fence')", "INSERT INTO joblocks.declared_limits VALUES ('x', 1, 'x')" })
+            foreach (var change in new[] { "DELETE FROM joblocks.wait_queue", "UPDATE joblocks.holders SET release_requested_by = 'x'", "DELETE FROM joblocks.names", "DELETE FROM joblocks.recent_runs", "DELETE FROM joblocks.samples", "SELECT nextval('joblocks.fence')", "INSERT INTO joblocks.declared_limits VALUES ('x', 1, 'x')" })
                 Assert.That(async () => await RunAsync(change, "viewer"), Throws.TypeOf<PostgresException>().With.Property("SqlState").EqualTo(PostgresErrorCodes.InsufficientPrivilege), change);
             Assert.That(held.Lost.IsCancellationRequested, Is.False);
         }

@@ -100,7 +100,7 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
         await DropRoleAsync(role);
     }
 
-    [TestCase("wait_queue"), TestCase("holders"), TestCase("sessions"), TestCase("names"), TestCase("minutes"), TestCase("fence", "USAGE"), TestCase("entry_numbers", "USAGE"), TestCase("declared_limits", "SELECT, INSERT, UPDATE")]
+    [TestCase("wait_queue"), TestCase("holders"), TestCase("sessions"), TestCase("names"), TestCase("minutes"), TestCase("recent_runs"), TestCase("samples"), TestCase("fence", "USAGE"), TestCase("entry_numbers", "USAGE"), TestCase("declared_limits", "SELECT, INSERT, UPDATE")]
     public async Task Notices_within_seconds_that_a_right_was_taken_away_and_given_back(string table, string rights = "SELECT, INSERT, UPDATE, DELETE", CancellationToken stop = default)
     {
         var (role, login) = await NewRoleAsync(stop);
@@ -122,6 +122,8 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
                 "fence" => Does.Contain("no fencing tokens"),
                 "wait_queue" or "entry_numbers" => Does.Contain("no run can enter the wait queue"),
                 "declared_limits" => Does.Contain("GRANT SELECT, INSERT, UPDATE ON joblocks.declared_limits"),
+                "samples" => Does.Contain("GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.recent_runs, joblocks.samples"),
+                "recent_runs" => Does.Contain("the plots of the pages lack the runs").Or.Contain("holders and statistics cannot be recorded"),
                 // The failed write is noticed before the lost right, or after it.
                 _ => Does.Contain("the holders of locks are not shown").Or.Contain("holders and statistics cannot be recorded"),
             });

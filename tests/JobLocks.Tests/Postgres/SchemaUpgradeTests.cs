@@ -31,6 +31,13 @@ public sealed class SchemaUpgradeTests : WaitQueueFixture
         COMMENT ON SCHEMA joblocks IS 'Concurrency of jobs, made by JobLocks. Schema version 11'
         """;
 
+    private const string BackToTwelve =
+        """
+        DROP TABLE joblocks.recent_runs, joblocks.samples;
+        ALTER TABLE joblocks.holders DROP COLUMN waiting_since;
+        COMMENT ON SCHEMA joblocks IS 'Concurrency of jobs, made by JobLocks. Schema version 12'
+        """;
+
     /// <summary>All objects of the schema, without their rows.</summary>
     private const string Catalog =
         """
@@ -53,8 +60,8 @@ public sealed class SchemaUpgradeTests : WaitQueueFixture
     private static readonly string VersionTen =
         File.ReadAllText(Path.Combine(TestContext.CurrentContext.TestDirectory, "Postgres", "schema-10.sql"));
 
-    [Test]
-    public async Task Adds_what_a_database_of_version_eleven_lacks(CancellationToken stop)
+    [TestCase(BackToTwelve), TestCase(BackToEleven)]
+    public async Task Adds_what_a_database_of_the_versions_before_lacks(string back, CancellationToken stop)
     {
         var (older, fresh) = (await NewDatabaseAsync(), await NewDatabaseAsync());
         foreach (var database in new[] { older, fresh })
@@ -63,7 +70,7 @@ public sealed class SchemaUpgradeTests : WaitQueueFixture
             await EnsureSessionAsync(locks, stop);
         }
 
-        await LockTable.AskAsync(older, BackToEleven);
+        await LockTable.AskAsync(older, back);
         await using (var locks = AdvisoryLocks.Connect(older)) await EnsureSessionAsync(locks, stop);
 
         Assert.That(await LockTable.AskAsync(older, Catalog), Is.EqualTo(await LockTable.AskAsync(fresh, Catalog)));

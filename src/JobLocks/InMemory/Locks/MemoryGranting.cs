@@ -30,7 +30,7 @@ internal sealed class MemoryGranting(MemoryLockTable locks, MemoryQueueTable que
             var isRefusedForQueue = free is not null && !isWoken && queue.HasEntryBefore(request.Key, entry?.Number ?? long.MaxValue);
             if (free is { } key && !isRefusedForQueue)
             {
-                grants.Add(locks.Grant(request, key, holder, stack));
+                grants.Add(locks.Grant(request, key, holder, stack, entry?.Key == request.Key ? entry.Since : null));
                 continue;
             }
 
@@ -94,7 +94,7 @@ internal sealed class MemoryGranting(MemoryLockTable locks, MemoryQueueTable que
             return false;
         }
 
-        waiter.Grant = locks.Grant(request, key, waiter.Holder, waiter.Stack);
+        waiter.Grant = locks.Grant(request, key, waiter.Holder, waiter.Stack, waiter.WaitingSince);
         _answered.Add(waiter);
         return true;
     }

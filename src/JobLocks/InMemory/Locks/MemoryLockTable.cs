@@ -40,12 +40,12 @@ internal sealed class MemoryLockTable(ILockOwner owner, TimeProvider clock)
     }
 
     /// <summary>Grants a key that is free for the request.</summary>
-    public LockGrant Grant(LockRequest request, LockKey key, Holder holder, StackTrace? stack)
+    public LockGrant Grant(LockRequest request, LockKey key, Holder holder, StackTrace? stack, DateTimeOffset? waitingSince)
     {
         var entry = EntryOf(key);
         if (entry.Grants.Count == 0) (entry.Mode, entry.Token) = (request.Mode, ++_lastToken);
 
-        var grant = new LockGrant(request, key, holder, clock.GetUtcNow(), owner, entry.Token) { Stack = stack };
+        var grant = new LockGrant(request, key, holder, clock.GetUtcNow(), owner, entry.Token) { Stack = stack, WaitingSince = waitingSince };
         entry.Grants.Add(grant);
         return grant;
     }
@@ -61,7 +61,11 @@ internal sealed class MemoryLockTable(ILockOwner owner, TimeProvider clock)
         return true;
     }
 
-    public void AddWaiter(MemoryWaiter waiter) => EntryOf(waiter.Request.Key).Waiters.AddLast(waiter);
+    public void AddWaiter(MemoryWaiter waiter)
+    {
+        waiter.WaitingSince = clock.GetUtcNow();
+        EntryOf(waiter.Request.Key).Waiters.AddLast(waiter);
+    }
 
     /// <summary>Removes a caller that waits.</summary>
     /// <returns>False where it does not wait.</returns>

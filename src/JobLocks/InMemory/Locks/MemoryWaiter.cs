@@ -25,6 +25,9 @@ internal sealed class MemoryWaiter(LockRequest request, Holder holder, StackTrac
     /// <summary>The grant; null while the caller waits.</summary>
     public LockGrant? Grant { get; set; }
 
+    /// <summary>When the caller began to wait; null where the lock was free.</summary>
+    public DateTimeOffset? WaitingSince { get; set; }
+
     /// <summary>
     /// The entry number with which the caller is ordered among the waiting runs. It is drawn when entries first precede the caller; null before that.
     /// </summary>

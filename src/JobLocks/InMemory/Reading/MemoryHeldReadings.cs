@@ -32,5 +32,5 @@ internal sealed class MemoryHeldReadings(MemoryDispatcher dispatcher, JobLocksOp
         ReadHolder(grant),
         dispatcher.Statistics.UsualHold(grant.NameKey));
 
-    private LockHolder ReadHolder(LockGrant grant) => Process with { Run = grant.Holder.Run, Store = grant.Holder.Store, Since = grant.Since };
+    private LockHolder ReadHolder(LockGrant grant) => Process with { Run = grant.Holder.Run, Store = grant.Holder.Store, Since = grant.Since, WaitingSince = grant.WaitingSince };
 }

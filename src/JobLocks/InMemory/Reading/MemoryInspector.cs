@@ -118,7 +118,7 @@ internal sealed class MemoryInspector : IPageInspector
     private LockOverview ReadOverview()
     {
         var locks = _dispatcher.Locks.Held.Count();
-        return new(_dispatcher.UtcNow, locks, _queue.Count, [new(_held.Process, locks)], [.. _queue.Names.Take(MostContendedNames)], HasNames: true);
+        return new(_dispatcher.UtcNow, locks, _queue.Count, [new(_held.Process, locks)], [.. _queue.Names.Take(MostContendedNames)], HasNames: true) { Samples = _dispatcher.Samples.All };
     }
 
     private NamedLock ReadName(LockKey key, int skip, int take, string? run)
@@ -140,8 +140,18 @@ internal sealed class MemoryInspector : IPageInspector
             totals?.Waited ?? 0,
             totals?.MinutesAfter(_dispatcher.UtcNow - TimeSpan.FromHours(1)) ?? [])
         {
+            Timeline = ReadTimeline(key, held, totals),
             Explanation = string.IsNullOrEmpty(run) ? null : Explain(run, store: null),
         };
+    }
+
+    private LockTimeline ReadTimeline(LockKey key, IReadOnlyList<HeldLock> held, MemoryStatistics.NameTotals? totals)
+    {
+        var at = _dispatcher.UtcNow;
+        var begin = TimelineReading.BeginOf(at);
+        var ended = (totals?.RunsSince(begin) ?? []).Select(static run => new TimelineRun(run.Run, run.WaitingSince, run.HeldSince, run.ReleasedAt)).ToList();
+        var total = totals?.MinutesAfter(begin - TimeSpan.FromTicks(1)).Sum(static minute => minute.Runs) ?? 0;
+        return new TimelineReading(at, ended, total).Build(held, _queue.ReadPage(key, 0, TimelineReading.MostWaiting));
     }
 
     private string? Explain(string run, string? store) => _queue.Explain(run, store) ?? _search.ExplainHolder(run, store);

@@ -38,6 +38,7 @@ internal sealed class MemoryStatistics
     internal sealed class NameTotals(LockKey key, string name)
     {
         private readonly List<LockMinute> _minutes = [];
+        private List<(DateTimeOffset Minute, EndedRun Run)> _newest = [];
 
         public LockKey Key => key;
 
@@ -54,12 +55,16 @@ internal sealed class MemoryStatistics
         /// <summary>The minutes after a time, the oldest first.</summary>
         public IReadOnlyList<LockMinute> MinutesAfter(DateTimeOffset time) => [.. _minutes.Where(minute => minute.Minute > time)];
 
+        /// <summary>The newest runs that were counted since the begin of a minute, the newest first.</summary>
+        public IEnumerable<EndedRun> RunsSince(DateTimeOffset minute) => _newest.Where(ended => ended.Minute >= minute).Select(static ended => ended.Run);
+
         public void Add(NameStatistics counted, DateTimeOffset minute, DateTimeOffset keptFrom)
         {
             Runs += counted.Runs;
             Held += counted.Held;
             Refused += counted.Refused;
             Waited += counted.Waited;
+            _newest = [.. counted.Newest.All.Reverse().Select(run => (minute, run)).Concat(_newest).Take(NewestRuns.Most)];
             var last = _minutes is [.., var current] && current.Minute == minute ? current : new(minute, 0, TimeSpan.Zero, 0, 0);
             _minutes.Remove(last);
             _minutes.RemoveAll(kept => kept.Minute < keptFrom);

@@ -38,6 +38,15 @@ internal sealed class AcquireRequest(IReadOnlyList<LockRequest> requests, Holder
     /// <summary>The key of the lock for which the run was woken; null if it was not woken.</summary>
     public LockKey? WokenFor { get; init; }
 
+    /// <summary>
+    /// When the run or the caller began to wait for the lock <see cref="WaitingFor"/>; null where it has not waited. A run that requests several locks has waited
+    /// for only one of them.
+    /// </summary>
+    public DateTimeOffset? WaitingSince { get; set; }
+
+    /// <summary>The key of the lock that <see cref="WaitingSince"/> is about.</summary>
+    public LockKey WaitingFor { get; init; } = requests[0].Key;
+
     /// <summary>Whether the request was refused because entries of the wait queue precede it, and not because the lock is held.</summary>
     public bool IsRefusedForQueue { get; set; }
 

@@ -68,7 +68,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
         _inspectionStatements = new(connector, options, PooledUse.Inspection);
         _wakeDispatcher = new(statements, _dispatcher, _internalLocks, options, log);
         _waitQueue = new(statements, _wakeDispatcher, new(statements, _wakeDispatcher, log), _internalLocks, options, _dispatcher);
-        _readModelWriter = new(_dispatcher, new(_dispatcher, _internalLocks, options, log), options, log);
+        _readModelWriter = new(_dispatcher, new(_dispatcher, _internalLocks, options, log), new(_inspectionStatements, () => _wakeDispatcher.IsSweeping, options), options, log);
         _schemaWatch = new(connector, _dispatcher, options, log);
         _traces = new(options.NamesInTelemetry);
         Inspection = new(_dispatcher, _inspectionStatements, _internalLocks, options, log);
@@ -213,9 +213,10 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
         : !_dispatcher.Sessions.Capabilities.HasFence ? $"handles have no fencing tokens: this role may not use {schema}.fence. See the GRANT lines in docs/schema.sql."
         : !_dispatcher.Sessions.Capabilities.HasReadModel ? $"the holders of locks are not shown: this role may not use {schema}.holders. See the GRANT lines in docs/schema.sql."
         : !_dispatcher.Sessions.Capabilities.HasLimits ? $"processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {schema}.declared_limits TO it, see docs/schema.sql."
+        : !_dispatcher.Sessions.Capabilities.HasTimeline ? $"the plots of the pages lack the runs of this process: this role lacks a right. GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.recent_runs, {schema}.samples TO it, see docs/schema.sql."
         : _internalLocks.Holders is [var holder, ..] ? $"a program that is not JobLocks holds a lock that JobLocks needs for its own work. {holder}"
         : _wakeDispatcher.IsBroken ? "waiting runs cannot be woken for now. They start when this is over. See warning 401 for the cause."
-        : _readModelWriter.IsBroken ? $"holders and statistics cannot be recorded at the moment. See warning 601 for the cause. Check whether another session has locked {schema}.sessions, holders, names or minutes, and see the GRANT lines in docs/schema.sql."
+        : _readModelWriter.IsBroken ? $"holders and statistics cannot be recorded at the moment. See warning 601 for the cause. Check whether another session has locked {schema}.sessions, holders, names, minutes, recent_runs or samples, and see the GRANT lines in docs/schema.sql."
         : null;
 
     /// <summary>Opens the session if none is open, and waits for an answer of the server on it.</summary>

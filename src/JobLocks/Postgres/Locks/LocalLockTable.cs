@@ -58,7 +58,7 @@ internal sealed class LocalLockTable
         if (request.Waits)
         {
             var entry = _entries.Of(request.Requests[0].Key);
-            if (entry.Waiters.Count > 0 || !_reservations.TryRequest(request, 0)) _entries.AddWaiter(entry, request);
+            if (entry.Waiters.Count > 0 || !_reservations.TryRequest(request, 0)) AddWaiter(entry, request);
             return;
         }
 
@@ -199,6 +199,7 @@ internal sealed class LocalLockTable
         {
             if (Share.HasRoomToWait(asked))
             {
+                request.WaitingSince ??= _clock.GetUtcNow();
                 Waiters.StartWaiting(asked, request);
                 return;
             }
@@ -223,12 +224,22 @@ internal sealed class LocalLockTable
         if (result < RefusedForQueue) request.EntryLimit = RefusedForQueue - result;
     }
 
+    private void AddWaiter(LockEntry entry, AcquireRequest request)
+    {
+        request.WaitingSince ??= _clock.GetUtcNow();
+        _entries.AddWaiter(entry, request);
+    }
+
     private void Grant(LockEntry entry, AcquireRequest request, int index, long token)
     {
         _entries.Hold(entry);
         entry.Token = token;
         entry.QueueKey = request.Requests[index].Key;
-        var grant = new LockGrant(request.Requests[index], entry.Key, request.Holder, _clock.GetUtcNow(), _owner, token) { Stack = request.Stack };
+        var grant = new LockGrant(request.Requests[index], entry.Key, request.Holder, _clock.GetUtcNow(), _owner, token)
+        {
+            Stack = request.Stack,
+            WaitingSince = request.WaitingFor == request.Requests[index].Key ? request.WaitingSince : null,
+        };
         entry.Grants.Add(grant);
         if (request.Requests[index].Limit > 1) Output.AddGrantedSlot(request.Requests[index]);
         request.Grants[index] = grant;

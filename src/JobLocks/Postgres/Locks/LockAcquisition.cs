@@ -29,7 +29,7 @@ internal sealed class LockAcquisition(LockDispatcher dispatcher, ManualRequests 
     {
         stop.ThrowIfCancellationRequested();
         var precedence = waits ? EntryLimit.DrawsEntryNumber : entry?.Number ?? EntryLimit.Newcomer;
-        return dispatcher.AddRequest(OrderedByKey(requests), run, waits, precedence, entry is { BypassesQueue: true } ? entry.Key : null, manual.StackOf(run), mayBlock: !waits);
+        return dispatcher.AddRequest(OrderedByKey(requests), run, waits, precedence, entry, manual.StackOf(run), mayBlock: !waits);
     }
 
     public async Task<JobLockHandle?> TryAcquireOneAsync(LockRequest request, CancellationToken stop)

@@ -4,6 +4,7 @@ using JobLocks.Diagnostics;
 using JobLocks.Locks;
 using JobLocks.Postgres.Session;
 using JobLocks.Primitives;
+using JobLocks.WaitQueue;
 using Microsoft.Extensions.Logging;
 
 namespace JobLocks.Postgres.Locks;
@@ -57,14 +58,21 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
     /// <param name="holder">The holder to record for the locks.</param>
     /// <param name="waits">Whether the request waits in this process instead of being refused.</param>
     /// <param name="entryLimit">The entry limit: entries of the wait queue with smaller numbers precede the request, see <see cref="EntryLimit"/>.</param>
-    /// <param name="wokenFor">The key of the lock for which the run was woken; null if it was not woken.</param>
+    /// <param name="entry">The queue entry of the run; null where it has none.</param>
     /// <param name="stack">The stack of the caller; null if stacks are not captured.</param>
     /// <param name="mayBlock">Whether the caller's thread may do the session's work. False for a request that waits: that work ignores its time-out.</param>
     /// <exception cref="JobLocksUnavailableException">The server cannot be asked, or the share of the lock table is used up. No lock was acquired.</exception>
     /// <exception cref="ObjectDisposedException">The locks were disposed.</exception>
-    public AcquireRequest AddRequest(IReadOnlyList<LockRequest> requests, Holder holder, bool waits, long entryLimit, LockKey? wokenFor, StackTrace? stack, bool mayBlock)
+    public AcquireRequest AddRequest(IReadOnlyList<LockRequest> requests, Holder holder, bool waits, long entryLimit, QueueEntry? entry, StackTrace? stack, bool mayBlock)
     {
-        var request = new AcquireRequest(requests, holder, waits) { EntryLimit = entryLimit, WokenFor = wokenFor, Stack = stack };
+        var request = new AcquireRequest(requests, holder, waits)
+        {
+            EntryLimit = entryLimit,
+            WokenFor = entry is { BypassesQueue: true } ? entry.Key : null,
+            WaitingFor = entry?.Key ?? requests[0].Key,
+            WaitingSince = entry?.Since,
+            Stack = stack,
+        };
         List<AcquireRequest> done;
         SessionWork? work;
         LockSession? session;
@@ -91,8 +99,9 @@ internal sealed class LockDispatcher : ILockOwner, IAsyncDisposable
     public void Release(LockGrant grant)
     {
         Change(static (table, grant) => table.Release(grant), grant);
-        var held = UtcNow - grant.Since;
-        Statistics.Ran(grant.NameKey, grant.Name, held);
+        var now = UtcNow;
+        var held = now - grant.Since;
+        Statistics.Ran(grant.NameKey, grant.Name, new(grant.Run, grant.WaitingSince, grant.Since, now));
         UsualHolds.Add(grant.NameKey, held);
         Meter.Held(new(grant.Template, grant.Name), held);
     }

@@ -11,20 +11,21 @@ internal sealed class InspectionRows(LockDispatcher dispatcher)
 {
     /// <param name="row">The row. Its first column is the total number.</param>
     /// <param name="at">The column of the key. The other columns follow it.</param>
-    public (long Total, HeldLock? Item) ReadHeld(NpgsqlDataReader row, int at = 1)
+    /// <param name="waitingSince">The column with the time since which the run waited; null where the statement does not read it.</param>
+    public (long Total, HeldLock? Item) ReadHeld(NpgsqlDataReader row, int at = 1, int? waitingSince = null)
     {
         if (row.IsDBNull(at)) return (row.GetInt64(0), null);
 
         var key = new LockKey(row.GetInt64(at));
         var own = row.GetInt32(at + 4) == dispatcher.Sessions.Backend ? dispatcher.GrantedUntil(DateTimeOffset.MaxValue).Find(handle => handle.Key == key) : null;
         var nameKey = row.IsDBNull(at + 1) ? own?.NameKey ?? key : new(row.GetInt64(at + 1));
-        var holder = ReadHolder(row, at + 4, store: at + 13);
+        var holder = ReadHolder(row, at + 4, store: at + 13) with { WaitingSince = waitingSince is { } column ? Instant(row, column) : null };
         return (row.GetInt64(0), new(
             key,
             nameKey,
             Name(row, at + 2) ?? (own?.Name is { } name ? DisplayText.Cut(name) : null),
             (LockMode)row.GetInt32(at + 3),
-            own is null || holder.Run is not null ? holder : holder with { Run = own.Holder.Run, Since = own.Since, Store = own.Holder.Store },
+            own is null || holder.Run is not null ? holder : holder with { Run = own.Holder.Run, Since = own.Since, Store = own.Holder.Store, WaitingSince = own.WaitingSince },
             UsualHold(row, at + 11)));
     }
 

@@ -44,7 +44,7 @@ internal static class InspectionSources
         """
         ,
              holding AS (
-                 SELECT l.*, h.name_key, h.name, h.run, h.since, h.store
+                 SELECT l.*, h.name_key, h.name, h.run, h.since, h.store, h.waiting_since
                  FROM   locks AS l
                  FULL   JOIN holders AS h ON h.backend = l.pid AND h.key = l.key
                  WHERE  coalesce(l.pid, 0) > 0)
@@ -78,7 +78,7 @@ internal static class InspectionSources
         ,
              sessions AS (SELECT NULL::int AS backend, NULL::timestamptz AS connected WHERE false),
              holders AS (SELECT NULL::int AS backend, NULL::bigint AS number, NULL::bigint AS key, NULL::bigint AS name_key, NULL::text AS name, NULL::text AS run,
-                             NULL::timestamptz AS since, NULL::text AS release_requested_by, NULL::text AS store WHERE false),
+                             NULL::timestamptz AS since, NULL::text AS release_requested_by, NULL::text AS store, NULL::timestamptz AS waiting_since WHERE false),
              names AS (SELECT NULL::bigint AS key, NULL::text AS name, NULL::bigint AS runs, NULL::float8 AS held WHERE false),
              waiters AS (SELECT NULL::bigint AS key, NULL::bigint AS entry, NULL::text AS name, NULL::text AS verdict, NULL::timestamptz AS since, NULL::text AS store WHERE false)
         """;

@@ -215,7 +215,7 @@ internal static class InspectionSql
         """
 
         SELECT t.total, l.key, l.name_key, coalesce(nullif(l.name, ''), n.name), l.mode, l.pid, l.run, l.since, a.application_name, host(a.client_addr::inet), a.backend_start,
-               s.backend IS NULL, n.runs, n.held, l.store
+               s.backend IS NULL, n.runs, n.held, l.store, l.waiting_since
 
         """;
 

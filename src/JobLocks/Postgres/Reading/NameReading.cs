@@ -30,11 +30,31 @@ internal sealed class NameReading(InspectionRows rows)
         var name = statistics.Name ?? held.Select(static item => item.Name).OfType<string>().FirstOrDefault() ?? waiting.Items.Select(static item => item.Name).FirstOrDefault();
         return new(key, name, held, waiting, statistics.Runs, statistics.UsualHold, statistics.Refused, statistics.Waited, minutes)
         {
+            Timeline = await ReadTimelineAsync(snapshot, key, held, skip == 0 ? waiting : null, minutes, stop).ConfigureAwait(false),
             Explanation = string.IsNullOrEmpty(run) ? null : await ExplainAsync(snapshot, run, store: null, ReadHoldersAsync, stop).ConfigureAwait(false),
         };
 
         // A snapshot does not cover the lock table of the server. What was read from it is not read again.
         Task<IReadOnlyList<HeldLock>> ReadHoldersAsync(LockKey waitedKey) => waitedKey == key ? Task.FromResult(held) : ReadHeldOfKeyAsync(snapshot, waitedKey, stop);
+    }
+
+    private static async Task<LockTimeline?> ReadTimelineAsync(
+        InspectionReader snapshot, LockKey key, IReadOnlyList<HeldLock> held, LockPage<QueuedRun>? firstWaiting, IReadOnlyList<LockMinute> minutes, CancellationToken stop)
+    {
+        var (rows, hasSchema) = await snapshot.QuerySchemaAsync(
+            TimelineSql.RecentRuns,
+            static row => (At: Instant(row, 0)!.Value, Run: row.IsDBNull(4) ? null : new TimelineRun(
+                row.GetString(1) is { Length: > 0 } run ? run : null, Instant(row, 2), Instant(row, 3), Instant(row, 4))),
+            stop,
+            Key(key),
+            Number(TimelineReading.MostRuns)).ConfigureAwait(false);
+        if (!hasSchema) return null;
+
+        var at = rows[0].At;
+        var begin = TimelineReading.BeginOf(at);
+        var ended = rows.Select(static row => row.Run).OfType<TimelineRun>().ToList();
+        firstWaiting ??= await ReadQueueAsync(snapshot, key, 0, TimelineReading.MostWaiting, stop).ConfigureAwait(false);
+        return new TimelineReading(at, ended, minutes.Where(minute => minute.Minute >= begin).Sum(static minute => minute.Runs)) { Delay = ReadModelWriter.LongestDelay }.Build(held, firstWaiting);
     }
 
     /// <summary>Says why a run does not start, or which lock it holds; null where neither is known.</summary>
@@ -61,7 +81,7 @@ internal sealed class NameReading(InspectionRows rows)
 
     /// <summary>Reads the holders of a key.</summary>
     public async Task<IReadOnlyList<HeldLock>> ReadHeldOfKeyAsync(InspectionReader reader, LockKey key, CancellationToken stop) =>
-        PageOf(await reader.QueryAsync(InspectionSql.HeldOfKey, row => rows.ReadHeld(row), stop, Key(key)).ConfigureAwait(false)).Items;
+        PageOf(await reader.QueryAsync(InspectionSql.HeldOfKey, row => rows.ReadHeld(row, waitingSince: 15), stop, Key(key)).ConfigureAwait(false)).Items;
 
     /// <summary>Reads a part of the runs that wait for a key, in order.</summary>
     public static async Task<LockPage<QueuedRun>> ReadQueueAsync(InspectionReader reader, LockKey key, int skip, int take, CancellationToken stop) =>

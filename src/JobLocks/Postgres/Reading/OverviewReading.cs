@@ -17,6 +17,8 @@ internal sealed class OverviewReading(LockDispatcher dispatcher, InspectionReade
         var (parts, hasNames) = await reader.QueryAsync(
             OverviewSql.Read, ReadPart, stop, Number(heldSkip), Number(take), Number(waitingSkip), Number(take), Number(MaxContendedNames)).ConfigureAwait(false);
         var holders = await ReadInternalLockHoldersAsync(stop).ConfigureAwait(false);
+        var (samples, _) = await reader.QuerySchemaAsync(
+            TimelineSql.Samples, static row => new LockSample(Instant(row, 0)!.Value, row.GetInt64(1), row.GetInt64(2), row.GetInt64(3)), stop).ConfigureAwait(false);
         var totals = parts[0].Totals;
         var waiting = parts.Where(static row => row.Waiting is not null).ToList();
         return new(
@@ -29,6 +31,7 @@ internal sealed class OverviewReading(LockDispatcher dispatcher, InspectionReade
                 hasNames)
             {
                 InternalLockHolders = holders,
+                Samples = samples,
             },
             new([.. parts.Select(static row => row.Held).OfType<HeldLock>()], totals.Holders),
             new([.. waiting.Where(row => row.Rank > waitingSkip && row.Rank <= waitingSkip + (long)take).Select(static row => row.Waiting!)], totals.Names));

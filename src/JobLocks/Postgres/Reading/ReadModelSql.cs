@@ -39,10 +39,11 @@ internal static class ReadModelSql
     public const string WriteHeld =
         """
         WITH gone AS (DELETE FROM "joblocks".holders WHERE backend = ($1 -> 'backend')::int AND number IN (SELECT jsonb_array_elements($1 -> 'gone')::bigint))
-        INSERT INTO "joblocks".holders (backend, connected, number, key, name_key, name, run, since, store)
+        INSERT INTO "joblocks".holders (backend, connected, number, key, name_key, name, run, since, store, waiting_since)
         SELECT s.backend, s.connected, n.*
         FROM   "joblocks".sessions AS s,
-               jsonb_to_recordset($1 -> 'fresh') AS n (number bigint, key bigint, name_key bigint, name text, run text, since timestamptz, store text)
+               jsonb_to_recordset($1 -> 'fresh')
+                   AS n (number bigint, key bigint, name_key bigint, name text, run text, since timestamptz, store text, waiting_since timestamptz)
         WHERE  s.backend = ($1 -> 'backend')::int
         ON CONFLICT (backend, number) DO NOTHING
         RETURNING NULL::jsonb
@@ -72,11 +73,16 @@ internal static class ReadModelSql
         """SELECT jsonb_build_object('Number', number, 'By', release_requested_by, 'Role', release_requested_role) FROM "joblocks".holders WHERE backend = $1::int AND release_requested_by IS NOT NULL""";
 
     /// <summary>Adds to the statistics of names. In the order of the keys, so that two processes cannot deadlock.</summary>
-    public const string AddStatistics =
+    public const string AddStatistics = NewStatistics + AddTotals;
+
+    /// <summary>As <see cref="AddStatistics"/>, and writes the newest runs of each name, in the same minute.</summary>
+    public const string AddStatisticsAndRuns = NewStatistics + TimelineSql.AddRuns + AddTotals;
+
+    private const string NewStatistics =
         """
         WITH new AS MATERIALIZED (
                  SELECT *
-                 FROM   jsonb_to_recordset($1) AS t (key bigint, name text, runs bigint, held float8, free float8, refused bigint, waited bigint)
+                 FROM   jsonb_to_recordset($1) AS t (key bigint, name text, runs bigint, held float8, free float8, refused bigint, waited bigint, ended jsonb)
                  ORDER  BY key),
              of_minute AS (
                  INSERT INTO "joblocks".minutes AS m (key, minute, runs, held, free, refused, waited)
@@ -84,6 +90,11 @@ internal static class ReadModelSql
                  ON CONFLICT (key, minute) DO UPDATE
                  SET    runs = m.runs + excluded.runs, held = m.held + excluded.held, free = m.free + excluded.free,
                         refused = m.refused + excluded.refused, waited = m.waited + excluded.waited)
+        """;
+
+    private const string AddTotals =
+        """
+
         INSERT INTO "joblocks".names AS n (key, name, seen, runs, held, refused, waited)
         SELECT key, name, now(), runs, held, refused, waited FROM new
         ON CONFLICT (key) DO UPDATE

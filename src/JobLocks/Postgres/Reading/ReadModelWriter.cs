@@ -17,13 +17,16 @@ internal sealed class ReadModelWriter : IDisposable
     /// <summary>A lock that is held for a shorter time is not written.</summary>
     public static readonly TimeSpan MinRecordedHold = TimeSpan.FromMilliseconds(250);
 
+    /// <summary>After this time, a release is recorded: the interval of the statistics, and a second for the thread and the statement.</summary>
+    public static readonly TimeSpan LongestDelay = TimeSpan.FromSeconds(3);
+
     private const int MaxNames = 10_000;
 
     // Chunks of statistics that could not be written yet.
     private const int MaxUnwrittenChunks = 100;
 
-    // Writing this number of names takes a few milliseconds. Lock requests wait for that.
-    private const int MaxNamesAtOnce = 200;
+    // Writing this number of names and runs takes a few milliseconds. Lock requests wait for that.
+    private const int MaxRowsAtOnce = 200;
 
     private static readonly TimeSpan RequestCheckInterval = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan StatisticsInterval = TimeSpan.FromSeconds(2);
@@ -32,6 +35,7 @@ internal sealed class ReadModelWriter : IDisposable
 
     private readonly LockDispatcher _dispatcher;
     private readonly InternalLockWatch _internalLockWatch;
+    private readonly SampleWriter _samples;
     private readonly JobLocksOptions _options;
     private readonly ILogger _log;
     private readonly RepeatingThread _thread;
@@ -47,14 +51,17 @@ internal sealed class ReadModelWriter : IDisposable
     private volatile bool _isBroken;
     private TimeSpan _pausedUntil;
 
-    public ReadModelWriter(LockDispatcher dispatcher, InternalLockWatch internalLockWatch, JobLocksOptions options, ILogger log)
+    public ReadModelWriter(LockDispatcher dispatcher, InternalLockWatch internalLockWatch, SampleWriter samples, JobLocksOptions options, ILogger log)
     {
         _dispatcher = dispatcher;
         _internalLockWatch = internalLockWatch;
+        _samples = samples;
         _options = options;
         _log = log;
         _thread = new("JobLocks read model", MinRecordedHold, WriteUnlessPaused, WriteLastStatistics);
     }
+
+    private bool HasTimeline => _dispatcher.Sessions.Capabilities.HasTimeline;
 
     /// <summary>Whether the last write failed.</summary>
     public bool IsBroken => _isBroken;
@@ -95,11 +102,15 @@ internal sealed class ReadModelWriter : IDisposable
             _statisticsWrittenAt = now;
         }
 
-        if (now - _trimmedAt < TrimInterval) return;
+        if (now - _trimmedAt >= TrimInterval)
+        {
+            _trimmedAt = now;
+            Execute(ReadModelSql.ForgetNames, MaxNames);
+            Execute(ReadModelSql.ForgetMinutes, 0);
+            if (HasTimeline) Execute(TimelineSql.ForgetRuns, 0);
+        }
 
-        _trimmedAt = now;
-        Execute(ReadModelSql.ForgetNames, MaxNames);
-        Execute(ReadModelSql.ForgetMinutes, 0);
+        if (HasTimeline) _samples.TakeIfDue();
     }
 
     /// <summary>An operator may have emptied the tables. The held locks are then written again.</summary>
@@ -153,6 +164,7 @@ internal sealed class ReadModelWriter : IDisposable
                     run = Readable(grant.Holder.Run ?? "", DisplayText.LongestRun),
                     since = grant.Since.UtcDateTime,
                     store = grant.Holder.Store,
+                    waiting_since = grant.WaitingSince?.UtcDateTime,
                 }),
             });
         }));
@@ -177,11 +189,11 @@ internal sealed class ReadModelWriter : IDisposable
     {
         if (_dispatcher.Sessions.Backend is null) return;
 
-        foreach (var chunk in _dispatcher.Statistics.Take().Chunk(MaxNamesAtOnce)) _unwrittenStatistics.Enqueue(chunk);
+        foreach (var chunk in ChunksOf(_dispatcher.Statistics.Take())) _unwrittenStatistics.Enqueue(chunk);
         while (_unwrittenStatistics.Count > MaxUnwrittenChunks) _unwrittenStatistics.Dequeue();
         while (_unwrittenStatistics.TryPeek(out var chunk))
         {
-            Execute(ReadModelSql.AddStatistics, chunk.Select(static statistics => new
+            Execute(HasTimeline ? ReadModelSql.AddStatisticsAndRuns : ReadModelSql.AddStatistics, chunk.Select(static statistics => new
             {
                 key = statistics.Key.Value,
                 name = Readable(statistics.Name),
@@ -190,9 +202,34 @@ internal sealed class ReadModelWriter : IDisposable
                 free = statistics.FreeWhileWaiting.TotalSeconds,
                 refused = statistics.Refused,
                 waited = statistics.Waited,
+                ended = statistics.Newest.All.Select(static run => new
+                {
+                    run = Readable(run.Run ?? "", DisplayText.LongestRun),
+                    waiting_since = run.WaitingSince?.UtcDateTime,
+                    held_since = run.HeldSince.UtcDateTime,
+                    released = run.ReleasedAt.UtcDateTime,
+                }),
             }));
             _unwrittenStatistics.Dequeue();
         }
+    }
+
+    private static IEnumerable<NameStatistics[]> ChunksOf(IReadOnlyCollection<NameStatistics> all)
+    {
+        var chunk = new List<NameStatistics>();
+        var rows = 0;
+        foreach (var statistics in all)
+        {
+            chunk.Add(statistics);
+            rows += 1 + statistics.Newest.Count;
+            if (rows < MaxRowsAtOnce) continue;
+
+            yield return [.. chunk];
+            chunk.Clear();
+            rows = 0;
+        }
+
+        if (chunk.Count > 0) yield return [.. chunk];
     }
 
     private void Execute(string sql, object parameter) => Query<object>(sql, parameter);

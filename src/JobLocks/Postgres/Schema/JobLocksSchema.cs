@@ -56,6 +56,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
         if (!state.HasWaitQueue) log.NoWaitQueue(schema);
         if (!state.HasReadModel) log.NoReadModel(schema);
         if (!state.HasLimits) log.NoLimits(schema);
+        if (!state.HasTimeline) log.NoTimeline(schema);
     }
 
     /// <summary>Reads what exists of the schema. Waits for no table lock.</summary>
@@ -64,7 +65,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
         using var command = new NpgsqlCommand(SchemaSql.ReadState, connection) { Parameters = { new NpgsqlParameter<string> { TypedValue = schema } } };
         using var reader = command.ExecuteReader();
         reader.Read();
-        return new(reader.GetInt32(0), reader.GetBoolean(2) ? (uint)reader.GetInt64(1) : 0, reader.GetBoolean(3), reader.GetBoolean(4), reader.GetBoolean(5));
+        return new(reader.GetInt32(0), reader.GetBoolean(2) ? (uint)reader.GetInt64(1) : 0, reader.GetBoolean(3), reader.GetBoolean(4), reader.GetBoolean(5), reader.GetBoolean(6));
     }
 
     private void Create(NpgsqlConnection connection, string schema, int version, OpeningWatch watch)

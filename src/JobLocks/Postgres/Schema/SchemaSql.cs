@@ -40,7 +40,7 @@ internal static class SchemaSql
 
     /// <summary>
     /// The version of the schema $1, or 0 if it is missing, or lacks a table of this version; its fence sequence; and whether this role may draw from it, use the wait
-    /// queue, write to the read model, and compare the limits that processes declare.
+    /// queue, write to the read model, compare the limits that processes declare, and write to the timeline.
     /// </summary>
     public static readonly string ReadState = string.Create(
         CultureInfo.InvariantCulture,
@@ -53,7 +53,7 @@ internal static class SchemaSql
              v AS (SELECT coalesce(substring(obj_description((SELECT oid FROM s), 'pg_namespace') FROM 'version ([0-9]+)')::int, 0) AS version)
         SELECT CASE WHEN v.version >= {Version}
                          AND (SELECT count(*) FROM pg_class c JOIN s ON c.relnamespace = s.oid
-                              WHERE  c.relname IN ('fence', 'entry_numbers', 'servers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes') AND c.relkind IN ('r', 'S')) < 9
+                              WHERE  c.relname IN ('fence', 'entry_numbers', 'servers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes', 'recent_runs', 'samples') AND c.relkind IN ('r', 'S')) < 11
                     THEN 0
                     ELSE v.version END,
                coalesce((SELECT oid FROM f), 0)::bigint,
@@ -66,14 +66,18 @@ internal static class SchemaSql
                              FROM   pg_class c CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS p (privilege)
                              WHERE  c.relnamespace = (SELECT oid FROM s) AND c.relname IN ('sessions', 'holders', 'names', 'minutes') AND c.relkind = 'r'), false),
                coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE') AND has_table_privilege((SELECT oid FROM d), 'SELECT')
-                        AND has_table_privilege((SELECT oid FROM d), 'INSERT') AND has_table_privilege((SELECT oid FROM d), 'UPDATE'), false)
+                        AND has_table_privilege((SELECT oid FROM d), 'INSERT') AND has_table_privilege((SELECT oid FROM d), 'UPDATE'), false),
+               coalesce(has_schema_privilege((SELECT oid FROM s), 'USAGE')
+                        AND (SELECT count(DISTINCT c.oid) = 2 AND bool_and(has_table_privilege(c.oid, p.privilege))
+                             FROM   pg_class c CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS p (privilege)
+                             WHERE  c.relnamespace = (SELECT oid FROM s) AND c.relname IN ('recent_runs', 'samples') AND c.relkind = 'r'), false)
         FROM   v
         """);
 
     /// <summary><see cref="ReadState"/> as <see cref="Session.SessionConnection.Query{T}"/> expects it: the parameter and the answer are JSON.</summary>
     public static readonly string ReadStateAsJson = $$"""
         SELECT to_jsonb(l) FROM (
-        {{ReadState.Replace("$1", "($1 #>> '{}')", StringComparison.Ordinal)}}) AS l ("Version", "Fence", "MayDraw", "HasWaitQueue", "HasReadModel", "HasLimits")
+        {{ReadState.Replace("$1", "($1 #>> '{}')", StringComparison.Ordinal)}}) AS l ("Version", "Fence", "MayDraw", "HasWaitQueue", "HasReadModel", "HasLimits", "HasTimeline")
         """;
 
     /// <summary>Sets the greatest fencing token that this process has drawn: $1.</summary>

@@ -62,11 +62,14 @@ internal sealed class SessionConnection : IDisposable
     /// <summary>Whether the limits that processes declare can be compared.</summary>
     public bool HasLimits => _facts.HasLimits;
 
+    /// <summary>Whether the session can write the runs and the samples that the plots of the pages show.</summary>
+    public bool HasTimeline => _facts.HasTimeline;
+
     /// <summary>Whether grants have fencing tokens.</summary>
     public bool HasFence => _fence > 0;
 
     /// <summary>What the session uses of the schema, without the schema's version.</summary>
-    public SchemaState Schema => new(Version: 0, _fence, HasWaitQueue || IsWaitQueueSuspended, HasReadModel, HasLimits);
+    public SchemaState Schema => new(Version: 0, _fence, HasWaitQueue || IsWaitQueueSuspended, HasReadModel, HasLimits, HasTimeline);
 
     /// <summary>
     /// When the last statement was sent that was answered in <see cref="Prove"/>. <see cref="SessionExchange"/> records the answers of <see cref="Run"/>.
@@ -178,11 +181,12 @@ internal sealed class SessionConnection : IDisposable
         var now = QuerySchema(schema);
         // While another session locks the table exclusively, TryResumeWaitQueue checks it.
         var hasWaitQueue = now.HasWaitQueue && !IsWaitQueueSuspended;
-        if (now.Fence == _fence && hasWaitQueue == _facts.HasWaitQueue && now.HasReadModel == _facts.HasReadModel && now.HasLimits == _facts.HasLimits) return now;
+        if (now.Fence == _fence && hasWaitQueue == _facts.HasWaitQueue && now.HasReadModel == _facts.HasReadModel && now.HasLimits == _facts.HasLimits
+            && now.HasTimeline == _facts.HasTimeline) return now;
 
         if (hasWaitQueue && !_facts.HasWaitQueue && _facts.IsGuarded) Prove(connection => { GuardSql.Create(connection, _facts.Options, hasWaitQueue: true); return true; });
         _fence = now.Fence;
-        _plain = Prepare(_facts with { HasWaitQueue = hasWaitQueue, HasReadModel = now.HasReadModel, HasLimits = now.HasLimits, Fence = now.Fence });
+        _plain = Prepare(_facts with { HasWaitQueue = hasWaitQueue, HasReadModel = now.HasReadModel, HasLimits = now.HasLimits, HasTimeline = now.HasTimeline, Fence = now.Fence });
         return now;
     }
 

@@ -227,7 +227,7 @@ internal sealed class SessionConnector
         _host = host;
         _log.Opened(Server, facts.Backend);
         if (facts.Version < FirstWithIdleTimeout) _log.OldServer(facts.Version / 10_000);
-        return new(connection, new(Server, facts.Backend, isGuarded, schema.HasWaitQueue, schema.HasReadModel, schema.HasLimits, schema.Fence, facts.LockTableSize / LockTableDivisor, _options, Owners));
+        return new(connection, new(Server, facts.Backend, isGuarded, schema.HasWaitQueue, schema.HasReadModel, schema.HasLimits, schema.HasTimeline, schema.Fence, facts.LockTableSize / LockTableDivisor, _options, Owners));
     }
 
     /// <summary>Returns false for a role that may not create temporary objects: a full lock table then ends the session.</summary>

@@ -17,6 +17,15 @@ internal sealed class SweepLeadership(LockDispatcher dispatcher, ForeignInternal
     private readonly Lock _sync = new();
     private readonly Dictionary<string, (int Backend, int Number)> _leaderships = new(StringComparer.Ordinal);
 
+    /// <summary>Whether this process sweeps for a store.</summary>
+    public bool LeadsAny
+    {
+        get
+        {
+            lock (_sync) return _leaderships.Values.Any(leadership => dispatcher.Sessions.IsCurrent(leadership.Backend));
+        }
+    }
+
     /// <summary>Makes this process the leader that sweeps for a store, unless another process is.</summary>
     /// <param name="store">The id of the store.</param>
     /// <param name="isKnown">Whether this process still knows a store.</param>

@@ -24,6 +24,7 @@ internal sealed class WakeDispatcher : IDisposable
     private readonly RunWaker _waker;
     private readonly RunCaller _caller;
     private readonly StoreSweep _storeSweep;
+    private readonly SweepLeadership _leadership;
     private readonly UnservedStores _unserved;
     private readonly UnknownNotifications _unknownNotifications;
     private readonly WakeFailures _failures;
@@ -41,8 +42,9 @@ internal sealed class WakeDispatcher : IDisposable
         _caller = new(statements, _stores, _waker, _requests, options.LargestWaitingShare);
         _unserved = new(statements, options, log);
         Presence = new(dispatcher, log);
+        _leadership = new(dispatcher, internalLocks);
         var sweep = new WaitQueueSweep(
-            statements, dispatcher, new(dispatcher, internalLocks), _stores, _waker, _requests, _unserved, new(statements, _waker, _unserved, options, log), options, log);
+            statements, dispatcher, _leadership, _stores, _waker, _requests, _unserved, new(statements, _waker, _unserved, options, log), options, log);
         _storeSweep = new(_stores, Presence, sweep, new(statements, _waker, log), _waker, _failures, dispatcher, log);
         _unknownNotifications = new(log);
     }
@@ -64,6 +66,9 @@ internal sealed class WakeDispatcher : IDisposable
 
     /// <summary>The stores for which this process can start runs.</summary>
     public StorePresence Presence { get; }
+
+    /// <summary>Whether this process sweeps for a store.</summary>
+    public bool IsSweeping => _leadership.LeadsAny;
 
     /// <summary>Whether waking or sweeping failed recently, in the wait queue or in a job store: runs may wait for a lock that is free.</summary>
     public bool IsBroken => _failures.AreRecent;

@@ -1,0 +1,86 @@
+namespace JobLocks.Postgres.Reading;
+
+/// <summary>Statements that write and read what the plots of the pages show: single runs of a name, and samples of all locks.</summary>
+internal static class TimelineSql
+{
+    /// <summary>
+    /// The part of <see cref="ReadModelSql.AddStatistics"/> that writes the newest runs of each name, and deletes older ones where fifty newer ones were
+    /// written before. A row that another process deletes at the same moment is left to that process, so that the two do not wait for each other.
+    /// </summary>
+    public const string AddRuns =
+        """
+        ,
+             surplus AS (
+                 DELETE FROM "joblocks".recent_runs
+                 WHERE  ctid = ANY (ARRAY(
+                            SELECT o.ctid
+                            FROM   new AS n
+                            CROSS  JOIN LATERAL (
+                                       SELECT   released
+                                       FROM     "joblocks".recent_runs
+                                       WHERE    name_key = n.key
+                                       ORDER BY released DESC
+                                       OFFSET   49
+                                       LIMIT    1) AS last
+                            JOIN   "joblocks".recent_runs AS o ON o.name_key = n.key AND o.released < last.released
+                            FOR    UPDATE OF o SKIP LOCKED))),
+             recent AS (
+                 INSERT INTO "joblocks".recent_runs (name_key, run, waiting_since, held_since, released, written)
+                 SELECT n.key, r.run, r.waiting_since, r.held_since, r.released, now()
+                 FROM   new AS n
+                 CROSS  JOIN LATERAL jsonb_to_recordset(n.ended) AS r (run text, waiting_since timestamptz, held_since timestamptz, released timestamptz))
+        """;
+
+    /// <summary>Removes the runs that were written more than ten minutes ago: a timeline shows at most six minutes.</summary>
+    public const string ForgetRuns =
+        """DELETE FROM "joblocks".recent_runs WHERE written < now() - interval '10 minutes' RETURNING NULL::jsonb""";
+
+    /// <summary>
+    /// The runs of the name $1 that were written in the last five to six minutes, at most $2, the newest first. The first column is the time. As the statistics, they
+    /// are selected by the minute in which they were written.
+    /// </summary>
+    public const string RecentRuns =
+        """
+        SELECT t.at, r.run, r.waiting_since, r.held_since, r.released
+        FROM   (SELECT now() AS at) AS t
+        LEFT   JOIN (SELECT   run, waiting_since, held_since, released
+                     FROM     "joblocks".recent_runs
+                     WHERE    name_key = $1
+                     AND      written >= date_trunc('minute', now()) - interval '5 minutes'
+                     ORDER BY released DESC
+                     LIMIT    $2) AS r ON true
+        ORDER  BY r.released DESC
+        """;
+
+    /// <summary>
+    /// Takes a sample of all locks, unless there is one of this interval: $1 in milliseconds. Then the lock table and the wait queue are not read. Also removes the
+    /// samples that are older than an hour. A further slot of a limit is known by its name only if its holder is recorded.
+    /// </summary>
+    public const string TakeSample =
+        """
+        WITH locks AS MATERIALIZED (
+                 SELECT (classid::bigint << 32) | objid::bigint AS key, pid
+                 FROM   pg_locks
+                 WHERE  locktype = 'advisory'
+                 AND    objsubid = 1
+                 AND    granted
+                 AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())),
+             held AS (
+                 SELECT key FROM locks
+                 UNION
+                 SELECT h.name_key FROM "joblocks".holders AS h JOIN locks AS l ON l.pid = h.backend AND l.key = h.key),
+             queues AS (SELECT key, count(*) AS length FROM "joblocks".wait_queue WHERE verdict IS NULL GROUP BY key),
+             expired AS (DELETE FROM "joblocks".samples WHERE taken < now() - interval '1 hour')
+        INSERT INTO "joblocks".samples (taken, held, waiting, free)
+        SELECT date_bin($1 * interval '1 ms', now(), 'epoch'), (SELECT count(*) FROM locks), q.waiting, q.free
+        FROM   (SELECT coalesce(sum(queues.length), 0)::bigint AS waiting, count(*) FILTER (WHERE held.key IS NULL AND queues.key IS NOT NULL) AS free
+                FROM   queues
+                LEFT   JOIN held ON held.key = queues.key) AS q
+        WHERE  NOT EXISTS (SELECT FROM "joblocks".samples WHERE taken = date_bin($1 * interval '1 ms', now(), 'epoch'))
+        ON CONFLICT DO NOTHING
+        """;
+
+    /// <summary>The samples of the last hour, the oldest first.</summary>
+    public const string Samples =
+        """SELECT taken, held, waiting, free FROM "joblocks".samples WHERE taken > now() - interval '1 hour' ORDER BY taken""";
+}

@@ -1,0 +1,152 @@
+using JobLocks.Gate;
+using JobLocks.Tests.Support;
+using Npgsql;
+
+namespace JobLocks.Tests.Inspection;
+
+/// <summary>The last minutes of a name, as another process sees them: what is recorded, what is missing, and how much is kept.</summary>
+[TestFixture, CancelAfter(60_000)]
+public sealed class TimelineTests
+{
+    private const string Hostile = "<b>job</b>\0 \u202E'";
+
+    private string _database = "";
+    private string _name = "";
+    private AdvisoryLocks _locks = null!;
+    private AdvisoryLocks _looking = null!;
+
+    private LockKey Key => LockKey.Of(_name);
+
+    [SetUp]
+    public async Task Connect()
+    {
+        _database = await AssemblySetup.Server.CreateDatabaseAsync("timeline");
+        _name = $"order({Guid.NewGuid():N})";
+        _locks = AdvisoryLocks.Connect(_database);
+        _looking = AdvisoryLocks.Connect(_database);
+    }
+
+    [TearDown]
+    public async Task Close()
+    {
+        await _locks.DisposeAsync();
+        await _looking.DisposeAsync();
+    }
+
+    [Test]
+    public async Task Shows_since_when_the_holder_in_another_process_has_waited(CancellationToken stop)
+    {
+        var first = await HoldAsync("first", stop);
+        var waiting = _locks.AcquireAsync(_name, Timeout.InfiniteTimeSpan, stop);
+        await first.DisposeAsync();
+        await using var held = await waiting;
+
+        var timeline = await WhenAsync(static timeline => timeline.Runs is [.., { IsHolding: true, WaitingSince: not null }], stop);
+
+        Assert.That(timeline.Runs[^1].HeldSince, Is.EqualTo(held.Since).Within(TimeSpan.FromMilliseconds(1)).And.GreaterThanOrEqualTo(timeline.Runs[^1].WaitingSince!));
+    }
+
+    [Test]
+    public async Task Shows_a_foreign_holder_without_a_time(CancellationToken stop)
+    {
+        // Creates the schema.
+        await _locks.EnsureSessionAsync(stop);
+        await using var script = await Raw.OpenAsync(_database + ";Application Name=nightly.py", stop);
+        await script.AskAsync($"SELECT pg_advisory_lock({Key})", stop);
+
+        var run = (await TimelineAsync(stop)).Runs.Single();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(run.Run, Does.StartWith("nightly.py (backend "));
+            Assert.That((run.IsHolding, run.WaitingSince, run.HeldSince, run.ReleasedAt), Is.EqualTo((true, (DateTimeOffset?)null, (DateTimeOffset?)null, (DateTimeOffset?)null)));
+        }
+    }
+
+    [Test]
+    public async Task Keeps_a_hostile_run_name(CancellationToken stop)
+    {
+        await (await HoldAsync(Hostile, stop)).DisposeAsync();
+
+        var timeline = await WhenAsync(static timeline => timeline.Runs.Count == 1, stop);
+
+        Assert.That(timeline.Runs[0].Run, Is.EqualTo(Hostile.Replace('\0', '\uFFFD')));
+    }
+
+    [Test]
+    public async Task Keeps_a_bounded_number_of_runs_of_a_name(CancellationToken stop)
+    {
+        for (var round = 1; round <= 3; round++)
+        {
+            for (var i = 0; i < 70; i++) await (await HoldAsync("one of many", stop)).DisposeAsync();
+            while (await LockTable.AskAsync(_database, "SELECT runs FROM joblocks.names WHERE key = $1", Key.Value) is not long runs || runs < 70 * round) stop.ThrowIfCancellationRequested();
+        }
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.recent_runs"), Is.InRange(50L, 100L));
+            Assert.That(await WhenAsync(static _ => true, stop), Has.Property(nameof(LockTimeline.LeftOut)).EqualTo(160).And.Property(nameof(LockTimeline.IsComplete)).True);
+        }
+    }
+
+    [Test]
+    public async Task Says_that_runs_are_missing_after_the_table_was_truncated(CancellationToken stop)
+    {
+        await (await HoldAsync("gone", stop)).DisposeAsync();
+        await WhenAsync(static timeline => timeline.Runs.Count == 1, stop);
+        await LockTable.AskAsync(_database, "TRUNCATE joblocks.recent_runs");
+        var truncated = await TimelineAsync(stop);
+        await (await HoldAsync("next", stop)).DisposeAsync();
+
+        var timeline = await WhenAsync(static timeline => timeline.Runs.Count == 1, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That((truncated.Runs.Count, truncated.LeftOut, truncated.IsComplete), Is.EqualTo((0, 1L, false)));
+            Assert.That((timeline.Runs[0].Run, timeline.LeftOut, timeline.IsComplete), Is.EqualTo(("next", 1L, false)));
+        }
+    }
+
+    [Test]
+    public async Task Shows_the_rest_to_a_role_without_rights_to_the_timeline(CancellationToken stop)
+    {
+        await _locks.EnsureSessionAsync(stop);
+        var role = $"r{Guid.NewGuid():N}";
+        await LockTable.AskAsync(_database, $"CREATE ROLE {role} LOGIN");
+        await LockTable.AskAsync(_database, $"GRANT USAGE ON SCHEMA joblocks TO {role}");
+        await LockTable.AskAsync(_database, $"GRANT USAGE ON ALL SEQUENCES IN SCHEMA joblocks TO {role}");
+        await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA joblocks TO {role}");
+        await LockTable.AskAsync(_database, $"REVOKE ALL ON joblocks.recent_runs, joblocks.samples FROM {role}");
+        using var log = new LogLines();
+        await using var poor = AdvisoryLocks.Connect(new NpgsqlConnectionStringBuilder(_database) { Username = role }.ConnectionString, static options => options.PrepareSchema = false, log);
+
+        await (await poor.TryAcquireAsync(_name, stop))!.DisposeAsync();
+        NamedLock name;
+        do name = await poor.Inspector.GetNameAsync(Key, stop);
+        while (name.Runs == 0);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(name.Timeline, Is.Null);
+            Assert.That((await poor.Inspector.GetOverviewAsync(stop)).Samples, Is.Empty);
+            Assert.That(poor.FirstLimitation, Does.Contain("GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.recent_runs, joblocks.samples"));
+            Assert.That(log.Text, Does.Contain("Warning The plots of the pages lack the runs of this process"));
+            Assert.That(await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.recent_runs"), Is.Zero);
+            Assert.That((await TimelineAsync(stop)).IsComplete, Is.False, "the run is counted, but not recorded");
+        }
+    }
+
+    private async Task<JobLockHandle> HoldAsync(string run, CancellationToken stop) =>
+        (await ((ILockBackend)_locks).TryAcquireAllAsync([new(_name, Key)], new() { Run = run }, entry: null, blocks: false, stop)).Handles[0];
+
+    private async Task<LockTimeline> TimelineAsync(CancellationToken stop) => (await _looking.Inspector.GetNameAsync(Key, stop)).Timeline!;
+
+    private async Task<LockTimeline> WhenAsync(Func<LockTimeline, bool> isRecorded, CancellationToken stop)
+    {
+        while (true)
+        {
+            // The schema may not exist yet.
+            if (await TimelineAsync(stop) is { } timeline && isRecorded(timeline)) return timeline;
+        }
+    }
+}
