@@ -68,7 +68,7 @@ public sealed class TimelineTests
     {
         await (await HoldAsync(Hostile, stop)).DisposeAsync();
 
-        var timeline = await WhenAsync(static timeline => timeline.Runs.Count == 1, stop);
+        var timeline = await WhenAsync(static timeline => timeline.Runs is [{ ReleasedAt: not null }], stop);
 
         Assert.That(timeline.Runs[0].Run, Is.EqualTo(Hostile.Replace('\0', '\uFFFD')));
     }
@@ -93,12 +93,12 @@ public sealed class TimelineTests
     public async Task Says_that_runs_are_missing_after_the_table_was_truncated(CancellationToken stop)
     {
         await (await HoldAsync("gone", stop)).DisposeAsync();
-        await WhenAsync(static timeline => timeline.Runs.Count == 1, stop);
+        await WhenAsync(static timeline => timeline.Runs is [{ ReleasedAt: not null }], stop);
         await LockTable.AskAsync(_database, "TRUNCATE joblocks.recent_runs");
         var truncated = await TimelineAsync(stop);
         await (await HoldAsync("next", stop)).DisposeAsync();
 
-        var timeline = await WhenAsync(static timeline => timeline.Runs.Count == 1, stop);
+        var timeline = await WhenAsync(static timeline => timeline.Runs is [{ ReleasedAt: not null }], stop);
 
         using (Assert.EnterMultipleScope())
         {

@@ -6,6 +6,7 @@ internal static class TimelineSql
     /// <summary>
     /// The part of <see cref="ReadModelSql.AddStatistics"/> that writes the newest runs of each name, and deletes older ones where fifty newer ones were
     /// written before. A row that another process deletes at the same moment is left to that process, so that the two do not wait for each other.
+    /// The limit makes PostgreSQL read the rows through the index, name by name.
     /// </summary>
     public const string AddRuns =
         """
@@ -22,8 +23,13 @@ internal static class TimelineSql
                                        ORDER BY released DESC
                                        OFFSET   49
                                        LIMIT    1) AS last
-                            JOIN   "joblocks".recent_runs AS o ON o.name_key = n.key AND o.released < last.released
-                            FOR    UPDATE OF o SKIP LOCKED))),
+                            CROSS  JOIN LATERAL (
+                                       SELECT ctid
+                                       FROM   "joblocks".recent_runs
+                                       WHERE  name_key = n.key
+                                       AND    released < last.released
+                                       LIMIT  1000
+                                       FOR    UPDATE SKIP LOCKED) AS o))),
              recent AS (
                  INSERT INTO "joblocks".recent_runs (name_key, run, waiting_since, held_since, released, written)
                  SELECT n.key, r.run, r.waiting_since, r.held_since, r.released, now()
@@ -54,21 +60,23 @@ internal static class TimelineSql
 
     /// <summary>
     /// Takes a sample of all locks, unless there is one of this interval: $1 in milliseconds. Then the lock table and the wait queue are not read. Also removes the
-    /// samples that are older than an hour. A further slot of a limit is known by its name only if its holder is recorded.
+    /// samples that are older than an hour. A further slot of a limit is known by its name only if its holder is recorded. PostgreSQL hashes a full join even if the table
+    /// statistics are out of date: a nested loop would run thousands of times.
     /// </summary>
     public const string TakeSample =
         """
         WITH locks AS MATERIALIZED (
-                 SELECT (classid::bigint << 32) | objid::bigint AS key, pid
+                 SELECT (classid::bigint << 32) | objid::bigint AS key, pid, true AS is_granted
                  FROM   pg_locks
                  WHERE  locktype = 'advisory'
                  AND    objsubid = 1
                  AND    granted
                  AND    database = (SELECT oid FROM pg_database WHERE datname = current_database())),
              held AS (
-                 SELECT key FROM locks
-                 UNION
-                 SELECT h.name_key FROM "joblocks".holders AS h JOIN locks AS l ON l.pid = h.backend AND l.key = h.key),
+                 SELECT DISTINCT coalesce(h.name_key, l.key) AS key
+                 FROM   locks AS l
+                 FULL   JOIN "joblocks".holders AS h ON h.backend = l.pid AND h.key = l.key
+                 WHERE  coalesce(l.is_granted, false)),
              queues AS (SELECT key, count(*) AS length FROM "joblocks".wait_queue WHERE verdict IS NULL GROUP BY key),
              expired AS (DELETE FROM "joblocks".samples WHERE taken < now() - interval '1 hour')
         INSERT INTO "joblocks".samples (taken, held, waiting, free)
