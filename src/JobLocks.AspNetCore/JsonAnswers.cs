@@ -7,7 +7,8 @@ namespace JobLocks.AspNetCore;
 internal static class JsonAnswers
 {
     public static OverviewAnswer Of(LockOverview source) =>
-        new(source.At, source.Held, source.Waiting, [.. source.Processes.Select(static item => new ProcessAnswer(Of(item.Session), item.Locks))], [.. source.LongestQueues.Select(Of)], source.HasNames, [.. source.InternalLockHolders.Select(Of)]);
+        new(source.At, source.Held, source.Waiting, [.. source.Processes.Select(static item => new ProcessAnswer(Of(item.Session), item.Locks))], [.. source.LongestQueues.Select(Of)], source.HasNames, [.. source.InternalLockHolders.Select(Of)],
+            [.. source.Samples.Select(static item => new SampleAnswer(item.At, item.Held, item.Waiting, item.FreeWhileWaiting))]);
 
     public static PageAnswer<HeldAnswer> Of(LockPage<HeldLock> source) => new([.. source.Items.Select(Of)], source.Total);
 
@@ -26,7 +27,16 @@ internal static class JsonAnswers
         Seconds(source.UsualHold),
         source.Refused,
         source.Waited,
-        [.. source.LastHour.Select(static item => new MinuteAnswer(item.Minute, item.Runs, Seconds(item.Held), item.Refused, item.Waited, Seconds(item.FreeWhileWaiting)))]);
+        [.. source.LastHour.Select(static item => new MinuteAnswer(item.Minute, item.Runs, Seconds(item.Held), item.Refused, item.Waited, Seconds(item.FreeWhileWaiting)))],
+        source.Timeline is { } timeline ? Of(timeline) : null);
+
+    private static TimelineAnswer Of(LockTimeline source) => new(
+        source.From,
+        source.To,
+        source.CompleteUntil,
+        [.. source.Runs.Select(static item => new TimelineRunAnswer(item.Run, item.WaitingSince, item.HeldSince, item.ReleasedAt, item.IsHolding))],
+        source.LeftOut,
+        source.IsComplete);
 
     private static HeldAnswer Of(HeldLock source) => new(source.Key.ToString(), source.NameKey.ToString(), source.Name, Of(source.Mode), Of(source.Holder), Seconds(source.UsualHold));
 
@@ -50,7 +60,9 @@ internal static class JsonAnswers
 
     internal sealed record OverviewAnswer(
         DateTimeOffset At, long Held, long Waiting, IReadOnlyList<ProcessAnswer> Processes, IReadOnlyList<WaitingAnswer> LongestQueues, bool HasNames,
-        IReadOnlyList<InternalLockAnswer> InternalLockHolders);
+        IReadOnlyList<InternalLockAnswer> InternalLockHolders, IReadOnlyList<SampleAnswer> Samples);
+
+    internal sealed record SampleAnswer(DateTimeOffset At, long Held, long Waiting, long FreeWhileWaiting);
 
     internal sealed record InternalLockAnswer(
         int Class, int Number, int Count, string Mode, int Backend, string? Role, string? Application, string? Address, string Effect, string Remedy);
@@ -99,7 +111,13 @@ internal static class JsonAnswers
         double? UsualHold,
         long Refused,
         long Waited,
-        IReadOnlyList<MinuteAnswer> LastHour);
+        IReadOnlyList<MinuteAnswer> LastHour,
+        TimelineAnswer? Timeline);
+
+    internal sealed record TimelineAnswer(
+        DateTimeOffset From, DateTimeOffset To, DateTimeOffset CompleteUntil, IReadOnlyList<TimelineRunAnswer> Runs, long LeftOut, bool IsComplete);
+
+    internal sealed record TimelineRunAnswer(string? Run, DateTimeOffset? WaitingSince, DateTimeOffset? HeldSince, DateTimeOffset? ReleasedAt, bool IsHolding);
 
     internal sealed record MinuteAnswer(DateTimeOffset Minute, long Runs, double Held, long Refused, long Waited, double FreeWhileWaiting);
 

@@ -40,8 +40,10 @@ internal sealed class PageEndpoints(JobLocksPageOptions options)
         group.MapPost(ReleaseSlot, (HttpContext http, IJobLockInspector locks, long key, long slot, CancellationToken stop) => ReleaseAsync(http, locks, new(key), new(slot), ReleaseSlot, stop))
             .AddEndpointFilter(RequireCanonicalPathAsync).AddEndpointFilter((context, next) => RenderErrorsAsync(context, next, ReleaseSlot)).ExcludeFromDescription();
         group.MapGet("/page.css", static (HttpContext http) => Asset(http, "page.css", "text/css; charset=utf-8")).ExcludeFromDescription();
+        group.MapGet("/plots.css", static (HttpContext http) => Asset(http, "plots.css", "text/css; charset=utf-8")).ExcludeFromDescription();
+        group.MapGet("/plots-dark.css", static (HttpContext http) => Asset(http, "plots-dark.css", "text/css; charset=utf-8")).ExcludeFromDescription();
         group.MapGet("/page.js", static (HttpContext http) => Asset(http, "page.js", "text/javascript; charset=utf-8")).ExcludeFromDescription();
-        foreach (var path in new[] { Start, Name, Search, "/page.css", "/page.js" }) Answering.MapOthers(group, path, Get);
+        foreach (var path in new[] { Start, Name, Search, "/page.css", "/plots.css", "/plots-dark.css", "/page.js" }) Answering.MapOthers(group, path, Get);
         foreach (var path in new[] { Release, ReleaseSlot }) Answering.MapOthers(group, path, "POST");
     }
 

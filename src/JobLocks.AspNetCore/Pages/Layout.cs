@@ -16,6 +16,8 @@ internal sealed class Layout(string basePath, string heading, string title, stri
         <meta name="color-scheme" content="light dark">
         <title>{title}</title>
         <link rel="stylesheet" href="{basePath}/page.css">
+        <link rel="stylesheet" href="{basePath}/plots.css">
+        <link rel="stylesheet" href="{basePath}/plots-dark.css" media="(prefers-color-scheme: dark)">
         <script src="{basePath}/page.js" defer></script>
         </head>
         <body>

@@ -25,12 +25,23 @@ internal sealed class NamePage(string basePath, NamedLock name, int from, Antifo
         <h2 id="h-waiting" tabindex="-1">{LockTables.QueuedRuns.Heading}</h2>
         {Waiters()}
         </section>
+        <section data-live="minutes" aria-labelledby="h-minutes">
+        <h2 id="h-minutes" tabindex="-1">{TimelineTexts.Heading}</h2>
+        {Timeline()}
+        </section>
         <section data-live="hour" aria-labelledby="h-hour">
         <h2 id="h-hour" tabindex="-1">Last hour</h2>
         {HourPlot.Render(name.LastHour, DateTimeOffset.UtcNow)}
         <p>Since it was first seen: {name.Runs} runs, usual hold {LockTables.UsualHold(name.UsualHold, Cells.WithoutLink)}, {name.Refused} refused, {name.Waited} waited. {PageTexts.FreeWhileWaiting(name.LastHour)}</p>
         </section>
         """);
+
+    private Markup Timeline() => name.Timeline switch
+    {
+        null => Parts.Empty(TimelineTexts.WhenUnreadable),
+        { Runs.Count: 0 } => Parts.Empty(TimelineTexts.WhenEmpty),
+        { } timeline => TimelinePlot.Render(timeline, Cells.WithoutLink),
+    };
 
     private Markup Sentence() => sentence is null ? Markup.None : Markup.Of($"<p class=\"note\" data-live=\"run\">{sentence}</p>");
 

@@ -25,6 +25,10 @@ internal sealed class OverviewPage(string basePath, LockSnapshot snapshot, int h
         </section>
         {NoNames()}
         <section data-live="internal">{InternalLocks()}</section>
+        <section data-live="samples" aria-labelledby="h-samples">
+        <h2 id="h-samples" tabindex="-1">{SamplesPlot.Heading}</h2>
+        {Samples()}
+        </section>
         <section data-live="waiting" aria-labelledby="h-waiting">
         <h2 id="h-waiting" tabindex="-1">{LockTables.WaitingNames.Heading}</h2>
         {Waiting()}
@@ -51,6 +55,10 @@ internal sealed class OverviewPage(string basePath, LockSnapshot snapshot, int h
             <p class="note">{PageTexts.InternalLocks}</p>
             <ul>{Markup.Join(snapshot.Overview.InternalLockHolders.Select(static holder => Markup.Of($"<li><bdi>{DisplayText.OneLine(holder.ToString())}</bdi></li>")))}</ul>
             """);
+
+    private Markup Samples() => snapshot.Overview is { Samples.Count: > 0 } overview
+        ? SamplesPlot.Render(overview.Samples, overview.At, Cells.WithoutLink)
+        : Parts.Empty(SamplesPlot.WhenEmpty);
 
     private Markup Waiting() => snapshot.Waiting.Total == 0
         ? Parts.Empty(LockTables.WaitingNames.WhenEmpty)

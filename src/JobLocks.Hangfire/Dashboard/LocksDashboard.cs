@@ -36,6 +36,8 @@ internal static class LocksDashboard
         });
         configuration.UseJobDetailsRenderer(JobSectionOrder, static job => new(SentenceDispatcher.Render(job)));
         configuration.UseDashboardJavaScript(typeof(LocksDashboard).Assembly, "JobLocks.Hangfire.locks.js");
+        configuration.UseDashboardStylesheet(typeof(LocksDashboard).Assembly, "JobLocks.Hangfire.plots.css");
+        configuration.UseDashboardStylesheetDarkMode(typeof(LocksDashboard).Assembly, "JobLocks.Hangfire.plots-dark.css");
     }
 
     /// <summary>The inspector of the locks of a storage; null if the storage has no locks.</summary>

@@ -16,6 +16,8 @@ internal sealed class LocksPage() : DashboardPage("Locks")
             $"""
             <h1 class="page-header">Locks</h1>
             {InternalHolders(overview.InternalLockHolders)}
+            <h3>{SamplesPlot.Heading}</h3>
+            {(overview.Samples.Count == 0 ? Empty(SamplesPlot.WhenEmpty) : SamplesPlot.Render(overview.Samples, overview.At, Cells))}
             <h3>{LockTables.WaitingNames.Heading}</h3>
             {Waiting(waiting)}{Pager(LocksDashboard.Path, "waiting", ListPart.Of(waiting, waitingFrom))}
             <h3>{LockTables.HeldLocks.Heading}</h3>

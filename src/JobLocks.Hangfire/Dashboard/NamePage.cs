@@ -20,8 +20,17 @@ internal sealed class NamePage(LockKey key) : DashboardPage("Lock")
             {(name.Held.Count == 0 ? Empty(LockTables.Holders.WhenEmpty) : Table(LockTables.Holders.Columns, name.Held, Release))}
             <h3>{LockTables.QueuedRuns.Heading}</h3>
             {(name.Waiting.Total == 0 ? Empty(LockTables.QueuedRuns.WhenEmpty) : Table(LockTables.QueuedRuns.Columns, name.Waiting.Items))}{Pager($"{LocksDashboard.Path}/names/{key}", "skip", ListPart.Of(name.Waiting, from))}
+            <h3>{TimelineTexts.Heading}</h3>
+            {Timeline(name.Timeline)}
             """);
     }
+
+    private Markup Timeline(LockTimeline? timeline) => timeline switch
+    {
+        null => Empty(TimelineTexts.WhenUnreadable),
+        { Runs.Count: 0 } => Empty(TimelineTexts.WhenEmpty),
+        _ => TimelinePlot.Render(timeline, Cells),
+    };
 
     private Markup Release(HeldLock held) => IsReadOnly || held.Holder.IsForeign || !LocksDashboard.HasAntiforgeryToken(Context)
         ? Markup.None
