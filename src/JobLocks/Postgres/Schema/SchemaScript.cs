@@ -14,12 +14,10 @@ internal static class SchemaScript
         --     GRANT SELECT, INSERT ON "joblocks".servers TO its_name;
         --     GRANT SELECT, INSERT, UPDATE ON "joblocks".declared_limits TO its_name;
         --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".wait_queue TO its_name;
-        --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO its_name;
-        --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".recent_runs, "joblocks".samples TO its_name;
+        --     GRANT SELECT, INSERT, UPDATE, DELETE ON "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes, "joblocks".recent_runs, "joblocks".samples TO its_name;
         -- A role that only reads needs these rights and no others:
         --     GRANT USAGE ON SCHEMA "joblocks" TO reader_role;
-        --     GRANT SELECT ON "joblocks".wait_queue, "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes TO reader_role;
-        --     GRANT SELECT ON "joblocks".recent_runs, "joblocks".samples TO reader_role;
+        --     GRANT SELECT ON "joblocks".wait_queue, "joblocks".sessions, "joblocks".holders, "joblocks".names, "joblocks".minutes, "joblocks".recent_runs, "joblocks".samples TO reader_role;
         BEGIN;
 
         -- Only the server's own objects, before any other statement: other roles can have created functions and operators of the same names in other schemas.
