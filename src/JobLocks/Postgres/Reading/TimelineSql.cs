@@ -65,7 +65,8 @@ internal static class TimelineSql
     /// </summary>
     public const string TakeSample =
         """
-        WITH locks AS MATERIALIZED (
+        WITH interval_now AS MATERIALIZED (SELECT to_timestamp(floor(extract(epoch FROM now())::float8 * 1000 / $1) * $1 / 1000) AS began),
+             locks AS MATERIALIZED (
                  SELECT (classid::bigint << 32) | objid::bigint AS key, pid, true AS is_granted
                  FROM   pg_locks
                  WHERE  locktype = 'advisory'
@@ -80,11 +81,11 @@ internal static class TimelineSql
              queues AS (SELECT key, count(*) AS length FROM "joblocks".wait_queue WHERE verdict IS NULL GROUP BY key),
              expired AS (DELETE FROM "joblocks".samples WHERE taken < now() - interval '1 hour')
         INSERT INTO "joblocks".samples (taken, held, waiting, free)
-        SELECT date_bin($1 * interval '1 ms', now(), 'epoch'), (SELECT count(*) FROM locks), q.waiting, q.free
+        SELECT (SELECT began FROM interval_now), (SELECT count(*) FROM locks), q.waiting, q.free
         FROM   (SELECT coalesce(sum(queues.length), 0)::bigint AS waiting, count(*) FILTER (WHERE held.key IS NULL AND queues.key IS NOT NULL) AS free
                 FROM   queues
                 LEFT   JOIN held ON held.key = queues.key) AS q
-        WHERE  NOT EXISTS (SELECT FROM "joblocks".samples WHERE taken = date_bin($1 * interval '1 ms', now(), 'epoch'))
+        WHERE  NOT EXISTS (SELECT FROM "joblocks".samples WHERE taken = (SELECT began FROM interval_now))
         ON CONFLICT DO NOTHING
         """;
 
