@@ -76,7 +76,7 @@ public interface IJobLocks
     /// <returns>A handle that identifies the lock; null when the lock is held.</returns>
     /// <exception cref="ArgumentException">
     /// The name is empty, or contains half of a surrogate pair; or the transaction is over; or it is in another database or on another server than these locks.
-    /// The last is noticed while the session of these locks is open.
+    /// The place of the transaction is checked only while the session of these locks is open.
     /// </exception>
     /// <exception cref="NpgsqlException">The connection of the transaction broke.</exception>
     Task<JobLockHandle?> TryAcquireAsync(string name, NpgsqlTransaction transaction, CancellationToken stop = default);

@@ -7,11 +7,14 @@ namespace JobLocks.Postgres.Locks;
 
 /// <summary>
 /// Proves that a transaction of the caller uses the lock table of the lock session. In another database, or on another server, a lock would exclude no holder
-/// of this process. Proven once for a connection and a session. Without an open session nothing is proven: a lock in a transaction does not need one. Thread-safe.
+/// of this process. Each pair of connection and session is proven once. While no session is open, the lock is acquired without proof. Thread-safe.
 /// </summary>
 internal sealed class TransactionPlace(LockDispatcher dispatcher)
 {
     private const int MostProven = 1000;
+
+    // The session can be about to be lost. The lock in the transaction does not depend on it, so it is then acquired without proof.
+    private static readonly TimeSpan LongestAnswer = TimeSpan.FromSeconds(1);
 
     private readonly ConcurrentDictionary<Proven, byte> _proven = [];
 
@@ -25,17 +28,19 @@ internal sealed class TransactionPlace(LockDispatcher dispatcher)
         if (_proven.ContainsKey(proven)) return;
 
         var number = Random.Shared.Next();
-        if (!await AskSessionAsync(TransactionPlaceSql.Hold, number).ConfigureAwait(false)) return;
-
+        var holding = AskSessionAsync(TransactionPlaceSql.Hold, number);
+        Task<bool> releasing;
         bool isElsewhere;
-        bool isHeldUntilNow;
         try
         {
+            if (!await IsTrueInTimeAsync(holding, stop).ConfigureAwait(false)) return;
+
             isElsewhere = await IsFreeInAsync(transaction, connection, number, stop).ConfigureAwait(false);
         }
         finally
         {
-            isHeldUntilNow = await AskSessionAsync(TransactionPlaceSql.Release, number).ConfigureAwait(false);
+            // The session answers in order, so this also releases a lock that it grants late.
+            releasing = AskSessionAsync(TransactionPlaceSql.Release, number);
         }
 
         if (!isElsewhere)
@@ -43,7 +48,7 @@ internal sealed class TransactionPlace(LockDispatcher dispatcher)
             if (_proven.Count >= MostProven) _proven.Clear();
             _proven.TryAdd(proven, 0);
         }
-        else if (isHeldUntilNow)
+        else if (await IsTrueInTimeAsync(releasing, stop).ConfigureAwait(false))
         {
             throw new ArgumentException(
                 $"The lock {request} cannot be acquired in this transaction, because it would exclude no holder of these locks: the locks are in {dispatcher.Server}, and the transaction is in "
@@ -60,6 +65,18 @@ internal sealed class TransactionPlace(LockDispatcher dispatcher)
             Parameters = { new NpgsqlParameter<int> { TypedValue = InternalKeys.Proof }, new NpgsqlParameter<int> { TypedValue = number } },
         };
         return await command.ExecuteScalarAsync(stop).ConfigureAwait(false) is true;
+    }
+
+    private static async Task<bool> IsTrueInTimeAsync(Task<bool> answer, CancellationToken stop)
+    {
+        try
+        {
+            return await answer.WaitAsync(LongestAnswer, stop).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            return false;
+        }
     }
 
     /// <summary>False also if the session was lost: then nothing is proven, and the next call tries again.</summary>
