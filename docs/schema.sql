@@ -137,23 +137,6 @@ EXCEPTION WHEN OTHERS THEN
 END
 $do$;
 
--- "fence" is the sequence of the fencing tokens. They grow with each grant of a key, so that a table can refuse a write with an older token. "entry_numbers"
--- is the sequence of the entries of the wait queue: a sequence, never a clock, defines the order of arrival. Both start with the microseconds since 1970,
--- because they can be created again after an accident, and then no number may repeat. The clock can have been set back meanwhile: so a process of JobLocks
--- sets the greatest number that it has drawn, and one billion is added for the numbers that others have drawn since. If you run this script by hand, set
--- the greatest number in your tables here:
--- SET LOCAL joblocks.last_token TO 'its_number'
-DO $do$
-DECLARE
-    start bigint := greatest(
-        extract(epoch FROM clock_timestamp()) * 1000000,
-        nullif(current_setting('joblocks.last_token', true), '')::bigint + 1000000000);
-BEGIN
-    EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.fence START WITH %s', '"joblocks"', start);
-    EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.entry_numbers START WITH %s', '"joblocks"', start);
-END
-$do$;
-
 -- The servers on which these objects have been: a system identifier and a timeline. Each promotion of a standby begins a new timeline. The first session on
 -- a new one advances both sequences, because the standby can lack the last numbers that the previous primary has given out.
 CREATE TABLE IF NOT EXISTS "joblocks".servers (
@@ -162,6 +145,23 @@ CREATE TABLE IF NOT EXISTS "joblocks".servers (
     since    timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (system, timeline)
 );
+
+-- "fence" is the sequence of the fencing tokens. They grow with each grant of a key, so that a table can refuse a write with an older token. "entry_numbers"
+-- is the sequence of the entries of the wait queue: a sequence, never a clock, defines the order of arrival. Both start with the microseconds since 1970,
+-- because they can be created again after an accident, and then no number may repeat. The clock can have been set back meanwhile: so a process of JobLocks
+-- sets the greatest number that it has drawn, and one billion is added for the numbers that others have drawn since. 2^36 is added for each server, because
+-- the sequences can have been advanced there. If you run this script by hand, set the greatest number in your tables here:
+-- SET LOCAL joblocks.last_token TO 'its_number'
+DO $do$
+DECLARE
+    start bigint := greatest(
+        extract(epoch FROM clock_timestamp()) * 1000000,
+        nullif(current_setting('joblocks.last_token', true), '')::bigint + 1000000000) + ((SELECT count(*) FROM "joblocks".servers) << 36);
+BEGIN
+    EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.fence START WITH %s', '"joblocks"', start);
+    EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.entry_numbers START WITH %s', '"joblocks"', start);
+END
+$do$;
 
 -- The limit of each lock name, as the processes declare it. Different limits for one name are a mistake.
 CREATE TABLE IF NOT EXISTS "joblocks".declared_limits (

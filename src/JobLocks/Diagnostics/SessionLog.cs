@@ -71,12 +71,15 @@ internal static partial class SessionLog
     [LoggerMessage(223, LogLevel.Debug, "The schema {Schema} cannot be read at the moment; trying again")]
     public static partial void CannotReadSchema(this ILogger log, string schema, Exception cause);
 
-    [LoggerMessage(231, LogLevel.Information, "The schema {Schema} is on another server or timeline than before, for example after a fail-over: fencing tokens and entry numbers continue 68,719,476,736 higher, so that none repeats")]
+    [LoggerMessage(231, LogLevel.Information, "The schema {Schema} has not been on this server and timeline before, for example after a fail-over: fencing tokens and entry numbers continue 68,719,476,736 higher, so that none repeats")]
     public static partial void ServerIsNew(this ILogger log, string schema);
 
-    [LoggerMessage(232, LogLevel.Warning, "After a fail-over, fencing tokens can repeat: this server does not say its timeline. See pg_control_system and pg_walfile_name")]
-    public static partial void NoTimeline(this ILogger log);
+    [LoggerMessage(232, LogLevel.Warning, "Fencing tokens can repeat after a fail-over, because this role cannot read the timeline of the server (error {SqlState} from pg_control_system or pg_walfile_name)")]
+    public static partial void CannotReadTimeline(this ILogger log, string sqlState);
 
     [LoggerMessage(233, LogLevel.Warning, "After a fail-over, fencing tokens can repeat: this role may not advance them. GRANT SELECT, INSERT ON {Schema}.servers TO it, and UPDATE ON SEQUENCE {Schema}.fence, {Schema}.entry_numbers, see docs/grants.sql")]
     public static partial void MayNotAdvanceTokens(this ILogger log, string schema);
+
+    [LoggerMessage(235, LogLevel.Warning, "Handles have no fencing tokens for now, because {Schema}.servers cannot be read or written; trying again")]
+    public static partial void TokensAreLate(this ILogger log, string schema, Exception cause);
 }

@@ -89,7 +89,83 @@ public sealed class FailOverTests
         var token = await DrawTokenAsync(locks, stop);
 
         Assert.That(token, mayAdvance ? Is.GreaterThan(before + (1L << 36)) : Is.LessThan(before + 100));
-        Assert.That(log.Text, Does.Contain(mayAdvance ? "is on another server or timeline than before" : "After a fail-over, fencing tokens can repeat: this role may not advance them"));
+        Assert.That(log.Text, Does.Contain(mayAdvance ? "has not been on this server and timeline before" : "After a fail-over, fencing tokens can repeat: this role may not advance them"));
+    }
+
+    [Test]
+    public async Task Draws_no_token_while_it_cannot_be_noted_that_the_server_is_new(CancellationToken stop)
+    {
+        long last;
+        await using (var owner = AdvisoryLocks.Connect(_primary.ConnectionString)) last = await DrawTokenAsync(owner, stop);
+        await _standby.WhenCaughtUpAsync(_primary, stop);
+        await _primary.StopAsync(immediate: true, stop);
+        await _standby.PromoteAsync(stop);
+        await using var admin = await Raw.OpenAsync(_standby.ConnectionString, stop);
+        var transaction = await admin.BeginTransactionAsync(stop);
+        await admin.AskAsync("LOCK TABLE joblocks.servers IN ACCESS EXCLUSIVE MODE", stop);
+
+        using var log = new LogLines();
+        await using var locks = AdvisoryLocks.Connect(_standby.ConnectionString, loggers: log);
+        var granted = await locks.TryAcquireOnceBackAsync("fail-over", stop);
+        await log.WhenSaidAsync("Handles have no fencing tokens for now", stop);
+        Assert.That(granted, Is.Not.Null);
+        Assert.That(() => granted!.FencingToken, Throws.InvalidOperationException);
+        await granted!.DisposeAsync();
+
+        await transaction.DisposeAsync();
+        Assert.That(await WhenTokenIsDrawnAsync(locks, stop), Is.GreaterThan(last + (1L << 36)));
+    }
+
+    [Test]
+    public async Task Advances_the_tokens_before_a_role_draws_that_was_given_the_right_later(CancellationToken stop)
+    {
+        await using (var owner = AdvisoryLocks.Connect(_primary.ConnectionString)) await DrawTokenAsync(owner, stop);
+        await LockTable.AskAsync(_primary.ConnectionString, DocsTests.Read("grants.sql"));
+        await LockTable.AskAsync(_primary.ConnectionString, "CREATE ROLE app LOGIN");
+        var before = (long)(await LockTable.AskAsync(_primary.ConnectionString, "SELECT last_value FROM joblocks.fence"))!;
+        await _standby.WhenCaughtUpAsync(_primary, stop);
+        await _primary.StopAsync(immediate: true, stop);
+        await _standby.PromoteAsync(stop);
+
+        await using var locks = AdvisoryLocks.Connect(new NpgsqlConnectionStringBuilder(_standby.ConnectionString) { Username = "app" }.ConnectionString);
+        await using (var granted = await locks.TryAcquireOnceBackAsync("fail-over", stop)) Assert.That(() => granted!.FencingToken, Throws.InvalidOperationException);
+        await LockTable.AskAsync(_standby.ConnectionString, "GRANT joblocks_worker TO app");
+
+        Assert.That(await WhenTokenIsDrawnAsync(locks, stop), Is.GreaterThan(before + (1L << 36)));
+    }
+
+    [Test]
+    public async Task Draws_greater_tokens_from_a_sequence_that_was_created_again_after_a_fail_over(CancellationToken stop)
+    {
+        await using (var owner = AdvisoryLocks.Connect(_primary.ConnectionString)) await DrawTokenAsync(owner, stop);
+        await _standby.WhenCaughtUpAsync(_primary, stop);
+        await _primary.StopAsync(immediate: true, stop);
+        await _standby.PromoteAsync(stop);
+        long last;
+        await using (var locks = AdvisoryLocks.Connect(_standby.ConnectionString)) last = await DrawTokenAsync(locks, stop);
+
+        await LockTable.AskAsync(_standby.ConnectionString, "DROP SEQUENCE joblocks.fence");
+        await LockTable.AskAsync(_standby.ConnectionString, DocsTests.Read("schema.sql"));
+        await using var others = AdvisoryLocks.Connect(_standby.ConnectionString);
+
+        Assert.That(await DrawTokenAsync(others, stop), Is.GreaterThan(last));
+    }
+
+    /// <summary>The first token once the locks have tokens: they look for that every few seconds.</summary>
+    private static async Task<long> WhenTokenIsDrawnAsync(IJobLocks locks, CancellationToken stop)
+    {
+        while (true)
+        {
+            await using var handle = await locks.TryAcquireOnceBackAsync("fail-over", stop);
+            try
+            {
+                return handle!.FencingToken;
+            }
+            catch (InvalidOperationException)
+            {
+                await Task.Delay(DatabaseState.LookAgainAfter, stop);
+            }
+        }
     }
 
     private static async Task<long> DrawTokenAsync(IJobLocks locks, CancellationToken stop)

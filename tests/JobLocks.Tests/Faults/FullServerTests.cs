@@ -92,7 +92,10 @@ public sealed class FullServerTests
         await held!.DisposeAsync();
         await _log.WhenSaidAsync("Waiting runs could not be woken or checked", stop);
         var (isLost, woken, lacks) = (kept!.IsLost, store.Woken, locks.FirstLimitation);
-        var unread = await Assert.CatchAsync(() => locks.Inspector.GetSnapshotAsync(stop: stop));
+        // The first error may be that of a connection that was ended.
+        Exception? unread;
+        do unread = await Assert.CatchAsync(() => locks.Inspector.GetSnapshotAsync(stop: stop));
+        while (unread!.ToString().Contains("57P01", StringComparison.Ordinal));
         foreach (var other in others) await other.DisposeAsync();
 
         var next = await store.NextAsync(stop);
@@ -102,7 +105,7 @@ public sealed class FullServerTests
             Assert.That(busy, Is.InstanceOf<Admission.Refused>().With.Property(nameof(Admission.Refused.Action)).EqualTo(OnConflict.Reschedule));
             Assert.That((isLost, woken), Is.EqualTo((false, 0)));
             Assert.That(lacks, Does.Contain("cannot be woken for now"));
-            Assert.That(unread!.ToString(), Does.Contain("53300"));
+            Assert.That(unread.ToString(), Does.Contain("53300"));
             Assert.That(next.Address.Run, Is.EqualTo("1"));
         }
 

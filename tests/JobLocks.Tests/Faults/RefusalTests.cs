@@ -210,6 +210,41 @@ public sealed class RefusalTests
         Assert.That(error!.Message, Does.Contain("transaction mode").And.Contain("session mode").And.Contain("PostgreSQL's own port"));
     }
 
+    [TestCase(PoolMode.Transaction), TestCase(PoolMode.Statement)]
+    public async Task Leaves_the_settings_of_the_other_clients_of_a_pooler_alone_when_it_is_refused(PoolMode mode, CancellationToken stop)
+    {
+        if (!PgBouncer.IsInstalled) Assert.Ignore(PgBouncer.WhyMissing);
+        await using var bouncer = await PgBouncer.StartAsync(_server.ConnectionString, mode, stop: stop);
+        var before = await SettingsOfClientsAsync(bouncer.ConnectionString, stop);
+
+        await using (var locks = Locks(bouncer.ConnectionString))
+        {
+            await Assert.ThatAsync(() => locks.TryAcquireAsync("pooled", stop), Throws.TypeOf<JobLocksUnavailableException>());
+            await Assert.ThatAsync(() => locks.Inspector.GetOverviewAsync(stop), Throws.TypeOf<JobLocksUnavailableException>());
+        }
+
+        Assert.That(await SettingsOfClientsAsync(bouncer.ConnectionString, stop), Is.EqualTo(before).And.Count.EqualTo(1));
+    }
+
+    /// <summary>The different settings that clients of a pooler find: some of them at once, so that each backend of the pool serves one of them.</summary>
+    private static async Task<IReadOnlyCollection<object?>> SettingsOfClientsAsync(string pooler, CancellationToken stop)
+    {
+        const string Settings =
+            """
+            SELECT concat_ws(' ', pg_sleep(0.1), current_setting('search_path'), current_setting('statement_timeout'), current_setting('default_transaction_isolation'),
+                             current_setting('bytea_output'), current_setting('joblocks.served', true))
+            """;
+        var clients = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Raw.OpenAsync(pooler, stop)));
+        try
+        {
+            return (await Task.WhenAll(clients.Select(client => client.AskAsync(Settings, stop)))).Distinct().ToList();
+        }
+        finally
+        {
+            foreach (var client in clients) await client.DisposeAsync();
+        }
+    }
+
     [Test]
     public async Task Holds_and_gives_back_its_locks_through_a_pooler_in_session_mode(CancellationToken stop)
     {

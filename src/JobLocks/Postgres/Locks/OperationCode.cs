@@ -41,7 +41,7 @@ internal enum OperationCode : short
     DrawToken = 10,
 
     /// <summary>
-    /// Releases nothing: an <see cref="UncontestedStatement"/> has released the exclusive lock. The runs that wait for it can be woken.
+    /// An <see cref="UncontestedStatement"/> has already released the exclusive lock. This operation only reads which runs wait for it.
     /// </summary>
     Released = 11,
 }

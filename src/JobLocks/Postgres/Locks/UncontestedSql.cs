@@ -10,11 +10,11 @@ namespace JobLocks.Postgres.Locks;
 /// <remarks>
 /// <para>The answer is the fencing token of the granted lock, or 1 without a fence. Other answers:</para>
 /// <list type="table">
-/// <item><term>0</term><description>The lock was refused. The other lock was released.</description></item>
+/// <item><term>0</term><description>The acquired key is held by another session. The released key is free.</description></item>
 /// <item><term>-1</term><description>The lock table is full.</description></item>
-/// <item><term>-2</term><description>The lock was released. The other lock was not requested, because runs wait for one of the two.</description></item>
+/// <item><term>-2</term><description>The released key is free. The acquired key was not tried, because runs wait for one of the two keys.</description></item>
 /// <item><term>-3</term><description>As -2, and other processes were notified of the release.</description></item>
-/// <item><term>-4</term><description>The lock to release was not held. The other lock was not requested.</description></item>
+/// <item><term>-4</term><description>The key to release was not held. The acquired key was not tried.</description></item>
 /// <item><term>-10 - n</term><description>Another backend answers, with the process ID n. Nothing was done.</description></item>
 /// </list>
 /// <para>

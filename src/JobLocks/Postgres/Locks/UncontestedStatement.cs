@@ -6,8 +6,8 @@ using Npgsql;
 namespace JobLocks.Postgres.Locks;
 
 /// <summary>
-/// A prepared <see cref="UncontestedSql"/>. Where runs wait for one of the locks, the acquire operation is left to the general statement, in a second round
-/// trip: so this statement is then not used for a while. Not thread-safe: used by one thread at a time.
+/// A prepared <see cref="UncontestedSql"/>. If runs wait for one of the locks, the general statement acquires the lock in a second round trip. To avoid it, this
+/// statement is then not used for one second. Not thread-safe: used by one thread at a time.
 /// </summary>
 internal sealed class UncontestedStatement : IDisposable
 {

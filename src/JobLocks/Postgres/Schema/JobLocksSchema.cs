@@ -17,6 +17,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
 
     // Changed only by Interlocked, so that the greatest token stays.
     private long _lastToken;
+    private volatile uint _notedFence;
 
     /// <summary>Records a fencing token that a session has drawn.</summary>
     public void NoteToken(long token)
@@ -44,8 +45,28 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
         }
 
         LogUnusableParts(state);
-        if (state.Fence > 0) new ServerHistory(schema, log).Note(connection);
-        return state;
+        return TryNoteServer(connection, state.Fence) ? state : state with { Fence = 0 };
+    }
+
+    /// <summary>Whether a session may draw from this sequence: a session of this process has noted the server since then, and advanced the sequence if necessary.</summary>
+    /// <param name="fence">The OID of the sequence; 0 for none.</param>
+    public bool MayDrawFrom(uint fence) => fence == _notedFence;
+
+    /// <summary>Notes the server before a session draws from a sequence. Logs a warning if that is impossible for now.</summary>
+    public bool TryNoteServer(NpgsqlConnection connection, uint fence)
+    {
+        try
+        {
+            if (fence > 0) new ServerHistory(options.Schema!, log).Note(connection);
+            _notedFence = fence;
+            return true;
+        }
+        catch (PostgresException locked) when (connection.FullState == System.Data.ConnectionState.Open)
+        {
+            _notedFence = 0;
+            log.TokensAreLate(options.Schema!, locked);
+            return false;
+        }
     }
 
     /// <summary>Logs which parts of the schema this role may not use.</summary>

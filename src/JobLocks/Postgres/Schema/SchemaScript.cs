@@ -35,49 +35,7 @@ internal static class SchemaScript
 
         CREATE SCHEMA IF NOT EXISTS "joblocks";
 
-        -- Renames the objects that had other names before schema version 11. A process of an older version that still runs creates its own objects anew: its
-        -- runs then wait in another queue, and the locks themselves stay the same.
-        DO $do$
-        BEGIN
-            IF to_regclass('"joblocks".line') IS NOT NULL AND to_regclass('"joblocks".wait_queue') IS NULL THEN
-                -- Locks the table before the sequence, because a session that inserts an entry also locks the table first.
-                LOCK TABLE "joblocks".line IN ACCESS EXCLUSIVE MODE;
-                ALTER SEQUENCE IF EXISTS "joblocks".place RENAME TO entry_numbers;
-                ALTER TABLE "joblocks".line RENAME TO wait_queue;
-                ALTER TABLE "joblocks".wait_queue RENAME place TO entry;
-                ALTER TABLE "joblocks".wait_queue RENAME told TO claimed;
-                ALTER INDEX IF EXISTS "joblocks".line_pkey RENAME TO wait_queue_pkey;
-                ALTER INDEX IF EXISTS "joblocks".line_store_run_key RENAME TO wait_queue_store_run_key;
-                ALTER INDEX IF EXISTS "joblocks".line_order RENAME TO wait_queue_order;
-                ALTER INDEX IF EXISTS "joblocks".line_job RENAME TO wait_queue_job;
-                ALTER INDEX IF EXISTS "joblocks".line_unserved RENAME TO wait_queue_unserved;
-                ALTER INDEX IF EXISTS "joblocks".line_woken RENAME TO wait_queue_woken;
-                ALTER INDEX IF EXISTS "joblocks".line_until RENAME TO wait_queue_until;
-                -- Not used since versions 6 and 9.
-                DROP INDEX IF EXISTS "joblocks".line_key, "joblocks".line_turn;
-            END IF;
-            IF to_regclass('"joblocks".held') IS NOT NULL AND to_regclass('"joblocks".holders') IS NULL THEN
-                DROP TRIGGER IF EXISTS held_asked ON "joblocks".held;
-                DROP FUNCTION IF EXISTS "joblocks".note_asked();
-                ALTER TABLE "joblocks".held RENAME TO holders;
-                ALTER TABLE "joblocks".holders RENAME nth TO number;
-                ALTER TABLE "joblocks".holders RENAME line TO name_key;
-                ALTER TABLE "joblocks".holders RENAME asked TO release_requested_by;
-                IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = '"joblocks".holders'::regclass AND attname = 'asked_role') THEN
-                    ALTER TABLE "joblocks".holders RENAME asked_role TO release_requested_role;
-                END IF;
-                ALTER INDEX IF EXISTS "joblocks".held_pkey RENAME TO holders_pkey;
-                ALTER INDEX IF EXISTS "joblocks".held_key RENAME TO holders_key;
-                ALTER INDEX IF EXISTS "joblocks".held_line RENAME TO holders_name_key;
-            END IF;
-            IF to_regclass('"joblocks".limits') IS NOT NULL AND to_regclass('"joblocks".declared_limits') IS NULL THEN
-                ALTER TABLE "joblocks".limits RENAME TO declared_limits;
-                ALTER TABLE "joblocks".declared_limits RENAME said_by TO declared_by;
-                ALTER TABLE "joblocks".declared_limits RENAME said_at TO declared_at;
-                ALTER INDEX IF EXISTS "joblocks".limits_pkey RENAME TO declared_limits_pkey;
-            END IF;
-        END
-        $do$;
+        {SchemaRenames.Text}
 
         -- The schema may have existed before, with triggers and functions of another role. They would run with the rights of the role that uses the tables.
         DO $do$
@@ -101,23 +59,6 @@ internal static class SchemaScript
         END
         $do$;
 
-        -- "fence" is the sequence of the fencing tokens. They grow with each grant of a key, so that a table can refuse a write with an older token. "entry_numbers"
-        -- is the sequence of the entries of the wait queue: a sequence, never a clock, defines the order of arrival. Both start with the microseconds since 1970,
-        -- because they can be created again after an accident, and then no number may repeat. The clock can have been set back meanwhile: so a process of JobLocks
-        -- sets the greatest number that it has drawn, and one billion is added for the numbers that others have drawn since. If you run this script by hand, set
-        -- the greatest number in your tables here:
-        -- SET LOCAL joblocks.last_token TO 'its_number'
-        DO $do$
-        DECLARE
-            start bigint := greatest(
-                extract(epoch FROM clock_timestamp()) * 1000000,
-                nullif(current_setting('joblocks.last_token', true), '')::bigint + 1000000000);
-        BEGIN
-            EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.fence START WITH %s', '"joblocks"', start);
-            EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.entry_numbers START WITH %s', '"joblocks"', start);
-        END
-        $do$;
-
         -- The servers on which these objects have been: a system identifier and a timeline. Each promotion of a standby begins a new timeline. The first session on
         -- a new one advances both sequences, because the standby can lack the last numbers that the previous primary has given out.
         CREATE TABLE IF NOT EXISTS "joblocks".servers (
@@ -126,6 +67,23 @@ internal static class SchemaScript
             since    timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (system, timeline)
         );
+
+        -- "fence" is the sequence of the fencing tokens. They grow with each grant of a key, so that a table can refuse a write with an older token. "entry_numbers"
+        -- is the sequence of the entries of the wait queue: a sequence, never a clock, defines the order of arrival. Both start with the microseconds since 1970,
+        -- because they can be created again after an accident, and then no number may repeat. The clock can have been set back meanwhile: so a process of JobLocks
+        -- sets the greatest number that it has drawn, and one billion is added for the numbers that others have drawn since. 2^36 is added for each server, because
+        -- the sequences can have been advanced there. If you run this script by hand, set the greatest number in your tables here:
+        -- SET LOCAL joblocks.last_token TO 'its_number'
+        DO $do$
+        DECLARE
+            start bigint := greatest(
+                extract(epoch FROM clock_timestamp()) * 1000000,
+                nullif(current_setting('joblocks.last_token', true), '')::bigint + 1000000000) + ((SELECT count(*) FROM "joblocks".servers) << 36);
+        BEGIN
+            EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.fence START WITH %s', '"joblocks"', start);
+            EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s.entry_numbers START WITH %s', '"joblocks"', start);
+        END
+        $do$;
 
         -- The limit of each lock name, as the processes declare it. Different limits for one name are a mistake.
         CREATE TABLE IF NOT EXISTS "joblocks".declared_limits (

@@ -63,11 +63,17 @@ internal sealed class SchemaWatch : IDisposable
                 (_, now) = RefreshSession();
             }
 
+            if (!_connector.Schema.MayDrawFrom(now.Fence))
+            {
+                _connector.NoteServer(now.Fence);
+                (_, now) = RefreshSession();
+            }
+
             _problem = null;
             if (_lastState != now)
             {
                 _log.SchemaChanged(_schema!);
-                _connector.LogUnusableParts(now);
+                _connector.Schema.LogUnusableParts(now);
             }
 
             _lastState = now;
@@ -100,7 +106,7 @@ internal sealed class SchemaWatch : IDisposable
     private (SchemaState Before, SchemaState Now) RefreshSession() => Blocking.Wait(_dispatcher.QueryAsync(session =>
     {
         var before = session.Schema;
-        var now = session.ReadSchema(_schema!);
+        var now = session.ReadSchema(_schema!, _connector.Schema.MayDrawFrom);
         _dispatcher.Sessions.ReadCapabilities(session);
         return (before, now);
     }));

@@ -10,31 +10,48 @@ namespace JobLocks.Postgres.Schema;
 /// </summary>
 internal sealed class ServerHistory(string schema, ILogger log)
 {
-    /// <summary>Notes the server of this connection. Without the rights for that, and where the server does not say its timeline, logs a warning.</summary>
-    /// <exception cref="NpgsqlException">The connection broke.</exception>
+    /// <summary>
+    /// Notes the server of this connection. Logs a warning if the role may not do that, and where it cannot read the timeline: tokens are drawn nevertheless.
+    /// </summary>
+    /// <exception cref="NpgsqlException">The table is locked, for example. Nothing may be drawn before the next attempt.</exception>
     public void Note(NpgsqlConnection connection)
     {
+        if (ReadTimeline(connection) is not var (system, timeline)) return;
+
         try
         {
-            if (Ask(connection, ServerHistorySql.IsNoted)) return;
-            if (Ask(connection, ServerHistorySql.Advance)) log.ServerIsNew(schema);
+            if (Ask(connection, ServerHistorySql.IsNoted, system, timeline) is true) return;
+            if (Ask(connection, ServerHistorySql.NoteAndAdvance, system, timeline) is not null) log.ServerIsNew(schema);
         }
-        catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal) && IsOpen(connection))
+        catch (PostgresException denied) when (string.Equals(denied.SqlState, PostgresErrorCodes.InsufficientPrivilege, StringComparison.Ordinal))
         {
             log.MayNotAdvanceTokens(schema);
         }
-        catch (PostgresException) when (IsOpen(connection))
+    }
+
+    private (long System, int Timeline)? ReadTimeline(NpgsqlConnection connection)
+    {
+        try
         {
-            // Some managed servers have no write-ahead log that a session may look at.
-            log.NoTimeline();
+            using var command = new NpgsqlCommand(ServerHistorySql.ReadTimeline, connection);
+            using var reader = command.ExecuteReader();
+            reader.Read();
+            return (reader.GetInt64(0), reader.GetInt32(1));
+        }
+        catch (PostgresException refused) when (connection.FullState == System.Data.ConnectionState.Open)
+        {
+            // Some managed servers let no role look at the write-ahead log.
+            log.CannotReadTimeline(refused.SqlState);
+            return null;
         }
     }
 
-    private static bool IsOpen(NpgsqlConnection connection) => connection.FullState == System.Data.ConnectionState.Open;
-
-    private bool Ask(NpgsqlConnection connection, string sql)
+    private object? Ask(NpgsqlConnection connection, string sql, long system, int timeline)
     {
-        using var command = new NpgsqlCommand(SchemaSql.For(schema, sql), connection);
-        return command.ExecuteScalar() is true;
+        using var command = new NpgsqlCommand(SchemaSql.For(schema, sql), connection)
+        {
+            Parameters = { new NpgsqlParameter<long> { TypedValue = system }, new NpgsqlParameter<int> { TypedValue = timeline } },
+        };
+        return command.ExecuteScalar();
     }
 }

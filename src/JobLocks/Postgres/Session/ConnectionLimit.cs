@@ -9,14 +9,14 @@ namespace JobLocks.Postgres.Session;
 /// </summary>
 internal static class ConnectionLimit
 {
-    // The limit applies to the role that logged in. A superuser and a limit of -1 are not limited.
+    // The limit applies to the role that logged in. A superuser and a limit of -1 are not limited. The connection may still have the search path of its role.
     private const string Read =
         """
         SELECT r.rolname, r.rolconnlimit, d.datname, d.datconnlimit
         FROM   pg_catalog.pg_roles AS r
         CROSS  JOIN pg_catalog.pg_database AS d
-        WHERE  r.rolname = session_user
-        AND    d.datname = pg_catalog.current_database()
+        WHERE  r.rolname OPERATOR(pg_catalog.=) session_user
+        AND    d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
         """;
 
     /// <summary>Opens a second connection.</summary>

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
 using Npgsql;
 
 namespace JobLocks.Postgres.Session;
@@ -54,26 +55,31 @@ internal static class ConnectionSetUp
 
     private const string TransactionTimeout = ", pg_catalog.set_config('transaction_timeout', '0', false)";
 
+    // A pooler reports another process ID than that of the backend, whatever its mode.
+    private const string UnlessPooler = " WHERE pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) ";
+
     // The shortest possible statement: it looks up no function.
     private const string EndTimeout = "SET statement_timeout TO 0";
 
     /// <summary>Runs the set-up on an open connection.</summary>
     /// <param name="connection">An open connection that has run no statement yet.</param>
     /// <param name="more">Further settings, such as <see cref="ForPool"/>.</param>
+    /// <param name="behindPooler">Whether to run also behind a pooler.</param>
     /// <param name="blocks">Whether to run synchronously: nothing is awaited then.</param>
     /// <param name="stop">Cancels the set-up.</param>
+    /// <returns>False if the connection is unchanged, because it is behind a pooler.</returns>
     /// <exception cref="AnswerCutOffException">A time-out of the role ended the answer, and the connection is closed.</exception>
-    public static async ValueTask RunAsync(NpgsqlConnection connection, string more, bool blocks, CancellationToken stop)
+    public static async ValueTask<bool> TryRunAsync(NpgsqlConnection connection, string more, bool behindPooler, bool blocks, CancellationToken stop)
     {
-        var sql = Sql + more + (IsAtLeast(connection, FirstWithIdleTimeout) ? IdleTimeout : "") + (IsAtLeast(connection, FirstWithTransactionTimeout) ? TransactionTimeout : "");
+        var sql = Sql + more + (IsAtLeast(connection, FirstWithIdleTimeout) ? IdleTimeout : "") + (IsAtLeast(connection, FirstWithTransactionTimeout) ? TransactionTimeout : "")
+            + (behindPooler ? "" : UnlessPooler + connection.ProcessID.ToString(CultureInfo.InvariantCulture));
         for (var tries = 1; ; tries++)
         {
             try
             {
                 // A time-out of the role also applies to this statement. A time-out of one millisecond can end it several times on a busy machine.
                 if (tries > 1) await RunOnceAsync(connection, EndTimeout, blocks, stop).ConfigureAwait(false);
-                await RunOnceAsync(connection, sql, blocks, stop).ConfigureAwait(false);
-                return;
+                return await RunOnceAsync(connection, sql, blocks, stop).ConfigureAwait(false);
             }
             catch (PostgresException ended) when (tries < MostTries && string.Equals(ended.SqlState, PostgresErrorCodes.QueryCanceled, StringComparison.Ordinal))
             {
@@ -84,15 +90,15 @@ internal static class ConnectionSetUp
 
     private static bool IsAtLeast(NpgsqlConnection connection, int major) => connection.PostgreSqlVersion.Major >= major;
 
-    private static async ValueTask RunOnceAsync(NpgsqlConnection connection, string sql, bool blocks, CancellationToken stop)
+    /// <returns>Whether the statement returned a row.</returns>
+    private static async ValueTask<bool> RunOnceAsync(NpgsqlConnection connection, string sql, bool blocks, CancellationToken stop)
     {
         var command = new NpgsqlCommand(sql, connection);
         await using (command.ConfigureAwait(false))
         {
             try
             {
-                if (blocks) command.ExecuteNonQuery();
-                else await command.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
+                return (blocks ? command.ExecuteScalar() : await command.ExecuteScalarAsync(stop).ConfigureAwait(false)) is not null;
             }
             // The driver has no type for a message that it does not expect.
             catch (Exception unexpected) when (unexpected.GetType() == typeof(Exception))

@@ -35,9 +35,6 @@ internal sealed class ExclusionProof
     {
         using var second = ConnectionLimit.OpenSecond(first, connect);
         watch.Restart();
-        // They differ behind every pooler, whatever its mode.
-        if (backend != first.ProcessID) PoolerProbe.Check(first, second);
-        watch.Restart();
         new ExclusionProof(first, backend, second).Run();
         watch.Restart();
     }

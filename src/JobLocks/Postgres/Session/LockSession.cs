@@ -184,7 +184,7 @@ internal sealed class LockSession(SessionSupervisor supervisor, SessionExchange 
         {
             if (work.Operations.Count > 0) supervisor.Meter.Sent(work.Operations.Count);
             var (token, freeKeys) = connection.Run(work.Operations);
-            connector.NoteToken(token);
+            connector.Schema.NoteToken(token);
             exchange.Answered(this, sentAt, token);
             if (freeKeys.Count > 0) exchange.WaitersCanRun(freeKeys);
         }

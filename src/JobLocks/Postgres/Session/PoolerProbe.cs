@@ -10,13 +10,13 @@ namespace JobLocks.Postgres.Session;
 internal static class PoolerProbe
 {
     private const int Rounds = 3;
-    private const string AskBackend = "SELECT pg_backend_pid()";
+    private const string AskBackend = "SELECT pg_catalog.pg_backend_pid()";
 
     // PgBouncer has one error code for all of its refusals, and its texts are not translated.
     private const string StatementMode = "statement pooling";
 
-    /// <param name="connection">The connection that is to hold locks.</param>
-    /// <param name="other">Another connection with the same settings.</param>
+    /// <param name="connection">The connection that is to be used. It is not set up yet, so that other clients of the pooler inherit no settings.</param>
+    /// <param name="other">Another connection to the same address, not set up either.</param>
     /// <exception cref="UnusableServerException">A pooler changes the backend.</exception>
     public static void Check(NpgsqlConnection connection, NpgsqlConnection other)
     {

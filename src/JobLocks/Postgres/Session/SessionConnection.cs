@@ -175,18 +175,20 @@ internal sealed class SessionConnection : IDisposable
 
     /// <summary>Reads what exists of the schema now, and continues with that.</summary>
     /// <param name="schema">The name of the schema.</param>
+    /// <param name="mayDrawFrom">Whether tokens may be drawn from the sequence with this OID.</param>
     /// <exception cref="NpgsqlException">The server answered with an error, or the connection broke.</exception>
-    public SchemaState ReadSchema(string schema)
+    public SchemaState ReadSchema(string schema, Func<uint, bool> mayDrawFrom)
     {
         var now = QuerySchema(schema);
+        var fence = mayDrawFrom(now.Fence) ? now.Fence : 0;
         // While another session locks the table exclusively, TryResumeWaitQueue checks it.
         var hasWaitQueue = now.HasWaitQueue && !IsWaitQueueSuspended;
-        if (now.Fence == _fence && hasWaitQueue == _facts.HasWaitQueue && now.HasReadModel == _facts.HasReadModel && now.HasLimits == _facts.HasLimits
+        if (fence == _fence && hasWaitQueue == _facts.HasWaitQueue && now.HasReadModel == _facts.HasReadModel && now.HasLimits == _facts.HasLimits
             && now.HasTimeline == _facts.HasTimeline) return now;
 
         if (hasWaitQueue && !_facts.HasWaitQueue && _facts.IsGuarded) Prove(connection => { GuardSql.Create(connection, _facts.Options, hasWaitQueue: true); return true; });
-        _fence = now.Fence;
-        _plain = Prepare(_facts with { HasWaitQueue = hasWaitQueue, HasReadModel = now.HasReadModel, HasLimits = now.HasLimits, HasTimeline = now.HasTimeline, Fence = now.Fence });
+        _fence = fence;
+        _plain = Prepare(_facts with { HasWaitQueue = hasWaitQueue, HasReadModel = now.HasReadModel, HasLimits = now.HasLimits, HasTimeline = now.HasTimeline, Fence = fence });
         return now;
     }
 
@@ -254,12 +256,13 @@ internal sealed class SessionConnection : IDisposable
     private LockStatement Prepare(SessionFacts facts)
     {
         var plain = new LockStatement(Connection, facts, supportsSlots: false);
+        var uncontested = facts.IsGuarded ? new UncontestedStatement(Connection, facts) : null;
         _facts = facts;
         _plain?.Dispose();
         _withSlots?.Dispose();
         _withSlots = null;
         _uncontested?.Dispose();
-        _uncontested = facts.IsGuarded ? new(Connection, facts) : null;
+        _uncontested = uncontested;
         return plain;
     }
 

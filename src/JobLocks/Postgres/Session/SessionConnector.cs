@@ -22,7 +22,6 @@ internal sealed class SessionConnector
 
     private readonly NpgsqlDataSource _source;
     private readonly JobLocksOptions _options;
-    private readonly JobLocksSchema _schema;
     private readonly ILogger _log;
     private readonly StartOptions _startOptions = new();
     private readonly string[] _hosts;
@@ -33,7 +32,8 @@ internal sealed class SessionConnector
         _source = source;
         _options = options;
         Owners = new(options);
-        _schema = new(options, Owners, log);
+        Start = new(OpenUnpooled);
+        Schema = new(options, Owners, log);
         _log = log;
         var settings = new NpgsqlConnectionStringBuilder(source.ConnectionString);
         _hosts = (settings.Host ?? "").Split(',', StringSplitOptions.TrimEntries);
@@ -47,6 +47,12 @@ internal sealed class SessionConnector
     /// <summary>Checks who owns the schema, for all connections of this process.</summary>
     public OwnerCheck Owners { get; }
 
+    /// <summary>Sets up all connections of this process.</summary>
+    public ConnectionStart Start { get; }
+
+    /// <summary>The schema of this process.</summary>
+    public JobLocksSchema Schema { get; }
+
     /// <summary>Opens the session that will hold the locks.</summary>
     /// <param name="watch">Limits the time. It is restarted with each answer of the server.</param>
     /// <exception cref="UnusableServerException">The server cannot hold locks.</exception>
@@ -54,6 +60,7 @@ internal sealed class SessionConnector
     public SessionConnection Open(OpeningWatch watch)
     {
         Exception? last = null;
+        Start.ForgetPooler();
         foreach (var host in _hosts)
         {
             try
@@ -102,18 +109,16 @@ internal sealed class SessionConnector
     {
         settings.KeepAlive = keepAliveSeconds;
         settings.MaxAutoPrepare = 0;
-        settings.Pooling = false;
         // Much later than the session is closed: after a time-out Npgsql tries to cancel the command, for up to twice the time to connect.
         settings.CommandTimeout = (int)Math.Ceiling(_options.LostAfter.TotalSeconds * 2) + 30;
-        var connection = Clone(settings.ConnectionString);
+        var connection = OpenUnpooled(settings.ConnectionString);
         try
         {
-            Open(connection);
             watch?.Connected(connection);
             if (!isAsynchronous) IdleSocket.Of(connection)?.CompleteReadsInline();
             return EngineGap.Explain(connection, schema: null, () =>
             {
-                Blocking.Wait(ConnectionSetUp.RunAsync(connection, "", blocks: true, CancellationToken.None).AsTask());
+                Blocking.Wait(Start.RunAsync(connection, "", watch, blocks: true, CancellationToken.None).AsTask());
                 return connection;
             });
         }
@@ -124,15 +129,19 @@ internal sealed class SessionConnector
         }
     }
 
-    private static void Open(NpgsqlConnection connection)
+    private NpgsqlConnection OpenUnpooled(string connectionString)
     {
+        var connection = Clone(new NpgsqlConnectionStringBuilder(connectionString) { Pooling = false }.ConnectionString);
         try
         {
             connection.Open();
+            return connection;
         }
-        catch (PostgresException refused) when (UnusableServerException.IsAboutConnect(refused))
+        catch (Exception failed)
         {
-            throw UnusableServerException.MayNotConnect(connection, refused);
+            connection.Dispose();
+            if (failed is PostgresException refused && UnusableServerException.IsAboutConnect(refused)) throw UnusableServerException.MayNotConnect(connection, refused);
+            throw;
         }
     }
 
@@ -143,14 +152,18 @@ internal sealed class SessionConnector
     {
         using var connection = Connect();
         SetUp(connection);
-        _schema.Prepare(connection, new(_options.LostAfter));
+        Schema.Prepare(connection, new(_options.LostAfter));
     }
 
-    /// <summary>Records the fencing token that the session has drawn; 0 for none.</summary>
-    public void NoteToken(long token) => _schema.NoteToken(token);
-
-    /// <summary>Logs which parts of the schema this role may not use.</summary>
-    public void LogUnusableParts(SchemaState state) => _schema.LogUnusableParts(state);
+    /// <summary>Notes the server before the session draws from a sequence that it did not use before, over a connection of its own.</summary>
+    /// <param name="fence">The OID of the sequence.</param>
+    /// <exception cref="NpgsqlException">The server cannot be reached, or refuses the connection.</exception>
+    public void NoteServer(uint fence)
+    {
+        using var connection = Connect();
+        SetUp(connection);
+        Schema.TryNoteServer(connection, fence);
+    }
 
     /// <summary>
     /// Returns a connection of a small pool to the server that holds the locks, not yet open. It is for statements that hold no locks, after <see
@@ -221,7 +234,7 @@ internal sealed class SessionConnector
         ExclusionProof.Run(connection, facts.Backend, () => Connect(host, watch: watch), watch);
         SetUp(connection);
         watch.Restart();
-        var schema = _schema.Prepare(connection, watch);
+        var schema = Schema.Prepare(connection, watch);
         var isGuarded = TryGuard(connection, schema.HasWaitQueue);
         EndSetUp(connection);
         _host = host;

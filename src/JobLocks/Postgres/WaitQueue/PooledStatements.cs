@@ -116,7 +116,15 @@ internal sealed class PooledStatements(SessionConnector connector, JobLocksOptio
 
     private async ValueTask SetUpAsync(NpgsqlConnection connection, bool blocks, CancellationToken stop)
     {
-        await ConnectionSetUp.RunAsync(connection, ConnectionSetUp.ForPool + use.Settings, blocks, stop).ConfigureAwait(false);
+        try
+        {
+            await connector.Start.RunAsync(connection, ConnectionSetUp.ForPool + use.Settings, watch: null, blocks, stop).ConfigureAwait(false);
+        }
+        catch (UnusableServerException pooler)
+        {
+            throw ServerTrouble.Describe(connector.Server, pooler);
+        }
+
         await EnsureOwnerAsync(connection, blocks, stop).ConfigureAwait(false);
         PooledSetUp.MarkDone(connection);
     }
