@@ -150,6 +150,25 @@ public abstract class KindContract : ContractFixture
     }
 
     [Test]
+    public async Task Refuses_another_name_with_the_key_of_a_held_lock(CancellationToken stop)
+    {
+        var held = await HoldAsync(stop);
+        var namesake = new LockRequest($"{Name} other", Key);
+
+        var result = await Keeper.TryAcquireAllAsync([namesake], new() { Run = "Test job 1" }, entry: null, blocks: false, stop);
+        await held.DisposeAsync();
+        var next = await Keeper.TryAcquireAllAsync([namesake], new() { Run = "Test job 1" }, entry: null, blocks: false, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(result.Refused, Is.SameAs(namesake));
+            Assert.That(next.Handles.Select(static handle => handle.Name), Is.EqualTo([namesake.Name]));
+        }
+
+        await next.Handles[0].DisposeAsync();
+    }
+
+    [Test]
     public async Task Names_the_refused_request_of_several(CancellationToken stop)
     {
         await using var held = await HoldAsync(stop);

@@ -180,6 +180,28 @@ public sealed class LockTableShareTests
         foreach (var handle in granted) handle.Dispose();
     }
 
+    [Test]
+    public async Task Holds_ten_thousand_locks_and_shows_all_of_them(CancellationToken stop)
+    {
+        const int Many = 10_000;
+        await using var server = await PostgresServer.StartAsync("max_connections = 100\nmax_locks_per_transaction = 400\n", stop);
+        await using var locks = AdvisoryLocks.Connect(server.ConnectionString);
+
+        var held = await Task.WhenAll(Names("many", Many).Select(name => locks.TryAcquireAsync(name, stop)));
+        var tooMuch = await Assert.ThrowsAsync<JobLocksUnavailableException>(() => locks.TryAcquireAsync("too much", stop));
+        var lastPage = await locks.Inspector.GetHeldAsync(skip: Many - 100, stop: stop);
+        var lost = held.Count(static handle => handle is null or { IsLost: true });
+        foreach (var handle in held) handle?.Dispose();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(lost, Is.Zero);
+            Assert.That(tooMuch!.Message, Does.Contain("Its share is 10000,"));
+            Assert.That((lastPage.Total, lastPage.Items.Count), Is.EqualTo(((long)Many, 100)));
+            Assert.That(await LockTable.CountLeftAsync(server.ConnectionString), Is.Zero);
+        }
+    }
+
     private static async Task UseAsync(Task<JobLockHandle> acquiring) => (await acquiring).Dispose();
 
     private static IEnumerable<string> Names(string prefix, int count) => Enumerable.Range(0, count).Select(number => string.Create(CultureInfo.InvariantCulture, $"{prefix}-{number}"));

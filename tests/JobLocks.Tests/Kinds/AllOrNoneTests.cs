@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using JobLocks.Gate;
+using JobLocks.Locks;
 using JobLocks.Tests.Support;
 
 namespace JobLocks.Tests.Kinds;
@@ -42,6 +44,30 @@ public sealed class AllOrNoneTests : TwoInstances
         await taken.DisposeAsync();
         await SettleAsync(Locks, stop);
         Assert.That(await LockTable.CountLeftAsync(Database), Is.Zero, "one release frees each");
+    }
+
+    [Test]
+    public async Task Counts_two_names_with_the_same_key_as_one_lock(CancellationToken stop)
+    {
+        // No two such names are known. So both requests have the key of a third name.
+        var key = LockKey.Of(Name);
+        LockRequest[] requests = [new($"{Name}a", key), new($"{Name}b", key)];
+        var run = new Holder { Run = "a run of a test" };
+
+        var taken = await ((ILockBackend)Locks).TryAcquireAllAsync(requests, run, entry: null, blocks: false, stop);
+        var refused = await ((ILockBackend)Others).TryAcquireAllAsync([requests[1]], run, entry: null, blocks: false, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(taken.Handles.Select(static handle => handle.Name), Is.EqualTo([$"{Name}a"]));
+            Assert.That(refused.Refused, Is.SameAs(requests[1]));
+            Assert.That(await LockTable.CountUntilAsync(Database, 1), Is.EqualTo(1));
+        }
+
+        await taken.Handles[0].DisposeAsync();
+        await SettleAsync(Locks, stop);
+        await using var next = await Others.TryAcquireAsync(key, stop);
+        Assert.That(next, Is.Not.Null, "one release frees the key");
     }
 
     [TestCase(true), TestCase(false)]

@@ -154,6 +154,27 @@ public sealed class SchemaUpgradeTests : WaitQueueFixture
     }
 
     [Test]
+    public async Task Is_refused_by_a_lock_under_the_key_that_version_ten_gives(CancellationToken stop)
+    {
+        var database = await NewDatabaseAsync();
+        await LockTable.AskAsync(database, VersionTen);
+        if (await LockTable.AskAsync(database, "SELECT to_regprocedure('joblocks.key(text)')::text") is null or DBNull) Assert.Ignore("This PostgreSQL has no pgcrypto.");
+        await using var older = await Raw.OpenAsync(database, stop);
+        await older.AskAsync($"SELECT pg_advisory_lock(joblocks.key('{Name}'))", stop);
+        await using var newer = AdvisoryLocks.Connect(database);
+
+        await using var refused = await newer.TryAcquireAsync(Name, stop);
+        await older.AskAsync("SELECT pg_advisory_unlock_all()", stop);
+        await using var next = await newer.TryAcquireAsync(Name, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(refused, Is.Null);
+            Assert.That(next, Is.Not.Null);
+        }
+    }
+
+    [Test]
     public async Task Waits_for_sessions_that_use_the_wait_queue_and_causes_no_deadlock(CancellationToken stop)
     {
         var database = await NewDatabaseAsync();
