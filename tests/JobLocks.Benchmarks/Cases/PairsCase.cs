@@ -38,10 +38,10 @@ internal sealed class PairsCase(PairRounds rounds) : ICase
 
     private static Goal? GoalOf(PairTurns theirs) => (theirs.Contender, theirs.Callers) switch
     {
-        (TheirLocks.SharedName, 1) => Goal.RatioAtLeast(5),
-        (TheirLocks.SharedName, 10) => Goal.RatioAtLeast(10),
-        (TheirLocks.SharedName, 50) => Goal.RatioAtLeast(50),
-        (TheirLocks.SharedName, 200) => Goal.RatioAtLeast(150),
+        (TheirLocks.SharedName, 1) => Goal.RatioAtLeast(3),
+        (TheirLocks.SharedName, 10) => Goal.RatioAtLeast(8),
+        (TheirLocks.SharedName, 50) => Goal.RatioAtLeast(25),
+        (TheirLocks.SharedName, 200) => Goal.RatioAtLeast(100),
         _ => null,
     };
 }
