@@ -48,6 +48,9 @@ public sealed class EngineGapTests
     [TestCase("SELECT \"joblocks\".key('sync(4)')", PostgresErrorCodes.InvalidSchemaName)]
     [TestCase("CREATE SCHEMA \"joblocks\"; SELECT \"joblocks\".key('sync(4)')", PostgresErrorCodes.UndefinedFunction)]
     [TestCase("CREATE TABLE wait_queue (); ALTER TABLE wait_queue ALTER COLUMN woken SET NOT NULL", PostgresErrorCodes.UndefinedColumn)]
+    [TestCase("CREATE TABLE servers (); ALTER TABLE servers ALTER COLUMN since SET NOT NULL", PostgresErrorCodes.UndefinedColumn)]
+    [TestCase("CREATE TABLE recent_runs (); ALTER TABLE recent_runs ALTER COLUMN written SET NOT NULL", PostgresErrorCodes.UndefinedColumn)]
+    [TestCase("CREATE TABLE samples (); ALTER TABLE samples ALTER COLUMN taken SET NOT NULL", PostgresErrorCodes.UndefinedColumn)]
     public async Task Does_not_take_a_schema_that_was_dropped_for_a_lack_of_the_engine(string sql, string code, CancellationToken stop)
     {
         await using var connection = await Raw.OpenAsync(_database, stop);

@@ -24,7 +24,7 @@ internal static class OwnerSql
                  SELECT c.oid, format('%s %I.%I', CASE c.relkind WHEN 'S' THEN 'sequence' WHEN 'v' THEN 'view' ELSE 'table' END, o.nspname, c.relname) AS what, c.relowner
                  FROM   ours AS o
                  JOIN   pg_class AS c ON c.relnamespace = o.oid
-                 WHERE  c.relname IN ('fence', 'entry_numbers', 'servers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes', 'recent_runs', 'samples')),
+                 WHERE  c.relname IN ({SchemaObjects.List})),
              owned AS (
                  SELECT 1 AS rank, format('schema %I', nspname) AS what, nspowner AS owner, NULL::text AS remedy FROM ours
                  UNION ALL

@@ -53,7 +53,7 @@ internal static class SchemaSql
              v AS (SELECT coalesce(substring(obj_description((SELECT oid FROM s), 'pg_namespace') FROM 'version ([0-9]+)')::int, 0) AS version)
         SELECT CASE WHEN v.version >= {Version}
                          AND (SELECT count(*) FROM pg_class c JOIN s ON c.relnamespace = s.oid
-                              WHERE  c.relname IN ('fence', 'entry_numbers', 'servers', 'wait_queue', 'declared_limits', 'sessions', 'holders', 'names', 'minutes', 'recent_runs', 'samples') AND c.relkind IN ('r', 'S')) < 11
+                              WHERE  c.relname IN ({SchemaObjects.List}) AND c.relkind IN ('r', 'S')) < {SchemaObjects.Count}
                     THEN 0
                     ELSE v.version END,
                coalesce((SELECT oid FROM f), 0)::bigint,

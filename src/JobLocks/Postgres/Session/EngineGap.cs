@@ -1,4 +1,5 @@
 using JobLocks.Locks;
+using JobLocks.Postgres.Schema;
 using JobLocks.Primitives;
 using Npgsql;
 
@@ -13,8 +14,6 @@ internal static class EngineGap
     private const string InvalidParameterValue = "22023";
     private const string FeatureNotSupported = "0A000";
     private const string SyntaxError = "42601";
-
-    private static readonly string[] Tables = ["wait_queue", "declared_limits", "sessions", "holders", "names", "minutes"];
 
     /// <summary>Runs statements of the opening, which are the same for each server.</summary>
     /// <param name="connection">An open connection.</param>
@@ -66,5 +65,5 @@ internal static class EngineGap
     /// same in every language of the server. Errors about a column name its table without the schema.
     /// </summary>
     private static bool IsAbout(string schema, string message) =>
-        message.Contains($"{schema}.", StringComparison.Ordinal) || Tables.Append(schema).Any(name => message.Contains($"\"{name}\"", StringComparison.Ordinal));
+        message.Contains($"{schema}.", StringComparison.Ordinal) || SchemaObjects.Tables.Append(schema).Any(name => message.Contains($"\"{name}\"", StringComparison.Ordinal));
 }
