@@ -62,9 +62,28 @@ public sealed class TimelinePlotTests
         {
             Assert.That(
                 TimelineTexts.Summary(timeline, TimelineGaps.Of(timeline)), Is.EqualTo("2 runs in 60 s. The lock was free for 4.0 s while runs waited, in 1 gap. 3 further runs of the last minutes are left out."));
-            Assert.That(TimelineTexts.Summary(timeline with { LeftOut = 0 }, []), Is.EqualTo("2 runs in 60 s. No gap: a run held the lock whenever a run waited."));
-            Assert.That(TimelineTexts.Summary(timeline with { IsComplete = false }, []), Does.Contain("Gaps are not marked"));
+            Assert.That(TimelineTexts.Summary(Timeline(Run("first", null, 0, 14), Run("second", 5, 14, 20)), []), Is.EqualTo("2 runs in 60 s. No gap: a run held the lock whenever a run waited."));
+            Assert.That(
+                TimelineTexts.Summary(timeline with { IsComplete = false }, []),
+                Is.EqualTo("2 runs in 60 s. Gaps are not marked, because some of the runs that have released the lock are missing. 3 further runs of the last minutes are left out."));
         }
+    }
+
+    [Test]
+    public void Says_why_gaps_are_not_marked_while_it_is_unknown_since_when_the_lock_is_held()
+    {
+        var timeline = Timeline(Run("second", 5, 14, 20), new("nightly.py", null, null, null) { IsHolding = true });
+
+        Assert.That(
+            TimelineTexts.Summary(timeline, TimelineGaps.Of(timeline)), Is.EqualTo("2 runs in 60 s. Gaps are not marked, because it is not known since when nightly.py holds the lock."));
+    }
+
+    [Test]
+    public void Says_nothing_of_gaps_where_no_run_has_waited_in_the_time_that_is_recorded()
+    {
+        var timeline = Timeline(Run("first", null, 0, 10), Run("waits", 58, null, null));
+
+        Assert.That(TimelineTexts.Summary(timeline, TimelineGaps.Of(timeline)), Is.EqualTo("2 runs in 60 s."));
     }
 
     [Test]

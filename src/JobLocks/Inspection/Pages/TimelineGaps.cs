@@ -9,12 +9,21 @@ internal static class TimelineGaps
     /// </summary>
     public static IReadOnlyList<(DateTimeOffset From, DateTimeOffset To)> Of(LockTimeline timeline)
     {
-        if (!timeline.IsComplete || timeline.Runs.Any(static run => run is { IsHolding: true, HeldSince: null })) return [];
+        if (!timeline.IsComplete || UnknownHolder(timeline) is not null) return [];
 
-        var waits = Joined(timeline.Runs.Where(static run => run.WaitingSince is not null).Select(run => Within(timeline, run.WaitingSince!.Value, run.HeldSince)));
+        var waits = Waits(timeline);
         var holds = Joined(timeline.Runs.Where(static run => run.HeldSince is not null).Select(run => Within(timeline, run.HeldSince!.Value, run.ReleasedAt)));
         return [.. waits.SelectMany(wait => Without(wait, holds)).Where(static gap => gap.To > gap.From)];
     }
+
+    /// <summary>A holder whose grant is not recorded; null where there is none.</summary>
+    public static TimelineRun? UnknownHolder(LockTimeline timeline) => timeline.Runs.FirstOrDefault(static run => run is { IsHolding: true, HeldSince: null });
+
+    /// <summary>Whether a run waited in the time in which gaps are marked.</summary>
+    public static bool HasWaits(LockTimeline timeline) => Waits(timeline).Count > 0;
+
+    private static List<(DateTimeOffset From, DateTimeOffset To)> Waits(LockTimeline timeline) =>
+        Joined(timeline.Runs.Where(static run => run.WaitingSince is not null).Select(run => Within(timeline, run.WaitingSince!.Value, run.HeldSince)));
 
     private static (DateTimeOffset From, DateTimeOffset To) Within(LockTimeline timeline, DateTimeOffset from, DateTimeOffset? to) =>
         (from > timeline.From ? from : timeline.From, to is { } end && end < timeline.CompleteUntil ? end : timeline.CompleteUntil);

@@ -30,7 +30,7 @@ internal static class TimelineTexts
 
     /// <summary>How many runs are shown, and for how long the lock was free while runs waited.</summary>
     public static string Summary(LockTimeline timeline, IReadOnlyList<(DateTimeOffset From, DateTimeOffset To)> gaps) =>
-        $"{Count(timeline.Runs.Count, "run")} in {Time(timeline.To - timeline.From)}. {OfGaps(timeline, gaps)}{OfLeftOut(timeline)}";
+        $"{Count(timeline.Runs.Count, "run")} in {Time(timeline.To - timeline.From)}.{OfGaps(timeline, gaps)}{OfLeftOut(timeline)}";
 
     /// <summary>A duration, in milliseconds where it is short.</summary>
     public static string Time(TimeSpan time) => time < TimeSpan.FromSeconds(1)
@@ -39,10 +39,11 @@ internal static class TimelineTexts
 
     private static string OfGaps(LockTimeline timeline, IReadOnlyList<(DateTimeOffset From, DateTimeOffset To)> gaps)
     {
-        if (!timeline.IsComplete) return "Gaps are not marked, since some of the runs that have released the lock are missing.";
-        if (gaps.Count == 0) return "No gap: a run held the lock whenever a run waited.";
+        if (!timeline.IsComplete) return " Gaps are not marked, because some of the runs that have released the lock are missing.";
+        if (TimelineGaps.UnknownHolder(timeline) is { } holder) return $" Gaps are not marked, because it is not known since when {NameOf(holder)} holds the lock.";
+        if (gaps.Count == 0) return TimelineGaps.HasWaits(timeline) ? " No gap: a run held the lock whenever a run waited." : "";
 
-        return $"The lock was free for {Time(gaps.Aggregate(TimeSpan.Zero, static (sum, gap) => sum + (gap.To - gap.From)))} while runs waited, in {Count(gaps.Count, "gap")}.";
+        return $" The lock was free for {Time(gaps.Aggregate(TimeSpan.Zero, static (sum, gap) => sum + (gap.To - gap.From)))} while runs waited, in {Count(gaps.Count, "gap")}.";
     }
 
     private static string OfLeftOut(LockTimeline timeline) => timeline.LeftOut == 0 ? "" : $" {Count(timeline.LeftOut, "further run")} of the last minutes {(timeline.LeftOut == 1 ? "is" : "are")} left out.";
