@@ -288,6 +288,9 @@ CREATE TABLE IF NOT EXISTS "joblocks".minutes (
 -- For how many seconds the lock was free while runs waited: from the wake of each run until it held the lock.
 ALTER TABLE "joblocks".minutes ADD COLUMN IF NOT EXISTS free double precision NOT NULL DEFAULT 0;
 
+-- How many of the runs were released by a process that writes recent_runs.
+ALTER TABLE "joblocks".minutes ADD COLUMN IF NOT EXISTS recorded bigint NOT NULL DEFAULT 0;
+
 CREATE INDEX IF NOT EXISTS minutes_minute ON "joblocks".minutes (minute);
 
 -- The newest runs of each name that have released its lock, for the timeline: about fifty for each name, for ten minutes.
@@ -297,7 +300,8 @@ CREATE UNLOGGED TABLE IF NOT EXISTS "joblocks".recent_runs (
     waiting_since timestamptz,          -- null: the run did not wait
     held_since    timestamptz NOT NULL,
     released      timestamptz NOT NULL,
-    written       timestamptz NOT NULL  -- when the process recorded the release
+    written       timestamptz NOT NULL, -- when the process recorded the release
+    unrecorded    bigint      NOT NULL DEFAULT 0 -- how many runs that its process released just before this run are not recorded
 );
 
 CREATE INDEX IF NOT EXISTS recent_runs_name_key ON "joblocks".recent_runs (name_key, released);

@@ -10,6 +10,9 @@ internal sealed class NameStatistics(LockKey key, string name)
     /// <summary>The newest runs that have released the lock.</summary>
     public NewestRuns Newest { get; } = new();
 
+    /// <summary>How many runs have released the lock before those of <see cref="Newest"/>.</summary>
+    public long OlderRuns => Runs - Newest.Count;
+
     /// <summary>How often the lock was released.</summary>
     public long Runs { get; set; }
 

@@ -17,7 +17,8 @@ public sealed record LockTimeline(DateTimeOffset From, DateTimeOffset To, DateTi
 {
     /// <summary>
     /// Whether no release between <see cref="From"/> and <see cref="CompleteUntil"/> is known to be missing. False where fewer runs were recorded than have
-    /// released the lock, for example because a process has released the locks of more than a thousand names in two seconds: a gap may then be one of those runs.
+    /// released the lock, for example because a process has released locks more than 1,000 times within two seconds (at most 50 runs of a name are kept). A time
+    /// without a bar may then be a run that was not recorded.
     /// </summary>
     public bool IsComplete { get; init; }
 }

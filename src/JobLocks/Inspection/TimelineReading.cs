@@ -22,6 +22,9 @@ internal sealed record TimelineReading(DateTimeOffset At, IReadOnlyList<Timeline
     /// <summary>The time that a process may need to record a release.</summary>
     public TimeSpan Delay { get; init; }
 
+    /// <summary>Until when runs may be missing between those of <see cref="Ended"/>; null where none are.</summary>
+    public DateTimeOffset? MissingUntil { get; init; }
+
     /// <summary>
     /// The begin of the first minute of the timeline that is read at some time. A whole minute, since the total of the releases is counted by minute.
     /// </summary>
@@ -45,7 +48,8 @@ internal sealed record TimelineReading(DateTimeOffset At, IReadOnlyList<Timeline
             runs,
             Math.Max(0, EndedTotal - ended.Count) + held.Count - holders.Count + waiting.Total - waiters.Count)
         {
-            IsComplete = Ended.Count == MostRuns || EndedTotal <= Ended.Count,
+            // With the most runs, the timeline begins with the oldest of them. Earlier runs do not matter then, but runs between them do.
+            IsComplete = Ended.Count < MostRuns ? EndedTotal <= Ended.Count : !(MissingUntil > from) && from >= ended[0].HeldSince,
         };
     }
 
@@ -54,7 +58,8 @@ internal sealed record TimelineReading(DateTimeOffset At, IReadOnlyList<Timeline
     {
         var begin = cut ?? runs.Select(run => run.WaitingSince ?? run.HeldSince ?? BeginOf(At)).DefaultIfEmpty(BeginOf(At)).Min();
         begin = begin > BeginOf(At) ? begin : BeginOf(At);
-        return begin < At - ShortestTime ? begin : At - ShortestTime;
+        var latest = cut is null ? At - ShortestTime : At.AddTicks(-1);
+        return begin < latest ? begin : latest;
     }
 
     /// <summary>A process of JobLocks that has not recorded its run yet was granted the lock a moment ago. When another program was granted it is unknown.</summary>

@@ -38,6 +38,24 @@ public sealed class TimelineReadingTests
         }
     }
 
+    [TestCase(-51, ExpectedResult = true), TestCase(-50, ExpectedResult = false)]
+    public bool Is_complete_with_the_most_runs_where_no_run_is_missing_between_them(int missingUntil)
+    {
+        var ended = Enumerable.Range(1, 50).Select(static second => Ended(second, second + 1, null)).ToList();
+
+        return new TimelineReading(Now, ended, EndedTotal: 80) { MissingUntil = Now.AddSeconds(missingUntil) }.Build([], NoWaiting).IsComplete;
+    }
+
+    [Test]
+    public void Begins_with_the_grant_of_the_first_run_although_that_is_less_than_a_second_ago()
+    {
+        var ended = Enumerable.Range(1, 50).Select(static number => new TimelineRun("run", null, Now.AddMilliseconds(-number - 1), Now.AddMilliseconds(-number))).ToList();
+
+        var timeline = new TimelineReading(Now, ended, EndedTotal: 80).Build([], NoWaiting);
+
+        Assert.That((timeline.From, timeline.IsComplete), Is.EqualTo((Now.AddMilliseconds(-51), true)));
+    }
+
     [Test]
     public void Begins_five_whole_minutes_ago_at_most()
     {
@@ -78,7 +96,7 @@ public sealed class TimelineReadingTests
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That((statistics.Runs, statistics.Held), Is.EqualTo((73L, TimeSpan.FromSeconds(73 * 74 / 2))));
+            Assert.That((statistics.Runs, statistics.OlderRuns, statistics.Held), Is.EqualTo((73L, 23L, TimeSpan.FromSeconds(73 * 74 / 2))));
             Assert.That(statistics.Newest.All.Select(static run => run.Run), Is.EqualTo(Enumerable.Range(24, 50).Select(static number => $"{number}")));
         }
     }

@@ -1,4 +1,5 @@
 using JobLocks.Gate;
+using JobLocks.Testing.Postgres;
 using JobLocks.Tests.Support;
 using Npgsql;
 
@@ -12,6 +13,7 @@ public sealed class TimelineTests
 
     private string _database = "";
     private string _name = "";
+    private DateTimeOffset _begin;
     private AdvisoryLocks _locks = null!;
     private AdvisoryLocks _looking = null!;
 
@@ -22,6 +24,7 @@ public sealed class TimelineTests
     {
         _database = await AssemblySetup.Server.CreateDatabaseAsync("timeline");
         _name = $"order({Guid.NewGuid():N})";
+        _begin = DateTimeOffset.UtcNow.AddMinutes(-2);
         _locks = AdvisoryLocks.Connect(_database);
         _looking = AdvisoryLocks.Connect(_database);
     }
@@ -108,17 +111,58 @@ public sealed class TimelineTests
     }
 
     [Test]
+    public async Task Says_that_runs_are_missing_between_the_newest_fifty_where_a_process_may_not_record_its_run(CancellationToken stop)
+    {
+        await RecordAsync(1, 60, stop);
+        var before = await TimelineAsync(stop);
+        using var log = new LogLines();
+        await using var poor = await ConnectWithoutRightsAsync(log);
+        await (await poor.TryAcquireAsync(_name, stop))!.DisposeAsync();
+        await WhenCountedAsync(61, stop);
+
+        var timeline = await TimelineAsync(stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That((before.Runs.Count, before.IsComplete), Is.EqualTo((50, true)));
+            Assert.That((timeline.Runs.Count, timeline.IsComplete), Is.EqualTo((50, false)));
+        }
+    }
+
+    [Test]
+    public async Task Says_that_runs_are_missing_between_the_newest_fifty_where_an_older_version_has_counted_its_run(CancellationToken stop)
+    {
+        await RecordAsync(1, 60, stop);
+
+        await LockTable.AskAsync(
+            _database,
+            "INSERT INTO joblocks.minutes AS m (key, minute, runs, held, refused, waited) VALUES ($1, date_trunc('minute', now()), 1, 1, 0, 0) ON CONFLICT (key, minute) DO UPDATE SET runs = m.runs + 1",
+            Key.Value);
+
+        Assert.That((await TimelineAsync(stop)).IsComplete, Is.False);
+    }
+
+    [TestCase(0), TestCase(1)]
+    public async Task Says_that_runs_are_missing_between_the_newest_fifty_where_a_process_has_too_many_runs(int kept, CancellationToken stop)
+    {
+        await RecordAsync(1, 60, stop);
+        var statistics = ((ILockBackend)_locks).Statistics;
+        if (kept == 1) Ran(61);
+        for (var i = 0; i < 1000; i++) statistics.Ran(new(i), $"other {i}", new("other", null, DateTimeOffset.UtcNow, DateTimeOffset.UtcNow));
+        for (var number = 62; number <= 80; number++) Ran(number);
+        await WhenCountedAsync(79 + kept, stop);
+
+        var timeline = await TimelineAsync(stop);
+
+        Assert.That((timeline.Runs.Count, timeline.Runs[^1].Run, timeline.IsComplete), Is.EqualTo((50, kept == 1 ? "80" : "60", false)));
+    }
+
+    [Test]
     public async Task Shows_the_rest_to_a_role_without_rights_to_the_timeline(CancellationToken stop)
     {
         await _locks.EnsureSessionAsync(stop);
-        var role = $"r{Guid.NewGuid():N}";
-        await LockTable.AskAsync(_database, $"CREATE ROLE {role} LOGIN");
-        await LockTable.AskAsync(_database, $"GRANT USAGE ON SCHEMA joblocks TO {role}");
-        await LockTable.AskAsync(_database, $"GRANT USAGE ON ALL SEQUENCES IN SCHEMA joblocks TO {role}");
-        await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA joblocks TO {role}");
-        await LockTable.AskAsync(_database, $"REVOKE ALL ON joblocks.recent_runs, joblocks.samples FROM {role}");
         using var log = new LogLines();
-        await using var poor = AdvisoryLocks.Connect(new NpgsqlConnectionStringBuilder(_database) { Username = role }.ConnectionString, static options => options.PrepareSchema = false, log);
+        await using var poor = await ConnectWithoutRightsAsync(log);
 
         await (await poor.TryAcquireAsync(_name, stop))!.DisposeAsync();
         NamedLock name;
@@ -134,6 +178,37 @@ public sealed class TimelineTests
             Assert.That(await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.recent_runs"), Is.Zero);
             Assert.That((await TimelineAsync(stop)).IsComplete, Is.False, "the run is counted, but not recorded");
         }
+    }
+
+    /// <summary>Records runs with consecutive numbers.</summary>
+    private async Task RecordAsync(int first, int last, CancellationToken stop)
+    {
+        await _locks.EnsureSessionAsync(stop);
+        for (var number = first; number <= last; number++) Ran(number);
+        await WhenCountedAsync(last, stop);
+    }
+
+    /// <summary>Counts a run that began and ended in one second of the last two minutes.</summary>
+    private void Ran(int number)
+    {
+        var held = _begin.AddSeconds(number);
+        ((ILockBackend)_locks).Statistics.Ran(Key, _name, new($"{number}", null, held, held.AddSeconds(0.5)));
+    }
+
+    private async Task WhenCountedAsync(long runs, CancellationToken stop)
+    {
+        while (await LockTable.AskAsync(_database, "SELECT runs FROM joblocks.names WHERE key = $1", Key.Value) is not long counted || counted < runs) await Task.Delay(DatabaseState.LookAgainAfter, stop);
+    }
+
+    private async Task<AdvisoryLocks> ConnectWithoutRightsAsync(LogLines log)
+    {
+        var role = $"r{Guid.NewGuid():N}";
+        await LockTable.AskAsync(_database, $"CREATE ROLE {role} LOGIN");
+        await LockTable.AskAsync(_database, $"GRANT USAGE ON SCHEMA joblocks TO {role}");
+        await LockTable.AskAsync(_database, $"GRANT USAGE ON ALL SEQUENCES IN SCHEMA joblocks TO {role}");
+        await LockTable.AskAsync(_database, $"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA joblocks TO {role}");
+        await LockTable.AskAsync(_database, $"REVOKE ALL ON joblocks.recent_runs, joblocks.samples FROM {role}");
+        return AdvisoryLocks.Connect(new NpgsqlConnectionStringBuilder(_database) { Username = role }.ConnectionString, static options => options.PrepareSchema = false, log);
     }
 
     private async Task<JobLockHandle> HoldAsync(string run, CancellationToken stop) =>

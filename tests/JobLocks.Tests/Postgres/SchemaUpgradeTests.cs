@@ -35,6 +35,7 @@ public sealed class SchemaUpgradeTests : WaitQueueFixture
         """
         DROP TABLE joblocks.recent_runs, joblocks.samples;
         ALTER TABLE joblocks.holders DROP COLUMN waiting_since;
+        ALTER TABLE joblocks.minutes DROP COLUMN recorded;
         COMMENT ON SCHEMA joblocks IS 'Concurrency of jobs, made by JobLocks. Schema version 12'
         """;
 

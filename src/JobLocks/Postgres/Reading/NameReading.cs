@@ -30,7 +30,7 @@ internal sealed class NameReading(InspectionRows rows)
         var name = statistics.Name ?? held.Select(static item => item.Name).OfType<string>().FirstOrDefault() ?? waiting.Items.Select(static item => item.Name).FirstOrDefault();
         return new(key, name, held, waiting, statistics.Runs, statistics.UsualHold, statistics.Refused, statistics.Waited, minutes)
         {
-            Timeline = await ReadTimelineAsync(snapshot, key, held, skip == 0 ? waiting : null, minutes, stop).ConfigureAwait(false),
+            Timeline = await ReadTimelineAsync(snapshot, key, held, skip == 0 ? waiting : null, stop).ConfigureAwait(false),
             Explanation = string.IsNullOrEmpty(run) ? null : await ExplainAsync(snapshot, run, store: null, ReadHoldersAsync, stop).ConfigureAwait(false),
         };
 
@@ -39,22 +39,20 @@ internal sealed class NameReading(InspectionRows rows)
     }
 
     private static async Task<LockTimeline?> ReadTimelineAsync(
-        InspectionReader snapshot, LockKey key, IReadOnlyList<HeldLock> held, LockPage<QueuedRun>? firstWaiting, IReadOnlyList<LockMinute> minutes, CancellationToken stop)
+        InspectionReader snapshot, LockKey key, IReadOnlyList<HeldLock> held, LockPage<QueuedRun>? firstWaiting, CancellationToken stop)
     {
         var (rows, hasSchema) = await snapshot.QuerySchemaAsync(
             TimelineSql.RecentRuns,
-            static row => (At: Instant(row, 0)!.Value, Run: row.IsDBNull(4) ? null : new TimelineRun(
-                row.GetString(1) is { Length: > 0 } run ? run : null, Instant(row, 2), Instant(row, 3), Instant(row, 4))),
+            static row => (At: Instant(row, 0)!.Value, Total: row.GetInt64(1), MissingUntil: Instant(row, 2), Run: row.IsDBNull(6) ? null : new TimelineRun(
+                row.GetString(3) is { Length: > 0 } run ? run : null, Instant(row, 4), Instant(row, 5), Instant(row, 6))),
             stop,
             Key(key),
             Number(TimelineReading.MostRuns)).ConfigureAwait(false);
         if (!hasSchema) return null;
 
-        var at = rows[0].At;
-        var begin = TimelineReading.BeginOf(at);
         var ended = rows.Select(static row => row.Run).OfType<TimelineRun>().ToList();
         firstWaiting ??= await ReadQueueAsync(snapshot, key, 0, TimelineReading.MostWaiting, stop).ConfigureAwait(false);
-        return new TimelineReading(at, ended, minutes.Where(minute => minute.Minute >= begin).Sum(static minute => minute.Runs)) { Delay = ReadModelWriter.LongestDelay }.Build(held, firstWaiting);
+        return new TimelineReading(rows[0].At, ended, rows[0].Total) { Delay = ReadModelWriter.LongestDelay, MissingUntil = rows[0].MissingUntil }.Build(held, firstWaiting);
     }
 
     /// <summary>Says why a run does not start, or which lock it holds; null where neither is known.</summary>

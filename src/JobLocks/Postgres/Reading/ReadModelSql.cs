@@ -72,7 +72,9 @@ internal static class ReadModelSql
     public const string ReleaseRequests =
         """SELECT jsonb_build_object('Number', number, 'By', release_requested_by, 'Role', release_requested_role) FROM "joblocks".holders WHERE backend = $1::int AND release_requested_by IS NOT NULL""";
 
-    /// <summary>Adds to the statistics of names. In the order of the keys, so that two processes cannot deadlock.</summary>
+    /// <summary>
+    /// Adds to the statistics of names. In the order of the keys, so that two processes cannot deadlock. The list of the newest runs must be empty.
+    /// </summary>
     public const string AddStatistics = NewStatistics + AddTotals;
 
     /// <summary>As <see cref="AddStatistics"/>, and writes the newest runs of each name, in the same minute.</summary>
@@ -85,10 +87,10 @@ internal static class ReadModelSql
                  FROM   jsonb_to_recordset($1) AS t (key bigint, name text, runs bigint, held float8, free float8, refused bigint, waited bigint, ended jsonb)
                  ORDER  BY key),
              of_minute AS (
-                 INSERT INTO "joblocks".minutes AS m (key, minute, runs, held, free, refused, waited)
-                 SELECT key, date_trunc('minute', now()), runs, held, free, refused, waited FROM new
+                 INSERT INTO "joblocks".minutes AS m (key, minute, runs, recorded, held, free, refused, waited)
+                 SELECT key, date_trunc('minute', now()), runs, CASE WHEN jsonb_array_length(ended) > 0 THEN runs ELSE 0 END, held, free, refused, waited FROM new
                  ON CONFLICT (key, minute) DO UPDATE
-                 SET    runs = m.runs + excluded.runs, held = m.held + excluded.held, free = m.free + excluded.free,
+                 SET    runs = m.runs + excluded.runs, recorded = m.recorded + excluded.recorded, held = m.held + excluded.held, free = m.free + excluded.free,
                         refused = m.refused + excluded.refused, waited = m.waited + excluded.waited)
         """;
 

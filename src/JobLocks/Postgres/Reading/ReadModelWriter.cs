@@ -17,7 +17,7 @@ internal sealed class ReadModelWriter : IDisposable
     /// <summary>A lock that is held for a shorter time is not written.</summary>
     public static readonly TimeSpan MinRecordedHold = TimeSpan.FromMilliseconds(250);
 
-    /// <summary>After this time, a release is recorded: the interval of the statistics, and a second for the thread and the statement.</summary>
+    /// <summary>The longest time from a release until its row is written: 2 s between two writes, and 1 s for the write.</summary>
     public static readonly TimeSpan LongestDelay = TimeSpan.FromSeconds(3);
 
     private const int MaxNames = 10_000;
@@ -193,7 +193,8 @@ internal sealed class ReadModelWriter : IDisposable
         while (_unwrittenStatistics.Count > MaxUnwrittenChunks) _unwrittenStatistics.Dequeue();
         while (_unwrittenStatistics.TryPeek(out var chunk))
         {
-            Execute(HasTimeline ? ReadModelSql.AddStatisticsAndRuns : ReadModelSql.AddStatistics, chunk.Select(static statistics => new
+            var hasTimeline = HasTimeline;
+            Execute(hasTimeline ? ReadModelSql.AddStatisticsAndRuns : ReadModelSql.AddStatistics, chunk.Select(statistics => new
             {
                 key = statistics.Key.Value,
                 name = Readable(statistics.Name),
@@ -202,17 +203,20 @@ internal sealed class ReadModelWriter : IDisposable
                 free = statistics.FreeWhileWaiting.TotalSeconds,
                 refused = statistics.Refused,
                 waited = statistics.Waited,
-                ended = statistics.Newest.All.Select(static run => new
-                {
-                    run = Readable(run.Run ?? "", DisplayText.LongestRun),
-                    waiting_since = run.WaitingSince?.UtcDateTime,
-                    held_since = run.HeldSince.UtcDateTime,
-                    released = run.ReleasedAt.UtcDateTime,
-                }),
+                ended = hasTimeline ? RunsOf(statistics) : [],
             }));
             _unwrittenStatistics.Dequeue();
         }
     }
+
+    private static IEnumerable<object> RunsOf(NameStatistics statistics) => statistics.Newest.All.Select((run, index) => new
+    {
+        run = Readable(run.Run ?? "", DisplayText.LongestRun),
+        waiting_since = run.WaitingSince?.UtcDateTime,
+        held_since = run.HeldSince.UtcDateTime,
+        released = run.ReleasedAt.UtcDateTime,
+        unrecorded = index == 0 ? statistics.OlderRuns : 0,
+    });
 
     private static IEnumerable<NameStatistics[]> ChunksOf(IReadOnlyCollection<NameStatistics> all)
     {

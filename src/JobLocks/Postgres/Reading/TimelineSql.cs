@@ -4,8 +4,8 @@ namespace JobLocks.Postgres.Reading;
 internal static class TimelineSql
 {
     /// <summary>
-    /// The part of <see cref="ReadModelSql.AddStatistics"/> that writes the newest runs of each name, and deletes older ones where fifty newer ones were
-    /// written before. A row that another process deletes at the same moment is left to that process, so that the two do not wait for each other.
+    /// The part of <see cref="ReadModelSql.AddStatisticsAndRuns"/> that writes the newest runs of each name, and deletes the runs of the name that are older than
+    /// its 50 newest rows. A row that another process deletes at the same moment is left to that process, so that the two do not wait for each other.
     /// The limit makes PostgreSQL read the rows through the index, name by name.
     /// </summary>
     public const string AddRuns =
@@ -31,10 +31,10 @@ internal static class TimelineSql
                                        LIMIT  1000
                                        FOR    UPDATE SKIP LOCKED) AS o))),
              recent AS (
-                 INSERT INTO "joblocks".recent_runs (name_key, run, waiting_since, held_since, released, written)
-                 SELECT n.key, r.run, r.waiting_since, r.held_since, r.released, now()
+                 INSERT INTO "joblocks".recent_runs (name_key, run, waiting_since, held_since, released, written, unrecorded)
+                 SELECT n.key, r.run, r.waiting_since, r.held_since, r.released, now(), r.unrecorded
                  FROM   new AS n
-                 CROSS  JOIN LATERAL jsonb_to_recordset(n.ended) AS r (run text, waiting_since timestamptz, held_since timestamptz, released timestamptz))
+                 CROSS  JOIN LATERAL jsonb_to_recordset(n.ended) AS r (run text, waiting_since timestamptz, held_since timestamptz, released timestamptz, unrecorded bigint))
         """;
 
     /// <summary>Removes the runs that were written more than ten minutes ago: a timeline shows at most six minutes.</summary>
@@ -42,14 +42,19 @@ internal static class TimelineSql
         """DELETE FROM "joblocks".recent_runs WHERE written < now() - interval '10 minutes' RETURNING NULL::jsonb""";
 
     /// <summary>
-    /// The runs of the name $1 that were written in the last five to six minutes, at most $2, the newest first. The first column is the time. As the statistics, they
-    /// are selected by the minute in which they were written.
+    /// The runs of the name $1 that were written in the last five to six minutes, at most $2, the newest first. As the statistics, they are selected by the minute in
+    /// which they were written. The first columns are the same in all rows: the time; how many runs have released the lock; and until when runs may be missing between
+    /// the others. They are missing in a minute in which a process has counted its runs and recorded none of them. And they are missing before the grant of a run
+    /// if its process did not record the runs before it.
     /// </summary>
     public const string RecentRuns =
         """
-        SELECT t.at, r.run, r.waiting_since, r.held_since, r.released
-        FROM   (SELECT now() AS at) AS t
-        LEFT   JOIN (SELECT   run, waiting_since, held_since, released
+        SELECT now(), m.runs, greatest(m.missing_until, max(CASE WHEN r.unrecorded > 0 THEN r.held_since END) OVER ()), r.run, r.waiting_since, r.held_since, r.released
+        FROM   (SELECT coalesce(sum(runs), 0)::bigint AS runs, max(CASE WHEN runs > recorded THEN minute END) + interval '1 minute' AS missing_until
+                FROM   "joblocks".minutes
+                WHERE  key = $1
+                AND    minute >= date_trunc('minute', now()) - interval '5 minutes') AS m
+        LEFT   JOIN (SELECT   run, waiting_since, held_since, released, unrecorded
                      FROM     "joblocks".recent_runs
                      WHERE    name_key = $1
                      AND      written >= date_trunc('minute', now()) - interval '5 minutes'
