@@ -158,6 +158,29 @@ public sealed class TimelineTests
     }
 
     [Test]
+    public async Task Removes_old_runs_in_parts_and_leaves_a_row_that_another_process_removes(CancellationToken stop)
+    {
+        await _locks.EnsureSessionAsync(stop);
+        await LockTable.AskAsync(
+            _database, "INSERT INTO joblocks.recent_runs SELECT i, 'old', NULL, now() - interval '12 min', now() - interval '11 min', now() - interval '11 min' FROM generate_series(1, 2500) AS i");
+        await using var other = await Raw.OpenAsync(_database, stop);
+        await using var removing = await other.BeginTransactionAsync(stop);
+        await other.AskAsync("SELECT FROM joblocks.recent_runs WHERE name_key = 7 FOR UPDATE", stop);
+        using var log = new LogLines();
+
+        // Its first pass removes old rows.
+        await using var next = AdvisoryLocks.Connect(_database, configure: null, log);
+        await next.EnsureSessionAsync(stop);
+        while (await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.recent_runs") is not 1L) await Task.Delay(DatabaseState.LookAgainAfter, stop);
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(await LockTable.AskAsync(_database, "SELECT name_key FROM joblocks.recent_runs"), Is.EqualTo(7));
+            Assert.That(log.Text, Does.Not.Contain("cannot be recorded"));
+        }
+    }
+
+    [Test]
     public async Task Shows_the_rest_to_a_role_without_rights_to_the_timeline(CancellationToken stop)
     {
         await _locks.EnsureSessionAsync(stop);

@@ -28,6 +28,9 @@ internal sealed class ReadModelWriter : IDisposable
     // Writing this number of names and runs takes a few milliseconds. Lock requests wait for that.
     private const int MaxRowsAtOnce = 200;
 
+    // Deleting this number of runs takes a few milliseconds.
+    private const int MaxForgottenRuns = 1_000;
+
     private static readonly TimeSpan RequestCheckInterval = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan StatisticsInterval = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan TableCheckInterval = TimeSpan.FromSeconds(5);
@@ -47,6 +50,7 @@ internal sealed class ReadModelWriter : IDisposable
     private TimeSpan _requestsCheckedAt;
     private TimeSpan _statisticsWrittenAt;
     private TimeSpan _trimmedAt;
+    private bool _mayForgetRuns;
     private TimeSpan _tablesCheckedAt;
     private volatile bool _isBroken;
     private TimeSpan _pausedUntil;
@@ -107,8 +111,11 @@ internal sealed class ReadModelWriter : IDisposable
             _trimmedAt = now;
             Execute(ReadModelSql.ForgetNames, MaxNames);
             Execute(ReadModelSql.ForgetMinutes, 0);
-            if (HasTimeline) Execute(TimelineSql.ForgetRuns, 0);
+            _mayForgetRuns = true;
         }
+
+        // Many runs are deleted in several passes, because lock requests wait for each statement.
+        if (_mayForgetRuns && HasTimeline) _mayForgetRuns = Query<int>(TimelineSql.ForgetRuns, MaxForgottenRuns) is [MaxForgottenRuns];
 
         if (HasTimeline) _samples.TakeIfDue();
     }

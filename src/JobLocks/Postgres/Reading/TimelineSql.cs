@@ -37,9 +37,24 @@ internal static class TimelineSql
                  CROSS  JOIN LATERAL jsonb_to_recordset(n.ended) AS r (run text, waiting_since timestamptz, held_since timestamptz, released timestamptz, unrecorded bigint))
         """;
 
-    /// <summary>Removes the runs that were written more than ten minutes ago: a timeline shows at most six minutes.</summary>
+    /// <summary>
+    /// Removes at most $1 of the runs that were written more than ten minutes ago, since a timeline shows at most six minutes. Returns how many it has removed.
+    /// A row that another process removes at the same moment is left to that process, so that the two do not wait for each other.
+    /// </summary>
     public const string ForgetRuns =
-        """DELETE FROM "joblocks".recent_runs WHERE written < now() - interval '10 minutes' RETURNING NULL::jsonb""";
+        """
+        WITH forgotten AS (
+                 DELETE FROM "joblocks".recent_runs
+                 WHERE  ctid = ANY (ARRAY(
+                            SELECT ctid
+                            FROM   "joblocks".recent_runs
+                            WHERE  written < now() - interval '10 minutes'
+                            ORDER  BY written
+                            LIMIT  $1::int
+                            FOR    UPDATE SKIP LOCKED))
+                 RETURNING 1)
+        SELECT to_jsonb(count(*)) FROM forgotten
+        """;
 
     /// <summary>
     /// The runs of the name $1 that were written in the last five to six minutes, at most $2, the newest first. As the statistics, they are selected by the minute in
