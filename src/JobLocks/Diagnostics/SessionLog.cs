@@ -62,6 +62,9 @@ internal static partial class SessionLog
     [LoggerMessage(219, LogLevel.Warning, "The plots of the pages lack the runs of this process: this role lacks a right. GRANT SELECT, INSERT, UPDATE, DELETE ON {Schema}.recent_runs, {Schema}.samples TO it, see docs/schema.sql")]
     public static partial void NoTimeline(this ILogger log, string schema);
 
+    [LoggerMessage(234, LogLevel.Warning, "Samples of the locks cannot be taken at {Server}: the plots of the overview lack them until this works again")]
+    public static partial void CannotTakeSamples(this ILogger log, string server, Exception cause);
+
     [LoggerMessage(221, LogLevel.Information, "The schema {Schema} has changed, or what this role may do with it: JobLocks continues with the new state")]
     public static partial void SchemaChanged(this ILogger log, string schema);
 

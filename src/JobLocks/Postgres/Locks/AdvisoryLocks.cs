@@ -37,6 +37,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
     private readonly WakeDispatcher _wakeDispatcher;
     private readonly PostgresWaitQueue _waitQueue;
     private readonly ReadModelWriter _readModelWriter;
+    private readonly SampleWriter _samples;
     private readonly SchemaWatch _schemaWatch;
     private readonly PooledStatements _inspectionStatements;
     private readonly LockTraces _traces;
@@ -68,7 +69,8 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
         _inspectionStatements = new(connector, options, PooledUse.Inspection);
         _wakeDispatcher = new(statements, _dispatcher, _internalLocks, options, log);
         _waitQueue = new(statements, _wakeDispatcher, new(statements, _wakeDispatcher, log), _internalLocks, options, _dispatcher);
-        _readModelWriter = new(_dispatcher, new(_dispatcher, _internalLocks, options, log), new(_inspectionStatements, () => _wakeDispatcher.IsSweeping, options), options, log);
+        _readModelWriter = new(_dispatcher, new(_dispatcher, _internalLocks, options, log), options, log);
+        _samples = new(_inspectionStatements, _dispatcher, () => _wakeDispatcher.IsSweeping, options, log);
         _schemaWatch = new(connector, _dispatcher, options, log);
         _traces = new(options.NamesInTelemetry);
         Inspection = new(_dispatcher, _inspectionStatements, _internalLocks, options, log);
@@ -77,6 +79,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
     private void OnSessionOpened()
     {
         _readModelWriter.Start();
+        _samples.Start();
         _schemaWatch.Start();
         _wakeDispatcher.Presence.AnnounceAll();
     }
@@ -179,6 +182,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
     {
         _schemaWatch.Dispose();
         _readModelWriter.Dispose();
+        _samples.Dispose();
         // A connection that hangs is left to close by itself.
         await _dispatcher.DisposeAsync().AsTask().WaitAsync(LongestClose).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _wakeDispatcher.Dispose();
@@ -216,7 +220,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
         : !_dispatcher.Sessions.Capabilities.HasTimeline ? $"the plots of the pages lack the runs of this process: this role lacks a right. GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.recent_runs, {schema}.samples TO it, see docs/schema.sql."
         : _internalLocks.Holders is [var holder, ..] ? $"a program that is not JobLocks holds a lock that JobLocks needs for its own work. {holder}"
         : _wakeDispatcher.IsBroken ? "waiting runs cannot be woken for now. They start when this is over. See warning 401 for the cause."
-        : _readModelWriter.IsBroken ? $"holders and statistics cannot be recorded at the moment. See warning 601 for the cause. Check whether another session has locked {schema}.sessions, holders, names, minutes, recent_runs or samples, and see the GRANT lines in docs/schema.sql."
+        : _readModelWriter.IsBroken ? $"holders and statistics cannot be recorded at the moment. See warning 601 for the cause. Check whether another session has locked {schema}.sessions, holders, names, minutes or recent_runs, and see the GRANT lines in docs/schema.sql."
         : null;
 
     /// <summary>Opens the session if none is open, and waits for an answer of the server on it.</summary>

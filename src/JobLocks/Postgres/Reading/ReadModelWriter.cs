@@ -38,7 +38,6 @@ internal sealed class ReadModelWriter : IDisposable
 
     private readonly LockDispatcher _dispatcher;
     private readonly InternalLockWatch _internalLockWatch;
-    private readonly SampleWriter _samples;
     private readonly JobLocksOptions _options;
     private readonly ILogger _log;
     private readonly RepeatingThread _thread;
@@ -55,11 +54,10 @@ internal sealed class ReadModelWriter : IDisposable
     private volatile bool _isBroken;
     private TimeSpan _pausedUntil;
 
-    public ReadModelWriter(LockDispatcher dispatcher, InternalLockWatch internalLockWatch, SampleWriter samples, JobLocksOptions options, ILogger log)
+    public ReadModelWriter(LockDispatcher dispatcher, InternalLockWatch internalLockWatch, JobLocksOptions options, ILogger log)
     {
         _dispatcher = dispatcher;
         _internalLockWatch = internalLockWatch;
-        _samples = samples;
         _options = options;
         _log = log;
         _thread = new("JobLocks read model", MinRecordedHold, WriteUnlessPaused, WriteLastStatistics);
@@ -116,8 +114,6 @@ internal sealed class ReadModelWriter : IDisposable
 
         // Many runs are deleted in several passes, because lock requests wait for each statement.
         if (_mayForgetRuns && HasTimeline) _mayForgetRuns = Query<int>(TimelineSql.ForgetRuns, MaxForgottenRuns) is [MaxForgottenRuns];
-
-        if (HasTimeline) _samples.TakeIfDue();
     }
 
     /// <summary>An operator may have emptied the tables. The held locks are then written again.</summary>
