@@ -59,8 +59,8 @@ internal static partial class SessionLog
     [LoggerMessage(218, LogLevel.Warning, "Processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {Schema}.declared_limits TO it, see docs/schema.sql")]
     public static partial void NoLimits(this ILogger log, string schema);
 
-    [LoggerMessage(219, LogLevel.Warning, "The plots of the pages lack the runs of this process: this role lacks a right. GRANT SELECT, INSERT, UPDATE, DELETE ON {Schema}.recent_runs, {Schema}.samples TO it, see docs/schema.sql")]
-    public static partial void NoTimeline(this ILogger log, string schema);
+    [LoggerMessage(219, LogLevel.Warning, "The pages do not plot the runs of this process, because its role may not write to recent_runs and samples. GRANT SELECT, INSERT, UPDATE, DELETE ON {Schema}.recent_runs, {Schema}.samples TO it, see docs/schema.sql")]
+    public static partial void MayNotWritePlots(this ILogger log, string schema);
 
     [LoggerMessage(234, LogLevel.Warning, "Samples of the locks cannot be taken at {Server}: the plots of the overview lack them until this works again")]
     public static partial void CannotTakeSamples(this ILogger log, string server, Exception cause);

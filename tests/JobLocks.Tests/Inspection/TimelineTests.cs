@@ -197,7 +197,7 @@ public sealed class TimelineTests
             Assert.That(name.Timeline, Is.Null);
             Assert.That((await poor.Inspector.GetOverviewAsync(stop)).Samples, Is.Empty);
             Assert.That(poor.FirstLimitation, Does.Contain("GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.recent_runs, joblocks.samples"));
-            Assert.That(log.Text, Does.Contain("Warning The plots of the pages lack the runs of this process"));
+            Assert.That(log.Text, Does.Contain("Warning The pages do not plot the runs of this process, because its role may not write to recent_runs and samples. GRANT"));
             Assert.That(await LockTable.AskAsync(_database, "SELECT count(*) FROM joblocks.recent_runs"), Is.Zero);
             Assert.That((await TimelineAsync(stop)).IsComplete, Is.False, "the run is counted, but not recorded");
         }

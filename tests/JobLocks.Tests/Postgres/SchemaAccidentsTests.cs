@@ -123,7 +123,7 @@ public sealed class SchemaAccidentsTests : WaitQueueFixture
                 "wait_queue" or "entry_numbers" => Does.Contain("no run can enter the wait queue"),
                 "declared_limits" => Does.Contain("GRANT SELECT, INSERT, UPDATE ON joblocks.declared_limits"),
                 "samples" => Does.Contain("GRANT SELECT, INSERT, UPDATE, DELETE ON joblocks.recent_runs, joblocks.samples"),
-                "recent_runs" => Does.Contain("the plots of the pages lack the runs").Or.Contain("holders and statistics cannot be recorded"),
+                "recent_runs" => Does.Contain("the pages do not plot the runs").Or.Contain("holders and statistics cannot be recorded"),
                 // The failed write is noticed before the lost right, or after it.
                 _ => Does.Contain("the holders of locks are not shown").Or.Contain("holders and statistics cannot be recorded"),
             });

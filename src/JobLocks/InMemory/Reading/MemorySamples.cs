@@ -1,8 +1,8 @@
 namespace JobLocks.InMemory.Reading;
 
 /// <summary>
-/// The samples of all locks in the last hour. No timer takes them: a sample is taken at the first change or reading after its time, and nothing has changed
-/// between the two. Not thread-safe: used under the mutex of the <see cref="MemoryDispatcher"/>.
+/// The samples of all locks in the last hour. The first change or reading after the time of a sample takes it. The state has not changed since that time. Not
+/// thread-safe: used under the mutex of the <see cref="MemoryDispatcher"/>.
 /// </summary>
 /// <param name="interval">The time between two samples.</param>
 internal sealed class MemorySamples(TimeSpan interval)

@@ -217,7 +217,7 @@ public sealed class AdvisoryLocks : IJobLocks, ILockBackend, IAsyncDisposable, I
         : !_dispatcher.Sessions.Capabilities.HasFence ? $"handles have no fencing tokens: this role may not use {schema}.fence. See the GRANT lines in docs/schema.sql."
         : !_dispatcher.Sessions.Capabilities.HasReadModel ? $"the holders of locks are not shown: this role may not use {schema}.holders. See the GRANT lines in docs/schema.sql."
         : !_dispatcher.Sessions.Capabilities.HasLimits ? $"processes that declare different limits of one name are not noticed: this role lacks a right. GRANT SELECT, INSERT, UPDATE ON {schema}.declared_limits TO it, see docs/schema.sql."
-        : !_dispatcher.Sessions.Capabilities.HasTimeline ? $"the plots of the pages lack the runs of this process: this role lacks a right. GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.recent_runs, {schema}.samples TO it, see docs/schema.sql."
+        : !_dispatcher.Sessions.Capabilities.HasTimeline ? $"the pages do not plot the runs of this process, because its role may not write to recent_runs and samples. GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.recent_runs, {schema}.samples TO it, see docs/schema.sql."
         : _internalLocks.Holders is [var holder, ..] ? $"a program that is not JobLocks holds a lock that JobLocks needs for its own work. {holder}"
         : _wakeDispatcher.IsBroken ? "waiting runs cannot be woken for now. They start when this is over. See warning 401 for the cause."
         : _readModelWriter.IsBroken ? $"holders and statistics cannot be recorded at the moment. See warning 601 for the cause. Check whether another session has locked {schema}.sessions, holders, names, minutes or recent_runs, and see the GRANT lines in docs/schema.sql."

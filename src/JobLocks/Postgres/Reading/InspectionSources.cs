@@ -9,7 +9,7 @@ internal static class InspectionSources
 {
     /// <summary>
     /// The sessions of the server and the granted locks. Statements that need the lock table begin with this. It leaves out the keys with "JLpr" in their upper
-    /// half, which a session locks for a moment when it opens: one of four billion names has such a key, and is not shown.
+    /// half, which a session locks for a moment when it opens. A name whose key has this upper half is not shown: one name in four billion.
     /// </summary>
     public const string Locks =
         """

@@ -77,7 +77,7 @@ internal sealed class JobLocksSchema(JobLocksOptions options, OwnerCheck owners,
         if (!state.HasWaitQueue) log.NoWaitQueue(schema);
         if (!state.HasReadModel) log.NoReadModel(schema);
         if (!state.HasLimits) log.NoLimits(schema);
-        if (!state.HasTimeline) log.NoTimeline(schema);
+        if (!state.HasTimeline) log.MayNotWritePlots(schema);
     }
 
     /// <summary>Reads what exists of the schema. Waits for no table lock.</summary>
