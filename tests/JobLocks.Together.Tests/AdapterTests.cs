@@ -38,6 +38,8 @@ public sealed class AdapterTests
         ("Inspection.Pages.PageTable", [Hangfire, Page]),
         ("Inspection.Pages.PageTexts", [Hangfire, Page]),
         ("Inspection.Pages.ReadingFailure", [Hangfire, Page]),
+        ("Inspection.Pages.SamplesPlot", [Hangfire, Page]),
+        ("Inspection.Pages.TimelinePlot", [Hangfire, Page]),
         ("Naming.JobArgument", [Hangfire, Quartz]),
         ("Naming.JobInvocation", [Hangfire, Quartz]),
         ("Naming.JobParameter", [Hangfire, Quartz]),
