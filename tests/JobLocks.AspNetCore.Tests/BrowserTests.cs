@@ -65,8 +65,8 @@ public sealed class BrowserTests
         var button = page.GetByRole(AriaRole.Button, new() { Name = "Request release" });
         await button.FocusAsync();
         await _site.ParkAsync(Name, "4711");
-        await page.GetByText("Hangfire job 1187").WaitForAsync();
-        await page.GetByText("Hangfire 4711").WaitForAsync();
+        await page.GetByText("Hangfire job 1187 of billing").First.WaitForAsync();
+        await page.Locator("bdi", new() { HasText = "Hangfire 4711" }).First.WaitForAsync();
 
         Assert.That(await page.EvaluateAsync<string>("document.activeElement.textContent"), Is.EqualTo("Request release"));
         await page.Keyboard.PressAsync("Enter");
@@ -271,7 +271,7 @@ public sealed class BrowserTests
         await using var site = await Site.StartAsync(static page => page.RequireAuthorization());
         using var held = await site.HoldAsync(Name);
         var page = await _browser.OpenAsync(new(site.Address, NamePage), new() { ExtraHTTPHeaders = [KeyValuePair.Create(HeaderAuthentication.Header, "alice")] });
-        await page.GetByText("Hangfire job 1187").WaitForAsync();
+        await page.GetByText("Hangfire job 1187 of billing").First.WaitForAsync();
         await page.RouteAsync($"**{NamePage}", static route => route.AbortAsync());
 
         await page.SetExtraHTTPHeadersAsync(other is null ? [] : [KeyValuePair.Create(HeaderAuthentication.Header, other)]);
