@@ -292,7 +292,7 @@ public sealed partial class DroppedHandleTests
         var since = Stopwatch.StartNew();
         while (true)
         {
-            if (await _others.TryAcquireAsync(name, stop) is { } handle) return handle;
+            if (await _others.TryAcquireOnceBackAsync(name, stop) is { } handle) return handle;
 
             Assert.That(since.Elapsed, Is.LessThan(TimeSpan.FromSeconds(10)), "the lock is released soon after the collection");
             Collect();
